@@ -1,0 +1,29 @@
+"""Failures of the engines, told apart by whether a retry is worth it."""
+
+from __future__ import annotations
+
+from meterlake.errors import PermanentError, TransientError
+
+
+class EngineUnavailable(TransientError):
+    """A server does not answer."""
+
+    def __init__(self, engine: str, where: str, cause: object) -> None:
+        self.engine, self.where = engine, where
+        super().__init__(
+            f"{engine} at {where} does not answer: {_short(cause)}.",
+            hint="Start it with `meterlake up`, see `meterlake status`, or set its address (docs/settings.reference.env).",
+        )
+
+
+class QueryFailed(PermanentError):
+    """A server answered that the statement is wrong."""
+
+    def __init__(self, engine: str, statement: str, cause: object) -> None:
+        self.engine, self.statement = engine, statement
+        super().__init__(f"{engine} refused the statement: {_short(cause)}. Statement: {statement.strip()[:500]}")
+
+
+def _short(cause: object) -> str:
+    lines = str(cause).strip().splitlines()
+    return (lines[0] if lines else type(cause).__name__)[:400].rstrip(".")

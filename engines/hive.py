@@ -1,0 +1,50 @@
+"""HiveServer2 through PyHive."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from engines.errors import EngineUnavailable, QueryFailed
+from meterlake.settings import Settings
+
+
+@contextmanager
+def cursor(settings: Settings, database: str = "default") -> Iterator[Any]:
+    """Open a cursor. Raises EngineUnavailable when HiveServer2 does not answer, QueryFailed when it refuses."""
+    from pyhive import hive  # noqa: PLC0415 - slow to import
+    from pyhive.exc import Error  # noqa: PLC0415
+    from thrift.Thrift import TException  # noqa: PLC0415
+
+    host, port = settings.hive
+    try:
+        connection = hive.connect(host=host, port=port, username=getpass.getuser(), auth="NONE", database=database)
+    except (TException, OSError, EOFError) as error:
+        raise EngineUnavailable("HiveServer2", f"{host}:{port}", error) from error
+    try:
+        found = connection.cursor()
+        try:
+            yield found
+        except Error as error:
+            raise QueryFailed("HiveServer2", "", _message(error)) from error
+        except (TException, EOFError) as error:
+            raise EngineUnavailable("HiveServer2", f"{host}:{port}", error) from error
+    finally:
+        connection.close()
+
+
+def rows(settings: Settings, statement: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """Run one statement and return its rows; decimals come as ``Decimal``, timestamps naive (UTC wall clock)."""
+    with cursor(settings) as found:
+        found.execute(statement, parameters)
+        result: list[tuple[Any, ...]] = found.fetchall()
+    return result
+
+
+def _message(error: Exception) -> str:
+    """Return HiveServer2's own sentence out of the Thrift answer that PyHive wraps."""
+    answer = error.args[0] if error.args else error
+    status = getattr(answer, "status", None)
+    return getattr(status, "errorMessage", None) or str(error)

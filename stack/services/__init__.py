@@ -1,0 +1,43 @@
+"""All services of the stack, and the names by which users ask for them."""
+
+from __future__ import annotations
+
+from meterlake.errors import UnknownName
+from stack.service import Service
+from stack.services.cassandra import CASSANDRA
+from stack.services.hdfs import DATANODE, NAMENODE
+from stack.services.hive import HIVESERVER2, METASTORE
+from stack.services.kafka import KAFKA
+from stack.services.trino import TRINO
+
+SERVICES = {s.name: s for s in (NAMENODE, DATANODE, KAFKA, CASSANDRA, METASTORE, HIVESERVER2, TRINO)}
+GROUPS = {
+    "core": tuple(SERVICES),
+    "hdfs": ("namenode", "datanode"),
+    "hive": ("metastore", "hiveserver2"),
+}
+
+
+def select(names: list[str]) -> list[Service]:
+    """Return the services that ``names`` (services or groups; none: core) ask for, without what they need.
+
+    Raises UnknownName listing the known ones.
+    """
+    wanted: set[str] = set()
+    for name in names or ["core"]:
+        if name not in SERVICES and name not in GROUPS:
+            raise UnknownName("service", name, [*SERVICES, *GROUPS])
+        wanted.update(GROUPS.get(name, (name,)))
+    return [service for service in SERVICES.values() if service.name in wanted]
+
+
+def with_needs(services: list[Service]) -> list[Service]:
+    """Return ``services`` and everything that they need to start or to be healthy, in the order of the registry."""
+    wanted = {service.name for service in services}
+    todo = list(wanted)
+    while todo:
+        service = SERVICES[todo.pop()]
+        new = set((*service.after, *service.checked_after)) - wanted
+        wanted |= new
+        todo.extend(new)
+    return [service for service in SERVICES.values() if service.name in wanted]

@@ -1,0 +1,151 @@
+"""Hive: the metastore, and HiveServer2 for ad-hoc SQL."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+
+from engines import hdfs, hive, metastore
+from meterlake.errors import TransientError, UsageError
+from meterlake.settings import PREFIX
+from stack import maven
+from stack.errors import Unhealthy
+from stack.instance import Instance, metastore_db
+from stack.process import run_tool
+from stack.service import Service, opens
+
+HEALTH_DATABASE = "meterlake_health"
+_SCHEMA_TOOL = "org.apache.hadoop.hive.metastore.tools.schematool.MetastoreSchemaTool"
+_OPENS = opens(
+    "java.base/java.io",
+    "java.base/java.lang",
+    "java.base/java.lang.reflect",
+    "java.base/java.net",
+    "java.base/java.nio",
+    "java.base/java.text",
+    "java.base/java.time",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/java.util.regex",
+    "java.sql/java.sql",
+)
+_CONFIG = {
+    "core-site.xml": "hdfs/core-site.xml.j2",
+    "hdfs-site.xml": "hdfs/hdfs-site.xml.j2",
+    "hive-site.xml": "hive/hive-site.xml.j2",
+    "hive-log4j2.properties": "hive/hive-log4j2.properties.j2",
+}
+
+
+def _flags(name: str, instance: Instance) -> list[str]:
+    conf = instance.conf(name)
+    return [
+        "-XX:+UseSerialGC",
+        "-XX:-UsePerfData",
+        f"-Dlog4j2.configurationFile={conf}/hive-log4j2.properties",
+        f"-Dlog4j.configurationFile={conf}/hive-log4j2.properties",
+        f"-Djava.io.tmpdir={instance.run(name)}",
+        f"-Dderby.stream.error.file={instance.run(name)}/derby.log",
+        *_OPENS,
+    ]
+
+
+def _schema_home(instance: Instance) -> Path:
+    return maven.unpacked("hive-schema", instance.settings, lambda name: name.startswith("scripts/"))
+
+
+def _create_schema(instance: Instance) -> None:
+    """Create the metastore's own tables once, in Derby or in PostgreSQL."""
+    if instance.settings.metastore_db == "postgres":
+        _create_in_postgres(instance)
+        return
+    target = instance.data("metastore")
+    if target.exists():
+        return
+    partial = target.with_name("metastore.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    url = f"jdbc:derby:{partial}/db;create=true"
+    run_tool(METASTORE, instance, _SCHEMA_TOOL, ["-dbType", "derby", "-initSchema", "-url", url])
+    partial.rename(target)
+
+
+def _create_in_postgres(instance: Instance) -> None:
+    database = metastore_db(instance.settings, instance.data("metastore"))
+    if not database["url"].startswith("jdbc:postgresql://"):
+        raise UsageError(
+            f"{PREFIX}METASTORE_DB=postgres, but {PREFIX}METASTORE_DB_URL={database['url']!r}.",
+            hint="Expected jdbc:postgresql://host:port/database, with …_USER and …_PASSWORD beside it.",
+        )
+    # -initOrUpgradeSchema does nothing when the schema is there.
+    run_tool(METASTORE, instance, _SCHEMA_TOOL, ["-dbType", "postgres", "-initOrUpgradeSchema"])
+
+
+def _metastore_healthy(instance: Instance) -> None:
+    token = uuid.uuid4().hex
+    try:
+        with metastore.client(instance.settings) as client:
+            metastore.ensure_database(client, HEALTH_DATABASE, f"{instance.settings.hdfs}/warehouse/{HEALTH_DATABASE}.db")
+            metastore.set_database_property(client, HEALTH_DATABASE, "metastore.checked", token)
+            found = metastore.database_properties(client, HEALTH_DATABASE).get("metastore.checked")
+    except TransientError as error:
+        raise Unhealthy(f"Metastore: {error}") from error
+    if found != token:
+        raise Unhealthy(f"Metastore: wrote {token}, read {found}")
+
+
+def _make_scratch(instance: Instance) -> None:
+    """HiveServer2 refuses to start without a scratch folder that all may write."""
+    client = hdfs.client(instance.settings)
+    client.makedirs("/tmp/hive", permission="1777")  # noqa: S108 - a path in HDFS
+    client.set_permission("/tmp/hive", "1777")  # noqa: S108
+
+
+def _hiveserver2_healthy(instance: Instance) -> None:
+    token = uuid.uuid4().hex
+    try:
+        with hive.cursor(instance.settings) as cursor:
+            cursor.execute(f"ALTER DATABASE {HEALTH_DATABASE} SET DBPROPERTIES ('hiveserver2.checked'='{token}')")
+            cursor.execute(f"DESCRIBE DATABASE EXTENDED {HEALTH_DATABASE}")
+            found = str(cursor.fetchall())
+    except TransientError as error:
+        raise Unhealthy(f"HiveServer2: {error}") from error
+    if token not in found:
+        raise Unhealthy(f"HiveServer2: wrote {token}, read {found}")
+
+
+METASTORE = Service(
+    name="metastore",
+    title="Hive metastore",
+    jars="hive",
+    main="org.apache.hadoop.hive.metastore.HiveMetaStore",
+    ports=("metastore",),
+    heap="512m",
+    footprint_mb=350,
+    flags=lambda instance: _flags("metastore", instance),
+    env=lambda instance: {"METASTORE_HOME": str(_schema_home(instance))},
+    config=_CONFIG,
+    # Its warehouse lies in HDFS, but it starts without it; only its check writes there.
+    checked_after=("namenode",),
+    prepare=_create_schema,
+    marker="db/service.properties",
+    healthy=_metastore_healthy,
+)
+
+HIVESERVER2 = Service(
+    name="hiveserver2",
+    title="HiveServer2",
+    jars="hive",
+    main="org.apache.hive.service.server.HiveServer2",
+    ports=("hiveserver2",),
+    heap="1g",
+    footprint_mb=450,
+    flags=lambda instance: _flags("hiveserver2", instance),
+    env=lambda instance: {"HADOOP_CONF_DIR": str(instance.conf("hiveserver2"))},
+    config=_CONFIG,
+    after=("metastore", "datanode"),
+    prepare=_make_scratch,
+    healthy=_hiveserver2_healthy,
+)

@@ -1,0 +1,38 @@
+"""The real servers, started once for all integration tests, beside and apart from a developer's own stack.
+
+Every server runs in a time zone that is not UTC: whatever depended on it would show in any of these tests.
+METERLAKE_TEST_KEEP_STACK=1 leaves the stack up for the next run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from meterlake.settings import Settings
+from stack import launcher
+from stack.instance import Instance
+from stack.services import select
+
+ROOT = Path(__file__).parents[2]
+TEST_PORT_OFFSET = 11000
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return Settings(
+        home=ROOT / ".meterlake" / "test", port_offset=TEST_PORT_OFFSET, server_time_zone="Asia/Kolkata", start_timeout_s=300
+    )
+
+
+@pytest.fixture(scope="session")
+def stack(settings: Settings) -> Iterator[Instance]:
+    """All services of the core profile, healthy."""
+    instance = Instance(settings)
+    launcher.up(select([]), instance, lambda *_: None)
+    yield instance
+    if not os.environ.get("METERLAKE_TEST_KEEP_STACK"):
+        launcher.down(instance, lambda *_: None)
