@@ -29,8 +29,8 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
         ExecutionProfile,
         NoHostAvailable,
     )
-    from cassandra.protocol import ErrorMessage  # noqa: PLC0415
     from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy  # noqa: PLC0415
+    from cassandra.protocol import ErrorMessage  # noqa: PLC0415
 
     points = settings.cassandra
     profile = ExecutionProfile(

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from meterlake.errors import DeclarationError, ExpressionError
 from meterlake.expressions import Expression, ExpressionKind, parse_expression
+from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.names import check_name
+from meterlake.validation import validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Grain = Literal["minute", "hour", "day"]
 Partition = Literal["month", "year"]
 TableFormat = Literal["iceberg", "delta"]
-
-GRAIN_SECONDS: Final[dict[Grain, int]] = {"minute": 60, "hour": 3600, "day": 86400}
 
 MAX_SCALE: Final = 9
 """Finest resolution: 10^-9."""
@@ -239,8 +238,6 @@ class Dataset:
     max_message_bytes: int = 16_384
 
     def __post_init__(self) -> None:
-        from meterlake.validation import validate  # noqa: PLC0415 - it reads the classes above
-
         validate(self)
 
     @property

@@ -62,3 +62,41 @@ class ExpressionError(PermanentError):
     def __init__(self, sql: str, problem: str, *, expected: str) -> None:
         self.sql, self.problem, self.expected = sql, problem, expected
         super().__init__(f"Expression {sql!r}: {problem}.", hint=f"{expected}.")
+
+
+class OutOfBalance(PermanentError):  # noqa: N818 - reads as what happened
+    """Readings got lost or were counted twice between what was read and what was decided."""
+
+    def __init__(self, place: str, read: int, parts: dict[str, int]) -> None:
+        self.place, self.read, self.parts = place, read, parts
+        total = sum(parts.values())
+        listed = " + ".join(f"{count} {name}" for name, count in parts.items())
+        super().__init__(
+            f"{place}: {read} readings were read, but {listed} makes {total}: {abs(read - total)} "
+            f"{'are missing' if total < read else 'too many'}.",
+            hint="Nothing was published. Run again; if it stays, report it with the run's record: it is a bug.",
+        )
+
+
+class TtlTooShort(PermanentError):  # noqa: N818 - reads as what happened
+    """Speed rows would expire before batch has covered them."""
+
+    def __init__(self, dataset: str, ttl: str, needed: str) -> None:
+        self.dataset, self.ttl, self.needed = dataset, ttl, needed
+        super().__init__(
+            f"Cassandra TTL of {dataset} ({ttl}) is shorter than batch interval + lateness + one missed run "
+            f"({needed}): minutes would be lost between the layers.",
+            hint=f"Set METERLAKE_SPEED_TTL to at least {needed.replace(' ', '')}, or run batch more often.",
+        )
+
+
+class RollbackLosesMinutes(PermanentError):  # noqa: N818 - reads as what happened
+    """The speed rows that an older boundary needs have expired."""
+
+    def __init__(self, dataset: str, since: str, until: str, ttl: str) -> None:
+        self.dataset, self.since, self.until = dataset, since, until
+        super().__init__(
+            f"Rolling {dataset} back would put the boundary at {since}, but speed rows live {ttl}: the minutes "
+            f"from {since} to {until} would be in neither layer.",
+            hint="Roll back to a newer run, or accept that hole with --allow-gap.",
+        )

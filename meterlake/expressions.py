@@ -103,6 +103,8 @@ def _parse(sql: str) -> exp.Expression:
         raise ExpressionError(
             sql, f"is not SQL ({str(error).splitlines()[0]})", expected=_ALLOWED_TEXT
         ) from None
+    if not isinstance(tree, exp.Expression):
+        raise ExpressionError(sql, "is not an expression", expected=_ALLOWED_TEXT)
     return tree
 
 

@@ -75,7 +75,7 @@ def _is_zero_guarded(node: exp.Expression) -> bool:
         node = node.this
     if not isinstance(node, exp.Nullif) or not isinstance(node.expression, exp.Literal):
         return False
-    return float(node.expression.name) == 0.0
+    return bool(float(node.expression.name) == 0.0)
 
 
 def _guard_sqrt(fresh: exp.Expression, node: exp.Expression) -> exp.Expression:
@@ -93,7 +93,7 @@ def _is_never_negative(node: exp.Expression) -> bool:
     if isinstance(node, exp.Paren):
         return _is_never_negative(node.this)
     if isinstance(node, exp.Mul):
-        return node.this == node.expression
+        return bool(node.this == node.expression)
     if isinstance(node, exp.Add):
         return _is_never_negative(node.this) and _is_never_negative(node.expression)
     if isinstance(node, exp.Pow):

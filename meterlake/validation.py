@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from meterlake.declaration import GRAIN_SECONDS, Derived, Measure
 from meterlake.errors import DeclarationError
+from meterlake.grains import GRAIN_SECONDS
 from meterlake.names import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import Dataset, Derived, Measure
 
 STATE_COLUMNS: Final = ("readings", "covered_s", "flagged")
 """Columns of every state, before those of its measures."""
@@ -154,7 +154,7 @@ def _check_views(dataset: Dataset, where: str) -> None:
         if GRAIN_SECONDS[view.grain] % dataset.cell_s:
             raise DeclarationError(
                 where,
-                f"its view {view.grain!r} is finer than, or no multiple of, its interval of {dataset.cell_s} s",
+                f"its view {view.grain!r} does not consist of whole intervals of {dataset.cell_s} s",
                 expected="Drop that view: nothing is known inside an interval",
             )
 
@@ -200,6 +200,12 @@ def _check_times(dataset: Dataset, where: str) -> None:
             raise DeclarationError(
                 where, f"its {name} of {value} is not whole seconds", expected="Use timedelta"
             )
+    if dataset.lateness < timedelta(seconds=dataset.cell_s):
+        raise DeclarationError(
+            where,
+            f"its lateness of {dataset.lateness} is shorter than its longest interval, {dataset.cell_s} s",
+            expected="Wait at least as long: a reading arrives when its interval is over",
+        )
     if not timedelta(0) < dataset.retention.recent <= dataset.retention.speed:
         raise DeclarationError(
             where,

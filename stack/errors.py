@@ -25,13 +25,5 @@ class BrokenData(PermanentError):
     """A data folder is not one that the server can start from."""
 
 
-class MissingTool(PermanentError):
-    """Something must be installed on the machine first."""
-
-
-class ArtifactError(PermanentError):
-    """Jars could not be resolved, or are not the ones that were locked."""
-
-
 class Busy(PermanentError):
     """Another up or down of the same checkout is under way."""

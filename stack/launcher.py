@@ -15,11 +15,12 @@ from enum import StrEnum
 
 import psutil
 
+from engines.runtime import maven
+from engines.runtime.java import ensure_java
 from meterlake.errors import MeterlakeError
-from stack import maven, preflight, process
+from stack import preflight, process
 from stack.errors import Busy, StartFailed, Unhealthy
 from stack.instance import Instance
-from stack.java import ensure_java
 from stack.service import Service
 from stack.services import SERVICES, with_needs
 

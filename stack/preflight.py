@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import psutil
 
+from engines.runtime import maven
 from meterlake.settings import PREFIX, Settings
-from stack import maven
 from stack.errors import BrokenData, NotEnough, PortBusy
 from stack.instance import Instance
 from stack.service import Service

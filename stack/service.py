@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack import maven
+from engines.runtime import maven
+from engines.runtime.java import ensure_java
 from stack.instance import Instance, render
-from stack.java import ensure_java
 
 ADD_OPENS_ALL = "=ALL-UNNAMED"
 
@@ -35,7 +35,7 @@ class Service:
     name: str
     title: str
     jars: str
-    """Name of its POM and lock in ``stack/jars``."""
+    """Name of its POM and lock in ``engines/runtime/jars``."""
     main: str
     """Main class."""
     healthy: Callable[[Instance], None]

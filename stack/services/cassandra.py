@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 
 from engines import cassandra
+from engines.runtime import maven
 from meterlake.errors import TransientError
-from stack import maven
 from stack.errors import BrokenData, Unhealthy
 from stack.instance import Instance
 from stack.service import Service, exports, opens

@@ -7,9 +7,9 @@ import uuid
 from pathlib import Path
 
 from engines import hdfs, hive, metastore
+from engines.runtime import maven
 from meterlake.errors import TransientError, UsageError
 from meterlake.settings import PREFIX
-from stack import maven
 from stack.errors import Unhealthy
 from stack.instance import Instance, metastore_db
 from stack.process import run_tool

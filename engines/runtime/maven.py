@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines.runtime.errors import ArtifactError, MissingTool
+from engines.runtime.java import ensure_java
 from meterlake.settings import Settings
-from stack.errors import ArtifactError, MissingTool
-from stack.java import ensure_java
 
 JARS = Path(__file__).parent / "jars"
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
@@ -199,7 +199,7 @@ def _check(name: str, settings: Settings) -> None:
             (repository / path).unlink(missing_ok=True)
         raise ArtifactError(
             f"{len(wrong)} files of {name} are not the locked ones and were removed: {', '.join(wrong[:3])}.",
-            hint="Run it again; if it stays, the repository or mirror serves something else than stack/jars/*.lock pins.",
+            hint="Run it again; if it stays, the repository or mirror serves something else than engines/runtime/jars/*.lock pins.",
         )
 
 

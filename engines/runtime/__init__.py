@@ -1,0 +1,1 @@
+"""What JVM programs run on, servers and the Spark driver alike: a Java, and jars resolved by Maven into the cache."""

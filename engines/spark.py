@@ -1,0 +1,225 @@
+"""The Spark session: one a process, for all layers.
+
+It runs in UTC, writes no log to the terminal, leaves nothing in the working directory, reads and writes HDFS by path,
+and knows the Iceberg tables of the Hive metastore as the catalog ``iceberg``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engines.runtime import maven
+from engines.runtime.spark_java import spark_java_home
+from meterlake.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pyspark.sql import SparkSession
+
+    from meterlake.settings import Settings
+
+CATALOG = "iceberg"
+"""Name of the catalog of Iceberg tables, in Spark and in Trino."""
+
+_LOG_CONFIG = Path(__file__).parent / "spark-log4j2.xml"
+# Spark's own Hive 2.3 classes cannot talk to metastore 4: this jar must be found before them.
+_FIRST_JAR = "hive-standalone-metastore-common"
+
+
+class SparkFailed(PermanentError):
+    """The Spark driver did not start."""
+
+
+class OtherSession(PermanentError):
+    """A session with other settings is open in this process, which can have only one."""
+
+
+@dataclass
+class _Open:
+    """The session that is open in this process, and how many hold it."""
+
+    session: SparkSession
+    conf: dict[str, str]
+    holders: int = 1
+
+
+_open: list[_Open] = []
+
+
+@contextmanager
+def session(
+    settings: Settings, app_name: str = "meterlake", conf: Mapping[str, str] | None = None
+) -> Iterator[SparkSession]:
+    """Open the Spark session, and stop it when its last holder leaves.
+
+    Inside an open session the same one comes back, whatever its ``app_name``: opening is cheap then.
+    The JVM stays until the process ends, so that a later session starts in a second.
+
+    conf: Spark options on top of ``options`` (and before it, where both name one).
+    Raises SparkFailed, MissingTool or ArtifactError; OtherSession when one with other options is open.
+    """
+    wanted = options(settings, conf)
+    if _open:
+        _check_same(_open[0].conf, wanted)
+        _open[0].holders += 1
+    else:
+        _open.append(_Open(_start(settings, app_name, wanted), wanted))
+    current = _open[0]
+    try:
+        yield current.session
+    finally:
+        current.holders -= 1
+        if not current.holders:
+            _open.clear()
+            current.session.stop()
+
+
+def options(settings: Settings, conf: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return all Spark options of a session, ``conf`` included; pure but for the jars being resolved."""
+    return {
+        "spark.master": settings.spark_master,
+        **_driver(settings),
+        **_sql(settings),
+        **_storage(settings),
+        **_jars(settings),
+        **(conf or {}),
+    }
+
+
+def _driver(settings: Settings) -> dict[str, str]:
+    scratch = _scratch(settings)
+    found = {
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        # Nobody else's tables: Hive's are read and written by path, Iceberg's through their own catalog.
+        "spark.sql.catalogImplementation": "in-memory",
+        # A path without scheme would mean HDFS.
+        "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
+        "spark.local.dir": str(scratch),
+    }
+    if settings.spark_master.startswith("local"):
+        found |= {"spark.driver.host": settings.host, "spark.driver.bindAddress": settings.host}
+    return found
+
+
+def _sql(settings: Settings) -> dict[str, str]:
+    return {
+        "spark.sql.session.timeZone": "UTC",
+        # Times in tables are UTC wall clock without zone; TIMESTAMP in SQL means that.
+        "spark.sql.timestampType": "TIMESTAMP_NTZ",
+        "spark.sql.shuffle.partitions": str(settings.spark_shuffle_partitions),
+    }
+
+
+def _storage(settings: Settings) -> dict[str, str]:
+    found = {
+        "fs.defaultFS": settings.hdfs,
+        # Compose's DataNode is known to the host by its name, not by its address in the container network.
+        "dfs.client.use.datanode.hostname": "true",
+        # A NameNode that is down is said within seconds.
+        "ipc.client.connect.max.retries": "3",
+        "ipc.client.connect.timeout": "5000",
+        "ipc.client.connect.max.retries.on.timeouts": "2",
+    }
+    if not settings.hdfs_url:
+        found |= {
+            "dfs.replication": "1",
+            "dfs.client.block.write.replace-datanode-on-failure.enable": "false",
+        }
+    catalog = f"spark.sql.catalog.{CATALOG}"
+    return {f"spark.hadoop.{key}": value for key, value in found.items()} | {
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        catalog: "org.apache.iceberg.spark.SparkCatalog",
+        f"{catalog}.type": "hive",
+        f"{catalog}.uri": settings.metastore,
+        f"{catalog}.warehouse": f"{settings.hdfs}/warehouse",
+        # What the other layer committed must be seen at once; the default holds tables for 30 s.
+        f"{catalog}.cache-enabled": "false",
+    }
+
+
+def _jars(settings: Settings) -> dict[str, str]:
+    files = sorted(maven.resolve("spark", settings), key=lambda file: not file.name.startswith(_FIRST_JAR))
+    on_driver = {"spark.driver.extraClassPath": os.pathsep.join(map(str, files))}
+    if settings.spark_master.startswith("local"):
+        return on_driver
+    return on_driver | {"spark.jars": ",".join(map(str, files))}
+
+
+def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSession:
+    from pyspark import SparkConf  # noqa: PLC0415 - slow to import
+    from pyspark.errors import PySparkRuntimeError  # noqa: PLC0415
+    from pyspark.sql import SparkSession  # noqa: PLC0415
+
+    log = settings.home.resolve() / "logs" / f"spark-{_slug(app_name)}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _scratch(settings).mkdir(parents=True, exist_ok=True)
+    prepared = SparkConf(loadDefaults=False).setAll(list(conf.items()))
+    prepared.set("spark.driver.extraJavaOptions", _java_options(settings, log, conf))
+    with _environment(JAVA_HOME=str(spark_java_home(settings)), PYSPARK_PYTHON=sys.executable, SPARK_HOME=_spark_home()):
+        try:
+            return SparkSession.builder.config(conf=prepared).appName(app_name).getOrCreate()
+        except PySparkRuntimeError as error:
+            raise SparkFailed(
+                f"The Spark driver (master {settings.spark_master}) did not start: {error}.",
+                hint=f"The lines above are Java's own; its log is {log}. `meterlake doctor` checks Java and memory.",
+            ) from error
+
+
+def _java_options(settings: Settings, log: Path, conf: Mapping[str, str]) -> str:
+    words = [
+        "-Duser.timezone=UTC",
+        "-XX:-UsePerfData",
+        f"-Djava.io.tmpdir={_scratch(settings)}",
+        f"-Dlog4j2.configurationFile={_LOG_CONFIG.as_uri()}",
+        f"-Dmeterlake.log={log}",
+        conf.get("spark.driver.extraJavaOptions", ""),
+    ]
+    return " ".join(words).strip()
+
+
+def _check_same(current: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    different = sorted(key for key in current.keys() | wanted.keys() if current.get(key) != wanted.get(key))
+    if different:
+        key = different[0]
+        raise OtherSession(
+            f"A Spark session with {key}={current.get(key)} is open in this process; {wanted.get(key)} was asked for.",
+            hint="Leave that session first, or run it in a process of its own.",
+        )
+
+
+def _scratch(settings: Settings) -> Path:
+    return settings.home.resolve() / "run" / "spark"
+
+
+def _spark_home() -> str:
+    import pyspark  # noqa: PLC0415
+
+    return str(Path(pyspark.__file__).parent)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "driver"
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Set environment variables for the start of the JVM, and put them back."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,5 @@
+"""``python -m meterlake`` is ``meterlake``."""
+
+from meterlake.cli import main
+
+main()

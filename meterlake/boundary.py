@@ -1,0 +1,120 @@
+"""The boundary between the layers: batch answers ``minute < B``, speed ``minute >= B``.
+
+B = floor_minute(min over Kafka partitions of A_p − lateness). A_p is the broker time of the last archived
+record of partition p; the run's clock if p is archived to its end, or if there is no archive at all. The
+run's clock is read **before** the ends of the partitions, so that nothing can arrive unseen in between.
+Only a roll-back lowers B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from meterlake.errors import RollbackLosesMinutes, TtlTooShort
+from meterlake.timegrid import floor_minute, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SPARE_DAYS: Final = timedelta(days=2)
+"""How far beyond now + TTL the merged view lists days: the time to notice that no batch has run."""
+
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class PartitionProgress:
+    """How far a Kafka partition is archived.
+
+    archived_until: broker time of its last archived record, None if there is none.
+    at_end: whether every record up to the partition's end (read after the run's clock) is archived.
+    """
+
+    partition: int
+    archived_until: datetime | None
+    at_end: bool
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Minutes from ``since`` up to, not including, ``until`` that neither layer could answer."""
+
+    since: datetime
+    until: datetime
+
+
+def next_boundary(
+    progress: Sequence[PartitionProgress],
+    run_clock: datetime,
+    lateness: timedelta,
+    current: datetime | None = None,
+) -> datetime:
+    """Return the boundary for a run that read everything archived so far, in UTC.
+
+    progress: every partition of the topic; empty where there is no archive.
+    current: the boundary in force, below which the result never falls.
+    """
+    reached = [_reached(partition, utc(run_clock)) for partition in progress]
+    earliest = min(reached, default=utc(run_clock))
+    proposed = max(_BEGINNING, floor_minute(max(earliest, _BEGINNING + lateness) - lateness))
+    return proposed if current is None else max(proposed, utc(current))
+
+
+def _reached(partition: PartitionProgress, run_clock: datetime) -> datetime:
+    if partition.at_end:
+        return run_clock
+    if partition.archived_until is None:
+        return _BEGINNING
+    return min(utc(partition.archived_until), run_clock)
+
+
+def speed_days(boundary: datetime, now: datetime, ttl: timedelta) -> list[str]:
+    """Return the UTC days, as Cassandra's ``day`` texts, that the merged view asks for.
+
+    From the boundary's day to now + ttl + two days, both included: always at least one.
+    """
+    first = utc(boundary).date()
+    last = max(first, (utc(now) + ttl + SPARE_DAYS).date())
+    return [(first + timedelta(days=step)).isoformat() for step in range((last - first).days + 1)]
+
+
+def needed_ttl(batch_interval: timedelta, lateness: timedelta) -> timedelta:
+    """Return the shortest safe life of a speed row: batch interval + lateness + one missed run."""
+    return batch_interval + lateness + batch_interval
+
+
+def check_ttl(dataset: str, ttl: timedelta, batch_interval: timedelta, lateness: timedelta) -> None:
+    """Raise TtlTooShort where speed rows could expire before batch has covered them."""
+    needed = needed_ttl(batch_interval, lateness)
+    if ttl < needed:
+        raise TtlTooShort(dataset, duration_text(ttl), duration_text(needed))
+
+
+def rollback_hole(older: datetime, current: datetime, now: datetime, ttl: timedelta) -> Hole | None:
+    """Return the minutes that a roll-back to an older boundary would lose, or None.
+
+    A minute's speed row is written when the minute begins or later, and lives for ``ttl``.
+    """
+    since = utc(older)
+    until = min(utc(current), floor_minute(utc(now) - ttl) + timedelta(minutes=1))
+    return Hole(since, until) if since < until else None
+
+
+def check_rollback(dataset: str, hole: Hole | None, ttl: timedelta, *, allow_gap: bool = False) -> None:
+    """Raise RollbackLosesMinutes where a roll-back would open a hole and nobody allowed it."""
+    if hole is not None and not allow_gap:
+        since, until = (f"{moment:%Y-%m-%d %H:%M} UTC" for moment in (hole.since, hole.until))
+        raise RollbackLosesMinutes(dataset, since, until, duration_text(ttl))
+
+
+def duration_text(duration: timedelta) -> str:
+    """Write a duration as people do: ``6 h``, ``3 d``, ``1 d 2 h``, ``9 h 10 min``."""
+    rest = int(duration.total_seconds())
+    parts = []
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts) or "0 s"

@@ -1,0 +1,26 @@
+"""The command line: the one place, beside the tests, where the layers are joined."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+from meterlake.errors import MeterlakeError
+
+
+def main() -> None:
+    """Run the command line; an error of ours is shown without a traceback and sets the exit code."""
+    from meterlake.cli.app import app  # noqa: PLC0415 - so that the import of the package stays cheap
+
+    try:
+        app()
+    except MeterlakeError as error:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("error: ", "bold red"), error.what))
+        if error.hint:
+            console.print(Text(error.hint.strip()))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

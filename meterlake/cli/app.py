@@ -1,0 +1,19 @@
+"""The command line's root: what meterlake is, and its commands by topic."""
+
+from __future__ import annotations
+
+import typer
+
+from meterlake.cli import stack_commands
+
+app = typer.Typer(
+    name="meterlake",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="One true picture of metered consumption: years of history and live sensors.\n\n"
+    "Start with `meterlake up` and `meterlake status`; every command explains itself with `--help`.",
+    epilog="Settings are environment variables METERLAKE_…: see docs/settings.reference.env. "
+    "Exit codes: 0 done, 1 the work failed, 2 wrong usage.",
+)
+stack_commands.register(app)

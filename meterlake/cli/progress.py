@@ -1,0 +1,77 @@
+"""Progress of the stack's start: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from meterlake.cli.output import progress_console
+from stack.launcher import State
+from stack.services import SERVICES
+
+_STYLE = {
+    State.WAITING: "dim",
+    State.PREPARING: "cyan",
+    State.STARTING: "yellow",
+    State.HEALTHY: "green",
+    State.FAILED: "bold red",
+    State.STOPPED: "dim",
+}
+
+
+class StackProgress:
+    """Shows what each service is doing and what is being downloaded."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+        self._rows: dict[str, tuple[State, str, float]] = {}
+        self._lock = threading.Lock()
+        self._downloads = Progress(
+            TextColumn("downloading {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeElapsedColumn()
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._live = Live(get_renderable=self._picture, console=progress_console, refresh_per_second=8, transient=False)
+        self._terminal = progress_console.is_terminal
+
+    def __enter__(self) -> StackProgress:
+        if self._terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._terminal:
+            self._live.stop()
+
+    def service(self, name: str, state: State, detail: str) -> None:
+        """Take one change of a service."""
+        with self._lock:
+            seconds = time.monotonic() - self._begin
+            self._rows[name] = (state, detail, seconds)
+            if not self._terminal and detail != "was up" and state is not State.WAITING:
+                progress_console.print(f"{seconds:6.1f} s  {name:<12} {state} {detail}".rstrip(), markup=False)
+
+    def download(self, name: str, done: int, total: int) -> None:
+        """Take one step of a download."""
+        with self._lock:
+            if name not in self._tasks:
+                self._tasks[name] = self._downloads.add_task(name, total=total)
+                if not self._terminal:
+                    progress_console.print(f"downloading {name}: {total} files", markup=False)
+            self._downloads.update(self._tasks[name], completed=done)
+
+    def _picture(self) -> Group:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        with self._lock:
+            for name, service in SERVICES.items():
+                if name in self._rows:
+                    state, detail, seconds = self._rows[name]
+                    style = _STYLE.get(state, "")
+                    table.add_row(service.title, Text(str(state), style=style), Text(f"{seconds:.1f} s", style="dim"), Text(detail, style="dim"))
+        return Group(*([self._downloads] if self._tasks else []), table)

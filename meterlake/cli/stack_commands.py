@@ -1,0 +1,127 @@
+"""Commands of the native stack: up, down, status, logs, doctor."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Annotated
+
+import typer
+
+from meterlake.cli.output import Output, OutputOption, progress_console, show
+from meterlake.errors import PermanentError
+from meterlake.settings import load_settings
+from stack import launcher
+from stack.doctor import examine
+from stack.instance import Instance
+from stack.launcher import State, Status
+from stack.services import GROUPS, SERVICES, select, with_needs
+
+_KNOWN = f"{', '.join(SERVICES)}; groups: {', '.join(GROUPS)}"
+
+
+def up(
+    services: Annotated[list[str] | None, typer.Argument(help=f"What to start; nothing means core. Known: {_KNOWN}.")] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Start the servers, with all that they need, and wait until each has done real work.
+
+    Does nothing for those that are up. The first start downloads the servers into the cache (1.5 GB).
+
+    Examples: `meterlake up`, `meterlake up kafka cassandra`, `METERLAKE_PORT_OFFSET=1000 meterlake up`.
+    """
+    from meterlake.cli.progress import StackProgress  # noqa: PLC0415
+
+    instance = Instance(load_settings())
+    wanted = with_needs(select(services or []))
+    begin = time.monotonic()
+    with StackProgress() as progress:
+        launcher.up(wanted, instance, progress.service, progress.download)
+    seconds = time.monotonic() - begin
+    names = {service.name for service in wanted}
+    states = [state for state in launcher.status(instance, check=False) if state.service.name in names]
+    _show_states(states, output)
+    if output is Output.TEXT:
+        memory = sum(state.memory_mb or 0 for state in states)
+        progress_console.print(f"{len(states)} services healthy after {seconds:.1f} s, {memory / 1024:.1f} GiB resident.")
+
+
+def down(output: OutputOption = Output.TEXT) -> None:
+    """Stop exactly what `up` started in this checkout; data is kept."""
+    from meterlake.cli.progress import StackProgress  # noqa: PLC0415
+
+    instance = Instance(load_settings())
+    with StackProgress() as progress:
+        stopped = launcher.down(instance, progress.service)
+    if output is Output.JSON:
+        show([{"service": name, "state": State.STOPPED} for name in stopped], output)
+    else:
+        progress_console.print(f"{len(stopped)} services stopped." if stopped else "Nothing was running.")
+
+
+def status(output: OutputOption = Output.TEXT) -> None:
+    """Show every service: state (checked by a write and a read), port, process id, memory.
+
+    Exit code 1 when a service has crashed or does not do its work.
+    """
+    states = launcher.status(Instance(load_settings()))
+    _show_states(states, output)
+    bad = [state for state in states if state.state in (State.CRASHED, State.UNHEALTHY)]
+    if output is Output.TEXT:
+        for state in bad:
+            progress_console.print(f"\n{state.service.title} {state.state}:\n{state.detail}", markup=False)
+    if bad:
+        raise typer.Exit(1)
+
+
+def logs(
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written, until Ctrl-C.")] = False,
+) -> None:
+    """Print the last lines of a server's log."""
+    (found,) = select([service]) if service in SERVICES else select([service])[:1]
+    log = Instance(load_settings()).log(found.name)
+    if not log.exists():
+        raise PermanentError(f"{found.title} has no log yet: {log}.", hint=f"Start it with `meterlake up {found.name}`.")
+    with log.open(errors="replace") as file:
+        typer.echo("".join(deque(file, maxlen=lines)), nl=False)
+        while follow:
+            typer.echo(file.read(), nl=False)
+            time.sleep(0.5)
+
+
+def doctor(output: OutputOption = Output.TEXT) -> None:
+    """Check what the stack needs of this machine, and say how to get what is missing.
+
+    Exit code 1 when something that `up` needs is missing.
+    """
+    findings = examine(Instance(load_settings()))
+    rows = [{"state": f.state, "what": f.what, "found": f.found, "to_do": f.to_do} for f in findings]
+    show(rows, output)
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _show_states(states: list[Status], output: Output) -> None:
+    rows = [
+        {
+            "service": state.service.name,
+            "state": str(state.state),
+            "port": state.port,
+            "pid": state.pid,
+            "memory_mb": state.memory_mb,
+            "up_s": state.uptime_s,
+            **({"detail": state.detail} if output is Output.JSON else {}),
+        }
+        for state in states
+    ]
+    show(rows, output)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``app``."""
+    for command in (up, down, status, logs, doctor):
+        app.command()(command)
+
+

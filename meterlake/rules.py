@@ -1,0 +1,132 @@
+"""Validation: what a reading may be refused or flagged for, in one order, for both layers.
+
+1. Before the master data set (``quarantine_reason``): ``off_grid``, ``missing_measure``. A row without any
+   value is a gap row and passes.
+2. In the views (``reject_reason``), the first that applies: for each measure ``<measure>_not_finite``,
+   ``<measure>_below_min``, ``<measure>_above_max``; then the declared rejects; then
+   ``received_before_event``: ``ts`` lies more than the tolerance after the **stored** time of arrival.
+3. ``is_flagged``: whether a declared flag applies to an accepted reading.
+
+Rules read the values as they arrived, in doubles. They look at the row alone, never at the present, so
+that the same input gives the same output for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from meterlake.evaluate import evaluate
+from meterlake.rendering import double_literal
+from meterlake.timegrid import OFF_GRID, epoch_seconds_sql, off_grid_sql, on_grid
+
+if TYPE_CHECKING:
+    from meterlake.columns import Dialect
+    from meterlake.declaration import Dataset, Measure
+    from meterlake.reading import Reading
+
+MISSING_MEASURE: Final = "missing_measure"
+RECEIVED_BEFORE_EVENT: Final = "received_before_event"
+_LARGEST: Final = "1.7976931348623157E308"
+
+
+class RangeRule(NamedTuple):
+    """A generated rule: its reason, and its condition as SQL of every dialect over a DOUBLE column."""
+
+    reason: str
+    sql: str
+
+
+def reasons(dataset: Dataset) -> tuple[str, ...]:
+    """Return every reason for which the views reject a reading, in the order in which they are tried."""
+    ranges = [rule.reason for measure in dataset.measures for rule in range_rules(measure)]
+    return (*ranges, *(rule.name for rule in dataset.rejects), RECEIVED_BEFORE_EVENT)
+
+
+@lru_cache(maxsize=256)
+def range_rules(measure: Measure) -> tuple[RangeRule, RangeRule, RangeRule]:
+    """Return the generated rules of a measure, in order.
+
+    Not finite comes first, written so that every engine agrees: NaN is the largest double in Spark and
+    DuckDB and incomparable in Trino, so that ``abs(v) <= largest`` is not true for it in any of them.
+    """
+    low, high = measure.range
+    name = measure.name
+    return (
+        RangeRule(f"{name}_not_finite", f"NOT (ABS({name}) <= {_LARGEST})"),
+        RangeRule(f"{name}_below_min", f"{name} < {double_literal(low)}"),
+        RangeRule(f"{name}_above_max", f"{name} > {double_literal(high)}"),
+    )
+
+
+def quarantine_reason(dataset: Dataset, reading: Reading) -> str | None:
+    """Return why a decoded reading may not enter the master data set, or None."""
+    if not on_grid(dataset, reading.ts, reading.interval_s):
+        return OFF_GRID
+    missing = [value is None for value in reading.values]
+    return MISSING_MEASURE if any(missing) and not all(missing) else None
+
+
+def quarantine_reason_sql(dataset: Dataset, dialect: Dialect, epoch_seconds: str | None = None) -> str:
+    """Return SQL of the reason why a decoded row may not enter the master data set, or NULL.
+
+    epoch_seconds: SQL of the start in whole seconds, if the decoder has it at hand.
+    """
+    seconds = epoch_seconds or epoch_seconds_sql(dataset.event_time, dialect)
+    given = " + ".join(f"CASE WHEN {m.name} IS NULL THEN 0 ELSE 1 END" for m in dataset.measures)
+    partly = f"{given} BETWEEN 1 AND {len(dataset.measures) - 1}"
+    return (
+        f"CASE WHEN {off_grid_sql(dataset, seconds)} THEN '{OFF_GRID}' "
+        f"WHEN {partly} THEN '{MISSING_MEASURE}' END"
+    )
+
+
+def reject_reason(dataset: Dataset, reading: Reading) -> str | None:
+    """Return the first reason for which the views reject a reading of the master data set, or None."""
+    for measure, value in zip(dataset.measures, reading.values, strict=True):
+        reason = None if value is None else _range_reason(measure, value)
+        if reason:
+            return reason
+    row = reading.row(dataset)
+    for rule in dataset.rejects:
+        if evaluate(rule.expression, row) is True:
+            return rule.name
+    tolerance = dataset.clock_tolerance.total_seconds()
+    return RECEIVED_BEFORE_EVENT if reading.ts > reading.received_at.timestamp() + tolerance else None
+
+
+def reject_reason_sql(dataset: Dataset, dialect: Dialect) -> str:
+    """Return SQL of the first reason for which the views reject a row, or NULL."""
+    branches = [(rule.sql, rule.reason) for measure in dataset.measures for rule in range_rules(measure)]
+    branches += [(rule.expression.sql(dialect), rule.name) for rule in dataset.rejects]
+    branches.append((received_before_event_sql(dataset), RECEIVED_BEFORE_EVENT))
+    cases = " ".join(f"WHEN {condition} THEN '{reason}'" for condition, reason in branches)
+    return f"CASE {cases} END"
+
+
+def received_before_event_sql(dataset: Dataset, received_at: str = "received_at") -> str:
+    """Return the condition, in all dialects, that a reading claims to be from after its arrival."""
+    seconds = int(dataset.clock_tolerance.total_seconds())
+    return f"{dataset.event_time} > {received_at} + INTERVAL '{seconds}' SECOND"
+
+
+def is_flagged(dataset: Dataset, reading: Reading) -> bool:
+    """Return whether a declared flag applies to an accepted reading."""
+    row = reading.row(dataset)
+    return any(evaluate(rule.expression, row) is True for rule in dataset.flags)
+
+
+def flagged_sql(dataset: Dataset, dialect: Dialect) -> str:
+    """Return SQL of 1 where a declared flag applies to an accepted row, else 0."""
+    conditions = [f"({rule.expression.sql(dialect)})" for rule in dataset.flags]
+    return f"CASE WHEN {' OR '.join(conditions)} THEN 1 ELSE 0 END" if conditions else "0"
+
+
+def _range_reason(measure: Measure, value: float) -> str | None:
+    low, high = measure.range
+    if not math.isfinite(value):
+        return f"{measure.name}_not_finite"
+    if value < low:
+        return f"{measure.name}_below_min"
+    return f"{measure.name}_above_max" if value > high else None

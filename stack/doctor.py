@@ -1,0 +1,103 @@
+"""What the native stack needs of this machine, what is there, and how to get the rest."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+
+from engines.runtime import maven
+from engines.runtime.java import find_java
+from meterlake.errors import MeterlakeError
+from stack import preflight, process
+from stack.instance import Instance
+from stack.services import SERVICES
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. state: ``ok``, ``note`` (up takes care of it) or ``missing``."""
+
+    state: str
+    what: str
+    found: str
+    to_do: str = ""
+
+
+def examine(instance: Instance) -> list[Finding]:
+    """Look at everything that `up` needs, changing nothing."""
+    return [*_machine(), *_maven(), *_java(instance), *_cache(instance), *_room(instance), *_ports(instance)]
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("ok", "Python", f"{platform.python_version()} ({sys.executable})")
+    system = platform.system()
+    if system in ("Linux", "Darwin"):
+        yield Finding("ok", "System", f"{system} {platform.machine()}, {psutil.cpu_count()} cores")
+    else:
+        yield Finding("missing", "System", system, "Linux or macOS is needed; on Windows use WSL 2.")
+
+
+def _maven() -> Iterator[Finding]:
+    try:
+        yield Finding("ok", "Maven", maven.find_maven())
+    except MeterlakeError as error:
+        yield Finding("missing", "Maven", "not on the PATH", error.hint)
+
+
+def _java(instance: Instance) -> Iterator[Finding]:
+    for wanted, purpose in ((17, "Hadoop, Hive, Kafka, Cassandra, Spark"), (24, "Trino")):
+        what = f"Java {'17' if wanted == 17 else '24 or newer'} for {purpose}"
+        try:
+            java = find_java(wanted, instance.settings)
+        except MeterlakeError as error:
+            yield Finding("missing", what, error.what, error.hint)
+            continue
+        if java:
+            yield Finding("ok", what, f"{java.version} in {java.home}")
+        else:
+            yield Finding("note", what, "not on this machine", "`meterlake up` puts a runtime from PyPI into the cache.")
+
+
+def _cache(instance: Instance) -> Iterator[Finding]:
+    settings = instance.settings
+    absent = maven.missing(settings, sorted({service.jars for service in SERVICES.values()}))
+    if absent:
+        yield Finding("note", "Jars", f"not in {settings.cache_dir}: {', '.join(absent)}", "`meterlake up` downloads them once.")
+    else:
+        yield Finding("ok", "Jars", f"all in {settings.cache_dir}")
+
+
+def _room(instance: Instance) -> Iterator[Finding]:
+    alive = process.running(instance)
+    to_start = [service for service in SERVICES.values() if service.name not in alive]
+    free = psutil.virtual_memory().available // 2**20
+    try:
+        preflight.check_memory(to_start)
+        yield Finding("ok", "Memory", f"{free} MB free, {sum(s.footprint_mb for s in to_start)} MB needed by what is not up")
+    except MeterlakeError as error:
+        yield Finding("missing", "Memory", error.what, error.hint)
+    try:
+        preflight.check_disk(to_start, instance)
+        yield Finding("ok", "Disk", f"{shutil.disk_usage(instance.home).free // 2**20} MB free in {instance.home}")
+    except MeterlakeError as error:
+        yield Finding("missing", "Disk", error.what, error.hint)
+
+
+def _ports(instance: Instance) -> Iterator[Finding]:
+    alive = process.running(instance)
+    for service in SERVICES.values():
+        for port in service.ports:
+            number = instance.settings.port(port)
+            if service.name in alive:
+                yield Finding("ok", f"Port {number}", f"{service.title}, up")
+                continue
+            try:
+                preflight.check_port(service, port, instance.settings)
+                yield Finding("ok", f"Port {number}", f"free, for {service.title}")
+            except MeterlakeError as error:
+                yield Finding("missing", f"Port {number}", error.what, error.hint)
