@@ -57,7 +57,9 @@ format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 
 generate: $(READY) ## write all generated files anew: DDL, schemas, compose configuration, settings reference
-	$(BIN)/python -m meterlake.generate
+	$(BIN)/meterlake ddl
+	$(BIN)/python -m meterlake.reference
+	$(BIN)/python -m stack.compose
 
 lock: $(READY) ## pin all versions anew: Python packages, jars, Java runtimes
 	$(BIN)/uv pip compile setup.cfg --extra dev --upgrade --generate-hashes --no-header --python-version 3.11 --quiet -o requirements.lock

@@ -1,0 +1,1 @@
+"""Batch layer: the truth, recomputed from the master data set."""

@@ -22,15 +22,15 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
     It reconnects each second after an outage (the driver's default backs off to minutes).
     Raises EngineUnavailable when no node answers, QueryFailed when a statement is wrong.
     """
-    from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, UnresolvableContactPoints  # noqa: PLC0415
-    from cassandra.cluster import (  # noqa: PLC0415 - the driver takes half a second to import
+    from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, UnresolvableContactPoints
+    from cassandra.cluster import (
         EXEC_PROFILE_DEFAULT,
         Cluster,
         ExecutionProfile,
         NoHostAvailable,
     )
-    from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy  # noqa: PLC0415
-    from cassandra.protocol import ErrorMessage  # noqa: PLC0415
+    from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+    from cassandra.protocol import ErrorMessage
 
     points = settings.cassandra
     profile = ExecutionProfile(

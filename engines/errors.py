@@ -12,7 +12,7 @@ class EngineUnavailable(TransientError):
         self.engine, self.where = engine, where
         super().__init__(
             f"{engine} at {where} does not answer: {_short(cause)}.",
-            hint="Start it with `meterlake up`, see `meterlake status`, or set its address (docs/settings.reference.env).",
+            hint="Start it (`meterlake up`), see `meterlake status`, or set its address (docs/settings.reference.env).",
         )
 
 

@@ -16,7 +16,7 @@ ERRORS = (HdfsError, requests.RequestException)
 TIMEOUT_S = 30
 
 
-def client(settings: Settings) -> Any:  # noqa: ANN401 - the library has no types
+def client(settings: Settings) -> Any:
     """Return a WebHDFS client acting as the present user."""
     return InsecureClient(settings.webhdfs, user=getpass.getuser(), timeout=TIMEOUT_S)
 

@@ -14,9 +14,9 @@ from meterlake.settings import Settings
 @contextmanager
 def cursor(settings: Settings, database: str = "default") -> Iterator[Any]:
     """Open a cursor. Raises EngineUnavailable when HiveServer2 does not answer, QueryFailed when it refuses."""
-    from pyhive import hive  # noqa: PLC0415 - slow to import
-    from pyhive.exc import Error  # noqa: PLC0415
-    from thrift.Thrift import TException  # noqa: PLC0415
+    from pyhive import hive
+    from pyhive.exc import Error
+    from thrift.Thrift import TException
 
     host, port = settings.hive
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from engines.errors import EngineUnavailable
 from meterlake.settings import Settings
@@ -13,7 +14,7 @@ from meterlake.settings import Settings
 TIMEOUT_S = 10.0
 
 
-def client_config(settings: Settings, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - librdkafka takes several types
+def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
     """Return what every client of ours shares. The client's own log goes nowhere: errors come as exceptions."""
     return {"bootstrap.servers": settings.kafka, "log_level": 0, "error_cb": lambda _: None, **more}
 

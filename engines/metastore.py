@@ -1,25 +1,66 @@
-"""The Hive metastore over Thrift, with the client classes that pyiceberg carries."""
+"""The Hive metastore over Thrift, with the client classes that pyiceberg carries.
+
+Functions take the client that ``client`` yields. They raise QueryFailed when the metastore refuses, EngineUnavailable
+when it, or the database behind it, does not answer.
+"""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlparse
 
-from engines.errors import EngineUnavailable
+from engines.errors import EngineUnavailable, QueryFailed
 from meterlake.settings import Settings
 
 TIMEOUT_MS = 30_000
+ENGINE = "Hive metastore"
+
+Client = Any
+"""The generated Thrift client; it has no types."""
+
+PartitionValues = tuple[str, ...]
+"""Values of a table's partition columns, in their order, such as ``("2026-11",)``."""
+
+_PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
+# What a MetaException says when the metastore's own database is the trouble.
+_DATABASE_TROUBLE = ("javax.jdo", "java.sql", "JDBC", "SQLException", "Connection")
+
+
+@dataclass(frozen=True)
+class HiveColumn:
+    """A column as the metastore knows it: ``type`` is Hive's, such as ``decimal(18,3)``."""
+
+    name: str
+    type: str
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class ExternalTable:
+    """A table of Parquet files that are not the metastore's own: dropping it leaves them.
+
+    location: folder of a table without partitions; a partition has its own.
+    """
+
+    database: str
+    name: str
+    columns: tuple[HiveColumn, ...]
+    location: str
+    partitioned_by: tuple[HiveColumn, ...] = ()
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
-def client(settings: Settings) -> Iterator[Any]:
+def client(settings: Settings) -> Iterator[Client]:
     """Open a metastore client. Raises EngineUnavailable when it does not answer."""
-    from hive_metastore import ThriftHiveMetastore, ttypes  # noqa: PLC0415 - the generated code takes half a second
-    from thrift.protocol import TBinaryProtocol  # noqa: PLC0415
-    from thrift.transport import TSocket, TTransport  # noqa: PLC0415
+    from hive_metastore import ThriftHiveMetastore, ttypes
+    from thrift.protocol import TBinaryProtocol
+    from thrift.Thrift import TApplicationException, TException
+    from thrift.transport import TSocket, TTransport
 
     address = urlparse(settings.metastore)
     raw = TSocket.TSocket(address.hostname, address.port)
@@ -28,15 +69,21 @@ def client(settings: Settings) -> Iterator[Any]:
     try:
         transport.open()
         yield ThriftHiveMetastore.Client(TBinaryProtocol.TBinaryProtocol(transport))
-    except (TTransport.TTransportException, ttypes.MetaException, socket.error, EOFError) as error:  # noqa: UP024
-        raise EngineUnavailable("Hive metastore", settings.metastore, error) from error
+    except (TTransport.TTransportException, socket.error, EOFError) as error:  # noqa: UP024
+        raise EngineUnavailable(ENGINE, settings.metastore, error) from error
+    except ttypes.MetaException as error:
+        if any(word in str(error.message) for word in _DATABASE_TROUBLE):
+            raise EngineUnavailable(ENGINE, settings.metastore, error.message) from error
+        raise QueryFailed(ENGINE, "", error.message) from error
+    except (TApplicationException, TException) as error:
+        raise QueryFailed(ENGINE, "", getattr(error, "message", None) or error) from error
     finally:
         transport.close()
 
 
-def ensure_database(metastore: Any, name: str, location: str) -> None:  # noqa: ANN401
+def ensure_database(metastore: Client, name: str, location: str) -> None:
     """Create database ``name`` at ``location`` unless it is there."""
-    from hive_metastore import ttypes  # noqa: PLC0415
+    from hive_metastore import ttypes
 
     try:
         metastore.create_database(ttypes.Database(name=name, locationUri=location))
@@ -44,13 +91,174 @@ def ensure_database(metastore: Any, name: str, location: str) -> None:  # noqa: 
         return
 
 
-def set_database_property(metastore: Any, name: str, key: str, value: str) -> None:  # noqa: ANN401
+def drop_database(metastore: Client, name: str) -> None:
+    """Remove database ``name`` and its tables from the metastore, if it is there; files stay."""
+    from hive_metastore import ttypes
+
+    try:
+        metastore.drop_database(name, False, True)
+    except ttypes.NoSuchObjectException:
+        return
+
+
+def set_database_property(metastore: Client, name: str, key: str, value: str) -> None:
     """Set one property of database ``name``, keeping the others."""
     database = metastore.get_database(name)
     database.parameters = {**(database.parameters or {}), key: value}
     metastore.alter_database(name, database)
 
 
-def database_properties(metastore: Any, name: str) -> dict[str, str]:  # noqa: ANN401
+def database_properties(metastore: Client, name: str) -> dict[str, str]:
     """Return the properties of database ``name``."""
     return dict(metastore.get_database(name).parameters or {})
+
+
+def create_table(metastore: Client, table: ExternalTable) -> bool:
+    """Create ``table`` unless one of its name is there; return whether it was created."""
+    from hive_metastore import ttypes
+
+    thrift = ttypes.Table(
+        dbName=table.database,
+        tableName=table.name,
+        tableType="EXTERNAL_TABLE",
+        sd=_storage(table.columns, table.location),
+        partitionKeys=_fields(table.partitioned_by),
+        # Statistics of files that a publish will switch away would only mislead.
+        parameters={"EXTERNAL": "TRUE", "DO_NOT_UPDATE_STATS": "true", **table.properties},
+    )
+    try:
+        metastore.create_table(thrift)
+    except ttypes.AlreadyExistsException:
+        return False
+    return True
+
+
+def get_table(metastore: Client, database: str, name: str) -> ExternalTable | None:
+    """Return a table, or None if there is none of that name."""
+    from hive_metastore import ttypes
+
+    try:
+        found = metastore.get_table_req(ttypes.GetTableRequest(dbName=database, tblName=name)).table
+    except ttypes.NoSuchObjectException:
+        return None
+    return ExternalTable(
+        database=found.dbName,
+        name=found.tableName,
+        columns=_columns(found.sd.cols),
+        location=found.sd.location,
+        partitioned_by=_columns(found.partitionKeys),
+        properties=dict(found.parameters),
+    )
+
+
+def drop_table(metastore: Client, database: str, name: str) -> None:
+    """Remove a table from the metastore, if it is there; its files stay."""
+    from hive_metastore import ttypes
+
+    try:
+        metastore.drop_table(database, name, False)
+    except ttypes.NoSuchObjectException:
+        return
+
+
+def partition_locations(metastore: Client, database: str, table: str) -> dict[PartitionValues, str]:
+    """Return where each partition of a table lies. Raises QueryFailed if there is no such table."""
+    return {tuple(p.values): p.sd.location for p in metastore.get_partitions(database, table, -1)}
+
+
+def add_partitions(metastore: Client, database: str, table: str, locations: Mapping[PartitionValues, str]) -> None:
+    """Add partitions in one call, all or none; those that are there stay as they are."""
+    from hive_metastore import ttypes
+
+    if not locations:
+        return
+    columns = _require(metastore, database, table).columns
+    parts = [
+        ttypes.Partition(
+            values=list(values),
+            dbName=database,
+            tableName=table,
+            sd=_storage(columns, location),
+            parameters={"DO_NOT_UPDATE_STATS": "true"},
+        )
+        for values, location in locations.items()
+    ]
+    request = ttypes.AddPartitionsRequest(
+        dbName=database, tblName=table, parts=parts, ifNotExists=True, needResult=False
+    )
+    metastore.add_partitions_req(request)
+
+
+def switch_partitions(metastore: Client, database: str, table: str, locations: Mapping[PartitionValues, str]) -> None:
+    """Point partitions to other folders, all or none in one call: the moment of publishing.
+
+    Readers see the old folders or the new ones of all partitions. Each must be there: add a new one first, at an
+    empty folder. Raises QueryFailed, with nothing changed, if one is not.
+    """
+    if not locations:
+        return
+    columns = _require(metastore, database, table).columns
+    found = {tuple(p.values): p for p in metastore.get_partitions(database, table, -1)}
+    absent = [values for values in locations if values not in found]
+    if absent:
+        raise QueryFailed(ENGINE, f"switch partitions of {database}.{table}", f"it has no partition {absent[0]}")
+    changed = []
+    for values, location in locations.items():
+        part = found[values]
+        # The schema of the table as it is now, too: a partition keeps its own copy.
+        part.sd = _storage(columns, location)
+        changed.append(part)
+    metastore.alter_partitions(database, table, changed)
+
+
+def drop_partitions(metastore: Client, database: str, table: str, partitions: Iterable[PartitionValues]) -> None:
+    """Remove partitions from the metastore, in one call; those that are not there do not matter. Files stay."""
+    from hive_metastore import ttypes
+
+    keys = [column.name for column in _require(metastore, database, table).partitioned_by]
+    names = ["/".join(f"{key}={value}" for key, value in zip(keys, values, strict=True)) for values in partitions]
+    if names:
+        request = ttypes.DropPartitionsRequest(
+            dbName=database,
+            tblName=table,
+            parts=ttypes.RequestPartsSpec(names=names),
+            deleteData=False,
+            ifExists=True,
+            needResult=False,
+        )
+        metastore.drop_partitions_req(request)
+
+
+def _require(metastore: Client, database: str, name: str) -> ExternalTable:
+    table = get_table(metastore, database, name)
+    if table is None:
+        raise QueryFailed(ENGINE, f"get table {database}.{name}", f"there is no table {database}.{name}")
+    return table
+
+
+def _storage(columns: Iterable[HiveColumn], location: str) -> Any:
+    from hive_metastore import ttypes
+
+    return ttypes.StorageDescriptor(
+        cols=_fields(columns),
+        location=location,
+        inputFormat=f"{_PARQUET}.MapredParquetInputFormat",
+        outputFormat=f"{_PARQUET}.MapredParquetOutputFormat",
+        serdeInfo=ttypes.SerDeInfo(serializationLib=f"{_PARQUET}.serde.ParquetHiveSerDe", parameters={}),
+        compressed=False,
+        numBuckets=-1,
+        bucketCols=[],
+        sortCols=[],
+        parameters={},
+        storedAsSubDirectories=False,
+    )
+
+
+def _fields(columns: Iterable[HiveColumn]) -> list[Any]:
+    from hive_metastore import ttypes
+
+    return [ttypes.FieldSchema(column.name, column.type.lower(), column.comment) for column in columns]
+
+
+def _columns(found: Iterable[Any] | None) -> tuple[HiveColumn, ...]:
+    return tuple(HiveColumn(item.name, item.type, item.comment or "") for item in found or ())

@@ -103,9 +103,8 @@ def _driver(settings: Settings) -> dict[str, str]:
         "spark.sql.catalogImplementation": "in-memory",
         # A path without scheme would mean HDFS.
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
-        "spark.local.dir": str(scratch),
     }
-    if settings.spark_master.startswith("local"):
+    if _is_local(settings):
         found |= {"spark.driver.host": settings.host, "spark.driver.bindAddress": settings.host}
     return found
 
@@ -149,33 +148,39 @@ def _storage(settings: Settings) -> dict[str, str]:
 def _jars(settings: Settings) -> dict[str, str]:
     files = sorted(maven.resolve("spark", settings), key=lambda file: not file.name.startswith(_FIRST_JAR))
     on_driver = {"spark.driver.extraClassPath": os.pathsep.join(map(str, files))}
-    if settings.spark_master.startswith("local"):
+    if _is_local(settings):
         return on_driver
-    return on_driver | {"spark.jars": ",".join(map(str, files))}
+    return on_driver | {
+        "spark.jars": ",".join(map(str, files)),
+        "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
+    }
 
 
 def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSession:
-    from pyspark import SparkConf  # noqa: PLC0415 - slow to import
-    from pyspark.errors import PySparkRuntimeError  # noqa: PLC0415
-    from pyspark.sql import SparkSession  # noqa: PLC0415
+    from pyspark import SparkConf
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
 
     log = settings.home.resolve() / "logs" / f"spark-{_slug(app_name)}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     _scratch(settings).mkdir(parents=True, exist_ok=True)
     prepared = SparkConf(loadDefaults=False).setAll(list(conf.items()))
     prepared.set("spark.driver.extraJavaOptions", _java_options(settings, log, conf))
-    with _environment(JAVA_HOME=str(spark_java_home(settings)), PYSPARK_PYTHON=sys.executable, SPARK_HOME=_spark_home()):
+    with _environment(
+        JAVA_HOME=str(spark_java_home(settings)), PYSPARK_PYTHON=sys.executable, SPARK_HOME=_spark_home()
+    ):
         try:
             return SparkSession.builder.config(conf=prepared).appName(app_name).getOrCreate()
         except PySparkRuntimeError as error:
             raise SparkFailed(
-                f"The Spark driver (master {settings.spark_master}) did not start: {error}.",
+                f"The Spark driver (master {settings.spark_master}) did not start: {str(error).rstrip('.')}.",
                 hint=f"The lines above are Java's own; its log is {log}. `meterlake doctor` checks Java and memory.",
             ) from error
 
 
 def _java_options(settings: Settings, log: Path, conf: Mapping[str, str]) -> str:
     words = [
+        # The heap is the setting's; what Spark unpacks and spills goes beside the data, not to /tmp.
         "-Duser.timezone=UTC",
         "-XX:-UsePerfData",
         f"-Djava.io.tmpdir={_scratch(settings)}",
@@ -196,12 +201,16 @@ def _check_same(current: Mapping[str, str], wanted: Mapping[str, str]) -> None:
         )
 
 
+def _is_local(settings: Settings) -> bool:
+    return settings.spark_master.startswith("local")
+
+
 def _scratch(settings: Settings) -> Path:
     return settings.home.resolve() / "run" / "spark"
 
 
 def _spark_home() -> str:
-    import pyspark  # noqa: PLC0415
+    import pyspark
 
     return str(Path(pyspark.__file__).parent)
 

@@ -20,7 +20,7 @@ def rows(settings: Settings, statement: str, parameters: list[Any] | None = None
 
     Raises EngineUnavailable when Trino or an engine behind it does not answer, QueryFailed when the statement is wrong.
     """
-    from trino import dbapi, exceptions  # noqa: PLC0415 - slow to import
+    from trino import dbapi, exceptions
 
     address = urlparse(settings.trino)
     connection = dbapi.connect(

@@ -1,0 +1,1 @@
+"""The core: declarations and decisions, pure; it imports no engine."""

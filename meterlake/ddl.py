@@ -155,16 +155,9 @@ def _cassandra_recent(dataset: Dataset, keyspace: str) -> str:
     )
 
 
-def _cassandra_table(
-    table: str, columns: Sequence[Column], key: str, options: Sequence[str], comment: str
-) -> str:
+def _cassandra_table(table: str, columns: Sequence[Column], key: str, options: Sequence[str], comment: str) -> str:
     with_options = "\n  AND ".join([*options, f"comment = {_quoted(comment)}"])
-    return (
-        f"CREATE TABLE IF NOT EXISTS {table} (\n"
-        f"{_lines(columns, 'cassandra')},\n"
-        f"  {key}\n"
-        f") WITH {with_options};\n"
-    )
+    return f"CREATE TABLE IF NOT EXISTS {table} (\n{_lines(columns, 'cassandra')},\n  {key}\n) WITH {with_options};\n"
 
 
 def _expiring(ttl: timedelta) -> list[str]:
@@ -179,7 +172,7 @@ def _expiring(ttl: timedelta) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """Return a string literal; texts with quotes or backslashes lose them (Hive and CQL escape differently)."""
+    """Return a string literal. Quotes and backslashes are dropped: Hive and CQL escape them differently."""
     return "'" + text.replace("'", "").replace("\\", "") + "'"
 
 

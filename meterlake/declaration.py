@@ -16,16 +16,13 @@ from meterlake.errors import DeclarationError, ExpressionError
 from meterlake.expressions import Expression, ExpressionKind, parse_expression
 from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.names import check_name
-from meterlake.validation import validate
+from meterlake.validation import check_resolution, validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Partition = Literal["month", "year"]
 TableFormat = Literal["iceberg", "delta"]
-
-MAX_SCALE: Final = 9
-"""Finest resolution: 10^-9."""
 
 MAX_UNITS: Final = 10**11
 """Largest magnitude of one value, in units of its resolution; declared ranges must stay within it.
@@ -60,7 +57,7 @@ class Measure:
             raise DeclarationError(where, "is neither a Level nor an Amount", expected="Use one of the two")
         if not self.unit:
             raise DeclarationError(where, "has no unit", expected="Give one, '1' for a ratio")
-        _check_resolution(self.resolution, where)
+        check_resolution(self.resolution, where)
         low, high = self.range
         if low >= high:
             raise DeclarationError(
@@ -183,9 +180,7 @@ class View:
 
     def __post_init__(self) -> None:
         if self.grain not in GRAIN_SECONDS:
-            raise DeclarationError(
-                "View", f"its grain {self.grain!r} is unknown", expected="Use minute, hour or day"
-            )
+            raise DeclarationError("View", f"its grain {self.grain!r} is unknown", expected="Use minute, hour or day")
         if self.partition not in ("month", "year"):
             raise DeclarationError(
                 f"View {self.grain!r}",
@@ -292,17 +287,3 @@ def _expression(sql: str, where: str, kind: ExpressionKind) -> None:
     if expression.kind != kind:
         expected = {"boolean": "Write a condition", "number": "Write a formula"}[kind]
         raise DeclarationError(where, f"{sql!r} is a {expression.kind}, not a {kind}", expected=expected)
-
-
-def _check_resolution(text: str, where: str) -> None:
-    allowed = [str(Decimal(1).scaleb(-scale)) for scale in range(7)] + ["1E-7", "1E-8", "1E-9"]
-    try:
-        value = Decimal(text)
-    except (ArithmeticError, TypeError, ValueError):
-        value = Decimal(0)
-    if value not in [Decimal(1).scaleb(-scale) for scale in range(MAX_SCALE + 1)]:
-        raise DeclarationError(
-            where,
-            f"its resolution {text!r} is not a power of ten from 1 down to 1E-9",
-            expected=f"Write one of {', '.join(allowed)}",
-        )

@@ -64,7 +64,7 @@ class ExpressionError(PermanentError):
         super().__init__(f"Expression {sql!r}: {problem}.", hint=f"{expected}.")
 
 
-class OutOfBalance(PermanentError):  # noqa: N818 - reads as what happened
+class OutOfBalance(PermanentError):
     """Readings got lost or were counted twice between what was read and what was decided."""
 
     def __init__(self, place: str, read: int, parts: dict[str, int]) -> None:
@@ -78,7 +78,7 @@ class OutOfBalance(PermanentError):  # noqa: N818 - reads as what happened
         )
 
 
-class TtlTooShort(PermanentError):  # noqa: N818 - reads as what happened
+class TtlTooShort(PermanentError):
     """Speed rows would expire before batch has covered them."""
 
     def __init__(self, dataset: str, ttl: str, needed: str) -> None:
@@ -90,7 +90,7 @@ class TtlTooShort(PermanentError):  # noqa: N818 - reads as what happened
         )
 
 
-class RollbackLosesMinutes(PermanentError):  # noqa: N818 - reads as what happened
+class RollbackLosesMinutes(PermanentError):
     """The speed rows that an older boundary needs have expired."""
 
     def __init__(self, dataset: str, since: str, until: str, ttl: str) -> None:

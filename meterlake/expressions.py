@@ -84,9 +84,7 @@ def parse_expression(sql: str, *, known: Iterable[str] | None = None) -> Express
         names = tuple(known)
         for name in columns:
             if name not in names:
-                raise ExpressionError(
-                    sql, f"unknown column {name!r}", expected=f"It may read {', '.join(names)}"
-                )
+                raise ExpressionError(sql, f"unknown column {name!r}", expected=f"It may read {', '.join(names)}")
     return Expression(text=sql, kind=kind, columns=columns)
 
 
@@ -100,9 +98,7 @@ def _parse(sql: str) -> exp.Expression:
     try:
         tree = sqlglot.parse_one(sql)
     except SqlglotError as error:
-        raise ExpressionError(
-            sql, f"is not SQL ({str(error).splitlines()[0]})", expected=_ALLOWED_TEXT
-        ) from None
+        raise ExpressionError(sql, f"is not SQL ({str(error).splitlines()[0]})", expected=_ALLOWED_TEXT) from None
     if not isinstance(tree, exp.Expression):
         raise ExpressionError(sql, "is not an expression", expected=_ALLOWED_TEXT)
     return tree
@@ -197,9 +193,7 @@ def _check_power(node: exp.Expression, sql: str) -> ExpressionKind:
 
 def _check_case(node: exp.Expression, sql: str) -> ExpressionKind:
     if node.this is not None:
-        raise ExpressionError(
-            sql, "CASE x WHEN … is not allowed", expected="Write CASE WHEN condition THEN …"
-        )
+        raise ExpressionError(sql, "CASE x WHEN … is not allowed", expected="Write CASE WHEN condition THEN …")
     branches = node.args["ifs"]
     results = [branch.args["true"] for branch in branches]
     if node.args.get("default") is not None:

@@ -83,9 +83,7 @@ def _guard_sqrt(fresh: exp.Expression, node: exp.Expression) -> exp.Expression:
         return fresh
     value = fresh.this
     return exp.Sqrt(
-        this=exp.Case(
-            ifs=[exp.If(this=exp.GTE(this=parenthesised(value.copy()), expression=_number(0.0)), true=value)]
-        )
+        this=exp.Case(ifs=[exp.If(this=exp.GTE(this=parenthesised(value.copy()), expression=_number(0.0)), true=value)])
     )
 
 

@@ -76,10 +76,7 @@ def quarantine_reason_sql(dataset: Dataset, dialect: Dialect, epoch_seconds: str
     seconds = epoch_seconds or epoch_seconds_sql(dataset.event_time, dialect)
     given = " + ".join(f"CASE WHEN {m.name} IS NULL THEN 0 ELSE 1 END" for m in dataset.measures)
     partly = f"{given} BETWEEN 1 AND {len(dataset.measures) - 1}"
-    return (
-        f"CASE WHEN {off_grid_sql(dataset, seconds)} THEN '{OFF_GRID}' "
-        f"WHEN {partly} THEN '{MISSING_MEASURE}' END"
-    )
+    return f"CASE WHEN {off_grid_sql(dataset, seconds)} THEN '{OFF_GRID}' WHEN {partly} THEN '{MISSING_MEASURE}' END"
 
 
 def reject_reason(dataset: Dataset, reading: Reading) -> str | None:

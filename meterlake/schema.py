@@ -90,9 +90,7 @@ def json_schema_text(dataset: Dataset) -> str:
 
 
 def _measure_fields(dataset: Dataset) -> list[Column]:
-    return [
-        Column(measure.name, DOUBLE, nullable=True, doc=_measure_doc(measure)) for measure in dataset.measures
-    ]
+    return [Column(measure.name, DOUBLE, nullable=True, doc=_measure_doc(measure)) for measure in dataset.measures]
 
 
 def _measure_doc(measure: Measure) -> str:

@@ -1,4 +1,4 @@
-"""All settings: defaults here, each with its reason; environment variables ``METERLAKE_…`` or a ``.env`` file override them.
+"""All settings: defaults here, each with its reason; variables ``METERLAKE_…`` or a ``.env`` file override them.
 
 ``docs/settings.reference.env`` lists every one (generated from this module; a test fails when they differ).
 """
@@ -18,15 +18,21 @@ from meterlake.errors import UsageError
 
 PREFIX = "METERLAKE_"
 
+_CHECKOUT = Path(__file__).parents[1]
+ROOT = _CHECKOUT if (_CHECKOUT / "Makefile").is_file() else Path.cwd()
+"""The checkout that this package runs from, wherever it is called; the working directory for an installed package."""
+
 
 class Settings(BaseSettings):
     """Everything a user may set. Ports of the native stack are below 32768: see ``docs/operate.md``."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", extra="ignore", frozen=True)
 
     # Where things lie
     home: Path = Field(
-        Path(".meterlake"), description="Data, logs and configuration of this checkout's stack."
+        ROOT / ".meterlake",
+        description="Data, logs and configuration of this checkout's stack.",
+        json_schema_extra={"shown": ".meterlake"},
     )
     cache_dir: Path = Field(
         user_cache_path("meterlake"),
@@ -35,9 +41,7 @@ class Settings(BaseSettings):
     )
 
     # Native stack
-    host: str = Field(
-        "127.0.0.1", description="Every server binds here: the native stack is for one machine."
-    )
+    host: str = Field("127.0.0.1", description="Every server binds here: the native stack is for one machine.")
     port_offset: int = Field(
         0, ge=0, le=20000, description="Added to every port: a second checkout runs beside the first."
     )
@@ -53,12 +57,8 @@ class Settings(BaseSettings):
     port_metastore: int = Field(9083, description="Hive metastore, Thrift.")
     port_hiveserver2: int = Field(10000, description="HiveServer2, Thrift binary.")
     port_trino: int = Field(8080, description="Trino, HTTP.")
-    start_timeout_s: int = Field(
-        180, gt=0, description="A server that is not healthy by then has failed to start."
-    )
-    server_time_zone: str = Field(
-        "UTC", description="Time zone of the servers' JVMs; results do not depend on it."
-    )
+    start_timeout_s: int = Field(180, gt=0, description="A server that is not healthy by then has failed to start.")
+    server_time_zone: str = Field("UTC", description="Time zone of the servers' JVMs; results do not depend on it.")
 
     # Java
     java: Literal["auto", "machine", "pypi"] = Field(
@@ -73,9 +73,7 @@ class Settings(BaseSettings):
         "derby",
         description="derby: embedded, no set-up; postgres: a server of yours, for more than one machine.",
     )
-    metastore_db_url: str = Field(
-        "", description="JDBC URL, for postgres: jdbc:postgresql://host:5432/metastore."
-    )
+    metastore_db_url: str = Field("", description="JDBC URL, for postgres: jdbc:postgresql://host:5432/metastore.")
     metastore_db_user: str = Field("", description="Its user.")
     metastore_db_password: SecretStr = Field(SecretStr(""), description="Its password.")
 

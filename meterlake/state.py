@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from meterlake.columns import decimal
 from meterlake.units import decimal_to_units_sql, units_sql, units_to_decimal_sql
 from meterlake.validation import measure_columns
 
@@ -55,9 +56,7 @@ class State:
         return cls(0, 0, 0, {measure.name: MeasureState(0, None, None) for measure in dataset.measures})
 
     @classmethod
-    def of_reading(
-        cls, dataset: Dataset, interval_s: int, units: Sequence[int], *, flagged: bool = False
-    ) -> State:
+    def of_reading(cls, dataset: Dataset, interval_s: int, units: Sequence[int], *, flagged: bool = False) -> State:
         """Return the state of one used reading.
 
         units: one integer a measure, in the order of ``dataset.measures``.
@@ -147,10 +146,8 @@ def merge_aggregates(dataset: Dataset, dialect: Dialect, stored: Stored = "units
     aggregates = [(name, _sum(name, dialect)) for name in ("readings", "covered_s", "flagged")]
     for measure in dataset.measures:
         total, low, high = measure_columns(measure)
-        if stored == "decimal":
-            summed = f"CAST(SUM({total}) AS DECIMAL(18,{measure.scale}))"
-        else:
-            summed = _sum(total, dialect)
+        exact = f"CAST(SUM({total}) AS {decimal(measure.scale).sql(dialect)})"
+        summed = exact if stored == "decimal" else _sum(total, dialect)
         aggregates += [(total, summed), (low, f"MIN({low})"), (high, f"MAX({high})")]
     return aggregates
 

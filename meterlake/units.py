@@ -75,6 +75,4 @@ def decimal_to_units_sql(value: str, scale: int, dialect: Dialect) -> str:
 
 def _decimal_literal(scale: int, dialect: Dialect) -> str:
     text = f"{Decimal(1).scaleb(-scale):f}"
-    return (
-        f"{text}BD" if dialect in ("spark", "hive") else f"DECIMAL '{text}'" if dialect == "trino" else text
-    )
+    return f"{text}BD" if dialect in ("spark", "hive") else f"DECIMAL '{text}'" if dialect == "trino" else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -24,6 +25,23 @@ ARRIVAL_COLUMNS: Final = ("revision", "received_at", "origin", "origin_partition
 
 OWN_COLUMNS: Final = (*STATE_COLUMNS, *ARRIVAL_COLUMNS, "source", "reason", "run_id", "verdict", "v", "units")
 """Names that the project's tables and messages use themselves."""
+
+MAX_SCALE: Final = 9
+"""Finest resolution: 10^-9."""
+
+
+def check_resolution(text: str, where: str) -> None:
+    """Raise DeclarationError unless a text is a power of ten from 1 down to 1E-9."""
+    try:
+        value = Decimal(text)
+    except (ArithmeticError, TypeError, ValueError):
+        value = Decimal(0)
+    if value not in [Decimal(1).scaleb(-scale) for scale in range(MAX_SCALE + 1)]:
+        raise DeclarationError(
+            where,
+            f"its resolution {text!r} is not a power of ten from 1 down to 1E-9",
+            expected="Write one of 1, 0.1, 0.01, 0.001 and so on",
+        )
 
 
 def validate(dataset: Dataset) -> None:
@@ -69,9 +87,7 @@ def _check_columns(dataset: Dataset, where: str) -> None:
     names += [derived.name for derived in dataset.derived]
     _check_unique(names, where, "column")
     _check_unique([rule.name for rule in dataset.rules], where, "rule")
-    generated = {
-        f"{m.name}_{end}" for m in dataset.measures for end in ("below_min", "above_max", "not_finite")
-    }
+    generated = {f"{m.name}_{end}" for m in dataset.measures for end in ("below_min", "above_max", "not_finite")}
     generated |= {"off_grid", "missing_measure", "received_before_event"}
     for rule in dataset.rules:
         if rule.name in generated:
@@ -109,9 +125,7 @@ def _check_derived(dataset: Dataset, where: str) -> None:
         place = f"{where}, derived {derived.name!r}"
         for name in derived.where:
             if name in known:
-                raise DeclarationError(
-                    place, f"its where hides the column {name!r}", expected="Choose another name"
-                )
+                raise DeclarationError(place, f"its where hides the column {name!r}", expected="Choose another name")
         _check_reads(derived.expression.columns, known, place)
     for derived in dataset.derived:
         _check_acyclic(derived, by_name, (), where)
@@ -197,9 +211,7 @@ def _check_times(dataset: Dataset, where: str) -> None:
     }
     for name, value in times.items():
         if value < timedelta(0) or value % timedelta(seconds=1):
-            raise DeclarationError(
-                where, f"its {name} of {value} is not whole seconds", expected="Use timedelta"
-            )
+            raise DeclarationError(where, f"its {name} of {value} is not whole seconds", expected="Use timedelta")
     if dataset.lateness < timedelta(seconds=dataset.cell_s):
         raise DeclarationError(
             where,

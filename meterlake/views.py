@@ -70,9 +70,7 @@ def published_columns(dataset: Dataset, grain: Grain) -> list[Column]:
 @lru_cache(maxsize=64)
 def read_time_values(dataset: Dataset) -> dict[str, Expression]:
     """Return name -> formula of every ``<level>_avg`` and derived value, over state columns only."""
-    formulas = {
-        f"{level.name}_avg": parse_expression(f"{level.name}_sum / covered_s") for level in dataset.levels
-    }
+    formulas = {f"{level.name}_avg": parse_expression(f"{level.name}_sum / covered_s") for level in dataset.levels}
     pending = list(dataset.derived)
     while pending:  # declarations are acyclic: each round resolves at least one
         names = {value.name for value in pending}
@@ -119,6 +117,5 @@ def _measure_columns(measure: Measure) -> list[Column]:
     unit = f"{measure.unit} s" if measure.kind == "level" else measure.unit
     docs = (f"{unit}, exact sum", f"{measure.unit}, lowest", f"{measure.unit}, highest")
     return [
-        Column(name, decimal(measure.scale), doc=doc)
-        for name, doc in zip(measure_columns(measure), docs, strict=True)
+        Column(name, decimal(measure.scale), doc=doc) for name, doc in zip(measure_columns(measure), docs, strict=True)
     ]

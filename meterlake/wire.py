@@ -34,7 +34,7 @@ class Undecodable:
     reason: str
 
 
-class _Refused(Exception):  # noqa: N818 - never leaves this module
+class _Refused(Exception):
     """Carries a reason out of the decoding of a field."""
 
 

@@ -1,0 +1,1 @@
+"""Producers: where readings come from."""

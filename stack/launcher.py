@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +17,7 @@ import psutil
 
 from engines.runtime import maven
 from engines.runtime.java import ensure_java
+from meterlake.clock import system_clock
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
 from stack.errors import Busy, StartFailed, Unhealthy
@@ -129,6 +130,11 @@ def _start_all(wanted: list[Service], alive: set[str], instance: Instance, liste
         for service in wanted:
             futures[service.name] = pool.submit(run, service)
         all_known.set()
+        try:
+            wait(futures.values())
+        except BaseException:  # Ctrl-C: let the threads give up at once; what runs stays for `down`
+            stop.set()
+            raise
     errors = [error for future in futures.values() if (error := future.exception())]
     # One failure ends the waiting of the others; the first cause is the one that is not about waiting.
     for error in sorted(errors, key=lambda error: isinstance(error, _Abandoned)):
@@ -196,7 +202,9 @@ def _await_health(
         waiter.check(service)
         if time.monotonic() > deadline:
             raise _ended(
-                service, f"was not healthy within {instance.settings.start_timeout_s} s ({last.what})", instance
+                service,
+                f"was not healthy within {instance.settings.start_timeout_s} s ({last.what})",
+                instance,
             ) from last
         time.sleep(POLL_S)
 
@@ -216,7 +224,8 @@ def check_health(service: Service, instance: Instance, *, deep: bool = True) -> 
 def _ended(service: Service, what: str, instance: Instance) -> StartFailed:
     log = instance.log(service.name)
     return StartFailed(
-        f"{service.title} {what}.\nLast lines of its log:\n{process.last_lines(log)}", hint=f"\nThe whole log: {log}"
+        f"{service.title} {what}.\nLast lines of its log:\n{process.last_lines(log)}",
+        hint=f"\nThe whole log: {log}",
     )
 
 
@@ -266,16 +275,10 @@ def _status(service: Service, processes: list[psutil.Process], instance: Instanc
             state, detail = State.UNHEALTHY, error.what
     try:
         memory = servers[0].memory_info().rss // 2**20
-        uptime = int(_now() - servers[0].create_time())
+        uptime = int(system_clock().timestamp() - servers[0].create_time())
     except psutil.NoSuchProcess:
         return Status(service, State.CRASHED, port, detail=process.last_lines(instance.log(service.name)))
     return Status(service, state, port, servers[0].pid, memory, uptime, detail)
-
-
-def _now() -> float:
-    from meterlake.clock import system_clock  # noqa: PLC0415
-
-    return system_clock().timestamp()
 
 
 @contextmanager
@@ -287,6 +290,7 @@ def _lock(instance: Instance) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Busy(
-                f"Another `meterlake up` or `down` of {instance.home} is under way.", hint="Wait for it, then try again."
+                f"Another `meterlake up` or `down` of {instance.home} is under way.",
+                hint="Wait for it, then try again.",
             ) from error
         yield

@@ -49,7 +49,7 @@ def check_port(service: Service, name: str, settings: Settings) -> None:
                 ) from error
             raise PortBusy(
                 f"Port {port}, which {service.title} needs, is held by {holder(port)}.",
-                hint=f"Stop that, or move the port: {PREFIX}PORT_{name.upper()}=…, or all of them: {PREFIX}PORT_OFFSET=….",
+                hint=f"Stop that, or move the port: {PREFIX}PORT_{name.upper()}=…, or all: {PREFIX}PORT_OFFSET=….",
             ) from error
 
 
@@ -74,7 +74,7 @@ def check_data(service: Service, instance: Instance) -> None:
     folder = instance.data(service.name)
     if service.marker and folder.is_dir() and not (folder / service.marker).exists() and any(folder.iterdir()):
         raise BrokenData(
-            f"The data folder of {service.title}, {folder}, has no {service.marker}: it was half-written or half-removed.",
+            f"The data folder of {service.title}, {folder}, has no {service.marker}: half-written or half-removed.",
             hint="Put it back from a copy, or remove that folder to let the server start empty.",
         )
 
@@ -92,14 +92,14 @@ def check_memory(services: Iterable[Service]) -> None:
         )
 
 
-def check_disk(services: Iterable[Service], instance: Instance) -> None:
+def check_disk(services: Iterable[Service], instance: Instance, disk_mb: int = DISK_MB) -> None:
     """Raise NotEnough when the disk of the stack, or of the cache, has too little room."""
     settings = instance.settings
     instance.home.mkdir(parents=True, exist_ok=True)
     settings.cache_dir.mkdir(parents=True, exist_ok=True)
     absent = maven.missing(settings, sorted({service.jars for service in services}))
     for folder, wanted, name in (
-        (instance.home, DISK_MB, "HOME"),
+        (instance.home, disk_mb, "HOME"),
         (settings.cache_dir, CACHE_MB if absent else 0, "CACHE_DIR"),
     ):
         free = shutil.disk_usage(folder).free // 2**20

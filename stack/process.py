@@ -13,6 +13,8 @@ from stack.instance import Instance
 from stack.service import Service
 
 MAX_LOG = 20 * 1024 * 1024
+_CHILDREN: list[subprocess.Popen[bytes]] = []
+"""Servers that this process started; they are meant to outlive it, so nothing else waits for them."""
 
 
 def running(instance: Instance) -> dict[str, list[psutil.Process]]:
@@ -40,7 +42,7 @@ def spawn(service: Service, instance: Instance) -> subprocess.Popen[bytes]:
     instance.started_mark(service.name).touch()
     command, environment = service.command(instance), service.environment(instance)
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - the command is built from our own words
+        child = subprocess.Popen(  # noqa: S603 - the command is built from our own words
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -49,6 +51,8 @@ def spawn(service: Service, instance: Instance) -> subprocess.Popen[bytes]:
             env=environment,
             start_new_session=True,
         )
+    _CHILDREN.append(child)
+    return child
 
 
 def run_tool(service: Service, instance: Instance, main: str, arguments: list[str]) -> None:
@@ -90,6 +94,7 @@ def stop(processes: list[psutil.Process], grace_s: float) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(alive, timeout=10)
+    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
 
 
 def last_lines(log: Path, count: int = 15) -> str:

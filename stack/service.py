@@ -11,8 +11,6 @@ from engines.runtime import maven
 from engines.runtime.java import ensure_java
 from stack.instance import Instance, render
 
-ADD_OPENS_ALL = "=ALL-UNNAMED"
-
 
 def nothing(_: Instance) -> None:
     """Do nothing."""
@@ -42,6 +40,8 @@ class Service:
     """Does real work (a write and a read) through the server's protocol; raises when that fails."""
     ports: tuple[str, ...]
     """Names of the settings of its ports, without ``port_``; the first is the one users talk to."""
+    proof: str
+    """What ``healthy`` does, in words for the demo and the docs."""
     heap: str
     footprint_mb: int
     """Resident memory when idle, measured; what is asked for before the start."""
@@ -61,6 +61,11 @@ class Service:
     """File that a complete data folder has; its absence means the folder was half-written."""
     classpath: Callable[[Instance], list[Path]] | None = None
 
+    @property
+    def version(self) -> str:
+        """Version that its POM pins."""
+        return maven.pinned_version(self.jars)
+
     def write_config(self, instance: Instance) -> None:
         """Render the configuration files."""
         folder = instance.conf(self.name)
@@ -76,7 +81,11 @@ class Service:
         """Return the command line of the server, or of another ``main`` on its class path (a formatting tool)."""
         java = ensure_java(self.java, instance.settings)
         flags = [f"-Dmeterlake.instance={instance.identity}", f"-Dmeterlake.service={self.name}"]
-        flags += [f"-Xmx{self.heap}", f"-Duser.timezone={instance.settings.server_time_zone}", *self.flags(instance)]
+        flags += [
+            f"-Xmx{self.heap}",
+            f"-Duser.timezone={instance.settings.server_time_zone}",
+            *self.flags(instance),
+        ]
         words = self.arguments(instance) if arguments is None else arguments
         return [str(java.executable), *flags, "-cp", self._classpath(instance), main or self.main, *words]
 

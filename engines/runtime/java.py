@@ -69,7 +69,7 @@ def ensure_java(wanted: int, settings: Settings) -> Java:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
     if done.returncode:
         raise MissingTool(
-            f"No JDK {_needs(wanted)} here, and its runtime could not be installed from PyPI: {done.stderr.strip()[-500:]}.",
+            f"No JDK {_needs(wanted)} here, and installing one from PyPI failed: {done.stderr.strip()[-500:]}.",
             hint=_how(wanted),
         )
     partial.rename(target)

@@ -1,7 +1,7 @@
 """Jars of a service: resolved by Maven from one pinned POM a service into the cache, and checked against its lock.
 
 ``jars/<name>.xml`` pins what we ask for; ``jars/<name>.lock`` pins the whole closure, a line a file: sha256 and path in
-the cache's Maven repository, in class path order. A stamp in the cache says that this very lock was resolved and checked.
+the cache's Maven repository, in class path order. A stamp in the cache says that this lock was resolved and checked.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -40,6 +41,13 @@ class Locked:
 def names() -> list[str]:
     """Return the names of all pinned POMs."""
     return sorted(file.stem for file in JARS.glob("*.xml") if file.stem != "maven-settings")
+
+
+def pinned_version(name: str) -> str:
+    """Return the version of the first artifact in the POM of ``name``: the version of the engine."""
+    text = (JARS / f"{name}.xml").read_text()
+    (version, *_) = re.findall(r"<version>(.+?)</version>", text.partition("<dependencies>")[2])
+    return str(version)
 
 
 def read_lock(name: str) -> list[Locked]:
@@ -74,7 +82,10 @@ def unpacked_folder(name: str, settings: Settings) -> Path:
 
 
 def unpacked(name: str, settings: Settings, wanted: Callable[[str], bool]) -> Path:
-    """Return the folder with the ``wanted`` members of the one tar.gz of ``name``, unpacked once; its top folder is dropped."""
+    """Return the folder with the ``wanted`` members of the one tar.gz of ``name``, unpacked once.
+
+    The archive's top folder is dropped.
+    """
     target = unpacked_folder(name, settings)
     if target.is_dir():
         return target
@@ -85,12 +96,12 @@ def unpacked(name: str, settings: Settings, wanted: Callable[[str], bool]) -> Pa
         partial = target.with_name(target.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _extract(archive, partial, wanted)
+        extract(archive, partial, wanted)
         partial.rename(target)
     return target
 
 
-def _extract(archive: Path, target: Path, wanted: Callable[[str], bool]) -> None:
+def extract(archive: Path, target: Path, wanted: Callable[[str], bool]) -> None:
     """Unpack the ``wanted`` members of ``archive``; a hard link to a member that is not wanted gets its content."""
     places: dict[str, list[Path]] = {}
     with tarfile.open(archive) as tar:
@@ -101,10 +112,10 @@ def _extract(archive: Path, target: Path, wanted: Callable[[str], bool]) -> None
                 places.setdefault(source, []).append(target / name)
     with tarfile.open(archive) as tar:
         for member in tar:
-            first, *others = places.get(member.name, [None])
-            content = tar.extractfile(member) if first and member.isfile() else None
-            if first is None or content is None:
+            content = tar.extractfile(member) if member.name in places and member.isfile() else None
+            if content is None:
                 continue
+            first, *others = places[member.name]
             first.parent.mkdir(parents=True, exist_ok=True)
             with content, first.open("wb") as file:
                 shutil.copyfileobj(content, file, 1 << 20)
@@ -129,12 +140,14 @@ def write_lock(name: str, settings: Settings) -> int:
 
 def _archives(name: str, repository: Path) -> list[Path]:
     """Return the tar.gz files that the POM of ``name`` names (they are not on a class path)."""
-    import xml.etree.ElementTree as ET  # noqa: N817, PLC0415, S405 - our own file; only when locks are written
+    import xml.etree.ElementTree as ET
 
     space = "{http://maven.apache.org/POM/4.0.0}"
     found = []
     for item in ET.parse(JARS / f"{name}.xml").iter(f"{space}dependency"):  # noqa: S314
-        group, artifact, version, kind = (item.findtext(space + key, "") for key in ("groupId", "artifactId", "version", "type"))
+        group, artifact, version, kind = (
+            item.findtext(space + key, "") for key in ("groupId", "artifactId", "version", "type")
+        )
         classifier = item.findtext(space + "classifier")
         file = f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.{kind}"
         found.append(repository / group.replace(".", "/") / artifact / version / file)
@@ -147,7 +160,7 @@ def find_maven() -> str:
     if not found:
         raise MissingTool(
             "Maven (mvn) is not on the PATH; the servers' jars are resolved with it.",
-            hint="Install it: Debian/Ubuntu: apt-get install maven; Fedora: dnf install maven; macOS: brew install maven.",
+            hint="Debian, Ubuntu: apt-get install maven; Fedora: dnf install maven; macOS: brew install maven.",
         )
     return found
 
@@ -169,12 +182,19 @@ def _run_maven(name: str, settings: Settings, on_line: Callable[[str], None]) ->
     """Let Maven resolve the POM of ``name`` into the cache's repository, feeding its output to ``on_line``."""
     settings.cache_dir.mkdir(parents=True, exist_ok=True)
     command = [find_maven(), "-B", "-gs", str(JARS / "maven-settings.xml"), "-f", str(JARS / f"{name}.xml")]
-    command += [f"-Dmaven.repo.local={_repository(settings)}", f"-Dmdep.outputFile={settings.cache_dir / name}.classpath"]
+    command += [
+        f"-Dmaven.repo.local={_repository(settings)}",
+        f"-Dmdep.outputFile={settings.cache_dir / name}.classpath",
+    ]
     command += ["-Dmdep.pathSeparator=\n", "-Dmdep.regenerateFile=true", f"{PLUGIN}:build-classpath"]
     java_home = str(ensure_java(17, settings).home)
     output: list[str] = []
     with subprocess.Popen(  # noqa: S603 - fixed words
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "JAVA_HOME": java_home}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "JAVA_HOME": java_home},
     ) as maven:
         for line in maven.stdout or ():
             output.append(line)
@@ -199,7 +219,7 @@ def _check(name: str, settings: Settings) -> None:
             (repository / path).unlink(missing_ok=True)
         raise ArtifactError(
             f"{len(wrong)} files of {name} are not the locked ones and were removed: {', '.join(wrong[:3])}.",
-            hint="Run it again; if it stays, the repository or mirror serves something else than engines/runtime/jars/*.lock pins.",
+            hint="Run it again; if it stays, the repository or mirror serves other files than engines/runtime/jars pins.",
         )
 
 

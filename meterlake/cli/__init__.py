@@ -12,7 +12,7 @@ from meterlake.errors import MeterlakeError
 
 def main() -> None:
     """Run the command line; an error of ours is shown without a traceback and sets the exit code."""
-    from meterlake.cli.app import app  # noqa: PLC0415 - so that the import of the package stays cheap
+    from meterlake.cli.app import app
 
     try:
         app()

@@ -58,7 +58,14 @@ def show(records: Sequence[Mapping[str, Any]], output: Output, *, title: str = "
     console.print(table)
 
 
-_COLOURS = {"healthy": "green", "ok": "green", "missing": "red", "unhealthy": "red", "crashed": "red", "failed": "red"}
+_COLOURS = {
+    "healthy": "green",
+    "ok": "green",
+    "missing": "red",
+    "unhealthy": "red",
+    "crashed": "red",
+    "failed": "red",
+}
 
 
 def _cell(value: object) -> Text:

@@ -34,7 +34,11 @@ class StackProgress:
         self._rows: dict[str, tuple[State, str, float]] = {}
         self._lock = threading.Lock()
         self._downloads = Progress(
-            TextColumn("downloading {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"), TimeElapsedColumn()
+            TextColumn("downloading {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("files"),
+            TimeElapsedColumn(),
         )
         self._tasks: dict[str, TaskID] = {}
         self._live = Live(get_renderable=self._picture, console=progress_console, refresh_per_second=8, transient=False)
@@ -45,7 +49,9 @@ class StackProgress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._terminal:
             self._live.stop()
 
@@ -73,5 +79,10 @@ class StackProgress:
                 if name in self._rows:
                     state, detail, seconds = self._rows[name]
                     style = _STYLE.get(state, "")
-                    table.add_row(service.title, Text(str(state), style=style), Text(f"{seconds:.1f} s", style="dim"), Text(detail, style="dim"))
+                    table.add_row(
+                        service.title,
+                        Text(str(state), style=style),
+                        Text(f"{seconds:.1f} s", style="dim"),
+                        Text(detail, style="dim"),
+                    )
         return Group(*([self._downloads] if self._tasks else []), table)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from meterlake.cli.output import Output, OutputOption, progress_console, show
-from meterlake.errors import PermanentError
+from meterlake.errors import PermanentError, UnknownName
 from meterlake.settings import load_settings
 from stack import launcher
 from stack.doctor import examine
@@ -21,7 +21,12 @@ _KNOWN = f"{', '.join(SERVICES)}; groups: {', '.join(GROUPS)}"
 
 
 def up(
-    services: Annotated[list[str] | None, typer.Argument(help=f"What to start; nothing means core. Known: {_KNOWN}.")] = None,
+    services: Annotated[
+        list[str] | None, typer.Argument(help=f"What to start; nothing means core. Known: {_KNOWN}.")
+    ] = None,
+    fetch_only: Annotated[
+        bool, typer.Option("--fetch-only", help="Only download what they need into the cache.")
+    ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Start the servers, with all that they need, and wait until each has done real work.
@@ -30,12 +35,15 @@ def up(
 
     Examples: `meterlake up`, `meterlake up kafka cassandra`, `METERLAKE_PORT_OFFSET=1000 meterlake up`.
     """
-    from meterlake.cli.progress import StackProgress  # noqa: PLC0415
+    from meterlake.cli.progress import StackProgress
 
     instance = Instance(load_settings())
     wanted = with_needs(select(services or []))
     begin = time.monotonic()
     with StackProgress() as progress:
+        if fetch_only:
+            launcher.fetch(wanted, instance, progress.download)
+            return
         launcher.up(wanted, instance, progress.service, progress.download)
     seconds = time.monotonic() - begin
     names = {service.name for service in wanted}
@@ -43,12 +51,14 @@ def up(
     _show_states(states, output)
     if output is Output.TEXT:
         memory = sum(state.memory_mb or 0 for state in states)
-        progress_console.print(f"{len(states)} services healthy after {seconds:.1f} s, {memory / 1024:.1f} GiB resident.")
+        progress_console.print(
+            f"{len(states)} services healthy after {seconds:.1f} s, {memory / 1024:.1f} GiB resident."
+        )
 
 
 def down(output: OutputOption = Output.TEXT) -> None:
     """Stop exactly what `up` started in this checkout; data is kept."""
-    from meterlake.cli.progress import StackProgress  # noqa: PLC0415
+    from meterlake.cli.progress import StackProgress
 
     instance = Instance(load_settings())
     with StackProgress() as progress:
@@ -80,10 +90,14 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written, until Ctrl-C.")] = False,
 ) -> None:
     """Print the last lines of a server's log."""
-    (found,) = select([service]) if service in SERVICES else select([service])[:1]
+    if service not in SERVICES:
+        raise UnknownName("service", service, SERVICES)
+    found = SERVICES[service]
     log = Instance(load_settings()).log(found.name)
     if not log.exists():
-        raise PermanentError(f"{found.title} has no log yet: {log}.", hint=f"Start it with `meterlake up {found.name}`.")
+        raise PermanentError(
+            f"{found.title} has no log yet: {log}.", hint=f"Start it with `meterlake up {found.name}`."
+        )
     with log.open(errors="replace") as file:
         typer.echo("".join(deque(file, maxlen=lines)), nl=False)
         while follow:
@@ -123,5 +137,3 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
     for command in (up, down, status, logs, doctor):
         app.command()(command)
-
-

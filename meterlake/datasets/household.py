@@ -26,9 +26,7 @@ HOUSEHOLD: Final = Dataset(
         Level("global_intensity", "A", "0.001", between=(0, 500), title="Current"),
         Amount("sub_metering_1", "Wh", "0.001", between=(0, 10_000), title="Kitchen"),
         Amount("sub_metering_2", "Wh", "0.001", between=(0, 10_000), title="Laundry"),
-        Amount(
-            "sub_metering_3", "Wh", "0.001", between=(0, 10_000), title="Water heater and air conditioner"
-        ),
+        Amount("sub_metering_3", "Wh", "0.001", between=(0, 10_000), title="Water heater and air conditioner"),
     ),
     rules=(
         Reject(
@@ -43,8 +41,7 @@ HOUSEHOLD: Final = Dataset(
         ),
         Flag(
             "sub_meters_above_energy",
-            "sub_metering_1 + sub_metering_2 + sub_metering_3"
-            " > global_active_power * interval_s / 3.6 + 0.003",
+            "sub_metering_1 + sub_metering_2 + sub_metering_3 > global_active_power * interval_s / 3.6 + 0.003",
             doc="The sub-meters count more energy than the main meter (beyond their own rounding).",
         ),
     ),

@@ -10,7 +10,7 @@ from stack.services.hive import HIVESERVER2, METASTORE
 from stack.services.kafka import KAFKA
 from stack.services.trino import TRINO
 
-SERVICES = {s.name: s for s in (NAMENODE, DATANODE, KAFKA, CASSANDRA, METASTORE, HIVESERVER2, TRINO)}
+SERVICES = {s.name: s for s in [NAMENODE, DATANODE, KAFKA, CASSANDRA, METASTORE, HIVESERVER2, TRINO]}
 GROUPS = {
     "core": tuple(SERVICES),
     "hdfs": ("namenode", "datanode"),
@@ -37,7 +37,7 @@ def with_needs(services: list[Service]) -> list[Service]:
     todo = list(wanted)
     while todo:
         service = SERVICES[todo.pop()]
-        new = set((*service.after, *service.checked_after)) - wanted
+        new = {*service.after, *service.checked_after} - wanted
         wanted |= new
         todo.extend(new)
     return [service for service in SERVICES.values() if service.name in wanted]

@@ -12,6 +12,7 @@ from stack.instance import Instance
 from stack.service import Service, exports, opens
 
 HEALTH_KEYSPACE = "meterlake_health"
+_PROBE = f"{HEALTH_KEYSPACE}.probe"
 
 
 def _flags(instance: Instance) -> list[str]:
@@ -72,9 +73,12 @@ def _can_write_and_read(instance: Instance) -> None:
                 f"CREATE KEYSPACE IF NOT EXISTS {HEALTH_KEYSPACE} "
                 "WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
             )
-            session.execute(f"CREATE TABLE IF NOT EXISTS {HEALTH_KEYSPACE}.probe (id text PRIMARY KEY, checked text)")
-            session.execute(f"INSERT INTO {HEALTH_KEYSPACE}.probe (id, checked) VALUES ('up', %s) USING TTL 3600", (token,))
-            found = session.execute(f"SELECT checked FROM {HEALTH_KEYSPACE}.probe WHERE id = 'up'").one()
+            session.execute(f"CREATE TABLE IF NOT EXISTS {_PROBE} (id text PRIMARY KEY, checked text)")
+            session.execute(
+                f"INSERT INTO {_PROBE} (id, checked) VALUES ('up', %s) USING TTL 3600",  # noqa: S608
+                (token,),
+            )
+            found = session.execute(f"SELECT checked FROM {_PROBE} WHERE id = 'up'").one()  # noqa: S608
     except TransientError as error:
         raise Unhealthy(f"Cassandra: {error}") from error
     if found is None or found.checked != token:
@@ -106,4 +110,5 @@ CASSANDRA = Service(
     config={"cassandra.yaml": "cassandra/cassandra.yaml.j2", "logback.xml": "cassandra/logback.xml.j2"},
     prepare=_complete,
     healthy=_can_write_and_read,
+    proof="wrote a row and read it by its key",
 )

@@ -30,7 +30,7 @@ def _format(instance: Instance) -> None:
         return
     if instance.data("datanode").exists():
         raise BrokenData(
-            f"The NameNode's folder {target} is gone, but the DataNode's blocks are still in {instance.data('datanode')}.",
+            f"The NameNode's folder {target} is gone, but the DataNode's blocks are in {instance.data('datanode')}.",
             hint="A new NameNode would not know them. Put the folder back, or remove both to start empty.",
         )
     partial = target.with_name("namenode.partial")
@@ -94,6 +94,7 @@ NAMENODE = Service(
     prepare=_format,
     marker="current/VERSION",
     healthy=_namenode_healthy,
+    proof="made a folder and read its status through WebHDFS",
 )
 
 DATANODE = Service(
@@ -110,4 +111,5 @@ DATANODE = Service(
     prepare=_same_cluster,
     marker="current/VERSION",
     healthy=_datanode_healthy,
+    proof="wrote a file and read it back through WebHDFS",
 )

@@ -87,7 +87,9 @@ def _metastore_healthy(instance: Instance) -> None:
     token = uuid.uuid4().hex
     try:
         with metastore.client(instance.settings) as client:
-            metastore.ensure_database(client, HEALTH_DATABASE, f"{instance.settings.hdfs}/warehouse/{HEALTH_DATABASE}.db")
+            metastore.ensure_database(
+                client, HEALTH_DATABASE, f"{instance.settings.hdfs}/warehouse/{HEALTH_DATABASE}.db"
+            )
             metastore.set_database_property(client, HEALTH_DATABASE, "metastore.checked", token)
             found = metastore.database_properties(client, HEALTH_DATABASE).get("metastore.checked")
     except TransientError as error:
@@ -132,6 +134,7 @@ METASTORE = Service(
     prepare=_create_schema,
     marker="db/service.properties",
     healthy=_metastore_healthy,
+    proof="set a property of a database and read it through Thrift",
 )
 
 HIVESERVER2 = Service(
@@ -148,4 +151,5 @@ HIVESERVER2 = Service(
     after=("metastore", "datanode"),
     prepare=_make_scratch,
     healthy=_hiveserver2_healthy,
+    proof="altered a database and described it through PyHive",
 )

@@ -26,7 +26,12 @@ def _format_storage(instance: Instance) -> None:
     config = instance.conf("kafka") / "format.properties"
     config.write_text(render("kafka/server.properties.j2", {**instance.values("kafka"), "data": str(partial)}))
     cluster = uuid.uuid4().hex[:22]
-    run_tool(KAFKA, instance, "kafka.tools.StorageTool", ["format", "--cluster-id", cluster, "--config", str(config)])
+    run_tool(
+        KAFKA,
+        instance,
+        "kafka.tools.StorageTool",
+        ["format", "--cluster-id", cluster, "--config", str(config)],
+    )
     partial.rename(target)
 
 
@@ -60,4 +65,5 @@ KAFKA = Service(
     prepare=_format_storage,
     marker="meta.properties",
     healthy=_can_write_and_read,
+    proof="sent a record with acks=all and read it at its offset",
 )

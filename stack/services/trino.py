@@ -81,4 +81,5 @@ TRINO = Service(
     },
     checked_after=("metastore", "namenode", "cassandra"),
     healthy=_answers_everywhere,
+    proof="made a view in Hive's catalog and read it together with Cassandra",
 )

@@ -1,0 +1,1 @@
+"""From the master data set to the batch views: plan, compute, write, audit."""

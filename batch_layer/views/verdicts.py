@@ -1,0 +1,138 @@
+"""What becomes of each reading: used, gap, duplicate, superseded, conflicting or rejected.
+
+The same decisions as ``meterlake.rules`` and ``meterlake.precedence``, as pure transforms. Almost every cell (a meter's
+minute, or longest interval) is plain: one interval length, no key twice. Only the others pay for windows.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Final
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from engines.columns import columns
+from meterlake import precedence, rules, state, timegrid
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from meterlake.declaration import Dataset
+
+REASON: Final = "reason"
+VERDICT: Final = "verdict"
+_BITS: Final = 63
+_CELL: Final = "cell"
+
+
+def with_reason(readings: DataFrame, dataset: Dataset) -> DataFrame:
+    """Return the readings with ``reason``: why the views reject one, or NULL.
+
+    What may not even enter the master data set is tried first, should it be there after all.
+    """
+    sql = f"COALESCE({rules.quarantine_reason_sql(dataset, 'spark')}, {rules.reject_reason_sql(dataset, 'spark')})"
+    return readings.withColumn(REASON, F.expr(sql))
+
+
+def disputed_cells(readings: DataFrame, dataset: Dataset) -> DataFrame:
+    """Return (key, cell) of the cells where precedence or the choice of an interval length has to decide.
+
+    readings: with ``reason``. Each reading of a cell has a slot, one bit; a key twice is a bit fewer than readings.
+    """
+    words = _slot_words(dataset)
+    accepted = readings.where(F.col(REASON).isNull())
+    cells = accepted.groupBy(dataset.key, _cell(dataset).alias(_CELL)).agg(
+        F.count("*").alias("n"),
+        F.min(dataset.interval).alias("finest"),
+        F.max(dataset.interval).alias("longest"),
+        *(word.alias(f"slots_{index}") for index, word in enumerate(words)),
+    )
+    slots = reduce(add, (F.bit_count(f"slots_{index}") for index in range(len(words))))
+    disputed = (slots != F.col("n")) | (F.col("finest") != F.col("longest"))
+    return cells.where(disputed).select(dataset.key, _CELL)
+
+
+def judged(readings: DataFrame, dataset: Dataset, disputed: DataFrame | None) -> DataFrame:
+    """Return the readings with ``verdict``.
+
+    readings: with ``reason``. disputed: what ``disputed_cells`` found; None where it found nothing, which spares a join.
+    """
+    plain = F.expr(f"CASE WHEN reason IS NOT NULL THEN 'rejected' WHEN {precedence.gap_sql(dataset)} THEN 'gap' ELSE 'used' END")
+    if disputed is None:
+        return readings.withColumn(VERDICT, plain)
+    keys = [dataset.key, _CELL]
+    celled = readings.withColumn(_CELL, _cell(dataset))
+    rejected = F.col(REASON).isNotNull()
+    calm = celled.where(~rejected).join(disputed, keys, "left_anti").unionByName(celled.where(rejected))
+    contested = celled.where(~rejected).join(disputed, keys, "left_semi")
+    decided = _choose_length(_resolve(contested, dataset), dataset)
+    return calm.withColumn(VERDICT, plain).unionByName(decided).drop(_CELL)
+
+
+def _resolve(readings: DataFrame, dataset: Dataset) -> DataFrame:
+    """Decide between readings of one key, as ``precedence.resolve``."""
+    units = F.struct(*columns(state.unit_columns(dataset)))
+    order = [F.expr(term.rsplit(" ", 1)[0]).asc() if term.endswith("ASC") else F.expr(term.rsplit(" ", 1)[0]).desc()
+             for term in precedence.order_sql(dataset)]
+    keyed = Window.partitionBy(*precedence.key_columns(dataset)).orderBy(*order)
+    gap = F.expr(precedence.gap_sql(dataset))
+    ranked = readings.select(
+        "*",
+        F.row_number().over(keyed).alias("rank"),
+        F.first("revision").over(keyed).alias("won_revision"),
+        units.alias("units"),
+        F.first(units).over(keyed).alias("won_units"),
+    )
+    verdict = (
+        F.when((F.col("rank") == 1) & gap, "gap")
+        .when(F.col("rank") == 1, "used")
+        .when(F.col("revision") < F.col("won_revision"), "superseded")
+        .when(F.col("units").eqNullSafe(F.col("won_units")), "duplicate")
+        .when(gap, "superseded")
+        .otherwise("conflicting")
+    )
+    return ranked.withColumn(VERDICT, verdict).drop("rank", "won_revision", "units", "won_units")
+
+
+def _choose_length(readings: DataFrame, dataset: Dataset) -> DataFrame:
+    """Let one interval length count in each cell, as ``timegrid.choose_interval``; the others are superseded."""
+    cell = Window.partitionBy(dataset.key, _CELL)
+    used = F.col(VERDICT) == "used"
+    covered = F.sum(F.when(used, F.col(dataset.interval)).otherwise(0)).over(
+        Window.partitionBy(dataset.key, _CELL, dataset.interval)
+    )
+    order = [F.col("covered").desc(), F.col(dataset.interval).asc()]
+    chosen = F.first(dataset.interval).over(cell.orderBy(*order))
+    return (
+        readings.withColumn("covered", covered)
+        .withColumn("chosen", chosen)
+        .withColumn(
+            VERDICT,
+            F.when(used & (F.col(dataset.interval) != F.col("chosen")), "superseded").otherwise(F.col(VERDICT)),
+        )
+        .drop("covered", "chosen")
+    )
+
+
+def _cell(dataset: Dataset) -> Column:
+    """Return the number of the cell in which one interval length is chosen."""
+    return F.expr(f"{timegrid.epoch_seconds_sql(dataset.event_time, 'spark')} div {dataset.cell_s}")
+
+
+def _slot_words(dataset: Dataset) -> list[Column]:
+    """Return aggregates that set one bit a reading: its place among all possible keys of its cell, 63 bits a word."""
+    second = f"{timegrid.epoch_seconds_sql(dataset.event_time, 'spark')} % {dataset.cell_s}"
+    branches, first = [], 0
+    for length in sorted(dataset.intervals):
+        branches.append(f"WHEN {length} THEN {first} + ({second}) div {length}")
+        first += dataset.cell_s // length
+    slot = f"CASE {dataset.interval} {' '.join(branches)} END"
+    bit = f"shiftleft(CAST(1 AS BIGINT), CAST(({slot}) % {_BITS} AS INT))"
+    if first <= _BITS:
+        return [F.expr(f"bit_or({bit})")]
+    return [
+        F.expr(f"bit_or(CASE WHEN ({slot}) div {_BITS} = {word} THEN {bit} ELSE CAST(0 AS BIGINT) END)")
+        for word in range(-(-first // _BITS))
+    ]

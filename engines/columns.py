@@ -1,0 +1,102 @@
+"""From the core's SQL to Spark: expressions, and the pure transforms that both layers share.
+
+Nothing is computed here in another way than ``meterlake.state`` and ``meterlake.timegrid`` say; ``DataFrame`` in,
+``DataFrame`` out, no I/O. The session's time zone must be UTC (``engines.spark``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from meterlake import rules, state, timegrid
+from meterlake.grains import GRAIN_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pyspark.sql import Column, DataFrame
+
+    from meterlake.declaration import Dataset
+    from meterlake.grains import Grain
+    from meterlake.state import Stored
+
+
+def columns(pairs: Iterable[tuple[str, str]]) -> list[Column]:
+    """Return named columns of (name, Spark SQL), as the core generates them."""
+    return [F.expr(sql).alias(name) for name, sql in pairs]
+
+
+def minute(dataset: Dataset) -> Column:
+    """Return the start of the reading's minute, TIMESTAMP_NTZ: what a watermark and a state's key stand on."""
+    return F.expr(timegrid.floor_sql(dataset.event_time, "minute", "spark")).alias("minute")
+
+
+def state_columns(dataset: Dataset) -> list[Column]:
+    """Return the aggregates of the state, over rows made by ``in_units``; results are BIGINT units."""
+    return columns(state.state_aggregates(dataset, "spark"))
+
+
+def merge_columns(dataset: Dataset, stored: Stored = "units") -> list[Column]:
+    """Return the aggregates that roll rows of state up into coarser ones, held as they were."""
+    return columns(state.merge_aggregates(dataset, "spark", stored))
+
+
+def in_units(readings: DataFrame, dataset: Dataset) -> DataFrame:
+    """Return used readings as the aggregates take them: key, event time, interval, flagged, units.
+
+    readings: columns of ``dataset`` (accepted, deduplicated, without gap rows).
+    """
+    flagged = F.expr(rules.flagged_sql(dataset, "spark")).cast("bigint").alias("flagged")
+    return readings.select(
+        dataset.key, dataset.event_time, dataset.interval, flagged, *columns(state.unit_columns(dataset))
+    )
+
+
+def states(units: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
+    """Return the state of every meter and minute, hour or local day.
+
+    units: rows made by ``in_units``. Returns key, ``grain``, and the state's columns in units.
+    """
+    return _grouped(units, dataset, dataset.event_time, grain, state_columns(dataset))
+
+
+def roll_up(rows: DataFrame, dataset: Dataset, *, finer: Grain, grain: Grain, stored: Stored = "units") -> DataFrame:
+    """Return the states of ``grain`` from those of a ``finer`` one, held the same way.
+
+    Hours may come from minutes; days from either, as long as local days begin on its rows' boundaries
+    (the declaration sees to it).
+    """
+    return _grouped(rows, dataset, finer, grain, merge_columns(dataset, stored))
+
+
+def physical(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
+    """Return states as Parquet holds them: units become DECIMAL(18, s)."""
+    return rows.select(dataset.key, grain, *columns(state.physical(dataset, "spark")))
+
+
+def units(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
+    """Return states in units from DECIMAL(18, s): the inverse of ``physical``."""
+    return rows.select(dataset.key, grain, *columns(state.units(dataset, "spark")))
+
+
+def _grouped(rows: DataFrame, dataset: Dataset, time: str, grain: Grain, aggregates: list[Column]) -> DataFrame:
+    key, start = _time_key(dataset, time, grain)
+    names = [column for column, _ in state.merge_aggregates(dataset, "spark")]
+    grouped = rows.groupBy(dataset.key, key.alias("time_key")).agg(*aggregates)
+    return grouped.select(dataset.key, start.alias(grain), *names)
+
+
+def _time_key(dataset: Dataset, time: str, grain: Grain) -> tuple[Column, Column]:
+    """Return (what to group by, over the rows; what that is as the view's time column, over ``time_key``).
+
+    Minutes and hours are grouped by the microseconds of their start: 6 M readings take 1.6 s, against 2.6 s with
+    ``date_trunc`` and 4.3 s with seconds taken from an interval. ``pmod`` is right before 1970, too.
+    """
+    if grain == "day":
+        return F.expr(timegrid.local_day_sql(time, dataset.time_zone, "spark")), F.col("time_key")
+    micros = f"unix_micros(CAST({time} AS TIMESTAMP_LTZ))"
+    length = GRAIN_SECONDS[grain] * 1_000_000
+    start = F.expr("CAST(timestamp_micros(time_key) AS TIMESTAMP_NTZ)")
+    return F.expr(f"{micros} - pmod({micros}, {length}L)"), start

@@ -1,0 +1,253 @@
+"""Rules, precedence, balance and boundary: the decisions of both layers."""
+
+# ruff: noqa: S608 - the SQL under test is generated
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from core_samples import NOON, TANK, query, tank_columns, tank_readings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meterlake.boundary import (
+    PartitionProgress,
+    check_rollback,
+    check_ttl,
+    duration_text,
+    needed_ttl,
+    next_boundary,
+    rollback_hole,
+    speed_days,
+)
+from meterlake.errors import OutOfBalance, RollbackLosesMinutes, TtlTooShort
+from meterlake.precedence import Balance, key_columns, order, order_sql, resolve
+from meterlake.reading import Reading
+from meterlake.rules import (
+    flagged_sql,
+    is_flagged,
+    quarantine_reason,
+    quarantine_reason_sql,
+    reasons,
+    reject_reason,
+    reject_reason_sql,
+)
+
+pytestmark = pytest.mark.unit
+
+T = int(NOON.timestamp())
+GOOD = Reading("a", T, 60, (2.0, 300.0, 1.0), received_at=NOON)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(tank_readings(wild=True), min_size=1, max_size=25))
+def test_rules_are_the_same_in_python_and_duckdb(readings: list[Reading]) -> None:
+    expressions = (
+        quarantine_reason_sql(TANK, "duckdb"), reject_reason_sql(TANK, "duckdb"), flagged_sql(TANK, "duckdb")
+    )  # fmt: skip
+    rows = query(f"SELECT {', '.join(expressions)} FROM t ORDER BY n", tank_columns(readings))
+    for reading, (quarantined, rejected, flagged) in zip(readings, rows, strict=True):
+        assert quarantined == quarantine_reason(TANK, reading)
+        assert rejected == reject_reason(TANK, reading)
+        if rejected is None:  # flags are for accepted readings
+            assert flagged == is_flagged(TANK, reading)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, None),
+        ({"values": (-1.0, 300.0, 0.0)}, None),
+        ({"values": (-1.0001, 300.0, 0.0)}, "pressure_below_min"),
+        ({"values": (250.0001, 300.0, 0.0)}, "pressure_above_max"),
+        ({"values": (math.nan, 300.0, -1.0)}, "pressure_not_finite"),
+        ({"values": (0.0, -math.inf, 0.0)}, "temperature_not_finite"),
+        ({"values": (0.0, 1.1e11, 0.0)}, "temperature_above_max"),
+        ({"values": (300.0, 100.0, 1.0)}, "pressure_above_max"),  # ranges come before declared rules
+        ({"values": (0.0, 100.0, 1.0)}, "frozen"),
+        ({"values": (None, None, None)}, None),
+        ({"received_at": NOON - timedelta(seconds=60)}, None),
+        ({"received_at": NOON - timedelta(seconds=60, microseconds=1)}, "received_before_event"),
+    ],
+)
+def test_the_first_reason_counts(change: dict[str, Any], reason: str | None) -> None:
+    assert reject_reason(TANK, replace(GOOD, **change)) == reason
+    assert reason is None or reason in reasons(TANK)
+
+
+def test_quarantine_takes_what_is_off_the_grid_or_half_measured() -> None:
+    assert quarantine_reason(TANK, replace(GOOD, ts=T + 10)) == "off_grid"
+    assert quarantine_reason(TANK, replace(GOOD, interval_s=30)) == "off_grid"
+    assert quarantine_reason(TANK, replace(GOOD, values=(1.0, None, 1.0))) == "missing_measure"
+    assert quarantine_reason(TANK, replace(GOOD, values=(None, None, None))) is None
+
+
+def test_flags_count_but_do_not_reject() -> None:
+    hot = replace(GOOD, values=(2.0, 351.0, 100.0))
+    assert is_flagged(TANK, hot)
+    assert reject_reason(TANK, hot) is None
+    assert not is_flagged(TANK, replace(GOOD, values=(2.0, 349.0, 100.0)))
+
+
+def test_verdicts() -> None:
+    gap = replace(GOOD, values=(None, None, None))
+    other = replace(GOOD, values=(9.0, 300.0, 1.0), origin_offset=5)
+    same = replace(GOOD, values=(2.001, 300.4, 1.0), origin_offset=1)  # equal in units
+    revised = replace(other, revision=1, received_at=NOON + timedelta(hours=1))
+    assert resolve(TANK, [GOOD, same, other]) == ["used", "duplicate", "conflicting"]
+    assert resolve(TANK, [GOOD, same, revised, gap]) == ["superseded", "superseded", "used", "superseded"]
+    assert resolve(TANK, [replace(gap, received_at=NOON - timedelta(hours=1)), GOOD]) == ["superseded", "used"]
+    assert resolve(TANK, [gap, replace(gap, origin_offset=1)]) == ["gap", "duplicate"]
+    assert resolve(TANK, [GOOD, replace(gap, revision=1)]) == ["superseded", "gap"]  # a withdrawal
+    late = replace(other, received_at=NOON - timedelta(milliseconds=1))
+    assert resolve(TANK, [GOOD, late]) == ["conflicting", "used"]
+    assert resolve(TANK, [GOOD, replace(GOOD, interval_s=10)]) == ["used", "used"]  # another key
+    assert resolve(TANK, []) == []
+
+
+ARRIVALS = st.lists(
+    st.one_of(tank_readings(), tank_readings(wild=True).map(lambda r: replace(r, values=(None, None, None)))),
+    max_size=12,
+    unique_by=lambda r: (r.key, r.origin, r.origin_partition, r.origin_offset),
+)
+
+
+@given(ARRIVALS, st.randoms(use_true_random=False))
+def test_precedence_does_not_depend_on_order(readings: list[Reading], random: Any) -> None:
+    shuffled = random.sample(readings, len(readings))
+    verdicts = dict(zip(map(id, readings), resolve(TANK, readings), strict=True))
+    assert resolve(TANK, shuffled) == [verdicts[id(reading)] for reading in shuffled]
+    Balance.of(len(readings), verdicts.values()).check()
+    winners = [reading for reading in readings if verdicts[id(reading)] in ("used", "gap")]
+    assert sorted(reading.key for reading in winners) == sorted({reading.key for reading in readings})
+
+
+@settings(max_examples=40, deadline=None)
+@given(ARRIVALS.filter(bool))
+def test_duckdb_picks_the_same_winners(readings: list[Reading]) -> None:
+    window = f"PARTITION BY {', '.join(key_columns(TANK))} ORDER BY {', '.join(order_sql(TANK))}"
+    rows = query(f"SELECT ROW_NUMBER() OVER ({window}) FROM t ORDER BY n", tank_columns(readings))
+    winners = [verdict in ("used", "gap") for verdict in resolve(TANK, readings)]
+    assert [row[0] == 1 for row in rows] == winners
+
+
+def test_the_whole_order_is_the_same_in_sql() -> None:
+    readings = [
+        Reading("a", T, 60, (value, value, value), revision, received_at, origin, partition, offset)
+        for value in (None, 1.0)
+        for revision in (0, 1)
+        for received_at in (NOON, NOON + timedelta(milliseconds=1))
+        for origin in ("meterlake.tank.readings", "old.csv")
+        for partition in (0, 1)
+        for offset in (8, 9)
+    ]
+    ordered = sorted(range(len(readings)), key=lambda index: order(readings[index]))
+    rows = query(f"SELECT n FROM t ORDER BY {', '.join(order_sql(TANK))}", tank_columns(readings))
+    assert [row[0] for row in rows] == ordered
+
+
+def test_a_balance_that_does_not_hold_says_what_is_missing() -> None:
+    half = Balance(read=5, used=3, rejected=2)
+    (half + half).check()
+    with pytest.raises(OutOfBalance, match=r"Run 7: 11 readings were read, but 6 used .* makes 10: 1 are missing"):
+        replace(half + half, read=11).check("Run 7")
+
+
+TIMES = st.integers(-7200, 7200).map(lambda s: NOON + timedelta(seconds=s))
+PROGRESS = st.lists(
+    st.builds(PartitionProgress, st.integers(0, 3), st.one_of(st.none(), TIMES), st.booleans()), max_size=4
+)
+LATENESS = st.integers(0, 3600).map(lambda s: timedelta(seconds=s))
+
+
+@given(PROGRESS, TIMES, LATENESS, st.one_of(st.none(), TIMES.map(lambda t: t.replace(second=0))))
+def test_the_boundary_is_safe_and_never_falls(
+    progress: list[PartitionProgress], clock: datetime, lateness: timedelta, current: datetime | None
+) -> None:
+    boundary = next_boundary(progress, clock, lateness, current)
+    assert boundary.second == boundary.microsecond == 0
+    if current is not None:
+        assert boundary >= current
+    free = next_boundary(progress, clock, lateness)
+    assert free <= clock - lateness
+    for partition in progress:
+        if not partition.at_end and partition.archived_until is not None:
+            assert free <= partition.archived_until - lateness
+
+
+@given(PROGRESS, TIMES, TIMES, LATENESS)
+def test_the_boundary_grows_with_the_archive(
+    progress: list[PartitionProgress], one: datetime, two: datetime, lateness: timedelta
+) -> None:
+    earlier, later = sorted((one, two))
+    assert next_boundary(progress, earlier, lateness) <= next_boundary(progress, later, lateness)
+    finished = [replace(partition, at_end=True) for partition in progress]
+    assert next_boundary(progress, later, lateness) <= next_boundary(finished, later, lateness)
+
+
+def test_boundary_examples() -> None:
+    behind = PartitionProgress(0, NOON - timedelta(minutes=30, seconds=10), at_end=False)
+    done = PartitionProgress(1, NOON - timedelta(hours=9), at_end=True)
+    ten = timedelta(minutes=10)
+    assert next_boundary([], NOON, ten) == NOON - ten
+    assert next_boundary([done], NOON, ten) == NOON - ten
+    assert next_boundary([behind, done], NOON, ten) == NOON - timedelta(minutes=41)
+    assert next_boundary([PartitionProgress(2, None, at_end=False)], NOON, ten).year == 1970
+
+
+def test_the_view_asks_for_every_day_from_the_boundary_on() -> None:
+    boundary = datetime(2026, 11, 20, 23, 59, tzinfo=UTC)
+    days = speed_days(boundary, NOON, timedelta(days=3))
+    assert days[0] == "2026-11-20"
+    assert days[-1] == "2026-11-26"
+    assert len(days) == 7
+    assert speed_days(NOON + timedelta(days=99), NOON, timedelta(days=3)) == ["2027-02-28"]
+
+
+def test_a_short_ttl_is_refused_in_words() -> None:
+    hours = timedelta(hours=1)
+    assert needed_ttl(4 * hours, hours) == 9 * hours
+    check_ttl("household", 9 * hours, 4 * hours, hours)
+    with pytest.raises(TtlTooShort) as refused:
+        check_ttl("household", 6 * hours, 4 * hours, hours)
+    assert str(refused.value) == (
+        "Cassandra TTL of household (6 h) is shorter than batch interval + lateness + one missed run (9 h): "
+        "minutes would be lost between the layers. Set METERLAKE_SPEED_TTL to at least 9h, or run batch more often."
+    )
+
+
+def test_a_roll_back_over_expired_rows_is_refused() -> None:
+    ttl = timedelta(days=3)
+    young = NOON - timedelta(days=2)
+    assert rollback_hole(young, NOON, NOON, ttl) is None
+    old = NOON - timedelta(days=4)
+    hole = rollback_hole(old, NOON, NOON, ttl)
+    assert hole is not None
+    assert (hole.since, hole.until) == (old, NOON - timedelta(days=3, minutes=-1))
+    with pytest.raises(RollbackLosesMinutes, match=r"from 2026-11-17 12:00 UTC to .* --allow-gap"):
+        check_rollback("tank", hole, ttl)
+    check_rollback("tank", hole, ttl, allow_gap=True)
+    check_rollback("tank", None, ttl)
+
+
+MINUTES = TIMES.map(lambda moment: moment.replace(second=0))
+
+
+@given(MINUTES, MINUTES, LATENESS)
+def test_a_hole_is_what_has_expired_and_nothing_else(older: datetime, current: datetime, ttl: timedelta) -> None:
+    hole = rollback_hole(older, current, NOON, ttl)
+    if hole is None:
+        assert older >= current or older + ttl > NOON
+        return
+    assert hole.since == older
+    assert hole.until == current or (hole.until < current and hole.until + ttl > NOON)
+    assert hole.until - timedelta(minutes=1) + ttl <= NOON
+
+
+def test_durations_read_as_people_write_them() -> None:
+    texts = [duration_text(timedelta(seconds=s)) for s in (0, 1, 60, 3600, 86_400, 93_784)]
+    assert texts == ["0 s", "1 s", "1 min", "1 h", "1 d", "1 d 2 h 3 min 4 s"]

@@ -1,0 +1,129 @@
+"""A declaration refuses every contradiction at construction, and says what to do."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from core_samples import TANK, changed
+
+from meterlake import datasets
+from meterlake.declaration import (
+    MAX_UNITS,
+    Amount,
+    Derived,
+    Flag,
+    Level,
+    Measure,
+    Reject,
+    Retention,
+    Rule,
+    View,
+)
+from meterlake.errors import DeclarationError, UnknownName
+
+pytestmark = pytest.mark.unit
+
+DAY = View("day", "year")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Level("Power", "kW", "1"), "Measure 'Power': the name 'Power' cannot be used"),
+        (lambda: Level("offset", "kW", "1"), "the name 'offset' is a reserved word"),
+        (lambda: Level("a" * 41, "kW", "1"), "at most 40 characters"),
+        (lambda: Level("p", "", "1"), "has no unit"),
+        (
+            lambda: Level("p", "kW", "0.5"),
+            "its resolution '0.5' is not a power of ten from 1 down to 1E-9. Write one of 1, 0.1",
+        ),
+        (lambda: Level("p", "kW", "10"), "its resolution '10'"),
+        (lambda: Level("p", "kW", "fine"), "its resolution 'fine'"),
+        (lambda: Level("p", "kW", "1E-10"), "its resolution '1E-10'"),
+        (lambda: Amount("p", "Wh", "1", between=(3, 2)), r"its range \(3, 2\) is empty or reversed"),
+        (lambda: Amount("p", "Wh", "1", between=(2, 2)), "is empty or reversed"),
+        (lambda: Amount("p", "Wh", "0.001", between=(0, 2e8)), r"passes ±1e\+08 Wh .* coarsen the resolution"),
+        (lambda: Measure("p", "kW", "1"), "neither a Level nor an Amount"),
+        (lambda: Rule("r", "a > 1"), "neither a Reject nor a Flag"),
+        (lambda: Reject("r", "a + 1"), "Rule 'r': 'a \\+ 1' is a number, not a boolean. Write a condition"),
+        (lambda: Flag("r", "sum(a) > 1"), "the function 'SUM\\(a\\)' is not allowed"),
+        (lambda: Derived("d", "1", "a > 1"), "is a boolean, not a number. Write a formula"),
+        (lambda: Derived("d", "1", "x", where={"x": "max(a)"}), "Derived 'd', where 'x'"),
+        (lambda: View("week", "year"), "its grain 'week' is unknown"),  # type: ignore[arg-type]
+        (lambda: View("day", "week"), "its partition 'week' is unknown"),  # type: ignore[arg-type]
+    ],
+)
+def test_parts_are_checked(make: Any, message: str) -> None:
+    with pytest.raises(DeclarationError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"measures": ()}, "has no measures"),
+        ({"views": ()}, "has no views"),
+        ({"intervals": [1]}, "its intervals are not a tuple"),
+        ({"measures": (*TANK.measures, Level("pressure", "bar", "1"))}, "the column 'pressure' occurs 2 times"),
+        ({"measures": (*TANK.measures, Level("inflow_sum", "l", "1"))}, "the column 'inflow_sum' occurs 2"),
+        ({"measures": (*TANK.measures, Level("readings", "1", "1"))}, "the column 'readings' occurs 2 times"),
+        ({"key": "source"}, "the column 'source' occurs 2 times"),
+        ({"rules": (Flag("a", "inflow > 1"), Flag("a", "inflow > 2"))}, "the rule 'a' occurs 2 times"),
+        ({"rules": (Flag("off_grid", "inflow > 1"),)}, "has the name of a generated one"),
+        ({"rules": (Flag("a", "outflow > 1"),)}, "rule 'a': it reads the unknown column 'outflow'. It may read"),
+        ({"derived": (Derived("d", "1", "inflow"),)}, "derived 'd': it reads the unknown column 'inflow'"),
+        ({"derived": (Derived("d", "1", "inflow_avg"),)}, "unknown column 'inflow_avg'"),
+        ({"derived": (Derived("d", "1", "1 + readings", where={"readings": "2"}),)}, "hides the column"),
+        ({"derived": (Derived("d", "1", "e"), Derived("e", "1", "d"))}, "depend on each other: d -> e -> d"),
+        ({"intervals": (7, 60)}, "the interval of 7 s neither divides a minute"),
+        ({"intervals": (90,)}, "the interval of 90 s neither"),
+        ({"intervals": (0,)}, "the interval of 0 s neither"),
+        ({"intervals": (1.5,)}, "the interval of 1.5 s neither"),
+        ({"intervals": (60, 60)}, "the interval length '60' occurs 2 times"),
+        ({"intervals": (600, 900)}, "the interval of 600 s does not divide both 900 s and a day"),
+        ({"intervals": (420,)}, "the interval of 420 s does not divide both 420 s and a day"),
+        ({"intervals": (900,)}, "its view 'minute' does not consist of whole intervals of 900 s"),
+        ({"views": (DAY, DAY)}, "the view 'day' occurs 2 times"),
+        ({"time_zone": "Europe/Atlantis"}, "the time zone 'Europe/Atlantis' is unknown"),
+        ({"views": (View("hour", "month"), DAY)}, r"local days of Asia/Kolkata \(UTC\+5.5 h\) cut its rows"),
+        ({"lateness": timedelta(seconds=59)}, "is shorter than its longest interval, 60 s"),
+        ({"lateness": timedelta(seconds=60.5)}, "its lateness of 0:01:00.500000 is not whole seconds"),
+        ({"retention": Retention(speed=timedelta(minutes=5))}, "it keeps recent readings 1:00:00"),
+        ({"table_format": "hudi"}, "the table format 'hudi' is unknown"),
+        ({"wire_version": 0}, "wire_version is 0"),
+        ({"max_message_bytes": 0}, "max_message_bytes is 0"),
+        ({"name": "tank-2"}, "the name 'tank-2' cannot be used in every engine"),
+    ],
+)
+def test_a_dataset_is_consistent(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DeclarationError, match=message):
+        changed(**changes)
+
+
+def test_what_is_declared_is_derived() -> None:
+    assert TANK.readings_topic == "meterlake.tank.readings"
+    assert TANK.rejected_topic == "meterlake.tank.rejected"
+    assert [measure.scale for measure in TANK.measures] == [2, 0, 3]
+    assert TANK.measure("temperature").range == (-float(MAX_UNITS), float(MAX_UNITS))
+    assert TANK.finest.grain == "minute"
+    assert [rule.name for rule in TANK.rejects] == ["frozen"]
+    assert [rule.name for rule in TANK.flags] == ["hot", "odd"]
+    half_hours = changed(intervals=(1800,), views=(DAY,), lateness=timedelta(hours=1))
+    assert half_hours.cell_s == 1800
+
+
+def test_it_travels_to_workers_unchanged() -> None:
+    assert TANK.derived[0].expression  # cached parts travel too
+    copy = pickle.loads(pickle.dumps(TANK))  # noqa: S301 - our own
+    assert copy == TANK
+    assert hash(copy) == hash(TANK)
+
+
+def test_the_registry_knows_its_names() -> None:
+    assert datasets.names() == ("household",)
+    assert datasets.get("household").name == "household"
+    with pytest.raises(UnknownName, match=r"Unknown data set 'houshold'. Did you mean 'household'\?"):
+        datasets.get("houshold")

@@ -1,0 +1,46 @@
+"""Settings: overridden by the environment, refused with the variable's name, and all in the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from meterlake import reference
+from meterlake.errors import UsageError
+from meterlake.settings import Settings, load_settings
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    load_settings.cache_clear()
+    yield
+    load_settings.cache_clear()
+
+
+def test_the_reference_file_is_up_to_date() -> None:
+    assert reference.PATH.read_text() == reference.text(), "run `make generate`"
+
+
+def test_the_offset_moves_every_port() -> None:
+    assert Settings(port_offset=100).port("kafka") == Settings().port("kafka") + 100
+    assert Settings(port_offset=100).trino == "http://127.0.0.1:8180"
+
+
+def test_an_address_that_is_set_wins_over_the_native_stack() -> None:
+    settings = Settings(kafka_bootstrap="a:1,b:2", cassandra_hosts="c1:9042, c2:9042", hive_url="h:10001")
+    assert settings.kafka == "a:1,b:2"
+    assert settings.cassandra == [("c1", 9042), ("c2", 9042)]
+    assert settings.hive == ("h", 10001)
+
+
+def test_a_wrong_value_names_variable_value_and_expectation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERLAKE_PORT_OFFSET", "many")
+    with pytest.raises(UsageError, match="METERLAKE_PORT_OFFSET='many': Input should be a valid integer"):
+        load_settings()
+
+
+def test_passwords_do_not_show() -> None:
+    assert "s3cret" not in repr(Settings(metastore_db_password="s3cret"))
