@@ -24,6 +24,17 @@ class QueryFailed(PermanentError):
         super().__init__(f"{engine} refused the statement: {_short(cause)}. Statement: {statement.strip()[:500]}")
 
 
+class StorageFull(PermanentError):
+    """A disk has no room left for what is being written."""
+
+    def __init__(self, engine: str, where: str, cause: object, doing: str) -> None:
+        self.engine, self.where = engine, where
+        super().__init__(
+            f"{engine} at {where} has no room left for {doing}: {_short(cause)}.",
+            hint="Nothing of it is visible. Free disk space (or add a DataNode), then run the same command again.",
+        )
+
+
 def _short(cause: object) -> str:
     lines = str(cause).strip().splitlines()
     return (lines[0] if lines else type(cause).__name__)[:400].rstrip(".")

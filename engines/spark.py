@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class _Open:
 
 
 _open: list[_Open] = []
+_lock = threading.Lock()
 
 
 @contextmanager
@@ -60,25 +62,34 @@ def session(
     """Open the Spark session, and stop it when its last holder leaves.
 
     Inside an open session the same one comes back, whatever its ``app_name``: opening is cheap then.
-    The JVM stays until the process ends, so that a later session starts in a second.
+    The JVM stays until the process ends, with the memory of the first session; a later one starts in a second.
 
-    conf: Spark options on top of ``options`` (and before it, where both name one).
-    Raises SparkFailed, MissingTool or ArtifactError; OtherSession when one with other options is open.
+    conf: Spark options on top of ``options``, winning over them.
+    Raises SparkFailed, MissingTool or ArtifactError; OtherSession when the open one has another value of an option.
     """
-    wanted = options(settings, conf)
-    if _open:
-        _check_same(_open[0].conf, wanted)
-        _open[0].holders += 1
-    else:
-        _open.append(_Open(_start(settings, app_name, wanted), wanted))
-    current = _open[0]
+    held = _hold(settings, app_name, options(settings, conf))
     try:
-        yield current.session
+        yield held.session
     finally:
-        current.holders -= 1
-        if not current.holders:
-            _open.clear()
-            current.session.stop()
+        _release(held)
+
+
+def _hold(settings: Settings, app_name: str, wanted: dict[str, str]) -> _Open:
+    with _lock:
+        if _open:
+            _check_same(_open[0].conf, wanted)
+            _open[0].holders += 1
+        else:
+            _open.append(_Open(_start(settings, app_name, wanted), wanted))
+        return _open[0]
+
+
+def _release(held: _Open) -> None:
+    with _lock:
+        held.holders -= 1
+        if not held.holders:
+            _open.remove(held)
+            held.session.stop()
 
 
 def options(settings: Settings, conf: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -114,6 +125,8 @@ def _sql(settings: Settings) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         # Times in tables are UTC wall clock without zone; TIMESTAMP in SQL means that.
         "spark.sql.timestampType": "TIMESTAMP_NTZ",
+        # Partition columns are text, as in Hive: year=2026 is not a number.
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.shuffle.partitions": str(settings.spark_shuffle_partitions),
     }
 
@@ -139,7 +152,8 @@ def _storage(settings: Settings) -> dict[str, str]:
         catalog: "org.apache.iceberg.spark.SparkCatalog",
         f"{catalog}.type": "hive",
         f"{catalog}.uri": settings.metastore,
-        f"{catalog}.warehouse": f"{settings.hdfs}/warehouse",
+        # Not below Hive's managed warehouse: the metastore refuses external tables there.
+        f"{catalog}.warehouse": f"{settings.hdfs}/meterlake/tables",
         # What the other layer committed must be seen at once; the default holds tables for 30 s.
         f"{catalog}.cache-enabled": "false",
     }
@@ -192,13 +206,12 @@ def _java_options(settings: Settings, log: Path, conf: Mapping[str, str]) -> str
 
 
 def _check_same(current: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    different = sorted(key for key in current.keys() | wanted.keys() if current.get(key) != wanted.get(key))
-    if different:
-        key = different[0]
-        raise OtherSession(
-            f"A Spark session with {key}={current.get(key)} is open in this process; {wanted.get(key)} was asked for.",
-            hint="Leave that session first, or run it in a process of its own.",
-        )
+    for key, value in wanted.items():
+        if current.get(key) != value:
+            raise OtherSession(
+                f"A Spark session with {key}={current.get(key)} is open in this process; {value} was asked for.",
+                hint="Leave that session first, or run it in a process of its own.",
+            )
 
 
 def _is_local(settings: Settings) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from meterlake.durations import duration_text
 from meterlake.errors import RollbackLosesMinutes, TtlTooShort
 from meterlake.timegrid import floor_minute, utc
 
@@ -107,14 +108,3 @@ def check_rollback(dataset: str, hole: Hole | None, ttl: timedelta, *, allow_gap
     if hole is not None and not allow_gap:
         since, until = (f"{moment:%Y-%m-%d %H:%M} UTC" for moment in (hole.since, hole.until))
         raise RollbackLosesMinutes(dataset, since, until, duration_text(ttl))
-
-
-def duration_text(duration: timedelta) -> str:
-    """Write a duration as people do: ``6 h``, ``3 d``, ``1 d 2 h``, ``9 h 10 min``."""
-    rest = int(duration.total_seconds())
-    parts = []
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, rest = divmod(rest, length)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts) or "0 s"

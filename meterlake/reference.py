@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from meterlake.durations import duration_text
 from meterlake.settings import PREFIX, ROOT, Settings
 
 PATH = ROOT / "docs/settings.reference.env"
@@ -35,7 +36,7 @@ def _plain(value: Any) -> str:  # noqa: ANN401 - defaults have several types
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, timedelta):
-        return f"{int(value.total_seconds())}"
+        return duration_text(value)
     return str(value)
 
 

@@ -14,6 +14,7 @@ from platformdirs import user_cache_path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from meterlake.durations import Duration
 from meterlake.errors import UsageError
 
 PREFIX = "METERLAKE_"
@@ -94,12 +95,10 @@ class Settings(BaseSettings):
     )
 
     # Speed layer
-    speed_ttl: timedelta = Field(
+    speed_ttl: Duration = Field(
         timedelta(days=3), description="Life of a speed row; batch must have covered it by then."
     )
-    batch_interval: timedelta = Field(
-        timedelta(hours=1), description="How often batch runs; feeds the retention check."
-    )
+    batch_interval: Duration = Field(timedelta(hours=1), description="How often batch runs; feeds the retention check.")
 
     def port(self, name: str) -> int:
         """Return the port called ``name`` (a ``port_…`` field without its prefix), offset included."""

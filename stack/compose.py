@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engines.runtime import maven
+from engines.runtime.locks import read_lock
 from meterlake.settings import Settings, load_settings
 from stack.instance import HOSTS, port_names, render
 from stack.services import SERVICES
@@ -128,7 +129,7 @@ def write(folder: Path = FOLDER) -> None:
 
 def driver_path() -> str:
     """Return where PostgreSQL's JDBC driver of the native stack lies below a Maven repository."""
-    return next(lock.path for lock in maven.read_lock("hive") if lock.path.startswith("org/postgresql/postgresql/"))
+    return next(lock.path for lock in read_lock("hive") if lock.path.startswith("org/postgresql/postgresql/"))
 
 
 def first_env(example: str, driver: Path) -> str:

@@ -104,12 +104,14 @@ def status(instance: Instance, *, check: bool = True) -> list[Status]:
 
 
 def fetch(services: list[Service], instance: Instance, downloads: maven.Progress | None = None) -> None:
-    """Bring all jars and Java runtimes of ``services`` into the cache."""
+    """Bring all that ``services`` need into the cache: Java runtimes, jars, unpacked servers."""
     settings = instance.settings
     for version in sorted({service.java for service in services}):
         ensure_java(version, settings)
     for name in sorted({service.jars for service in services}):
         maven.resolve(name, settings, downloads)
+    for service in services:
+        service.fetch(instance)
 
 
 def _start_all(wanted: list[Service], alive: set[str], instance: Instance, listener: Listener) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engines.runtime import maven
 from engines.runtime.java import ensure_java
+from engines.runtime.locks import pinned_version
 from stack.instance import Instance, render
 
 
@@ -60,11 +61,13 @@ class Service:
     marker: str = ""
     """File that a complete data folder has; its absence means the folder was half-written."""
     classpath: Callable[[Instance], list[Path]] | None = None
+    fetch: Callable[[Instance], object] = nothing
+    """Brings what is needed beside the jars into the cache."""
 
     @property
     def version(self) -> str:
         """Version that its POM pins."""
-        return maven.pinned_version(self.jars)
+        return pinned_version(self.jars)
 
     def write_config(self, instance: Instance) -> None:
         """Render the configuration files."""

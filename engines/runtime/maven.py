@@ -1,59 +1,33 @@
-"""Jars of a service: resolved by Maven from one pinned POM a service into the cache, and checked against its lock.
+"""Jars, resolved by Maven into the cache and checked against their lock (``locks``).
 
-``jars/<name>.xml`` pins what we ask for; ``jars/<name>.lock`` pins the whole closure, a line a file: sha256 and path in
-the cache's Maven repository, in class path order. A stamp in the cache says that this lock was resolved and checked.
+A stamp in the cache says that this very lock was resolved and checked: from then on Maven is not asked again.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
-import re
 import shutil
 import subprocess
-import tarfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from engines.runtime.errors import ArtifactError, MissingTool
 from engines.runtime.java import ensure_java
+from engines.runtime.locks import JARS, archives, lock_hash, read_lock, sha256, write_lock
+from engines.runtime.unpack import extract
 from meterlake.settings import Settings
 
-JARS = Path(__file__).parent / "jars"
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
+# Debian's and Fedora's; a runtime from PyPI brings only the public authorities.
+TRUST_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/java/cacerts"))
+REPORT_EVERY_S = 0.5
 
 Progress = Callable[[str, int, int], None]
-"""Called with (artifact, files there, files wanted)."""
-
-
-@dataclass(frozen=True)
-class Locked:
-    """One file of a closure: its checksum and where it lies below the Maven repository."""
-
-    sha256: str
-    path: str
-
-
-def names() -> list[str]:
-    """Return the names of all pinned POMs."""
-    return sorted(file.stem for file in JARS.glob("*.xml") if file.stem != "maven-settings")
-
-
-def pinned_version(name: str) -> str:
-    """Return the version of the first artifact in the POM of ``name``: the version of the engine."""
-    text = (JARS / f"{name}.xml").read_text()
-    (version, *_) = re.findall(r"<version>(.+?)</version>", text.partition("<dependencies>")[2])
-    return str(version)
-
-
-def read_lock(name: str) -> list[Locked]:
-    """Return the locked closure of ``name``, in class path order."""
-    lines = (JARS / f"{name}.lock").read_text().splitlines()
-    return [Locked(*line.split("  ", 1)) for line in lines if line and not line.startswith("#")]
+"""Called with (name, bytes there, bytes wanted)."""
 
 
 def missing(settings: Settings, wanted: list[str]) -> list[str]:
@@ -69,7 +43,8 @@ def resolve(name: str, settings: Settings, progress: Progress | None = None) -> 
     if not _is_resolved(name, settings):
         with _cache_lock(settings):
             if not _is_resolved(name, settings):
-                _download(name, settings, progress)
+                with _reporting(name, settings, progress):
+                    _run_maven(name, settings)
                 _check(name, settings)
                 _stamp(name, settings).parent.mkdir(parents=True, exist_ok=True)
                 _stamp(name, settings).touch()
@@ -78,80 +53,34 @@ def resolve(name: str, settings: Settings, progress: Progress | None = None) -> 
 
 def unpacked_folder(name: str, settings: Settings) -> Path:
     """Return where ``unpacked`` puts the archive of ``name``."""
-    return settings.cache_dir / "unpacked" / f"{name}-{_lock_hash(name)}"
+    return settings.cache_dir / "unpacked" / f"{name}-{lock_hash(name)}"
 
 
 def unpacked(name: str, settings: Settings, wanted: Callable[[str], bool]) -> Path:
-    """Return the folder with the ``wanted`` members of the one tar.gz of ``name``, unpacked once.
-
-    The archive's top folder is dropped.
-    """
+    """Return the folder with the ``wanted`` members of the one tar.gz of ``name``, unpacked once."""
     target = unpacked_folder(name, settings)
     if target.is_dir():
         return target
     (archive,) = resolve(name, settings)
     with _cache_lock(settings):
-        if target.is_dir():
-            return target
-        partial = target.with_name(target.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        extract(archive, partial, wanted)
-        partial.rename(target)
+        if not target.is_dir():
+            partial = target.with_name(target.name + ".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            extract(archive, partial, wanted)
+            partial.rename(target)
     return target
 
 
-def extract(archive: Path, target: Path, wanted: Callable[[str], bool]) -> None:
-    """Unpack the ``wanted`` members of ``archive``; a hard link to a member that is not wanted gets its content."""
-    places: dict[str, list[Path]] = {}
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            name = member.name.partition("/")[2]
-            if name and wanted(name) and not member.isdir():
-                source = member.linkname if member.islnk() else member.name
-                places.setdefault(source, []).append(target / name)
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            content = tar.extractfile(member) if member.name in places and member.isfile() else None
-            if content is None:
-                continue
-            first, *others = places[member.name]
-            first.parent.mkdir(parents=True, exist_ok=True)
-            with content, first.open("wb") as file:
-                shutil.copyfileobj(content, file, 1 << 20)
-            for other in others:
-                other.parent.mkdir(parents=True, exist_ok=True)
-                other.hardlink_to(first)
-
-
-def write_lock(name: str, settings: Settings) -> int:
+def lock(name: str, settings: Settings) -> int:
     """Resolve the POM of ``name`` afresh and write its lock; return how many files it has."""
-    _run_maven(name, settings, on_line=lambda _: None)
-    repository = _repository(settings)
-    listed = (settings.cache_dir / f"{name}.classpath").read_text().split("\n")
+    _run_maven(name, settings)
+    listed = _class_path_file(name, settings).read_text().split("\n")
     # Test jars carry classes that shadow the real ones; a POM cannot exclude them by classifier.
     files = [Path(line) for line in listed if line and not line.endswith("-tests.jar")]
-    if not files:
-        files = _archives(name, repository)
-    lines = [f"{_sha256(file)}  {file.relative_to(repository)}" for file in files]
-    (JARS / f"{name}.lock").write_text("\n".join(["# sha256  path in the Maven repository", *lines]) + "\n")
-    return len(lines)
-
-
-def _archives(name: str, repository: Path) -> list[Path]:
-    """Return the tar.gz files that the POM of ``name`` names (they are not on a class path)."""
-    import xml.etree.ElementTree as ET
-
-    space = "{http://maven.apache.org/POM/4.0.0}"
-    found = []
-    for item in ET.parse(JARS / f"{name}.xml").iter(f"{space}dependency"):  # noqa: S314
-        group, artifact, version, kind = (
-            item.findtext(space + key, "") for key in ("groupId", "artifactId", "version", "type")
-        )
-        classifier = item.findtext(space + "classifier")
-        file = f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.{kind}"
-        found.append(repository / group.replace(".", "/") / artifact / version / file)
-    return found
+    files = files or archives(name, _repository(settings))
+    write_lock(name, files, _repository(settings))
+    return len(files)
 
 
 def find_maven() -> str:
@@ -160,46 +89,24 @@ def find_maven() -> str:
     if not found:
         raise MissingTool(
             "Maven (mvn) is not on the PATH; the servers' jars are resolved with it.",
-            hint="Debian, Ubuntu: apt-get install maven; Fedora: dnf install maven; macOS: brew install maven.",
+            hint="Install it. Debian, Ubuntu: apt-get install maven; Fedora: dnf install maven; "
+            "macOS: brew install maven.",
         )
     return found
 
 
-def _download(name: str, settings: Settings, progress: Progress | None) -> None:
-    wanted = read_lock(name)
-    repository = _repository(settings)
-
-    def report(line: str) -> None:
-        if progress and line.startswith(("Downloaded", "Progress")):
-            progress(name, sum((repository / item.path).exists() for item in wanted), len(wanted))
-
-    _run_maven(name, settings, on_line=report)
-    if progress:
-        progress(name, len(wanted), len(wanted))
-
-
-def _run_maven(name: str, settings: Settings, on_line: Callable[[str], None]) -> None:
-    """Let Maven resolve the POM of ``name`` into the cache's repository, feeding its output to ``on_line``."""
+def _run_maven(name: str, settings: Settings) -> None:
+    """Let Maven resolve the POM of ``name`` into the cache's repository."""
     settings.cache_dir.mkdir(parents=True, exist_ok=True)
     command = [find_maven(), "-B", "-gs", str(JARS / "maven-settings.xml"), "-f", str(JARS / f"{name}.xml")]
-    command += [
-        f"-Dmaven.repo.local={_repository(settings)}",
-        f"-Dmdep.outputFile={settings.cache_dir / name}.classpath",
-    ]
-    command += ["-Dmdep.pathSeparator=\n", "-Dmdep.regenerateFile=true", f"{PLUGIN}:build-classpath"]
-    java_home = str(ensure_java(17, settings).home)
-    output: list[str] = []
-    with subprocess.Popen(  # noqa: S603 - fixed words
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "JAVA_HOME": java_home},
-    ) as maven:
-        for line in maven.stdout or ():
-            output.append(line)
-            on_line(line)
-    if maven.returncode:
+    command += [f"-Dmaven.repo.local={_repository(settings)}", "-Dmdep.regenerateFile=true"]
+    command += [f"-Dmdep.outputFile={_class_path_file(name, settings)}", "-Dmdep.pathSeparator=\n"]
+    command += [f"{PLUGIN}:build-classpath"]
+    done = subprocess.run(  # noqa: S603 - fixed words
+        command, capture_output=True, text=True, check=False, env=_maven_environment(settings)
+    )
+    if done.returncode:
+        output = (done.stdout + done.stderr).splitlines()
         errors = [line.strip() for line in output if "ERROR" in line][:6] or output[-6:]
         raise ArtifactError(
             f"Maven could not resolve the jars of {name}: {' '.join(errors)}",
@@ -207,19 +114,64 @@ def _run_maven(name: str, settings: Settings, on_line: Callable[[str], None]) ->
         )
 
 
+def _maven_environment(settings: Settings) -> dict[str, str]:
+    """Let Maven run on our Java, trusting whom the machine trusts (behind a company's proxy, its own authority)."""
+    java = ensure_java(17, settings)
+    environment = {**os.environ, "JAVA_HOME": str(java.home)}
+    trusted = next((store for store in TRUST_STORES if store.is_file()), None)
+    if trusted and not java.full and "trustStore" not in environment.get("MAVEN_OPTS", ""):
+        options = [environment.get("MAVEN_OPTS", ""), f"-Djavax.net.ssl.trustStore={trusted}"]
+        environment["MAVEN_OPTS"] = " ".join(options).strip()
+    return environment
+
+
+@contextmanager
+def _reporting(name: str, settings: Settings, progress: Progress | None) -> Iterator[None]:
+    """Tell ``progress`` twice a second how many bytes are there while the body runs."""
+    if progress is None:
+        yield
+        return
+    wanted = sum(item.size for item in read_lock(name))
+    done = threading.Event()
+
+    def report() -> None:
+        while not done.wait(REPORT_EVERY_S):
+            progress(name, min(_bytes_there(name, settings), wanted), wanted)
+
+    progress(name, 0, wanted)
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        reporter.join()
+    progress(name, wanted, wanted)
+
+
+def _bytes_there(name: str, settings: Settings) -> int:
+    """Return the bytes of the files of ``name`` in the cache; Maven's unfinished ones lie beside them (.part, .tmp)."""
+    total = 0
+    for item in read_lock(name):
+        file = _repository(settings) / item.path
+        sizes = [found.stat().st_size for found in file.parent.glob(f"{file.name}*") if found.suffix != ".sha1"]
+        total += min(max(sizes, default=0), item.size)
+    return total
+
+
 def _check(name: str, settings: Settings) -> None:
     """Compare every file with the lock. Raises ArtifactError naming the ones that differ."""
     repository = _repository(settings)
     locked = read_lock(name)
     with ThreadPoolExecutor(2) as pool:
-        sums = list(pool.map(lambda item: _sha256(repository / item.path), locked))
+        sums = list(pool.map(lambda item: sha256(repository / item.path), locked))
     wrong = [item.path for item, found in zip(locked, sums, strict=True) if found != item.sha256]
     if wrong:
         for path in wrong:
             (repository / path).unlink(missing_ok=True)
         raise ArtifactError(
             f"{len(wrong)} files of {name} are not the locked ones and were removed: {', '.join(wrong[:3])}.",
-            hint="Run it again; if it stays, the repository or mirror serves other files than engines/runtime/jars pins.",
+            hint="Run it again; if it stays, the repository or mirror serves other files than the locks pin.",
         )
 
 
@@ -229,22 +181,15 @@ def _is_resolved(name: str, settings: Settings) -> bool:
 
 
 def _stamp(name: str, settings: Settings) -> Path:
-    return settings.cache_dir / "checked" / f"{name}-{_lock_hash(name)}"
-
-
-def _lock_hash(name: str) -> str:
-    return hashlib.sha256((JARS / f"{name}.lock").read_bytes()).hexdigest()[:12]
+    return settings.cache_dir / "checked" / f"{name}-{lock_hash(name)}"
 
 
 def _repository(settings: Settings) -> Path:
     return settings.cache_dir / "maven"
 
 
-def _sha256(file: Path) -> str:
-    if not file.exists():
-        return "missing"
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _class_path_file(name: str, settings: Settings) -> Path:
+    return settings.cache_dir / f"{name}.classpath"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from meterlake.cli import ddl_command, demo_command, stack_commands
+from meterlake.cli import ddl_command, demo_command, report_command, stack_commands
 
 app = typer.Typer(
     name="meterlake",
@@ -18,4 +18,5 @@ app = typer.Typer(
 )
 stack_commands.register(app)
 ddl_command.register(app)
+report_command.register(app)
 demo_command.register(app)

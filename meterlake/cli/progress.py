@@ -8,7 +8,7 @@ from types import TracebackType
 
 from rich.console import Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -34,11 +34,7 @@ class StackProgress:
         self._rows: dict[str, tuple[State, str, float]] = {}
         self._lock = threading.Lock()
         self._downloads = Progress(
-            TextColumn("downloading {task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("files"),
-            TimeElapsedColumn(),
+            TextColumn("downloading {task.description:<12}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
         )
         self._tasks: dict[str, TaskID] = {}
         self._live = Live(get_renderable=self._picture, console=progress_console, refresh_per_second=8, transient=False)
@@ -69,7 +65,7 @@ class StackProgress:
             if name not in self._tasks:
                 self._tasks[name] = self._downloads.add_task(name, total=total)
                 if not self._terminal:
-                    progress_console.print(f"downloading {name}: {total} files", markup=False)
+                    progress_console.print(f"downloading {name}: {total / 1e6:.0f} MB", markup=False)
             self._downloads.update(self._tasks[name], completed=done)
 
     def _picture(self) -> Group:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from engines.runtime import maven
 from meterlake.cli.output import Output, OutputOption, progress_console, show
 from meterlake.errors import PermanentError, UnknownName
 from meterlake.settings import load_settings
@@ -25,7 +26,7 @@ def up(
         list[str] | None, typer.Argument(help=f"What to start; nothing means core. Known: {_KNOWN}.")
     ] = None,
     fetch_only: Annotated[
-        bool, typer.Option("--fetch-only", help="Only download what they need into the cache.")
+        bool, typer.Option("--fetch-only", help="Only download what they and Spark need into the cache.")
     ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -43,6 +44,7 @@ def up(
     with StackProgress() as progress:
         if fetch_only:
             launcher.fetch(wanted, instance, progress.download)
+            maven.resolve("spark", instance.settings, progress.download)
             return
         launcher.up(wanted, instance, progress.service, progress.download)
     seconds = time.monotonic() - begin

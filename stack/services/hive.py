@@ -123,6 +123,7 @@ METASTORE = Service(
     title="Hive metastore",
     jars="hive",
     main="org.apache.hadoop.hive.metastore.HiveMetaStore",
+    fetch=_schema_home,
     ports=("metastore",),
     heap="512m",
     footprint_mb=350,

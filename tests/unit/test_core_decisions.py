@@ -18,12 +18,12 @@ from meterlake.boundary import (
     PartitionProgress,
     check_rollback,
     check_ttl,
-    duration_text,
     needed_ttl,
     next_boundary,
     rollback_hole,
     speed_days,
 )
+from meterlake.durations import duration_text
 from meterlake.errors import OutOfBalance, RollbackLosesMinutes, TtlTooShort
 from meterlake.precedence import Balance, key_columns, order, order_sql, resolve
 from meterlake.reading import Reading

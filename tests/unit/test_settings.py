@@ -44,3 +44,17 @@ def test_a_wrong_value_names_variable_value_and_expectation(monkeypatch: pytest.
 
 def test_passwords_do_not_show() -> None:
     assert "s3cret" not in repr(Settings(metastore_db_password="s3cret"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("15m", 900), ("9h", 32_400), ("3 d", 259_200), ("1 d 12 h", 129_600)]
+)
+def test_durations_are_written_as_people_do(text: str, seconds: int) -> None:
+    assert Settings(speed_ttl=text).speed_ttl.total_seconds() == seconds  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "9", "9 weeks", "h", "-3h"])
+def test_a_wrong_duration_says_what_is_expected(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METERLAKE_SPEED_TTL", text)
+    with pytest.raises(UsageError, match=r"METERLAKE_SPEED_TTL=.*expected a number and a unit, such as 90s"):
+        load_settings()

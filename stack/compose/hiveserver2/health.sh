@@ -13,9 +13,9 @@ printf '\x02\x00\x00\x00\x0c\x00meterlake\x00x' >&3
 [ "$(take 5)" = 0500000000 ] # complete
 
 # OpenSession(request {1: client_protocol = 9 (V10)})
-printf '\x00\x00\x00\x26\x80\x01\x00\x01\x00\x00\x00\x0bOpenSession\x00\x00\x00\x01\x0c\x00\x01\x08\x00\x01\x00\x00\x00\x09\x00\x00' >&3
+printf '\x00\x00\x00\x23\x80\x01\x00\x01\x00\x00\x00\x0bOpenSession\x00\x00\x00\x01\x0c\x00\x01\x08\x00\x01\x00\x00\x00\x09\x00\x00' >&3
 take 4 >/dev/null # length of the answer's frame
 # reply, name, number, field 0 (the response), field 1 (its status), field 1 (the code): 0, success
-answer="$(take 40)"
+answer="$(take 36)"
 echo "$answer"
 [ "$answer" = 800100020000000b4f70656e53657373696f6e000000010c00000c000108000100000000 ]

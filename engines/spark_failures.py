@@ -1,0 +1,71 @@
+"""What Spark's Java exceptions mean: a server that is away, a full disk, or a fault of the statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from engines.errors import EngineUnavailable, StorageFull
+
+if TYPE_CHECKING:
+    from meterlake.settings import Settings
+
+# Fragments of Java's stack traces, most specific first.
+_FULL = ("No space left on device", "DiskOutOfSpace", "could only be written to 0 of the", "DSQuotaExceeded")
+_METASTORE = ("TTransportException", "RuntimeMetaException", "Failed to connect to Hive Metastore")
+_HDFS = (
+    "java.net.ConnectException",
+    "NoRouteToHostException",
+    "SafeModeException",
+    "BlockMissingException",
+    "StandbyException",
+    "org.apache.hadoop.ipc.RpcException",
+    "Could not obtain block",
+    "All datanodes",
+    "java.io.EOFException: End of File Exception between local host",
+)
+
+
+@contextmanager
+def translated(settings: Settings, doing: str) -> Iterator[None]:
+    """Turn Java's failures of servers, raised in the body, into errors of ours; others pass as they are.
+
+    doing: what the body works on, for the message. Raises EngineUnavailable or StorageFull.
+    """
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (Py4JJavaError, PySparkException) as error:
+        found = meaning(settings, _trace(error), doing)
+        if found is None:
+            raise
+        raise found from error
+
+
+def meaning(settings: Settings, trace: str, doing: str) -> EngineUnavailable | StorageFull | None:
+    """Return the error of ours that a Java stack trace stands for, or None."""
+    if word := _first(_FULL, trace):
+        return StorageFull("HDFS", settings.hdfs, _line(trace, word), doing)
+    if word := _first(_METASTORE, trace):
+        return EngineUnavailable("Hive metastore", settings.metastore, _line(trace, word))
+    if word := _first(_HDFS, trace):
+        return EngineUnavailable("HDFS", settings.hdfs, _line(trace, word))
+    return None
+
+
+def _trace(error: Exception) -> str:
+    """Return the whole Java stack trace, with its causes."""
+    return f"{getattr(error, '_stackTrace', None) or ''}\n{error}"
+
+
+def _first(words: tuple[str, ...], text: str) -> str:
+    return next((word for word in words if word in text), "")
+
+
+def _line(trace: str, word: str) -> str:
+    """Return the line of a stack trace that says what happened, without the names of Java's classes."""
+    line = next(line.strip() for line in trace.splitlines() if word in line)
+    return line.removeprefix("Caused by: ").rpartition("Exception: ")[2] or line

@@ -1,0 +1,128 @@
+"""``meterlake report``: one meter's history as a picture, a page or a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterlake import datasets
+from meterlake.cli.output import Output, OutputOption, progress_console, show
+from meterlake.errors import UsageError
+from meterlake.report_specs import Report, Summary, report_of, reports_of
+from meterlake.settings import load_settings
+
+if TYPE_CHECKING:
+    from serving_layer.reports.result import KeyFigure
+
+
+class SourceName(StrEnum):
+    """Where the numbers are read."""
+
+    MERGED = "merged"
+    TRINO = "trino"
+    HIVE = "hive"
+
+
+class GrainName(StrEnum):
+    """Length of the intervals."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+
+def report(
+    dataset: Annotated[str, typer.Argument(help="Data set, such as household.")],
+    name: Annotated[str | None, typer.Argument(help="Report; --list shows all.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--from", help="First day (2007-02-01) or local time (2007-02-01T18:30); default: first reading."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", help="End, not included; default: last reading.")] = None,
+    meter_id: Annotated[str | None, typer.Option("--meter-id", help="Meter; may be left out if there is one.")] = None,
+    source: Annotated[
+        SourceName, typer.Option("--source", help="merged: batch and live; trino, hive: the batch views.")
+    ] = SourceName.MERGED,
+    grain: Annotated[
+        GrainName | None, typer.Option("--grain", help="Length of the intervals; default: chosen by the range.")
+    ] = None,
+    min_power: Annotated[
+        float | None, typer.Option("--min-power", help="active-power: show when the mean was at least this (kW).")
+    ] = None,
+    tariff: Annotated[
+        Path | None, typer.Option("--tariff", help="Prices: a TOML file such as data/tariff.example.toml.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File: .png, .svg, .html or .csv. Without it, key figures only.")
+    ] = None,
+    list_reports: Annotated[bool, typer.Option("--list", help="List the reports of the data set.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Draw one meter's history: as a picture, a self-contained page, or the table behind it.
+
+    Times are local times of the data set; the range ends before `--to`. Gaps are drawn as gaps.
+
+    Examples:
+
+    `meterlake report household --list`
+
+    `meterlake report household voltage --from 2007-02-01 --to 2007-02-08 --out voltage.png`
+
+    `meterlake report household cost --tariff data/tariff.example.toml --out cost.html`
+
+    `meterlake report household summary --from 2008-01-01 --to 2009-01-01 --out 2008.html`
+    """
+    declared = datasets.get(dataset)
+    if list_reports:
+        rows = [{"report": found.name, "what it shows": found.doc} for found in reports_of(declared).values()]
+        show(rows, output)
+        return
+    if name is None:
+        raise UsageError("Which report?", hint=f"Known: {', '.join(reports_of(declared))}; see also --list.")
+    chosen = report_of(declared, name)
+    wish = {"since": since, "until": until, "meter": meter_id, "grain": grain and grain.value, "threshold": min_power}
+    figures = _make(chosen, str(source), dataset, wish, tariff, out)
+    show(
+        [{"figure": item.label, "value": item.text} if output is Output.TEXT else _record(item) for item in figures],
+        output,
+    )
+    if out and output is Output.TEXT:
+        progress_console.print(f"\nWritten: {out}", markup=False)
+
+
+def _record(item: KeyFigure) -> dict[str, Any]:
+    number = None if item.number != item.number else item.number
+    return {"figure": item.label, "number": number, "text": item.text}
+
+
+def _make(
+    chosen: Report, source: str, dataset: str, wish: dict[str, Any], tariff: Path | None, out: Path | None
+) -> Sequence[KeyFigure]:
+    from serving_layer.reports import catalogue, render, summary  # slow to import
+    from serving_layer.reports.request import Wish, make_request
+    from serving_layer.reports.sources import source_of
+    from serving_layer.reports.tariff import load_tariff
+
+    if out:
+        render.check_path(out, render.PAGE_EXTENSIONS if isinstance(chosen, Summary) else render.EXTENSIONS)
+    prices = load_tariff(tariff) if tariff else None
+    reader = source_of(source, load_settings())
+    request = make_request(reader, datasets.get(dataset), Wish(**wish, tariff=prices))
+    if isinstance(chosen, Summary):
+        found = summary.summary(request, reader)
+        if out:
+            summary.write_summary(out, found)
+        return [item for result in found.results for item in result.key_figures]
+    result = catalogue.make(chosen, reader, request)
+    if out:
+        render.write(out, result)
+    return result.key_figures
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command()(report)

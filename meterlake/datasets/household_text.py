@@ -1,0 +1,32 @@
+"""The household history as a text file: UCI 235, also the layout of its successors.
+
+Its clock has no daylight saving steps: every day from 2006 to 2010 has 1,440 minutes, at UTC+1.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from meterlake.datasets.household import HOUSEHOLD
+from meterlake.textformat import Moment, TextFormat, Value
+
+HOUSEHOLD_TEXT: Final = TextFormat(
+    dataset=HOUSEHOLD,
+    separator=";",
+    columns=(
+        Moment("Date", "d/M/yyyy"),
+        Moment("Time", "H:mm:ss"),
+        Value("Global_active_power", "global_active_power"),
+        Value("Global_reactive_power", "global_reactive_power"),
+        Value("Voltage", "voltage"),
+        Value("Global_intensity", "global_intensity"),
+        Value("Sub_metering_1", "sub_metering_1"),
+        Value("Sub_metering_2", "sub_metering_2"),
+        Value("Sub_metering_3", "sub_metering_3"),
+    ),
+    missing=("?", ""),
+    interval_s=60,
+    utc_offset=timedelta(hours=1),
+    meter_id="sceaux",
+)

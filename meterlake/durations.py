@@ -1,0 +1,41 @@
+"""Durations as people write them: ``90s``, ``15m``, ``9h``, ``3d``, or several: ``1 d 12 h``."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, PlainSerializer
+
+_UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "min": "minutes", "s": "seconds"}
+_PART: Final = r"(\d+)\s*(d|h|min|m|s)\s*"
+
+
+def parse_duration(value: object) -> object:
+    """Return the ``timedelta`` of a text such as ``9h``; anything but text is passed on.
+
+    Raises ValueError for a text of another form.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if not re.fullmatch(f"(?:{_PART})+", text):
+        raise ValueError(f"{value!r} is no duration; expected a number and a unit, such as 90s, 15m, 9h or 3d")
+    parts = re.findall(_PART, text)
+    return sum((timedelta(**{_UNITS[unit]: int(number)}) for number, unit in parts), timedelta())
+
+
+def duration_text(duration: timedelta) -> str:
+    """Write a duration as people do: ``6 h``, ``3 d``, ``1 d 2 h``, ``9 h 10 min``."""
+    rest = int(duration.total_seconds())
+    parts = []
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts) or "0 s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_text)]
+"""A ``timedelta`` setting, written as above."""

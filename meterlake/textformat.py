@@ -1,0 +1,218 @@
+"""Text files of readings: what a line looks like, as a declaration, and the Spark SQL that decodes it.
+
+A file has one header line, one separator, one interval length, and a clock of fixed offset. Each line is a
+reading, a gap row (no value at all), or goes to quarantine with the first reason that applies:
+
+``line_too_long`` · ``nul_byte`` · ``not_utf8`` · ``empty_line`` · ``header_again`` · ``missing_column`` ·
+``extra_column`` · ``bad_time`` (no such moment, or not between 1970 and 2100) · for each measure in order
+``bad_value:<measure>`` and ``not_finite:<measure>`` · ``off_grid`` · ``missing_measure``.
+
+Values are neither rounded nor range-checked: that is the views' business.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from meterlake.errors import DeclarationError, UsageError
+from meterlake.rules import quarantine_reason_sql
+from meterlake.schema import KEY_PATTERN, LATEST_TS
+
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
+
+MAX_LINE_BYTES: Final = 1 << 20
+"""Longer lines are no readings; they are cut while they are read, so that nothing has to hold them."""
+
+UNDECODED: Final = ("line_too_long", "nul_byte", "not_utf8")
+"""Reasons of lines that are not text: quarantine holds their bytes in Base64."""
+
+PAYLOAD_BYTES: Final = 4096
+"""Of such a line, quarantine keeps this much; the whole stands in the raw file."""
+
+_OFFSET: Final = re.compile(r"([+-])(\d{2}):([0-5]\d)")
+_FARTHEST: Final = timedelta(hours=18)
+# Java reads more as a number than people do: "1d", "0x1p3", "Infinity".
+_NUMBER_CHARACTERS: Final = "0123456789.+-eE"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A column with the reading's local time or a part of it; parts are joined by a blank.
+
+    pattern: Java's letters, such as ``d/M/yyyy`` or ``H:mm:ss``.
+    """
+
+    header: str
+    pattern: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """A column with a measure."""
+
+    header: str
+    measure: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A column that is not read."""
+
+    header: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextFormat:
+    """A text file of readings of one meter.
+
+    columns: in the file's order. missing: texts that stand for no value.
+    meter_id, utc_offset: unless the command says otherwise.
+    """
+
+    dataset: Dataset
+    columns: tuple[Moment | Value | Skipped, ...]
+    interval_s: int
+    meter_id: str
+    separator: str = ","
+    missing: tuple[str, ...] = ("",)
+    utc_offset: timedelta = timedelta(0)
+
+    def __post_init__(self) -> None:
+        where = f"Text format of {self.dataset.name!r}"
+        measures = [measure.name for measure in self.dataset.measures]
+        if sorted(self.measures) != sorted(measures):
+            raise DeclarationError(
+                where, f"its columns hold {self.measures}", expected=f"Give each of {measures} one column"
+            )
+        if not self.pattern:
+            raise DeclarationError(where, "no column holds the time", expected="Give a Moment")
+        if self.interval_s not in self.dataset.intervals:
+            raise DeclarationError(
+                where,
+                f"its interval of {self.interval_s} s is not one of the data set's",
+                expected=f"Use one of {self.dataset.intervals}",
+            )
+        if len(self.separator) != 1 or self.separator in "\n\r\"'\\":
+            raise DeclarationError(
+                where, f"the separator {self.separator!r} cannot be used", expected="Use one character such as ;"
+            )
+        check_meter_id(self.meter_id)
+
+    @property
+    def header(self) -> str:
+        """The first line of a file."""
+        return self.separator.join(column.header for column in self.columns)
+
+    @property
+    def measures(self) -> list[str]:
+        """Measures in the order of the file."""
+        return [column.measure for column in self.columns if isinstance(column, Value)]
+
+    @property
+    def pattern(self) -> str:
+        """The pattern of the joined time."""
+        return " ".join(column.pattern for column in self.columns if isinstance(column, Moment))
+
+
+def check_meter_id(meter_id: str) -> str:
+    """Return ``meter_id``. Raises UsageError if it cannot be a meter's name."""
+    if not re.fullmatch(KEY_PATTERN.strip("^$"), meter_id):
+        raise UsageError(
+            f"The meter id {meter_id!r} cannot be used.",
+            hint="Use 1 to 64 letters, digits and . _ : - with a letter or digit first.",
+        )
+    return meter_id
+
+
+def parse_offset(text: str) -> timedelta:
+    """Return the offset from UTC that ``+01:00`` or ``Z`` means. Raises UsageError."""
+    if text == "Z":
+        return timedelta(0)
+    found = _OFFSET.fullmatch(text)
+    if found:
+        sign, hours, minutes = found.groups()
+        offset = timedelta(hours=int(hours), minutes=int(minutes))
+        if offset <= _FARTHEST:
+            return -offset if sign == "-" else offset
+    raise UsageError(
+        f"The offset {text!r} is not one from UTC.",
+        hint="Write a sign, hours and minutes, such as +01:00 or -03:30, or Z. It is the file's clock, fixed all year.",
+    )
+
+
+def offset_text(offset: timedelta) -> str:
+    """Return an offset as ``+01:00``."""
+    minutes = round(offset.total_seconds()) // 60
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+def fields_sql(form: TextFormat) -> str:
+    """Return Spark SQL of a line's fields, an array, over the column ``text`` (a line without its line end)."""
+    return f"split(text, {_quoted('[' + form.separator + ']')}, -1)"
+
+
+def time_sql(form: TextFormat, shift: timedelta) -> str:
+    """Return Spark SQL of the start in UTC, moved by ``shift``, over ``fields``; NULL where there is no such moment."""
+    parts = ", ' ', ".join(f"get(fields, {at})" for at, part in enumerate(form.columns) if isinstance(part, Moment))
+    seconds = round((shift - form.utc_offset).total_seconds())
+    moment = f"CAST(try_to_timestamp(concat({parts}), {_quoted(form.pattern)}) AS TIMESTAMP_NTZ)"
+    return f"{moment} + INTERVAL '{seconds}' SECOND"
+
+
+def value_columns(form: TextFormat) -> list[tuple[str, str]]:
+    """Return (measure, Spark SQL of its DOUBLE over ``fields``); NULL where missing or not a number."""
+    missing = ", ".join(map(_quoted, form.missing))
+    found = {}
+    for at, column in enumerate(form.columns):
+        if isinstance(column, Value):
+            field = f"get(fields, {at})"
+            found[column.measure] = f"CASE WHEN {field} NOT IN ({missing}) THEN try_cast({field} AS DOUBLE) END"
+    return [(measure.name, found[measure.name]) for measure in form.dataset.measures]
+
+
+def reason_sql(form: TextFormat) -> str:
+    """Return Spark SQL of the first reason why a line is no reading, or NULL.
+
+    Over ``text``, ``fields``, the event time, the interval, and the measures.
+    """
+    count = len(form.columns)
+    time = form.dataset.event_time
+    cases = [
+        (f"octet_length(text) > {MAX_LINE_BYTES}", "line_too_long"),
+        ("instr(text, '\\0') > 0", "nul_byte"),
+        ("NOT is_valid_utf8(text)", "not_utf8"),
+        ("text = ''", "empty_line"),
+        (f"text = {_quoted(form.header)}", "header_again"),
+        (f"size(fields) < {count}", "missing_column"),
+        (f"size(fields) > {count}", "extra_column"),
+        (f"{time} IS NULL OR {_seconds(time)} NOT BETWEEN 0 AND {LATEST_TS}", "bad_time"),
+        *_value_cases(form),
+    ]
+    whens = " ".join(f"WHEN {condition} THEN '{reason}'" for condition, reason in cases)
+    return f"CASE {whens} ELSE {quarantine_reason_sql(form.dataset, 'spark', _seconds(time))} END"
+
+
+def _value_cases(form: TextFormat) -> list[tuple[str, str]]:
+    missing = ", ".join(map(_quoted, form.missing))
+    cases = []
+    for at, column in enumerate(form.columns):
+        if isinstance(column, Value):
+            field, name = f"get(fields, {at})", column.measure
+            odd = f"translate({field}, '{_NUMBER_CHARACTERS}', '') <> ''"
+            cases += [
+                (f"{field} NOT IN ({missing}) AND ({name} IS NULL OR {odd})", f"bad_value:{name}"),
+                (f"abs({name}) = DOUBLE('Infinity')", f"not_finite:{name}"),
+            ]
+    return cases
+
+
+def _seconds(time: str) -> str:
+    return f"unix_seconds(CAST({time} AS TIMESTAMP_LTZ))"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
