@@ -22,7 +22,7 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
     It reconnects each second after an outage (the driver's default backs off to minutes).
     Raises EngineUnavailable when no node answers, QueryFailed when a statement is wrong.
     """
-    from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, UnresolvableContactPoints
+    from cassandra import ConsistencyLevel, DriverException, RequestValidationException, UnresolvableContactPoints
     from cassandra.cluster import (
         EXEC_PROFILE_DEFAULT,
         Cluster,
@@ -30,7 +30,7 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
         NoHostAvailable,
     )
     from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
-    from cassandra.protocol import ErrorMessage
+    from cassandra.protocol import ErrorMessage, IsBootstrappingErrorMessage, OverloadedErrorMessage
 
     points = settings.cassandra
     profile = ExecutionProfile(
@@ -48,9 +48,13 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
     where = ", ".join(f"{host}:{port}" for host, port in points)
     try:
         yield cluster.connect(keyspace)
-    except (NoHostAvailable, OperationTimedOut, UnresolvableContactPoints, DriverException) as error:
-        raise EngineUnavailable("Cassandra", where, error) from error
+    except RequestValidationException as error:  # a DriverException, too, but one that a retry cannot mend
+        raise QueryFailed("Cassandra", "", error) from error
+    except (OverloadedErrorMessage, IsBootstrappingErrorMessage) as error:
+        raise EngineUnavailable("Cassandra", where, error.message) from error
     except ErrorMessage as error:
         raise QueryFailed("Cassandra", "", error.message) from error
+    except (NoHostAvailable, UnresolvableContactPoints, DriverException) as error:
+        raise EngineUnavailable("Cassandra", where, error) from error
     finally:
         cluster.shutdown()

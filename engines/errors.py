@@ -21,7 +21,8 @@ class QueryFailed(PermanentError):
 
     def __init__(self, engine: str, statement: str, cause: object) -> None:
         self.engine, self.statement = engine, statement
-        super().__init__(f"{engine} refused the statement: {_short(cause)}. Statement: {statement.strip()[:500]}")
+        shown = f" Statement: {statement.strip()[:500]}" if statement else ""
+        super().__init__(f"{engine} refused the statement: {_short(cause)}.{shown}")
 
 
 class StorageFull(PermanentError):

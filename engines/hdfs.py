@@ -9,11 +9,20 @@ import requests
 from hdfs import InsecureClient
 from hdfs.util import HdfsError
 
-from engines.errors import EngineUnavailable
+from engines.errors import EngineUnavailable, QueryFailed
 from meterlake.settings import Settings
 
 ERRORS = (HdfsError, requests.RequestException)
 TIMEOUT_S = 30
+# Java exceptions by which a NameNode says that the path is wrong.
+_REFUSALS = (
+    "AccessControlException",
+    "FileAlreadyExistsException",
+    "FileNotFoundException",
+    "IllegalArgumentException",
+    "InvalidPathException",
+    "ParentNotDirectoryException",
+)
 
 
 def client(settings: Settings) -> Any:
@@ -22,18 +31,25 @@ def client(settings: Settings) -> Any:
 
 
 def write_bytes(settings: Settings, path: str, content: bytes) -> None:
-    """Write a small file, replacing what is there. Raises EngineUnavailable."""
+    """Write a small file, replacing what is there. Raises EngineUnavailable or QueryFailed."""
     try:
         client(settings).write(path, data=content, overwrite=True)
     except ERRORS as error:
-        raise EngineUnavailable("HDFS", settings.webhdfs, error) from error
+        raise failure(settings, f"write {path}", error) from error
 
 
 def read_bytes(settings: Settings, path: str) -> bytes:
-    """Return the content of a small file. Raises EngineUnavailable."""
+    """Return the content of a small file. Raises EngineUnavailable or QueryFailed."""
     try:
         with client(settings).read(path) as reader:
             content: bytes = reader.read()
     except ERRORS as error:
-        raise EngineUnavailable("HDFS", settings.webhdfs, error) from error
+        raise failure(settings, f"read {path}", error) from error
     return content
+
+
+def failure(settings: Settings, doing: str, error: Exception) -> EngineUnavailable | QueryFailed:
+    """Return the error of ours for one of ``ERRORS``: the path is wrong, or HDFS is not at hand."""
+    if isinstance(error, HdfsError) and error.exception in _REFUSALS:
+        return QueryFailed("HDFS", doing, error)
+    return EngineUnavailable("HDFS", settings.webhdfs, error)

@@ -49,15 +49,20 @@ def send_one(settings: Settings, topic: str, value: bytes) -> tuple[int, int]:
 
 def read_one(settings: Settings, topic: str, partition: int, offset: int) -> bytes | None:
     """Return the value of the record at ``offset``, or None if it does not come. Raises EngineUnavailable."""
+    where = TopicPartition(topic, partition, offset)
     consumer = Consumer(client_config(settings, **{"group.id": "meterlake-check", "enable.auto.commit": False}))
     try:
-        consumer.assign([TopicPartition(topic, partition, offset)])
+        # A broker that is away would only make ``poll`` come back empty.
+        consumer.get_watermark_offsets(where, timeout=TIMEOUT_S)
+        consumer.assign([where])
         message = consumer.poll(TIMEOUT_S)
         if message is None:
             return None
         if message.error():
             raise EngineUnavailable("Kafka", settings.kafka, message.error())
         value: bytes | None = message.value()
-        return value
+    except KafkaException as error:
+        raise EngineUnavailable("Kafka", settings.kafka, error.args[0]) from error
     finally:
         consumer.close()
+    return value

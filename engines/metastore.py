@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlparse
 
@@ -17,6 +18,8 @@ from engines.errors import EngineUnavailable, QueryFailed
 from meterlake.settings import Settings
 
 TIMEOUT_MS = 30_000
+STALE_LOCK = timedelta(minutes=1)
+"""Age from which a lock without a sign of life is that of a dead writer."""
 ENGINE = "Hive metastore"
 
 Client = Any
@@ -76,7 +79,7 @@ def client(settings: Settings) -> Iterator[Client]:
             raise EngineUnavailable(ENGINE, settings.metastore, error.message) from error
         raise QueryFailed(ENGINE, "", error.message) from error
     except (TApplicationException, TException) as error:
-        raise QueryFailed(ENGINE, "", getattr(error, "message", None) or error) from error
+        raise QueryFailed(ENGINE, "", f"{type(error).__name__}: {getattr(error, 'message', error)}") from error
     finally:
         transport.close()
 
@@ -163,6 +166,7 @@ def drop_table(metastore: Client, database: str, name: str) -> None:
 
 def partition_locations(metastore: Client, database: str, table: str) -> dict[PartitionValues, str]:
     """Return where each partition of a table lies. Raises QueryFailed if there is no such table."""
+    _require(metastore, database, table)  # or an unknown table would just have no partitions
     return {tuple(p.values): p.sd.location for p in metastore.get_partitions(database, table, -1)}
 
 
@@ -227,6 +231,27 @@ def drop_partitions(metastore: Client, database: str, table: str, partitions: It
             needResult=False,
         )
         metastore.drop_partitions_req(request)
+
+
+def release_stale_locks(metastore: Client, database: str, table: str, now: datetime) -> int:
+    """Remove the locks of Iceberg writers that died while committing to a table; return how many there were.
+
+    A living writer shows itself every few seconds (``engines.spark``). A dead one's lock would stop every later
+    commit: nothing in the metastore ends it within a quarter of an hour.
+    """
+    from hive_metastore import ttypes
+
+    request = ttypes.ShowLocksRequest(dbname=database, tablename=table)
+    oldest = (now - STALE_LOCK).timestamp() * 1000
+    stale = {
+        lock.lockid
+        for lock in metastore.show_locks(request).locks or ()
+        if (lock.agentInfo or "").startswith("Iceberg") and max(lock.lastheartbeat, lock.acquiredat or 0) < oldest
+    }
+    for lock_id in sorted(stale):
+        with suppress(ttypes.NoSuchLockException):
+            metastore.unlock(ttypes.UnlockRequest(lockid=lock_id))
+    return len(stale)
 
 
 def _require(metastore: Client, database: str, name: str) -> ExternalTable:

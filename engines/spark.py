@@ -140,6 +140,8 @@ def _storage(settings: Settings) -> dict[str, str]:
         "ipc.client.connect.max.retries": "3",
         "ipc.client.connect.timeout": "5000",
         "ipc.client.connect.max.retries.on.timeouts": "2",
+        # A commit holds a lock in the metastore; by these signs of life one tells a dead holder (engines.metastore).
+        "iceberg.hive.lock-heartbeat-interval-ms": "10000",
     }
     if not settings.hdfs_url:
         found |= {

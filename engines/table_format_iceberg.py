@@ -64,7 +64,6 @@ class IcebergTable:
                 self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {self._database}")
                 self._spark.sql(_create_sql(self._table, self._layout))
                 order = f"days({self._layout.time}), {self._layout.key}, {self._layout.time}"
-                # Sorted within each task, not shuffled: input comes in order of time (docs/adr: master table).
                 self._spark.sql(f"ALTER TABLE {self._table} WRITE LOCALLY ORDERED BY {order}")
                 return
             found = {name: kind.upper() for name, kind in self._spark.table(self._table).dtypes}
@@ -94,7 +93,7 @@ class IcebergTable:
                 if "DuplicateWAPCommit" in str(error):
                     raise AlreadyPublished(self._table, token) from error
                 raise
-        return self._newest(
+        return next(
             found for found in self._history() if found.id == staged.id or found.summary.get(_SOURCE) == str(staged.id)
         )
 
@@ -232,6 +231,8 @@ def _create_sql(table: str, layout: Layout) -> str:
         "  'write.parquet.compression-codec' = 'zstd',\n"
         # Rows may be staged, checked, and only then be shown.
         "  'write.wap.enabled' = 'true',\n"
+        # Sorted within each task, not shuffled: input comes in order of time.
+        "  'write.distribution-mode' = 'none',\n"
         # Two writers: the loader and the streaming archive.
         "  'commit.retry.num-retries' = '10',\n"
         "  'write.metadata.delete-after-commit.enabled' = 'true'\n"
