@@ -156,9 +156,9 @@ def fields_sql(form: TextFormat) -> str:
 
 
 def time_sql(form: TextFormat, shift: timedelta) -> str:
-    """Return Spark SQL of the start in UTC, moved by ``shift``, over ``fields``; NULL where there is no such moment."""
+    """Return Spark SQL of the start, the file's clock moved by ``shift``, over ``fields``; NULL for no such moment."""
     parts = ", ' ', ".join(f"get(fields, {at})" for at, part in enumerate(form.columns) if isinstance(part, Moment))
-    seconds = round((shift - form.utc_offset).total_seconds())
+    seconds = round(shift.total_seconds())
     moment = f"CAST(try_to_timestamp(concat({parts}), {_quoted(form.pattern)}) AS TIMESTAMP_NTZ)"
     return f"{moment} + INTERVAL '{seconds}' SECOND"
 

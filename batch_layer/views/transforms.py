@@ -9,13 +9,13 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from batch_layer.views.verdicts import REASON, VERDICT
 from engines import columns as shared
-from meterlake import ddl, schema, timegrid
+from meterlake import schema, timegrid
 from meterlake.grains import GRAIN_SECONDS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from meterlake.declaration import Dataset, Grain, Partition
+    from meterlake.declaration import Dataset, Partition
 
 _PATTERN: Final = {"month": "yyyy-MM", "year": "yyyy"}
 RECORDED: Final = ("rejected", "conflicting")
@@ -47,21 +47,23 @@ def gaps(rows: DataFrame, dataset: Dataset) -> DataFrame:
 
     rows: key and time of the finest view, all that there are.
     """
-    key, time, partition = dataset.key, dataset.finest.grain, ddl.gap_partition(dataset)
+    key, time, partition = dataset.key, dataset.finest.grain, dataset.finest.partition
     timed = rows.select(key, F.col(time).alias("start"), partition_of(time, partition).alias("part"))
     within = Window.partitionBy(key, "part").orderBy("start")
     inner = timed.select(key, "start", F.lead("start").over(within).alias("next"))
     edges = timed.groupBy(key, "part").agg(F.min("start").alias("first"), F.max("start").alias("last"))
     across = Window.partitionBy(key).orderBy("part")
     outer = edges.select(key, F.col("last").alias("start"), F.lead("first").over(across).alias("next"))
-    return _holes(inner, dataset).unionByName(_cut(_holes(outer, dataset), partition)).select(
-        key, "gap_start", "gap_end", _seconds_between("gap_start", "gap_end").alias("missing_s")
+    return (
+        _holes(inner, dataset)
+        .unionByName(_cut(_holes(outer, dataset), partition))
+        .select(key, "gap_start", "gap_end", _seconds_between("gap_start", "gap_end").alias("missing_s"))
     )
 
 
 def partition_of(time: str, partition: Partition) -> Column:
     """Return the value of the partition that holds a time or date, such as ``2026-11``."""
-    return F.date_format(F.col(time), _PATTERN[partition])
+    return F.date_format(F.col(time).cast("date"), _PATTERN[partition])
 
 
 def utc_day(time: str) -> Column:
@@ -89,9 +91,9 @@ def _cut(holes: DataFrame, partition: Partition) -> DataFrame:
     last = f"CAST(trunc(gap_end - INTERVAL '1' SECOND, '{unit}') AS DATE)"
     pieces = holes.select("*", F.explode(F.expr(f"sequence({first}, {last}, {step})")).alias("begin"))
     begin, end = F.col("begin").cast("timestamp_ntz"), F.expr(f"CAST(begin + {step} AS TIMESTAMP_NTZ)")
-    return pieces.withColumns(
-        {"gap_start": F.greatest("gap_start", begin), "gap_end": F.least("gap_end", end)}
-    ).drop("begin")
+    return pieces.withColumns({"gap_start": F.greatest("gap_start", begin), "gap_end": F.least("gap_end", end)}).drop(
+        "begin"
+    )
 
 
 def _seconds_between(start: str, end: str) -> Column:

@@ -57,9 +57,10 @@ def disputed_cells(readings: DataFrame, dataset: Dataset) -> DataFrame:
 def judged(readings: DataFrame, dataset: Dataset, disputed: DataFrame | None) -> DataFrame:
     """Return the readings with ``verdict``.
 
-    readings: with ``reason``. disputed: what ``disputed_cells`` found; None where it found nothing, which spares a join.
+    readings: with ``reason``. disputed: what ``disputed_cells`` found; None where that is nothing: it spares a join.
     """
-    plain = F.expr(f"CASE WHEN reason IS NOT NULL THEN 'rejected' WHEN {precedence.gap_sql(dataset)} THEN 'gap' ELSE 'used' END")
+    gap = F.expr(precedence.gap_sql(dataset))
+    plain = F.when(F.col(REASON).isNotNull(), "rejected").when(gap, "gap").otherwise("used")
     if disputed is None:
         return readings.withColumn(VERDICT, plain)
     keys = [dataset.key, _CELL]
@@ -74,8 +75,7 @@ def judged(readings: DataFrame, dataset: Dataset, disputed: DataFrame | None) ->
 def _resolve(readings: DataFrame, dataset: Dataset) -> DataFrame:
     """Decide between readings of one key, as ``precedence.resolve``."""
     units = F.struct(*columns(state.unit_columns(dataset)))
-    order = [F.expr(term.rsplit(" ", 1)[0]).asc() if term.endswith("ASC") else F.expr(term.rsplit(" ", 1)[0]).desc()
-             for term in precedence.order_sql(dataset)]
+    order = [_sort_order(term) for term in precedence.order_sql(dataset)]
     keyed = Window.partitionBy(*precedence.key_columns(dataset)).orderBy(*order)
     gap = F.expr(precedence.gap_sql(dataset))
     ranked = readings.select(
@@ -96,6 +96,12 @@ def _resolve(readings: DataFrame, dataset: Dataset) -> DataFrame:
     return ranked.withColumn(VERDICT, verdict).drop("rank", "won_revision", "units", "won_units")
 
 
+def _sort_order(term: str) -> Column:
+    """Return an ORDER BY term, which ends with its direction, as a column."""
+    expression, _, direction = term.rpartition(" ")
+    return F.expr(expression).asc() if direction == "ASC" else F.expr(expression).desc()
+
+
 def _choose_length(readings: DataFrame, dataset: Dataset) -> DataFrame:
     """Let one interval length count in each cell, as ``timegrid.choose_interval``; the others are superseded."""
     cell = Window.partitionBy(dataset.key, _CELL)
@@ -103,30 +109,31 @@ def _choose_length(readings: DataFrame, dataset: Dataset) -> DataFrame:
     covered = F.sum(F.when(used, F.col(dataset.interval)).otherwise(0)).over(
         Window.partitionBy(dataset.key, _CELL, dataset.interval)
     )
-    order = [F.col("covered").desc(), F.col(dataset.interval).asc()]
+    order = [_sort_order(term) for term in timegrid.choice_order_sql(dataset).split(", ")]
     chosen = F.first(dataset.interval).over(cell.orderBy(*order))
     return (
-        readings.withColumn("covered", covered)
+        readings.withColumn("covered_s", covered)
         .withColumn("chosen", chosen)
         .withColumn(
             VERDICT,
             F.when(used & (F.col(dataset.interval) != F.col("chosen")), "superseded").otherwise(F.col(VERDICT)),
         )
-        .drop("covered", "chosen")
+        .drop("covered_s", "chosen")
     )
 
 
 def _cell(dataset: Dataset) -> Column:
-    """Return the number of the cell in which one interval length is chosen."""
-    return F.expr(f"{timegrid.epoch_seconds_sql(dataset.event_time, 'spark')} div {dataset.cell_s}")
+    """Return the start of the cell in which one interval length is chosen, in seconds since 1970."""
+    seconds = timegrid.epoch_seconds_sql(dataset.event_time, "spark")
+    return F.expr(f"{seconds} - pmod({seconds}, {dataset.cell_s})")
 
 
 def _slot_words(dataset: Dataset) -> list[Column]:
     """Return aggregates that set one bit a reading: its place among all possible keys of its cell, 63 bits a word."""
-    second = f"{timegrid.epoch_seconds_sql(dataset.event_time, 'spark')} % {dataset.cell_s}"
+    second = f"pmod({timegrid.epoch_seconds_sql(dataset.event_time, 'spark')}, {dataset.cell_s})"
     branches, first = [], 0
     for length in sorted(dataset.intervals):
-        branches.append(f"WHEN {length} THEN {first} + ({second}) div {length}")
+        branches.append(f"WHEN {length} THEN {first} + {second} div {length}")
         first += dataset.cell_s // length
     slot = f"CASE {dataset.interval} {' '.join(branches)} END"
     bit = f"shiftleft(CAST(1 AS BIGINT), CAST(({slot}) % {_BITS} AS INT))"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from meterlake.cli import ddl_command, demo_command, report_command, stack_commands
+from meterlake.cli import batch_commands, ddl_command, demo_command, report_command, stack_commands
 
 app = typer.Typer(
     name="meterlake",
@@ -17,6 +17,7 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 the work failed, 2 wrong usage.",
 )
 stack_commands.register(app)
+batch_commands.register(app)
 ddl_command.register(app)
 report_command.register(app)
 demo_command.register(app)

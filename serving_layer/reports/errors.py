@@ -89,6 +89,17 @@ class WrongTariff(PermanentError):
         )
 
 
+class TariffNeeded(UsageError):
+    """A report that needs prices, and none were given."""
+
+    def __init__(self, report: str) -> None:
+        self.report = report
+        super().__init__(
+            f"The report {report!r} needs prices.",
+            hint="Add --tariff data/tariff.example.toml, or a file of your own (docs/reports.md).",
+        )
+
+
 class NoPrice(PermanentError):
     """The tariff has no price for a part of the range."""
 

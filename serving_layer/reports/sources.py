@@ -194,5 +194,3 @@ def _utc(moment: datetime) -> datetime:
 def _into(moment: datetime, grain: Grain) -> int:
     """Return how many seconds of its minute or hour have passed."""
     return (moment.minute * 60 + moment.second) % GRAIN_SECONDS[grain]
-
-

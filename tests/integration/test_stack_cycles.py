@@ -79,7 +79,8 @@ def test_twenty_cycles(instance: Instance) -> None:
         if cycle in KILL_THE_LAUNCHER:
             up_and_kill_the_launcher(instance, after_s=chance.uniform(2, 12))
         launcher.up(select([]), instance, silent)
-        check_all_kept(instance.settings, list(range(cycle)))
+        if cycle:
+            check_all_kept(instance.settings, list(range(cycle)))
         write(instance.settings, cycle)
         if cycle in KILL_A_SERVER:
             victim = chance.choice(list(SERVICES))

@@ -1,4 +1,4 @@
-"""One local Spark session for all these tests; no server is needed."""
+"""A local Spark session; no server is needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(home=tmp_path_factory.mktemp("home"), spark_master="local[2]", spark_driver_memory="1g")
 
 
-@pytest.fixture(scope="package")
-def spark(spark_settings: Settings) -> Iterator[SparkSession]:
-    with engine.session(spark_settings, "tests") as session:
+@pytest.fixture(scope="session")
+def quick_jvm() -> dict[str, str]:
+    """Small data, many different queries: compiling them well costs more than it gains."""
+    return {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+
+
+@pytest.fixture(scope="module")
+def spark(spark_settings: Settings, quick_jvm: dict[str, str]) -> Iterator[SparkSession]:
+    """One session a module; the JVM is started once, and integration tests may use it with other settings."""
+    with engine.session(spark_settings, "tests", quick_jvm) as session:
         yield session

@@ -1,0 +1,36 @@
+"""What a file can be that cannot be loaded. Nothing of it is loaded then."""
+
+from __future__ import annotations
+
+from meterlake.errors import PermanentError
+
+
+class Unreadable(PermanentError):
+    """The file is missing, not a file, not permitted, or of another kind."""
+
+
+class BrokenArchive(PermanentError):
+    """The compressed file is cut off or damaged."""
+
+    def __init__(self, path: str, kind: str, cause: object) -> None:
+        self.path = path
+        super().__init__(
+            f"{path}: the {kind} file is cut off or damaged: {str(cause).rstrip('.')}.",
+            hint="Nothing was loaded. Get the file again and compare its size.",
+        )
+
+
+class EmptyInput(PermanentError):
+    """There is no reading in the file."""
+
+
+class WrongEncoding(PermanentError):
+    """The file is not UTF-8 text."""
+
+
+class WrongHeader(PermanentError):
+    """The first line is not that of the data set's text format."""
+
+
+class NotThisFormat(PermanentError):
+    """None, or only a minority, of very many lines can be decoded."""

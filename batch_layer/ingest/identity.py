@@ -1,0 +1,50 @@
+"""What makes two loads the same, and by how much a history is moved to end now."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from meterlake.textformat import offset_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+WEEK = timedelta(weeks=1)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Loads of one identity add their readings once, however often they are run."""
+
+    dataset: str
+    sha256: str
+    meter_id: str
+    offset: timedelta
+    shift: timedelta
+
+    @property
+    def load_id(self) -> str:
+        """Short name, the same for the same identity."""
+        return hashlib.sha256("\n".join(self.properties().values()).encode()).hexdigest()[:24]
+
+    def properties(self) -> dict[str, str]:
+        """Return what a load's commit says about it."""
+        return {
+            "load-dataset": self.dataset,
+            "load-sha256": self.sha256,
+            "load-meter-id": self.meter_id,
+            "load-utc-offset": offset_text(self.offset),
+            "load-shift-s": str(int(self.shift.total_seconds())),
+        }
+
+
+def whole_weeks(end: datetime, now: datetime) -> timedelta:
+    """Return the fewest whole weeks by which a history that ends at ``end`` must move so that it ends at or after now.
+
+    Both aware, or both not. Zero if it does so already.
+    """
+    missing = -((end - now) // WEEK)
+    return max(missing, 0) * WEEK

@@ -1,0 +1,292 @@
+"""One load: the raw file into HDFS, its lines decoded by Spark, and all readings into the master in one commit.
+
+Readings are written first where no reader sees them and counted; the lines of quarantine follow; the commit that
+shows the readings is the last step. A load that dies before it has added no reading, and the next try finds out
+what is there already: nothing is doubled.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from pyspark.sql import Observation
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from batch_layer.ingest.errors import NotThisFormat
+from batch_layer.ingest.identity import Identity, whole_weeks
+from batch_layer.ingest.lines import SPLIT
+from batch_layer.ingest.parse import Arrival, decoded, numbered_lines, one_split_a_task, readings, rejected
+from batch_layer.ingest.upload import Raw, upload
+from engines import hdfs, master, metastore
+from engines import spark as engine
+from engines.errors import EngineUnavailable
+from engines.spark_failures import translated
+from engines.table_format import AlreadyPublished
+from meterlake.errors import OutOfBalance
+from meterlake.precedence import gap_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from engines.table_format import Snapshot, Table
+    from meterlake.clock import Clock
+    from meterlake.settings import Settings
+    from meterlake.textformat import TextFormat
+
+MANY: Final = 1000
+"""With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to load. offset: of the file's clock from UTC. rebase: move it by whole weeks to end now."""
+
+    form: TextFormat
+    path: str
+    meter_id: str
+    offset: timedelta
+    rebase: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a load did. lines = readings + gaps + quarantined + not_loaded; ``already_loaded``: it did nothing."""
+
+    dataset: str
+    file: str
+    meter_id: str
+    load_id: str
+    already_loaded: bool
+    lines: int
+    readings: int = 0
+    gaps: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+    not_loaded: int = 0
+    days: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    shift_days: int = 0
+    bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    snapshot: int | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What Spark saw of the lines below the header."""
+
+    lines: int
+    line_sum: int
+    bad: int
+    future: int
+    gaps: int
+
+
+@dataclass
+class _Phases:
+    """Seconds of each step."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    begin: float = field(default_factory=time.monotonic)
+    last: float = field(default_factory=time.monotonic)
+
+    def done(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = round(now - self.last, 2)
+        self.last = now
+
+    def total(self) -> dict[str, float]:
+        return {**self.seconds, "total": round(time.monotonic() - self.begin, 2)}
+
+
+def load(settings: Settings, request: Request, clock: Clock, on_bytes: Callable[[int, int], None]) -> Result:
+    """Load a file. A repeated load is no error: the result says so.
+
+    Raises what ``upload`` raises; NotThisFormat; OutOfBalance; EngineUnavailable, also in the middle.
+    """
+    phases = _Phases()
+    _servers_answer(settings)
+    now = clock()
+    # The driver starts while the file is under way.
+    with ThreadPoolExecutor(1) as pool:
+        uploading = pool.submit(upload, settings, request.form, request.path, on_bytes)
+        _wait_briefly(uploading)
+        with engine.session(settings, "load") as spark:
+            phases.done("session")
+            raw = uploading.result()
+            phases.done("upload")
+            with translated(settings, request.path), one_split_a_task(spark, SPLIT):
+                return _Load(settings, spark, request, raw, now, phases).run()
+
+
+def _wait_briefly(uploading: Any) -> None:
+    """Let a small or wrong file be known before Spark is started for it. Raises what the upload raised."""
+    try:
+        uploading.result(timeout=1.0)
+    except TimeoutError:
+        return
+
+
+def _servers_answer(settings: Settings) -> None:
+    try:
+        hdfs.client(settings).status("/")
+    except hdfs.ERRORS as error:
+        raise EngineUnavailable("HDFS", settings.webhdfs, error) from error
+    with metastore.client(settings) as client:
+        client.get_all_databases()
+
+
+class _Load:
+    """The steps of one load."""
+
+    def __init__(
+        self, settings: Settings, spark: SparkSession, request: Request, raw: Raw, now: datetime, phases: _Phases
+    ) -> None:  # fmt: skip
+        self.settings, self.spark, self.request, self.raw, self.phases = settings, spark, request, raw, phases
+        self.form, self.dataset = request.form, request.form.dataset
+        self.now = now
+        self.lines = numbered_lines(spark, raw.location, raw.first_lines, SPLIT)
+        self.shift = self._shift()
+        self.identity = Identity(self.dataset.name, raw.sha256, request.meter_id, request.offset, self.shift)
+        self.arrival = Arrival(request.meter_id, now, raw.name, self.identity.load_id)
+
+    def run(self) -> Result:
+        """Stage, check, quarantine, publish."""
+        table = master.master(self.spark, self.settings, self.dataset)
+        self.phases.done("open")
+        if self._is_loaded(table):
+            return self._result(already_loaded=True)
+        staged, counts = self._stage(table)
+        self.phases.done("parse and write")
+        self._check(staged, counts)
+        quarantined = self._quarantine(counts)
+        self.phases.done("quarantine")
+        try:
+            published = table.publish(staged)
+        except AlreadyPublished:
+            return self._result(already_loaded=True)
+        self.phases.done("commit")
+        days, first, last = self._extent(table, published)
+        self.phases.done("count days")
+        return self._result(
+            already_loaded=False,
+            readings=staged.added_rows - counts.gaps,
+            gaps=counts.gaps,
+            quarantined=quarantined,
+            not_loaded=counts.future,
+            days=days,
+            first=first,
+            last=last,
+            snapshot=published.id,
+        )
+
+    def _rows(self) -> DataFrame:
+        """Return the decoded lines, and whether they lie in the future of a history that was moved to end now."""
+        rows = decoded(self.lines, self.form, self.request.offset, self.shift)
+        now = self.now.replace(tzinfo=None).isoformat(sep=" ")
+        future = f"reason IS NULL AND {self.dataset.event_time} >= TIMESTAMP_NTZ '{now}'"
+        return rows.select("*", F.expr(future if self.request.rebase else "false").alias("future"))
+
+    def _shift(self) -> timedelta:
+        if not self.request.rebase:
+            return timedelta(0)
+        rows = decoded(self.lines, self.form, self.request.offset, timedelta(0))
+        last = rows.where("reason IS NULL").agg(F.max(self.dataset.event_time)).collect()[0][0]
+        self.phases.done("find the end")
+        if last is None:
+            return timedelta(0)
+        return whole_weeks(last + timedelta(seconds=self.form.interval_s), self.now.replace(tzinfo=None))
+
+    def _stage(self, table: Table) -> tuple[Snapshot, Counts]:
+        observed = Observation("lines")
+        rows = self._rows().observe(
+            observed,
+            F.count(F.lit(1)).alias("lines"),
+            F.coalesce(F.sum("line"), F.lit(0)).alias("line_sum"),
+            F.count_if(F.col("reason").isNotNull()).alias("bad"),
+            F.count_if("future").alias("future"),
+            F.count_if(F.expr(f"reason IS NULL AND NOT future AND {gap_sql(self.dataset)}")).alias("gaps"),
+        )
+        staged = table.stage(
+            readings(rows.where("NOT future"), self.form, self.arrival), self.identity.load_id, self._properties()
+        )
+        return staged, Counts(**{name: int(value) for name, value in observed.get.items()})
+
+    def _check(self, staged: Snapshot, counts: Counts) -> None:
+        """Raise unless every line of the file is accounted for once, by its number too."""
+        below = self.raw.lines - 1
+        place = f"Load of {self.request.path}"
+        parts = {"decoded": staged.added_rows, "quarantined": counts.bad, "not loaded": counts.future}
+        if below != sum(parts.values()) or below != counts.lines:
+            raise OutOfBalance(place, below, parts)
+        if counts.line_sum != below * (below + 3) // 2:
+            raise OutOfBalance(f"{place}, line numbers", below * (below + 3) // 2, {"sum of numbers": counts.line_sum})
+        good = below - counts.bad
+        if not good or (counts.bad >= MANY and counts.bad > good):
+            self._refuse(counts.bad, below)
+
+    def _refuse(self, bad: int, below: int) -> None:
+        worst = rejected(self._rows(), self.form, self.arrival).groupBy("reason").agg(
+            F.count(F.lit(1)).alias("n"), F.min("origin_offset").alias("line")
+        )  # fmt: skip
+        found = ", ".join(
+            f"{row.n} {row.reason} (first in line {row.line})" for row in worst.orderBy(F.desc("n")).head(5)
+        )
+        raise NotThisFormat(
+            f"{self.request.path}: {bad} of {below} lines are no readings of {self.dataset.name}: {found}.",
+            hint=f"Nothing was loaded. Expected times as {self.form.pattern!r} and numbers with a point, between"
+            f" {self.form.separator!r}.",
+        )
+
+    def _quarantine(self, counts: Counts) -> dict[str, int]:
+        """Put undecodable lines into quarantine, unless a load that died later has; return them by reason."""
+        if not counts.bad:
+            return {}
+        table = master.quarantine(self.spark, self.settings, self.dataset)
+        if not self._is_loaded(table):
+            added = table.append(rejected(self._rows(), self.form, self.arrival), self._properties())
+            if added.added_rows != counts.bad:
+                raise OutOfBalance(f"Quarantine of {self.request.path}", counts.bad, {"kept": added.added_rows})
+        mine = table.read().where(F.col("load_id") == self.identity.load_id)
+        return {row.reason: row["count"] for row in mine.groupBy("reason").count().orderBy("reason").collect()}
+
+    def _is_loaded(self, table: Table) -> bool:
+        """Return whether rows of this identity are in a table; its commit may have expired, its rows have not."""
+        if table.find({"load-id": self.identity.load_id}):
+            return True
+        return bool(table.read().where(F.col("load_id") == self.identity.load_id).head(1))
+
+    def _extent(self, table: Table, published: Snapshot) -> tuple[int, datetime | None, datetime | None]:
+        mine = table.read(snapshot=published.id).where(F.col("load_id") == self.identity.load_id)
+        time = F.col(self.dataset.event_time)
+        row = mine.agg(F.count_distinct(time.cast("date")), F.min(time), F.max(time)).collect()[0]
+        return int(row[0]), row[1], row[2]
+
+    def _properties(self) -> dict[str, str]:
+        return {
+            "load-id": self.identity.load_id,
+            **self.identity.properties(),
+            "load-file": self.raw.name,
+            "load-raw": self.raw.location,
+            "load-lines": str(self.raw.lines - 1),
+        }
+
+    def _result(self, *, already_loaded: bool, **more: Any) -> Result:
+        return Result(
+            dataset=self.dataset.name,
+            file=self.request.path,
+            meter_id=self.request.meter_id,
+            load_id=self.identity.load_id,
+            already_loaded=already_loaded,
+            lines=self.raw.lines - 1,
+            shift_days=self.shift.days,
+            bytes=self.raw.bytes,
+            seconds=self.phases.total(),
+            **more,
+        )

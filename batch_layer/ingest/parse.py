@@ -1,0 +1,111 @@
+"""From the raw file to decoded lines: Spark expressions only, each line with its number in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from meterlake import textformat
+from meterlake.schema import master_fields, quarantine_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+    from meterlake.textformat import TextFormat
+
+# Index of a row in its task; one task reads one split.
+_ROW_IN_TASK = "monotonically_increasing_id() & ((1L << 33) - 1)"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What is the same for all rows of a load. received_at: aware."""
+
+    meter_id: str
+    received_at: datetime
+    origin: str
+    load_id: str
+
+
+@contextmanager
+def one_split_a_task(spark: SparkSession, split: int) -> Iterator[None]:
+    """Make Spark read files in splits of exactly ``split`` bytes, one a task, which numbering lines relies on."""
+    wanted = dict.fromkeys(("spark.sql.files.maxPartitionBytes", "spark.sql.files.openCostInBytes"), str(split))
+    before = {key: spark.conf.get(key, None) for key in wanted}
+    for key, value in wanted.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, found in before.items():
+            if found is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, found)
+
+
+def numbered_lines(spark: SparkSession, location: str, first_lines: Sequence[int], split: int) -> DataFrame:
+    """Return the lines below the header: ``text`` without line end, ``line`` counted from 1.
+
+    first_lines: number of the first line of each split. To be evaluated inside ``one_split_a_task``.
+    """
+    firsts = ", ".join(f"{line}L" for line in first_lines)
+    first = f"get(array({firsts}), CAST(_metadata.file_block_start DIV {split} AS INT))"
+    lines = spark.read.text(location, lineSep="\n").selectExpr(
+        "rtrim('\\r', value) AS text", f"{first} + ({_ROW_IN_TASK}) AS line"
+    )
+    return lines.where("line > 1")
+
+
+def decoded(lines: DataFrame, form: TextFormat, offset: timedelta, shift: timedelta) -> DataFrame:
+    """Return each line with its fields decoded, and ``reason``: why it is no reading, or NULL.
+
+    offset: of the file's clock from UTC. shift: added to every time.
+    """
+    dataset = form.dataset
+    time = F.expr(textformat.time_sql(form, shift - offset)).alias(dataset.event_time)
+    interval = F.lit(form.interval_s).alias(dataset.interval)
+    values = [F.expr(sql).alias(name) for name, sql in textformat.value_columns(form)]
+    return (
+        lines.select("text", "line", F.expr(textformat.fields_sql(form)).alias("fields"))
+        .select("*", time, interval, *values)
+        .select("*", F.expr(textformat.reason_sql(form)).alias("reason"))
+    )
+
+
+def readings(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
+    """Return the rows of the master table from decoded lines; those with a reason are left out."""
+    dataset = form.dataset
+    given = {dataset.key: F.lit(arrival.meter_id), "revision": F.lit(0), **_arrived(arrival)}
+    names = [column.name for column in master_fields(dataset)]
+    return rows.where("reason IS NULL").select(*(given.get(name, F.col(name)).alias(name) for name in names))
+
+
+def rejected(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
+    """Return the rows of the quarantine from decoded lines; only those with a reason."""
+    undecoded = ", ".join(f"'{reason}'" for reason in textformat.UNDECODED)
+    payload = F.expr(
+        f"CASE WHEN reason IN ({undecoded})"
+        f" THEN base64(substring(CAST(text AS BINARY), 1, {textformat.PAYLOAD_BYTES})) ELSE text END"
+    )
+    given = {"payload": payload, "reason": F.col("reason"), **_arrived(arrival)}
+    names = [column.name for column in quarantine_fields(form.dataset)]
+    return rows.where("reason IS NOT NULL").select(*(given[name].alias(name) for name in names))
+
+
+def _arrived(arrival: Arrival) -> dict[str, Column]:
+    received = arrival.received_at.replace(tzinfo=None).isoformat(sep=" ")
+    return {
+        "received_at": F.expr(f"TIMESTAMP_NTZ '{received}'"),
+        "origin": F.lit(arrival.origin),
+        "origin_partition": F.lit(0),
+        "origin_offset": F.col("line"),
+        "load_id": F.lit(arrival.load_id),
+    }

@@ -1,0 +1,130 @@
+"""The raw file on its way into HDFS, by WebHDFS: unpacked, checked, and under its digest as name when it is whole."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+from hdfs.util import HdfsError
+
+from batch_layer.ingest.lines import Lines, check_head
+from batch_layer.ingest.sources import opened
+from engines import hdfs
+from engines.errors import EngineUnavailable, StorageFull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from batch_layer.ingest.sources import Source
+    from meterlake.settings import Settings
+    from meterlake.textformat import TextFormat
+
+RAW: Final = "/meterlake/raw"
+_STALE_S: Final = 86_400
+_FULL: Final = ("No space left", "could only be written to 0 of the", "DiskOutOfSpace", "DSQuotaExceeded")
+
+
+
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A whole file in HDFS.
+
+    location: its full path, with scheme. name: the file's own. bytes: of the unpacked content.
+    lines: all, the header included. first_lines: see ``Lines``. seconds: what the upload took.
+    """
+
+    location: str
+    name: str
+    sha256: str
+    bytes: int
+    lines: int
+    first_lines: tuple[int, ...]
+    seconds: float
+
+
+def upload(settings: Settings, form: TextFormat, path: str, on_bytes: Callable[[int, int], None]) -> Raw:
+    """Copy a file into HDFS as ``/meterlake/raw/<dataset>/<sha256>.txt``.
+
+    Until it is whole it has another name; a failure removes it. Raises Unreadable, BrokenArchive, EmptyInput,
+    WrongEncoding, WrongHeader, EngineUnavailable, StorageFull.
+    """
+    begin = time.monotonic()
+    folder = f"{RAW}/{form.dataset.name}"
+    partial = f"{folder}/.partial-{uuid.uuid4().hex}"
+    lines = Lines()
+    with opened(settings, path) as source:
+        head = source.read()
+        check_head(form, path, head)
+        client = hdfs.client(settings)
+        try:
+            _remove_stale(client, folder)
+            client.write(partial, data=_passing(source, head, lines, on_bytes), overwrite=True)
+            final = f"{folder}/{lines.sha256}.txt"
+            _settle(client, partial, final, lines.stored)
+        except BaseException as error:
+            _discard(client, partial)
+            failure = _failure(settings, error, path)
+            if failure is None:
+                raise
+            raise failure from error
+    return Raw(
+        location=f"{settings.hdfs}{final}",
+        name=source.name,
+        sha256=lines.sha256,
+        bytes=lines.bytes,
+        lines=lines.count,
+        first_lines=tuple(lines.first_lines),
+        seconds=time.monotonic() - begin,
+    )
+
+
+def _passing(source: Source, head: bytes, lines: Lines, on_bytes: Callable[[int, int], None]) -> Iterator[bytes]:
+    chunk = head
+    while chunk:
+        kept = lines.take(chunk)
+        if kept:  # an empty chunk would end the transfer
+            yield kept
+        on_bytes(source.position(), source.size)
+        chunk = source.read()
+
+
+def _settle(client: Any, partial: str, final: str, size: int) -> None:
+    """Give a whole file its name; the same content may be there from an earlier load."""
+    there = client.status(final, strict=False)
+    if there is not None and there["length"] == size:
+        client.delete(partial)
+        return
+    if there is not None:
+        client.delete(final)
+    client.rename(partial, final)
+
+
+def _remove_stale(client: Any, folder: str) -> None:
+    """Remove what killed uploads left behind long ago."""
+    if client.status(folder, strict=False) is None:
+        client.makedirs(folder)
+    files = client.list(folder, status=True)
+    newest = max((status["modificationTime"] for _, status in files), default=0)
+    for name, status in files:
+        if name.startswith(".partial-") and newest - status["modificationTime"] > _STALE_S * 1000:
+            client.delete(f"{folder}/{name}")
+
+
+def _discard(client: Any, path: str) -> None:
+    try:
+        client.delete(path)
+    except hdfs.ERRORS:
+        return  # HDFS is away: it is removed as stale by a later load
+
+
+def _failure(settings: Settings, error: BaseException, path: str) -> Exception | None:
+    if isinstance(error, HdfsError | requests.RequestException):
+        if any(word in str(error) for word in _FULL):
+            return StorageFull("HDFS", settings.webhdfs, error, f"the raw file {path}")
+        return EngineUnavailable("HDFS", settings.webhdfs, error)
+    return None

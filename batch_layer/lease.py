@@ -1,0 +1,177 @@
+"""A lease that keeps two runs of one data set apart: a file in HDFS that only one of them can create.
+
+Its owner renews it while it works (the file's modification time); one that has not been renewed for ``TERM`` belongs to
+nobody, and the next run takes it over. Whoever is about to publish asks ``check`` whether the lease is still its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from engines import hdfs
+from meterlake.clock import Clock, system_clock
+from meterlake.errors import MeterlakeError, PermanentError, TransientError
+
+if TYPE_CHECKING:
+    from meterlake.settings import Settings
+
+FOLDER: Final = "/warehouse/leases"
+TERM: Final = timedelta(minutes=2)
+"""A run that has not renewed its lease for this long is dead; it renews four times as often."""
+
+
+class RunUnderWay(TransientError):
+    """Another process runs on the same data set."""
+
+    def __init__(self, dataset: str, owner: str, since: str, expires: str) -> None:
+        self.dataset, self.owner = dataset, owner
+        super().__init__(
+            f"Another run of {dataset} is under way: {owner}, since {since}; its lease is good until {expires} UTC.",
+            hint=f"Wait until it has finished (`meterlake runs {dataset}`); a dead one loses its lease by itself.",
+        )
+
+
+class LeaseLost(PermanentError):
+    """The lease could not be renewed in time, and somebody else may be at work."""
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        super().__init__(
+            f"The lease on {dataset} was lost: it was not renewed for {TERM.total_seconds():g} s"
+            " (HDFS away, or this process stopped).",
+            hint="Nothing was published. Run again.",
+        )
+
+
+@dataclass
+class Lease:
+    """A lease that is held."""
+
+    settings: Settings
+    dataset: str
+    token: str
+    clock: Clock
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def path(self) -> str:
+        """The lease's file."""
+        return f"{FOLDER}/{self.dataset}.json"
+
+    def check(self) -> None:
+        """Renew the lease. Raises LeaseLost if it is not ours any more, EngineUnavailable if HDFS does not answer."""
+        found = _read(self.settings, self.path)
+        if found is None or found.get("token") != self.token:
+            raise LeaseLost(self.dataset)
+        _touch(self.settings, self.path, self.clock())
+
+    def keep(self) -> None:
+        """Renew the lease until it is released; failures are left to ``check``."""
+        while not self._stop.wait(TERM.total_seconds() / 4):
+            try:
+                self.check()
+            except MeterlakeError:
+                continue
+
+    def release(self) -> None:
+        """Give the lease back."""
+        self._stop.set()
+        found = _read(self.settings, self.path)
+        if found is not None and found.get("token") == self.token:
+            _call(self.settings, "delete", self.path)
+
+
+@contextmanager
+def held(settings: Settings, dataset: str, doing: str, clock: Clock = system_clock) -> Iterator[Lease]:
+    """Hold the lease on a data set.
+
+    doing: what for, as another run will read it. Raises RunUnderWay while somebody else holds it.
+    """
+    lease = Lease(settings, dataset, uuid4().hex, clock)
+    _acquire(lease, doing)
+    keeper = threading.Thread(target=lease.keep, name=f"lease-{dataset}", daemon=True)
+    keeper.start()
+    try:
+        yield lease
+    finally:
+        lease.release()
+        keeper.join(timeout=10)
+
+
+def _acquire(lease: Lease, doing: str) -> None:
+    for _ in range(2):
+        if _create(lease, doing):
+            return
+        _take_over_if_expired(lease)
+    if not _create(lease, doing):
+        _refuse(lease)
+
+
+def _create(lease: Lease, doing: str) -> bool:
+    """Create the file; whether it was us is HDFS's decision."""
+    now = lease.clock()
+    owner = f"{doing} by process {os.getpid()} on {socket.gethostname()}"
+    content = json.dumps({"token": lease.token, "owner": owner, "since": f"{now:%Y-%m-%d %H:%M:%S}"}).encode()
+    try:
+        hdfs.client(lease.settings).write(lease.path, data=content, overwrite=False)
+    except hdfs.ERRORS as error:
+        if "already exists" in str(error) or "FileAlreadyExists" in str(getattr(error, "exception", "")):
+            return False
+        raise hdfs.failure(lease.settings, f"create {lease.path}", error) from error
+    _touch(lease.settings, lease.path, now)
+    return True
+
+
+def _take_over_if_expired(lease: Lease) -> None:
+    """Move a dead owner's file away. Of two that try, one moves it; both then compete to create the new one."""
+    status = _call(lease.settings, "status", lease.path, strict=False)
+    if status is None:
+        return
+    if _moment(status["modificationTime"]) + TERM > lease.clock():
+        _refuse(lease)
+    before = _call(lease.settings, "status", lease.path, strict=False)
+    if before is not None and before["fileId"] == status["fileId"]:
+        _call(lease.settings, "delete", lease.path)
+
+
+def _refuse(lease: Lease) -> None:
+    status = _call(lease.settings, "status", lease.path, strict=False)
+    found = _read(lease.settings, lease.path) or {}
+    if status is not None:
+        until = _moment(status["modificationTime"]) + TERM
+        owner, since = found.get("owner", "starting just now"), found.get("since", "just now")
+        raise RunUnderWay(lease.dataset, owner, since, f"{until:%Y-%m-%d %H:%M:%S}")
+
+
+def _read(settings: Settings, path: str) -> dict[str, Any] | None:
+    if _call(settings, "status", path, strict=False) is None:
+        return None
+    try:
+        content = json.loads(hdfs.read_bytes(settings, path) or b"{}")
+    except (ValueError, PermanentError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _touch(settings: Settings, path: str, moment: datetime) -> None:
+    _call(settings, "set_times", path, modification_time=int(moment.timestamp() * 1000))
+
+
+def _call(settings: Settings, name: str, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - WebHDFS's answers
+    try:
+        return getattr(hdfs.client(settings), name)(*arguments, **options)
+    except hdfs.ERRORS as error:
+        raise hdfs.failure(settings, f"{name} {arguments[0]}", error) from error
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,0 +1,121 @@
+"""What a run has to do: which days it recomputes, from which snapshot, and which partitions that rewrites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+from uuid import uuid4
+
+from meterlake import timegrid
+from meterlake.errors import PermanentError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date, datetime
+
+    from batch_layer.views.tables import Locations
+    from engines.table_format import Table as Master
+    from meterlake.declaration import Dataset
+
+Mode = Literal["full", "incremental", "range"]
+
+
+class NothingLoaded(PermanentError):
+    """The master data set is empty."""
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        super().__init__(
+            f"The master data set of {dataset} is empty: there is nothing to compute.",
+            hint=f"Load its history first (`meterlake load {dataset} FILE`).",
+        )
+
+
+@dataclass(frozen=True)
+class Current:
+    """What is published: the run, the input snapshot whose days are all in it, and its folders."""
+
+    run_id: str
+    snapshot: int | None
+    tables: Locations = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: everything, a range of UTC days (both included), or, by default, what has changed."""
+
+    full: bool = False
+    since: date | None = None
+    until: date | None = None
+
+    def __post_init__(self) -> None:
+        if self.full and self.is_range:
+            raise UsageError("--full recomputes all days.", hint="Leave --since and --until out, or --full.")
+        if self.since and self.until and self.since > self.until:
+            raise UsageError(f"--since {self.since} is after --until {self.until}.", hint="Swap them.")
+
+    @property
+    def is_range(self) -> bool:
+        """Whether a range of days was asked for."""
+        return self.since is not None or self.until is not None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it has begun.
+
+    read_snapshot: the master data set as it is read. snapshot: up to which all its changes are in the views afterwards.
+    days: UTC days that are recomputed; None for all.
+    """
+
+    run_id: str
+    mode: Mode
+    read_snapshot: int
+    snapshot: int | None
+    days: tuple[date, ...] | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no day has changed: the views are as they should be."""
+        return self.days == ()
+
+
+def make(dataset: Dataset, request: Request, current: Current | None, master: Master, now: datetime) -> Plan:
+    """Plan a run from the metadata of the master data set.
+
+    Raises NothingLoaded; SnapshotExpired where the changes since the published run are not known any more.
+    """
+    newest = master.current()
+    if newest is None:
+        raise NothingLoaded(dataset.name)
+    run_id = new_run_id(now)
+    if request.is_range:
+        days = _within(master.changed_days(None, newest.id), request)
+        return Plan(run_id, "range", newest.id, current.snapshot if current else None, days)
+    if request.full or current is None or current.snapshot is None:
+        return Plan(run_id, "full", newest.id, newest.id, None)
+    days = tuple(master.changed_days(current.snapshot, newest.id))
+    return Plan(run_id, "incremental", newest.id, newest.id, days)
+
+
+def new_run_id(now: datetime) -> str:
+    """Return the name of a run: the moment in UTC, so that names sort, and four random digits."""
+    return f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:4]}"
+
+
+def local_days(dataset: Dataset, days: Iterable[date]) -> set[date]:
+    """Return the local days that UTC days touch."""
+    return {local for day in days for local in timegrid.local_days_of_utc_day(day, dataset.time_zone)}
+
+
+def utc_days(dataset: Dataset, days: Iterable[date]) -> set[date]:
+    """Return the UTC days from which local days roll up."""
+    return {utc for day in days for utc in timegrid.utc_days_of_local_day(day, dataset.time_zone)}
+
+
+def _within(days: Iterable[date], request: Request) -> tuple[date, ...]:
+    return tuple(
+        day
+        for day in days
+        if (request.since is None or day >= request.since) and (request.until is None or day <= request.until)
+    )

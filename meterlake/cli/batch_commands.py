@@ -1,0 +1,280 @@
+"""Commands of the batch layer and of what it publishes: batch, runs, rollback, query."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import time
+from dataclasses import asdict
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterlake.boundary import next_boundary
+from meterlake.cli.output import Output, OutputOption, as_json, progress_console, show
+from meterlake.clock import Clock, system_clock
+from meterlake.datasets import get, names
+from meterlake.errors import TransientError, UsageError
+from meterlake.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from batch_layer.lease import Lease
+    from batch_layer.views.plan import Request
+    from batch_layer.views.run import Result
+    from meterlake.declaration import Dataset
+    from serving_layer.publish.history import Record
+
+DatasetArgument = Annotated[str, typer.Argument(help=f"Data set: {', '.join(names())}.")]
+_EVERY = re.compile(r"(\d+)(s|m|h)")
+
+
+class Engine(StrEnum):
+    """Engine of a query."""
+
+    TRINO = "trino"
+    HIVE = "hive"
+    CASSANDRA = "cassandra"
+
+
+class QueryOutput(StrEnum):
+    """Format of a query's answer."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+
+
+def batch(
+    dataset: DatasetArgument,
+    full: Annotated[bool, typer.Option("--full", help="Recompute all days, not only those that changed.")] = False,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Recompute the UTC days from this one on.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Recompute the UTC days up to and with this one.")
+    ] = None,
+    every: Annotated[str | None, typer.Option(help="Run again and again, so often: 15m, 1h. Ends with Ctrl-C.")] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Compute the views from the master data set, audit them, and publish them.
+
+    By default only the days that have changed since the published run are read; the other days of their partitions
+    are copied. A failed audit publishes nothing and says why.
+
+    Examples: `meterlake batch household`, `meterlake batch household --full`,
+    `meterlake batch household --since 2010-11-01 --until 2010-11-07`, `meterlake batch household --every 15m`.
+    """
+    from batch_layer.views.plan import Request
+
+    found, settings = get(dataset), load_settings()
+    request = Request(full, since.date() if since else None, until.date() if until else None)
+    if every is None:
+        show([_batch_once(settings, found, request, system_clock)], output)
+        return
+    pause = _interval(every)
+    while True:
+        begin = time.monotonic()
+        try:
+            show([_batch_once(settings, found, request, system_clock)], output)
+        except TransientError as error:
+            progress_console.print(f"{error} Trying again in {every}.", markup=False)
+        time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
+
+
+def runs(
+    dataset: DatasetArgument,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 10,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show the published runs, newest last: what each read, computed and wrote, and which may be rolled back to.
+
+    An interrupted publish is finished first.
+    """
+    from serving_layer.publish import history as past
+
+    found, settings = get(dataset), load_settings()
+    history = _settled(settings, found, system_clock)
+    finished = [record for record in history if record.is_finished][-limit:]
+    show([_described(record, past.status(history, record), output) for record in finished], output)
+
+
+def rollback(
+    dataset: DatasetArgument,
+    run: Annotated[str, typer.Argument(help="The run to go back to, as `meterlake runs` names it.")],
+    allow_gap: Annotated[
+        bool, typer.Option("--allow-gap", help="Accept that minutes are lost whose speed rows have expired.")
+    ] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Let readers see an earlier run again. The next batch starts from that run's input.
+
+    Example: `meterlake rollback household 20261121T101500-3fa9`.
+    """
+    from batch_layer import lease
+    from serving_layer.publish import publish
+
+    found, settings = get(dataset), load_settings()
+    with lease.held(settings, found.name, f"rollback to {run}", system_clock):
+        record = publish.roll_back(settings, found, run, system_clock, allow_gap=allow_gap)
+    show([_described(record, "current", output)], output)
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="One SQL statement (CQL for cassandra).")],
+    engine: Annotated[Engine, typer.Option("--engine", "-e", help="Which engine answers.")] = Engine.TRINO,
+    output: Annotated[QueryOutput, typer.Option("--output", "-o", help="Format of the answer.")] = QueryOutput.TEXT,
+) -> None:
+    """Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.
+
+    Examples: `meterlake query "SELECT day, energy_wh FROM hive.published.household_day ORDER BY day DESC LIMIT 7"`,
+    `meterlake query --engine hive "SELECT count(*) AS minutes FROM batch.household_minute" --output json`.
+    """
+    from serving_layer.sql.query import run
+
+    answer = run(load_settings(), engine.value, sql)
+    if output is QueryOutput.CSV:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(answer.columns)
+        writer.writerows([_csv(value) for value in row] for row in answer.rows)
+        typer.echo(text.getvalue(), nl=False)
+        return
+    records = answer.records()
+    if output is QueryOutput.TEXT:
+        records = [{name: _shown(value) for name, value in record.items()} for record in records]
+    show(records, Output(output.value))
+
+
+def _batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Clock) -> dict[str, Any]:
+    """Run once, under the lease; return what is to be shown."""
+    from batch_layer import lease
+
+    with lease.held(settings, dataset.name, f"batch of {dataset.name}", clock) as held:
+        return _batch(settings, dataset, request, clock, held)
+
+
+def _batch(settings: Settings, dataset: Dataset, request: Request, clock: Clock, held: Lease) -> dict[str, Any]:
+    from batch_layer.views import plan
+    from batch_layer.views import run as work
+    from batch_layer.views.context import Run
+    from batch_layer.views.tables import FOLDER
+    from engines import spark
+    from engines.master import master
+    from serving_layer.publish import history as past
+    from serving_layer.publish import publish
+
+    begin, run_clock = time.monotonic(), clock()
+    history = publish.roll_forward(settings, dataset, clock)
+    present = past.current(history)
+    before = plan.Current(present.run_id, present.snapshot, present.after) if present else None
+    with spark.session(settings, "batch") as session:
+        table = master(session, settings, dataset)
+        planned = plan.make(dataset, request, before, table, run_clock)
+        if planned.is_empty and present:
+            return {"dataset": dataset.name, "run": present.run_id, "result": "nothing has changed", "days": 0}
+        base = f"{settings.hdfs}{FOLDER}"
+        result = work.compute(Run(session, dataset, table, before, planned, base, _tell))
+        boundary = next_boundary([], run_clock, dataset.lateness, present.boundary if present else None)
+        held.check()
+        _tell("publishing")
+        details = _details(result, time.monotonic() - begin)
+        publication = publish.Publication(planned.run_id, boundary, planned.snapshot, result.tables, details)
+        record = publish.publish(settings, dataset, publication, _shapes(dataset), clock)
+        _clean_up(session, settings, dataset, [*history, record])
+    return {"dataset": dataset.name, **_described(record, "current", Output.TEXT), "result": "published"}
+
+
+def _clean_up(session: Any, settings: Settings, dataset: Dataset, history: list[Record]) -> None:  # noqa: ANN401
+    """Remove the folders that no run reads to which readers may still be taken."""
+    from batch_layer.views import files
+    from batch_layer.views.tables import FOLDER, all_tables
+    from serving_layer.publish.history import folders_in_use
+
+    kept = folders_in_use(history)
+    for table in all_tables(dataset):
+        files.remove_runs(session, table, f"{settings.hdfs}{FOLDER}", kept)
+
+
+def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> list[Record]:
+    """Return the history, an interrupted publish finished; while a run is under way, it is left to that."""
+    from batch_layer import lease
+    from serving_layer.publish import history as past
+    from serving_layer.publish import publish, records
+
+    history = records.load(settings, dataset.name)
+    if past.unfinished(history) is None:
+        return history
+    try:
+        with lease.held(settings, dataset.name, "finishing an interrupted publish", clock):
+            return publish.roll_forward(settings, dataset, clock)
+    except lease.RunUnderWay:
+        return history
+
+
+def _shapes(dataset: Dataset) -> list[Any]:
+    from batch_layer.views.tables import all_tables
+    from serving_layer.publish.tables import ViewTable
+
+    return [ViewTable(table.name, table.columns, table.partition) for table in all_tables(dataset)]
+
+
+def _details(result: Result, seconds: float) -> dict[str, Any]:
+    return {
+        "mode": result.plan.mode,
+        "read_snapshot": result.plan.read_snapshot,
+        "seconds": round(seconds, 1),
+        "balance": asdict(result.balance),
+        "tables": result.figures,
+    }
+
+
+def _described(record: Record, status: str, output: Output) -> dict[str, Any]:
+    """Return a run as people read it; for programs all figures too."""
+    details = record.details
+    balance, tables = details.get("balance", {}), details.get("tables", {})
+    days = tables.get("master", {}).get("days")
+    row = {
+        "run": record.run_id,
+        "event": record.event,
+        "at": f"{record.at:%Y-%m-%d %H:%M:%S}",
+        "status": status,
+        "mode": details.get("mode"),
+        "days": "all" if days is None else len(days),
+        "read": balance.get("read"),
+        "used": balance.get("used"),
+        "rejected": balance.get("rejected"),
+        "files": sum(figures.get("files_written", 0) for figures in tables.values()),
+        "seconds": details.get("seconds"),
+        "boundary": f"{record.boundary:%Y-%m-%d %H:%M}",
+    }
+    if output is Output.TEXT:
+        return row
+    return {**row, "at": record.at, "boundary": record.boundary, "snapshot": record.snapshot, "details": dict(details)}
+
+
+def _interval(text: str) -> timedelta:
+    match = _EVERY.fullmatch(text.strip())
+    if match is None or not int(match[1]):
+        raise UsageError(f"--every {text!r} is not a duration.", hint="Write 30s, 15m or 1h.")
+    return timedelta(seconds=int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]])
+
+
+def _csv(value: object) -> object:
+    return "" if value is None else value if isinstance(value, int | float | str) else as_json(value)
+
+
+def _shown(value: object) -> object:
+    return f"{value}" if isinstance(value, datetime | date) else value
+
+
+def _tell(doing: str) -> None:
+    progress_console.print(doing, markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``app``."""
+    for command in (batch, runs, rollback, query):
+        app.command()(command)

@@ -1,0 +1,75 @@
+"""How values are called and counted in pictures: titles and units come from the declaration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from meterlake.declaration import Dataset
+from meterlake.grains import Grain
+
+GRAIN_WORDS: Final[dict[Grain, str]] = {"minute": "minute by minute", "hour": "by the hour", "day": "by the day"}
+MEAN_WORDS: Final[dict[Grain, str]] = {"minute": "minute means", "hour": "hourly means", "day": "daily means"}
+_LARGER: Final = {"Wh": ("kWh", 0.001)}
+_SMALLER: Final = {"kW": ("W", 1000.0)}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A measure or derived value as shown: ``factor`` turns the declared unit into ``unit``."""
+
+    name: str
+    title: str
+    unit: str
+    factor: float = 1.0
+    level: bool = False
+
+    @property
+    def label(self) -> str:
+        """For an axis: title and unit; a ratio has no unit."""
+        return self.title if self.unit == "1" else f"{self.title} ({self.unit})"
+
+    @property
+    def suffix(self) -> str:
+        """For a table's column: ``_kWh``; nothing for a ratio."""
+        return "" if self.unit == "1" else f"_{self.unit}"
+
+    @property
+    def shown_unit(self) -> str:
+        """For a number: nothing for a ratio."""
+        return "" if self.unit == "1" else self.unit
+
+
+def quantity(dataset: Dataset, name: str) -> Quantity:
+    """Return a measure or derived value, in its declared unit. Raises KeyError for an unknown name."""
+    for measure in dataset.measures:
+        if measure.name == name:
+            return Quantity(name, measure.title or name, measure.unit, level=measure.kind == "level")
+    derived = {value.name: value for value in dataset.derived}[name]
+    return Quantity(name, derived.title or name, derived.unit)
+
+
+def larger(shown: Quantity) -> Quantity:
+    """Return a quantity in the unit for totals, such as kWh for Wh."""
+    return _rescaled(shown, *_LARGER.get(shown.unit, (shown.unit, 1.0)))
+
+
+def smaller(shown: Quantity) -> Quantity:
+    """Return a quantity in the unit for small values, such as W for kW."""
+    return _rescaled(shown, *_SMALLER.get(shown.unit, (shown.unit, 1.0)))
+
+
+def _rescaled(shown: Quantity, unit: str, factor: float) -> Quantity:
+    return Quantity(shown.name, shown.title, unit, shown.factor * factor, shown.level)
+
+
+def columns_of(shown: Quantity) -> tuple[str, ...]:
+    """Return the view columns of a quantity: mean, lowest and highest of a level, else its one column."""
+    if shown.level:
+        return (f"{shown.name}_avg", f"{shown.name}_min", f"{shown.name}_max")
+    return (shown.name,)
+
+
+def sum_column(dataset: Dataset, name: str) -> str:
+    """Return the column that holds a total: an amount's sum, or a derived value itself."""
+    return f"{name}_sum" if name in {measure.name for measure in dataset.measures} else name
