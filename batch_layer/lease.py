@@ -24,7 +24,7 @@ from meterlake.errors import MeterlakeError, PermanentError, TransientError
 if TYPE_CHECKING:
     from meterlake.settings import Settings
 
-FOLDER: Final = "/warehouse/leases"
+FOLDER: Final = "/meterlake/leases"
 TERM: Final = timedelta(minutes=2)
 """A run that has not renewed its lease for this long is dead; it renews four times as often."""
 

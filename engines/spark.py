@@ -182,9 +182,7 @@ def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSess
     _scratch(settings).mkdir(parents=True, exist_ok=True)
     prepared = SparkConf(loadDefaults=False).setAll(list(conf.items()))
     prepared.set("spark.driver.extraJavaOptions", _java_options(settings, log, conf))
-    with _environment(
-        JAVA_HOME=str(spark_java_home(settings)), PYSPARK_PYTHON=sys.executable, SPARK_HOME=_spark_home()
-    ):
+    with _environment(_variables(settings)):
         try:
             return SparkSession.builder.config(conf=prepared).appName(app_name).getOrCreate()
         except PySparkRuntimeError as error:
@@ -194,14 +192,24 @@ def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSess
             ) from error
 
 
+def _variables(settings: Settings) -> dict[str, str]:
+    """Return what pyspark takes from the environment alone."""
+    found = {
+        "JAVA_HOME": str(spark_java_home(settings)),
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_HOME": _spark_home(),
+    }
+    return found | {"SPARK_LOCAL_IP": settings.host} if _is_local(settings) else found
+
+
 def _java_options(settings: Settings, log: Path, conf: Mapping[str, str]) -> str:
     words = [
         # The heap is the setting's; what Spark unpacks and spills goes beside the data, not to /tmp.
         "-Duser.timezone=UTC",
         "-XX:-UsePerfData",
-        f"-Djava.io.tmpdir={_scratch(settings)}",
+        f'"-Djava.io.tmpdir={_scratch(settings)}"',
         f"-Dlog4j2.configurationFile={_LOG_CONFIG.as_uri()}",
-        f"-Dmeterlake.log={log}",
+        f'"-Dmeterlake.log={log}"',
         conf.get("spark.driver.extraJavaOptions", ""),
     ]
     return " ".join(words).strip()
@@ -235,7 +243,7 @@ def _slug(name: str) -> str:
 
 
 @contextmanager
-def _environment(**values: str) -> Iterator[None]:
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables for the start of the JVM, and put them back."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -130,7 +130,9 @@ class Cost(Report):
 
 @dataclass(frozen=True, kw_only=True)
 class Summary(Report):
-    """All other reports on one page."""
+    """All other reports on one page. headline: (report, start of a key figure's label) shown at its top."""
+
+    headline: tuple[tuple[str, str], ...] = ()
 
 
 GAPS: Final = Coverage(
@@ -138,9 +140,8 @@ GAPS: Final = Coverage(
     title="Coverage: what was measured and what is missing",
     doc="Calendar of coverage, with the longest runs of missing minutes.",
 )
-SUMMARY: Final = Summary(
-    name="summary", title="Summary", doc="One self-contained page with all reports and their key figures."
-)
+SUMMARY_DOC: Final = "One self-contained page with all reports and their key figures."
+SUMMARY: Final = Summary(name="summary", title="Summary", doc=SUMMARY_DOC)
 
 
 def reports_of(dataset: Dataset) -> dict[str, Report]:
@@ -179,4 +180,5 @@ def plain_reports(dataset: Dataset) -> tuple[Report, ...]:
         )
         for name, title in values
     ]
-    return (*courses, GAPS, SUMMARY)
+    calendar = [GAPS] if any(view.grain == "day" for view in dataset.views) else []
+    return (*courses, *calendar, SUMMARY)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Locations = Mapping[str, Mapping[str, str]]
     """Table -> value of its partition -> folder."""
 
-FOLDER: Final = "/warehouse/batch"
+FOLDER: Final = "/meterlake/batch"
 """HDFS folder under which each table has its own."""
 
 GAPS: Final = "gaps"

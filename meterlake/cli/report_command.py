@@ -113,7 +113,7 @@ def _make(
     reader = source_of(source, load_settings())
     request = make_request(reader, datasets.get(dataset), Wish(**wish, tariff=prices))
     if isinstance(chosen, Summary):
-        found = summary.summary(request, reader)
+        found = summary.summary(chosen, request, reader)
         if out:
             summary.write_summary(out, found)
         return [item for result in found.results for item in result.key_figures]

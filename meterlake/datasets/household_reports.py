@@ -6,7 +6,7 @@ from typing import Final
 
 from meterlake.report_specs import (
     GAPS,
-    SUMMARY,
+    SUMMARY_DOC,
     Cost,
     Course,
     Heatmap,
@@ -18,6 +18,7 @@ from meterlake.report_specs import (
     Report,
     Stack,
     Standby,
+    Summary,
 )
 
 POWER: Final = "global_active_power"
@@ -108,5 +109,18 @@ REPORTS: Final[tuple[Report, ...]] = (
         energy="energy_wh",
         movable=SUB_METERS,
     ),
-    SUMMARY,
+    Summary(
+        name="summary",
+        title="Summary",
+        doc=SUMMARY_DOC,
+        headline=(
+            ("monthly-energy", "Total"),
+            ("cost", "Cost"),
+            ("cost", "Moving devices"),
+            ("standby", "Base load"),
+            ("standby", "Of all energy"),
+            ("active-power", "Highest"),
+            ("gaps", "Coverage"),
+        ),
+    ),
 )

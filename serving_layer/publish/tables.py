@@ -15,7 +15,7 @@ from meterlake.errors import PermanentError
 if TYPE_CHECKING:
     from meterlake.settings import Settings
 
-FOLDER: Final = "/warehouse/batch"
+FOLDER: Final = "/meterlake/batch"
 _EMPTY: Final = f"{FOLDER}/empty"
 """A folder without files: where a partition lies before its rows are shown, and after they are gone."""
 

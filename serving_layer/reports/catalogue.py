@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -98,6 +99,8 @@ def check_options(report: Report, request: Request) -> None:
     if request.grain and not kind.free:
         grain = kind.grain(report, request)
         raise WrongOption("--grain", report.name, f"it is always by the {grain}", hint="Leave --grain out.")
+    if request.threshold is not None and not math.isfinite(request.threshold):
+        raise WrongOption("--min-power", report.name, "it is not a number", hint="Write kilowatts: --min-power 3.5.")
     if request.threshold is not None and not (isinstance(report, Course) and report.threshold):
         raise WrongOption("--min-power", report.name, "it has no threshold", hint="Use it with active-power.")
 

@@ -15,7 +15,7 @@ from meterlake.grains import Grain
 from meterlake.report_specs import Cost
 from serving_layer.reports import style
 from serving_layer.reports.errors import TariffNeeded
-from serving_layer.reports.frames import coverage, local_index, period
+from serving_layer.reports.frames import coverage, local_index, local_midnights, period
 from serving_layer.reports.request import Request
 from serving_layer.reports.result import Inputs, KeyFigure, Result, figure, percent
 from serving_layer.reports.tariff import Tariff, priced
@@ -88,7 +88,8 @@ def cost_table(frame: pd.DataFrame, energy: pd.Series, prices: pd.DataFrame, tar
         table[name] = pd.Series(np.where(period_names == name, spent, 0.0), index=days).groupby(level=0).sum()
     # full_s against the length of the local day, which has 23, 24 or 25 hours
     calendar = pd.DatetimeIndex(table.index)
-    lengths = (calendar + pd.Timedelta(days=1)).tz_localize(index.tz) - calendar.tz_localize(index.tz)
+    ends = local_midnights(calendar + pd.Timedelta(days=1), index.tz)
+    lengths = ends - local_midnights(calendar, index.tz)
     full = frame["full_s"].groupby(np.asarray(days)).sum().to_numpy()
     per_day = pd.Series(prices["standing_per_day"].to_numpy(), index=days).groupby(level=0).first()
     table[STANDING] = per_day * full / lengths.total_seconds()

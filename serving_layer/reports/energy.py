@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from meterlake.report_specs import Monthly, PeakHours
 from serving_layer.reports import style
-from serving_layer.reports.frames import coverage, local_index, period
+from serving_layer.reports.frames import coverage, local_index, local_midnights, period
 from serving_layer.reports.request import Request
 from serving_layer.reports.result import Inputs, KeyFigure, Result, figure, percent
 from serving_layer.reports.units import Quantity, larger, quantity
@@ -54,8 +54,8 @@ def monthly_table(frame: pd.DataFrame, shown: Quantity) -> pd.DataFrame:
     covered = frame["covered_s"].groupby(months).sum()
     table = pd.DataFrame({"total": total, "covered_s": covered})
     held = pd.PeriodIndex(table.index)
-    begin = held.to_timestamp().tz_localize(index.tz)
-    end = held.shift(1).to_timestamp().tz_localize(index.tz)
+    begin = local_midnights(held.to_timestamp(), index.tz)
+    end = local_midnights(held.shift(1).to_timestamp(), index.tz)
     table["coverage"] = table["covered_s"] / (end - begin).total_seconds()
     return table.set_axis(held.to_timestamp())
 

@@ -6,7 +6,7 @@ where nothing was measured, ``full_s`` is the interval's length, ``expected_s`` 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import cast
 
 import numpy as np
@@ -26,7 +26,9 @@ def gridded(frame: pd.DataFrame, grain: Grain, request: Request) -> pd.DataFrame
     its last there is no grid: nothing is missing there.
     """
     starts = pd.DatetimeIndex(frame["start"])
-    local = _localized_days(starts, request) if grain == "day" else starts.tz_localize("UTC").tz_convert(request.zone)
+    local = (
+        local_midnights(starts, request.zone) if grain == "day" else starts.tz_localize("UTC").tz_convert(request.zone)
+    )
     found = frame.drop(columns="start").set_index(local)
     grid = _grid(grain, request)
     if len(found):
@@ -40,16 +42,15 @@ def gridded(frame: pd.DataFrame, grain: Grain, request: Request) -> pd.DataFrame
 
 def _grid(grain: Grain, request: Request) -> pd.DatetimeIndex:
     if grain == "day":
-        return _localized_days(pd.date_range(*request.days, freq="D"), request)
+        return local_midnights(pd.date_range(*request.days, freq="D"), request.zone)
     step = f"{GRAIN_SECONDS[grain]}s"
     since = pd.Timestamp(request.since).floor(step)
     return pd.date_range(since, request.until, freq=step, inclusive="left").tz_convert(request.zone)
 
 
-def _localized_days(days: pd.DatetimeIndex, request: Request) -> pd.DatetimeIndex:
-    """Return the first instant of local days."""
-    ambiguous = np.ones(len(days), dtype=bool)
-    return days.tz_localize(request.zone, ambiguous=ambiguous, nonexistent="shift_forward")
+def local_midnights(days: pd.DatetimeIndex, zone: tzinfo | None) -> pd.DatetimeIndex:
+    """Return the first instant of local days; where a clock skips midnight, that is the moment of the change."""
+    return days.tz_localize(zone, ambiguous=np.ones(len(days), dtype=bool), nonexistent="shift_forward")
 
 
 def _trimmed(grid: pd.DatetimeIndex, found: pd.Index, request: Request) -> pd.DatetimeIndex:
@@ -77,9 +78,8 @@ def _expected(frame: pd.DataFrame, request: Request) -> pd.Series:
 def _lengths(index: pd.DatetimeIndex, grain: Grain) -> np.ndarray:
     if grain != "day":
         return np.full(len(index), float(GRAIN_SECONDS[grain]))
-    naive = index.tz_localize(None)
-    following = (naive + pd.Timedelta(days=1)).normalize()
-    ends = following.tz_localize(index.tz, ambiguous=np.ones(len(index), dtype=bool), nonexistent="shift_forward")
+    following = (index.tz_localize(None) + pd.Timedelta(days=1)).normalize()
+    ends = local_midnights(following, index.tz)
     return np.asarray((ends - index).total_seconds(), dtype=float)
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from serving_layer.reports import style
 from serving_layer.reports.errors import CannotWrite, WrongExtension
-from serving_layer.reports.result import Result
+from serving_layer.reports.result import KeyFigure, Result
 
 Picture = Literal["png", "svg"]
 EXTENSIONS: Final = (".png", ".svg", ".html", ".csv")
@@ -40,7 +40,7 @@ def write(path: Path, result: Result) -> None:
         case ".csv":
             save(path, csv(result.table).encode())
         case ".html":
-            save(path, page(result.report.title, [result], []).encode())
+            save(path, page(result.report.title, [result]).encode())
         case suffix:
             save(path, picture(result, "png" if suffix == ".png" else "svg"))
 
@@ -86,10 +86,15 @@ def csv(table: pd.DataFrame) -> str:
     return written.to_csv(index=False, lineterminator="\n")
 
 
-def page(title: str, results: Sequence[Result], left_out: Sequence[tuple[str, str]]) -> str:
+def page(
+    title: str,
+    results: Sequence[Result],
+    left_out: Sequence[tuple[str, str]] = (),
+    headline: Sequence[tuple[str, KeyFigure]] = (),
+) -> str:
     """Return a self-contained page: pictures, key figures, notes and short tables.
 
-    left_out: (title, why) of reports that could not be made.
+    left_out: (title, why) of reports that could not be made. headline: (title, key figure) for the top.
     """
     first = results[0]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -108,6 +113,7 @@ def page(title: str, results: Sequence[Result], left_out: Sequence[tuple[str, st
         zone=first.request.zone,
         sections=sections,
         left_out=left_out,
+        headline=headline,
         range=style.date_range_text(
             first.request.since.astimezone(first.request.zone), first.request.until.astimezone(first.request.zone)
         ),

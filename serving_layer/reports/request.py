@@ -94,6 +94,8 @@ def make_request(source: Source, dataset: Dataset, wish: Wish) -> Request:
     given_until = parse_moment(wish.until, dataset, "--to") if wish.until else None
     if given_since and given_until and given_since >= given_until:
         raise WrongRange(_local(given_since, dataset), _local(given_until, dataset))
+    if wish.grain and wish.grain not in {view.grain for view in dataset.views}:
+        raise UnknownName(f"grain of {dataset.name}", wish.grain, [view.grain for view in dataset.views])
     extents = source.extents(dataset)
     meter = choose_meter(dataset, wish.meter, extents)
     first, last = extents[meter]

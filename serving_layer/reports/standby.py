@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from meterlake.report_specs import Standby
 from serving_layer.reports import style
-from serving_layer.reports.frames import coverage, local_index, period
+from serving_layer.reports.frames import coverage, local_index, local_midnights, period
 from serving_layer.reports.request import Request
 from serving_layer.reports.result import Inputs, KeyFigure, Result, figure, percent
 from serving_layer.reports.tariff import Tariff, priced
@@ -89,7 +89,7 @@ def _draw(
     axes = style.single_axes(canvas)
     base = float(nights.median())
     middle = pd.Timedelta(hours=sum(report.night) / 2)
-    days = (pd.DatetimeIndex(nights.index).tz_localize(request.zone) + middle).tz_convert("UTC").tz_localize(None)
+    days = (local_midnights(pd.DatetimeIndex(nights.index), request.zone) + middle).tz_convert("UTC").tz_localize(None)
     many = len(nights) > 90
     axes.plot(days, nights, "o", color=style.SKY, markersize=3 if many else 6, markeredgewidth=0)
     handles: list[Artist] = [

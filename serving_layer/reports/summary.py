@@ -15,7 +15,7 @@ from serving_layer.reports.cost import tariff_of
 from serving_layer.reports.errors import NoPrice, WrongOption
 from serving_layer.reports.render import PAGE_EXTENSIONS, check_path, csv, page, save
 from serving_layer.reports.request import Request
-from serving_layer.reports.result import Result
+from serving_layer.reports.result import KeyFigure, Result
 from serving_layer.reports.sources import Source
 from serving_layer.reports.tariff import Tariff
 
@@ -24,8 +24,20 @@ from serving_layer.reports.tariff import Tariff
 class SummaryResult:
     """All reports that could be made, and why others could not."""
 
+    report: Summary
     results: list[Result]
     left_out: list[tuple[str, str]]
+
+    def headline(self) -> list[tuple[str, KeyFigure]]:
+        """Return (title of its report, key figure) of what stands at the top of the page."""
+        return [
+            (result.report.title, item)
+            for name, label in self.report.headline
+            for result in self.results
+            if result.report.name == name
+            for item in result.key_figures
+            if item.label.startswith(label)
+        ]
 
     def table(self) -> pd.DataFrame:
         """Return all key figures: report, label, number, text."""
@@ -37,16 +49,16 @@ class SummaryResult:
         return pd.DataFrame(rows, columns=["report", "figure", "number", "text"])
 
 
-def summary(request: Request, source: Source) -> SummaryResult:
+def summary(report: Summary, request: Request, source: Source) -> SummaryResult:
     """Make all reports of a data set; one that lacks something, such as prices, is left out with the reason."""
     if request.grain or request.threshold is not None:
         option = "--grain" if request.grain else "--min-power"
         raise WrongOption(option, "summary", "it holds reports of all kinds", hint=f"Leave {option} out.")
-    reports = [report for report in reports_of(request.dataset).values() if not isinstance(report, Summary)]
-    ready = [report for report in reports if _obstacle(report, request) is None]
-    left_out = [(report.title, why) for report in reports if (why := _obstacle(report, request)) is not None]
+    reports = [found for found in reports_of(request.dataset).values() if not isinstance(found, Summary)]
+    ready = [found for found in reports if _obstacle(found, request) is None]
+    left_out = [(found.title, why) for found in reports if (why := _obstacle(found, request)) is not None]
     covered = replace(request, tariff=_covering(request))
-    return SummaryResult(make_all(ready, source, covered), left_out)
+    return SummaryResult(report, make_all(ready, source, covered), left_out)
 
 
 def _obstacle(report: Report, request: Request) -> str | None:
@@ -81,4 +93,4 @@ def write_summary(path: Path, found: SummaryResult) -> None:
         save(path, csv(found.table()).encode())
     else:
         title = found.results[0].request.dataset.title
-        save(path, page(title, found.results, found.left_out).encode())
+        save(path, page(title, found.results, found.left_out, found.headline()).encode())

@@ -13,7 +13,7 @@ from meterlake.settings import Settings
 
 @pytest.fixture(scope="session")
 def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(home=tmp_path_factory.mktemp("home"), spark_master="local[2]", spark_driver_memory="1g")
+    return Settings(home=tmp_path_factory.mktemp("a home"), spark_master="local[2]", spark_driver_memory="1g")
 
 
 @pytest.fixture(scope="session")

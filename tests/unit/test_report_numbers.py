@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 from report_samples import build, minutes, source_for
 
 from meterlake import datasets
-from meterlake.report_specs import report_of
+from meterlake.report_specs import Summary, report_of, reports_of
 from serving_layer.reports.catalogue import make
+from serving_layer.reports.render import picture
 from serving_layer.reports.request import Wish, make_request
 from serving_layer.reports.result import Result
 from serving_layer.reports.tariff import Tariff
@@ -253,3 +255,28 @@ def test_coverage_of_the_first_and_last_day_counts_between_readings_only(made: M
     assert key(result, "Coverage") == 1.0
     assert key(result, "Complete days") == 2
     assert key(result, "Longest") == 0
+
+
+ZONES = ("America/Sao_Paulo", "Asia/Kolkata", "UTC")
+"""Midnight skipped on 17 October 2010; half an hour off; no change at all."""
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_every_report_in_other_zones(zone: str) -> None:
+    there = dataclasses.replace(HOUSEHOLD, time_zone=zone)
+    prices = tariff(price("2010-01-01", 0.1, 0.1, 1.0))
+    with duckdb.connect() as connection:
+        build(connection, there, minutes(utc("2010-10-15T00:00"), 5 * 1440))
+        source = source_for(connection)
+        request = make_request(source, there, Wish(tariff=prices))
+        results = {
+            name: make(report, source, request)
+            for name, report in reports_of(there).items()
+            if not isinstance(report, Summary)
+        }
+    assert all(picture(result, "png") for result in results.values())
+    assert results["monthly-energy"].table["total_kWh"].sum() == pytest.approx(120.0)
+    assert results["cost"].table["kWh"].sum() == pytest.approx(120.0)
+    assert results["peak-hours"].table["total_kWh"].sum() == pytest.approx(120.0)
+    lengths = results["cost"].table["kWh"].tolist()
+    assert (23.0 in [round(length, 6) for length in lengths]) == (zone == "America/Sao_Paulo")

@@ -193,7 +193,7 @@ def test_a_data_set_without_a_catalogue_has_plain_reports() -> None:
         intervals=(60,),
         time_zone="UTC",
         derived=(Derived("double_flow", "l/s", "flow_rate_sum * 2 / covered_s"),),
-        views=(View("minute", "month"),),
+        views=(View("minute", "month"), View("day", "year")),
     )
     assert list(reports_of(pump)) == ["flow-rate", "double-flow", "gaps", "summary"]
     assert plain_reports(pump)[0].title == "Flow over time"
@@ -207,7 +207,9 @@ def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path
     request = make_request(source, HOUSEHOLD, wish(tariff=load_tariff(later)))
     with pytest.raises(NoPrice, match="2010-02-01 to 2010-02-02"):
         make(report_of(HOUSEHOLD, "cost"), source, request)
-    found = summary(request, source)
+    whole = report_of(HOUSEHOLD, "summary")
+    assert isinstance(whole, Summary)
+    found = summary(whole, request, source)
     assert [title for title, _ in found.left_out] == ["Cost of energy"]
     assert "no price" in found.left_out[0][1]
     assert not any(isinstance(result.report, Cost) for result in found.results)
