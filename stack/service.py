@@ -56,6 +56,8 @@ class Service:
     """Services that must be healthy before this one is started."""
     checked_after: tuple[str, ...] = ()
     """Services that must be healthy before this one's health can be judged; it starts beside them."""
+    beside: tuple[str, ...] = ()
+    """Services without which this one never gets healthy, though they in turn wait for it: started with it."""
     prepare: Callable[[Instance], None] = nothing
     """Makes the data folder on the first start; atomic, and nothing to do later."""
     marker: str = ""

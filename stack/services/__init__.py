@@ -37,7 +37,7 @@ def with_needs(services: list[Service]) -> list[Service]:
     todo = list(wanted)
     while todo:
         service = SERVICES[todo.pop()]
-        new = {*service.after, *service.checked_after} - wanted
+        new = {*service.after, *service.checked_after, *service.beside} - wanted
         wanted |= new
         todo.extend(new)
     return [service for service in SERVICES.values() if service.name in wanted]

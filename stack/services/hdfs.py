@@ -93,6 +93,8 @@ NAMENODE = Service(
     config={**_CONFIG, "webapps/hdfs/readme.txt": "hdfs/webapps.txt.j2"},
     prepare=_format,
     marker="current/VERSION",
+    # With blocks on record it refuses writes (safe mode) until a DataNode has reported them.
+    beside=("datanode",),
     healthy=_namenode_healthy,
     proof="made a folder and read its status through WebHDFS",
 )
@@ -107,7 +109,8 @@ DATANODE = Service(
     footprint_mb=240,
     flags=lambda _: _FLAGS,
     config={**_CONFIG, "webapps/datanode/readme.txt": "hdfs/webapps.txt.j2"},
-    after=("namenode",),
+    # Not after it: the DataNode goes on trying until the NameNode answers.
+    checked_after=("namenode",),
     prepare=_same_cluster,
     marker="current/VERSION",
     healthy=_datanode_healthy,

@@ -93,7 +93,9 @@ def test_a_killed_server_shows_as_crashed_and_comes_back_with_its_data(stack: In
 def test_data_survives_down_and_up(second: Instance) -> None:
     wanted, settings = select(["hdfs", "cassandra"]), second.settings
     launcher.up(wanted, second, silent)
-    hdfs.write_bytes(settings, "/kept/file", b"bytes")
+    # Several blocks: a NameNode that has some on record starts in safe mode.
+    for number in range(3):
+        hdfs.write_bytes(settings, f"/kept/{number}", b"bytes")
     with cassandra.session(settings) as session:
         session.execute("CREATE KEYSPACE kept WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
         session.execute("CREATE TABLE kept.t (id int PRIMARY KEY)")
@@ -103,7 +105,7 @@ def test_data_survives_down_and_up(second: Instance) -> None:
     assert not process.running(second)
     launcher.up(wanted, second, silent)
 
-    assert hdfs.read_bytes(settings, "/kept/file") == b"bytes"
+    assert [hdfs.read_bytes(settings, f"/kept/{number}") for number in range(3)] == [b"bytes"] * 3
     with cassandra.session(settings) as session:
         assert [row.id for row in session.execute("SELECT id FROM kept.t")] == [7]
 
