@@ -14,6 +14,9 @@ from meterlake.settings import Settings
 
 ERRORS = (HdfsError, requests.RequestException)
 TIMEOUT_S = 30
+
+Client = Any
+"""The library's client; it has no types."""
 # Java exceptions by which a NameNode says that the path is wrong.
 _REFUSALS = (
     "AccessControlException",
@@ -25,7 +28,7 @@ _REFUSALS = (
 )
 
 
-def client(settings: Settings) -> Any:
+def client(settings: Settings) -> Client:
     """Return a WebHDFS client acting as the present user."""
     return InsecureClient(settings.webhdfs, user=getpass.getuser(), timeout=TIMEOUT_S)
 

@@ -37,6 +37,7 @@ _OFFSET: Final = re.compile(r"([+-])(\d{2}):([0-5]\d)")
 _FARTHEST: Final = timedelta(hours=18)
 # Java reads more as a number than people do: "1d", "0x1p3", "Infinity".
 _NUMBER_CHARACTERS: Final = "0123456789.+-eE"
+_TIME_CHARACTERS: Final = "/:"
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,11 @@ def time_sql(form: TextFormat, shift: timedelta) -> str:
     return f"{moment} + INTERVAL '{seconds}' SECOND"
 
 
+def likely_time_sql(time: str) -> str:
+    """Return the condition that a time lies between 1970 and 2100."""
+    return f"{_seconds(time)} BETWEEN 0 AND {LATEST_TS}"
+
+
 def value_columns(form: TextFormat) -> list[tuple[str, str]]:
     """Return (measure, Spark SQL of its DOUBLE over ``fields``); NULL where missing or not a number."""
     missing = ", ".join(map(_quoted, form.missing))
@@ -174,10 +180,19 @@ def value_columns(form: TextFormat) -> list[tuple[str, str]]:
     return [(measure.name, found[measure.name]) for measure in form.dataset.measures]
 
 
+def odd_sql(form: TextFormat) -> str:
+    """Return Spark SQL of whether a line has characters that numbers do not have, over ``text``.
+
+    One look at the line saves one at each of its fields.
+    """
+    plain = "".join(sorted({*_NUMBER_CHARACTERS, *_TIME_CHARACTERS, form.separator, *"".join(form.missing)}))
+    return f"translate(text, {_quoted(plain)}, '') <> ''"
+
+
 def reason_sql(form: TextFormat) -> str:
     """Return Spark SQL of the first reason why a line is no reading, or NULL.
 
-    Over ``text``, ``fields``, the event time, the interval, and the measures.
+    Over ``text``, ``fields``, ``odd``, the event time, the interval, and the measures.
     """
     count = len(form.columns)
     time = form.dataset.event_time
@@ -189,7 +204,7 @@ def reason_sql(form: TextFormat) -> str:
         (f"text = {_quoted(form.header)}", "header_again"),
         (f"size(fields) < {count}", "missing_column"),
         (f"size(fields) > {count}", "extra_column"),
-        (f"{time} IS NULL OR {_seconds(time)} NOT BETWEEN 0 AND {LATEST_TS}", "bad_time"),
+        (f"{time} IS NULL OR NOT ({likely_time_sql(time)})", "bad_time"),
         *_value_cases(form),
     ]
     whens = " ".join(f"WHEN {condition} THEN '{reason}'" for condition, reason in cases)
@@ -202,9 +217,9 @@ def _value_cases(form: TextFormat) -> list[tuple[str, str]]:
     for at, column in enumerate(form.columns):
         if isinstance(column, Value):
             field, name = f"get(fields, {at})", column.measure
-            odd = f"translate({field}, '{_NUMBER_CHARACTERS}', '') <> ''"
+            odd = f"odd AND translate({field}, '{_NUMBER_CHARACTERS}', '') <> ''"
             cases += [
-                (f"{field} NOT IN ({missing}) AND ({name} IS NULL OR {odd})", f"bad_value:{name}"),
+                (f"{field} NOT IN ({missing}) AND ({name} IS NULL OR ({odd}))", f"bad_value:{name}"),
                 (f"abs({name}) = DOUBLE('Infinity')", f"not_finite:{name}"),
             ]
     return cases

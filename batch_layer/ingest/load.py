@@ -19,7 +19,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 from batch_layer.ingest.errors import NotThisFormat
 from batch_layer.ingest.identity import Identity, whole_weeks
 from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.parse import Arrival, decoded, numbered_lines, one_split_a_task, readings, rejected
+from batch_layer.ingest.parse import Arrival, decoded, latest, numbered_lines, reading_lines, readings, rejected
 from batch_layer.ingest.upload import Raw, upload
 from engines import hdfs, master, metastore
 from engines import spark as engine
@@ -31,6 +31,7 @@ from meterlake.precedence import gap_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -121,11 +122,11 @@ def load(settings: Settings, request: Request, clock: Clock, on_bytes: Callable[
             phases.done("session")
             raw = uploading.result()
             phases.done("upload")
-            with translated(settings, request.path), one_split_a_task(spark, SPLIT):
+            with translated(settings, request.path), reading_lines(spark, SPLIT):
                 return _Load(settings, spark, request, raw, now, phases).run()
 
 
-def _wait_briefly(uploading: Any) -> None:
+def _wait_briefly(uploading: Future[Raw]) -> None:
     """Let a small or wrong file be known before Spark is started for it. Raises what the upload raised."""
     try:
         uploading.result(timeout=1.0)
@@ -186,26 +187,11 @@ class _Load:
             snapshot=published.id,
         )
 
-    def _rows(self) -> DataFrame:
-        """Return the decoded lines, and whether they lie in the future of a history that was moved to end now."""
-        rows = decoded(self.lines, self.form, self.request.offset, self.shift)
-        now = self.now.replace(tzinfo=None).isoformat(sep=" ")
-        future = f"reason IS NULL AND {self.dataset.event_time} >= TIMESTAMP_NTZ '{now}'"
-        return rows.select("*", F.expr(future if self.request.rebase else "false").alias("future"))
-
-    def _shift(self) -> timedelta:
-        if not self.request.rebase:
-            return timedelta(0)
-        rows = decoded(self.lines, self.form, self.request.offset, timedelta(0))
-        last = rows.where("reason IS NULL").agg(F.max(self.dataset.event_time)).collect()[0][0]
-        self.phases.done("find the end")
-        if last is None:
-            return timedelta(0)
-        return whole_weeks(last + timedelta(seconds=self.form.interval_s), self.now.replace(tzinfo=None))
-
-    def _stage(self, table: Table) -> tuple[Snapshot, Counts]:
+    def _rows(self) -> tuple[DataFrame, Observation]:
+        """Return the decoded lines with ``future`` (not to be loaded), and what will have been seen of them."""
         observed = Observation("lines")
-        rows = self._rows().observe(
+        rows = decoded(self.lines, self.form, self.request.offset, self.shift)
+        rows = rows.select("*", F.expr(self._future()).alias("future")).observe(
             observed,
             F.count(F.lit(1)).alias("lines"),
             F.coalesce(F.sum("line"), F.lit(0)).alias("line_sum"),
@@ -213,9 +199,28 @@ class _Load:
             F.count_if("future").alias("future"),
             F.count_if(F.expr(f"reason IS NULL AND NOT future AND {gap_sql(self.dataset)}")).alias("gaps"),
         )
-        staged = table.stage(
-            readings(rows.where("NOT future"), self.form, self.arrival), self.identity.load_id, self._properties()
-        )
+        return rows, observed
+
+    def _future(self) -> str:
+        """Return the condition on a reading that lies in the future of a history that was moved to end now."""
+        if not self.request.rebase:
+            return "false"
+        now = self.now.replace(tzinfo=None).isoformat(sep=" ")
+        return f"reason IS NULL AND {self.dataset.event_time} >= TIMESTAMP_NTZ '{now}'"
+
+    def _shift(self) -> timedelta:
+        if not self.request.rebase:
+            return timedelta(0)
+        last = latest(self.lines, self.form, self.request.offset)
+        self.phases.done("find the end")
+        if last is None:
+            return timedelta(0)
+        return whole_weeks(last + timedelta(seconds=self.form.interval_s), self.now.replace(tzinfo=None))
+
+    def _stage(self, table: Table) -> tuple[Snapshot, Counts]:
+        rows, observed = self._rows()
+        mine = readings(rows.where("NOT future"), self.form, self.arrival)
+        staged = table.stage(mine, self.identity.load_id, self._properties())
         return staged, Counts(**{name: int(value) for name, value in observed.get.items()})
 
     def _check(self, staged: Snapshot, counts: Counts) -> None:
@@ -232,7 +237,7 @@ class _Load:
             self._refuse(counts.bad, below)
 
     def _refuse(self, bad: int, below: int) -> None:
-        worst = rejected(self._rows(), self.form, self.arrival).groupBy("reason").agg(
+        worst = rejected(self._rows()[0], self.form, self.arrival).groupBy("reason").agg(
             F.count(F.lit(1)).alias("n"), F.min("origin_offset").alias("line")
         )  # fmt: skip
         found = ", ".join(
@@ -250,7 +255,7 @@ class _Load:
             return {}
         table = master.quarantine(self.spark, self.settings, self.dataset)
         if not self._is_loaded(table):
-            added = table.append(rejected(self._rows(), self.form, self.arrival), self._properties())
+            added = table.append(rejected(self._rows()[0], self.form, self.arrival), self._properties())
             if added.added_rows != counts.bad:
                 raise OutOfBalance(f"Quarantine of {self.request.path}", counts.bad, {"kept": added.added_rows})
         mine = table.read().where(F.col("load_id") == self.identity.load_id)
@@ -277,7 +282,7 @@ class _Load:
             "load-lines": str(self.raw.lines - 1),
         }
 
-    def _result(self, *, already_loaded: bool, **more: Any) -> Result:
+    def _result(self, *, already_loaded: bool, **more: Any) -> Result:  # noqa: ANN401 - fields of Result
         return Result(
             dataset=self.dataset.name,
             file=self.request.path,

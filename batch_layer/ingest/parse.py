@@ -35,9 +35,14 @@ class Arrival:
 
 
 @contextmanager
-def one_split_a_task(spark: SparkSession, split: int) -> Iterator[None]:
-    """Make Spark read files in splits of exactly ``split`` bytes, one a task, which numbering lines relies on."""
-    wanted = dict.fromkeys(("spark.sql.files.maxPartitionBytes", "spark.sql.files.openCostInBytes"), str(split))
+def reading_lines(spark: SparkSession, split: int) -> Iterator[None]:
+    """Set Spark up to read files in splits of exactly ``split`` bytes, one a task: numbering lines relies on it."""
+    wanted = {
+        "spark.sql.files.maxPartitionBytes": str(split),
+        "spark.sql.files.openCostInBytes": str(split),
+        # Decoding would become one method too long for Java's compiler, and be interpreted: 37 s instead of 11.
+        "spark.sql.codegen.hugeMethodLimit": "8000",
+    }
     before = {key: spark.conf.get(key, None) for key in wanted}
     for key, value in wanted.items():
         spark.conf.set(key, value)
@@ -54,7 +59,7 @@ def one_split_a_task(spark: SparkSession, split: int) -> Iterator[None]:
 def numbered_lines(spark: SparkSession, location: str, first_lines: Sequence[int], split: int) -> DataFrame:
     """Return the lines below the header: ``text`` without line end, ``line`` counted from 1.
 
-    first_lines: number of the first line of each split. To be evaluated inside ``one_split_a_task``.
+    first_lines: number of the first line of each split. To be evaluated inside ``reading_lines``.
     """
     firsts = ", ".join(f"{line}L" for line in first_lines)
     first = f"get(array({firsts}), CAST(_metadata.file_block_start DIV {split} AS INT))"
@@ -67,17 +72,29 @@ def numbered_lines(spark: SparkSession, location: str, first_lines: Sequence[int
 def decoded(lines: DataFrame, form: TextFormat, offset: timedelta, shift: timedelta) -> DataFrame:
     """Return each line with its fields decoded, and ``reason``: why it is no reading, or NULL.
 
-    offset: of the file's clock from UTC. shift: added to every time.
+    offset: of the file's clock from UTC. shift: added to every time. Put an ``observe`` on it before filtering by
+    ``reason``, or Spark computes all of it again for the filter.
     """
     dataset = form.dataset
     time = F.expr(textformat.time_sql(form, shift - offset)).alias(dataset.event_time)
     interval = F.lit(form.interval_s).alias(dataset.interval)
     values = [F.expr(sql).alias(name) for name, sql in textformat.value_columns(form)]
     return (
-        lines.select("text", "line", F.expr(textformat.fields_sql(form)).alias("fields"))
+        lines.select(
+            "*", F.expr(textformat.fields_sql(form)).alias("fields"), F.expr(textformat.odd_sql(form)).alias("odd")
+        )
         .select("*", time, interval, *values)
         .select("*", F.expr(textformat.reason_sql(form)).alias("reason"))
     )
+
+
+def latest(lines: DataFrame, form: TextFormat, offset: timedelta) -> datetime | None:
+    """Return the latest time in the file, UTC without zone, whatever the line's values are worth."""
+    rows = lines.select(F.expr(textformat.fields_sql(form)).alias("fields"))
+    time = F.expr(textformat.time_sql(form, -offset))
+    likely = rows.select(time.alias("time")).where(F.expr(textformat.likely_time_sql("time")))
+    found: datetime | None = likely.agg(F.max("time")).collect()[0][0]
+    return found
 
 
 def readings(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
@@ -93,7 +110,9 @@ def rejected(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
     undecoded = ", ".join(f"'{reason}'" for reason in textformat.UNDECODED)
     payload = F.expr(
         f"CASE WHEN reason IN ({undecoded})"
-        f" THEN base64(substring(CAST(text AS BINARY), 1, {textformat.PAYLOAD_BYTES})) ELSE text END"
+        # Spark breaks Base64 into lines of 76.
+        f" THEN translate(base64(substring(CAST(text AS BINARY), 1, {textformat.PAYLOAD_BYTES})), '\\r\\n', '')"
+        " ELSE text END"
     )
     given = {"payload": payload, "reason": F.col("reason"), **_arrived(arrival)}
     names = [column.name for column in quarantine_fields(form.dataset)]

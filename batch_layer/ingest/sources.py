@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import quote, urlparse
 
 import requests
@@ -72,22 +72,25 @@ def opened(settings: Settings, path: str) -> Iterator[Source]:
         yield Source(path, name, size, lambda: _read(path, kind, unpacked), lambda: counting.done)
 
 
+_Packed: TypeAlias = "io.BufferedReader[_Counting]"
+
+
 class _Counting(io.RawIOBase):
     """Counts what is read from a file, for the progress bar; can seek where the file can (zip needs it)."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: IO[bytes]) -> None:
         self._raw, self.done = raw, 0
 
     def readable(self) -> bool:
         return True
 
     def seekable(self) -> bool:
-        return bool(getattr(self._raw, "seekable", lambda: False)())
+        return bool(getattr(self._raw, "seekable", lambda: False)())  # WebHDFS's reader has none
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return int(self._raw.seek(offset, whence))
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
         data = self._raw.read(len(buffer))
         buffer[: len(data)] = data
         self.done += len(data)
@@ -142,21 +145,21 @@ def _kind(path: str, head: bytes) -> str:
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), _PLAIN)
 
 
-def _unpack(path: str, kind: str, packed: io.BufferedReader, stack: ExitStack) -> IO[bytes]:
+def _unpack(path: str, kind: str, packed: _Packed, stack: ExitStack) -> IO[bytes]:
     if kind == "xz":
         return stack.enter_context(lzma.open(packed))
     if kind == "gzip":
-        return stack.enter_context(gzip.GzipFile(fileobj=packed))
+        return stack.enter_context(cast("IO[bytes]", gzip.GzipFile(fileobj=packed)))
     if kind == "zip":
         return _unzip(path, packed, stack)
     return packed
 
 
-def _unzip(path: str, packed: io.BufferedReader, stack: ExitStack) -> IO[bytes]:
+def _unzip(path: str, packed: _Packed, stack: ExitStack) -> IO[bytes]:
     """Open the one file in a zip archive, whose index stands at its end."""
     file: IO[bytes] = packed
     if not packed.seekable():
-        file = stack.enter_context(tempfile.TemporaryFile())
+        file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by the stack
         shutil.copyfileobj(packed, file, CHUNK)
     try:
         archive = stack.enter_context(zipfile.ZipFile(file))
@@ -166,7 +169,9 @@ def _unzip(path: str, packed: io.BufferedReader, stack: ExitStack) -> IO[bytes]:
             raise Unreadable(f"{path} holds {len(files)} files ({names}).", hint="Give an archive of one text file.")
         return stack.enter_context(archive.open(files[0]))
     except (RuntimeError, NotImplementedError) as error:
-        raise Unreadable(f"{path} cannot be unpacked: {error}.", hint="Pack it without a password, by deflate.") from error
+        raise Unreadable(
+            f"{path} cannot be unpacked: {error}.", hint="Pack it without a password, by deflate."
+        ) from error
     except _DAMAGED as error:
         raise BrokenArchive(path, "zip", error) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import requests
 from hdfs.util import HdfsError
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 RAW: Final = "/meterlake/raw"
 _STALE_S: Final = 86_400
 _FULL: Final = ("No space left", "could only be written to 0 of the", "DiskOutOfSpace", "DSQuotaExceeded")
-
-
-
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def _passing(source: Source, head: bytes, lines: Lines, on_bytes: Callable[[int,
         chunk = source.read()
 
 
-def _settle(client: Any, partial: str, final: str, size: int) -> None:
+def _settle(client: hdfs.Client, partial: str, final: str, size: int) -> None:
     """Give a whole file its name; the same content may be there from an earlier load."""
     there = client.status(final, strict=False)
     if there is not None and there["length"] == size:
@@ -104,7 +101,7 @@ def _settle(client: Any, partial: str, final: str, size: int) -> None:
     client.rename(partial, final)
 
 
-def _remove_stale(client: Any, folder: str) -> None:
+def _remove_stale(client: hdfs.Client, folder: str) -> None:
     """Remove what killed uploads left behind long ago."""
     if client.status(folder, strict=False) is None:
         client.makedirs(folder)
@@ -115,7 +112,7 @@ def _remove_stale(client: Any, folder: str) -> None:
             client.delete(f"{folder}/{name}")
 
 
-def _discard(client: Any, path: str) -> None:
+def _discard(client: hdfs.Client, path: str) -> None:
     try:
         client.delete(path)
     except hdfs.ERRORS:

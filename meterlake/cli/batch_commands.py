@@ -72,13 +72,13 @@ def batch(
     found, settings = get(dataset), load_settings()
     request = Request(full, since.date() if since else None, until.date() if until else None)
     if every is None:
-        show([_batch_once(settings, found, request, system_clock)], output)
+        show([batch_once(settings, found, request, system_clock)], output)
         return
     pause = _interval(every)
     while True:
         begin = time.monotonic()
         try:
-            show([_batch_once(settings, found, request, system_clock)], output)
+            show([batch_once(settings, found, request, system_clock)], output)
         except TransientError as error:
             progress_console.print(f"{error} Trying again in {every}.", markup=False)
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
@@ -114,10 +114,11 @@ def rollback(
     Example: `meterlake rollback household 20261121T101500-3fa9`.
     """
     from batch_layer import lease
+    from engines import spark
     from serving_layer.publish import publish
 
     found, settings = get(dataset), load_settings()
-    with lease.held(settings, found.name, f"rollback to {run}", system_clock):
+    with lease.held(settings, found.name, f"rollback to {run}", system_clock), spark.session(settings, "rollback"):
         record = publish.roll_back(settings, found, run, system_clock, allow_gap=allow_gap)
     show([_described(record, "current", output)], output)
 
@@ -148,7 +149,7 @@ def query(
     show(records, Output(output.value))
 
 
-def _batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Clock) -> dict[str, Any]:
+def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Clock) -> dict[str, Any]:
     """Run once, under the lease; return what is to be shown."""
     from batch_layer import lease
 

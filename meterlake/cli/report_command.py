@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -45,7 +46,8 @@ def report(
     until: Annotated[str | None, typer.Option("--to", help="End, not included; default: last reading.")] = None,
     meter_id: Annotated[str | None, typer.Option("--meter-id", help="Meter; may be left out if there is one.")] = None,
     source: Annotated[
-        SourceName, typer.Option("--source", help="merged: batch and live; trino, hive: the batch views.")
+        SourceName,
+        typer.Option("--source", help="merged: the published views, batch and live; trino, hive: the batch views."),
     ] = SourceName.MERGED,
     grain: Annotated[
         GrainName | None, typer.Option("--grain", help="Length of the intervals; default: chosen by the range.")
@@ -78,30 +80,30 @@ def report(
     """
     declared = datasets.get(dataset)
     if list_reports:
-        rows = [{"report": found.name, "what it shows": found.doc} for found in reports_of(declared).values()]
+        rows = [{"report": found.name, "what_it_shows": found.doc} for found in reports_of(declared).values()]
         show(rows, output)
         return
     if name is None:
         raise UsageError("Which report?", hint=f"Known: {', '.join(reports_of(declared))}; see also --list.")
     chosen = report_of(declared, name)
     wish = {"since": since, "until": until, "meter": meter_id, "grain": grain and grain.value, "threshold": min_power}
-    figures = _make(chosen, str(source), dataset, wish, tariff, out)
-    show(
-        [{"figure": item.label, "value": item.text} if output is Output.TEXT else _record(item) for item in figures],
-        output,
-    )
+    found = _make(chosen, str(source), dataset, wish, tariff, out)
+    show([_row(title, item, output, whole=isinstance(chosen, Summary)) for title, item in found], output)
     if out and output is Output.TEXT:
         progress_console.print(f"\nWritten: {out}", markup=False)
 
 
-def _record(item: KeyFigure) -> dict[str, Any]:
-    number = None if item.number != item.number else item.number
-    return {"figure": item.label, "number": number, "text": item.text}
+def _row(report_name: str, item: KeyFigure, output: Output, *, whole: bool) -> dict[str, Any]:
+    """Return a key figure as a row; only the summary's rows need the name of their report."""
+    head = {"report": report_name} if whole or output is Output.JSON else {}
+    if output is Output.TEXT:
+        return {**head, "figure": item.label, "value": item.text}
+    return {**head, "figure": item.label, "number": None if math.isnan(item.number) else item.number, "text": item.text}
 
 
 def _make(
     chosen: Report, source: str, dataset: str, wish: dict[str, Any], tariff: Path | None, out: Path | None
-) -> Sequence[KeyFigure]:
+) -> Sequence[tuple[str, KeyFigure]]:
     from serving_layer.reports import catalogue, render, summary  # slow to import
     from serving_layer.reports.request import Wish, make_request
     from serving_layer.reports.sources import source_of
@@ -116,11 +118,11 @@ def _make(
         found = summary.summary(chosen, request, reader)
         if out:
             summary.write_summary(out, found)
-        return [item for result in found.results for item in result.key_figures]
+        return [(result.report.name, item) for result in found.results for item in result.key_figures]
     result = catalogue.make(chosen, reader, request)
     if out:
         render.write(out, result)
-    return result.key_figures
+    return [(chosen.name, item) for item in result.key_figures]
 
 
 def register(app: typer.Typer) -> None:

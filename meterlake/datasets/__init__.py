@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from meterlake.datasets.household import HOUSEHOLD
-from meterlake.errors import UnknownName
+from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from meterlake.errors import PermanentError, UnknownName
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
+    from meterlake.textformat import TextFormat
 
 _DATASETS: Final[dict[str, Dataset]] = {dataset.name: dataset for dataset in (HOUSEHOLD,)}
+
+_TEXT_FORMATS: Final[dict[str, TextFormat]] = {form.dataset.name: form for form in (HOUSEHOLD_TEXT,)}
 
 
 def get(name: str) -> Dataset:
@@ -24,3 +28,13 @@ def get(name: str) -> Dataset:
 def names() -> tuple[str, ...]:
     """Return the names of all data sets, sorted."""
     return tuple(sorted(_DATASETS))
+
+
+def text_format(name: str) -> TextFormat:
+    """Return the text format of a data set's files. Raises UnknownName, or PermanentError where it has none."""
+    dataset = get(name)
+    if name not in _TEXT_FORMATS:
+        raise PermanentError(
+            f"Data set {dataset.name!r} has no text format.", hint="Declare one (meterlake.textformat)."
+        )
+    return _TEXT_FORMATS[name]

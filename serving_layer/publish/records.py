@@ -1,4 +1,7 @@
-"""The record of runs: an Iceberg table that is only appended to, through Trino. No Spark is needed to read it."""
+"""The record of runs: an Iceberg table that is only appended to, by Spark, and read through Trino, which is quick.
+
+(Trino cannot commit to Iceberg tables of a metastore on Derby: its comparison of parameters fails there.)
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,29 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from engines import metastore, trino
+from engines import metastore, spark, trino
+from engines.spark_failures import translated
 from serving_layer.publish.history import Record
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from meterlake.settings import Settings
 
 DATABASE: Final = "serving"
 TABLE: Final = "batch_runs"
-FULL_NAME: Final = f"iceberg.{DATABASE}.{TABLE}"
+FULL_NAME: Final = f"{spark.CATALOG}.{DATABASE}.{TABLE}"
 _COLUMNS: Final = {
-    "dataset": "VARCHAR",
+    "dataset": "STRING",
     "seq": "BIGINT",
-    "run_id": "VARCHAR",
-    "event": "VARCHAR",
-    "at": "TIMESTAMP(6)",
-    "boundary": "TIMESTAMP(6)",
+    "run_id": "STRING",
+    "event": "STRING",
+    "at": "TIMESTAMP_NTZ",
+    "boundary": "TIMESTAMP_NTZ",
     "snapshot": "BIGINT",
-    "locations_before": "VARCHAR",
-    "locations_after": "VARCHAR",
-    "details": "VARCHAR",
+    "locations_before": "STRING",
+    "locations_after": "STRING",
+    "details": "STRING",
 }
 
 
@@ -39,35 +45,35 @@ def load(settings: Settings, dataset: str) -> list[Record]:
 
 
 def append(settings: Settings, record: Record) -> None:
-    """Append one record, in one commit."""
-    _create(settings)
-    values = (
-        "?, ?, ?, ?, CAST(? AS TIMESTAMP(6)), CAST(? AS TIMESTAMP(6)), CAST(? AS BIGINT), ?, ?, ?"  # nulls have no type
-    )
-    statement = f"INSERT INTO {FULL_NAME} ({', '.join(_COLUMNS)}) VALUES ({values})"  # noqa: S608
-    trino.rows(settings, statement, _values(record))
+    """Append one record, in one commit. Opens a Spark session, or uses the one that is open."""
+    selected = ", ".join(f"CAST(:{name} AS {kind}) AS {name}" for name, kind in _COLUMNS.items())
+    with spark.session(settings, "records") as session, translated(settings, FULL_NAME):
+        _create(session, settings)
+        session.sql(f"SELECT {selected}", args=_values(record)).writeTo(FULL_NAME).append()
 
 
-def _create(settings: Settings) -> None:
-    with metastore.client(settings) as client:
-        if metastore.get_table(client, DATABASE, TABLE) is not None:
-            return
-        metastore.ensure_database(client, DATABASE, f"{settings.hdfs}/warehouse/{DATABASE}")
+def _create(session: SparkSession, settings: Settings) -> None:
+    if session.catalog.tableExists(FULL_NAME):
+        return
+    folder = f"{settings.hdfs}/meterlake/{DATABASE}"
     columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-    trino.rows(settings, f"CREATE TABLE IF NOT EXISTS {FULL_NAME} ({columns}) WITH (format = 'PARQUET')")
+    session.sql(f"CREATE NAMESPACE IF NOT EXISTS {spark.CATALOG}.{DATABASE} LOCATION '{folder}'")
+    session.sql(f"CREATE TABLE IF NOT EXISTS {FULL_NAME} ({columns}) USING iceberg LOCATION '{folder}/{TABLE}'")
 
 
-def _values(record: Record) -> list[Any]:
-    return [
-        record.dataset,
-        record.seq,
-        record.run_id,
-        record.event,
-        _text(record.at),
-        _text(record.boundary),
-        None if record.snapshot is None else str(record.snapshot),
-        *(json.dumps(value, sort_keys=True) for value in (record.before, record.after, record.details)),
-    ]
+def _values(record: Record) -> dict[str, Any]:
+    return {
+        "dataset": record.dataset,
+        "seq": record.seq,
+        "run_id": record.run_id,
+        "event": record.event,
+        "at": _text(record.at),
+        "boundary": _text(record.boundary),
+        "snapshot": record.snapshot,
+        "locations_before": json.dumps(record.before, sort_keys=True),
+        "locations_after": json.dumps(record.after, sort_keys=True),
+        "details": json.dumps(record.details, sort_keys=True),
+    }
 
 
 def _record(row: list[Any]) -> Record:

@@ -126,7 +126,7 @@ def _key_figures(
     figures = [
         figure("Cost", total, money, 2),
         figure("Mean price of a kWh", spent / used if used else np.nan, money, 4),
-        figure("Moving devices saves at most", saved, money, 2),
+        figure("Moving devices saves up to", saved, money, 2),
     ]
     if years > 1:
         figures.append(figure("Of it a year", saved / years, money, 2))
@@ -159,7 +159,7 @@ def _draw_bars(axes: Axes, table: pd.DataFrame, tariff: Tariff, request: Request
     starts = bars.to_timestamp()
     _mark_changes(axes, tariff, index, groups, bars)
     step = max(1, int(np.ceil(len(sums) / 9)))
-    pattern = "%d %b" if daily else "%b %Y"
+    pattern = "%-d %b" if daily else "%b %Y"
     axes.set_xticks(place[::step], [f"{start:{pattern}}" for start in starts[::step]], fontsize=9.5)
     axes.set_ylim(0, float(base.max()) * 1.1 or 1.0)
     axes.set_xlim(-0.7, max(len(sums), 3) - 0.3)

@@ -166,7 +166,7 @@ def _draw_peaks(by_hour: pd.DataFrame, top: pd.Series, shown: Quantity, request:
         [Patch(color=style.VERMILLION, label="the three busiest hours"), Patch(color=style.SKY, label="other hours")],
     )
     right = canvas.add_axes((0.75, style.BOTTOM, style.RIGHT - 0.75, height - 0.045))
-    names = [f"{when:%a %d %b %Y, %H:00}" for when in pd.DatetimeIndex(top.index)]
+    names = [f"{when:%a %-d %b %Y, %H:00}" for when in pd.DatetimeIndex(top.index)]
     bars = right.barh(np.arange(len(top)), top, 0.7, color=style.ORANGE)
     right.bar_label(bars, fmt=" {:.2f} ", padding=-36, fontsize=9.5)
     right.set_yticks(np.arange(len(top)), names, fontsize=9.5)

@@ -196,4 +196,4 @@ def _list_longest(gaps: pd.DataFrame, canvas: Figure) -> None:
         y -= 0.058
         length = duration_text(timedelta(seconds=float(gap.missing_s)))  # type: ignore[arg-type]
         canvas.text(x, y + 0.024, length, fontsize=10.5)
-        canvas.text(x, y, f"from {gap.gap_start:%d %b %Y %H:%M}", fontsize=9, color=style.QUIET)
+        canvas.text(x, y, f"from {gap.gap_start:%-d %b %Y %H:%M}", fontsize=9, color=style.QUIET)

@@ -77,7 +77,7 @@ def profile_table(frame: pd.DataFrame, column: str, seasons: Seasons) -> pd.Data
 
 def _draw_profile(report: Profile, request: Request, table: pd.DataFrame, shown: Quantity, canvas: Figure) -> None:
     width = (style.RIGHT - style.LEFT - 0.03) / 2
-    top = float(table["mean"].max()) * 1.06 if len(table) else 1.0
+    top = (float(table["mean"].max()) * 1.06 if len(table) else 0.0) or 1.0
     for place, day_type in enumerate((WEEKDAY, WEEKEND)):
         axes = canvas.add_axes(
             (style.LEFT + place * (width + 0.03), style.BOTTOM, width, style.TOP - style.BOTTOM - 0.045)

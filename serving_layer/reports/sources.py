@@ -24,9 +24,10 @@ from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.settings import Settings
 from meterlake.views import derived_sql
 from serving_layer.reports.errors import ViewMissing
+from serving_layer.sql.views import DATABASE as PUBLISHED_DATABASE
 
-MERGED_SCHEMA: Final = "hive.merged"
-"""Where publishing puts the merged views in Trino: ``hive.merged.<data set>_<grain>``."""
+MERGED_SCHEMA: Final = f"hive.{PUBLISHED_DATABASE}"
+"""Where publishing puts the views that all layers answer, in Trino: ``hive.published.<data set>_<grain>``."""
 
 SOURCES: Final = ("merged", "trino", "hive")
 
@@ -178,7 +179,7 @@ def source_of(name: str, settings: Settings) -> Source:
     if name == "trino":
         return SqlSource(name, "batch views, through Trino", "trino", f"hive.{HIVE_DATABASE}", run)
     if name == "merged":
-        return SqlSource(name, "merged view, through Trino", "trino", MERGED_SCHEMA, run, merged=True)
+        return SqlSource(name, "published views, through Trino", "trino", MERGED_SCHEMA, run, merged=True)
     raise UnknownName("source", name, SOURCES)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -30,7 +31,7 @@ def standby(report: Standby, request: Request, inputs: Inputs) -> Result:
     """Return the base load: the median over nights of each night's quietest hour."""
     level, energy = quantity(request.dataset, report.level), larger(quantity(request.dataset, report.energy))
     nights = night_base(inputs.frame, f"{report.level}_avg", report.night)
-    base = float(nights.median())
+    base = base_load(nights)
     shown = smaller(level)
     return Result(
         report=report,
@@ -52,6 +53,12 @@ def night_base(frame: pd.DataFrame, column: str, night: tuple[int, int]) -> pd.S
     good = (hours >= night[0]) & (hours < night[1]) & (frame["covered_s"] >= _MEASURED * frame["full_s"]).to_numpy()
     lowest = pd.Series(frame[column].to_numpy()[good], index=days[good]).groupby(level=0).min()
     return lowest.reindex(pd.date_range(days[0], days[-1], freq="D"))
+
+
+def base_load(nights: pd.Series) -> float:
+    """Return the median of the nights that were measured; NaN if none was."""
+    known = nights.dropna()
+    return float(known.median()) if len(known) else float("nan")
 
 
 def _key_figures(
@@ -87,7 +94,7 @@ def _draw(
     report: Standby, request: Request, frame: pd.DataFrame, nights: pd.Series, shown: Quantity, canvas: Figure
 ) -> None:
     axes = style.single_axes(canvas)
-    base = float(nights.median())
+    base = base_load(nights)
     middle = pd.Timedelta(hours=sum(report.night) / 2)
     days = (local_midnights(pd.DatetimeIndex(nights.index), request.zone) + middle).tz_convert("UTC").tz_localize(None)
     many = len(nights) > 90
@@ -98,19 +105,24 @@ def _draw(
     if many:
         smooth = nights.rolling(28, center=True, min_periods=14).median().where(nights.notna())
         handles += axes.plot(days, smooth, color=style.BLUE, linewidth=2, label="median of four weeks")
-    handles += [
-        axes.axhline(
-            base, color=style.VERMILLION, linewidth=1.5, linestyle="--", label=f"base load {base:.0f} {shown.unit}"
-        )
-    ]
-    top = base * 2.3 if base > 0 else 1.0
-    axes.set_ylim(0, top)
-    beyond = (nights > top).to_numpy()
-    if beyond.any():  # guests, night shifts: counted and marked, or they would squeeze all others
-        label = f"{beyond.sum()} louder nights, above the axis"
-        axes.plot(days[beyond], np.full(beyond.sum(), top), "^", color=style.ORANGE, markersize=4, clip_on=False)
-        handles.append(Line2D([], [], color=style.ORANGE, marker="^", linestyle="", label=label))
+    if np.isnan(base):
+        axes.text(0.5, 0.5, "no night was measured", transform=axes.transAxes, ha="center", color=style.QUIET)
+    else:
+        label = f"base load {base:.0f} {shown.unit}"
+        handles.append(axes.axhline(base, color=style.VERMILLION, linewidth=1.5, linestyle="--", label=label))
+        handles += _louder(axes, days, nights, base * 2.3 or float(nights.max()) or 1.0)
     axes.set_ylabel(shown.label)
     handles += style.shade_missing(axes, frame)
     style.time_axis(axes, request.zone, *period(frame))
     style.legend_above(axes, handles)
+
+
+def _louder(axes: Axes, days: pd.DatetimeIndex, nights: pd.Series, top: float) -> list[Artist]:
+    """End the axis at ``top``; mark and count what lies above, or guests and night shifts would squeeze the rest."""
+    axes.set_ylim(0, top)
+    beyond = (nights > top).to_numpy()
+    if not beyond.any():
+        return []
+    axes.plot(days[beyond], np.full(beyond.sum(), top), "^", color=style.ORANGE, markersize=4, clip_on=False)
+    label = f"{beyond.sum()} louder nights, above the axis"
+    return [Line2D([], [], color=style.ORANGE, marker="^", linestyle="", label=label)]

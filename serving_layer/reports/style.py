@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from serving_layer.reports.frames import missing_spans
-from serving_layer.reports.result import KeyFigure, Result
+from serving_layer.reports.result import Result
 
 BLUE: Final = "#0072B2"
 VERMILLION: Final = "#D55E00"
@@ -77,19 +77,16 @@ def heading(figure: Figure, result: Result) -> None:
     figure.text(LEFT, 0.893, subtitle, fontsize=10.5, color=QUIET, va="center")
     x = LEFT
     for item in result.key_figures:
-        if x + _room(item) > RIGHT:
+        label = figure.text(x, 0.025, f"{item.label}  ", fontsize=9.5, color=QUIET)
+        value = figure.text(x + _width(figure, label), 0.025, item.text, fontsize=10.5, fontweight="bold")
+        end = x + _width(figure, label) + _width(figure, value)
+        if end > RIGHT + 0.005:  # the page and the command line have all of them
+            label.remove()
+            value.remove()
             break
-        label = figure.text(x, 0.03, f"{item.label}  ", fontsize=9.5, color=QUIET, va="center")
-        x += _width(figure, label)
-        value = figure.text(x, 0.03, item.text, fontsize=10.5, fontweight="bold", va="center")
-        x += _width(figure, value) + 0.022
+        x = end + 0.019
     source = figure.text(RIGHT, 0.945, result.request.source, fontsize=9, color=QUIET, va="center", ha="right")
     source.set_gid("source")
-
-
-def _room(item: KeyFigure) -> float:
-    """Return about how wide a key figure will be, as a share of the figure's width."""
-    return (len(item.label) * 6.3 + len(item.text) * 8.6) / (SIZE_INCHES[0] * DPI)
 
 
 def _width(figure: Figure, text: Artist) -> float:
@@ -132,8 +129,8 @@ def date_ticks(axes: Axes, zone: ZoneInfo | None = None) -> None:
     formatter = cast("Any", ConciseDateFormatter)(
         locator,
         tz=zone,
-        formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"],
-        zero_formats=["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"],
+        formats=["%Y", "%b", "%-d %b", "%H:%M", "%H:%M", "%H:%M:%S"],
+        zero_formats=["", "%Y", "%-d %b", "%-d %b", "%H:%M", "%H:%M"],
         show_offset=False,
     )
     axes.xaxis.set_major_formatter(formatter)
@@ -179,5 +176,6 @@ def _day(moment: datetime) -> str:
 
 
 def shortened(text: str, length: int = 40) -> str:
-    """Return a text that fits into its place."""
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """Return a text that fits into its place, on one line."""
+    plain = "".join(letter if letter.isprintable() else "�" for letter in text)
+    return plain if len(plain) <= length else f"{plain[: length - 1]}…"

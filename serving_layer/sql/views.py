@@ -35,6 +35,6 @@ def published_sql(dataset: Dataset, grain: Grain) -> str:
 def replace(settings: Settings, dataset: Dataset) -> None:
     """Make the published views what the declaration says."""
     with metastore.client(settings) as client:
-        metastore.ensure_database(client, DATABASE, f"{settings.hdfs}/warehouse/{DATABASE}")
+        metastore.ensure_database(client, DATABASE, f"{settings.hdfs}/meterlake/{DATABASE}")
     for view in dataset.views:
         trino.rows(settings, published_sql(dataset, view.grain))

@@ -1,0 +1,124 @@
+"""``meterlake load``: history from a file into the master data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meterlake import datasets
+from meterlake.cli.output import Output, OutputOption, progress_console, show
+from meterlake.clock import system_clock
+from meterlake.settings import load_settings
+from meterlake.textformat import check_meter_id, parse_offset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch_layer.ingest.load import Result
+
+
+class Rebase(StrEnum):
+    """Where a history is moved to."""
+
+    NOW = "now"
+
+
+def load(
+    dataset: Annotated[str, typer.Argument(help=f"One of {', '.join(datasets.names())}.")],
+    path: Annotated[str, typer.Argument(help="Text, or packed by xz, gzip or zip; local, or hdfs://….")],
+    meter_id: Annotated[str, typer.Option("--meter-id", help="Name of the meter; by default that of the format.")] = "",
+    utc_offset: Annotated[
+        str, typer.Option("--utc-offset", help="The file's clock against UTC, such as +01:00; fixed all year.")
+    ] = "",
+    rebase: Annotated[
+        Rebase | None,
+        typer.Option("--rebase", help="now: move it by whole weeks to end now; what lies ahead is not loaded."),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Load a file of readings into the master data set, in one commit.
+
+    The raw file is kept in HDFS. Lines that are no readings go to quarantine with their reason. The same file for the
+    same meter is loaded once: doing it again does nothing. A load that dies has added nothing: run it again.
+
+    Examples: `meterlake load household data/household_power_consumption.txt.xz`,
+    `meterlake load household house2.csv --meter-id house2 --rebase now`.
+    """
+    form = datasets.text_format(dataset)
+    offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
+    meter = check_meter_id(meter_id or form.meter_id)
+
+    from batch_layer.ingest.load import Request, load as run  # noqa: I001 - Spark takes half a second to import
+
+    request = Request(form, path, meter, offset, rebase is not None)
+    with _progress(path) as on_bytes:
+        result = run(load_settings(), request, system_clock, on_bytes)
+    if output is Output.JSON:
+        show([asdict(result)], output)
+    else:
+        show([{"what": name, "value": value} for name, value in _facts(result).items()], output)
+
+
+@contextmanager
+def _progress(path: str) -> Iterator[Callable[[int, int], None]]:
+    """Show the upload as a bar, then that Spark is at work; on a terminal only."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+        console=progress_console,
+        transient=True,
+        disable=not progress_console.is_terminal,
+    )
+    with bar:
+        upload = bar.add_task(f"reading {path}", total=None)
+
+        def on_bytes(done: int, total: int) -> None:
+            bar.update(upload, completed=done, total=total)
+            if done >= total:
+                bar.update(upload, description="decoding and writing (Spark)")
+
+        yield on_bytes
+
+
+def _facts(result: Result) -> dict[str, object]:
+    """Return a result for people."""
+    if result.already_loaded:
+        return {
+            "result": f"nothing to do: this file is loaded already for meter {result.meter_id}",
+            "lines": result.lines,
+            "load": result.load_id,
+            "seconds": result.seconds["total"],
+        }
+    reasons = ", ".join(f"{count} {reason}" for reason, count in result.quarantined.items())
+    facts = {
+        "result": f"loaded into the master data set of {result.dataset}, meter {result.meter_id}",
+        "lines read": result.lines,
+        "readings": result.readings,
+        "gap rows": result.gaps,
+        "quarantined": f"{sum(result.quarantined.values())}{f' ({reasons})' if reasons else ''}",
+        "not loaded (in the future)": result.not_loaded,
+        "days": result.days,
+        "from": result.first,
+        "to (UTC)": result.last,
+        "moved by days": result.shift_days,
+        "bytes": result.bytes,
+        "seconds": ", ".join(f"{name} {seconds}" for name, seconds in result.seconds.items()),
+        "load": result.load_id,
+        "snapshot": result.snapshot,
+    }
+    optional = ("not loaded (in the future)", "moved by days")
+    return {name: value for name, value in facts.items() if value or name not in optional}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command()(load)

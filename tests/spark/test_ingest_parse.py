@@ -1,0 +1,196 @@
+"""Lines of a text file become readings, gap rows or quarantine, each under its number in the file."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from batch_layer.ingest.lines import Lines
+from batch_layer.ingest.parse import Arrival, decoded, latest, numbered_lines, reading_lines, readings, rejected
+from meterlake.datasets.household_text import HOUSEHOLD_TEXT as FORM
+from meterlake.schema import master_fields, quarantine_fields
+from meterlake.textformat import MAX_LINE_BYTES, PAYLOAD_BYTES
+
+pytestmark = pytest.mark.spark
+GOOD = "16/12/2006;17:24:00;4.216;0.418;234.840;18.400;0.000;1.000;17.000"
+GAP = "21/12/2006;11:23:00;?;?;?;?;?;?;"
+ARRIVAL = Arrival("m1", datetime(2026, 11, 21, 12, 0, 0, 5, UTC), "file.txt", "load1")
+HOUR = timedelta(hours=1)
+
+
+def file_of(folder: Path, lines: Iterable[str | bytes], end: bytes = b"\r\n") -> Path:
+    path = folder / "file.txt"
+    every = [FORM.header, *lines]
+    path.write_bytes(b"".join((line if isinstance(line, bytes) else line.encode()) + end for line in every))
+    return path
+
+
+def lines_of(spark: SparkSession, path: Path, split: int = 1 << 25) -> DataFrame:
+    seen = Lines(split)
+    stored = b"".join(map(seen.take, iter([path.read_bytes()])))
+    path.write_bytes(stored)
+    return numbered_lines(spark, path.as_uri(), seen.first_lines, split)
+
+
+def decode(spark: SparkSession, folder: Path, lines: Iterable[str | bytes]) -> DataFrame:
+    return decoded(lines_of(spark, file_of(folder, lines)), FORM, HOUR, timedelta(0))
+
+
+def reasons(rows: DataFrame) -> dict[int, str | None]:
+    return {row.line: row.reason for row in rows.select("line", "reason").collect()}
+
+
+def test_a_reading_and_a_gap_row_have_the_columns_of_the_master(spark: SparkSession, tmp_path: Path) -> None:
+    with reading_lines(spark, 1 << 25):
+        rows = readings(decode(spark, tmp_path, [GOOD, GAP]), FORM, ARRIVAL)
+        assert {name: kind.upper() for name, kind in rows.dtypes} == {
+            column.name: column.type.sql("spark") for column in master_fields(FORM.dataset)
+        }
+        reading, gap = (row.asDict() for row in rows.orderBy("origin_offset").collect())
+    assert reading == {
+        "meter_id": "m1",
+        "ts": datetime(2006, 12, 16, 16, 24),  # noqa: DTZ001
+        "interval_s": 60,
+        "global_active_power": 4.216,
+        "global_reactive_power": 0.418,
+        "voltage": 234.84,
+        "global_intensity": 18.4,
+        "sub_metering_1": 0.0,
+        "sub_metering_2": 1.0,
+        "sub_metering_3": 17.0,
+        "revision": 0,
+        "received_at": ARRIVAL.received_at.replace(tzinfo=None),
+        "origin": "file.txt",
+        "origin_partition": 0,
+        "origin_offset": 2,
+        "load_id": "load1",
+    }
+    assert [gap[name] for name in FORM.measures] == [None] * 7
+    assert gap["ts"] == datetime(2006, 12, 21, 10, 23)  # noqa: DTZ001
+
+
+def changed(field: int, text: str) -> str:
+    fields = GOOD.split(";")
+    fields[field] = text
+    return ";".join(fields)
+
+
+BAD: list[tuple[str | bytes, str]] = [
+    (b"x" * (MAX_LINE_BYTES + 1), "line_too_long"),
+    (GOOD + ";" + "x" * MAX_LINE_BYTES, "line_too_long"),
+    (GOOD.replace("4.216", "4.\x00216"), "nul_byte"),
+    (GOOD.encode().replace(b"4.216", b"4.\xff16"), "not_utf8"),
+    ("", "empty_line"),
+    (FORM.header, "header_again"),
+    (GOOD.rpartition(";")[0], "missing_column"),
+    ("one word", "missing_column"),
+    (GOOD.replace(";", ","), "missing_column"),
+    (GOOD + ";1.000", "extra_column"),
+    (GOOD + ";", "extra_column"),
+    (changed(0, "30/2/2007"), "bad_time"),
+    (changed(0, "12/16/2006"), "bad_time"),
+    (changed(0, "2006-12-16"), "bad_time"),
+    (changed(0, "16/12/06"), "bad_time"),
+    (changed(0, "16/12/1969"), "bad_time"),
+    (changed(0, "16/12/2106"), "bad_time"),
+    (changed(0, "16/12/99999"), "bad_time"),
+    (changed(0, ""), "bad_time"),
+    (changed(1, "24:00:00"), "bad_time"),
+    (changed(1, "17:60:00"), "bad_time"),
+    (changed(1, "17:24"), "bad_time"),
+    (changed(1, "5:24:00 PM"), "bad_time"),
+    (changed(2, "4,216"), "bad_value:global_active_power"),
+    (changed(2, "1e400"), "not_finite:global_active_power"),
+    (changed(2, "-1e400"), "not_finite:global_active_power"),
+    (changed(3, "NaN"), "bad_value:global_reactive_power"),
+    (changed(3, "Infinity"), "bad_value:global_reactive_power"),
+    (changed(4, "234.8d"), "bad_value:voltage"),
+    (changed(4, "0x1p3"), "bad_value:voltage"),
+    (changed(4, " 234.8"), "bad_value:voltage"),
+    (changed(5, "1.2.3"), "bad_value:global_intensity"),
+    (changed(5, "-"), "bad_value:global_intensity"),
+    (changed(8, "١٧"), "bad_value:sub_metering_3"),
+    (changed(1, "17:24:30"), "off_grid"),
+    (changed(8, ""), "missing_measure"),
+    (changed(2, "?"), "missing_measure"),
+    (GAP.replace("?", "0", 1), "missing_measure"),
+]
+
+
+def test_every_bad_line_has_its_reason_and_the_others_are_untouched(spark: SparkSession, tmp_path: Path) -> None:
+    lines: list[str | bytes] = []
+    for bad, _ in BAD:
+        lines += [GOOD, bad]
+    with reading_lines(spark, 1 << 25):
+        found = reasons(decode(spark, tmp_path, [*lines, GAP]))
+    expected: dict[int, str | None] = dict.fromkeys(range(2, 2 * len(BAD) + 3))
+    expected |= {3 + 2 * at: reason for at, (_, reason) in enumerate(BAD)}
+    assert found == expected
+
+
+def test_quarantine_keeps_the_line_or_the_bytes_of_what_is_no_text(spark: SparkSession, tmp_path: Path) -> None:
+    lines: list[str | bytes] = [changed(2, "4,216"), b"\xff;", "a\0b", b"x" * (2 * MAX_LINE_BYTES)]
+    with reading_lines(spark, 1 << 25):
+        rows = rejected(decode(spark, tmp_path, lines), FORM, ARRIVAL)
+        assert {name: kind.upper() for name, kind in rows.dtypes} == {
+            column.name: column.type.sql("spark") for column in quarantine_fields(FORM.dataset)
+        }
+        found = {row.origin_offset: (row.reason, row.payload) for row in rows.collect()}
+    assert found == {
+        2: ("bad_value:global_active_power", lines[0]),
+        3: ("not_utf8", base64.b64encode(b"\xff;").decode()),
+        4: ("nul_byte", base64.b64encode(b"a\0b").decode()),
+        5: ("line_too_long", base64.b64encode(b"x" * PAYLOAD_BYTES).decode()),
+    }
+
+
+def oracle(line: str) -> tuple[datetime, list[float | None]]:
+    """Decode a good line with Python alone."""
+    day, clock, *values = line.split(";")
+    date, month, year = map(int, day.split("/"))
+    moment = datetime(year, month, date, *map(int, clock.split(":")))  # type: ignore[misc,arg-type] # noqa: DTZ001
+    return moment - HOUR, [None if value in ("?", "") else float(value) for value in values]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("split", [64, 65, 997, 1 << 25])
+def test_line_numbers_are_exact_whatever_the_splits(
+    spark: SparkSession, tmp_path: Path, split: int, end: bytes
+) -> None:
+    chance = random.Random(split)  # noqa: S311
+    begin = datetime(2007, 3, 1)  # noqa: DTZ001
+    lines: list[str] = []
+    for minute in range(60):
+        at = begin + timedelta(minutes=minute)
+        values = [f"{chance.uniform(0, 300):.3f}" for _ in range(7)]
+        gap = ["?"] * 6 + [""]
+        lines.append(";".join([f"{at.day}/{at.month}/{at.year}", f"{at:%H:%M:%S}", *chance.choice([values, gap])]))
+    with reading_lines(spark, split):
+        frame = decoded(lines_of(spark, file_of(tmp_path, lines, end), split), FORM, HOUR, timedelta(0))
+        rows = readings(frame, FORM, ARRIVAL).collect()
+    found: dict[int, Any] = {row.origin_offset: (row.ts, [row[name] for name in FORM.measures]) for row in rows}
+    assert found == {at + 2: oracle(line) for at, line in enumerate(lines)}
+
+
+def test_a_shift_moves_all_times_and_the_latest_is_found(spark: SparkSession, tmp_path: Path) -> None:
+    week = timedelta(weeks=1)
+    lines = [GAP, GOOD, changed(0, "16/12/2106"), "junk"]
+    with reading_lines(spark, 1 << 25):
+        read = lines_of(spark, file_of(tmp_path, lines))
+        assert latest(read, FORM, HOUR) == oracle(GAP)[0]
+        times = {row.line: row.ts for row in decoded(read, FORM, HOUR, week).where("reason IS NULL").collect()}
+    assert times == {2: oracle(GAP)[0] + week, 3: oracle(GOOD)[0] + week}
+
+
+def test_settings_of_the_session_are_put_back(spark: SparkSession) -> None:
+    before = spark.conf.get("spark.sql.files.maxPartitionBytes")
+    with reading_lines(spark, 4096):
+        assert spark.conf.get("spark.sql.files.maxPartitionBytes") == "4096"
+    assert spark.conf.get("spark.sql.files.maxPartitionBytes") == before

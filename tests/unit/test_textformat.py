@@ -1,0 +1,148 @@
+"""Text formats: their declaration, and what is seen of a file's bytes before Spark sees them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch_layer.ingest.errors import EmptyInput, WrongEncoding, WrongHeader
+from batch_layer.ingest.identity import Identity, whole_weeks
+from batch_layer.ingest.lines import Lines, check_head
+from meterlake import datasets
+from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from meterlake.errors import DeclarationError, UnknownName, UsageError
+from meterlake.textformat import MAX_LINE_BYTES, check_meter_id, offset_text, parse_offset
+
+pytestmark = pytest.mark.unit
+HEADER = HOUSEHOLD_TEXT.header
+LINE = "16/12/2006;17:24:00;4.216;0.418;234.840;18.400;0.000;1.000;17.000"
+
+
+def naive(year: int) -> datetime:
+    return datetime(year, 1, 1)  # noqa: DTZ001 - as Spark gives times
+
+
+def test_the_format_of_a_data_set_is_found_by_name() -> None:
+    assert datasets.text_format("household") is HOUSEHOLD_TEXT
+    with pytest.raises(UnknownName, match="household"):
+        datasets.text_format("houshold")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"columns": HOUSEHOLD_TEXT.columns[:-1]}, "sub_metering_3"),
+        ({"columns": HOUSEHOLD_TEXT.columns[2:]}, "no column holds the time"),
+        ({"interval_s": 61}, "61 s is not one"),
+        ({"separator": ";;"}, "';;' cannot be used"),
+    ],
+)
+def test_a_contradiction_is_found_at_construction(change: dict[str, object], problem: str) -> None:
+    with pytest.raises(DeclarationError, match=problem):
+        replace(HOUSEHOLD_TEXT, **change)
+
+
+@pytest.mark.parametrize(("text", "hours"), [("+01:00", 1), ("-03:30", -3.5), ("Z", 0), ("+00:00", 0)])
+def test_offsets_are_read_and_written(text: str, hours: float) -> None:
+    assert parse_offset(text) == timedelta(hours=hours)
+    assert parse_offset(offset_text(timedelta(hours=hours))) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("text", ["", "1", "01:00", "+1:00", "+01:60", "+19:00", "Europe/Paris"])
+def test_a_wrong_offset_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError, match=r"\+01:00"):
+        parse_offset(text)
+
+
+@pytest.mark.parametrize("meter", ["", "a b", "é", "a" * 65, "-x", "a\n"])
+def test_a_meter_id_must_be_usable_everywhere(meter: str) -> None:
+    with pytest.raises(UsageError):
+        check_meter_id(meter)
+
+
+@pytest.mark.parametrize(
+    ("head", "error", "says"),
+    [
+        (b"", EmptyInput, "is empty"),
+        (b"\r\n\r\n", EmptyInput, "is empty"),
+        (f"{HEADER}\r\n".encode(), EmptyInput, "no reading"),
+        (HEADER.replace(";", ",").encode() + b"\nx", WrongHeader, "separator is ',' instead of ';'"),
+        (HEADER.replace(";Voltage", "").encode() + b"\nx", WrongHeader, "missing Voltage"),
+        (HEADER.encode() + b";Phase\nx", WrongHeader, "unknown Phase"),
+        (b"Time;Date" + HEADER[9:].encode() + b"\nx", WrongHeader, "another order"),
+        (f"{LINE}\n{LINE}\n".encode(), WrongHeader, "none of the columns"),
+        (f"{HEADER}\n{LINE}\n".encode("utf-16"), WrongEncoding, "UTF-16"),
+        (f"{HEADER}\n{LINE}\n".encode("utf-16-le"), WrongEncoding, "UTF-16"),
+        (f"{HEADER}\n{LINE}\n".encode("utf-16-be"), WrongEncoding, "UTF-16"),
+        (f"{HEADER}\n{LINE}\n".encode("utf-32"), WrongEncoding, "UTF-32"),
+    ],
+)
+def test_a_wrong_file_is_told_by_its_head(head: bytes, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        check_head(HOUSEHOLD_TEXT, "file.txt", head)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_right_head_passes_with_either_line_end_and_a_mark(end: str) -> None:
+    check_head(HOUSEHOLD_TEXT, "file.txt", f"{HEADER}{end}{LINE}".encode())
+    check_head(HOUSEHOLD_TEXT, "file.txt", f"{HEADER}{end}{LINE}".encode("utf-8-sig"))
+
+
+@given(st.lists(st.binary(max_size=9)), st.integers(1, 7), st.booleans())
+def test_lines_are_counted_and_dealt_out_as_hadoop_does(parts: list[bytes], split: int, ends: bool) -> None:
+    content = b"\n".join(part.replace(b"\n", b"") for part in parts) + (b"\n" if ends and parts else b"")
+    lines = Lines(split)
+    kept = b"".join(lines.take(content[at : at + 5]) for at in range(0, len(content), 5))
+    starts = [0] + [at + 1 for at, byte in enumerate(content) if byte == 10]
+    starts = [start for start in starts if start < len(content)]
+    assert kept == content
+    assert (lines.count, lines.bytes) == (len(starts), len(content))
+    assert lines.sha256 == hashlib.sha256(content).hexdigest()
+    for at, first in enumerate(lines.first_lines):
+        # A split owns the lines that begin after its first byte, up to and with the next split's first byte.
+        assert first == 1 + sum(start <= at * split for start in starts if at) or at * split >= len(content)
+
+
+@pytest.mark.parametrize("chunk", [1 << 20, 1_000_003, 77_777])
+def test_a_line_over_a_mebibyte_is_cut_to_one_byte_more(chunk: int) -> None:
+    long = b"x" * (3 * MAX_LINE_BYTES + 5)
+    fits = b"y" * MAX_LINE_BYTES
+    content = b"a\n" + long + b"\nb\n" + fits + b"\n" + long
+    lines = Lines()
+    kept = b"".join(lines.take(content[at : at + chunk]) for at in range(0, len(content), chunk))
+    cut = b"x" * (MAX_LINE_BYTES + 1)
+    assert kept.split(b"\n") == [b"a", cut, b"b", fits, cut]
+    assert lines.count == 5
+    assert lines.bytes == len(content)
+    assert lines.stored == len(kept)
+    assert lines.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_each_part_of_the_identity_makes_another_load() -> None:
+    one = Identity("d", "s", "m", timedelta(hours=1), timedelta(0))
+    others = [
+        replace(one, dataset="e"),
+        replace(one, sha256="t"),
+        replace(one, meter_id="n"),
+        replace(one, offset=timedelta(0)),
+        replace(one, shift=timedelta(days=7)),
+    ]
+    assert len({one.load_id, *(other.load_id for other in others)}) == 6
+    assert one.load_id == replace(one).load_id
+
+
+MOMENTS = st.datetimes(naive(2000), naive(2040))
+
+
+@given(MOMENTS, MOMENTS)
+def test_a_history_moves_by_the_fewest_whole_weeks_that_end_it_now(end: datetime, now: datetime) -> None:
+    shift = whole_weeks(end, now)
+    assert shift % timedelta(weeks=1) == timedelta(0)
+    assert shift >= timedelta(0)
+    assert end + shift >= now
+    assert not shift or end + shift - timedelta(weeks=1) < now

@@ -1,0 +1,112 @@
+"""Files as they come: plain or packed, broken or of another kind."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from batch_layer.ingest.errors import BrokenArchive, Unreadable
+from batch_layer.ingest.sources import opened
+from meterlake.settings import Settings
+
+pytestmark = pytest.mark.unit
+TEXT = b"".join(b"%d;%d\r\n" % (n, n * 7919 % 1000) for n in range(300_000))
+
+
+def zipped(content: bytes, *names: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "txt": bytes,
+    "xz": lambda content: lzma.compress(content, preset=0),
+    "gz": lambda content: gzip.compress(content, 1),
+    "zip": lambda content: zipped(content, "data.csv", "__MACOSX/._data.csv"),
+}
+
+
+def content_of(path: Path) -> bytes:
+    with opened(Settings(), str(path)) as source:
+        found = b"".join(iter(source.read, b""))
+        assert source.name == path.name
+        assert source.size == path.stat().st_size
+    return found
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_every_kind_is_unpacked_whatever_its_name(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "readings.data"
+    file.write_bytes(PACKERS[kind](TEXT))
+    assert content_of(file) == TEXT
+
+
+@pytest.mark.parametrize("kind", ["xz", "gz", "zip"])
+def test_a_truncated_archive_says_so(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / f"cut.{kind}"
+    packed = PACKERS[kind](TEXT)
+    file.write_bytes(packed[: len(packed) // 3])
+    with pytest.raises(BrokenArchive, match=r"cut off or damaged.*Get the file again"):
+        content_of(file)
+
+
+@pytest.mark.parametrize("kind", ["xz", "gz", "zip"])
+def test_a_damaged_archive_says_so(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / f"bad.{kind}"
+    packed = bytearray(PACKERS[kind](TEXT))
+    middle = len(packed) // 4  # a zip has a second, hidden file behind
+    packed[middle : middle + 2] = bytes(byte ^ 0xFF for byte in packed[middle : middle + 2])
+    file.write_bytes(packed)
+    with pytest.raises(BrokenArchive):
+        content_of(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (bz2.compress(b"x"), "bzip2"),
+        (zipped(b"x", "a.csv", "b.csv"), "2 files"),
+        (zipped(b"x"), "zip"),
+        (b"PAR1xxxx", "Parquet"),
+    ],
+)
+def test_other_kinds_are_refused(content: bytes, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(content)
+    with pytest.raises(Unreadable, match=says):
+        content_of(file)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, says in [("missing", "does not exist"), (".", "is a directory"), ("pipe", "not a regular file")]:
+        with pytest.raises(Unreadable, match=says), opened(Settings(), str(tmp_path / path)):
+            pass
+
+
+def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"x")
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")  # the tests may run as root, whom nothing is denied
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(Unreadable, match="may not be read"), opened(Settings(), str(file)):
+        pass
+
+
+def test_a_path_on_another_hdfs_is_refused() -> None:
+    with pytest.raises(Unreadable, match="another HDFS"), opened(Settings(), "hdfs://elsewhere:1/x"):
+        pass
