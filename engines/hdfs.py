@@ -28,6 +28,17 @@ _REFUSALS = (
 )
 
 
+_NO_ROOM = ("No space left on device", "DiskOutOfSpace", "DiskSpace quota", "could only be written to 0 of the")
+_NO_DATANODE = "There are 0 datanode(s) running"
+
+
+def no_room(message: str) -> str:
+    """Return the words by which HDFS says in ``message`` that its disks or a quota are full, or an empty string."""
+    if _NO_DATANODE in message:
+        return ""
+    return next((words for words in _NO_ROOM if words in message), "")
+
+
 def client(settings: Settings) -> Client:
     """Return a WebHDFS client acting as the present user."""
     return InsecureClient(settings.webhdfs, user=getpass.getuser(), timeout=TIMEOUT_S)

@@ -11,6 +11,10 @@ from engines.errors import EngineUnavailable, QueryFailed
 from meterlake.settings import Settings
 
 
+# How HiveServer2 says that the metastore or HDFS behind it does not answer.
+_BEHIND = ("SessionHiveMetaStoreClient", "TTransportException", "ConnectException")
+
+
 @contextmanager
 def cursor(settings: Settings, database: str = "default") -> Iterator[Any]:
     """Open a cursor. Raises EngineUnavailable when HiveServer2 does not answer, QueryFailed when it refuses."""
@@ -23,11 +27,15 @@ def cursor(settings: Settings, database: str = "default") -> Iterator[Any]:
         connection = hive.connect(host=host, port=port, username=getpass.getuser(), auth="NONE", database=database)
     except (TException, OSError, EOFError) as error:
         raise EngineUnavailable("HiveServer2", f"{host}:{port}", error) from error
+    except Error as error:  # it cannot open a session: what it needs is not there (yet)
+        raise EngineUnavailable("HiveServer2", f"{host}:{port}", _message(error)) from error
     try:
         found = connection.cursor()
         try:
             yield found
         except Error as error:
+            if any(word in str(error) for word in _BEHIND):
+                raise EngineUnavailable("HiveServer2", f"{host}:{port}", _message(error)) from error
             raise QueryFailed("HiveServer2", "", _message(error)) from error
         except (TException, EOFError) as error:
             raise EngineUnavailable("HiveServer2", f"{host}:{port}", error) from error

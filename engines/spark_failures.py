@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engines.errors import EngineUnavailable, StorageFull
+from engines.hdfs import no_room
 
 if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 # Fragments of Java's stack traces, most specific first.
-_FULL = ("No space left on device", "DiskOutOfSpace", "could only be written to 0 of the", "DSQuotaExceeded")
 _METASTORE = ("TTransportException", "RuntimeMetaException", "Failed to connect to Hive Metastore")
 _HDFS = (
     "java.net.ConnectException",
@@ -21,6 +21,7 @@ _HDFS = (
     "BlockMissingException",
     "StandbyException",
     "org.apache.hadoop.ipc.RpcException",
+    "There are 0 datanode(s) running",
     "Could not obtain block",
     "All datanodes",
     "java.io.EOFException: End of File Exception between local host",
@@ -47,7 +48,7 @@ def translated(settings: Settings, doing: str) -> Iterator[None]:
 
 def meaning(settings: Settings, trace: str, doing: str) -> EngineUnavailable | StorageFull | None:
     """Return the error of ours that a Java stack trace stands for, or None."""
-    if word := _first(_FULL, trace):
+    if word := no_room(trace):
         return StorageFull("HDFS", settings.hdfs, _line(trace, word), doing)
     if word := _first(_METASTORE, trace):
         return EngineUnavailable("Hive metastore", settings.metastore, _line(trace, word))

@@ -38,6 +38,7 @@ _FARTHEST: Final = timedelta(hours=18)
 # Java reads more as a number than people do: "1d", "0x1p3", "Infinity".
 _NUMBER_CHARACTERS: Final = "0123456789.+-eE"
 _TIME_CHARACTERS: Final = "/:"
+_REGEX_SIGNS: Final = ".$|()[{^?*+"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,9 @@ def offset_text(offset: timedelta) -> str:
 
 def fields_sql(form: TextFormat) -> str:
     """Return Spark SQL of a line's fields, an array, over the column ``text`` (a line without its line end)."""
-    return f"split(text, {_quoted('[' + form.separator + ']')}, -1)"
+    # A plain character, escaped only where it must be: Java splits by anything else with a regular expression.
+    separator = f"\\{form.separator}" if form.separator in _REGEX_SIGNS else form.separator
+    return f"split(text, {_quoted(separator)}, -1)"
 
 
 def time_sql(form: TextFormat, shift: timedelta) -> str:

@@ -194,7 +194,7 @@ def _await_health(
             check_health(service, instance, deep=waited)
             if waited:
                 return
-            waiter.wait_for(service, service.checked_after)
+            waiter.wait_for(service, _needs(service))
             waited = True
             continue
         except _Abandoned:

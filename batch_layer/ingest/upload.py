@@ -13,7 +13,7 @@ from hdfs.util import HdfsError
 from batch_layer.ingest.lines import Lines, check_head
 from batch_layer.ingest.sources import opened
 from engines import hdfs
-from engines.errors import EngineUnavailable, StorageFull
+from engines.errors import EngineUnavailable, QueryFailed, StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 RAW: Final = "/meterlake/raw"
 _STALE_S: Final = 86_400
-_FULL: Final = ("No space left", "could only be written to 0 of the", "DiskOutOfSpace", "DSQuotaExceeded")
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,9 @@ def _discard(client: hdfs.Client, path: str) -> None:
 
 def _failure(settings: Settings, error: BaseException, path: str) -> Exception | None:
     if isinstance(error, HdfsError | requests.RequestException):
-        if any(word in str(error) for word in _FULL):
+        if hdfs.no_room(str(error)):
             return StorageFull("HDFS", settings.webhdfs, error, f"the raw file {path}")
+        if "Permission denied" in str(error):
+            return QueryFailed("HDFS", f"write {RAW}", error)
         return EngineUnavailable("HDFS", settings.webhdfs, error)
     return None

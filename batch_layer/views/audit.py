@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.views.decimals import in_units
+from batch_layer.views.verdicts import VERDICT
 from engines import columns as shared
-from meterlake import timegrid
+from meterlake import rules, state, timegrid
 from meterlake.errors import PermanentError
+from meterlake.precedence import Balance
 from meterlake.validation import STATE_COLUMNS, measure_columns
 
 if TYPE_CHECKING:
@@ -44,6 +46,23 @@ def totals(rows: DataFrame, dataset: Dataset, grain: Grain) -> Totals:
     units = in_units(rows, dataset, grain)
     found = units.groupBy(dataset.key).agg(*shared.merge_columns(dataset)).collect()
     return {row[dataset.key]: row.asDict() for row in found}
+
+
+def tally(judged: DataFrame, dataset: Dataset, read: int) -> tuple[Balance, dict[str, int]]:
+    """Count the verdicts, and sum the used readings up without grouping: what the views' sums must be.
+
+    read: how many readings there are, counted elsewhere.
+    """
+    used = F.col(VERDICT) == "used"  # the values of others may not even fit into units
+    measures = [F.when(used, F.expr(sql)).alias(name) for name, sql in state.unit_columns(dataset)]
+    flagged = F.when(used, F.expr(rules.flagged_sql(dataset, "spark")).cast("bigint")).alias("flagged")
+    wanted = {*STATE_COLUMNS, *(measure_columns(measure)[0] for measure in dataset.measures)}
+    sums = shared.columns(pair for pair in state.state_aggregates(dataset, "spark") if pair[0] in wanted)
+    rows = judged.select(VERDICT, dataset.interval, flagged, *measures).groupBy(VERDICT).agg(*sums).collect()
+    counts = {row[VERDICT]: row["readings"] for row in rows}
+    expected = next((row.asDict() for row in rows if row[VERDICT] == "used"), dict.fromkeys(wanted, 0))
+    expected.pop(VERDICT, None)
+    return Balance(read, **counts), expected
 
 
 def sums(found: Totals, dataset: Dataset) -> dict[str, int]:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
-
 from batch_layer.views.transforms import partition_of
 
 if TYPE_CHECKING:
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from batch_layer.views.tables import Table
 
 _SHARDS_A_CORE = 4
+_STAGING = "_staging-"
 
 
 @dataclass(frozen=True)
@@ -44,17 +43,31 @@ def write(rows: DataFrame, table: Table, base: str, run_id: str) -> Written:
     """
     names = [column.name for column in table.columns]
     value = partition_of(table.time, table.partition).alias(table.partition)
-    placed = rows.select(*names, value, F.lit(run_id).alias("run"))
     shards = _SHARDS_A_CORE * rows.sparkSession.sparkContext.defaultParallelism
+    staging = f"{base}/{table.name}/{_STAGING}{run_id}"
+    # One folder column only: with a second, Spark sorts by both anew, and the order of rows is lost.
     (
-        placed.repartition(shards, table.partition)
+        rows.select(*names, value)
+        .repartition(shards, table.partition)
         .sortWithinPartitions(table.partition, *table.order)
-        .write.partitionBy(table.partition, "run")
+        .write.partitionBy(table.partition)
         .option("compression", "zstd")
-        .mode("append")
-        .parquet(f"{base}/{table.name}")
+        .mode("overwrite")
+        .parquet(staging)
     )
+    _move(rows.sparkSession, table, base, run_id, staging)
     return found(rows.sparkSession, table, base, run_id)
+
+
+def _move(spark: SparkSession, table: Table, base: str, run_id: str, staging: str) -> None:
+    """Give each written partition its place beside those of other runs."""
+    for folder, _ in _glob(spark, f"{staging}/{table.partition}=*"):
+        written, system = _path(spark, folder)
+        place, _ = _path(spark, table.location(base, folder.rpartition("=")[2], run_id))
+        system.mkdirs(place.getParent())
+        system.rename(written, place)
+    path, system = _path(spark, staging)
+    system.delete(path, True)  # recursive
 
 
 def found(spark: SparkSession, table: Table, base: str, run_id: str) -> Written:
@@ -87,6 +100,7 @@ def remove_runs(spark: SparkSession, table: Table, base: str, keep: set[str]) ->
     """
     kept = {urlparse(folder).path for folder in keep}
     listed = _glob(spark, f"{base}/{table.name}/{table.partition}=*/run=*")
+    listed += _glob(spark, f"{base}/{table.name}/{_STAGING}*")
     gone = [folder for folder, _ in listed if urlparse(folder).path not in kept]
     for folder in gone:
         path, system = _path(spark, folder)

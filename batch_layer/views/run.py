@@ -9,14 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.views import audit, decimals, plan, tables, transforms, verdicts
 from engines import columns as shared
-from meterlake import state
-from meterlake.precedence import VERDICTS, Balance
-from meterlake.validation import STATE_COLUMNS, measure_columns
+from meterlake.precedence import Balance
 
 if TYPE_CHECKING:
     from datetime import date
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from batch_layer.views.context import Run
     from batch_layer.views.plan import Plan
     from batch_layer.views.tables import Table
-    from meterlake.declaration import Dataset
     from meterlake.grains import Grain
 
 
@@ -74,16 +70,13 @@ def _from_readings(run: Run) -> tuple[Balance, dict[str, int]]:
     reasoned = verdicts.with_reason(source, dataset)
     disputed = verdicts.disputed_cells(reasoned, dataset).persist()
     judged = verdicts.judged(reasoned, dataset, disputed if disputed.count() else None)
-    counted, summed = Observation(), Observation()
-    units = transforms.used_units(judged.observe(counted, *_counts()), dataset).observe(summed, *_sums(dataset))
-    grain = dataset.finest.grain
-    _replace(run, run.finest, decimals.stored(shared.states(units, dataset, grain), dataset, grain), grain)
-    counts, sums = counted.get, summed.get
-    balance = Balance(read, **{verdict: int(counts.get(verdict) or 0) for verdict in VERDICTS})
+    balance, expected = audit.tally(judged, dataset, read)
     balance.check(f"Run {run.plan.run_id}")
+    grain = dataset.finest.grain
+    _replace(run, run.finest, decimals.stored(transforms.finest_rows(judged, dataset), dataset, grain), grain)
     _rejects(run, judged, balance)
     disputed.unpersist()
-    return balance, {name: int(value or 0) for name, value in sums.items()}
+    return balance, expected
 
 
 def _rejects(run: Run, judged: DataFrame, balance: Balance) -> None:
@@ -153,30 +146,29 @@ def _digests(rows: DataFrame, table: Table) -> dict[str, tuple[int, Any]]:
 
 def _audit(run: Run, expected: dict[str, int]) -> None:
     run.tell("auditing")
-    dataset, run_id = run.dataset, run.plan.run_id
+    dataset, run_id, finest = run.dataset, run.plan.run_id, run.dataset.finest.grain
+    below = audit.totals(_finest_rows(run, finest), dataset, finest)
+    audit.check_equal(run_id, f"readings and {run.finest.name}", expected, audit.sums(below, dataset))
     for view in dataset.views:
-        grain = view.grain
-        table, span = tables.view_table(dataset, grain), run.span(grain)
+        table, span = tables.view_table(dataset, view.grain), run.span(view.grain)
         rows = run.read(table, run.written(table))
-        audit.check_rows(run_id, rows, dataset, grain)
-        day = F.col(grain) if grain == "day" else transforms.utc_day(grain)
-        computed = rows if span is None else rows.where(day.isin(sorted(span)))
-        found = audit.totals(computed, dataset, grain)
-        if grain == dataset.finest.grain:
-            audit.check_equal(run_id, f"readings and {table.name}", expected, audit.sums(found, dataset))
-        else:
-            below = audit.totals(_finest_rows(run, grain), dataset, dataset.finest.grain)
-            audit.check_equal(run_id, f"{run.finest.name} and {table.name}", below, found)
+        audit.check_rows(run_id, rows, dataset, view.grain)
+        if view.grain != finest:
+            same_days = span == run.span(finest)
+            wanted = below if same_days else audit.totals(_finest_rows(run, view.grain), dataset, finest)
+            found = audit.totals(_days(rows, view.grain, span), dataset, view.grain)
+            audit.check_equal(run_id, f"{run.finest.name} and {table.name}", wanted, found)
         if span is not None:
-            kept = audit.totals(rows.where(~day.isin(sorted(span))), dataset, grain)
-            old = run.read(table, run.before(table, span)).where(~day.isin(sorted(span)))
-            audit.check_equal(run_id, f"copied days of {table.name}", audit.totals(old, dataset, grain), kept)
+            old = run.read(table, run.before(table, span))
+            copied = (
+                audit.totals(_days(part, view.grain, span, other=True), dataset, view.grain) for part in (old, rows)
+            )
+            audit.check_equal(run_id, f"copied days of {table.name}", *copied)
 
 
-def _counts() -> list[Column]:
-    return [F.count_if(F.col(verdicts.VERDICT) == verdict).alias(verdict) for verdict in VERDICTS]
-
-
-def _sums(dataset: Dataset) -> list[Column]:
-    wanted = {*STATE_COLUMNS, *(measure_columns(measure)[0] for measure in dataset.measures)}
-    return shared.columns(pair for pair in state.state_aggregates(dataset, "spark") if pair[0] in wanted)
+def _days(rows: DataFrame, grain: Grain, span: set[date] | None, *, other: bool = False) -> DataFrame:
+    """Return a view's rows of some days (None: all), or those of the other days."""
+    if span is None:
+        return rows
+    chosen = (F.col(grain) if grain == "day" else transforms.utc_day(grain)).isin(sorted(span))
+    return rows.where(~chosen if other else chosen)

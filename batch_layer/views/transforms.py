@@ -29,7 +29,9 @@ def used_units(judged: DataFrame, dataset: Dataset) -> DataFrame:
 
 def finest_rows(judged: DataFrame, dataset: Dataset) -> DataFrame:
     """Return the rows of the finest view, in units."""
-    return shared.states(used_units(judged, dataset), dataset, dataset.finest.grain)
+    rows = shared.states(used_units(judged, dataset), dataset, dataset.finest.grain)
+    # No group is empty. So that computed and copied rows make files of one schema, the count may be NULL in it.
+    return rows.withColumn("readings", F.expr("nullif(readings, 0)"))
 
 
 def rejects(judged: DataFrame, dataset: Dataset) -> DataFrame:

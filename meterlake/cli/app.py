@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from meterlake.cli import batch_commands, ddl_command, demo_command, load_command, report_command, stack_commands
+from meterlake.cli import batch_commands, ddl_command, demo_command, load_command, report_command, stack_commands, verify_command
 
 app = typer.Typer(
     name="meterlake",
@@ -22,3 +22,4 @@ ddl_command.register(app)
 report_command.register(app)
 demo_command.register(app)
 load_command.register(app)
+verify_command.register(app)

@@ -174,8 +174,9 @@ def _batch(settings: Settings, dataset: Dataset, request: Request, clock: Clock,
     with spark.session(settings, "batch") as session:
         table = master(session, settings, dataset)
         planned = plan.make(dataset, request, before, table, run_clock)
-        if planned.is_empty and present:
-            return {"dataset": dataset.name, "run": present.run_id, "result": "nothing has changed", "days": 0}
+        if planned.is_empty:
+            run_id = present.run_id if present else None
+            return {"dataset": dataset.name, "run": run_id, "result": "nothing has changed", "days": 0}
         base = f"{settings.hdfs}{FOLDER}"
         result = work.compute(Run(session, dataset, table, before, planned, base, _tell))
         boundary = next_boundary([], run_clock, dataset.lateness, present.boundary if present else None)
@@ -185,7 +186,10 @@ def _batch(settings: Settings, dataset: Dataset, request: Request, clock: Clock,
         publication = publish.Publication(planned.run_id, boundary, planned.snapshot, result.tables, details)
         record = publish.publish(settings, dataset, publication, _shapes(dataset), clock)
         _clean_up(session, settings, dataset, [*history, record])
-    return {"dataset": dataset.name, **_described(record, "current", Output.TEXT), "result": "published"}
+    told = ("run", "mode", "days", "read", "used", "rejected", "files", "boundary")
+    row = {name: value for name, value in _described(record, "current", Output.TEXT).items() if name in told}
+    seconds = round(time.monotonic() - begin, 1)
+    return {"dataset": dataset.name, **row, "seconds": seconds, "result": "published"}
 
 
 def _clean_up(session: Any, settings: Settings, dataset: Dataset, history: list[Record]) -> None:  # noqa: ANN401

@@ -12,6 +12,7 @@ import typer
 
 from meterlake import datasets
 from meterlake.cli import batch_commands, load_command, report_command
+from meterlake.cli.batch_commands import Engine
 from meterlake.cli.output import Output, OutputOption, progress_console, show
 from meterlake.clock import system_clock
 from meterlake.settings import ROOT, Settings, load_settings
@@ -22,9 +23,9 @@ from stack.services import SERVICES
 DATASET = "household"
 HISTORY = ROOT / "data" / "household_power_consumption.txt.xz"
 QUERIES = {
-    "trino": "SELECT day, round(energy_wh / 1000, 2) AS energy_kwh, round(power_factor, 4) AS power_factor, readings "
+    Engine.TRINO: "SELECT day, round(energy_wh / 1000, 2) AS energy_kwh, round(power_factor, 4) AS power_factor, readings "
     "FROM hive.published.household_day ORDER BY energy_wh DESC LIMIT 5",
-    "hive": "SELECT month, sum(readings) AS minutes, sum(flagged) AS flagged FROM batch.household_hour "
+    Engine.HIVE: "SELECT month, sum(readings) AS minutes, sum(flagged) AS flagged FROM batch.household_hour "
     "WHERE month LIKE '2010-%' GROUP BY month ORDER BY month LIMIT 5",
 }
 PICTURES = (
@@ -137,11 +138,11 @@ def _batch(settings: Settings) -> str:
     return f"read {done['read']:,} = used {done['used']:,} + others; {done['files']} files, run {done['run']}"
 
 
-def _query(settings: Settings, engine: str, sql: str, output: Output) -> str:
+def _query(settings: Settings, engine: Engine, sql: str, output: Output) -> str:
     from serving_layer.sql.query import run
 
     progress_console.print(sql, markup=False)
-    answer = run(settings, engine, sql)
+    answer = run(settings, engine.value, sql)
     if output is Output.TEXT:
         show(answer.records(), output)
     return f"{len(answer.rows)} rows"

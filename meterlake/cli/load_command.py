@@ -56,7 +56,7 @@ def load(
     from batch_layer.ingest.load import Request, load as run  # noqa: I001 - Spark takes half a second to import
 
     request = Request(form, path, meter, offset, rebase is not None)
-    with _progress(path) as on_bytes:
+    with upload_progress(path) as on_bytes:
         result = run(load_settings(), request, system_clock, on_bytes)
     if output is Output.JSON:
         show([asdict(result)], output)
@@ -65,7 +65,7 @@ def load(
 
 
 @contextmanager
-def _progress(path: str) -> Iterator[Callable[[int, int], None]]:
+def upload_progress(path: str) -> Iterator[Callable[[int, int], None]]:
     """Show the upload as a bar, then that Spark is at work; on a terminal only."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -125,6 +125,12 @@ def _make(
     return [(chosen.name, item) for item in result.key_figures]
 
 
+def draw(dataset: str, name: str, since: str, until: str, out: Path) -> None:
+    """Draw a report from the published views into a file, for the demo."""
+    wish: dict[str, Any] = {"since": since, "until": until, "meter": None, "grain": None, "threshold": None}
+    _make(report_of(datasets.get(dataset), name), str(SourceName.MERGED), dataset, wish, None, out)
+
+
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
     app.command()(report)

@@ -18,7 +18,7 @@ DATABASE: Final = "published"
 
 
 def published_view(dataset: Dataset, grain: Grain) -> str:
-    """Return the full name of a published view, such as ``hive.published.household_minute``."""
+    """Return the full name of a published view, in the catalog and database of published views."""
     return f"{CATALOG}.{DATABASE}.{view_table(dataset, grain)}"
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 from views_master import MemoryMaster
@@ -221,6 +222,18 @@ def test_readings_that_vanish_are_out_of_balance(
     )
     with pytest.raises(OutOfBalance):
         execute(master, base)
+
+
+def test_files_are_sorted_by_meter_and_time_whatever_the_order_of_rows(spark: SparkSession, base: str) -> None:
+    table = tables.gaps_table(SMALL)
+    starts = [datetime(2026, 1, 1) + timedelta(minutes=number * 7919 % 100_000) for number in range(2000)]  # noqa: DTZ001
+    rows = spark.createDataFrame([("cab"[at.minute % 3], at, at, 0) for at in starts], table.spark_schema())
+    written = files.write(rows.repartition(3), table, base, "r1")
+    assert written.files == len(written.partitions) == 3
+    for folder in written.partitions.values():
+        (file,) = Path(folder.removeprefix("file://")).glob("*.parquet")
+        found = [(row["meter_id"], row["gap_start"]) for row in pq.ParquetFile(file).read().to_pylist()]
+        assert found == sorted(found)
 
 
 def test_old_runs_are_removed_and_kept_ones_stay(spark: SparkSession, base: str) -> None:

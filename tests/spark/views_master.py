@@ -65,7 +65,9 @@ class MemoryMaster:
         return frame(self.spark, self.dataset, kept)
 
     def size(self, days: Iterable[date] | None = None, snapshot: int | None = None) -> Size:
-        return Size(1, 1, len(self.rows(snapshot)))
+        wanted = None if days is None else set(days)
+        kept = [row for row in self.rows(snapshot) if wanted is None or wall_clock(row.ts).date() in wanted]
+        return Size(1, 1, len(kept))
 
     def append(self, rows: DataFrame, properties: Mapping[str, str]) -> Snapshot:
         raise NotImplementedError

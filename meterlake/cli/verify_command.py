@@ -1,0 +1,116 @@
+"""The command that proves the published views: recomputed by another engine, and compared row by row."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meterlake import datasets
+from meterlake.cli.output import Output, OutputOption, as_json, progress_console, show
+from meterlake.errors import UsageError
+from meterlake.settings import load_settings
+from meterlake.textformat import parse_offset
+
+if TYPE_CHECKING:
+    from serving_layer.verify.compare import Difference
+    from serving_layer.verify.verify import Report
+
+
+def verify(
+    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recompute from this raw history instead (text, xz, gz, zip); repeat it in order of loading."),
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="Compare from this local day on.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Compare up to this local day, not included.")
+    ] = None,
+    meter_id: Annotated[str | None, typer.Option("--meter-id", help="Compare one meter only.")] = None,
+    utc_offset: Annotated[
+        str | None, typer.Option("--utc-offset", help="Of the clock of --against, as it was loaded: +01:00.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Recompute every published view with a second engine, and compare all rows.
+
+    DuckDB reads the master's own data files, as the published run has read them, or the raw text given with
+    `--against`, and aggregates by SQL of its own. Minutes, hours, local days and gaps must be equal to the last digit;
+    averages and derived values within 1e-12. Each view is read from its files, through Trino and through Hive (minutes
+    through servers: by the checksums of each day). A range limits what is compared, not what is read.
+
+    Exit code 1 when anything differs, or when there is nothing to compare.
+
+    Examples: `meterlake verify household`, `meterlake verify household --from 2007-02-01 --to 2007-03-01`,
+    `meterlake verify household --against data/household_power_consumption.txt.xz`.
+    """
+    declared = datasets.get(dataset)
+    if utc_offset and not against:
+        raise UsageError("--utc-offset is that of a file.", hint="Give the file with --against.")
+
+    from serving_layer.verify.errors import ViewsDiffer  # slow to import
+    from serving_layer.verify.raw_text import RawText, check_paths
+    from serving_layer.verify.scope import Scope
+    from serving_layer.verify.verify import MasterInput, published, verify as run  # noqa: I001
+
+    settings = load_settings()
+    form = datasets.text_format(dataset) if against else None
+    meter = meter_id or (form.meter_id if form else None)
+    scope = Scope(declared, meter, since.date() if since else None, until.date() if until else None)
+    check_paths(against or [])
+    history, record = published(settings, declared)
+    source: RawText | MasterInput = MasterInput(settings, declared, history, record)
+    if form and meter:
+        offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
+        source = RawText(form, against or [], meter, offset, record.at)
+    report = run(settings, scope, record, source, _tell)
+    _show(report, output)
+    if report.wrong:
+        wrong = sum(comparison.wrong for comparison in report.wrong)
+        views = [f"{comparison.view}: {comparison.path}" for comparison in report.wrong]
+        raise ViewsDiffer(dataset, report.run_id, wrong, views)
+
+
+def _show(report: Report, output: Output) -> None:
+    rows = [asdict(comparison) for comparison in report.comparisons]
+    if output is Output.JSON:
+        about = {"dataset": report.dataset, "run": report.run_id, "source": report.source, "seconds": report.seconds}
+        show([{**about, **row} for row in rows], output)
+        return
+    columns = ("view", "rows", "equal", "missing", "extra", "different", "path")
+    show([{name: row[name] for name in columns} for row in rows], output)
+    differences = [found for comparison in report.comparisons for found in comparison.examples]
+    if differences:
+        show([_line(found) for found in differences], output, title="The first rows that differ")
+    parts = ", ".join(f"{name} {seconds}" for name, seconds in report.seconds.items())
+    progress_console.print(f"Run {report.run_id}, compared {report.scope}; {report.source}. Seconds: {parts}.", markup=False)
+
+
+def _line(found: Difference) -> dict[str, object]:
+    return {
+        "view": found.view,
+        "key": found.key,
+        "column": found.column,
+        "expected": _text(found.expected),
+        "found": _text(found.found),
+        "path": found.path,
+    }
+
+
+def _text(value: object) -> str:
+    return "nothing" if value is None else str(value) if isinstance(value, int | float | str) else str(as_json(value))
+
+
+def _tell(doing: str) -> None:
+    progress_console.print(doing, markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command()(verify)

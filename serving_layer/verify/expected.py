@@ -1,0 +1,181 @@
+"""What the views must be: DuckDB SQL from raw readings to rows of every view, written by hand.
+
+It takes names, resolutions, kinds, ranges, rules and the time zone from the declaration, and nothing from the code that
+the batch layer runs: not its precedence, grid, rounding, roll-up or gaps. Hours and days come straight from readings,
+not from minutes; local days from a calendar of midnights; gaps from a calendar of all minutes.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
+
+from serving_layer.verify.scope import local_midnight
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from meterlake.declaration import Dataset, Measure
+    from serving_layer.verify.scope import Scope
+
+# Names come from the declaration, values are bound.
+# ruff: noqa: S608
+
+READINGS: Final = "readings"
+"""The input: columns of the master data set."""
+
+_STEPS: Final = {"minute": 60, "hour": 3600}
+_PARTITION: Final = {"month": "%Y-%m", "year": "%Y"}
+
+
+def build(connection: DuckDBPyConnection, dataset: Dataset) -> None:
+    """Make the tables ``want_<grain>`` of each view, and ``want_gaps``, from the table ``readings``."""
+    connection.execute(f"CREATE OR REPLACE TABLE counted AS {counted_sql(dataset)}")
+    _calendar(connection, dataset)
+    for view in dataset.views:
+        connection.execute(f"CREATE OR REPLACE TABLE want_{view.grain} AS {view_sql(dataset, view.grain)}")
+    connection.execute(f"CREATE OR REPLACE TABLE want_gaps AS {gaps_sql(dataset)}")
+
+
+def counted_sql(dataset: Dataset) -> str:
+    """Return SQL of the readings that count, in whole units, with ``flag`` (0 or 1)."""
+    key, at, length = dataset.key, dataset.event_time, dataset.interval
+    units = ",\n    ".join(f"{_units(measure)} AS {measure.name}" for measure in dataset.measures)
+    names = ", ".join(measure.name for measure in dataset.measures)
+    flags = " OR ".join(f"coalesce(({rule.sql}), false)" for rule in dataset.flags) or "false"
+    return f"""
+WITH stamped AS (
+  SELECT *, epoch_us({at}) // 1000000 AS second, coalesce({names}) IS NULL AS empty FROM {READINGS}
+), accepted AS (
+  SELECT * FROM stamped WHERE {_acceptable(dataset)}
+), ranked AS (
+  SELECT *, row_number() OVER (
+    PARTITION BY {key}, {at}, {length}
+    ORDER BY revision DESC, empty, received_at, origin, origin_partition, origin_offset) AS place
+  FROM accepted
+), winners AS (
+  SELECT *, second - second % {max(60, *dataset.intervals)} AS cell FROM ranked WHERE place = 1 AND NOT empty
+), lengths AS (
+  SELECT {key}, cell, {length}, sum({length}) AS covered FROM winners GROUP BY ALL
+), chosen AS (
+  SELECT {key}, cell, min({length}) AS {length} FROM (
+    SELECT *, max(covered) OVER (PARTITION BY {key}, cell) AS most FROM lengths) WHERE covered = most GROUP BY ALL
+)
+SELECT {key}, {at}, {length}, CASE WHEN {flags} THEN 1 ELSE 0 END AS flag,
+    {units}
+FROM winners SEMI JOIN chosen USING ({key}, cell, {length})"""
+
+
+def view_sql(dataset: Dataset, grain: str) -> str:
+    """Return SQL of a view's rows from the readings that count."""
+    key, at = dataset.key, dataset.event_time
+    start = "local_day" if grain == "day" else f"date_trunc('{grain}', {at})"
+    source = f"counted ASOF JOIN calendar ON {at} >= begins" if grain == "day" else "counted"
+    columns = [
+        f"{key}, {start} AS {grain}, count(*) AS readings",
+        f"CAST(sum({dataset.interval}) AS BIGINT) AS covered_s, CAST(sum(flag) AS BIGINT) AS flagged",
+    ]
+    for measure in dataset.measures:
+        name = measure.name
+        weighted = f"{name} * {dataset.interval}" if measure.kind == "level" else name
+        parts = {"sum": f"sum({weighted})", "min": f"min({name})", "max": f"max({name})"}
+        columns += [f"{_physical(sql, measure)} AS {name}_{part}" for part, sql in parts.items()]
+    listed = ",\n  ".join(columns)
+    return f"SELECT {listed}\nFROM {source} GROUP BY {key}, {start}"
+
+
+def gaps_sql(dataset: Dataset) -> str:
+    """Return SQL of the gaps: steps of the calendar between a meter's first and last row that have no row."""
+    key, finest = dataset.key, dataset.finest
+    step, grain = _STEPS[finest.grain], finest.grain
+    return f"""
+WITH calendar_steps AS (
+  SELECT {key}, unnest(generate_series(min({grain}), max({grain}), INTERVAL {step} SECOND)) AS step_start
+  FROM want_{grain} GROUP BY {key}
+), missing AS (
+  SELECT s.{key}, s.step_start, strftime(s.step_start, '{_PARTITION[finest.partition]}') AS part
+  FROM calendar_steps s ANTI JOIN want_{grain} w ON s.{key} = w.{key} AND s.step_start = w.{grain}
+), numbered AS (
+  SELECT *, epoch(step_start) / {step} - row_number() OVER (PARTITION BY {key}, part ORDER BY step_start) AS island FROM missing
+)
+SELECT {key}, min(step_start) AS gap_start, max(step_start) + INTERVAL {step} SECOND AS gap_end, count(*) * {step} AS missing_s
+FROM numbered GROUP BY {key}, part, island"""
+
+
+def limit(connection: DuckDBPyConnection, scope: Scope) -> None:
+    """Leave in the tables ``want_…`` only what is in scope."""
+    for view in (*(view.grain for view in scope.dataset.views), "gaps"):
+        connection.execute(f"DELETE FROM want_{view} WHERE NOT ({scope.condition(view)})")
+
+
+def published_sql(dataset: Dataset, table: str) -> str:
+    """Return SQL of a view's rows with averages and derived values, by the declaration's own text of each formula."""
+    state = [f"{measure.name}_{part}" for measure in dataset.measures for part in ("sum", "min", "max")]
+    doubles = ", ".join(f"CAST({name} AS DOUBLE) AS {name}" for name in (*state, "covered_s", "readings", "flagged"))
+    sql = f"SELECT * REPLACE ({doubles}) FROM {table}"
+    averages = ", ".join(f"{m.name}_sum / nullif(covered_s, 0) AS {m.name}_avg" for m in dataset.levels)
+    sql = f"SELECT *, {averages} FROM ({sql})" if averages else sql
+    pending = list(dataset.derived)
+    while pending:  # the declaration has checked that there is an order
+        names = {value.name for value in pending}
+        ready = next(value for value in pending if names.isdisjoint(value.expression.columns))
+        sql = f"SELECT *, CAST({ready.expression.text} AS DOUBLE) AS {ready.name} FROM ({sql})"
+        pending.remove(ready)
+    exact = ", ".join([dataset.key, *_times(dataset, table)])
+    others = ", ".join(derived_names(dataset))
+    values = f", {others}" if others else ""
+    return f"SELECT t.*{values} FROM {table} t JOIN (SELECT {exact}{values} FROM ({sql})) USING ({exact})"
+
+
+def derived_names(dataset: Dataset) -> list[str]:
+    """Return the columns that a published view has beside the stored ones."""
+    return [f"{measure.name}_avg" for measure in dataset.levels] + [value.name for value in dataset.derived]
+
+
+def _times(dataset: Dataset, table: str) -> list[str]:
+    return [view.grain for view in dataset.views if table.endswith(f"_{view.grain}")]
+
+
+def _acceptable(dataset: Dataset) -> str:
+    """Return the condition that no rule rejects a row: grid, completeness, ranges, declared rejects, arrival."""
+    lengths = ", ".join(map(str, dataset.intervals))
+    given = " + ".join(f"CAST({measure.name} IS NOT NULL AS INT)" for measure in dataset.measures)
+    terms = [
+        f"{dataset.interval} IN ({lengths}) AND second % {dataset.interval} = 0",
+        f"({given}) IN (0, {len(dataset.measures)})",
+    ]
+    for measure in dataset.measures:
+        low, high = measure.range
+        name = measure.name
+        terms.append(f"({name} IS NULL OR (isfinite({name}) AND {name} >= {low!r}::DOUBLE AND {name} <= {high!r}::DOUBLE))")
+    terms += [f"({rule.sql}) IS NOT TRUE" for rule in dataset.rejects]
+    tolerance = int(dataset.clock_tolerance.total_seconds())
+    terms.append(f"{dataset.event_time} <= received_at + INTERVAL {tolerance} SECOND")
+    return "\n    AND ".join(terms)
+
+
+def _units(measure: Measure) -> str:
+    return f"CAST(floor({measure.name} * 1e{measure.scale} + 5e-1) AS BIGINT)"
+
+
+def _physical(units: str, measure: Measure) -> str:
+    """Return whole units as an exact decimal of the measure's resolution."""
+    kind = f"DECIMAL(18,{measure.scale})"
+    one = f"CAST({10**-measure.scale:.{measure.scale}f} AS {kind})"
+    return f"CAST(CAST({units} AS DECIMAL(18,0)) * {one} AS {kind})"
+
+
+def _calendar(connection: DuckDBPyConnection, dataset: Dataset) -> None:
+    """Make the table of local days and the UTC moment at which each begins, by Python's own time zones."""
+    zone = ZoneInfo(dataset.time_zone)
+    connection.execute("CREATE OR REPLACE TABLE calendar (local_day DATE, begins TIMESTAMP)")
+    bounds = connection.execute(f"SELECT min({dataset.event_time}), max({dataset.event_time}) FROM counted").fetchall()[0]
+    if bounds[0] is None:
+        return
+    first, last = bounds[0].date() - timedelta(days=1), bounds[1].date() + timedelta(days=1)
+    days = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+    connection.execute(
+        "INSERT INTO calendar SELECT unnest(?::DATE[]), unnest(?::TIMESTAMP[])",
+        [days, [local_midnight(day, zone) for day in days]],
+    )

@@ -1,0 +1,81 @@
+"""The input of a run: the master data set's own data files, read without the table's engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engines import trino
+from engines.errors import QueryFailed
+from meterlake.schema import master_fields
+from serving_layer.verify.errors import InputExpired, MasterFilesDiffer
+from serving_layer.verify.expected import READINGS
+from serving_layer.verify.remote import download
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
+
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+    from serving_layer.verify.lineage import Layer
+
+# Names come from the declaration, days are dates, snapshots are numbers.
+# ruff: noqa: S608
+
+
+class MasterFiles:
+    """The data files of the layers of a run."""
+
+    def __init__(self, settings: Settings, dataset: Dataset, run_id: str) -> None:
+        self._settings, self._dataset, self._run_id = settings, dataset, run_id
+        self._table = f"iceberg.master.{dataset.name}"
+
+    def fetch(self, layers: Sequence[Layer], folder: Path) -> list[list[str]]:
+        """Copy the files of each layer into ``folder``; return their local names.
+
+        Raises InputExpired, MasterFilesDiffer, EngineUnavailable.
+        """
+        return [self._fetch(layer, folder / f"master-{number}") for number, layer in enumerate(layers)]
+
+    def read(self, connection: DuckDBPyConnection, layers: Sequence[Layer], files: Sequence[Sequence[str]]) -> None:
+        """Make the table ``readings``. A day is taken from the newest layer that has it."""
+        names = [column.name for column in master_fields(self._dataset)]
+        types = ", ".join(f"{column.name} {column.type.sql('duckdb')}" for column in master_fields(self._dataset))
+        connection.execute(f"CREATE OR REPLACE TABLE {READINGS} ({types})")
+        taken: list[str] = []
+        for layer, paths in zip(layers, files, strict=True):
+            days = [f"DATE '{day.isoformat()}'" for day in layer.days or ()]
+            day = f"CAST({self._dataset.event_time} AS DATE)"
+            where = [f"{day} NOT IN ({', '.join(taken)})"] if taken else []
+            where += [f"{day} IN ({', '.join(days)})" if days else "false"] if layer.days is not None else []
+            if paths:
+                connection.execute(
+                    f"INSERT INTO {READINGS} SELECT {', '.join(names)} FROM read_parquet(?) "
+                    f"WHERE {' AND '.join(where) or 'true'}",
+                    [list(paths)],
+                )
+            taken += days
+
+    def _fetch(self, layer: Layer, folder: Path) -> list[str]:
+        listed = self._listed(layer.snapshot)
+        paths = download(self._settings, list(listed), folder)
+        found = sum(_rows(path) for path in paths)
+        if found != sum(listed.values()):
+            raise MasterFilesDiffer(self._table, sum(listed.values()), found)
+        return paths
+
+    def _listed(self, snapshot: int) -> dict[str, int]:
+        """Return the files of a snapshot with the number of rows that Trino finds in each."""
+        statement = f'SELECT "$path", count(*) FROM {self._table} FOR VERSION AS OF {snapshot} GROUP BY 1 ORDER BY 1'
+        try:
+            return {path: int(count) for path, count in trino.rows(self._settings, statement)}
+        except QueryFailed as error:
+            raise InputExpired(self._table, snapshot, self._run_id, error.what) from error
+
+
+def _rows(path: str) -> int:
+    from pyarrow.parquet import read_metadata
+
+    return int(read_metadata(path).num_rows)

@@ -1,0 +1,160 @@
+"""The input of a run, another way: the raw text of a history, decoded by DuckDB.
+
+The text format's declaration says how a line looks; what is done about it here is written by hand. Lines that are no
+readings are left out, as the loader puts them into quarantine.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import re
+import shutil
+import zipfile
+import zlib
+from contextlib import ExitStack
+from datetime import UTC, timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from meterlake.schema import LATEST_TS, master_fields
+from meterlake.textformat import Moment, Value, offset_text
+from serving_layer.verify.errors import UnreadableFile
+from serving_layer.verify.expected import READINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from duckdb import DuckDBPyConnection
+
+    from meterlake.textformat import TextFormat
+
+# Names come from the declaration, values are bound or quoted.
+# ruff: noqa: S608
+
+_LETTERS: Final = {"d": "%d", "dd": "%d", "M": "%m", "MM": "%m", "yyyy": "%Y", "H": "%H", "HH": "%H", "mm": "%M", "ss": "%S"}
+_NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+_DAMAGED: Final = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, RuntimeError)
+
+
+class RawText:
+    """Files of one meter, in the order in which they were loaded.
+
+    received_at: aware; the run's own time, since the text does not say when it was loaded.
+    """
+
+    def __init__(
+        self, form: TextFormat, paths: Sequence[Path], meter_id: str, offset: timedelta, received_at: datetime
+    ) -> None:
+        self._form, self._paths, self._meter, self._offset = form, list(paths), meter_id, offset
+        self._received_at = received_at.astimezone(UTC).replace(tzinfo=None)
+        self._unpacked: list[str] = []
+        check_paths(self._paths)
+        names = ", ".join(str(path) for path in self._paths)
+        self.title = f"raw text of meter {meter_id} at UTC{offset_text(offset)}: {names}"
+
+    def fetch(self, folder: Path) -> None:
+        """Unpack the files into ``folder``. Raises UnreadableFile."""
+        for number, path in enumerate(self._paths):
+            target = folder / f"raw-{number}.txt"
+            try:
+                with ExitStack() as stack, target.open("wb") as file:
+                    shutil.copyfileobj(_opened(path, stack), file, 1 << 20)
+            except _DAMAGED as error:
+                raise UnreadableFile(str(path), f"is damaged or cut off ({error})") from error
+            except OSError as error:
+                raise UnreadableFile(str(path), error.strerror or str(error)) from error
+            self._check_header(path, target)
+            self._unpacked.append(str(target))
+
+    def read(self, connection: DuckDBPyConnection) -> None:
+        """Make the table ``readings``."""
+        columns = master_fields(self._form.dataset)
+        types = ", ".join(f"{column.name} {column.type.sql('duckdb')}" for column in columns)
+        connection.execute(f"CREATE OR REPLACE TABLE {READINGS} ({types})")
+        names = ", ".join(column.name for column in columns)
+        for number, path in enumerate(self._unpacked):
+            values = {
+                "path": path,
+                "meter": self._meter,
+                "received": self._received_at + timedelta(microseconds=number),
+                "origin": self._paths[number].name,
+            }
+            connection.execute(f"INSERT INTO {READINGS} SELECT {names} FROM ({readings_sql(self._form, self._offset)})", values)
+
+    def _check_header(self, path: Path, unpacked: Path) -> None:
+        with unpacked.open("rb") as file:
+            first = file.readline(1 << 16).decode("utf-8-sig", errors="replace").rstrip("\r\n")
+        if first != self._form.header:
+            raise UnreadableFile(str(path), f"its first line is {first[:120]!r} instead of {self._form.header!r}")
+
+
+def check_paths(paths: Sequence[Path]) -> None:
+    """Raise UnreadableFile unless all are files."""
+    for path in paths:
+        if not path.is_file():
+            raise UnreadableFile(str(path), "is a directory" if path.is_dir() else "does not exist")
+
+
+def readings_sql(form: TextFormat, offset: timedelta) -> str:
+    """Return SQL of the readings in a text file, over the values ``path``, ``meter``, ``received``, ``origin``."""
+    dataset, missing = form.dataset, ", ".join(map(_quoted, form.missing))
+    fields = {f"c{number}": "VARCHAR" for number in range(len(form.columns))}
+    texts = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in fields.items())
+    moments = [(f"c{at}", column) for at, column in enumerate(form.columns) if isinstance(column, Moment)]
+    measures = {column.measure: f"c{at}" for at, column in enumerate(form.columns) if isinstance(column, Value)}
+    clock = " || ' ' || ".join(field for field, _ in moments)
+    pattern = _quoted(" ".join(_strptime(column.pattern) for _, column in moments))
+    numbers = ",\n    ".join(
+        f"CASE WHEN coalesce({field}, '') NOT IN ({missing}) THEN try_cast({field} AS DOUBLE) END AS {name}"
+        for name, field in measures.items()
+    )
+    odd = " OR ".join(
+        f"(coalesce({field}, '') NOT IN ({missing}) AND NOT (regexp_full_match({field}, {_quoted(_NUMBER)})"
+        f" AND coalesce(isfinite({name}), false)))"
+        for name, field in measures.items()
+    )
+    given = " + ".join(f"CAST({name} IS NOT NULL AS INT)" for name in measures)
+    return f"""
+WITH lines AS (
+  SELECT row_number() OVER () + 1 AS line, * FROM read_csv($path, columns = {{{texts}}}, delim = {_quoted(form.separator)},
+    header = true, auto_detect = false, quote = '', escape = '', ignore_errors = true,
+    null_padding = false, strict_mode = true, parallel = false, max_line_size = {1 << 20})
+), decoded AS (
+  SELECT *, try_strptime({clock}, {pattern}) - INTERVAL {round(offset.total_seconds())} SECOND AS {dataset.event_time},
+    {numbers}
+  FROM lines
+)
+SELECT *, $meter AS {dataset.key}, {form.interval_s} AS {dataset.interval}, 0 AS revision, $received::TIMESTAMP AS received_at,
+  $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
+FROM decoded
+WHERE {dataset.event_time} IS NOT NULL AND epoch({dataset.event_time}) BETWEEN 0 AND {LATEST_TS}
+  AND epoch({dataset.event_time}) % {form.interval_s} = 0
+  AND ({given}) IN (0, {len(measures)}) AND NOT ({odd})"""
+
+
+def _opened(path: Path, stack: ExitStack) -> IO[Any]:
+    """Return a file's unpacked bytes; its first bytes tell how it is packed."""
+    raw = stack.enter_context(path.open("rb"))
+    head = raw.read(6)
+    raw.seek(0)
+    if head.startswith(b"\xfd7zXZ"):
+        return stack.enter_context(lzma.open(raw))
+    if head.startswith(b"\x1f\x8b"):
+        return stack.enter_context(gzip.open(raw))
+    if head.startswith(b"PK\x03\x04"):
+        archive = stack.enter_context(zipfile.ZipFile(raw))
+        files = [item for item in archive.infolist() if not item.is_dir()]
+        if len(files) != 1:
+            raise UnreadableFile(str(path), f"holds {len(files)} files instead of one")
+        return stack.enter_context(archive.open(files[0]))
+    return raw
+
+
+def _strptime(pattern: str) -> str:
+    return re.sub(r"[A-Za-z]+", lambda found: _LETTERS[found[0]], pattern)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
