@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from meterlake.cli import batch_commands, ddl_command, demo_command, load_command, report_command, stack_commands, verify_command
+from meterlake.cli import (
+    batch_commands,
+    ddl_command,
+    demo_command,
+    load_command,
+    report_command,
+    stack_commands,
+    verify_command,
+)
 
 app = typer.Typer(
     name="meterlake",

@@ -24,7 +24,9 @@ def verify(
     dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
     against: Annotated[
         list[Path] | None,
-        typer.Option(help="Recompute from this raw history instead (text, xz, gz, zip); repeat it in order of loading."),
+        typer.Option(
+            help="Recompute from this raw history instead (text, xz, gz, zip); repeat it in order of loading."
+        ),
     ] = None,
     since: Annotated[
         datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="Compare from this local day on.")
@@ -57,7 +59,8 @@ def verify(
     from serving_layer.verify.errors import ViewsDiffer  # slow to import
     from serving_layer.verify.raw_text import RawText, check_paths
     from serving_layer.verify.scope import Scope
-    from serving_layer.verify.verify import MasterInput, published, verify as run  # noqa: I001
+    from serving_layer.verify.verify import MasterInput, published
+    from serving_layer.verify.verify import verify as run
 
     settings = load_settings()
     form = datasets.text_format(dataset) if against else None
@@ -89,7 +92,9 @@ def _show(report: Report, output: Output) -> None:
     if differences:
         show([_line(found) for found in differences], output, title="The first rows that differ")
     parts = ", ".join(f"{name} {seconds}" for name, seconds in report.seconds.items())
-    progress_console.print(f"Run {report.run_id}, compared {report.scope}; {report.source}. Seconds: {parts}.", markup=False)
+    progress_console.print(
+        f"Run {report.run_id}, compared {report.scope}; {report.source}. Seconds: {parts}.", markup=False
+    )
 
 
 def _line(found: Difference) -> dict[str, object]:

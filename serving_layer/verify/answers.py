@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from serving_layer.verify.scope import Scope
 
 
+# Names come from the declaration and from this package.
+# ruff: noqa: S608
+
+
 class Answers:
     """Files and rows of the published views, fetched while DuckDB works.
 

@@ -122,9 +122,12 @@ def _examples(
             is_missing = row[_VERDICT] == "missing"
             found.append(Difference(view, path, key, "*", *(("a row", None) if is_missing else (None, "a row"))))
             continue
-        for name in (*shape.exact, *shape.near):
-            if _differs(row[f"want_{name}"], row[f"have_{name}"], exact=name in shape.exact):
-                found.append(Difference(view, path, key, name, row[f"want_{name}"], row[f"have_{name}"]))
+        pairs = [(name, row[f"want_{name}"], row[f"have_{name}"]) for name in (*shape.exact, *shape.near)]
+        found += [
+            Difference(view, path, key, name, want, have)
+            for name, want, have in pairs
+            if _differs(want, have, exact=name in shape.exact)
+        ]
     return tuple(found)
 
 
@@ -132,4 +135,3 @@ def _differs(want: Any, have: Any, *, exact: bool) -> bool:  # noqa: ANN401 - an
     if want is None or have is None or exact:
         return bool(want != have)
     return bool(abs(want - have) > float(TOLERANCE) * max(abs(want), abs(have)))
-

@@ -50,7 +50,7 @@ class InputExpired(PermanentError):
         self.table, self.snapshot, self.run_id = table, snapshot, run_id
         super().__init__(
             f"{table} cannot be read as of snapshot {snapshot}, the input of run {run_id}: {cause}",
-            hint="If the snapshot has expired, compute the views anew (`meterlake batch … --full`) and verify that run.",
+            hint="If the snapshot has expired, compute anew (`meterlake batch … --full`) and verify that run.",
         )
 
 

@@ -97,9 +97,11 @@ WITH calendar_steps AS (
   SELECT s.{key}, s.step_start, strftime(s.step_start, '{_PARTITION[finest.partition]}') AS part
   FROM calendar_steps s ANTI JOIN want_{grain} w ON s.{key} = w.{key} AND s.step_start = w.{grain}
 ), numbered AS (
-  SELECT *, epoch(step_start) / {step} - row_number() OVER (PARTITION BY {key}, part ORDER BY step_start) AS island FROM missing
+  SELECT *, epoch(step_start) / {step} - row_number() OVER (PARTITION BY {key}, part ORDER BY step_start) AS island
+  FROM missing
 )
-SELECT {key}, min(step_start) AS gap_start, max(step_start) + INTERVAL {step} SECOND AS gap_end, count(*) * {step} AS missing_s
+SELECT {key}, min(step_start) AS gap_start, max(step_start) + INTERVAL {step} SECOND AS gap_end,
+  count(*) * {step} AS missing_s
 FROM numbered GROUP BY {key}, part, island"""
 
 
@@ -148,7 +150,9 @@ def _acceptable(dataset: Dataset) -> str:
     for measure in dataset.measures:
         low, high = measure.range
         name = measure.name
-        terms.append(f"({name} IS NULL OR (isfinite({name}) AND {name} >= {low!r}::DOUBLE AND {name} <= {high!r}::DOUBLE))")
+        terms.append(
+            f"({name} IS NULL OR (isfinite({name}) AND {name} >= {low!r}::DOUBLE AND {name} <= {high!r}::DOUBLE))"
+        )
     terms += [f"({rule.sql}) IS NOT TRUE" for rule in dataset.rejects]
     tolerance = int(dataset.clock_tolerance.total_seconds())
     terms.append(f"{dataset.event_time} <= received_at + INTERVAL {tolerance} SECOND")
@@ -170,7 +174,9 @@ def _calendar(connection: DuckDBPyConnection, dataset: Dataset) -> None:
     """Make the table of local days and the UTC moment at which each begins, by Python's own time zones."""
     zone = ZoneInfo(dataset.time_zone)
     connection.execute("CREATE OR REPLACE TABLE calendar (local_day DATE, begins TIMESTAMP)")
-    bounds = connection.execute(f"SELECT min({dataset.event_time}), max({dataset.event_time}) FROM counted").fetchall()[0]
+    bounds = connection.execute(f"SELECT min({dataset.event_time}), max({dataset.event_time}) FROM counted").fetchall()[
+        0
+    ]
     if bounds[0] is None:
         return
     first, last = bounds[0].date() - timedelta(days=1), bounds[1].date() + timedelta(days=1)

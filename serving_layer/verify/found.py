@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from engines import hive, metastore, trino
 from engines.errors import QueryFailed
@@ -71,9 +71,13 @@ def read_files(connection: DuckDBPyConnection, scope: Scope, view: str, files: S
     found = {row[0]: row[1] for row in described.fetchall()}
     wanted = {column.name: column.type.sql("duckdb") for column in columns}
     if found != wanted:
-        wrong = [f"{name} {found.get(name)} instead of {kind}" for name, kind in wanted.items() if found.get(name) != kind]
+        wrong = [
+            f"{name} {found.get(name)} instead of {kind}" for name, kind in wanted.items() if found.get(name) != kind
+        ]
         cause = ", ".join(wrong) or f"unknown columns {sorted(found.keys() - wanted.keys())}"
-        raise QueryFailed("DuckDB", f"read the files of {hive_table(scope.dataset, view)}", f"Their columns differ: {cause}")
+        raise QueryFailed(
+            "DuckDB", f"read the files of {hive_table(scope.dataset, view)}", f"Their columns differ: {cause}"
+        )
     connection.execute(
         f"CREATE OR REPLACE TABLE {table} AS SELECT {', '.join(wanted)} "
         f"FROM read_parquet(?, hive_partitioning = false) WHERE {scope.condition(view)}",

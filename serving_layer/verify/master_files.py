@@ -76,6 +76,6 @@ class MasterFiles:
 
 
 def _rows(path: str) -> int:
-    from pyarrow.parquet import read_metadata
+    from pyarrow.parquet import read_metadata  # type: ignore[import-untyped]
 
     return int(read_metadata(path).num_rows)

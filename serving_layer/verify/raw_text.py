@@ -15,7 +15,7 @@ import zlib
 from contextlib import ExitStack
 from datetime import UTC, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from meterlake.schema import LATEST_TS, master_fields
 from meterlake.textformat import Moment, Value, offset_text
@@ -33,7 +33,17 @@ if TYPE_CHECKING:
 # Names come from the declaration, values are bound or quoted.
 # ruff: noqa: S608
 
-_LETTERS: Final = {"d": "%d", "dd": "%d", "M": "%m", "MM": "%m", "yyyy": "%Y", "H": "%H", "HH": "%H", "mm": "%M", "ss": "%S"}
+_LETTERS: Final = {
+    "d": "%d",
+    "dd": "%d",
+    "M": "%m",
+    "MM": "%m",
+    "yyyy": "%Y",
+    "H": "%H",
+    "HH": "%H",
+    "mm": "%M",
+    "ss": "%S",
+}
 _NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _DAMAGED: Final = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, RuntimeError)
 
@@ -81,7 +91,9 @@ class RawText:
                 "received": self._received_at + timedelta(microseconds=number),
                 "origin": self._paths[number].name,
             }
-            connection.execute(f"INSERT INTO {READINGS} SELECT {names} FROM ({readings_sql(self._form, self._offset)})", values)
+            connection.execute(
+                f"INSERT INTO {READINGS} SELECT {names} FROM ({readings_sql(self._form, self._offset)})", values
+            )
 
     def _check_header(self, path: Path, unpacked: Path) -> None:
         with unpacked.open("rb") as file:
@@ -118,7 +130,8 @@ def readings_sql(form: TextFormat, offset: timedelta) -> str:
     given = " + ".join(f"CAST({name} IS NOT NULL AS INT)" for name in measures)
     return f"""
 WITH lines AS (
-  SELECT row_number() OVER () + 1 AS line, * FROM read_csv($path, columns = {{{texts}}}, delim = {_quoted(form.separator)},
+  SELECT row_number() OVER () + 1 AS line, * FROM read_csv(
+    $path, columns = {{{texts}}}, delim = {_quoted(form.separator)},
     header = true, auto_detect = false, quote = '', escape = '', ignore_errors = true,
     null_padding = false, strict_mode = true, parallel = false, max_line_size = {1 << 20})
 ), decoded AS (
@@ -126,8 +139,8 @@ WITH lines AS (
     {numbers}
   FROM lines
 )
-SELECT *, $meter AS {dataset.key}, {form.interval_s} AS {dataset.interval}, 0 AS revision, $received::TIMESTAMP AS received_at,
-  $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
+SELECT *, $meter AS {dataset.key}, {form.interval_s} AS {dataset.interval}, 0 AS revision,
+  $received::TIMESTAMP AS received_at, $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
 FROM decoded
 WHERE {dataset.event_time} IS NOT NULL AND epoch({dataset.event_time}) BETWEEN 0 AND {LATEST_TS}
   AND epoch({dataset.event_time}) % {form.interval_s} = 0
@@ -142,7 +155,7 @@ def _opened(path: Path, stack: ExitStack) -> IO[Any]:
     if head.startswith(b"\xfd7zXZ"):
         return stack.enter_context(lzma.open(raw))
     if head.startswith(b"\x1f\x8b"):
-        return stack.enter_context(gzip.open(raw))
+        return stack.enter_context(cast("IO[bytes]", gzip.open(raw)))
     if head.startswith(b"PK\x03\x04"):
         archive = stack.enter_context(zipfile.ZipFile(raw))
         files = [item for item in archive.infolist() if not item.is_dir()]

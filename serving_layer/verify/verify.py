@@ -149,7 +149,11 @@ def _database(folder: Path) -> Iterator[DuckDBPyConnection]:
     import duckdb
 
     connection = duckdb.connect(
-        config={"memory_limit": _MEMORY, "temp_directory": str(folder / "spill"), "autoinstall_known_extensions": "false"}
+        config={
+            "memory_limit": _MEMORY,
+            "temp_directory": str(folder / "spill"),
+            "autoinstall_known_extensions": "false",
+        }
     )
     try:
         yield connection

@@ -24,7 +24,10 @@ TEST_PORT_OFFSET = 11000
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     return Settings(
-        home=ROOT / ".meterlake" / "test", port_offset=TEST_PORT_OFFSET, server_time_zone="Asia/Kolkata", start_timeout_s=300
+        home=ROOT / ".meterlake" / "test",
+        port_offset=TEST_PORT_OFFSET,
+        server_time_zone="Asia/Kolkata",
+        start_timeout_s=300,
     )
 
 

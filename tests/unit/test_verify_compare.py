@@ -78,7 +78,9 @@ def test_whatever_differs_is_found(
     ]
 
 
-def record(run_id: str, event: Any, mode: str, read: int, snapshot: int | None, days: list[str] | None = None) -> Record:
+def record(
+    run_id: str, event: Any, mode: str, read: int, snapshot: int | None, days: list[str] | None = None
+) -> Record:
     details = {"mode": mode, "read_snapshot": read, "tables": {"master": {"days": days}}}
     return Record("d", 0, run_id, event, NOW, NOW, snapshot, {}, {}, details)
 
