@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format lint types unit spark integration fetch up down status lock generate clean
+.PHONY: help demo test test-all check format lint types unit spark integration chaos fetch up down status lock generate clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ demo: $(READY) ## the whole system on real servers, with progress; leaves the st
 test: check spark integration ## all that a change must pass: lint, types, unit, Spark and the real servers
 
 test-all: check spark ## the same and the slow tests
-	$(PYTEST) -m "integration or slow" tests/integration
+	$(PYTEST) -m "integration and not chaos" tests/integration
 
 check: lint types unit ## lint, types and unit tests, in under a minute
 
@@ -44,7 +44,10 @@ spark: $(READY) fetch ## the tests on a local Spark
 	$(PYTEST) -m spark tests/spark
 
 integration: $(READY) fetch ## the tests on the real servers, which they start and stop
-	$(PYTEST) -m "integration and not slow" tests/integration
+	$(PYTEST) -m "integration and not slow and not chaos" tests/integration
+
+chaos: $(READY) fetch ## the tests that kill servers under a load
+	$(PYTEST) -m chaos tests/integration
 
 fetch: $(READY) ## download all servers into the cache, once
 	$(BIN)/meterlake up --fetch-only

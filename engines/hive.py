@@ -10,7 +10,6 @@ from typing import Any
 from engines.errors import EngineUnavailable, QueryFailed
 from meterlake.settings import Settings
 
-
 # How HiveServer2 says that the metastore or HDFS behind it does not answer.
 _BEHIND = ("SessionHiveMetaStoreClient", "TTransportException", "ConnectException")
 

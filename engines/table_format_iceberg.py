@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from engines import metastore
 from engines.spark import CATALOG
 from engines.spark_failures import translated
 from engines.table_format import AlreadyPublished, Size, Snapshot, SnapshotExpired
+from meterlake.clock import system_clock
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ class IcebergTable:
     def publish(self, staged: Snapshot) -> Snapshot:
         """Show staged rows to readers."""
         token = staged.summary[_STAGED_TOKEN]
+        self._release_stale_locks()
         with self._translated():
             try:
                 self._java().manageSnapshots().cherrypick(staged.id).commit()
@@ -157,9 +160,16 @@ class IcebergTable:
         writer = rows.select(names).writeTo(self._table)
         for key, value in {**properties, _MARK: mark}.items():
             writer = writer.option(f"{_PROPERTY}{key}", value)
+        self._release_stale_locks()
         with self._translated():
             writer.append()
         return next(found for found in self._snapshots() if found.summary.get(_MARK) == mark)
+
+    def _release_stale_locks(self) -> None:
+        """Free the table from a writer that died in its commit: nobody else would, and each commit would wait."""
+        _, database, table = self._table.split(".")
+        with metastore.client(self._settings) as client:
+            metastore.release_stale_locks(client, database, table, system_clock())
 
     def _between(self, since: int | None, until: int | None) -> list[Snapshot]:
         """Return the snapshots after ``since`` up to ``until`` that changed rows, newest first."""

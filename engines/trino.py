@@ -16,7 +16,14 @@ _NOT_READY = ("SERVER_STARTING_UP", "NO_NODES_AVAILABLE", "SERVER_SHUTTING_DOWN"
 
 
 def rows(settings: Settings, statement: str, parameters: list[Any] | None = None) -> list[list[Any]]:
-    """Run one statement and return its rows; decimals come as ``Decimal``.
+    """Run one statement and return its rows; see ``select``."""
+    return select(settings, statement, parameters)[1]
+
+
+def select(
+    settings: Settings, statement: str, parameters: list[Any] | None = None
+) -> tuple[list[str], list[list[Any]]]:
+    """Run one statement and return the names of its columns and its rows; decimals come as ``Decimal``.
 
     Raises EngineUnavailable when Trino or an engine behind it does not answer, QueryFailed when the statement is wrong.
     """
@@ -36,12 +43,13 @@ def rows(settings: Settings, statement: str, parameters: list[Any] | None = None
         cursor = connection.cursor()
         cursor.execute(statement, parameters)
         result: list[list[Any]] = cursor.fetchall()
+        columns = [column[0] for column in cursor.description or ()]
     except exceptions.TrinoQueryError as error:
         if error.error_type in ("EXTERNAL", "INSUFFICIENT_RESOURCES") or error.error_name in _NOT_READY:
             raise EngineUnavailable("Trino", settings.trino, error.message) from error
         raise QueryFailed("Trino", statement, error.message) from error
-    except (exceptions.TrinoConnectionError, exceptions.Http503Error, requests.RequestException) as error:
+    except (exceptions.Error, requests.RequestException) as error:
         raise EngineUnavailable("Trino", settings.trino, error) from error
     finally:
         connection.close()
-    return result
+    return columns, result

@@ -12,13 +12,8 @@ _UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "min": "minutes", "s
 _PART: Final = r"(\d+)\s*(d|h|min|m|s)\s*"
 
 
-def parse_duration(value: object) -> object:
-    """Return the ``timedelta`` of a text such as ``9h``; anything but text is passed on.
-
-    Raises ValueError for a text of another form.
-    """
-    if not isinstance(value, str):
-        return value
+def parse_duration(value: str) -> timedelta:
+    """Return the duration of a text such as ``9h``. Raises ValueError for a text of another form."""
     text = value.strip().lower()
     if not re.fullmatch(f"(?:{_PART})+", text):
         raise ValueError(f"{value!r} is no duration; expected a number and a unit, such as 90s, 15m, 9h or 3d")
@@ -37,5 +32,9 @@ def duration_text(duration: timedelta) -> str:
     return " ".join(parts) or "0 s"
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_text)]
+def _from_text(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_from_text), PlainSerializer(duration_text)]
 """A ``timedelta`` setting, written as above."""

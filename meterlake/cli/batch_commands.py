@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import time
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
@@ -17,6 +16,7 @@ from meterlake.boundary import next_boundary
 from meterlake.cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake.clock import Clock, system_clock
 from meterlake.datasets import get, names
+from meterlake.durations import parse_duration
 from meterlake.errors import TransientError, UsageError
 from meterlake.settings import Settings, load_settings
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from serving_layer.publish.history import Record
 
 DatasetArgument = Annotated[str, typer.Argument(help=f"Data set: {', '.join(names())}.")]
-_EVERY = re.compile(r"(\d+)(s|m|h)")
 
 
 class Engine(StrEnum):
@@ -261,10 +260,13 @@ def _described(record: Record, status: str, output: Output) -> dict[str, Any]:
 
 
 def _interval(text: str) -> timedelta:
-    match = _EVERY.fullmatch(text.strip())
-    if match is None or not int(match[1]):
-        raise UsageError(f"--every {text!r} is not a duration.", hint="Write 30s, 15m or 1h.")
-    return timedelta(seconds=int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]])
+    try:
+        pause = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--every: {error}.") from error
+    if not pause:
+        raise UsageError(f"--every {text!r} is no pause.", hint="Write 30s, 15m or 1h.")
+    return pause
 
 
 def _csv(value: object) -> object:

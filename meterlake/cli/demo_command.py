@@ -23,7 +23,7 @@ from stack.services import SERVICES
 DATASET = "household"
 HISTORY = ROOT / "data" / "household_power_consumption.txt.xz"
 QUERIES = {
-    Engine.TRINO: "SELECT day, round(energy_wh / 1000, 2) AS energy_kwh, round(power_factor, 4) AS power_factor, readings "
+    Engine.TRINO: "SELECT day, round(energy_wh / 1000, 2) AS energy_kwh, round(power_factor, 4) AS power_factor "
     "FROM hive.published.household_day ORDER BY energy_wh DESC LIMIT 5",
     Engine.HIVE: "SELECT month, sum(readings) AS minutes, sum(flagged) AS flagged FROM batch.household_hour "
     "WHERE month LIKE '2010-%' GROUP BY month ORDER BY month LIMIT 5",

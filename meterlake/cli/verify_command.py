@@ -93,7 +93,9 @@ def _show(report: Report, output: Output) -> None:
         show([_line(found) for found in differences], output, title="The first rows that differ")
     parts = ", ".join(f"{name} {seconds}" for name, seconds in report.seconds.items())
     progress_console.print(
-        f"Run {report.run_id}, compared {report.scope}; {report.source}. Seconds: {parts}.", markup=False
+        f"Run {report.run_id}, compared {report.scope}; {report.source}. Seconds: {parts}.",
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -113,7 +115,7 @@ def _text(value: object) -> str:
 
 
 def _tell(doing: str) -> None:
-    progress_console.print(doing, markup=False)
+    progress_console.print(doing, markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlparse
 
-from engines import cassandra, hive
-from engines.errors import EngineUnavailable, QueryFailed
+from engines import cassandra, hive, trino
 from meterlake.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,31 +37,7 @@ def run(settings: Settings, engine: Engine, statement: str) -> Answer:
 
 
 def _trino(settings: Settings, statement: str) -> Answer:
-    from trino import dbapi, exceptions
-
-    address = urlparse(settings.trino)
-    connect: Any = dbapi.connect  # the client has no types
-    connection = connect(
-        host=address.hostname,
-        port=address.port,
-        user=getpass.getuser(),
-        http_scheme=address.scheme,
-        source="meterlake-query",
-        max_attempts=1,
-    )
-    try:
-        cursor = connection.cursor()
-        cursor.execute(statement)
-        rows = cursor.fetchall()
-        return _answer((column[0] for column in cursor.description or ()), rows)
-    except exceptions.TrinoQueryError as error:
-        if error.error_type in ("EXTERNAL", "INSUFFICIENT_RESOURCES"):
-            raise EngineUnavailable("Trino", settings.trino, error.message) from error
-        raise QueryFailed("Trino", statement, error.message) from error
-    except (exceptions.Error, OSError) as error:
-        raise EngineUnavailable("Trino", settings.trino, error) from error
-    finally:
-        connection.close()
+    return _answer(*trino.select(settings, statement))
 
 
 def _hive(settings: Settings, statement: str) -> Answer:

@@ -76,6 +76,10 @@ class MasterFiles:
 
 
 def _rows(path: str) -> int:
+    from pyarrow import ArrowException  # type: ignore[import-untyped]
     from pyarrow.parquet import read_metadata  # type: ignore[import-untyped]
 
-    return int(read_metadata(path).num_rows)
+    try:
+        return int(read_metadata(path).num_rows)
+    except ArrowException as error:
+        raise QueryFailed("Parquet", "read a data file of the master data set", error) from error

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from engines.errors import QueryFailed
 from serving_layer.publish import history as past
 from serving_layer.publish import records
 from serving_layer.verify import expected
@@ -145,7 +146,7 @@ class _Phases:
 
 @contextmanager
 def _database(folder: Path) -> Iterator[DuckDBPyConnection]:
-    """Open an empty DuckDB that spills into ``folder`` beyond its memory."""
+    """Open an empty DuckDB that spills into ``folder`` beyond its memory. Its own errors become QueryFailed."""
     import duckdb
 
     connection = duckdb.connect(
@@ -157,5 +158,7 @@ def _database(folder: Path) -> Iterator[DuckDBPyConnection]:
     )
     try:
         yield connection
+    except duckdb.Error as error:
+        raise QueryFailed("DuckDB", "", error) from error
     finally:
         connection.close()
