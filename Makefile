@@ -38,7 +38,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(PYTEST) -m unit tests/unit
+	$(PYTEST) -m unit -n auto tests/unit
 
 spark: $(READY) fetch ## the tests on a local Spark
 	$(PYTEST) -m spark tests/spark

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import socket
+import time
 from collections.abc import Iterable
 
 import psutil
@@ -18,6 +19,7 @@ from stack.service import Service
 # Logs, commit logs and first data; jars and Java runtimes come on top while they are not in the cache.
 DISK_MB = 1024
 CACHE_MB = 3600
+ENDING_S = 5.0
 
 
 def check(services: Iterable[Service], instance: Instance) -> None:
@@ -37,28 +39,51 @@ def check(services: Iterable[Service], instance: Instance) -> None:
 def check_port(service: Service, name: str, settings: Settings) -> None:
     """Raise PortBusy, naming the holder and the setting, when the port called ``name`` cannot be bound."""
     port = settings.port(name)
+    error = _why_not_free(settings.host, port)
+    if error is None:
+        return
+    if error.errno != errno.EADDRINUSE:
+        raise PortBusy(
+            f"{service.title} cannot bind {settings.host}:{port}: {error.strerror}.",
+            hint=f"Set {PREFIX}HOST to an address of this machine.",
+        ) from error
+    who = holder(port) or "a process that this user may not see"
+    raise PortBusy(
+        f"Port {port}, which {service.title} needs, is held by {who}.",
+        hint=f"Stop that, or move the port: {PREFIX}PORT_{name.upper()}=…, or all: {PREFIX}PORT_OFFSET=….",
+    ) from error
+
+
+def _why_not_free(host: str, port: int) -> OSError | None:
+    """Return why ``port`` cannot be bound, or None.
+
+    A server that was just killed can no longer be seen while the system still closes its sockets: a port
+    without a visible holder is tried again for ``ENDING_S``.
+    """
+    until = time.monotonic() + ENDING_S
+    while True:
+        error = _bind_error(host, port)
+        if error is None or error.errno != errno.EADDRINUSE or holder(port) or time.monotonic() > until:
+            return error
+        time.sleep(0.1)
+
+
+def _bind_error(host: str, port: int) -> OSError | None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, port))
+            probe.bind((host, port))
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise PortBusy(
-                    f"{service.title} cannot bind {settings.host}:{port}: {error.strerror}.",
-                    hint=f"Set {PREFIX}HOST to an address of this machine.",
-                ) from error
-            raise PortBusy(
-                f"Port {port}, which {service.title} needs, is held by {holder(port)}.",
-                hint=f"Stop that, or move the port: {PREFIX}PORT_{name.upper()}=…, or all: {PREFIX}PORT_OFFSET=….",
-            ) from error
+            return error
+    return None
 
 
-def holder(port: int) -> str:
-    """Return who listens on ``port``, as far as this user may see."""
+def holder(port: int) -> str | None:
+    """Return who listens on ``port``, or None when this user may not see it or nobody does any more."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:
-        return "another process (which one, only an administrator may see)"
+        return None
     pids = {c.pid for c in connections if c.laddr and c.laddr.port == port and c.pid}
     for pid in sorted(pids):
         try:
@@ -66,7 +91,7 @@ def holder(port: int) -> str:
             return f"process {pid} ({' '.join(process.cmdline()[:3])[:120] or process.name()})"
         except psutil.Error:
             continue
-    return "another process of another user"
+    return None
 
 
 def check_data(service: Service, instance: Instance) -> None:

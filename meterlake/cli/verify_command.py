@@ -75,9 +75,8 @@ def verify(
     report = run(settings, scope, record, source, _tell)
     _show(report, output)
     if report.wrong:
-        wrong = sum(comparison.wrong for comparison in report.wrong)
-        views = [f"{comparison.view}: {comparison.path}" for comparison in report.wrong]
-        raise ViewsDiffer(dataset, report.run_id, wrong, views)
+        views = list(dict.fromkeys(comparison.view for comparison in report.wrong))
+        raise ViewsDiffer(dataset, report.run_id, report.wrong_rows, views)
 
 
 def _show(report: Report, output: Output) -> None:

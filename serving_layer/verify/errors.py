@@ -89,10 +89,10 @@ class EmptyRange(UsageError):
 class ViewsDiffer(PermanentError):
     """Published rows are not what the second engine computes."""
 
-    def __init__(self, dataset: str, run_id: str, rows: int, comparisons: list[str]) -> None:
+    def __init__(self, dataset: str, run_id: str, rows: int, views: list[str]) -> None:
         self.dataset, self.run_id, self.rows = dataset, run_id, rows
         super().__init__(
-            f"Run {run_id} of {dataset} differs from its input in {rows} rows ({', '.join(comparisons)}).",
+            f"Run {run_id} of {dataset} differs from its input in {rows} rows ({', '.join(views)}).",
             hint=f"Do not trust these views. `meterlake batch {dataset} --full` computes them anew; "
             f"`meterlake rollback {dataset} RUN` goes back to an earlier run.",
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from engines.errors import QueryFailed
 from serving_layer.publish import history as past
 from serving_layer.publish import records
-from serving_layer.verify import expected
+from serving_layer.verify import expected, found
 from serving_layer.verify.answers import Answers, compare_files, compare_served
 from serving_layer.verify.errors import NothingToVerify, NotPublished, PublishUnderWay
 from serving_layer.verify.lineage import layers
@@ -60,6 +60,14 @@ class Report:
     def wrong(self) -> list[Comparison]:
         """Comparisons that found a difference."""
         return [comparison for comparison in self.comparisons if comparison.wrong]
+
+    @property
+    def wrong_rows(self) -> int:
+        """Rows that are wrong; one that is seen to be so on several paths counts once."""
+        most: dict[str, int] = {}
+        for comparison in self.comparisons:
+            most[comparison.view] = max(most.get(comparison.view, 0), comparison.wrong)
+        return sum(most.values())
 
 
 class MasterInput:
@@ -125,6 +133,8 @@ def verify(settings: Settings, scope: Scope, record: Record, source: Input, tell
         raise PublishUnderWay(dataset.name, record.run_id)
     if not any(comparison.rows or comparison.extra for comparison in comparisons):
         raise NothingToVerify(dataset.name, scope.text())
+    order = found.view_names(dataset)
+    comparisons.sort(key=lambda comparison: order.index(comparison.view))
     return Report(dataset.name, record.run_id, source.title, scope.text(), tuple(comparisons), phases.total())
 
 

@@ -43,7 +43,7 @@ T = int(NOON.timestamp())
 GOOD = Reading("a", T, 60, (2.0, 300.0, 1.0), received_at=NOON)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(tank_readings(wild=True), min_size=1, max_size=25))
 def test_rules_are_the_same_in_python_and_duckdb(readings: list[Reading]) -> None:
     expressions = (
@@ -126,7 +126,7 @@ def test_precedence_does_not_depend_on_order(readings: list[Reading], random: An
     assert sorted(reading.key for reading in winners) == sorted({reading.key for reading in readings})
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ARRIVALS.filter(bool))
 def test_duckdb_picks_the_same_winners(readings: list[Reading]) -> None:
     window = f"PARTITION BY {', '.join(key_columns(TANK))} ORDER BY {', '.join(order_sql(TANK))}"

@@ -65,7 +65,7 @@ def _alike(left: Any, right: Any) -> bool:
     return type(left) is type(right) and left == right
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     sql=st.one_of(NUMBERS, _conditions(NUMBERS)),
     rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=12),

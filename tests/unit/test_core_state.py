@@ -57,7 +57,7 @@ READINGS = st.lists(tank_readings(), min_size=1, max_size=12)
 STATES = tank_readings().map(state_of)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50), scale=SCALES)
 def test_units_are_the_same_in_duckdb(data: list[float], scale: int) -> None:
     edges = [*data, *(round(value) / 10**scale + 0.5 / 10**scale for value in data)]
@@ -81,7 +81,7 @@ def test_halves_go_up_and_further_digits_are_rounded_away() -> None:
         to_units(math.nan, 3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(counts=st.lists(COUNTS, min_size=1, max_size=20), scale=SCALES)
 def test_units_to_decimal_and_back_is_exact_at_the_largest_sums(counts: list[int], scale: int) -> None:
     decimal = units_to_decimal_sql("u", scale, "duckdb")
@@ -131,7 +131,7 @@ def test_states_of_other_measures_do_not_merge() -> None:
         State.empty(TANK).merge(State.empty(datasets.get("household")))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(READINGS)
 def test_duckdb_computes_the_same_state_rolls_it_up_and_derives_the_same(readings: list[Reading]) -> None:
     expected = merge_all(TANK, map(state_of, readings))

@@ -87,7 +87,7 @@ def test_only_aware_times_have_a_meaning() -> None:
         floor_minute(naive(moment))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(INSTANTS, min_size=1, max_size=40))
 def test_duckdb_floors_and_finds_days_alike(instants: list[int]) -> None:
     rows = query(
@@ -107,7 +107,7 @@ def test_duckdb_floors_and_finds_days_alike(instants: list[int]) -> None:
     assert rows == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(INSTANTS, st.sampled_from([10, 60, 30, 0, -10])), min_size=1, max_size=40))
 def test_duckdb_finds_the_same_readings_off_the_grid(rows: list[tuple[int, int]]) -> None:
     answered = query(

@@ -41,6 +41,27 @@ def test_a_busy_port_names_its_holder_and_the_setting(busy_port: int) -> None:
     assert "METERLAKE_PORT_OFFSET" in error.value.hint
 
 
+def test_a_port_that_a_dying_server_still_holds_is_waited_for(busy_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "ENDING_S", 0.3)
+    monkeypatch.setattr(preflight, "holder", lambda _: None)
+    with pytest.raises(PortBusy, match="held by a process that this user may not see"):
+        preflight.check_port(SERVICES["trino"], "trino", Settings(port_trino=busy_port))
+
+    dying = socket.socket()
+    dying.bind(("127.0.0.1", 0))
+    dying.listen()
+    asked: list[int] = []
+
+    def closes_it(port: int) -> None:
+        asked.append(port)
+        dying.close()
+
+    monkeypatch.setattr(preflight, "holder", closes_it)
+    port = dying.getsockname()[1]
+    preflight.check_port(SERVICES["trino"], "trino", Settings(port_trino=port))
+    assert asked == [port]
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(PortBusy, match=r"cannot bind 192\.0\.2\.1") as error:
         preflight.check_port(SERVICES["trino"], "trino", Settings(host="192.0.2.1"))
