@@ -1,7 +1,8 @@
 """The real servers, started once for all integration tests, beside and apart from a developer's own stack.
 
 Every server runs in a time zone that is not UTC: whatever depended on it would show in any of these tests.
-METERLAKE_TEST_KEEP_STACK=1 leaves the stack up for the next run.
+METERLAKE_TEST_KEEP_STACK=1 leaves the stack up for the next run. METERLAKE_TEST_HOME and METERLAKE_TEST_PORT_OFFSET
+move it, so that two runs of the tests do not meet.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ TEST_PORT_OFFSET = 11000
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     return Settings(
-        home=ROOT / ".meterlake" / "test",
-        port_offset=TEST_PORT_OFFSET,
+        home=Path(os.environ.get("METERLAKE_TEST_HOME", ROOT / ".meterlake" / "test")),
+        port_offset=int(os.environ.get("METERLAKE_TEST_PORT_OFFSET", TEST_PORT_OFFSET)),
         server_time_zone="Asia/Kolkata",
         start_timeout_s=300,
     )
