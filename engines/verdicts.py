@@ -1,7 +1,8 @@
 """What becomes of each reading: used, gap, duplicate, superseded, conflicting or rejected.
 
-The same decisions as ``meterlake.rules`` and ``meterlake.precedence``, as pure transforms. Almost every cell (a meter's
-minute, or longest interval) is plain: one interval length, no key twice. Only the others pay for windows.
+The same decisions as ``meterlake.rules`` and ``meterlake.precedence``, as pure transforms for both layers. Almost
+every cell (a meter's minute, or longest interval) is plain: one interval length, no key twice. Only the others pay for
+windows.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 REASON: Final = "reason"
 VERDICT: Final = "verdict"
 _BITS: Final = 63
-_CELL: Final = "cell"
+CELL: Final = "cell"
 
 
 def with_reason(readings: DataFrame, dataset: Dataset) -> DataFrame:
@@ -41,17 +42,25 @@ def disputed_cells(readings: DataFrame, dataset: Dataset) -> DataFrame:
 
     readings: with ``reason``. Each reading of a cell has a slot, one bit; a key twice is a bit fewer than readings.
     """
-    words = _slot_words(dataset)
     accepted = readings.where(F.col(REASON).isNull())
-    cells = accepted.groupBy(dataset.key, _cell(dataset).alias(_CELL)).agg(
+    cells = accepted.groupBy(dataset.key, cell(dataset).alias(CELL)).agg(*cell_aggregates(dataset))
+    return cells.where(is_disputed(dataset)).select(dataset.key, CELL)
+
+
+def cell_aggregates(dataset: Dataset) -> list[Column]:
+    """Return the aggregates over a cell's accepted readings by which ``is_disputed`` tells whether they compete."""
+    return [
         F.count("*").alias("n"),
         F.min(dataset.interval).alias("finest"),
         F.max(dataset.interval).alias("longest"),
-        *(word.alias(f"slots_{index}") for index, word in enumerate(words)),
-    )
-    slots = reduce(add, (F.bit_count(f"slots_{index}") for index in range(len(words))))
-    disputed = (slots != F.col("n")) | (F.col("finest") != F.col("longest"))
-    return cells.where(disputed).select(dataset.key, _CELL)
+        *(word.alias(f"slots_{index}") for index, word in enumerate(_slot_words(dataset))),
+    ]
+
+
+def is_disputed(dataset: Dataset) -> Column:
+    """Return whether a cell, grouped with ``cell_aggregates``, has a key twice or readings of several lengths."""
+    slots = reduce(add, (F.bit_count(f"slots_{index}") for index in range(len(_slot_words(dataset)))))
+    return (slots != F.col("n")) | (F.col("finest") != F.col("longest"))
 
 
 def judged(readings: DataFrame, dataset: Dataset, disputed: DataFrame | None) -> DataFrame:
@@ -63,13 +72,17 @@ def judged(readings: DataFrame, dataset: Dataset, disputed: DataFrame | None) ->
     plain = F.when(F.col(REASON).isNotNull(), "rejected").when(gap, "gap").otherwise("used")
     if disputed is None:
         return readings.withColumn(VERDICT, plain)
-    keys = [dataset.key, _CELL]
-    celled = readings.withColumn(_CELL, _cell(dataset))
+    keys = [dataset.key, CELL]
+    celled = readings.withColumn(CELL, cell(dataset))
     rejected = F.col(REASON).isNotNull()
     calm = celled.where(~rejected).join(disputed, keys, "left_anti").unionByName(celled.where(rejected))
     contested = celled.where(~rejected).join(disputed, keys, "left_semi")
-    decided = _choose_length(_resolve(contested, dataset), dataset)
-    return calm.withColumn(VERDICT, plain).unionByName(decided).drop(_CELL)
+    return calm.withColumn(VERDICT, plain).unionByName(decided(contested, dataset)).drop(CELL)
+
+
+def decided(readings: DataFrame, dataset: Dataset) -> DataFrame:
+    """Return accepted readings, with their ``cell``, with the ``verdict`` of those that compete in it."""
+    return _choose_length(_resolve(readings, dataset), dataset)
 
 
 def _resolve(readings: DataFrame, dataset: Dataset) -> DataFrame:
@@ -104,13 +117,13 @@ def _sort_order(term: str) -> Column:
 
 def _choose_length(readings: DataFrame, dataset: Dataset) -> DataFrame:
     """Let one interval length count in each cell, as ``timegrid.choose_interval``; the others are superseded."""
-    cell = Window.partitionBy(dataset.key, _CELL)
+    whole = Window.partitionBy(dataset.key, CELL)
     used = F.col(VERDICT) == "used"
     covered = F.sum(F.when(used, F.col(dataset.interval)).otherwise(0)).over(
-        Window.partitionBy(dataset.key, _CELL, dataset.interval)
+        Window.partitionBy(dataset.key, CELL, dataset.interval)
     )
     order = [_sort_order(term) for term in timegrid.choice_order_sql(dataset).split(", ")]
-    chosen = F.first(dataset.interval).over(cell.orderBy(*order))
+    chosen = F.first(dataset.interval).over(whole.orderBy(*order))
     return (
         readings.withColumn("covered_s", covered)
         .withColumn("chosen", chosen)
@@ -122,7 +135,7 @@ def _choose_length(readings: DataFrame, dataset: Dataset) -> DataFrame:
     )
 
 
-def _cell(dataset: Dataset) -> Column:
+def cell(dataset: Dataset) -> Column:
     """Return the start of the cell in which one interval length is chosen, in seconds since 1970."""
     seconds = timegrid.epoch_seconds_sql(dataset.event_time, "spark")
     return F.expr(f"{seconds} - pmod({seconds}, {dataset.cell_s})")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.views.decimals import in_units
-from batch_layer.views.verdicts import VERDICT
 from engines import columns as shared
+from engines.verdicts import VERDICT
 from meterlake import rules, state, timegrid
 from meterlake.errors import PermanentError
 from meterlake.precedence import Balance

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.views import audit, decimals, plan, tables, transforms, verdicts
+from batch_layer.views import audit, decimals, plan, tables, transforms
 from engines import columns as shared
+from engines import verdicts
 from meterlake.precedence import Balance
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from pyspark.sql import Window
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.views.verdicts import REASON, VERDICT
 from engines import columns as shared
+from engines.verdicts import REASON, VERDICT
 from meterlake import schema, timegrid
 from meterlake.grains import GRAIN_SECONDS
 

@@ -13,8 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from samples import TANK, wall_clock
 from views_master import frame as master
 
-from batch_layer.views import decimals, transforms, verdicts
-from engines import columns
+from batch_layer.views import decimals, transforms
+from engines import columns, verdicts
 from meterlake import precedence, rules, timegrid
 from meterlake.columns import Dialect
 from meterlake.datasets.household import HOUSEHOLD
