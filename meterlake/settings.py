@@ -99,6 +99,44 @@ class Settings(BaseSettings):
         timedelta(days=3), description="Life of a speed row; batch must have covered it by then."
     )
     batch_interval: Duration = Field(timedelta(hours=1), description="How often batch runs; feeds the retention check.")
+    kafka_partitions: int = Field(
+        2, gt=0, description="Partitions of a readings topic when it is created: as many tasks read it side by side."
+    )
+    kafka_retention: Duration = Field(
+        timedelta(days=7), description="How long Kafka keeps readings: the longest that the archive may stand still."
+    )
+    starting_offsets: Literal["earliest", "latest"] = Field(
+        "earliest",
+        description="Where a query without checkpoint begins. latest leaves out what lies in the topic, and counts"
+        " only a part of the minutes that are under way; a checkpoint wins over it.",
+    )
+    fail_on_data_loss: bool = Field(
+        True,
+        description="Stop where Kafka has lost messages that were not read yet; false goes on behind the hole (say so"
+        " once, to get over a loss that cannot be mended).",
+    )
+    archive_trigger: Duration = Field(
+        timedelta(seconds=30), description="How often the archive appends: more often means more, smaller files."
+    )
+    archive_max_offsets: int = Field(
+        200_000, gt=0, description="Most messages in one append of the archive: they are held in memory (100 MB)."
+    )
+    stream_trigger: Duration = Field(
+        timedelta(seconds=1),
+        description="How often the speed views are brought up to date; most of the freshness. Their watermark is no"
+        " setting: it is the declaration's lateness, on which the boundary stands, too.",
+    )
+    stream_max_offsets: int = Field(
+        50_000, gt=0, description="Most messages in one update of the speed views: keeps a backlog from filling memory."
+    )
+    stream_state_store: Literal["memory", "rocksdb"] = Field(
+        "memory",
+        description="Where the readings of open minutes live: memory is a quarter faster, rocksdb (off the heap) for"
+        " fleets whose quarter of an hour does not fit the driver.",
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Prometheus metrics of the streaming queries, on loopback; 0 means none."
+    )
 
     def port(self, name: str) -> int:
         """Return the port called ``name`` (a ``port_…`` field without its prefix), offset included."""

@@ -1,0 +1,93 @@
+"""The topics of a data set: created on purpose, with their times, sizes and retention, and described.
+
+``LogAppendTime``: the time of arrival is the broker's, so no producer's clock decides what is late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from engines.errors import EngineUnavailable
+from engines.kafka import TIMEOUT_S, client_config, create_topic
+
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+
+MAX_MESSAGE_BYTES: Final = 1_048_576
+"""Of every topic. A reading is much smaller; but what is sent must arrive, to be seen in quarantine."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as the broker has it. id: another one after it was deleted and created anew."""
+
+    name: str
+    id: str
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Offsets of a partition: the first that is kept, and the one that the next message will get."""
+
+    first: int
+    end: int
+
+
+def ensure(settings: Settings, dataset: Dataset) -> list[str]:
+    """Create the topics of a data set that are not there; return their names. Raises EngineUnavailable."""
+    retention = str(int(settings.kafka_retention.total_seconds() * 1000))
+    config = {
+        "message.timestamp.type": "LogAppendTime",
+        "retention.ms": retention,
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        "cleanup.policy": "delete",
+    }
+    wanted = {
+        dataset.readings_topic: config,
+        # Holds a whole message and its headers.
+        dataset.rejected_topic: {**config, "max.message.bytes": str(MAX_MESSAGE_BYTES + 16_384)},
+    }
+    made = []
+    for name, options in wanted.items():
+        if find(settings, name) is None and create_topic(settings, name, settings.kafka_partitions, options):
+            made.append(name)
+    return made
+
+
+def find(settings: Settings, name: str) -> Topic | None:
+    """Return a topic, or None if there is none of that name. Raises EngineUnavailable."""
+    admin = AdminClient(client_config(settings))
+    try:
+        found = admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
+    except (KafkaException, TimeoutError) as error:
+        if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise EngineUnavailable("Kafka", settings.kafka, _reason(error)) from error
+    return Topic(name, str(found.topic_id), tuple(sorted(partition.id for partition in found.partitions)))
+
+
+def spans(settings: Settings, topic: Topic) -> dict[int, Span]:
+    """Return the offsets of each partition. Raises EngineUnavailable."""
+    first, end = (_offsets(settings, topic, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+    return {partition: Span(first[partition], end[partition]) for partition in topic.partitions}
+
+
+def _offsets(settings: Settings, topic: Topic, spec: OffsetSpec) -> dict[int, int]:
+    admin = AdminClient(client_config(settings))
+    asked = {TopicPartition(topic.name, partition): spec for partition in topic.partitions}
+    try:
+        answers = admin.list_offsets(asked, request_timeout=TIMEOUT_S)
+        return {where.partition: answer.result(TIMEOUT_S).offset for where, answer in answers.items()}
+    except (KafkaException, TimeoutError) as error:
+        raise EngineUnavailable("Kafka", settings.kafka, _reason(error)) from error
+
+
+def _reason(error: Exception) -> object:
+    return error.args[0].str() if isinstance(error, KafkaException) else error
