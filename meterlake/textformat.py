@@ -38,6 +38,17 @@ _FARTHEST: Final = timedelta(hours=18)
 # Java reads more as a number than people do: "1d", "0x1p3", "Infinity".
 _NUMBER_CHARACTERS: Final = "0123456789.+-eE"
 _TIME_CHARACTERS: Final = "/:"
+_STRPTIME: Final = {
+    "d": "%d",
+    "dd": "%d",
+    "M": "%m",
+    "MM": "%m",
+    "yyyy": "%Y",
+    "H": "%H",
+    "HH": "%H",
+    "mm": "%M",
+    "ss": "%S",
+}
 _REGEX_SIGNS: Final = ".$|()[{^?*+"
 
 
@@ -113,6 +124,11 @@ class TextFormat:
     def measures(self) -> list[str]:
         """Measures in the order of the file."""
         return [column.measure for column in self.columns if isinstance(column, Value)]
+
+    @property
+    def strptime(self) -> str:
+        """The pattern of the joined time in C's letters."""
+        return re.sub(r"[A-Za-z]+", lambda found: _STRPTIME[found[0]], self.pattern)
 
     @property
     def pattern(self) -> str:

@@ -20,6 +20,7 @@ from meterlake.schema import KEY_PATTERN, LATEST_TS, MAX_REVISION
 from meterlake.units import to_float, to_units
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from meterlake.declaration import Dataset
@@ -55,6 +56,23 @@ def encode(dataset: Dataset, reading: Reading) -> bytes:
     if reading.revision:
         message["revision"] = reading.revision
     return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+
+
+def encode_units(
+    dataset: Dataset, meters: Sequence[str], ts: Sequence[int], interval_s: int, units: Sequence[Sequence[int]]
+) -> list[bytes]:
+    """Return the messages of many readings, as ``encode`` makes them; for producers, whose time it saves.
+
+    units: for each measure, one value a reading, none missing. All revisions are 0.
+    """
+    measures = "".join(f',"{measure.name}":%r' for measure in dataset.measures)
+    template = (
+        f'{{"v":{dataset.wire_version},"{dataset.key}":"%s","{dataset.event_time}":%d,'
+        f'"{dataset.interval}":{interval_s}{measures}}}'
+    )
+    factors = [int(10**measure.scale) for measure in dataset.measures]
+    values = [[unit / factor for unit in column] for column, factor in zip(units, factors, strict=True)]
+    return [(template % row).encode() for row in zip(meters, ts, *values, strict=True)]
 
 
 def decode(

@@ -1,18 +1,15 @@
-"""What makes two loads the same, and by how much a history is moved to end now."""
+"""What makes two loads the same."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from meterlake.textformat import offset_text
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-WEEK = timedelta(weeks=1)
+    from datetime import timedelta
 
 
 @dataclass(frozen=True)
@@ -39,12 +36,3 @@ class Identity:
             "load-utc-offset": offset_text(self.offset),
             "load-shift-s": str(int(self.shift.total_seconds())),
         }
-
-
-def whole_weeks(end: datetime, now: datetime) -> timedelta:
-    """Return the fewest whole weeks by which a history that ends at ``end`` must move so that it ends at or after now.
-
-    Both aware, or both not. Zero if it does so already.
-    """
-    missing = -((end - now) // WEEK)
-    return max(missing, 0) * WEEK

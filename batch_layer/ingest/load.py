@@ -17,7 +17,7 @@ from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.ingest.errors import NotThisFormat
-from batch_layer.ingest.identity import Identity, whole_weeks
+from batch_layer.ingest.identity import Identity
 from batch_layer.ingest.lines import SPLIT
 from batch_layer.ingest.parse import Arrival, decoded, latest, numbered_lines, reading_lines, readings, rejected
 from batch_layer.ingest.upload import Raw, upload
@@ -28,6 +28,7 @@ from engines.spark_failures import translated
 from engines.table_format import AlreadyPublished
 from meterlake.errors import OutOfBalance
 from meterlake.precedence import gap_sql
+from meterlake.rebase import whole_weeks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,6 +10,7 @@ from meterlake.errors import PermanentError, UnknownName
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
+    from meterlake.replay import Replay
     from meterlake.textformat import TextFormat
 
 _DATASETS: Final[dict[str, Dataset]] = {dataset.name: dataset for dataset in (HOUSEHOLD,)}
@@ -38,3 +39,14 @@ def text_format(name: str) -> TextFormat:
             f"Data set {dataset.name!r} has no text format.", hint="Declare one (meterlake.textformat)."
         )
     return _TEXT_FORMATS[name]
+
+
+def replay(name: str) -> Replay:
+    """Return how a data set's history is replayed. Raises UnknownName, or PermanentError where it cannot be."""
+    from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY  # numpy takes its time to import
+
+    replays = {found.dataset.name: found for found in (HOUSEHOLD_REPLAY,)}
+    dataset = get(name)
+    if name not in replays:
+        raise PermanentError(f"Data set {dataset.name!r} has no replay.", hint="Declare one (meterlake.replay).")
+    return replays[name]

@@ -6,17 +6,13 @@ readings are left out, as the loader puts them into quarantine.
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import re
 import shutil
-import zipfile
-import zlib
 from contextlib import ExitStack
 from datetime import UTC, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
+from meterlake.packed import DAMAGED, NotOneFile, opened
 from meterlake.schema import LATEST_TS, master_fields
 from meterlake.textformat import Moment, Value, offset_text
 from serving_layer.verify.errors import UnreadableFile
@@ -33,19 +29,7 @@ if TYPE_CHECKING:
 # Names come from the declaration, values are bound or quoted.
 # ruff: noqa: S608
 
-_LETTERS: Final = {
-    "d": "%d",
-    "dd": "%d",
-    "M": "%m",
-    "MM": "%m",
-    "yyyy": "%Y",
-    "H": "%H",
-    "HH": "%H",
-    "mm": "%M",
-    "ss": "%S",
-}
 _NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-_DAMAGED: Final = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, RuntimeError)
 
 
 class RawText:
@@ -70,8 +54,10 @@ class RawText:
             target = folder / f"raw-{number}.txt"
             try:
                 with ExitStack() as stack, target.open("wb") as file:
-                    shutil.copyfileobj(_opened(path, stack), file, 1 << 20)
-            except _DAMAGED as error:
+                    shutil.copyfileobj(opened(path, stack), file, 1 << 20)
+            except NotOneFile as error:
+                raise UnreadableFile(str(path), str(error)) from error
+            except DAMAGED as error:
                 raise UnreadableFile(str(path), f"is damaged or cut off ({error})") from error
             except OSError as error:
                 raise UnreadableFile(str(path), error.strerror or str(error)) from error
@@ -114,10 +100,10 @@ def readings_sql(form: TextFormat, offset: timedelta) -> str:
     dataset, missing = form.dataset, ", ".join(map(_quoted, form.missing))
     fields = {f"c{number}": "VARCHAR" for number in range(len(form.columns))}
     texts = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in fields.items())
-    moments = [(f"c{at}", column) for at, column in enumerate(form.columns) if isinstance(column, Moment)]
+    moments = [f"c{at}" for at, column in enumerate(form.columns) if isinstance(column, Moment)]
     measures = {column.measure: f"c{at}" for at, column in enumerate(form.columns) if isinstance(column, Value)}
-    clock = " || ' ' || ".join(field for field, _ in moments)
-    pattern = _quoted(" ".join(_strptime(column.pattern) for _, column in moments))
+    clock = " || ' ' || ".join(moments)
+    pattern = _quoted(form.strptime)
     numbers = ",\n    ".join(
         f"CASE WHEN coalesce({field}, '') NOT IN ({missing}) THEN try_cast({field} AS DOUBLE) END AS {name}"
         for name, field in measures.items()
@@ -145,28 +131,6 @@ FROM decoded
 WHERE {dataset.event_time} IS NOT NULL AND epoch({dataset.event_time}) BETWEEN 0 AND {LATEST_TS}
   AND epoch({dataset.event_time}) % {form.interval_s} = 0
   AND ({given}) IN (0, {len(measures)}) AND NOT ({odd})"""
-
-
-def _opened(path: Path, stack: ExitStack) -> IO[Any]:
-    """Return a file's unpacked bytes; its first bytes tell how it is packed."""
-    raw = stack.enter_context(path.open("rb"))
-    head = raw.read(6)
-    raw.seek(0)
-    if head.startswith(b"\xfd7zXZ"):
-        return stack.enter_context(lzma.open(raw))
-    if head.startswith(b"\x1f\x8b"):
-        return stack.enter_context(cast("IO[bytes]", gzip.open(raw)))
-    if head.startswith(b"PK\x03\x04"):
-        archive = stack.enter_context(zipfile.ZipFile(raw))
-        files = [item for item in archive.infolist() if not item.is_dir()]
-        if len(files) != 1:
-            raise UnreadableFile(str(path), f"holds {len(files)} files instead of one")
-        return stack.enter_context(archive.open(files[0]))
-    return raw
-
-
-def _strptime(pattern: str) -> str:
-    return re.sub(r"[A-Za-z]+", lambda found: _LETTERS[found[0]], pattern)
 
 
 def _quoted(text: str) -> str:
