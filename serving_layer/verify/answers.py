@@ -58,7 +58,7 @@ def compare_files(connection: DuckDBPyConnection, scope: Scope, answers: Answers
         found.read_files(connection, scope, view, files.result())
         shape = shape_of(found.stored_columns(scope.dataset, view))
         tables = (f"want_{view}", f"have_{view}")
-        comparisons.append(compare(connection, view, "every row, Parquet files in HDFS", tables, shape))
+        comparisons.append(compare(connection, view, "files, every row", tables, shape))
         connection.execute(f"DROP TABLE have_{view}")
     return comparisons
 
@@ -67,16 +67,15 @@ def compare_served(connection: DuckDBPyConnection, scope: Scope, answers: Answer
     """Compare what Trino and Hive answer."""
     dataset, comparisons = scope.dataset, []
     for view in answers.files:
-        what = "checksums of each day" if is_summed(dataset, view) else "every row"
-        for engine, name, rows, derived in (
-            ("Trino", found.trino_name(dataset, view), answers.trino[view], view != found.GAPS),
-            ("Hive", found.hive_name(dataset, view), answers.hive[view], False),
+        what = "sums of days" if is_summed(dataset, view) else "every row"
+        for engine, rows, derived in (
+            ("Trino", answers.trino[view], view != found.GAPS),
+            ("Hive", answers.hive[view], False),
         ):
             columns = _asked(dataset, view, derived=derived)
             found.load(connection, "answered", columns, rows.result())
             want = _expected(connection, dataset, view, derived=derived)
-            path = f"{what}, {engine} {name}"
-            comparisons.append(compare(connection, view, path, (want, "answered"), shape_of(columns)))
+            comparisons.append(compare(connection, view, f"{engine}, {what}", (want, "answered"), shape_of(columns)))
     return comparisons
 
 
