@@ -154,6 +154,16 @@ def get_table(metastore: Client, database: str, name: str) -> ExternalTable | No
     )
 
 
+def set_table_property(metastore: Client, database: str, name: str, key: str, value: str) -> None:
+    """Set one property of a table, keeping the others. Raises QueryFailed if there is no such table."""
+    from hive_metastore import ttypes
+
+    _require(metastore, database, name)
+    table = metastore.get_table_req(ttypes.GetTableRequest(dbName=database, tblName=name)).table
+    table.parameters = {**(table.parameters or {}), key: value}
+    metastore.alter_table(database, name, table)
+
+
 def drop_table(metastore: Client, database: str, name: str) -> None:
     """Remove a table from the metastore, if it is there; its files stay."""
     from hive_metastore import ttypes

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlparse
 
@@ -53,3 +56,17 @@ def select(
     finally:
         connection.close()
     return columns, result
+
+
+def settle(settings: Settings, patience: timedelta, pause: Callable[[float], None] = time.sleep) -> int:
+    """Wait until the queries that run now have ended; return how many had not within ``patience``.
+
+    What they were planned on (a view as it was) may then be changed under them.
+    """
+    running = "SELECT query_id FROM system.runtime.queries WHERE state NOT IN ('FINISHED', 'FAILED')"
+    waiting = {row[0] for row in rows(settings, f"{running} AND query NOT LIKE '%system.runtime.queries%'")}
+    until = time.monotonic() + patience.total_seconds()
+    while waiting and time.monotonic() < until:
+        pause(0.1)
+        waiting &= {row[0] for row in rows(settings, running)}
+    return len(waiting)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 SPARE_DAYS: Final = timedelta(days=2)
 """How far beyond now + TTL the merged view lists days: the time to notice that no batch has run."""
 
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The boundary before the first run: speed answers all."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def next_boundary(
     """
     reached = [_reached(partition, utc(run_clock)) for partition in progress]
     earliest = min(reached, default=utc(run_clock))
-    proposed = max(_BEGINNING, floor_minute(max(earliest, _BEGINNING + lateness) - lateness))
+    proposed = max(BEGINNING, floor_minute(max(earliest, BEGINNING + lateness) - lateness))
     return proposed if current is None else max(proposed, utc(current))
 
 
@@ -67,16 +68,17 @@ def _reached(partition: PartitionProgress, run_clock: datetime) -> datetime:
     if partition.at_end:
         return run_clock
     if partition.archived_until is None:
-        return _BEGINNING
+        return BEGINNING
     return min(utc(partition.archived_until), run_clock)
 
 
 def speed_days(boundary: datetime, now: datetime, ttl: timedelta) -> list[str]:
     """Return the UTC days, as Cassandra's ``day`` texts, that the merged view asks for.
 
-    From the boundary's day to now + ttl + two days, both included: always at least one.
+    From the boundary's day to now + ttl + two days, both included: always at least one. Where batch has not reached
+    the present for long, or never run, the days before now − ttl − two days are left out: their rows have expired.
     """
-    first = utc(boundary).date()
+    first = max(utc(boundary), utc(now) - ttl - SPARE_DAYS).date()
     last = max(first, (utc(now) + ttl + SPARE_DAYS).date())
     return [(first + timedelta(days=step)).isoformat() for step in range((last - first).days + 1)]
 
@@ -93,13 +95,18 @@ def check_ttl(dataset: str, ttl: timedelta, batch_interval: timedelta, lateness:
         raise TtlTooShort(dataset, duration_text(ttl), duration_text(needed))
 
 
+def first_living(now: datetime, ttl: timedelta) -> datetime:
+    """Return the first minute whose speed row cannot have expired."""
+    return floor_minute(utc(now) - ttl) + timedelta(minutes=1)
+
+
 def rollback_hole(older: datetime, current: datetime, now: datetime, ttl: timedelta) -> Hole | None:
     """Return the minutes that a roll-back to an older boundary would lose, or None.
 
     A minute's speed row is written when the minute begins or later, and lives for ``ttl``.
     """
     since = utc(older)
-    until = min(utc(current), floor_minute(utc(now) - ttl) + timedelta(minutes=1))
+    until = min(utc(current), first_living(now, ttl))
     return Hole(since, until) if since < until else None
 
 

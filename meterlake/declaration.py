@@ -20,6 +20,7 @@ from meterlake.validation import check_resolution, validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
 Partition = Literal["month", "year"]
 TableFormat = Literal["iceberg", "delta"]
@@ -187,6 +188,10 @@ class View:
                 f"its partition {self.partition!r} is unknown",
                 expected="Use month or year",
             )
+
+    def partition_value(self, day: date) -> str:
+        """Return the value of the partition that holds a day, such as ``2026-11``."""
+        return day.strftime({"month": "%Y-%m", "year": "%Y"}[self.partition])
 
 
 @dataclass(frozen=True)

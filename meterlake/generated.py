@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meterlake.ddl import cassandra_ddl, hive_ddl
+from meterlake.merged import trino_ddl
 from meterlake.schema import json_schema_text
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def files(dataset: Dataset) -> dict[str, str]:
         f"meterlake/datasets/schemas/{name}.v{dataset.wire_version}.json": json_schema_text(dataset),
         f"hive_ddl/{name}.hql": hive_ddl(dataset),
         f"speed_layer/cql/{name}.cql": cassandra_ddl(dataset),
+        f"serving_layer/sql/{name}.sql": trino_ddl(dataset),
     }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from meterlake.columns import Dialect
     from meterlake.declaration import Dataset
+    from meterlake.grains import Grain
 
 OFF_GRID: Final = "off_grid"
 
@@ -41,6 +42,26 @@ def floor_seconds(ts: int, length: int) -> int:
 def floor_minute(moment: datetime) -> datetime:
     """Return the start of the minute that holds an aware datetime, in UTC."""
     return utc(moment).replace(second=0, microsecond=0)
+
+
+def row_time(moment: datetime, grain: Grain, time_zone: str) -> datetime | date:
+    """Return the time of the row that holds an aware datetime: start of a minute or hour in UTC, or local day."""
+    ts = int(utc(moment).timestamp())
+    if grain == "day":
+        return local_day(ts, time_zone)
+    return datetime.fromtimestamp(floor_seconds(ts, GRAIN_SECONDS[grain]), UTC)
+
+
+def row_begins(time: datetime | date, time_zone: str) -> datetime:
+    """Return the first instant, in UTC, of a view's row: of an aware datetime, or of a local day."""
+    if isinstance(time, datetime):
+        return utc(time)
+    return datetime.fromtimestamp(day_start(time, time_zone), UTC)
+
+
+def row_start(moment: datetime, grain: Grain, time_zone: str) -> datetime:
+    """Return the first instant, in UTC, of the view's row that holds an aware datetime."""
+    return row_begins(row_time(moment, grain, time_zone), time_zone)
 
 
 def utc(moment: datetime) -> datetime:

@@ -17,7 +17,7 @@ def ddl(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file differs.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Write the generated files of a data set: Hive DDL, Cassandra CQL, JSON Schema of its messages.
+    """Write the generated files of a data set: Hive DDL, Cassandra CQL, Trino views, JSON Schema of its messages.
 
     They are checked in to be read. Change the declaration in meterlake/datasets/, then run this.
     """

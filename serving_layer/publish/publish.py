@@ -1,21 +1,29 @@
 """Publishing a run, finishing what was interrupted, and rolling back. Call all of them under the data set's lease.
 
-A publish is: the record ``publishing``; the tables, one call each; the Trino views; the record ``published``. Whoever
-comes after an interruption finds the first record without the second, and does the rest: each step may be repeated.
-A roll-back goes through the same steps in the reverse order.
+A publish is: the record ``publishing``; the tables, one call each; the comparison of both layers up to the new
+boundary; the Trino views; the record ``published``. Whoever comes after an interruption finds the first record without
+the second, and does the rest: each step may be repeated.
+
+The views never reach beyond what the tables hold. So where the boundary rises the tables come first, where it falls the
+views do; and then the tables wait for the queries that were planned on the views as they were.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
+from engines import trino
+from engines.errors import EngineUnavailable
 from meterlake import boundary as boundaries
+from meterlake import merged
+from meterlake.boundary import BEGINNING
 from serving_layer.publish import history as past
 from serving_layer.publish import records, tables
 from serving_layer.publish.history import Record, Tables
+from serving_layer.reconcile.reconcile import reconcile
 from serving_layer.sql import views
 
 if TYPE_CHECKING:
@@ -26,6 +34,14 @@ if TYPE_CHECKING:
 
 Step = Callable[[str], None]
 """Called with the name of each step before it is done; tests stop there."""
+
+SPEED: Final = "speed"
+"""Key of a record's details: whether the speed layer answers the minutes from its boundary on."""
+RECONCILIATION: Final = "reconciliation"
+"""Key of a record's details: how the layers compared for the minutes that the boundary moved over."""
+
+_PATIENCE: Final = timedelta(seconds=30)
+"""So long a roll-back waits for queries that may still read the newer tables up to the newer boundary."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +77,11 @@ def publish(
         snapshot=publication.snapshot,
         before=present.after if present else {},
         after=publication.tables,
-        details=publication.details,
+        details={**publication.details, SPEED: _speed_layer(settings, dataset, present)},
     )
     step("publishing")
     records.append(settings, begun)
-    return _finish(settings, dataset, begun, clock, step)
+    return _finish(settings, dataset, present, begun, clock, step)
 
 
 def roll_forward(settings: Settings, dataset: Dataset, clock: Clock) -> list[Record]:
@@ -73,7 +89,7 @@ def roll_forward(settings: Settings, dataset: Dataset, clock: Clock) -> list[Rec
     history = records.load(settings, dataset.name)
     begun = past.unfinished(history)
     if begun is not None:
-        history.append(_finish(settings, dataset, begun, clock))
+        history.append(_finish(settings, dataset, past.current(history), begun, clock))
     return history
 
 
@@ -89,45 +105,91 @@ def roll_back(
     """Let readers see an earlier run again; return the record of that.
 
     Raises UnknownName for a run that cannot be reached; RollbackLosesMinutes where the speed rows after the older
-    boundary have expired, unless ``allow_gap``.
+    boundary have expired, unless ``allow_gap``: then the record lists the hole.
     """
     ttl = settings.speed_ttl
     history = roll_forward(settings, dataset, clock)
     wanted = past.target(history, dataset.name, run_id)
     present = past.reachable(history)[0]
-    hole = boundaries.rollback_hole(wanted.boundary, present.boundary, clock(), ttl)
-    if _has_speed_layer(present):
+    details = {**wanted.details, SPEED: _speed_layer(settings, dataset, present), "rolled_back_from": present.run_id}
+    details.pop(RECONCILIATION, None)
+    hole = boundaries.rollback_hole(wanted.boundary, present.boundary, clock(), ttl) if details[SPEED] else None
+    if hole:
         boundaries.check_rollback(dataset.name, hole, ttl, allow_gap=allow_gap)
+        details["hole"] = [hole.since.isoformat(), hole.until.isoformat()]
     begun = replace(
-        wanted,
-        seq=history[-1].seq + 1,
-        event="rolling_back",
-        at=clock(),
-        before=present.after,
-        details={**wanted.details, "rolled_back_from": present.run_id},
+        wanted, seq=history[-1].seq + 1, event="rolling_back", at=clock(), before=present.after, details=details
     )
     step("rolling_back")
     records.append(settings, begun)
-    return _finish(settings, dataset, begun, clock, step)
+    return _finish(settings, dataset, present, begun, clock, step)
 
 
-def _finish(settings: Settings, dataset: Dataset, begun: Record, clock: Clock, step: Step = lambda _: None) -> Record:
-    backwards = begun.event == "rolling_back"
-    if backwards:
+def prepare(settings: Settings, dataset: Dataset, shapes: list[ViewTable], clock: Clock) -> None:
+    """Make tables and views that can be queried, as of the run that readers see, before there is one or a speed layer.
+
+    To be called when the speed layer's tables have been made: from then on, the merged views show what they hold.
+    """
+    tables.ensure(settings, shapes)
+    present = past.current(roll_forward(settings, dataset, clock))
+    boundary = present.boundary if present else BEGINNING
+    _replace_views(settings, dataset, boundary, clock, speed=_speed_layer(settings, dataset, present))
+
+
+def _finish(
+    settings: Settings,
+    dataset: Dataset,
+    present: Record | None,
+    begun: Record,
+    clock: Clock,
+    step: Step = lambda _: None,
+) -> Record:
+    """Do the steps after a record's beginning. present: what readers saw before it."""
+    speed = bool(begun.details.get(SPEED))
+    rises = present is None or begun.boundary >= present.boundary
+    found: dict[str, Any] = {}
+    if not rises:
         step("views")
-        views.replace(settings, dataset)
-    for table in sorted(begun.after.keys() | begun.before.keys(), reverse=backwards):
+        _replace_views(settings, dataset, begun.boundary, clock, speed=speed)
+        step("settle")
+        trino.settle(settings, _PATIENCE)
+    for table in sorted(begun.after.keys() | begun.before.keys(), reverse=not rises):
         step(table)
         tables.switch(settings, table, begun.after.get(table, {}))
-    if not backwards:
+    if rises:
+        step("reconcile")
+        found = _reconciliation(settings, dataset, present, begun, clock) if speed else {}
         step("views")
-        views.replace(settings, dataset)
-    done = replace(begun, seq=begun.seq + 1, event=begun.finished_event, at=clock())
+        _replace_views(settings, dataset, begun.boundary, clock, speed=speed)
+    done = replace(begun, seq=begun.seq + 1, event=begun.finished_event, at=clock(), details={**begun.details, **found})
     step(done.event)
     records.append(settings, done)
     return done
 
 
-def _has_speed_layer(record: Record) -> bool:
-    """Return whether the speed layer answers the minutes after the boundary; batch alone has none to lose."""
-    return bool(record.details.get("archive"))
+def _reconciliation(
+    settings: Settings, dataset: Dataset, present: Record | None, begun: Record, clock: Clock
+) -> dict[str, Any]:
+    """Compare the layers for the minutes that the boundary is about to move over."""
+    line = merged.line_at(dataset, begun.boundary)
+    before = merged.line_at(dataset, present.boundary if present else BEGINNING)
+    since = max(before, boundaries.first_living(clock(), settings.speed_ttl))
+    if since >= line:
+        return {}
+    snapshot = begun.details.get("read_snapshot", begun.snapshot)
+    return {RECONCILIATION: reconcile(settings, dataset, since, line, snapshot)}
+
+
+def _replace_views(settings: Settings, dataset: Dataset, boundary: datetime, clock: Clock, *, speed: bool) -> None:
+    line = merged.line(dataset, boundary, clock(), settings.speed_ttl) if speed else None
+    views.replace(settings, dataset, line)
+
+
+def _speed_layer(settings: Settings, dataset: Dataset, present: Record | None) -> bool:
+    """Return whether there is a speed layer. Where Cassandra is away and never had a part in this, there is none."""
+    try:
+        return views.has_speed_layer(settings, dataset)
+    except EngineUnavailable:
+        if present is not None and present.details.get(SPEED):
+            raise
+        return False

@@ -21,13 +21,13 @@ from meterlake.ddl import HIVE_DATABASE, gap_partition, gaps_table, view_table
 from meterlake.declaration import Dataset
 from meterlake.errors import UnknownName
 from meterlake.grains import GRAIN_SECONDS, Grain
+from meterlake.merged import CATALOG, MERGED
 from meterlake.settings import Settings
 from meterlake.views import derived_sql
 from serving_layer.reports.errors import ViewMissing
-from serving_layer.sql.views import DATABASE as PUBLISHED_DATABASE
 
-MERGED_SCHEMA: Final = f"hive.{PUBLISHED_DATABASE}"
-"""Where publishing puts the views that all layers answer, in Trino: ``hive.published.<data set>_<grain>``."""
+MERGED_SCHEMA: Final = f"{CATALOG}.{MERGED}"
+"""Where the views are that both layers answer, in Trino: ``hive.merged.<data set>_<grain>``."""
 
 SOURCES: Final = ("merged", "trino", "hive")
 
@@ -179,7 +179,7 @@ def source_of(name: str, settings: Settings) -> Source:
     if name == "trino":
         return SqlSource(name, "batch views, through Trino", "trino", f"hive.{HIVE_DATABASE}", run)
     if name == "merged":
-        return SqlSource(name, "published views, through Trino", "trino", MERGED_SCHEMA, run, merged=True)
+        return SqlSource(name, "merged views of both layers, through Trino", "trino", MERGED_SCHEMA, run, merged=True)
     raise UnknownName("source", name, SOURCES)
 
 

@@ -1,40 +1,48 @@
-"""The published views in Trino: stored columns, averages, derived values, and the layer that answers."""
+"""The views in Trino, and the line between the layers, as readers have them now."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from engines import metastore, trino
-from meterlake.ddl import HIVE_DATABASE, view_table
-from meterlake.views import derived_sql, view_columns
+from meterlake import merged
+from meterlake.ddl import CASSANDRA_KEYSPACE, HIVE_DATABASE, view_table
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
-    from meterlake.grains import Grain
+    from meterlake.merged import Line
     from meterlake.settings import Settings
 
-CATALOG: Final = "hive"
-DATABASE: Final = "published"
+LINE: Final = "meterlake.line"
+"""Property of the finest view's table in the metastore: where the speed layer takes over, for readers without Trino."""
 
 
-def published_view(dataset: Dataset, grain: Grain) -> str:
-    """Return the full name of a published view, in the catalog and database of published views."""
-    return f"{CATALOG}.{DATABASE}.{view_table(dataset, grain)}"
+def has_speed_layer(settings: Settings, dataset: Dataset) -> bool:
+    """Return whether there is a speed layer to ask. Raises EngineUnavailable where that cannot be told."""
+    statement = (
+        f"SELECT 1 FROM {merged.SPEED_CATALOG}.information_schema.tables"  # noqa: S608 - a constant
+        " WHERE table_schema = ? AND table_name = ?"
+    )
+    return bool(trino.rows(settings, statement, [CASSANDRA_KEYSPACE, view_table(dataset, "minute")]))
 
 
-def published_sql(dataset: Dataset, grain: Grain) -> str:
-    """Return SQL that makes a published view of what batch has computed."""
-    stored = [f"  {column.name}" for column in view_columns(dataset, grain)]
-    derived = [f"  {sql} AS {name}" for name, sql in derived_sql(dataset, "trino")]
-    columns = ",\n".join([*stored, *derived, "  'batch' AS source"])
-    source = f"{CATALOG}.{HIVE_DATABASE}.{view_table(dataset, grain)}"
-    head = f"CREATE OR REPLACE VIEW {published_view(dataset, grain)} SECURITY INVOKER AS"
-    return f"{head}\nSELECT\n{columns}\nFROM {source}\n"
-
-
-def replace(settings: Settings, dataset: Dataset) -> None:
-    """Make the published views what the declaration says."""
+def replace(settings: Settings, dataset: Dataset, line: Line | None) -> None:
+    """Make the views what the declaration says, and the merged ones change layers at ``line`` (None: batch alone)."""
     with metastore.client(settings) as client:
-        metastore.ensure_database(client, DATABASE, f"{settings.hdfs}/meterlake/{DATABASE}")
+        for database in (merged.PUBLISHED, merged.MERGED):
+            metastore.ensure_database(client, database, f"{settings.hdfs}/meterlake/{database}")
     for view in dataset.views:
-        trino.rows(settings, published_sql(dataset, view.grain))
+        trino.rows(settings, merged.published_sql(dataset, view.grain))
+        trino.rows(settings, merged.merged_sql(dataset, view.grain, line))
+    with metastore.client(settings) as client:
+        table = view_table(dataset, dataset.finest.grain)
+        metastore.set_table_property(client, HIVE_DATABASE, table, LINE, line.at.isoformat() if line else "")
+
+
+def line_in_force(settings: Settings, dataset: Dataset) -> datetime | None:
+    """Return where the speed layer takes over, None where batch alone answers. Needs the metastore only."""
+    with metastore.client(settings) as client:
+        table = metastore.get_table(client, HIVE_DATABASE, view_table(dataset, dataset.finest.grain))
+    text = table.properties.get(LINE, "") if table else ""
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None

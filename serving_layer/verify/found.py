@@ -12,7 +12,7 @@ from engines.errors import QueryFailed
 from meterlake import views
 from meterlake.columns import BIGINT, Column
 from meterlake.ddl import HIVE_DATABASE, gap_columns, gaps_table, view_table
-from serving_layer.sql.views import published_view
+from meterlake.merged import published_view
 from serving_layer.verify.expected import derived_names
 from serving_layer.verify.remote import data_files, download
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from meterlake import merged
 from meterlake.datasets.household import HOUSEHOLD
 from meterlake.errors import UnknownName
 from serving_layer.publish import history as past
 from serving_layer.publish.history import Event, Record
-from serving_layer.sql import views
 
 pytestmark = pytest.mark.unit
 
@@ -91,7 +91,7 @@ def test_a_run_that_cannot_be_reached_is_refused_with_those_that_can(run: str) -
 
 
 def test_a_published_view_has_what_the_core_says_it_has() -> None:
-    sql = views.published_sql(HOUSEHOLD, "day")
+    sql = merged.published_sql(HOUSEHOLD, "day")
     assert sql.startswith("CREATE OR REPLACE VIEW hive.published.household_day ")
     assert sql.rstrip().endswith("FROM hive.batch.household_day")
     for column in ("voltage_avg", "power_factor", "'batch' AS source"):

@@ -1,0 +1,147 @@
+"""Rows of each layer as states of the core, keyed by meter and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from engines import cassandra, hive, trino
+from engines.errors import EngineUnavailable
+from meterlake.ddl import CASSANDRA_KEYSPACE, HIVE_DATABASE, view_table
+from meterlake.merged import CATALOG
+from meterlake.state import State
+from meterlake.units import exact_units
+from meterlake.validation import STATE_COLUMNS, measure_columns
+from meterlake.views import view_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from meterlake.declaration import Dataset
+    from meterlake.grains import Grain
+    from meterlake.settings import Settings
+
+Time = datetime | date
+"""Start of a row: UTC, aware; the local date of a day."""
+
+States = dict[tuple[str, Time], State]
+"""(meter, start) -> state."""
+
+
+# Names come from the declaration; values are bound.
+# ruff: noqa: S608
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is read: some meters (None: all), from ``since`` up to, not including, ``until``."""
+
+    meters: Sequence[str] | None
+    since: Time
+    until: Time
+
+
+@dataclass(frozen=True)
+class BatchReader:
+    """How batch views are asked. schema: where their tables are. run: takes ``?`` for values."""
+
+    schema: str
+    run: Callable[[str, Sequence[Any]], Iterable[Sequence[Any]]]
+
+
+def through_hive(settings: Settings) -> BatchReader:
+    """Return a reader that needs HiveServer2 and not Trino."""
+
+    def run(statement: str, values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+        names = [f"p{index}" for index in range(len(values))]
+        text = statement.replace("?", "{}").format(*(f"%({name})s" for name in names))
+        return hive.rows(settings, text, dict(zip(names, values, strict=True)))
+
+    return BatchReader(HIVE_DATABASE, run)
+
+
+def through_trino(settings: Settings) -> BatchReader:
+    """Return a reader that asks Trino."""
+    return BatchReader(f"{CATALOG}.{HIVE_DATABASE}", lambda text, values: trino.rows(settings, text, list(values)))
+
+
+def batch_states(reader: BatchReader, dataset: Dataset, grain: Grain, window: Window) -> States:
+    """Return the rows of a batch view."""
+    view = dataset.view(grain)
+    names = ", ".join(column.name for column in view_columns(dataset, grain))
+    kind = "DATE" if grain == "day" else "TIMESTAMP"
+    low, high = (_utc_day(moment) for moment in (window.since, window.until))
+    conditions = [
+        f"{grain} >= CAST(? AS {kind})",
+        f"{grain} < CAST(? AS {kind})",
+        f"{view.partition} BETWEEN ? AND ?",
+    ]
+    values: list[Any] = [_literal(window.since), _literal(window.until)]
+    values += [view.partition_value(low), view.partition_value(high)]
+    if window.meters is not None:
+        conditions.append(f"{dataset.key} IN ({', '.join('?' for _ in window.meters)})")
+        values += window.meters
+    table = f"{reader.schema}.{view_table(dataset, grain)}"
+    rows = reader.run(f"SELECT {names} FROM {table} WHERE {' AND '.join(conditions)}", values)
+    return {(row[0], _time(row[1], grain)): _from_decimals(dataset, row[2:]) for row in rows}
+
+
+def speed_states(settings: Settings, dataset: Dataset, window: Window) -> States:
+    """Return the speed layer's minutes, asked for by partition key. meters None: those that it knows."""
+    from cassandra.concurrent import execute_concurrent_with_args
+
+    assert isinstance(window.since, datetime)  # noqa: S101 - narrows the type
+    assert isinstance(window.until, datetime)  # noqa: S101
+    names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
+    minutes, latest = (f"{CASSANDRA_KEYSPACE}.{dataset.name}_{table}" for table in ("minute", "latest"))
+    with cassandra.session(settings) as session:
+        meters = window.meters
+        if meters is None:
+            meters = [row[0] for row in session.execute(f"SELECT {dataset.key} FROM {latest}")]
+        wanted = session.prepare(
+            f"SELECT {dataset.key}, minute, {', '.join(names)} FROM {minutes}"
+            f" WHERE {dataset.key} = ? AND day = ? AND minute >= ? AND minute < ?"
+        )
+        questions = [
+            (meter, day.isoformat(), window.since, window.until)
+            for meter in meters
+            for day in _utc_days(window.since, window.until)
+        ]
+        found: States = {}
+        for success, rows in execute_concurrent_with_args(session, wanted, questions, concurrency=50):
+            if not success:
+                raise EngineUnavailable("Cassandra", str(settings.cassandra), rows)
+            for meter, minute, *values in rows:
+                row = dict(zip(names, values, strict=True))
+                found[meter, minute.replace(tzinfo=UTC)] = State.from_row(dataset, row)
+    return found
+
+
+def _from_decimals(dataset: Dataset, values: Sequence[Any]) -> State:
+    """Return the state in a row of physical decimals."""
+    row = dict(zip(STATE_COLUMNS, map(int, values), strict=False))
+    rest = iter(values[len(STATE_COLUMNS) :])
+    for measure in dataset.measures:
+        row |= {name: exact_units(next(rest), measure.scale) for name in measure_columns(measure)}
+    return State.from_row(dataset, row)
+
+
+def _utc_days(since: datetime, until: datetime) -> list[date]:
+    last = (until - timedelta(microseconds=1)).date()
+    return [since.date() + timedelta(days=step) for step in range((last - since.date()).days + 1)]
+
+
+def _utc_day(moment: Time) -> date:
+    return moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment
+
+
+def _literal(moment: Time) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if isinstance(moment, datetime) else moment.isoformat()
+
+
+def _time(value: Any, grain: Grain) -> Time:  # noqa: ANN401 - engines differ in how they give times
+    if grain == "day":
+        return date.fromisoformat(str(value)[:10])
+    moment: datetime = value
+    return moment.replace(tzinfo=UTC)

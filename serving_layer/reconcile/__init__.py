@@ -1,0 +1,1 @@
+"""The layers compared for the minutes that the boundary moves over."""

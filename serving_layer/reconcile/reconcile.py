@@ -1,0 +1,86 @@
+"""Reconciliation: before the boundary moves over minutes, what batch and speed say of each is compared.
+
+Afterwards nobody reads the speed rows again, so this is the moment at which a fault of either layer can be seen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from meterlake import reconciliation, timegrid
+from meterlake.errors import PermanentError
+from meterlake.reconciliation import OUTCOMES
+from meterlake.state import merge_all
+from serving_layer.merged.layers import Window, batch_states, speed_states, through_trino
+from serving_layer.merged.readings import readings_of
+
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+    from serving_layer.merged.layers import States
+
+EXAMINED: Final = 5000
+"""So many differing minutes are explained from their readings; further ones are counted as ``unexamined``."""
+LISTED: Final = 20
+"""So many unexplained minutes are named in the record."""
+
+
+def reconcile(
+    settings: Settings, dataset: Dataset, since: datetime, until: datetime, snapshot: int | None
+) -> dict[str, Any]:
+    """Compare the layers over the rows of the finest view from ``since`` up to, not including, ``until``.
+
+    snapshot: of the master data set, as batch read it. Returns counts by outcome, and the first unexplained minutes.
+    What cannot be compared is said under ``failed``: it must not keep a good run from being published.
+    Raises EngineUnavailable.
+    """
+    about = {"since": since.isoformat(), "until": until.isoformat()}
+    try:
+        return about | _compared(settings, dataset, since, until, snapshot)
+    except PermanentError as error:
+        return about | {"failed": str(error)}
+
+
+def _compared(
+    settings: Settings, dataset: Dataset, since: datetime, until: datetime, snapshot: int | None
+) -> dict[str, Any]:
+    finest, zone = dataset.finest.grain, dataset.time_zone
+    rows = Window(None, timegrid.row_time(since, finest, zone), timegrid.row_time(until, finest, zone))
+    batch = batch_states(through_trino(settings), dataset, finest, rows)
+    known = speed_states(settings, dataset, Window(None, since, until))
+    asked = sorted({meter for meter, _ in batch} - {meter for meter, _ in known})
+    speed = _rolled_up(dataset, known | speed_states(settings, dataset, Window(asked, since, until)))
+    differing = sorted(key for key in batch.keys() | speed.keys() if batch.get(key) != speed.get(key))
+    counts: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
+    counts["equal"] = len(batch.keys() | speed.keys()) - len(differing)
+    counts["unexamined"] = len(differing[EXAMINED:])
+    examined = differing[:EXAMINED]
+    arrived = readings_of(settings, dataset, finest, examined, snapshot)
+    unexplained = []
+    for key in examined:
+        outcome = reconciliation.explain(dataset, batch.get(key), speed.get(key), arrived[key])
+        counts[outcome] += 1
+        if outcome == "unexplained":
+            meter, time = key
+            unexplained.append(
+                {
+                    dataset.key: meter,
+                    finest: time.isoformat(),
+                    "batch_readings": batch[key].readings if key in batch else 0,
+                    "speed_readings": speed[key].readings if key in speed else 0,
+                }
+            )
+    return {**counts, "examples": unexplained[:LISTED]}
+
+
+def _rolled_up(dataset: Dataset, minutes: States) -> States:
+    """Return the rows of the finest view from the speed layer's minutes."""
+    if dataset.finest.grain == "minute":
+        return minutes
+    groups = defaultdict(list)
+    for (meter, minute), state in minutes.items():
+        moment = timegrid.row_begins(minute, dataset.time_zone)
+        groups[meter, timegrid.row_time(moment, dataset.finest.grain, dataset.time_zone)].append(state)
+    return {key: merge_all(dataset, states) for key, states in groups.items()}

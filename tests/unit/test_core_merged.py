@@ -1,0 +1,185 @@
+"""The line between the layers, the merged views' text, and why a minute may differ between layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from core_samples import NOON, TANK, tank_readings
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from meterlake import merged, timegrid
+from meterlake.boundary import BEGINNING
+from meterlake.datasets.household import HOUSEHOLD
+from meterlake.declaration import View
+from meterlake.grains import Grain
+from meterlake.judgement import judge, state_of
+from meterlake.precedence import Balance
+from meterlake.reading import Reading
+from meterlake.reconciliation import explain, may_be_late
+
+pytestmark = pytest.mark.unit
+
+T = int(NOON.timestamp())
+TTL = timedelta(days=3)
+MOMENTS = st.integers(0, 4 * 10**9).map(lambda ts: datetime.fromtimestamp(ts, UTC))
+ZONES = st.sampled_from(["Europe/Paris", "Asia/Kolkata", "America/St_Johns", "UTC"])
+HOURLY = replace(TANK, time_zone="Europe/Paris", views=(View("hour", "month"), View("day", "year")))
+
+
+@given(MOMENTS, st.sampled_from(["minute", "hour", "day"]), ZONES)
+def test_a_row_holds_the_moment_from_which_its_time_is_taken(moment: datetime, grain: Grain, zone: str) -> None:
+    time = timegrid.row_time(moment, grain, zone)
+    begins = timegrid.row_start(moment, grain, zone)
+    assert begins <= moment
+    assert timegrid.row_time(begins, grain, zone) == time
+    assert timegrid.row_time(begins - timedelta(seconds=1), grain, zone) != time
+
+
+def test_the_line_is_the_boundary_at_the_beginning_of_a_row_of_the_finest_view() -> None:
+    boundary = NOON + timedelta(minutes=34)
+    assert merged.line_at(HOUSEHOLD, boundary) == boundary
+    assert merged.line_at(HOURLY, boundary) == NOON
+
+
+def test_the_hour_view_takes_whole_hours_then_minutes_then_speed() -> None:
+    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.line(HOUSEHOLD, NOON + timedelta(minutes=34), NOON, TTL))
+    assert "WHERE hour < TIMESTAMP '2026-11-21 12:00'" in sql
+    assert "month IN ('2026-11')" in sql
+    assert "minute >= TIMESTAMP '2026-11-21 12:00'" in sql
+    assert "minute < TIMESTAMP '2026-11-21 12:34'" in sql
+    assert "minute >= TIMESTAMP '2026-11-21 12:34 UTC'" in sql
+    assert "day IN ('2026-11-21', '2026-11-22'" in sql
+
+
+def test_on_the_hour_no_minute_of_batch_is_read() -> None:
+    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.line(HOUSEHOLD, NOON, NOON, TTL))
+    assert "hive.batch.household_minute" not in sql
+
+
+def test_local_days_begin_where_the_zone_says_and_may_need_two_partitions() -> None:
+    boundary = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)  # Paris: 00:30 on the first of November
+    sql = merged.merged_sql(HOUSEHOLD, "day", merged.line(HOUSEHOLD, boundary, boundary, TTL))
+    assert "WHERE day < DATE '2026-11-01'" in sql
+    assert "minute >= TIMESTAMP '2026-10-31 23:00'" in sql
+    late = merged.merged_sql(HOUSEHOLD, "day", merged.line(HOUSEHOLD, boundary + timedelta(hours=3), boundary, TTL))
+    assert "month IN ('2026-10', '2026-11')" in late
+
+
+def test_without_a_speed_layer_batch_answers_to_its_end() -> None:
+    for view in HOUSEHOLD.views:
+        sql = merged.merged_sql(HOUSEHOLD, view.grain, None)
+        assert "cassandra" not in sql
+        assert "WHERE" not in sql
+
+
+def test_before_the_first_run_only_days_that_may_have_rows_are_asked_for() -> None:
+    found = merged.line(HOUSEHOLD, BEGINNING, NOON, TTL)
+    assert found.at == BEGINNING
+    assert (found.days[0], found.days[-1]) == ("2026-11-16", "2026-11-26")
+
+
+# What becomes of readings
+
+
+def reading(offset: int = 0, **changes: Any) -> Reading:
+    values: dict[str, Any] = {
+        "meter_id": "a",
+        "ts": T,
+        "interval_s": 60,
+        "values": (2.0, 300.0, 1.0),
+        "received_at": NOON + timedelta(seconds=61),
+        "origin": TANK.readings_topic,
+        "origin_offset": offset,
+    }
+    return Reading(**(values | changes))
+
+
+@given(st.lists(tank_readings(wild=True), max_size=12))
+def test_every_reading_has_one_verdict_and_one_length_counts_in_a_cell(readings: list[Reading]) -> None:
+    judged = judge(TANK, readings)
+    assert [found.reading for found in judged] == readings
+    Balance.of(len(readings), [found.verdict for found in judged]).check()
+    lengths: dict[Any, set[int]] = {}
+    for found in judged:
+        if found.verdict == "used":
+            cell = (found.reading.meter_id, found.reading.ts - found.reading.ts % TANK.cell_s)
+            lengths.setdefault(cell, set()).add(found.reading.interval_s)
+    assert all(len(found) == 1 for found in lengths.values())
+
+
+def test_the_finer_readings_of_a_minute_supersede_the_coarse_one_once_they_cover_as_much() -> None:
+    fine = [reading(n, ts=T + 10 * n, interval_s=10) for n in range(6)]
+    verdicts = [found.verdict for found in judge(TANK, [reading(9), *fine])]
+    assert verdicts == ["superseded", *["used"] * 6]
+    assert [found.verdict for found in judge(TANK, [reading(9), *fine[:5]])] == ["used", *["superseded"] * 5]
+
+
+def test_no_used_reading_makes_no_row() -> None:
+    assert state_of(TANK, judge(TANK, [reading(values=(None, None, None))])) is None
+    assert state_of(TANK, []) is None
+
+
+# Reconciliation
+
+
+def state(readings: Sequence[Reading]) -> Any:
+    return state_of(TANK, judge(TANK, readings))
+
+
+LATE = reading(5, ts=T + 10, interval_s=10, values=(3.0, 301.0, 2.0), received_at=NOON + timedelta(hours=1))
+ON_TIME = [reading(n, ts=T + 10 * n, interval_s=10) for n in (0, 2, 3)]
+
+
+def test_equal_rows_need_no_readings() -> None:
+    assert explain(TANK, state(ON_TIME), state(ON_TIME), []) == "equal"
+
+
+def test_what_came_after_the_watermark_is_late() -> None:
+    assert may_be_late(TANK, LATE)
+    assert explain(TANK, state([*ON_TIME, LATE]), state(ON_TIME), [*ON_TIME, LATE]) == "late"
+    assert explain(TANK, state([LATE]), None, [LATE]) == "late"
+
+
+def test_what_came_in_time_and_is_not_in_speed_is_unexplained() -> None:
+    assert explain(TANK, state(ON_TIME), state(ON_TIME[:2]), ON_TIME) == "unexplained"
+    assert explain(TANK, state(ON_TIME), None, ON_TIME) == "unexplained"
+
+
+def test_what_is_in_speed_and_not_in_the_master_is_unexplained() -> None:
+    assert explain(TANK, None, state(ON_TIME), []) == "unexplained"
+    assert explain(TANK, state(ON_TIME[:2]), state(ON_TIME), ON_TIME[:2]) == "unexplained"
+
+
+def test_a_revision_explains_what_the_first_reading_says() -> None:
+    revised = replace(ON_TIME[0], revision=1, values=(9.0, 300.0, 1.0), origin_offset=7)
+    every = [*ON_TIME, revised]
+    assert explain(TANK, state(every), state(ON_TIME), every) == "revised"
+    assert explain(TANK, state(every), state([revised]), every) == "unexplained"
+
+
+def test_a_reading_by_file_is_loaded() -> None:
+    by_file = replace(LATE, origin="history.csv")
+    assert explain(TANK, state([*ON_TIME, by_file]), state(ON_TIME), [*ON_TIME, by_file]) == "loaded"
+
+
+def test_a_row_of_batch_that_its_readings_do_not_make_is_unexplained() -> None:
+    assert explain(TANK, state(ON_TIME[:1]), state(ON_TIME[:2]), ON_TIME) == "unexplained"
+
+
+@given(st.lists(tank_readings(), min_size=1, max_size=8), st.integers(0, 8))
+def test_any_cut_of_late_arrivals_is_explained(readings: list[Reading], kept: int) -> None:
+    """Whatever the speed layer drops at the end, if it came late, is never unexplained."""
+    live = [
+        replace(found, meter_id="a", origin=TANK.readings_topic, origin_partition=0, origin_offset=n, revision=0)
+        for n, found in enumerate(readings)
+        if found.ts // 60 == T // 60
+    ]
+    assume(live)
+    arrived = [replace(found, received_at=NOON + timedelta(seconds=n)) for n, found in enumerate(live[:kept])]
+    arrived += [replace(found, received_at=NOON + timedelta(hours=1, seconds=n)) for n, found in enumerate(live[kept:])]
+    assert explain(TANK, state(arrived), state(arrived[:kept]), arrived) in ("equal", "late")
