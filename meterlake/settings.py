@@ -105,6 +105,10 @@ class Settings(BaseSettings):
     kafka_retention: Duration = Field(
         timedelta(days=7), description="How long Kafka keeps readings: the longest that the archive may stand still."
     )
+    kafka_delivery_timeout: Duration = Field(
+        timedelta(minutes=2),
+        description="How long the simulator waits for a broker that is away, until it gives up and says what is lost.",
+    )
     starting_offsets: Literal["earliest", "latest"] = Field(
         "earliest",
         description="Where a query without checkpoint begins. latest leaves out what lies in the topic, and counts"

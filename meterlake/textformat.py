@@ -121,9 +121,14 @@ class TextFormat:
         return self.separator.join(column.header for column in self.columns)
 
     @property
+    def values(self) -> list[Value]:
+        """The columns with measures, in the order of the file."""
+        return [column for column in self.columns if isinstance(column, Value)]
+
+    @property
     def measures(self) -> list[str]:
         """Measures in the order of the file."""
-        return [column.measure for column in self.columns if isinstance(column, Value)]
+        return [column.measure for column in self.values]
 
     @property
     def strptime(self) -> str:

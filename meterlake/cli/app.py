@@ -10,6 +10,7 @@ from meterlake.cli import (
     demo_command,
     load_command,
     report_command,
+    simulate_command,
     stack_commands,
     verify_command,
 )
@@ -30,4 +31,5 @@ ddl_command.register(app)
 report_command.register(app)
 demo_command.register(app)
 load_command.register(app)
+simulate_command.register(app)
 verify_command.register(app)

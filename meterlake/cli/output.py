@@ -41,13 +41,14 @@ def as_json(value: object) -> object:
     return str(value)
 
 
-def show(records: Sequence[Mapping[str, Any]], output: Output, *, title: str = "") -> None:
-    """Print ``records`` (one mapping a row, the same keys in each) in the asked format."""
+def show(records: Sequence[Mapping[str, Any]], output: Output, *, title: str = "", err: bool = False) -> None:
+    """Print ``records`` (one mapping a row, the same keys in each) in the asked format; ``err``: beside progress."""
     if output is Output.JSON:
-        typer.echo(json.dumps([dict(record) for record in records], default=as_json, indent=2))
+        typer.echo(json.dumps([dict(record) for record in records], default=as_json, indent=2), err=err)
         return
+    target = progress_console if err else console
     if not records:
-        console.print("(no rows)")
+        target.print("(no rows)")
         return
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in records[0]:
@@ -55,7 +56,7 @@ def show(records: Sequence[Mapping[str, Any]], output: Output, *, title: str = "
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for record in records:
         table.add_row(*(_cell(value) for value in record.values()))
-    console.print(table)
+    target.print(table)
 
 
 _COLOURS = {

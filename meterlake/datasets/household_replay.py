@@ -93,7 +93,8 @@ def _voltage(levels: Numbers, watts: Numbers, dice: Dice) -> Numbers:
     noise = dice.parts(5, 2 * _NOISE_CENTIVOLT + 1) - _NOISE_CENTIVOLT
     away: Numbers = np.clip(trend + noise - drop, -here // 4, here // 4)
     surplus = away.sum(axis=1, keepdims=True)
-    return here + away - ((_SECONDS + 1) * surplus // 60 - _SECONDS * surplus // 60)
+    centivolts: Numbers = here + away - ((_SECONDS + 1) * surplus // 60 - _SECONDS * surplus // 60)
+    return centivolts
 
 
 def _current(watts: Numbers, vars_: Numbers, centivolts: Numbers) -> Numbers:

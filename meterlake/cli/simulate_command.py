@@ -1,0 +1,215 @@
+"""``meterlake simulate``: sensors that live the recorded history now."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from threading import Event
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from meterlake import datasets
+from meterlake.cli.output import Output, OutputOption, show
+from meterlake.cli.simulate_status import Status, shown
+from meterlake.clock import system_clock
+from meterlake.durations import parse_duration
+from meterlake.errors import UsageError
+from meterlake.settings import ROOT, Settings, load_settings
+from meterlake.textformat import check_meter_id, parse_offset
+
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
+    from producers.sinks import Sink
+    from producers.totals import Totals
+
+
+class To(StrEnum):
+    """Where messages go."""
+
+    KAFKA = "kafka"
+    FILE = "file"
+    STDOUT = "stdout"
+
+
+def simulate(
+    dataset: Annotated[str, typer.Argument(help=f"One of {', '.join(datasets.names())}.")],
+    meters: Annotated[int, typer.Option(min=1, max=100_000, help="How many meters send.")] = 1,
+    duration: Annotated[
+        str, typer.Option("--for", help="How much of the readings' own time: 90s, 10m, 2h, 7d. Without: until Ctrl-C.")
+    ] = "",
+    start: Annotated[
+        str, typer.Option(help="Time of the first reading, as 2026-11-21T12:00:00Z. Without: so that the run ends now.")
+    ] = "",
+    speed: Annotated[
+        str, typer.Option(help="How fast time passes: 1 is real, 60 makes an hour a minute; max waits for nothing.")
+    ] = "1",
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything left to chance.")] = 1,
+    faults: Annotated[
+        str, typer.Option(help="What goes wrong with which share of readings: late=0.01,duplicate=0.01. See below.")
+    ] = "",
+    to: Annotated[To, typer.Option(help="kafka: the data set's topic. file: --out. stdout: lines.")] = To.KAFKA,
+    out: Annotated[Path | None, typer.Option(help="The file of --to file; it is replaced.")] = None,
+    oracle: Annotated[
+        Path | None, typer.Option(help="Write each fault that is put in to this file, a line of JSON each.")
+    ] = None,
+    meter_id: Annotated[str, typer.Option("--meter-id", help="Of the first meter; others are named after it.")] = "",
+    history: Annotated[Path | None, typer.Option(help="The history to live, as `load` takes it.")] = None,
+    utc_offset: Annotated[str, typer.Option("--utc-offset", help="Of the history's clock, such as +01:00.")] = "",
+    shift_days: Annotated[
+        int | None, typer.Option(help="Days by which the history is moved, as `load --rebase now` says them.")
+    ] = None,
+    fill_gaps: Annotated[
+        bool, typer.Option("--fill-gaps", help="Live an earlier week where the history has a gap; else be silent.")
+    ] = False,
+    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics; 0: none.")] = 0,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Send readings of any number of meters, one a second each, that add up to the recorded minutes.
+
+    The first meter goes on where `meterlake load --rebase now` ends; each other lives its own stretch of the history at
+    its own scale. The same --start, --seed and options make the same bytes. Ctrl-C sends what is under way and says
+    what was done. A broker that is away is waited for; what it never acknowledged is counted, and the exit code is 1.
+
+    Faults, each with a share from 0 to 1: late, out_of_order, duplicate, conflict (another value), revision (a later
+    one), corrupt (of eleven kinds), missing, future (a year ahead), clock_skew (this share of meters, a day ahead).
+
+    Examples: `meterlake simulate household`, `meterlake simulate household --meters 2000 --for 10m`,
+    `meterlake simulate household --meters 10 --for 2h --speed 60 --faults late=0.01,corrupt=0.05`,
+    `meterlake simulate household --for 1h --speed max --start 2026-11-21T12:00:00Z --to file --out hour.tsv`.
+    """
+    from producers import faults as known
+    from producers import simulate as run
+    from producers.injection import Oracle
+    from producers.metrics import served
+    from producers.pace import Pace, schedule
+
+    settings, replay, stop = load_settings(), datasets.replay(dataset), Event()
+    shares, now = known.parse(faults), system_clock()
+    length = _duration(duration) if duration else None
+    begin = _moment(start) if start else None
+    plan = schedule(now, replay.interval_s, _speed(speed), length, begin)
+    _check_files(to, out)
+    request = run.Request(
+        replay=replay,
+        history=history or ROOT / replay.history,
+        offset=parse_offset(utc_offset) if utc_offset else replay.form.utc_offset,
+        meter_id=check_meter_id(meter_id or replay.form.meter_id),
+        meters=meters,
+        seed=seed,
+        rebase=begin or now,
+        shift=None if shift_days is None else timedelta(days=shift_days),
+        fill_gaps=fill_gaps,
+        shares=shares,
+    )
+    told = run.script(request, settings.cache_dir)
+    totals, pace = run.begun(told, plan), Pace(plan, system_clock, stop)
+    with ExitStack() as stack:
+        sink = _sink(stack, settings, replay.dataset, to, out, totals, stop)
+        truth = Oracle(stack.enter_context(_opened(oracle)), str(oracle)) if oracle else None
+        stack.enter_context(served(metrics_port, totals, pace))
+        stack.enter_context(_stopped_by_signals(stop))
+        stack.callback(_show, totals, output, to)
+        stack.enter_context(shown(Status(totals, pace, sink)))
+        run.simulate(told, plan, shares, pace, sink, totals, truth)
+
+
+def _sink(
+    stack: ExitStack, settings: Settings, dataset: Dataset, to: To, out: Path | None, totals: Totals, stop: Event
+) -> Sink:
+    from producers.sinks import LineSink
+
+    if to is To.STDOUT:
+        return LineSink(sys.stdout.buffer, "standard output", totals)
+    if to is To.FILE and out:
+        return LineSink(stack.enter_context(_opened(out)), str(out), totals)
+    from producers.kafka_sink import KafkaSink
+
+    return KafkaSink(settings, dataset, totals, stop)
+
+
+def _check_files(to: To, out: Path | None) -> None:
+    if (to is To.FILE) != (out is not None):
+        raise UsageError("--to file and --out belong together.", hint="Write --to file --out readings.tsv.")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", hint="Choose another path.") from error
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # what cannot be written has been said by the flush before
+            file.close()
+
+
+@contextmanager
+def _stopped_by_signals(stop: Event) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM end the run in order, and a second one at once."""
+
+    def on_signal(_: int, __: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(totals: Totals, output: Output, to: To) -> None:
+    """Print the totals, on the error stream where the messages are on the other."""
+    facts, err = totals.facts(), to is To.STDOUT
+    if output is Output.JSON:
+        show([facts], output, err=err)
+        return
+    rows = [{"what": name.replace("_", " "), "value": _plain(value)} for name, value in facts.items() if value]
+    show(rows, output, err=err)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count:,}" for name, count in value.items())
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--for: {error}.", hint="Write 90s, 10m, 2h or 7d.") from None
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = math.inf if text == "max" else float(text)
+    except ValueError:
+        speed = 0.0
+    if not speed > 0 or (math.isinf(speed) and text != "max"):
+        raise UsageError(f"The speed {text!r} is not one.", hint="Write a number above 0, such as 60, or max.")
+    return speed
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"The time {text!r} is not one.", hint="Write it as 2026-11-21T12:00:00Z (UTC).") from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command()(simulate)
