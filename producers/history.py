@@ -97,11 +97,11 @@ def _rows(form: TextFormat, path: Path, offset: timedelta) -> Numbers:
         raise HistoryUnreadable(str(path), f"is damaged or of another format ({error})") from error
     except OSError as error:
         raise HistoryUnreadable(str(path), f"cannot be read: {error.strerror or error}") from error
-    times = np.concatenate([times for times, _ in parts]) - int(offset.total_seconds())
-    units = np.concatenate([units for _, units in parts])
+    times = np.concatenate([[], *(times for times, _ in parts)]).astype(np.int64) - int(offset.total_seconds())
     usable = (times >= 0) & (times <= LATEST_TS) & (times % form.interval_s == 0)
     if not usable.any():
         raise HistoryUnreadable(str(path), "holds no reading")
+    units = np.concatenate([units for _, units in parts])
     return _gridded(times[usable], units[usable], form.interval_s)
 
 
