@@ -42,27 +42,21 @@ class LineSink:
         self._stream, self._totals = stream, totals
 
     def send(self, messages: Sequence[Message]) -> int:
-        """Write messages. A reader that has closed its end of a pipe ends the run. Raises SinkFailed."""
+        """Write messages at once. A reader that has closed its end of a pipe ends the run. Raises SinkFailed."""
         try:
             self._stream.write(b"".join(map(_line, messages)))
+            self._stream.flush()
         except BrokenPipeError:
             self._reader_is_gone()
             return 0
         except OSError as error:
             raise SinkFailed(self.where, error.strerror, self._totals.sent) from error
         self._totals.sent += len(messages)
+        self._totals.acknowledged = self._totals.sent
         return len(messages)
 
     def flush(self) -> None:
-        """Write what is buffered. Raises SinkFailed."""
-        try:
-            self._stream.flush()
-        except BrokenPipeError:
-            self._reader_is_gone()
-        except OSError as error:
-            raise SinkFailed(self.where, error.strerror, self._totals.sent) from error
-        else:
-            self._totals.acknowledged = self._totals.sent
+        """Do nothing: all that was sent is written."""
 
     def _reader_is_gone(self) -> None:
         """Let the interpreter flush what is left into nothing when it ends."""
