@@ -22,15 +22,9 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
     It reconnects each second after an outage (the driver's default backs off to minutes).
     Raises EngineUnavailable when no node answers, QueryFailed when a statement is wrong.
     """
-    from cassandra import ConsistencyLevel, DriverException, RequestValidationException, UnresolvableContactPoints
-    from cassandra.cluster import (
-        EXEC_PROFILE_DEFAULT,
-        Cluster,
-        ExecutionProfile,
-        NoHostAvailable,
-    )
+    from cassandra import ConsistencyLevel
+    from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
     from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
-    from cassandra.protocol import ErrorMessage, IsBootstrappingErrorMessage, OverloadedErrorMessage
 
     points = settings.cassandra
     profile = ExecutionProfile(
@@ -45,9 +39,23 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
         reconnection_policy=ConstantReconnectionPolicy(1.0, max_attempts=None),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
     )
-    where = ", ".join(f"{host}:{port}" for host, port in points)
     try:
-        yield cluster.connect(keyspace)
+        with translated(settings):
+            yield cluster.connect(keyspace)
+    finally:
+        cluster.shutdown()
+
+
+@contextmanager
+def translated(settings: Settings) -> Iterator[None]:
+    """Turn the driver's failures, raised in the body, into errors of ours."""
+    from cassandra import DriverException, RequestValidationException, UnresolvableContactPoints
+    from cassandra.cluster import NoHostAvailable
+    from cassandra.protocol import ErrorMessage, IsBootstrappingErrorMessage, OverloadedErrorMessage
+
+    where = ", ".join(f"{host}:{port}" for host, port in settings.cassandra)
+    try:
+        yield
     except RequestValidationException as error:  # a DriverException, too, but one that a retry cannot mend
         raise QueryFailed("Cassandra", "", error) from error
     except (OverloadedErrorMessage, IsBootstrappingErrorMessage) as error:
@@ -56,5 +64,3 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
         raise QueryFailed("Cassandra", "", error.message) from error
     except (NoHostAvailable, UnresolvableContactPoints, DriverException) as error:
         raise EngineUnavailable("Cassandra", where, error) from error
-    finally:
-        cluster.shutdown()

@@ -43,14 +43,14 @@ def merge_columns(dataset: Dataset, stored: Stored = "units") -> list[Column]:
     return columns(state.merge_aggregates(dataset, "spark", stored))
 
 
-def in_units(readings: DataFrame, dataset: Dataset) -> DataFrame:
+def in_units(readings: DataFrame, dataset: Dataset, *more: Column) -> DataFrame:
     """Return used readings as the aggregates take them: key, event time, interval, flagged, units.
 
-    readings: columns of ``dataset`` (accepted, deduplicated, without gap rows).
+    readings: columns of ``dataset`` (accepted, deduplicated, without gap rows). more: columns to be kept beside.
     """
     flagged = F.expr(rules.flagged_sql(dataset, "spark")).cast("bigint").alias("flagged")
     return readings.select(
-        dataset.key, dataset.event_time, dataset.interval, flagged, *columns(state.unit_columns(dataset))
+        dataset.key, dataset.event_time, dataset.interval, flagged, *columns(state.unit_columns(dataset)), *more
     )
 
 

@@ -14,6 +14,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from engines.errors import EngineUnavailable
 from engines.kafka import TIMEOUT_S, client_config, create_topic
+from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_BYTES: Final = 1_048_576
 """Of every topic. A reading is much smaller; but what is sent must arrive, to be seen in quarantine."""
+
+
+class NoSuchTopic(PermanentError):
+    """The topic is not there."""
+
+    def __init__(self, topic: str, bootstrap: str) -> None:
+        self.topic = topic
+        super().__init__(
+            f"Kafka at {bootstrap} has no topic {topic}.",
+            hint="`meterlake stream` and `archive` create it when they start; deleted under them, it ends them.",
+        )
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,14 @@ def find(settings: Settings, name: str) -> Topic | None:
             return None
         raise EngineUnavailable("Kafka", settings.kafka, _reason(error)) from error
     return Topic(name, str(found.topic_id), tuple(sorted(partition.id for partition in found.partitions)))
+
+
+def required(settings: Settings, name: str) -> Topic:
+    """Return a topic. Raises NoSuchTopic if there is none of that name, EngineUnavailable."""
+    found = find(settings, name)
+    if found is None:
+        raise NoSuchTopic(name, settings.kafka)
+    return found
 
 
 def spans(settings: Settings, topic: Topic) -> dict[int, Span]:

@@ -95,6 +95,20 @@ def cassandra_ddl(
     return "\n".join([head, space, *tables])
 
 
+def speed_tables(dataset: Dataset) -> dict[str, list[Column]]:
+    """Return the columns of each speed table, by its name without the keyspace."""
+    return {
+        f"{dataset.name}_minute": speed_columns(dataset),
+        f"{dataset.name}_latest": reading_columns(dataset),
+        f"{dataset.name}_recent": reading_columns(dataset),
+    }
+
+
+def speed_life(dataset: Dataset, table: str, speed_ttl: timedelta) -> timedelta:
+    """Return how long the rows of a speed table live."""
+    return dataset.retention.recent if table.endswith("_recent") else speed_ttl
+
+
 def speed_columns(dataset: Dataset) -> list[Column]:
     """Return the columns of the speed layer's minute table; measures are BIGINT units."""
     day = Column("day", STRING, doc="UTC day of the minute, such as 2026-11-21; text, or Trino scans")

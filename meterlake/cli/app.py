@@ -12,6 +12,7 @@ from meterlake.cli import (
     report_command,
     simulate_command,
     stack_commands,
+    stream_commands,
     verify_command,
 )
 
@@ -31,5 +32,6 @@ ddl_command.register(app)
 report_command.register(app)
 demo_command.register(app)
 load_command.register(app)
+stream_commands.register(app)
 simulate_command.register(app)
 verify_command.register(app)

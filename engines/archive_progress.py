@@ -1,0 +1,124 @@
+"""How far Kafka is archived, as the master table's own commits say: no second record that could disagree.
+
+Each append of the archive carries, in the summary of its snapshot, the next offset and the broker time of the last
+message of every partition. Read from the table's metadata, without Spark.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlparse
+
+from engines import hdfs, metastore, topics
+from engines.master import DATABASE
+from meterlake.boundary import PartitionProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from engines.topics import Span, Topic
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+
+QUERY: Final = "archive-query"
+BATCH: Final = "archive-batch"
+PROGRESS: Final = "archive-progress"
+_BRANCH: Final = "main"
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far one partition is archived. next_offset: of the first message that is not. until: time of the last."""
+
+    next_offset: int
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the archive's last append to a table says. query and batch: which micro-batch it was."""
+
+    topic: str
+    topic_id: str
+    query: str
+    batch: int
+    partitions: Mapping[int, Reached] = field(default_factory=dict, hash=False)
+
+    def properties(self) -> dict[str, str]:
+        """Return this as properties of a commit."""
+        parts = {
+            str(partition): {"next_offset": reached.next_offset, "until": reached.until.isoformat()}
+            for partition, reached in sorted(self.partitions.items())
+        }
+        told = {"topic": self.topic, "topic_id": self.topic_id, "partitions": parts}
+        return {QUERY: self.query, BATCH: str(self.batch), PROGRESS: json.dumps(told)}
+
+    @classmethod
+    def of(cls, summary: Mapping[str, str]) -> Progress:
+        """Return the progress in a commit's properties; the inverse of ``properties``."""
+        told = json.loads(summary[PROGRESS])
+        parts = {
+            int(partition): Reached(reached["next_offset"], datetime.fromisoformat(reached["until"]).astimezone(UTC))
+            for partition, reached in told["partitions"].items()
+        }
+        return cls(told["topic"], told["topic_id"], summary[QUERY], int(summary[BATCH]), parts)
+
+
+def read(settings: Settings, dataset: Dataset, snapshot: int | None = None) -> list[PartitionProgress]:
+    """Return the progress of every partition of the readings' topic, for the boundary; empty without an archive.
+
+    snapshot: of the master table that the run reads (default: the current one). Take the run's clock before the call:
+    the partitions' ends are read in it. Raises EngineUnavailable.
+    """
+    found = latest(settings, dataset.name, snapshot)
+    if found is None:
+        return []
+    topic = topics.find(settings, found.topic)
+    return [] if topic is None else at_ends(found, topic, topics.spans(settings, topic))
+
+
+def at_ends(progress: Progress, topic: Topic, spans: Mapping[int, Span]) -> list[PartitionProgress]:
+    """Return the progress of each partition against the ends of the topic as it is now.
+
+    Nothing is archived of a topic that was created anew since.
+    """
+    reached = progress.partitions if progress.topic_id == topic.id else {}
+    return [_at_end(partition, reached.get(partition), spans[partition]) for partition in topic.partitions]
+
+
+def _at_end(partition: int, reached: Reached | None, span: Span) -> PartitionProgress:
+    if reached is None:
+        return PartitionProgress(partition, None, at_end=span.first == span.end)
+    return PartitionProgress(partition, reached.until, at_end=reached.next_offset >= span.end)
+
+
+def latest(settings: Settings, table: str, snapshot: int | None = None) -> Progress | None:
+    """Return what the archive's last append to a master or quarantine table says, as of a snapshot."""
+    metadata = _metadata(settings, table)
+    if metadata is None:
+        return None
+    found = next((summary for summary in _history(metadata, snapshot) if PROGRESS in summary), None)
+    return Progress.of(found) if found is not None else None
+
+
+def _metadata(settings: Settings, table: str) -> dict[str, Any] | None:
+    with metastore.client(settings) as client:
+        found = metastore.get_table(client, DATABASE, table)
+    if found is None:
+        return None
+    content: dict[str, Any] = json.loads(
+        hdfs.read_bytes(settings, urlparse(found.properties["metadata_location"]).path)
+    )
+    return content
+
+
+def _history(metadata: Mapping[str, Any], snapshot: int | None) -> Iterator[Mapping[str, str]]:
+    """Yield the summaries of the snapshots that readers have seen, newest first."""
+    known = {found["snapshot-id"]: found for found in metadata.get("snapshots", ())}
+    at = snapshot if snapshot is not None else metadata.get("refs", {}).get(_BRANCH, {}).get("snapshot-id")
+    while at in known:
+        yield known[at]["summary"]
+        at = known[at].get("parent-snapshot-id")

@@ -1,0 +1,74 @@
+"""Commands of the speed layer: archive, stream."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from meterlake.cli.output import Output, OutputOption, progress_console, show
+from meterlake.clock import system_clock
+from meterlake.datasets import get, names
+from meterlake.settings import load_settings
+
+DatasetArgument = Annotated[str, typer.Argument(help=f"Data set: {', '.join(names())}.")]
+OnceOption = Annotated[bool, typer.Option("--once", help="Process what is in Kafka now, then end.")]
+PortOption = Annotated[
+    int | None, typer.Option("--metrics-port", min=0, max=65535, help="Prometheus metrics on loopback; 0 means none.")
+]
+
+
+def archive(
+    dataset: DatasetArgument,
+    once: OnceOption = False,
+    metrics_port: PortOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Append what arrives in Kafka to the master data set, every message once; what is no reading to quarantine.
+
+    Runs until Ctrl-C or SIGTERM, which let the append under way end. Killed in any other way it loses and doubles
+    nothing: start it again. Servers that go away are waited for.
+
+    Examples: `meterlake archive household`, `meterlake archive household --once`.
+    """
+    _run(dataset, archive=True, views=False, once=once, metrics_port=metrics_port, output=output)
+
+
+def stream(
+    dataset: DatasetArgument,
+    once: OnceOption = False,
+    with_archive: Annotated[
+        bool, typer.Option("--with-archive", help="Run the archive in the same process: it spares 1.4 GB.")
+    ] = False,
+    metrics_port: PortOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Bring what arrives in Kafka into Cassandra, minute by minute: readable seconds after it was measured.
+
+    Creates the Cassandra tables, and the topics. Runs until Ctrl-C or SIGTERM, which let the update under way end.
+    Killed in any other way it loses and doubles nothing: start it again. Servers that go away are waited for.
+
+    Examples: `meterlake stream household --with-archive`, `meterlake stream household --once`,
+    `meterlake stream household --metrics-port 9464`.
+    """
+    _run(dataset, archive=with_archive, views=True, once=once, metrics_port=metrics_port, output=output)
+
+
+def _run(dataset: str, *, archive: bool, views: bool, once: bool, metrics_port: int | None, output: Output) -> None:
+    from speed_layer.run import Wish, run
+
+    found, settings = get(dataset), load_settings()
+    port = settings.metrics_port if metrics_port is None else metrics_port
+    wish = Wish(archive, views, once, port)
+    read = run(settings, found, wish, system_clock, _tell)
+    show([{"dataset": dataset, "query": query, "messages": count} for query, count in read.items()], output)
+
+
+def _tell(query: str, words: str) -> None:
+    progress_console.print(f"{query}: {words}" if query else words, markup=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``app``."""
+    for command in (archive, stream):
+        app.command()(command)

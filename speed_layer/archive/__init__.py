@@ -1,0 +1,1 @@
+"""The archive: Kafka to the master data set and the quarantine, every message once."""

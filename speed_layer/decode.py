@@ -1,0 +1,99 @@
+"""From messages to readings in Spark: the one decoder, ``meterlake.wire``, over batches of Arrow.
+
+Spark's own ``from_json`` would be faster, and a second decision about what a reading is (docs/adr/0010).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa  # type: ignore[import-untyped]
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from meterlake import wire
+from meterlake.schema import master_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pyspark.sql import DataFrame
+
+    from meterlake.declaration import Dataset
+
+UNDECODABLE: Final = "undecodable"
+"""Column: why a message is no reading, or NULL."""
+REPEATED: Final = "repeated"
+"""Column: whether the same reading came before it in the same task."""
+SECONDS: Final = "seconds"
+"""Column: the reading's start, seconds since 1970."""
+ORIGINAL: Final = ("key", "payload", "size")
+"""Columns of what is undecodable: its bytes, and how many the value has."""
+_ARRIVAL: Final = ("received_at TIMESTAMP_LTZ", "origin STRING", "origin_partition INT", "origin_offset BIGINT")
+
+
+def decoded(messages: DataFrame, dataset: Dataset, *, keep_original: bool = False) -> DataFrame:
+    """Return each message with the columns of the master data set, and ``undecodable``, ``repeated``, ``seconds``.
+
+    messages: of Spark's Kafka source. The reading's own columns are NULL where a message is undecodable.
+    keep_original: add ``key``, ``payload`` and ``size`` of what is undecodable. Of a message that is too large only the
+    beginning is kept: memory must not depend on what others send.
+    """
+    limit = dataset.max_message_bytes
+    given = messages.select(
+        F.when(F.octet_length("value") > limit, F.substring("value", 1, limit + 1)).otherwise(F.col("value")),
+        F.col("key") if keep_original else F.lit(None).cast("binary"),
+        F.octet_length("value"),
+        "timestamp",
+        "topic",
+        "partition",
+        "offset",
+    )
+    rows = given.mapInArrow(partial(_decode_all, dataset), _schema(dataset))
+    times = {
+        dataset.event_time: F.timestamp_seconds(SECONDS).cast("timestamp_ntz"),
+        "received_at": F.col("received_at").cast("timestamp_ntz"),
+    }
+    names = [field.name for field in master_fields(dataset) if field.name != "load_id"]
+    more = ORIGINAL if keep_original else ()
+    return rows.select(
+        *(times.get(name, F.col(name)).alias(name) for name in names), UNDECODABLE, REPEATED, SECONDS, *more
+    )
+
+
+def _schema(dataset: Dataset) -> str:
+    measures = [f"{measure.name} DOUBLE" for measure in dataset.measures]
+    reading = [f"{dataset.key} STRING", f"{SECONDS} BIGINT", f"{dataset.interval} INT", *measures, "revision INT"]
+    verdict = [f"{UNDECODABLE} STRING", f"{REPEATED} BOOLEAN", "payload BINARY"]
+    return ", ".join([*reading, *verdict, "key BINARY", "size INT", *_ARRIVAL])
+
+
+def _arrow_types(dataset: Dataset) -> list[pa.DataType]:
+    """Return the types of what ``_row`` returns."""
+    reading = [pa.string(), pa.int64(), pa.int32(), *(pa.float64() for _ in dataset.measures), pa.int32()]
+    return [*reading, pa.string(), pa.bool_(), pa.binary()]
+
+
+def _decode_all(dataset: Dataset, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Decode the messages of one task."""
+    seen: set[tuple[Any, ...]] = set()
+    names = [field.split()[0] for field in _schema(dataset).split(", ")]
+    for batch in batches:
+        values, *passed_on = batch.columns
+        rows = [_row(dataset, value, seen) for value in values.to_pylist()]
+        kinds = _arrow_types(dataset)
+        columns = zip(*rows, strict=True) if rows else [()] * len(kinds)
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+        yield pa.RecordBatch.from_arrays([*arrays, *passed_on], names=names)
+
+
+def _row(dataset: Dataset, value: bytes | None, seen: set[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return a message's reading, why there is none, whether it is in ``seen``, and the bytes of no reading."""
+    outcome = wire.decode(dataset, value)
+    if isinstance(outcome, wire.Undecodable):
+        nothing = (None,) * (len(dataset.measures) + 4)
+        return (*nothing, outcome.reason, False, value)
+    reading = (outcome.meter_id, outcome.ts, outcome.interval_s, *outcome.values, outcome.revision)
+    repeated = reading in seen
+    seen.add(reading)
+    return (*reading, None, repeated, None)

@@ -1,0 +1,145 @@
+"""Prometheus metrics of the streaming queries, served on loopback; they cost nothing where nobody asks for them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from pyspark.sql.streaming.listener import StreamingQueryListener
+
+from meterlake.rules import RECEIVED_BEFORE_EVENT
+from speed_layer.errors import MetricsPortBusy
+from speed_layer.progress import behind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from meterlake.clock import Clock
+
+_FRESHNESS_S: Final = (0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10, 30, 60, 300, 1800, 3600)
+_BATCH_S: Final = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60)
+
+
+class Metrics:
+    """The figures of one process. Labels: the data set, and which of its queries."""
+
+    def __init__(self, dataset: str, clock: Clock) -> None:
+        self._clock = clock
+        self.registry = CollectorRegistry()
+        self._dataset = dataset
+        self._received = self._counter("messages", "Messages read from Kafka", "query")
+        self._undecodable = self._counter("undecodable", "Messages that are no readings", "query", "reason")
+        self._rejected = self._counter("rejected", "Readings that a rule rejected", "reason")
+        self._future = self._counter("future", "Readings from after their arrival: a meter's clock runs ahead")
+        self._repeated = self._counter("repeated", "Readings that came again within one update")
+        self._late = self._counter("late", "Readings after the watermark, left to batch")
+        self._archived = self._counter("archived", "Readings in the micro-batches that the archive has appended")
+        self._again = self._counter("archived_already", "Messages that the archive had when they came again")
+        self._holes = self._counter("offset_holes", "Offsets without a message: dropped by Kafka before they were read")
+        self._rows = self._counter("rows", "Rows written to Cassandra", "table")
+        self._retries = self._counter("retries", "Tries again after a server did not answer", "query")
+        self._watermark = self._gauge("watermark_delay_seconds", "How far the watermark is behind the clock")
+        self._behind = self._gauge("offsets_behind", "Messages that are in Kafka and not processed yet", "query")
+        self._state_rows = self._gauge("state_rows", "Open minutes in the state")
+        self._state_bytes = self._gauge("state_bytes", "Memory of the state")
+        self._last = self._gauge("last_batch_timestamp_seconds", "When the last micro-batch ended", "query")
+        self._duration = self._histogram("batch_duration_seconds", "Duration of a micro-batch", _BATCH_S, "query")
+        self._freshness = self._histogram(
+            "freshness_seconds", "From a reading's event time to its minute's row in Cassandra", _FRESHNESS_S
+        )
+
+    def serve(self, port: int) -> Callable[[], None]:
+        """Serve on loopback until the returned function is called; 0 serves nothing. Raises MetricsPortBusy."""
+        if not port:
+            return lambda: None
+        try:
+            server, thread = start_http_server(port, addr="127.0.0.1", registry=self.registry)
+        except OSError as error:
+            raise MetricsPortBusy(port, error.strerror) from error
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop
+
+    def batch(self, query: str, progress: Any) -> None:  # noqa: ANN401 - pyspark's
+        """Take what Spark says of a micro-batch."""
+        self._received.labels(self._dataset, query).inc(progress.numInputRows)
+        self._duration.labels(self._dataset, query).observe(progress.batchDuration / 1000)
+        self._last.labels(self._dataset, query).set(self._clock().timestamp())
+        for source in progress.sources:
+            self._behind.labels(self._dataset, query).set(behind(source.endOffset, source.latestOffset))
+        for operator in progress.stateOperators:
+            self._state_rows.labels(self._dataset).set(operator.numRowsTotal)
+            self._state_bytes.labels(self._dataset).set(operator.memoryUsedBytes)
+        if watermark := progress.eventTime.get("watermark"):
+            delay = self._clock() - datetime.fromisoformat(watermark)
+            self._watermark.labels(self._dataset).set(delay.total_seconds())
+
+    def archived(self, readings: int, again: int, holes: int) -> None:
+        """Count readings appended, messages that were there already, and offsets without a message."""
+        self._archived.labels(self._dataset).inc(readings)
+        self._again.labels(self._dataset).inc(again)
+        self._holes.labels(self._dataset).inc(holes)
+
+    def undecodable(self, query: str, reasons: Mapping[str, int]) -> None:
+        """Count messages that are no readings, by reason."""
+        for reason, count in reasons.items():
+            self._undecodable.labels(self._dataset, query, reason).inc(count)
+
+    def judged(self, rejected: Mapping[str, int], repeated: int, late: int) -> None:
+        """Count readings that do not enter a view: rejected by reason, come again, or late."""
+        for reason, count in rejected.items():
+            self._rejected.labels(self._dataset, reason).inc(count)
+        self._future.labels(self._dataset).inc(rejected.get(RECEIVED_BEFORE_EVENT, 0))
+        self._repeated.labels(self._dataset).inc(repeated)
+        self._late.labels(self._dataset).inc(late)
+
+    def written(self, rows: Mapping[str, int]) -> None:
+        """Count rows written, by table."""
+        for table, count in rows.items():
+            self._rows.labels(self._dataset, table).inc(count)
+
+    def fresh(self, seconds: Iterable[float]) -> None:
+        """Take the ages at which readings became readable."""
+        histogram = self._freshness.labels(self._dataset)
+        for age in seconds:
+            histogram.observe(age)
+
+    def retry(self, query: str) -> None:
+        """Count a try again."""
+        self._retries.labels(self._dataset, query).inc()
+
+    def _counter(self, name: str, doc: str, *labels: str) -> Counter:
+        return Counter(f"meterlake_stream_{name}", doc, ("dataset", *labels), registry=self.registry)
+
+    def _gauge(self, name: str, doc: str, *labels: str) -> Gauge:
+        return Gauge(f"meterlake_stream_{name}", doc, ("dataset", *labels), registry=self.registry)
+
+    def _histogram(self, name: str, doc: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        names = ("dataset", *labels)
+        return Histogram(f"meterlake_stream_{name}", doc, names, buckets=buckets, registry=self.registry)
+
+
+class Listener(StreamingQueryListener):
+    """Passes on what Spark says of each micro-batch. told: Spark's name of a query -> who is told."""
+
+    def __init__(self, told: Mapping[str, Callable[[Any], None]]) -> None:
+        self._told = told
+
+    def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, N802 - Spark's
+        """Nobody asks."""
+
+    def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Tell of a micro-batch."""
+        if tell := self._told.get(event.progress.name or ""):
+            tell(event.progress)
+
+    def onQueryIdle(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Nobody asks."""
+
+    def onQueryTerminated(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Nobody asks."""

@@ -1,0 +1,105 @@
+"""The streaming queries of a data set, run together or apart."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engines import cassandra, metastore, topics
+from engines import spark as engine
+from engines.hdfs import ERRORS, client, failure
+from meterlake.boundary import check_ttl
+from speed_layer import session, tables
+from speed_layer.archive.task import ArchiveTask
+from speed_layer.metrics import Listener, Metrics
+from speed_layer.running import Patience, Supervisor
+from speed_layer.task import Job
+from speed_layer.views.sink import Sink
+from speed_layer.views.task import ViewsTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from meterlake.clock import Clock
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which queries to run. once: what is in Kafka now, and then end. metrics_port: 0 for none."""
+
+    archive: bool
+    views: bool
+    once: bool = False
+    metrics_port: int = 0
+
+
+def run(
+    settings: Settings, dataset: Dataset, wish: Wish, clock: Clock, tell: Callable[[str, str], None]
+) -> dict[str, int]:
+    """Run queries until they have finished or SIGTERM or SIGINT comes; return how many messages each has read.
+
+    tell: takes a query's name and a line for its user. Raises TtlTooShort, what ``Checkpoint.open`` and
+    ``tables.apply`` raise, EngineUnavailable where a server does not answer at the start, and what ends a query.
+    """
+    if wish.views:
+        check_ttl(dataset.name, settings.speed_ttl, settings.batch_interval, dataset.lateness)
+    _servers_answer(settings, archive=wish.archive)
+    topics.ensure(settings, dataset)
+    stop = threading.Event()
+    metrics = Metrics(dataset.name, clock)
+    patience = Patience(stop, tell, metrics.retry)
+    app = "stream" if wish.views else "archive"
+    with ExitStack() as stack:
+        stack.callback(metrics.serve(wish.metrics_port))
+        sink = None
+        if wish.views:
+            tables.apply(settings, dataset)
+            sink = Sink(settings, dataset, stack.enter_context(cassandra.session(settings)))
+        spark = stack.enter_context(engine.session(settings, app, session.options(settings)))
+        stack.enter_context(_stopping(stop, tell))
+        job = Job(settings, dataset, spark, metrics, patience, clock, wish.once)
+        tasks: list[ArchiveTask | ViewsTask] = [ViewsTask(job, sink)] if sink is not None else []
+        if wish.archive:
+            tasks.append(ArchiveTask(job))
+        listener = Listener({task.spark_name: task.progress for task in tasks})
+        spark.streams.addListener(listener)
+        stack.callback(spark.streams.removeListener, listener)
+        Supervisor(settings, patience, str(settings.home / "logs" / f"spark-{app}.log")).run(tasks)
+    return {task.name: task.messages for task in tasks}
+
+
+def _servers_answer(settings: Settings, *, archive: bool) -> None:
+    """Say at once which server is missing: Spark would try for minutes."""
+    try:
+        client(settings).status("/")
+    except ERRORS as error:
+        raise failure(settings, "look at /", error) from error
+    if archive:
+        with metastore.client(settings) as found:
+            found.get_all_databases()
+
+
+@contextmanager
+def _stopping(stop: threading.Event, tell: Callable[[str, str], None]) -> Iterator[None]:
+    """Let SIGTERM and SIGINT set ``stop``; a second one interrupts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        tell("", "stopping when the update under way is written")
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,176 @@
+"""Keeps streaming queries running: through outages, until they have finished or somebody stops them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_exponential
+from tenacity.nap import sleep_using_event
+
+from engines.spark_failures import meaning
+from meterlake.errors import PermanentError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from threading import Event
+
+    from pyspark.sql import DataFrame
+    from pyspark.sql.streaming.query import StreamingQuery
+
+    from meterlake.settings import Settings
+
+POLL_S: Final = 0.2
+LONGEST_PAUSE_S: Final = 15
+FINISH_S: Final = 60
+"""How long a stop waits for the micro-batch under way."""
+
+
+class QueryDied(PermanentError):
+    """Spark ended a query for a reason that we do not know."""
+
+    def __init__(self, query: str, cause: str, log: str) -> None:
+        self.query = query
+        super().__init__(
+            f"The query {query} ended: {cause.rstrip('.')}.",
+            hint=f"What it has done stays; starting it again goes on from its checkpoint. Spark's log is {log}.",
+        )
+
+
+class Task(Protocol):
+    """A streaming query that can be started, and started again."""
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+        ...
+
+    def check(self) -> None:
+        """Raise if its topic and its checkpoint do not fit together (any more)."""
+        ...
+
+    def start(self) -> StreamingQuery:
+        """Check and start it."""
+        ...
+
+
+@dataclass
+class Patience:
+    """Tries again while a server does not answer, and says so; until ``stop``.
+
+    told: takes the query's name and the words.
+    """
+
+    stop: Event
+    tell: Callable[[str, str], None]
+    count: Callable[[str], None]
+    failures: dict[str, Exception] = field(default_factory=dict)
+
+    def trying(self, name: str) -> Retrying:
+        """Return tenacity's loop for something that can be done twice."""
+
+        def say(state: RetryCallState) -> None:
+            outcome, action = state.outcome, state.next_action
+            error = outcome.exception() if outcome else None
+            self.count(name)
+            self.tell(name, f"{error} Trying again in {action.sleep if action else 0:g} s.")
+
+        return Retrying(
+            retry=retry_if_exception_type(TransientError),
+            wait=wait_exponential(multiplier=1, max=LONGEST_PAUSE_S),
+            stop=stop_when_event_set(self.stop),
+            sleep=sleep_using_event(self.stop),
+            before_sleep=say,
+            reraise=True,
+        )
+
+    def on_batch(self, name: str, function: Callable[[DataFrame, int], None]) -> Callable[[DataFrame, int], None]:
+        """Return ``function`` for foreachBatch: tried again through outages; what ends it is kept as it was raised."""
+
+        def call(rows: DataFrame, batch_id: int) -> None:
+            try:
+                self.trying(name)(function, rows, batch_id)
+            except Exception as error:
+                self.failures[name] = error
+                raise
+
+        return call
+
+
+class Supervisor:
+    """Runs tasks side by side. log: where Spark writes."""
+
+    def __init__(self, settings: Settings, patience: Patience, log: str) -> None:
+        self._settings, self._patience, self._log = settings, patience, log
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Run until all have finished, or ``stop`` is set: then their micro-batches end first.
+
+        Raises what ended a query for good, the others stopped.
+        """
+        running: dict[str, StreamingQuery] = {}
+        try:
+            for task in tasks:
+                running[task.name] = task.start()
+            while running and not self._patience.stop.wait(POLL_S):
+                for task in tasks:
+                    if task.name in running and not running[task.name].isActive:
+                        self._ended(task, running)
+        finally:
+            for query in running.values():
+                finish(query)
+
+    def _ended(self, task: Task, running: dict[str, StreamingQuery]) -> None:
+        """Start a query again if what ended it may pass; forget it if it has finished."""
+        query = running.pop(task.name)
+        error = self._error(task.name, query)
+        if error is None:
+            return
+        if isinstance(error, QueryDied):
+            self._patience.trying(task.name)(task.check)  # may know better what is wrong
+        if not isinstance(error, TransientError):
+            raise error
+        self._patience.count(task.name)
+        self._patience.tell(task.name, f"{error} Starting the query again.")
+        if not self._patience.stop.wait(1):
+            running[task.name] = self._patience.trying(task.name)(task.start)
+
+    def _error(self, name: str, query: StreamingQuery) -> Exception | None:
+        if (kept := self._patience.failures.pop(name, None)) is not None:
+            return kept
+        if query.exception() is None:
+            return None
+        trace = _java_trace(query)
+        found = meaning(self._settings, trace, f"the query {name}")
+        return found or QueryDied(name, _first_line(trace), self._log)
+
+
+def finish(query: StreamingQuery) -> None:
+    """Stop a query when the micro-batch under way is committed; after a minute, in the middle of it."""
+    deadline, before = time.monotonic() + FINISH_S, _batch(query)
+    while query.isActive and query.status["isTriggerActive"] and _batch(query) == before:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    query.stop()
+
+
+def _batch(query: StreamingQuery) -> int:
+    last = query.lastProgress
+    return -1 if last is None else int(last["batchId"])
+
+
+def _java_trace(query: Any) -> str:  # noqa: ANN401 - its Java side has no types
+    """Return what ended a query and all its causes: pyspark keeps only the first."""
+    lines: list[str] = []
+    at = query._jsq.exception().get()  # noqa: SLF001
+    while at is not None and len(lines) < 20:
+        lines.append(str(at.toString()))
+        at = at.getCause()
+    return "\n".join(lines)
+
+
+def _first_line(trace: str) -> str:
+    lines = [line for line in trace.splitlines() if line.strip()]
+    return lines[0] if lines else "without a word"

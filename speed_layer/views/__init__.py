@@ -1,0 +1,1 @@
+"""The speed views: Kafka to Cassandra, minute by minute while it happens."""

@@ -1,0 +1,157 @@
+"""The streaming query of the speed views, and the rows it comes to: pure transforms, ``DataFrame`` in and out.
+
+A minute's state is the set of its readings, bounded by the grid: what to do about duplicates, revisions, conflicts and
+several interval lengths is decided from all of them at each update, by the transforms of the batch layer. So both
+layers give the same integers for the same readings.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from engines import columns as shared
+from engines import verdicts
+from meterlake import precedence, rules
+from speed_layer.decode import REPEATED, SECONDS, UNDECODABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import Column, DataFrame
+
+    from meterlake.declaration import Dataset
+
+MINUTE: Final = "minute"
+ENTRIES: Final = "entries"
+DISPUTED: Final = "disputed"
+VERSION: Final = "version"
+"""Column: grows with a minute's set of readings; the write time of its row, so that no replay takes it back."""
+MEASURED: Final = "judged"
+"""Name of the counts that ``accepted`` observes."""
+ACCEPTED: Final = "accepted"
+"""Among them: the readings that go on to their minutes."""
+ARRIVAL_ONLY: Final = ("origin_partition", "origin_offset", DISPUTED)
+"""Columns of ``new_readings`` that are no columns of a reading in Cassandra."""
+_MOST: Final = 999
+
+
+def lateness(dataset: Dataset) -> timedelta:
+    """Return the watermark's delay: readings that come within the declared lateness are never dropped.
+
+    A minute's readings are as late as its end; and one clock may run ahead of the others by the tolerance.
+    """
+    return dataset.lateness + dataset.clock_tolerance + timedelta(seconds=dataset.cell_s)
+
+
+def accepted(decoded: DataFrame, dataset: Dataset) -> DataFrame:
+    """Return the readings that the rules accept, counting what becomes of the messages.
+
+    Readings from the future are rejected here, before the watermark: one meter's clock must not drop the others' data.
+    """
+    judged = decoded.withColumn(verdicts.REASON, F.expr(rules.reject_reason_sql(dataset, "spark")))
+    decodable = F.col(UNDECODABLE).isNull()
+    rejected = [
+        F.count_if(decodable & (F.col(verdicts.REASON) == reason)).alias(f"rejected_{reason}")
+        for reason in rules.reasons(dataset)
+    ]
+    good = decodable & F.col(verdicts.REASON).isNull() & ~F.col(REPEATED)
+    observed = judged.observe(
+        MEASURED,
+        F.count_if(good).alias(ACCEPTED),
+        F.count_if(~decodable).alias(UNDECODABLE),
+        F.count_if(REPEATED).alias(REPEATED),
+        *rejected,
+    )
+    return observed.where(good)
+
+
+def open_minutes(readings: DataFrame, dataset: Dataset) -> DataFrame:
+    """Return the state of each minute that has got readings: all of them, whether they compete, and a version.
+
+    readings: accepted. To be run in update mode. ``minute`` is both the watermark's column and the key, or state would
+    never be evicted.
+    """
+    entry = F.struct(*entry_columns(dataset))
+    start = F.col(SECONDS) - F.pmod(F.col(SECONDS), F.lit(dataset.cell_s))
+    return (
+        readings.withColumn(MINUTE, F.timestamp_seconds(start))
+        .withWatermark(MINUTE, f"{int(lateness(dataset).total_seconds())} seconds")
+        .groupBy(dataset.key, MINUTE)
+        .agg(
+            F.collect_list(entry).alias(ENTRIES),
+            F.max("received_at").alias("arrived"),
+            *verdicts.cell_aggregates(dataset),
+        )
+        .select(
+            dataset.key,
+            MINUTE,
+            ENTRIES,
+            verdicts.is_disputed(dataset).alias(DISPUTED),
+            _version().alias(VERSION),
+        )
+    )
+
+
+def entry_columns(dataset: Dataset) -> list[str]:
+    """Return the columns of a reading that are kept in its minute's state."""
+    measures = [measure.name for measure in dataset.measures]
+    arrival = ["received_at", "origin_partition", "origin_offset"]
+    return [dataset.event_time, dataset.interval, *measures, "revision", *arrival]
+
+
+def minute_rows(minutes: DataFrame, dataset: Dataset, *, any_disputed: bool = True) -> DataFrame:
+    """Return the rows of the minute table: key, minute in milliseconds, the state in units, and the version.
+
+    minutes: of ``open_minutes``. any_disputed: whether there may be readings that compete; it spares sorting.
+    """
+    readings = _unpacked(minutes, dataset)
+    calm = readings.where(~F.col(DISPUTED)) if any_disputed else readings
+    used = calm.where(f"NOT ({precedence.gap_sql(dataset)})")
+    if any_disputed:
+        contested = readings.where(DISPUTED).withColumn(verdicts.CELL, F.unix_seconds(MINUTE))
+        decided = verdicts.decided(contested, dataset).where(F.col(verdicts.VERDICT) == "used")
+        used = used.unionByName(decided.select(used.columns))
+    units = shared.in_units(used, dataset, F.col(MINUTE), F.col(VERSION))
+    rows = units.groupBy(dataset.key, MINUTE).agg(*shared.state_columns(dataset), F.max(VERSION).alias(VERSION))
+    return rows.withColumn(MINUTE, F.unix_millis(MINUTE))
+
+
+def new_readings(minutes: DataFrame, dataset: Dataset, seen: Mapping[int, int]) -> DataFrame:
+    """Return the readings whose offsets lie after those ``seen``, and whether their minute is disputed.
+
+    seen: partition -> offset. Times are milliseconds since 1970.
+    """
+    known = F.array(*(F.lit(seen.get(partition, -1)) for partition in range(max(seen, default=0) + 1)))
+    # An array of constants goes to the compiled code by reference: another one needs no new code.
+    is_new = F.col("origin_offset") > F.coalesce(F.get(known, F.col("origin_partition")), F.lit(-1))
+    measures = [measure.name for measure in dataset.measures]
+    return (
+        _unpacked(minutes, dataset)
+        .where(is_new)
+        .select(
+            dataset.key,
+            _millis(dataset.event_time),
+            dataset.interval,
+            *measures,
+            "origin_partition",
+            "origin_offset",
+            DISPUTED,
+        )
+    )
+
+
+def _unpacked(minutes: DataFrame, dataset: Dataset) -> DataFrame:
+    unpacked = minutes.select(dataset.key, MINUTE, DISPUTED, VERSION, F.inline(ENTRIES))
+    return unpacked.withColumn("origin", F.lit(dataset.readings_topic))
+
+
+def _millis(column: str) -> Column:
+    return F.unix_millis(F.col(column).cast("timestamp_ltz")).alias(column)
+
+
+def _version() -> Column:
+    """Return microseconds that are larger for a larger set of readings: a broker's clock has only milliseconds."""
+    return F.unix_millis(F.col("arrived").cast("timestamp_ltz")) * 1000 + F.least(F.col("n"), F.lit(_MOST))
