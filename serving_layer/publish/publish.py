@@ -136,15 +136,18 @@ def prepare(settings: Settings, dataset: Dataset, shapes: list[ViewTable], clock
     _replace_views(settings, dataset, boundary, clock, speed=_speed_layer(settings, dataset, present))
 
 
-def _finish(
+def turn(
     settings: Settings,
     dataset: Dataset,
     present: Record | None,
     begun: Record,
     clock: Clock,
     step: Step = lambda _: None,
-) -> Record:
-    """Do the steps after a record's beginning. present: what readers saw before it."""
+) -> dict[str, Any]:
+    """Do all that readers can see of a publish or roll-back; return what else there is to record.
+
+    present: what they saw before. It may be done again after any of its steps.
+    """
     speed = bool(begun.details.get(SPEED))
     rises = present is None or begun.boundary >= present.boundary
     found: dict[str, Any] = {}
@@ -161,7 +164,20 @@ def _finish(
         found = _reconciliation(settings, dataset, present, begun, clock) if speed else {}
         step("views")
         _replace_views(settings, dataset, begun.boundary, clock, speed=speed)
-    done = replace(begun, seq=begun.seq + 1, event=begun.finished_event, at=clock(), details={**begun.details, **found})
+    return found
+
+
+def _finish(
+    settings: Settings,
+    dataset: Dataset,
+    present: Record | None,
+    begun: Record,
+    clock: Clock,
+    step: Step = lambda _: None,
+) -> Record:
+    """Do the steps after a record's beginning, and record its end."""
+    details = {**begun.details, **turn(settings, dataset, present, begun, clock, step)}
+    done = replace(begun, seq=begun.seq + 1, event=begun.finished_event, at=clock(), details=details)
     step(done.event)
     records.append(settings, done)
     return done

@@ -1,0 +1,131 @@
+"""The merged views on the real servers: each minute from one layer, whatever is published or rolled back meanwhile."""
+
+# Statements here are made of names of this module alone.
+# ruff: noqa: S608
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import merged_samples as samples
+import pytest
+from merged_samples import BOUNDARIES, DATASET, FIRST, GRAINS, LAST, METERS, NAME, TRUTH, clock, expected, seen
+from pyspark.sql import SparkSession
+from reader_loop import reading
+
+from engines import spark, trino
+from meterlake import merged
+from meterlake.grains import Grain
+from meterlake.settings import Settings
+from serving_layer.merged.layers import Window
+from serving_layer.merged.merge import merged_rows
+from serving_layer.publish import history as past
+from serving_layer.publish import publish, records
+from serving_layer.sql import query, views
+from stack.instance import Instance
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
+    samples.forget(settings)
+    samples.make_speed_tables(settings)
+    with spark.session(settings, "merged-test") as found:
+        if found.catalog.tableExists(records.FULL_NAME):
+            found.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{NAME}'")
+        yield found
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def runs(session: SparkSession, settings: Settings) -> list[publish.Publication]:
+    return samples.write_layers(settings, "run")
+
+
+def show(settings: Settings, publication: publish.Publication, **more: Any) -> past.Record:
+    return publish.publish(settings, DATASET, publication, samples.shapes(), clock, **more)
+
+
+# The tests below are one story and run in this order.
+
+
+def test_1_live_only_a_viewer_sees_what_speed_has(session: SparkSession, settings: Settings) -> None:
+    publish.prepare(settings, DATASET, samples.shapes(), clock)
+    assert seen(settings, "minute") == {}
+    row = {("live", LAST): next(iter(TRUTH.values()))}
+    samples.write_speed(settings, row)
+    for grain in GRAINS:
+        assert [key[0] for key in seen(settings, grain)] == ["live"]
+    samples.make_speed_tables(settings)
+
+
+@pytest.mark.parametrize("number", range(len(BOUNDARIES)))
+def test_2_every_grain_is_whole_at_every_boundary(
+    runs: list[publish.Publication], settings: Settings, number: int
+) -> None:
+    record = show(settings, runs[number])
+    assert record.boundary == BOUNDARIES[number] == views.line_in_force(settings, DATASET)
+    for grain in GRAINS:
+        assert seen(settings, grain) == expected(grain)
+    assert seen(settings, "hour", "b") == expected("hour", "b")
+
+
+def test_3_source_says_which_layer_answers(runs: list[publish.Publication], settings: Settings) -> None:
+    show(settings, runs[2])
+    found = {}
+    for grain in GRAINS:
+        rows = trino.rows(settings, f"SELECT {grain}, source FROM {merged.merged_view(DATASET, grain)}")
+        found[grain] = dict(rows)
+    line = BOUNDARIES[2].replace(tzinfo=None)
+    assert all((source == "batch") == (minute < line) for minute, source in found["minute"].items())
+    hour = line.replace(minute=0)
+    around = [hour + timedelta(hours=step) for step in (-1, 0, 1)]
+    assert [found["hour"][time] for time in around] == ["batch", "both", "speed"]
+    assert [found["day"][date(2026, 10, day)] for day in (24, 25, 26)] == ["batch", "both", "speed"]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_4_python_merges_to_the_same_rows(runs: list[publish.Publication], settings: Settings, number: int) -> None:
+    show(settings, runs[number])
+    windows: dict[Grain, tuple[Any, Any]] = {
+        "minute": (FIRST, LAST),
+        "hour": (FIRST - timedelta(minutes=30), LAST - timedelta(minutes=90)),
+        "day": (date(2026, 10, 24), date(2026, 10, 27)),
+    }
+    for grain, (since, until) in windows.items():
+        low, high = (
+            f"CAST('{samples.naive(time)}' AS {'DATE' if grain == 'day' else 'TIMESTAMP'})" for time in (since, until)
+        )
+        view = merged.merged_view(DATASET, grain)
+        wanted = query.run(
+            settings, "trino", f"SELECT * FROM {view} WHERE {grain} >= {low} AND {grain} < {high} ORDER BY 1, 2"
+        )
+        found = merged_rows(settings, DATASET, grain, Window(METERS, since, until))
+        assert found == wanted.records()
+        assert found
+
+
+def test_5_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
+    runs: list[publish.Publication], settings: Settings
+) -> None:
+    wanted = {(grain, meter): expected(grain, meter) for grain in GRAINS for meter in (None, *METERS)}
+
+    def check(grain: Grain, number: int) -> str:
+        meter = (None, *METERS)[number % 3]
+        return "" if seen(settings, grain, meter) == wanted[grain, meter] else f"other rows, meter {meter}"
+
+    with reading(check) as answers:
+        for number in (3, 1, 2):
+            show(settings, runs[number])
+        publish.roll_back(settings, DATASET, "run-1", clock)
+        publish.roll_back(settings, DATASET, "run-3", clock)  # forward again: the tables first
+        publish.roll_back(settings, DATASET, "run-2", clock)
+    assert answers.wrong == []
+    assert all(answers.counts[grain] for grain in GRAINS)
