@@ -2,7 +2,7 @@
 
 Every server runs in a time zone that is not UTC: whatever depended on it would show in any of these tests.
 METERLAKE_TEST_KEEP_STACK=1 leaves the stack up for the next run. METERLAKE_TEST_HOME and METERLAKE_TEST_PORT_OFFSET
-move it, so that two runs of the tests do not meet.
+move it, so that two runs of the tests do not meet; METERLAKE_TEST_SERVICES names the few that a test needs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def settings() -> Settings:
 def stack(settings: Settings) -> Iterator[Instance]:
     """All services of the core profile, healthy."""
     instance = Instance(settings)
-    launcher.up(select([]), instance, lambda *_: None)
+    launcher.up(select(os.environ.get("METERLAKE_TEST_SERVICES", "").split()), instance, lambda *_: None)
     yield instance
     if not os.environ.get("METERLAKE_TEST_KEEP_STACK"):
         launcher.down(instance, lambda *_: None)
