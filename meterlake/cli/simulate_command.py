@@ -52,7 +52,7 @@ def simulate(
     ] = "1",
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything left to chance.")] = 1,
     faults: Annotated[
-        str, typer.Option(help="What goes wrong with which share of readings: late=0.01,duplicate=0.01. See below.")
+        str, typer.Option(help="What goes wrong with which share: late=0.01,duplicate=0.01. list: explain them.")
     ] = "",
     to: Annotated[To, typer.Option(help="kafka: the data set's topic. file: --out. stdout: lines.")] = To.KAFKA,
     out: Annotated[Path | None, typer.Option(help="The file of --to file; it is replaced.")] = None,
@@ -90,6 +90,9 @@ def simulate(
     from producers.metrics import served
     from producers.pace import Pace, schedule
 
+    if faults == "list":
+        show([{"fault": name, "a reading": meaning} for name, meaning in known.MEANINGS.items()], output)
+        return
     settings, replay, stop = load_settings(), datasets.replay(dataset), Event()
     shares, now = known.parse(faults), system_clock()
     length = _duration(duration) if duration else None

@@ -19,11 +19,12 @@ import pytest
 from simulator import FIRST, told, write_history
 from typer.testing import CliRunner
 
+from meterlake.cli import simulate_command
 from meterlake.cli.app import app
 from meterlake.cli.simulate_status import Status
 from meterlake.errors import UsageError
 from producers.errors import SinkFailed
-from producers.faults import Message
+from producers.faults import MEANINGS, Message
 from producers.metrics import served
 from producers.pace import FASTEST, Pace, schedule
 from producers.simulate import begun, simulate
@@ -274,3 +275,10 @@ def test_wrong_usage_is_said_before_anything_is_sent(tmp_path: Path, words: str,
     done = CliRunner().invoke(app, [*command(tmp_path)[3:], *words.split()])
     assert isinstance(done.exception, UsageError)
     assert says in str(done.exception)
+
+
+def test_help_and_list_name_every_fault() -> None:
+    told = str(simulate_command.simulate.__doc__)
+    listed = CliRunner().invoke(app, ["simulate", "household", "--faults", "list", "--output", "json"])
+    assert [row["fault"] for row in json.loads(listed.stdout)] == list(MEANINGS)
+    assert [name for name in MEANINGS if name not in told] == []
