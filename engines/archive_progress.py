@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlparse
 
-from engines import hdfs, metastore, topics
+from engines import hdfs, kafka, metastore, topics
 from engines.master import DATABASE
 from meterlake.boundary import PartitionProgress
 
@@ -78,6 +78,22 @@ def read(settings: Settings, dataset: Dataset, snapshot: int | None = None) -> l
         return []
     topic = topics.find(settings, found.topic)
     return [] if topic is None else at_ends(found, topic, topics.spans(settings, topic))
+
+
+def untouched(settings: Settings, dataset: Dataset) -> list[PartitionProgress]:
+    """Return the progress of a topic that nobody has archived: nothing is missing before its first messages.
+
+    Empty where there is no topic, or no message in it: whatever comes will be later than the run's clock. Take that
+    before the call. Raises EngineUnavailable.
+    """
+    topic = topics.find(settings, dataset.readings_topic)
+    if topic is None:
+        return []
+    firsts = {
+        partition: span.first for partition, span in topics.spans(settings, topic).items() if span.end > span.first
+    }
+    times = {partition: kafka.time_of(settings, topic.name, partition, first) for partition, first in firsts.items()}
+    return [PartitionProgress(partition, found, at_end=False) for partition, found in times.items()]
 
 
 def at_ends(progress: Progress, topic: Topic, spans: Mapping[int, Span]) -> list[PartitionProgress]:

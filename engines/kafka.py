@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -49,6 +50,18 @@ def send_one(settings: Settings, topic: str, value: bytes) -> tuple[int, int]:
 
 def read_one(settings: Settings, topic: str, partition: int, offset: int) -> bytes | None:
     """Return the value of the record at ``offset``, or None if it does not come. Raises EngineUnavailable."""
+    message = _record(settings, topic, partition, offset)
+    value: bytes | None = message.value() if message is not None else None
+    return value
+
+
+def time_of(settings: Settings, topic: str, partition: int, offset: int) -> datetime | None:
+    """Return the broker's time of the record at ``offset``, or None if it does not come. Raises EngineUnavailable."""
+    message = _record(settings, topic, partition, offset)
+    return None if message is None else datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
+
+
+def _record(settings: Settings, topic: str, partition: int, offset: int) -> Any:
     where = TopicPartition(topic, partition, offset)
     consumer = Consumer(client_config(settings, **{"group.id": "meterlake-check", "enable.auto.commit": False}))
     try:
@@ -56,13 +69,10 @@ def read_one(settings: Settings, topic: str, partition: int, offset: int) -> byt
         consumer.get_watermark_offsets(where, timeout=TIMEOUT_S)
         consumer.assign([where])
         message = consumer.poll(TIMEOUT_S)
-        if message is None:
-            return None
-        if message.error():
+        if message is not None and message.error():
             raise EngineUnavailable("Kafka", settings.kafka, message.error())
-        value: bytes | None = message.value()
     except KafkaException as error:
         raise EngineUnavailable("Kafka", settings.kafka, error.args[0]) from error
     finally:
         consumer.close()
-    return value
+    return message

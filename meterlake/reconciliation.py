@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["equal", "late", "revised", "loaded", "unexplained"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("equal", "late", "revised", "loaded", "unexplained")
-"""equal: the same to the last unit. late: the speed layer lacks the last readings, which came when its watermark may
-have passed. revised: it keeps the first reading of a key, and a later one won. loaded: readings came by file, which it
+"""equal: the same to the last unit. late: the speed layer lacks the last readings, which came after the declared
+lateness. revised: the same, and one of them replaced a reading that it has. loaded: readings came by file, which it
 never sees. unexplained: none of these; somebody must look."""
 
 
@@ -38,38 +38,28 @@ def explain(dataset: Dataset, batch: State | None, speed: State | None, readings
     for kept in range(len(live), -1, -1):
         if kept < len(live) and not may_be_late(dataset, live[kept]):
             break
-        if _first_seen(dataset, live[:kept]) == speed:
-            return _reason(dataset, batch, readings, live, is_late=kept < len(live))
+        if state_of(dataset, judge(dataset, live[:kept])) == speed:
+            return _reason(dataset, live[:kept], live)
     return "unexplained"
 
 
 def may_be_late(dataset: Dataset, reading: Reading) -> bool:
-    """Return whether the watermark may have passed a reading's minute when it arrived.
+    """Return whether a reading came after the declared lateness, counted from the end of its minute.
 
-    The watermark follows the newest accepted reading, which may be ahead of the broker's clock by the tolerance.
+    The speed layer drops none that came before; of those that came after, the ones whose minute it had closed.
     """
-    watermark = (
-        reading.received_at.timestamp() + dataset.clock_tolerance.total_seconds() - dataset.lateness.total_seconds()
-    )
-    return floor_seconds(reading.ts, dataset.cell_s) < watermark
+    end = floor_seconds(reading.ts, dataset.cell_s) + dataset.cell_s
+    return reading.received_at.timestamp() > end + dataset.lateness.total_seconds()
 
 
-def _reason(
-    dataset: Dataset, batch: State | None, readings: Sequence[Reading], live: Sequence[Reading], *, is_late: bool
-) -> Outcome:
-    if is_late:
-        return "late"
-    only_live = state_of(dataset, judge(dataset, live))
-    return "loaded" if len(live) < len(readings) and only_live != batch else "revised"
-
-
-def _first_seen(dataset: Dataset, arrived: Sequence[Reading]) -> State | None:
-    """Return the state that the first accepted reading of each key makes, as the speed layer keeps it."""
-    accepted = [found.reading for found in judge(dataset, arrived) if found.verdict != "rejected"]
-    first: dict[tuple[str, int, int], Reading] = {}
-    for reading in accepted:
-        first.setdefault(reading.key, reading)
-    return state_of(dataset, judge(dataset, list(first.values())))
+def _reason(dataset: Dataset, kept: Sequence[Reading], live: Sequence[Reading]) -> Outcome:
+    """Return what tells batch, which has all readings, from what is made of the first ones that came by message."""
+    if len(kept) == len(live):
+        return "loaded"
+    known = {reading.key for reading in kept}
+    winners = (found.reading for found in judge(dataset, live) if found.verdict in ("used", "gap"))
+    dropped = live[len(kept) :]
+    return "revised" if any(winner in dropped and winner.key in known for winner in winners) else "late"
 
 
 def _arrival(reading: Reading) -> tuple[int, int]:

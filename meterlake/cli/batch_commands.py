@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import time
-from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meterlake.boundary import next_boundary
+from meterlake.boundary import check_ttl
+from meterlake.cli import batch_metrics, batch_run
 from meterlake.cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake.clock import Clock, system_clock
 from meterlake.datasets import get, names
@@ -21,9 +21,7 @@ from meterlake.errors import TransientError, UsageError
 from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from batch_layer.lease import Lease
     from batch_layer.views.plan import Request
-    from batch_layer.views.run import Result
     from meterlake.declaration import Dataset
     from serving_layer.publish.history import Record
 
@@ -56,6 +54,9 @@ def batch(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Recompute the UTC days up to and with this one.")
     ] = None,
     every: Annotated[str | None, typer.Option(help="Run again and again, so often: 15m, 1h. Ends with Ctrl-C.")] = None,
+    metrics_port: Annotated[
+        int, typer.Option("--metrics-port", min=0, max=65535, help="With --every: Prometheus metrics on loopback.")
+    ] = 0,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Compute the views from the master data set, audit them, and publish them.
@@ -71,13 +72,15 @@ def batch(
     found, settings = get(dataset), load_settings()
     request = Request(full, since.date() if since else None, until.date() if until else None)
     if every is None:
-        show([batch_once(settings, found, request, system_clock)], output)
+        _show_run(batch_once(settings, found, request, system_clock), output)
         return
     pause = _interval(every)
+    check_ttl(found.name, settings.speed_ttl, pause, found.lateness)
+    batch_metrics.serve(metrics_port)
     while True:
         begin = time.monotonic()
         try:
-            show([batch_once(settings, found, request, system_clock)], output)
+            _show_run(batch_once(settings, found, request, system_clock), output)
         except TransientError as error:
             progress_console.print(f"{error} Trying again in {every}.", markup=False)
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
@@ -119,7 +122,7 @@ def rollback(
     found, settings = get(dataset), load_settings()
     with lease.held(settings, found.name, f"rollback to {run}", system_clock), spark.session(settings, "rollback"):
         record = publish.roll_back(settings, found, run, system_clock, allow_gap=allow_gap)
-    show([_described(record, "current", output)], output)
+    _show_run(_described(record, "current", output), output)
 
 
 def query(
@@ -129,7 +132,7 @@ def query(
 ) -> None:
     """Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.
 
-    Examples: `meterlake query "SELECT day, energy_wh FROM hive.published.household_day ORDER BY day DESC LIMIT 7"`,
+    Examples: `meterlake query "SELECT day, energy_wh FROM hive.merged.household_day ORDER BY day DESC LIMIT 7"`,
     `meterlake query --engine hive "SELECT count(*) AS minutes FROM batch.household_minute" --output json`.
     """
     from serving_layer.sql.query import run
@@ -150,56 +153,19 @@ def query(
 
 def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Clock) -> dict[str, Any]:
     """Run once, under the lease; return what is to be shown."""
-    from batch_layer import lease
-
-    with lease.held(settings, dataset.name, f"batch of {dataset.name}", clock) as held:
-        return _batch(settings, dataset, request, clock, held)
-
-
-def _batch(settings: Settings, dataset: Dataset, request: Request, clock: Clock, held: Lease) -> dict[str, Any]:
-    from batch_layer.views import plan
-    from batch_layer.views import run as work
-    from batch_layer.views.context import Run
-    from batch_layer.views.tables import FOLDER
-    from engines import spark
-    from engines.master import master
-    from serving_layer.publish import history as past
-    from serving_layer.publish import publish
-
-    begin, run_clock = time.monotonic(), clock()
-    history = publish.roll_forward(settings, dataset, clock)
-    present = past.current(history)
-    before = plan.Current(present.run_id, present.snapshot, present.after) if present else None
-    with spark.session(settings, "batch") as session:
-        table = master(session, settings, dataset)
-        planned = plan.make(dataset, request, before, table, run_clock)
-        if planned.is_empty:
-            run_id = present.run_id if present else None
-            return {"dataset": dataset.name, "run": run_id, "result": "nothing has changed", "days": 0}
-        base = f"{settings.hdfs}{FOLDER}"
-        result = work.compute(Run(session, dataset, table, before, planned, base, _tell))
-        boundary = next_boundary([], run_clock, dataset.lateness, present.boundary if present else None)
-        held.check()
-        _tell("publishing")
-        details = _details(result, time.monotonic() - begin)
-        publication = publish.Publication(planned.run_id, boundary, planned.snapshot, result.tables, details)
-        record = publish.publish(settings, dataset, publication, _shapes(dataset), clock)
-        _clean_up(session, settings, dataset, [*history, record])
-    told = ("run", "mode", "days", "read", "used", "rejected", "files", "boundary")
+    begin = time.monotonic()
+    result, record = batch_run.batch_once(settings, dataset, request, clock)
+    if result == "nothing has changed" or record is None:
+        return {"dataset": dataset.name, "run": record.run_id if record else None, "result": result, "days": 0}
+    told = ("run", "mode", "days", "read", "used", "rejected", "files", "boundary", "unexplained")
     row = {name: value for name, value in _described(record, "current", Output.TEXT).items() if name in told}
-    seconds = round(time.monotonic() - begin, 1)
-    return {"dataset": dataset.name, **row, "seconds": seconds, "result": "published"}
-
-
-def _clean_up(session: Any, settings: Settings, dataset: Dataset, history: list[Record]) -> None:  # noqa: ANN401
-    """Remove the folders that no run reads to which readers may still be taken."""
-    from batch_layer.views import files
-    from batch_layer.views.tables import FOLDER, all_tables
-    from serving_layer.publish.history import folders_in_use
-
-    kept = folders_in_use(history)
-    for table in all_tables(dataset):
-        files.remove_runs(session, table, f"{settings.hdfs}{FOLDER}", kept)
+    batch_metrics.write(settings, record, time.monotonic() - begin)
+    if row["unexplained"]:
+        batch_run.tell(
+            f"{row['unexplained']} minutes differ between batch and speed without an explanation: see"
+            f" `meterlake runs {dataset.name} --output json` (reconciliation) and `meterlake explain`."
+        )
+    return {"dataset": dataset.name, **row, "seconds": round(time.monotonic() - begin, 1), "result": result}
 
 
 def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> list[Record]:
@@ -216,23 +182,6 @@ def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> list[Record]
             return publish.roll_forward(settings, dataset, clock)
     except lease.RunUnderWay:
         return history
-
-
-def _shapes(dataset: Dataset) -> list[Any]:
-    from batch_layer.views.tables import all_tables
-    from serving_layer.publish.tables import ViewTable
-
-    return [ViewTable(table.name, table.columns, table.partition) for table in all_tables(dataset)]
-
-
-def _details(result: Result, seconds: float) -> dict[str, Any]:
-    return {
-        "mode": result.plan.mode,
-        "read_snapshot": result.plan.read_snapshot,
-        "seconds": round(seconds, 1),
-        "balance": asdict(result.balance),
-        "tables": result.figures,
-    }
 
 
 def _described(record: Record, status: str, output: Output) -> dict[str, Any]:
@@ -253,6 +202,7 @@ def _described(record: Record, status: str, output: Output) -> dict[str, Any]:
         "files": sum(figures.get("files_written", 0) for figures in tables.values()),
         "seconds": details.get("seconds"),
         "boundary": f"{record.boundary:%Y-%m-%d %H:%M}",
+        "unexplained": details.get("reconciliation", {}).get("unexplained"),
     }
     if output is Output.TEXT:
         return row
@@ -277,8 +227,12 @@ def _shown(value: object) -> object:
     return f"{value}" if isinstance(value, datetime | date) else value
 
 
-def _tell(doing: str) -> None:
-    progress_console.print(doing, markup=False)
+def _show_run(row: dict[str, Any], output: Output) -> None:
+    """Show one run: for people line by line, for a row of it is wider than a terminal."""
+    if output is Output.TEXT:
+        show([{"what": name, "value": value} for name, value in row.items() if value is not None], output)
+    else:
+        show([row], output)
 
 
 def register(app: typer.Typer) -> None:

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meterlake import datasets, generated
+from meterlake.cli import merged_views
 from meterlake.cli.output import Output, OutputOption, progress_console, show
+from meterlake.clock import system_clock
 from meterlake.errors import PermanentError
-from meterlake.settings import ROOT
+from meterlake.settings import ROOT, load_settings
+
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
 
 
 def ddl(
     dataset: Annotated[str | None, typer.Argument(help="A data set; nothing means all.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file differs.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Make the tables in the running servers instead: Cassandra, Hive, Trino.")
+    ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Write the generated files of a data set: Hive DDL, Cassandra CQL, Trino views, JSON Schema of its messages.
 
     They are checked in to be read. Change the declaration in meterlake/datasets/, then run this.
+
+    With `--apply` the speed tables, the batch tables and the views are made where they are not, so that all can be
+    queried before anything has run; what is there keeps its rows.
     """
     wanted = [datasets.get(dataset)] if dataset else [datasets.get(name) for name in datasets.names()]
+    if apply:
+        _apply(wanted, output)
+        return
     step = generated.drift if check else generated.write
     changed = [path for declared in wanted for path in step(declared, ROOT)]
     if check and changed:
@@ -32,6 +47,18 @@ def ddl(
         show([{"changed": path} for path in changed], output)
     else:
         progress_console.print("\n".join(changed) or "All generated files are up to date.", markup=False)
+
+
+def _apply(wanted: Sequence[Dataset], output: Output) -> None:
+    from speed_layer import tables
+
+    settings = load_settings()
+    done = []
+    for declared in wanted:
+        statements = tables.apply(settings, declared)
+        merged_views.prepare(settings, declared, system_clock)
+        done.append({"dataset": declared.name, "cassandra_statements": len(statements), "views": "ready"})
+    show(done, output)
 
 
 def register(app: typer.Typer) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from meterlake.cli import merged_views
 from meterlake.cli.output import Output, OutputOption, progress_console, show
 from meterlake.clock import system_clock
 from meterlake.datasets import get, names
@@ -55,11 +56,15 @@ def stream(
 
 
 def _run(dataset: str, *, archive: bool, views: bool, once: bool, metrics_port: int | None, output: Output) -> None:
+    from speed_layer import tables
     from speed_layer.run import Wish, run
 
     found, settings = get(dataset), load_settings()
     port = settings.metrics_port if metrics_port is None else metrics_port
     wish = Wish(archive, views, once, port)
+    if views:
+        tables.apply(settings, found)
+        merged_views.prepare_if_possible(settings, found, system_clock)
     read = run(settings, found, wish, system_clock, _tell)
     show([{"dataset": dataset, "query": query, "messages": count} for query, count in read.items()], output)
 

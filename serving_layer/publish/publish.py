@@ -128,10 +128,14 @@ def roll_back(
 def prepare(settings: Settings, dataset: Dataset, shapes: list[ViewTable], clock: Clock) -> None:
     """Make tables and views that can be queried, as of the run that readers see, before there is one or a speed layer.
 
-    To be called when the speed layer's tables have been made: from then on, the merged views show what they hold.
+    To be called when the speed layer's tables have been made: from then on, the merged views show what they hold. An
+    unfinished publish is left to the next run, which makes the views, too.
     """
     tables.ensure(settings, shapes)
-    present = past.current(roll_forward(settings, dataset, clock))
+    history = records.load(settings, dataset.name)
+    if past.unfinished(history) is not None:
+        return  # the next run finishes it, and makes the views
+    present = past.current(history)
     boundary = present.boundary if present else BEGINNING
     _replace_views(settings, dataset, boundary, clock, speed=_speed_layer(settings, dataset, present))
 

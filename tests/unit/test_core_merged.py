@@ -155,11 +155,21 @@ def test_what_is_in_speed_and_not_in_the_master_is_unexplained() -> None:
     assert explain(TANK, state(ON_TIME[:2]), state(ON_TIME), ON_TIME[:2]) == "unexplained"
 
 
-def test_a_revision_explains_what_the_first_reading_says() -> None:
-    revised = replace(ON_TIME[0], revision=1, values=(9.0, 300.0, 1.0), origin_offset=7)
-    every = [*ON_TIME, revised]
-    assert explain(TANK, state(every), state(ON_TIME), every) == "revised"
-    assert explain(TANK, state(every), state([revised]), every) == "unexplained"
+def test_a_late_reading_that_replaces_another_has_revised_it() -> None:
+    revised = replace(LATE, ts=T, revision=1)
+    withdrawn = replace(revised, values=(None, None, None))
+    for late in (revised, withdrawn):
+        every = [*ON_TIME, late]
+        assert explain(TANK, state(every), state(ON_TIME), every) == "revised"
+    in_time = replace(revised, received_at=NOON + timedelta(minutes=2))
+    assert explain(TANK, state([*ON_TIME, in_time]), state(ON_TIME), [*ON_TIME, in_time]) == "unexplained"
+    assert explain(TANK, state([*ON_TIME, revised]), state([revised]), [*ON_TIME, revised]) == "unexplained"
+
+
+def test_the_declared_lateness_counts_from_the_end_of_the_minute() -> None:
+    edge = NOON + timedelta(minutes=1) + TANK.lateness
+    assert not may_be_late(TANK, replace(LATE, received_at=edge))
+    assert may_be_late(TANK, replace(LATE, received_at=edge + timedelta(milliseconds=1)))
 
 
 def test_a_reading_by_file_is_loaded() -> None:
@@ -182,4 +192,4 @@ def test_any_cut_of_late_arrivals_is_explained(readings: list[Reading], kept: in
     assume(live)
     arrived = [replace(found, received_at=NOON + timedelta(seconds=n)) for n, found in enumerate(live[:kept])]
     arrived += [replace(found, received_at=NOON + timedelta(hours=1, seconds=n)) for n, found in enumerate(live[kept:])]
-    assert explain(TANK, state(arrived), state(arrived[:kept]), arrived) in ("equal", "late")
+    assert explain(TANK, state(arrived), state(arrived[:kept]), arrived) in ("equal", "late", "revised")

@@ -1,0 +1,84 @@
+"""Publish and roll back again and again under readers, and count what they got: `--turns 1000` is the proof.
+
+Runs on the stack that the settings name (`meterlake up` first) with a small data set of its own, whose truth is known;
+what is not to be read holds poison. A turn is all that readers can see of a publish or roll-back: tables switched, the
+layers compared, views replaced. Each fiftieth is a complete one, with its records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("METERLAKE_TEST_DATASET", "merged_benchmark")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
+
+import merged_samples as samples
+from reader_loop import reading
+
+from engines import spark
+from meterlake.grains import Grain
+from meterlake.settings import Settings, load_settings
+from serving_layer.publish import history as past
+from serving_layer.publish import publish, records
+
+
+def main() -> int:
+    """Return 1 if any answer was wrong, doubled, incomplete or failed."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--turns", type=int, default=1000)
+    options.add_argument("--readers", type=int, default=2)
+    options.add_argument("--seed", type=int, default=1)
+    asked = options.parse_args()
+    settings, chance = load_settings(), random.Random(asked.seed)  # noqa: S311
+    wanted = {
+        (grain, meter): samples.expected(grain, meter) for grain in samples.GRAINS for meter in (None, *samples.METERS)
+    }
+
+    def check(grain: Grain, number: int) -> str:
+        meter = (None, *samples.METERS)[number % 3]
+        return "" if samples.seen(settings, grain, meter) == wanted[grain, meter] else f"other rows, meter {meter}"
+
+    samples.forget(settings)
+    samples.make_speed_tables(settings)
+    runs = samples.write_layers(settings, f"turn-{os.getpid()}")
+    with spark.session(settings, "publish-under-readers"):
+        present = publish.publish(settings, samples.DATASET, runs[0], samples.shapes(), samples.clock)
+        begin = time.monotonic()
+        with reading(check, asked.readers) as answers:
+            for number in range(1, asked.turns + 1):
+                run = chance.choice([run for run in runs if run.run_id != present.run_id])
+                present = _complete(settings, present, run) if number % 50 == 0 else _turn(settings, present, run)
+                if number % 20 == 0:
+                    seconds = round(time.monotonic() - begin)
+                    print(number, seconds, dict(answers.counts), answers.wrong[:3], flush=True)
+        seconds = round(time.monotonic() - begin, 1)
+    told = {"turns": asked.turns, "seconds": seconds, "answers": dict(answers.counts), "wrong": answers.wrong[:20]}
+    print(json.dumps(told))
+    return 1 if answers.wrong else 0
+
+
+def _turn(settings: Settings, present: past.Record, run: publish.Publication) -> past.Record:
+    begun = replace(present, run_id=run.run_id, boundary=run.boundary, before=present.after, after=run.tables)
+    publish.turn(settings, samples.DATASET, present, begun, samples.clock)
+    return begun
+
+
+def _complete(settings: Settings, present: past.Record, run: publish.Publication) -> past.Record:
+    """Publish or roll back with the records, starting from what they say."""
+    history = records.load(settings, samples.NAME)
+    recorded = past.reachable(history)[0]
+    publish.turn(settings, samples.DATASET, present, recorded, samples.clock)
+    if run.run_id in {found.run_id for found in past.reachable(history)[1:]}:
+        return publish.roll_back(settings, samples.DATASET, run.run_id, samples.clock)
+    return publish.publish(settings, samples.DATASET, run, samples.shapes(), samples.clock)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""One batch run from end to end: what the layers and the boundary have to do with each other is joined here."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from meterlake import boundary as boundaries
+from meterlake.cli.output import progress_console
+from meterlake.errors import TransientError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from batch_layer.lease import Lease
+    from batch_layer.views.plan import Plan, Request
+    from batch_layer.views.run import Result
+    from meterlake.boundary import PartitionProgress
+    from meterlake.clock import Clock
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+    from serving_layer.publish.history import Record
+    from serving_layer.publish.publish import Publication
+
+
+def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Clock) -> tuple[str, Record | None]:
+    """Run once, under the lease; return what came of it, and the record of the run that readers see."""
+    from batch_layer import lease
+
+    with lease.held(settings, dataset.name, f"batch of {dataset.name}", clock) as held:
+        return _batch(settings, dataset, request, clock, held)
+
+
+def _batch(
+    settings: Settings, dataset: Dataset, request: Request, clock: Clock, held: Lease
+) -> tuple[str, Record | None]:
+    from batch_layer.views import plan
+    from batch_layer.views import run as work
+    from batch_layer.views.context import Run
+    from batch_layer.views.tables import FOLDER
+    from engines import spark
+    from engines.master import master
+    from serving_layer.publish import history as past
+    from serving_layer.publish import publish
+
+    begin, run_clock = time.monotonic(), clock()
+    history = publish.roll_forward(settings, dataset, clock)
+    present = past.current(history)
+    before = plan.Current(present.run_id, present.snapshot, present.after) if present else None
+    # After the clock and before the table: what is archived by then is in the snapshot that is read.
+    progress = archived(settings, dataset)
+    with spark.session(settings, "batch") as session:
+        table = master(session, settings, dataset)
+        planned = plan.make(dataset, request, before, table, run_clock)
+        boundary = next_boundary(dataset, planned, progress, run_clock, present)
+        if planned.is_empty and not (present and progress and boundary > present.boundary):
+            return "nothing has changed", present
+        if present and planned.is_empty:
+            publication, result = _moved(present, boundary), "boundary moved"
+        else:
+            base = f"{settings.hdfs}{FOLDER}"
+            computed = work.compute(Run(session, dataset, table, before, planned, base, tell))
+            details = _details(computed, time.monotonic() - begin)
+            publication = publish.Publication(planned.run_id, boundary, planned.snapshot, computed.tables, details)
+            result = "published"
+        held.check()
+        tell("publishing")
+        record = publish.publish(settings, dataset, publication, shapes(dataset), clock)
+        _clean_up(session, settings, dataset, [*history, record])
+    return result, record
+
+
+def archived(settings: Settings, dataset: Dataset) -> list[PartitionProgress] | None:
+    """Return how far each partition is archived; empty where nothing arrives; None where that cannot be told."""
+    from engines import archive_progress
+
+    try:
+        return archive_progress.read(settings, dataset) or archive_progress.untouched(settings, dataset)
+    except TransientError as error:
+        tell(f"{error.what} The boundary stays where it is.")
+        return None
+
+
+def next_boundary(
+    dataset: Dataset,
+    planned: Plan,
+    progress: list[PartitionProgress] | None,
+    run_clock: datetime,
+    present: Record | None,
+) -> datetime:
+    """Return the boundary that goes with a run; a run over a range of days has not read all that is archived."""
+    current = present.boundary if present else None
+    if planned.mode == "range" or (progress is None and current):
+        return current or boundaries.BEGINNING
+    return boundaries.next_boundary(progress or [], run_clock, dataset.lateness, current)
+
+
+def shapes(dataset: Dataset) -> list[Any]:
+    """Return the tables that a publish switches."""
+    from batch_layer.views.tables import all_tables
+    from serving_layer.publish.tables import ViewTable
+
+    return [ViewTable(table.name, table.columns, table.partition) for table in all_tables(dataset)]
+
+
+def tell(doing: str) -> None:
+    """Say what is being done, beside the result."""
+    progress_console.print(doing, markup=False)
+
+
+def _moved(present: Record, boundary: datetime) -> Publication:
+    """Return the present run with a later boundary: nothing new has come, so it holds all up to there."""
+    from serving_layer.publish import publish
+
+    details = {key: value for key, value in present.details.items() if key != publish.RECONCILIATION}
+    return publish.Publication(present.run_id, boundary, present.snapshot, present.after, details)
+
+
+def _clean_up(session: Any, settings: Settings, dataset: Dataset, history: list[Record]) -> None:  # noqa: ANN401
+    """Remove the folders that no run reads to which readers may still be taken."""
+    from batch_layer.views import files
+    from batch_layer.views.tables import FOLDER, all_tables
+    from serving_layer.publish.history import folders_in_use
+
+    kept = folders_in_use(history)
+    for table in all_tables(dataset):
+        files.remove_runs(session, table, f"{settings.hdfs}{FOLDER}", kept)
+
+
+def _details(result: Result, seconds: float) -> dict[str, Any]:
+    return {
+        "mode": result.plan.mode,
+        "read_snapshot": result.plan.read_snapshot,
+        "seconds": round(seconds, 1),
+        "balance": asdict(result.balance),
+        "tables": result.figures,
+    }

@@ -1,0 +1,33 @@
+"""Tables and views that can be queried from the start, before batch has run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meterlake.cli.batch_run import shapes, tell
+from meterlake.errors import TransientError
+
+if TYPE_CHECKING:
+    from meterlake.clock import Clock
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+
+
+def prepare(settings: Settings, dataset: Dataset, clock: Clock) -> None:
+    """Make the batch tables and all views of a data set, as of the run that readers see.
+
+    Raises RunUnderWay, which makes them itself, and EngineUnavailable.
+    """
+    from batch_layer import lease
+    from serving_layer.publish import publish
+
+    with lease.held(settings, dataset.name, f"views of {dataset.name}", clock):
+        publish.prepare(settings, dataset, shapes(dataset), clock)
+
+
+def prepare_if_possible(settings: Settings, dataset: Dataset, clock: Clock) -> None:
+    """Do the same for a process that does not need them: it says what is missing, and goes on."""
+    try:
+        prepare(settings, dataset, clock)
+    except TransientError as error:
+        tell(f"The merged views are not ready: {error.what} The next batch makes them, or `meterlake ddl --apply`.")
