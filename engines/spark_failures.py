@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 # Fragments of Java's stack traces, most specific first.
 _METASTORE = ("TTransportException", "RuntimeMetaException", "Failed to connect to Hive Metastore")
+_KAFKA = (
+    "org.apache.kafka.common.errors.TimeoutException",
+    "org.apache.kafka.common.errors.DisconnectException",
+    "org.apache.kafka.common.errors.NotLeaderOrFollowerException",
+    "org.apache.kafka.common.errors.BrokerNotAvailableException",
+)
 _HDFS = (
     "java.net.ConnectException",
     "NoRouteToHostException",
@@ -52,6 +58,8 @@ def meaning(settings: Settings, trace: str, doing: str) -> EngineUnavailable | S
         return StorageFull("HDFS", settings.hdfs, _line(trace, word), doing)
     if word := _first(_METASTORE, trace):
         return EngineUnavailable("Hive metastore", settings.metastore, _line(trace, word))
+    if word := _first(_KAFKA, trace):
+        return EngineUnavailable("Kafka", settings.kafka, _line(trace, word))
     if word := _first(_HDFS, trace):
         return EngineUnavailable("HDFS", settings.hdfs, _line(trace, word))
     return None

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from engines.runtime import maven
+from meterlake import datasets
 from meterlake.cli.output import Output, OutputOption, progress_console, show
 from meterlake.errors import PermanentError, UnknownName
-from meterlake.settings import load_settings
+from meterlake.settings import Settings, load_settings
 from stack import launcher
 from stack.doctor import examine
 from stack.instance import Instance
@@ -47,6 +48,8 @@ def up(
             maven.resolve("spark", instance.settings, progress.download)
             return
         launcher.up(wanted, instance, progress.service, progress.download)
+    if any(service.name == "cassandra" for service in wanted):
+        _create_speed_tables(instance.settings)
     seconds = time.monotonic() - begin
     names = {service.name for service in wanted}
     states = [state for state in launcher.status(instance, check=False) if state.service.name in names]
@@ -56,6 +59,14 @@ def up(
         progress_console.print(
             f"{len(states)} services healthy after {seconds:.1f} s, {memory / 1024:.1f} GiB resident."
         )
+
+
+def _create_speed_tables(settings: Settings) -> None:
+    """Bring the speed tables of all data sets up to their declarations: viewers find them, empty or not."""
+    from speed_layer import tables
+
+    for name in datasets.names():
+        tables.apply(settings, datasets.get(name))
 
 
 def down(output: OutputOption = Output.TEXT) -> None:

@@ -1,0 +1,56 @@
+"""The streaming queries of a data set of the tests, in a process that can be killed.
+
+Arguments: name of the data set, queries (archive, views or both), once or on, and where to die, if at all.
+Settings come from the environment, as always.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from typing import Any
+
+import typer
+
+from meterlake.clock import system_clock
+from meterlake.datasets.household import HOUSEHOLD
+from meterlake.errors import MeterlakeError
+from meterlake.settings import load_settings
+from speed_layer.archive.batch import Archive
+from speed_layer.run import Wish, run
+from speed_layer.views.sink import Sink
+
+
+def _die_after(kind: type, method: str) -> None:
+    """Let the whole process group be killed right after the first call of a method."""
+    original = getattr(kind, method)
+
+    def dying(*given: Any) -> Any:
+        original(*given)
+        os.killpg(0, signal.SIGKILL)
+
+    setattr(kind, method, dying)
+
+
+def main() -> int:
+    name, queries, how, *dies = sys.argv[1:]
+    if "archived" in dies:
+        _die_after(Archive, "append")
+    if "quarantined" in dies:
+        _die_after(Archive, "_quarantine")
+    if "written" in dies:
+        _die_after(Sink, "write_minutes")
+    dataset = replace(HOUSEHOLD, name=name)
+    wish = Wish("archive" in queries, "views" in queries, once=how == "once")
+    try:
+        run(load_settings(), dataset, wish, system_clock, lambda query, words: typer.echo(f"{query} {words}"))
+    except MeterlakeError as error:
+        typer.echo(f"error: {error}")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,350 @@
+"""The speed layer on the real servers: both queries equal what the core makes of the same messages, to the last bit."""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stream_samples as samples
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from pyspark.sql import SparkSession
+
+from engines import archive_progress, cassandra, hdfs, topics
+from engines import spark as engine
+from engines.kafka import client_config
+from meterlake import wire
+from meterlake.clock import system_clock
+from meterlake.datasets.household import HOUSEHOLD
+from meterlake.declaration import Dataset
+from meterlake.errors import TtlTooShort
+from meterlake.settings import Settings
+from meterlake.validation import STATE_COLUMNS, measure_columns
+from speed_layer import session as streaming
+from speed_layer import tables
+from speed_layer.checkpoint import Checkpoint
+from speed_layer.errors import MessagesLost, MetricsPortBusy, NewerMessages, OtherCheckpoint, TopicRecreated
+from speed_layer.run import Wish, run
+from stack.instance import Instance
+
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+BOTH = Wish(archive=True, views=True, once=True)
+PROGRAM = Path(__file__).with_name("stream_process.py")
+
+
+@pytest.fixture(scope="module")
+def small(settings: Settings, stack: Instance) -> Settings:
+    """Several micro-batches for few messages, archive and views cut at other offsets."""
+    return settings.model_copy(
+        update={"archive_max_offsets": 900, "stream_max_offsets": 700, "spark_master": "local[2]"}
+    )
+
+
+@pytest.fixture(scope="module")
+def spark(small: Settings) -> Iterator[SparkSession]:
+    with engine.session(small, "stream", streaming.options(small)) as session:
+        yield session
+
+
+@pytest.fixture
+def dataset(settings: Settings, spark: SparkSession) -> Iterator[Dataset]:
+    """A data set of its own, removed from all servers afterwards."""
+    declared = replace(HOUSEHOLD, name=f"s{uuid.uuid4().hex[:12]}")
+    yield declared
+    for table in (declared.name, f"{declared.name}_quarantine"):
+        spark.sql(f"DROP TABLE IF EXISTS iceberg.master.{table} PURGE")
+    with cassandra.session(settings) as session:
+        for table in ("minute", "latest", "recent"):
+            session.execute(f"DROP TABLE IF EXISTS speed.{declared.name}_{table}", timeout=60)
+    delete_topics(settings, declared.readings_topic, declared.rejected_topic)
+
+
+def delete_topics(settings: Settings, *names: str) -> None:
+    for outcome in AdminClient(client_config(settings)).delete_topics(list(names)).values():
+        outcome.exception(10)
+
+
+def stream(settings: Settings, dataset: Dataset, wish: Wish = BOTH) -> list[str]:
+    """Run both queries over what is there; return what they said."""
+    said: list[str] = []
+    run(settings, dataset, wish, system_clock, lambda _, words: said.append(words))
+    return said
+
+
+def select(settings: Settings, statement: str) -> list[Any]:
+    with cassandra.session(settings) as session:
+        return list(session.execute(statement, timeout=30))
+
+
+def minutes(settings: Settings, dataset: Dataset) -> dict[tuple[str, int], dict[str, int]]:
+    """Return the minute table: the state in units by meter and start."""
+    names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
+    found = {}
+    for row in select(settings, f"SELECT * FROM speed.{dataset.name}_minute"):  # noqa: S608
+        assert row.day == f"{row.minute:%Y-%m-%d}"
+        start = int(row.minute.replace(tzinfo=UTC).timestamp())
+        found[row.meter_id, start] = {name: getattr(row, name) for name in names}
+    return found
+
+
+def archived(spark: SparkSession, dataset: Dataset, table: str = "") -> list[Any]:
+    order = "ORDER BY origin_partition, origin_offset"
+    return spark.sql(f"SELECT * FROM iceberg.master.{dataset.name}{table} {order}").collect()  # noqa: S608
+
+
+def balance(settings: Settings, spark: SparkSession, dataset: Dataset) -> None:
+    """Every offset of the topic is once in the master data set or once in quarantine, as the core decides."""
+    messages = samples.arrived(settings, dataset.readings_topic)
+    readings, reasons = samples.decoded(dataset, messages)
+    rows = archived(spark, dataset)
+    assert [(row.origin_partition, row.origin_offset) for row in rows] == [
+        (each.origin_partition, each.origin_offset) for each in readings
+    ]
+    for row, each in zip(rows, readings, strict=True):
+        assert tuple(row[measure.name] for measure in dataset.measures) == each.values
+        assert (row.meter_id, row.interval_s, row.revision, row.origin) == (
+            each.meter_id,
+            each.interval_s,
+            each.revision,
+            each.origin,
+        )
+        assert row.ts.replace(tzinfo=UTC).timestamp() == each.ts
+        assert row.received_at.replace(tzinfo=UTC) == each.received_at
+    kept = archived(spark, dataset, "_quarantine") if reasons else []
+    assert {(row.origin_partition, row.origin_offset): row.reason for row in kept} == reasons
+    assert len(kept) == len(reasons)
+    assert len(rows) + len(kept) == len(messages)
+
+
+def equal_views(settings: Settings, dataset: Dataset) -> None:
+    readings, _ = samples.decoded(dataset, samples.arrived(settings, dataset.readings_topic))
+    wanted = {cell: state.row() for cell, state in samples.expected(dataset, readings).items()}
+    assert minutes(settings, dataset) == wanted
+
+
+def test_both_queries_equal_the_core_and_keep_every_message(
+    small: Settings, spark: SparkSession, dataset: Dataset
+) -> None:
+    topics.ensure(small, dataset)
+    now = int(system_clock().timestamp())
+    messages = samples.script(dataset, now - 9 * 60, 8, seed=1)
+    half = len(messages) // 2
+    samples.send(small, dataset.readings_topic, messages[:half])
+    stream(small, dataset)
+    # The second half repeats a part of the first: what was counted is not counted again.
+    count = samples.send(small, dataset.readings_topic, messages[half - 200 :])
+    said = stream(small, dataset)
+    assert any("have a version other than 1" in words for words in said)
+    equal_views(small, dataset)
+    balance(small, spark, dataset)
+    assert count > 600
+
+    # Undecodable messages are handed on as they came.
+    readings, reasons = samples.decoded(dataset, samples.arrived(small, dataset.readings_topic))
+    assert 0.08 < len(reasons) / (len(reasons) + len(readings)) < 0.14
+    assert len(set(reasons.values())) > 12
+    came = {(m.partition, m.offset): m for m in samples.arrived(small, dataset.readings_topic)}
+    handed_on = samples.arrived(small, dataset.rejected_topic)
+    assert len(handed_on) == len(reasons)
+    for message in handed_on:
+        where = int(message.headers["partition"]), int(message.headers["offset"])
+        assert message.headers["reason"].decode() == reasons[where]
+        assert message.key == came[where].key
+        original = came[where].value
+        limit = dataset.max_message_bytes + 1
+        assert message.value == (original if original is None else original[:limit])
+        assert int(message.headers["size"]) == len(original or b"")
+    payloads = {(r.origin_partition, r.origin_offset): r.payload for r in archived(spark, dataset, "_quarantine")}
+    assert all(
+        (payload is None) == (came[where].value is None)
+        and base64.b64decode(payload or "") == (came[where].value or b"")[:limit]
+        for where, payload in payloads.items()
+    )
+
+    # Live tables: each meter's latest reading, and the readings of the last hour.
+    accepted = [each for each in readings if each.meter_id != "ahead" and (each.values[0] or 0) >= 0]
+    latest = {row.meter_id: row.ts for row in select(small, f"SELECT * FROM speed.{dataset.name}_latest")}  # noqa: S608
+    wanted = {m: max(each.ts for each in accepted if each.meter_id == m) for m in ("a", "b", "c")}
+    assert {m: int(ts.replace(tzinfo=UTC).timestamp()) for m, ts in latest.items()} == wanted
+    recent = select(small, f"SELECT meter_id, ts, interval_s FROM speed.{dataset.name}_recent")  # noqa: S608
+    assert {(row.meter_id, int(row.ts.replace(tzinfo=UTC).timestamp()), row.interval_s) for row in recent} == {
+        each.key for each in accepted
+    }
+
+    # How far Kafka is archived, for the boundary: to its end.
+    progress = archive_progress.read(small, dataset)
+    assert [part.at_end for part in progress] == [True, True]
+    assert max(part.archived_until for part in progress if part.archived_until) == max(
+        m.received_at for m in came.values()
+    )
+    samples.send(small, dataset.readings_topic, [("a", b"more")])
+    assert sorted(part.at_end for part in archive_progress.read(small, dataset)) == [False, True]
+
+    # With a new checkpoint the archive goes on where the master data set ends, and the views come out the same.
+    for query in ("archive", "views"):
+        hdfs.client(small).delete(Checkpoint(small, dataset, query).path, recursive=True)
+    before = minutes(small, dataset)
+    stream(small.model_copy(update={"stream_max_offsets": 50_000}), dataset)
+    assert minutes(small, dataset) == before
+    balance(small, spark, dataset)
+
+
+def process(settings: Settings, dataset: Dataset, *words: str) -> subprocess.Popen[str]:
+    wanted = {"home": settings.home, "port_offset": settings.port_offset, "archive_trigger": "1s"}
+    wanted |= {"spark_driver_memory": "1g", "archive_max_offsets": 400}
+    variables = {f"METERLAKE_{name.upper()}": str(value) for name, value in wanted.items()}
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), dataset.name, *words],
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("moment", ["archived", "quarantined", "written"])
+def test_a_driver_that_is_killed_loses_and_doubles_nothing(
+    small: Settings, spark: SparkSession, dataset: Dataset, moment: str
+) -> None:
+    topics.ensure(small, dataset)
+    samples.send(
+        small, dataset.readings_topic, samples.script(dataset, int(system_clock().timestamp()) - 240, 3, seed=2)
+    )
+    with process(small, dataset, "views" if moment == "written" else "archive", "once", moment) as killed:
+        killed.communicate(timeout=200)
+    assert killed.returncode == -signal.SIGKILL
+    stream(small.model_copy(update={"archive_max_offsets": 5000}), dataset)
+    balance(small, spark, dataset)
+    equal_views(small, dataset)
+
+
+def test_sigterm_ends_between_updates(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
+    topics.ensure(small, dataset)
+    samples.send(
+        small, dataset.readings_topic, samples.script(dataset, int(system_clock().timestamp()) - 120, 1, seed=3)
+    )
+    with process(small, dataset, "archive,views", "on") as running:
+        deadline = time.monotonic() + 150
+        while not _is_there(small, dataset) and time.monotonic() < deadline:
+            time.sleep(1)
+        running.send_signal(signal.SIGTERM)
+        said, _ = running.communicate(timeout=100)
+    assert running.returncode == 0, said
+    assert "stopping when the update under way is written" in said
+    names = [
+        hdfs.client(small).list(f"{Checkpoint(small, dataset, 'views').path}/{kind}") for kind in ("offsets", "commits")
+    ]
+    assert set(names[0]) == set(names[1])
+    equal_views(small, dataset)
+    balance(small, spark, dataset)
+
+
+def _is_there(settings: Settings, dataset: Dataset) -> bool:
+    progress = archive_progress.read(settings, dataset)
+    if not progress or not all(part.at_end for part in progress):
+        return False
+    return bool(minutes(settings, dataset))
+
+
+def test_checkpoint_and_topic_must_fit(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
+    topics.ensure(small, dataset)
+    pick = random.Random(4)  # noqa: S311
+    now = int(system_clock().timestamp())
+    good = [("a", wire.encode(dataset, samples.reading("a", now - n, 1, pick))) for n in range(20)]
+    samples.send(small, dataset.readings_topic, good)
+    only = Wish(archive=True, views=False, once=True)
+    stream(small, dataset, only)
+
+    # Kafka drops messages before they are read.
+    partition = next(p for p, s in topics.spans(small, topics.required(small, dataset.readings_topic)).items() if s.end)
+    samples.send(small, dataset.readings_topic, good)
+    admin = AdminClient(client_config(small))
+    gone = admin.delete_records([TopicPartition(dataset.readings_topic, partition, 25)])
+    assert all(outcome.exception(10) is None for outcome in gone.values())
+    with pytest.raises(MessagesLost, match="was read up to offset 20 and now begins at 25"):
+        stream(small, dataset, only)
+    # Somebody decides to go on behind the hole: it is said.
+    said = stream(small.model_copy(update={"fail_on_data_loss": False}), dataset, only)
+    assert any("5 offsets hold no message" in words for words in said)
+    assert len(archived(spark, dataset)) == 35
+
+    # The checkpoint of another data set.
+    path = Checkpoint(small, dataset, "archive").path
+    other = replace(dataset, name=f"{dataset.name}x")
+    elsewhere = Checkpoint(small, other, "archive").path
+    hdfs.client(small).makedirs(elsewhere)
+    hdfs.write_bytes(small, f"{elsewhere}/owner.json", hdfs.read_bytes(small, f"{path}/owner.json"))
+    with pytest.raises(OtherCheckpoint, match=f"is that of data set {dataset.name} and topic"):
+        stream(small, other, only)
+    delete_topics(small, other.readings_topic, other.rejected_topic)
+
+    # The topic is deleted and created anew.
+    delete_topics(small, dataset.readings_topic)
+    wait_until_gone(small, dataset.readings_topic)
+    with pytest.raises(TopicRecreated, match="was deleted and created anew"):
+        stream(small, dataset, only)
+    hdfs.client(small).rename(path, f"{path}.old")
+    samples.send(small, dataset.readings_topic, good)
+    stream(small, dataset, only)
+    assert len(archived(spark, dataset)) == 55
+
+
+def wait_until_gone(settings: Settings, name: str) -> None:
+    deadline = time.monotonic() + 20
+    while topics.find(settings, name) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def test_messages_of_a_newer_version_stop_the_archive(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
+    topics.ensure(small, dataset)
+    samples.send(small, dataset.readings_topic, [("a", b'{"v":2,"meter":"a"}')] * 1000)
+    large = small.model_copy(update={"archive_max_offsets": 5000})
+    with pytest.raises(NewerMessages, match="All of the next 1000 messages"):
+        stream(large, dataset, Wish(archive=True, views=False, once=True))
+    assert archive_progress.read(large, dataset) == []
+
+
+def test_settings_that_cannot_work_are_refused_at_once(small: Settings, dataset: Dataset) -> None:
+    short = small.model_copy(update={"speed_ttl": small.batch_interval})
+    with pytest.raises(TtlTooShort, match="is shorter than batch interval"):
+        stream(short, dataset)
+    port = small.port("kafka")
+    with pytest.raises(MetricsPortBusy, match=f"127.0.0.1:{port}"):
+        stream(small, dataset, replace(BOTH, metrics_port=port))
+
+
+def test_tables_are_carried_forward(small: Settings, dataset: Dataset) -> None:
+    made = tables.apply(small, dataset)
+    assert sum(statement.startswith("CREATE TABLE") for statement in made) == 3
+    assert tables.apply(small, dataset) == []
+    name = f"speed.{dataset.name}_minute"
+    with cassandra.session(small) as session:
+        session.execute(f"ALTER TABLE {name} DROP voltage_max", timeout=60)
+        session.execute(f"ALTER TABLE {name} ADD of_a_newer_version TEXT", timeout=60)
+    longer = small.model_copy(update={"speed_ttl": 2 * small.speed_ttl})
+    assert tables.apply(longer, dataset) == [
+        f"ALTER TABLE {name} ADD (voltage_max BIGINT)",
+        f"ALTER TABLE {name} WITH default_time_to_live = {2 * 259_200}",
+        f"ALTER TABLE speed.{dataset.name}_latest WITH default_time_to_live = {2 * 259_200}",
+    ]
+    assert tables.apply(longer, dataset) == []
+    with cassandra.session(small) as session:
+        session.execute(f"DROP TABLE speed.{dataset.name}_latest", timeout=60)
+        session.execute(
+            f"CREATE TABLE speed.{dataset.name}_latest (meter_id TEXT PRIMARY KEY, voltage TEXT)", timeout=60
+        )
+    with pytest.raises(tables.ColumnDiffers, match="column voltage is text; the declaration wants double"):
+        tables.apply(longer, dataset)

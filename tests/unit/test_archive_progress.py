@@ -1,0 +1,53 @@
+"""How far Kafka is archived, as commits say it and as the boundary asks it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.archive_progress import Progress, Reached, _history, at_ends
+from engines.topics import Span, Topic
+from meterlake.boundary import PartitionProgress
+
+pytestmark = pytest.mark.unit
+NOON = datetime(2026, 11, 21, 12, 0, 0, 5000, tzinfo=UTC)
+reached = st.builds(Reached, st.integers(0, 2**62), st.datetimes(timezones=st.just(UTC)))
+
+
+@given(st.dictionaries(st.integers(0, 500), reached), st.integers(0, 10**9))
+def test_progress_survives_a_commit(partitions: dict[int, Reached], batch: int) -> None:
+    progress = Progress("t", "id", "query", batch, partitions)
+    assert Progress.of({"added-records": "1", **progress.properties()}) == progress
+
+
+def test_a_partition_is_at_its_end_or_as_far_as_its_last_message() -> None:
+    topic = Topic("t", "id", (0, 1, 2, 3))
+    progress = Progress("t", "id", "q", 7, {0: Reached(10, NOON), 1: Reached(5, NOON)})
+    spans = {0: Span(0, 10), 1: Span(0, 6), 2: Span(0, 0), 3: Span(0, 1)}
+    assert at_ends(progress, topic, spans) == [
+        PartitionProgress(0, NOON, at_end=True),
+        PartitionProgress(1, NOON, at_end=False),
+        PartitionProgress(2, None, at_end=True),
+        PartitionProgress(3, None, at_end=False),
+    ]
+
+
+def test_nothing_is_archived_of_a_topic_that_was_made_anew() -> None:
+    progress = Progress("t", "old", "q", 7, {0: Reached(10, NOON)})
+    assert at_ends(progress, Topic("t", "new", (0,)), {0: Span(0, 3)}) == [PartitionProgress(0, None, at_end=False)]
+
+
+def test_only_what_readers_saw_up_to_a_snapshot_counts() -> None:
+    snapshots = [
+        {"snapshot-id": 1, "summary": {"n": "1"}},
+        {"snapshot-id": 2, "parent-snapshot-id": 1, "summary": {"n": "2"}},
+        {"snapshot-id": 3, "parent-snapshot-id": 2, "summary": {"n": "staged"}},
+        {"snapshot-id": 4, "parent-snapshot-id": 2, "summary": {"n": "4"}},
+    ]
+    metadata = {"refs": {"main": {"snapshot-id": 4}}, "snapshots": snapshots}
+    assert [summary["n"] for summary in _history(metadata, None)] == ["4", "2", "1"]
+    assert [summary["n"] for summary in _history(metadata, 2)] == ["2", "1"]
+    assert list(_history({}, None)) == []
