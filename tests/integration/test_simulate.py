@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -90,16 +90,21 @@ def written(settings: Settings, replay: Replay, folder: Path, share: str, minute
     return dict(found)
 
 
-def received(settings: Settings, dataset: Dataset) -> Records:
-    """Return all that lies in the topic, by key."""
+def ends(settings: Settings, dataset: Dataset) -> dict[int, int]:
+    """Return where each partition of the topic ends."""
     topic = topics.find(settings, dataset.readings_topic)
-    assert topic
-    spans = topics.spans(settings, topic)
+    return {partition: span.end for partition, span in topics.spans(settings, topic).items()} if topic else {}
+
+
+def received(settings: Settings, dataset: Dataset, since: Mapping[int, int] | None = None) -> Records:
+    """Return what lies in the topic, by key, from the beginning or from some offsets on."""
+    until = ends(settings, dataset)
+    begin = {partition: (since or {}).get(partition, 0) for partition in until}
     found: defaultdict[str, list[bytes | None]] = defaultdict(list)
     consumer = Consumer(client_config(settings, **{"group.id": "test", "enable.auto.commit": False}))
     try:
-        consumer.assign([TopicPartition(topic.name, partition, span.first) for partition, span in spans.items()])
-        left = sum(span.end - span.first for span in spans.values())
+        consumer.assign([TopicPartition(dataset.readings_topic, *where) for where in begin.items()])
+        left = sum(until.values()) - sum(begin.values())
         while left:
             for message in consumer.consume(min(left, 10_000), timeout=10):
                 assert not message.error()
@@ -109,6 +114,14 @@ def received(settings: Settings, dataset: Dataset) -> Records:
     finally:
         consumer.close()
     return dict(found)
+
+
+def wait_for_more(settings: Settings, dataset: Dataset, before: Mapping[int, int]) -> None:
+    """Return when messages arrive."""
+    deadline = time.monotonic() + 60
+    while sum(ends(settings, dataset).values()) <= sum(before.values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_what_was_sent_is_there_in_order_and_to_the_byte(
@@ -156,23 +169,15 @@ def command(settings: Settings, *words: str, **more: str) -> subprocess.Popen[st
     )  # fmt: skip
 
 
-def wait_for(settings: Settings, dataset: Dataset, meter: str) -> None:
-    """Return when messages of a meter arrive."""
-    deadline = time.monotonic() + 60
-    while not (topics.find(settings, dataset.readings_topic) and received(settings, dataset).get(meter)):
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
 def test_ctrl_c_delivers_what_is_under_way_and_says_so(settings: Settings, stack: Instance) -> None:
-    meter = f"m{uuid.uuid4().hex[:8]}"
+    meter, before = f"m{uuid.uuid4().hex[:8]}", ends(settings, HOUSEHOLD)
     with command(settings, "--meters", "50", "--meter-id", meter, "--fill-gaps", "--faults", "late=0.2") as process:
-        wait_for(settings, HOUSEHOLD, meter)
+        wait_for_more(settings, HOUSEHOLD, before)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     said: dict[str, Any] = json.loads(out)[0]
-    found = {key: values for key, values in received(settings, HOUSEHOLD).items() if key.startswith(meter)}
+    found = {key: values for key, values in received(settings, HOUSEHOLD, before).items() if key.startswith(meter)}
     assert said["readings"] == said["sent"] == said["acknowledged"] == sum(map(len, found.values()))
     assert len(found) == 50
 
@@ -190,8 +195,9 @@ def test_a_broker_that_comes_back_has_lost_and_doubled_nothing(
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(run, settings, replay, None, ALL, minutes=10, speed=40)
-        wait_for(settings, replay.dataset, "m")
+        wait_for_more(settings, replay.dataset, {})
         process.running(whole)["kafka"][0].kill()
+        assert not running.done()
         time.sleep(3)
         launcher.up(select(["kafka"]), whole, lambda *_: None)
         totals = running.result()
@@ -201,10 +207,10 @@ def test_a_broker_that_comes_back_has_lost_and_doubled_nothing(
 
 @pytest.mark.chaos
 def test_a_broker_that_stays_away_is_said_with_the_count(settings: Settings, whole: Instance) -> None:
-    meter = f"m{uuid.uuid4().hex[:8]}"
+    meter, before = f"m{uuid.uuid4().hex[:8]}", ends(settings, HOUSEHOLD)
     words = ("--meters", "20", "--meter-id", meter, "--fill-gaps")
     with command(settings, *words, METERLAKE_KAFKA_DELIVERY_TIMEOUT="5s") as simulator:
-        wait_for(settings, HOUSEHOLD, meter)
+        wait_for_more(settings, HOUSEHOLD, before)
         process.running(whole)["kafka"][0].kill()
         out, err = simulator.communicate(timeout=90)
     assert simulator.returncode == 1, err
@@ -213,5 +219,5 @@ def test_a_broker_that_stays_away_is_said_with_the_count(settings: Settings, who
     assert lost > 0
     assert f"has not acknowledged {lost} of {said['sent']} messages: Local: Message timed out" in err
     launcher.up(select(["kafka"]), whole, lambda *_: None)
-    arrived = sum(len(values) for key, values in received(settings, HOUSEHOLD).items() if key.startswith(meter))
+    arrived = sum(len(values) for key, values in received(settings, HOUSEHOLD, before).items() if key.startswith(meter))
     assert said["acknowledged"] <= arrived <= said["sent"]

@@ -21,6 +21,7 @@ from meterlake.datasets.household_text import HOUSEHOLD_TEXT
 from meterlake.errors import UnknownName, UsageError
 from meterlake.precedence import resolve
 from meterlake.reading import Reading
+from meterlake.rebase import whole_weeks
 from meterlake.rules import reject_reason
 from meterlake.settings import ROOT, Settings
 from meterlake.wire import Undecodable, decode
@@ -163,6 +164,21 @@ def test_history_is_moved_by_whole_weeks_and_its_end_is_lived_again(tmp_path: Pa
 
     weeks = [power(-week * timedelta(weeks=1)) for week in (-1, 0, 1, 5)]
     assert [week[:4] for week in weeks] == [weeks[0][:4]] * 4  # a week before the end, the end, one and five after it
+
+
+def test_the_simulator_goes_on_where_a_rebased_load_ends(tmp_path: Path) -> None:
+    """The load moves by ``whole_weeks(end, now)`` and leaves out what begins at now or later."""
+    path = write_history(tmp_path / "weeks.txt", 8 * 1440)
+    now = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+    history = load(tmp_path, HOUSEHOLD_TEXT, path, HOUR)
+    shift = whole_weeks(datetime.fromtimestamp(history.end, UTC), now)
+    row = int((now - shift - FIRST).total_seconds()) // 60
+    made = run(tmp_path, minutes=3, start=now, history=path, meters=1, shift=None, rebase=now)
+    found = sums(readings(made))
+    for minute in range(3):
+        count, *units = found["m", int(now.timestamp()) + 60 * minute]
+        recorded = history.units[row + minute].tolist()
+        assert [count, *units[:3], *units[4:]] == [60, *(60 * unit for unit in recorded[:3]), *recorded[4:]]
 
 
 def test_messages_do_not_depend_on_portions_or_on_other_meters(tmp_path: Path) -> None:
