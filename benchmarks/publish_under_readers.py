@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import merged_samples as samples
 from reader_loop import reading
 
 from engines import spark
+from meterlake.errors import TransientError
 from meterlake.grains import Grain
 from meterlake.settings import Settings, load_settings
 from serving_layer.publish import history as past
@@ -66,15 +68,26 @@ def main() -> int:
 
 def _turn(settings: Settings, present: past.Record, run: publish.Publication) -> past.Record:
     begun = replace(present, run_id=run.run_id, boundary=run.boundary, before=present.after, after=run.tables)
-    publish.turn(settings, samples.DATASET, present, begun, samples.clock)
+    _until_done(lambda: publish.turn(settings, samples.DATASET, present, begun, samples.clock))
     return begun
+
+
+def _until_done(work: Callable[[], object]) -> None:
+    """Do it again where a server did not answer: each step may be repeated, as after a crash."""
+    while True:
+        try:
+            work()
+        except TransientError as error:
+            print("again:", error.what[:120], flush=True)
+        else:
+            return
 
 
 def _complete(settings: Settings, present: past.Record, run: publish.Publication) -> past.Record:
     """Publish or roll back with the records, starting from what they say."""
     history = records.load(settings, samples.NAME)
     recorded = past.reachable(history)[0]
-    publish.turn(settings, samples.DATASET, present, recorded, samples.clock)
+    _until_done(lambda: publish.turn(settings, samples.DATASET, present, recorded, samples.clock))
     if run.run_id in {found.run_id for found in past.reachable(history)[1:]}:
         return publish.roll_back(settings, samples.DATASET, run.run_id, samples.clock)
     return publish.publish(settings, samples.DATASET, run, samples.shapes(), samples.clock)

@@ -91,6 +91,8 @@ def speed_states(settings: Settings, dataset: Dataset, window: Window) -> States
     """Return the speed layer's minutes, asked for by partition key. meters None: those that it knows."""
     from cassandra.concurrent import execute_concurrent_with_args
 
+    if window.meters is not None and not window.meters:
+        return {}
     assert isinstance(window.since, datetime)  # noqa: S101 - narrows the type
     assert isinstance(window.until, datetime)  # noqa: S101
     names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]

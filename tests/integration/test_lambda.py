@@ -1,0 +1,179 @@
+"""Both layers at once on the real servers: what a viewer sees before and after batch, and how the layers compare."""
+
+# Statements here are made of names of this module alone.
+# ruff: noqa: S608
+from __future__ import annotations
+
+import gc
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import stream_samples as samples
+from confluent_kafka.admin import AdminClient
+
+from batch_layer.views.plan import Request
+from engines import cassandra, hdfs, metastore, topics, trino
+from engines import spark as engine
+from engines.kafka import client_config
+from meterlake import merged, wire
+from meterlake.cli import batch_run, merged_views
+from meterlake.clock import system_clock
+from meterlake.datasets.household import HOUSEHOLD
+from meterlake.declaration import Dataset
+from meterlake.reading import Reading
+from meterlake.settings import Settings
+from meterlake.timegrid import floor_minute
+from meterlake.units import to_decimal
+from meterlake.validation import STATE_COLUMNS, measure_columns
+from serving_layer.publish import records
+from serving_layer.publish.history import Record
+from speed_layer import session as streaming
+from speed_layer import tables
+from speed_layer.run import Wish, run
+from stack.instance import Instance
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+DATASET: Dataset = replace(HOUSEHOLD, name=f"l{uuid.uuid4().hex[:8]}")
+START = int((system_clock() - timedelta(minutes=30)).timestamp()) // 60 * 60
+MINUTES = 30
+LATE = START + 5 * 60 + 30
+REVISED = START + 8 * 60
+PICK = random.Random(7)  # noqa: S311 - repeatable, not secret
+
+
+@pytest.fixture(scope="module")
+def live(stack: Instance, settings: Settings) -> Iterator[Settings]:
+    """Settings under which a data set of this module's own runs; removed from all servers afterwards."""
+    small = settings.model_copy(update={"spark_master": "local[2]"})
+    with engine.session(small, "lambda", streaming.options(small)) as session:
+        yield small
+        for table in (DATASET.name, f"{DATASET.name}_quarantine"):
+            session.sql(f"DROP TABLE IF EXISTS iceberg.master.{table} PURGE")
+        session.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{DATASET.name}'")
+    gc.collect()
+    with metastore.client(small) as client:
+        for name in ("minute", "hour", "day"):
+            metastore.drop_table(client, merged.MERGED, f"{DATASET.name}_{name}")
+            metastore.drop_table(client, merged.PUBLISHED, f"{DATASET.name}_{name}")
+        for name in ("minute", "hour", "day", "gaps", "rejects"):
+            metastore.drop_table(client, "batch", f"{DATASET.name}_{name}")
+            hdfs.client(small).delete(f"/meterlake/batch/{DATASET.name}_{name}", recursive=True)
+    with cassandra.session(small) as session:
+        for table in ("minute", "latest", "recent"):
+            session.execute(f"DROP TABLE IF EXISTS speed.{DATASET.name}_{table}", timeout=60)
+    for outcome in (
+        AdminClient(client_config(small)).delete_topics([DATASET.readings_topic, DATASET.rejected_topic]).values()
+    ):
+        outcome.exception(10)
+
+
+def send(settings: Settings, readings: list[Reading]) -> None:
+    messages = [(found.meter_id, wire.encode(DATASET, found)) for found in readings]
+    samples.send(settings, DATASET.readings_topic, messages)
+    run(settings, DATASET, Wish(archive=True, views=True, once=True), system_clock, lambda *_: None)
+
+
+def in_kafka(settings: Settings) -> list[Reading]:
+    return samples.decoded(DATASET, samples.arrived(settings, DATASET.readings_topic))[0]
+
+
+def truth(readings: list[Reading]) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """Return the minutes that the core makes of readings, as the views hold them."""
+    found = {}
+    for key, state in samples.expected(DATASET, readings).items():
+        row = state.row()
+        values: list[Any] = [row[name] for name in STATE_COLUMNS]
+        for measure in DATASET.measures:
+            values += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
+        found[key] = tuple(values)
+    return found
+
+
+def seen(settings: Settings) -> dict[tuple[str, int], tuple[Any, ...]]:
+    names = [*STATE_COLUMNS, *(name for measure in DATASET.measures for name in measure_columns(measure))]
+    rows = trino.rows(
+        settings, f"SELECT meter_id, minute, {', '.join(names)} FROM {merged.merged_view(DATASET, 'minute')}"
+    )
+    found = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def batch(settings: Settings, ahead: timedelta = timedelta(0)) -> tuple[str, Record]:
+    result, record = batch_run.batch_once(settings, DATASET, Request(), lambda: system_clock() + ahead)
+    assert record is not None
+    return result, record
+
+
+# The tests below are one story and run in this order.
+
+
+def test_1_live_readings_are_seen_before_any_batch(live: Settings) -> None:
+    topics.ensure(live, DATASET)
+    tables.apply(live, DATASET)
+    merged_views.prepare(live, DATASET, system_clock)
+    assert seen(live) == {}
+    script = samples.script(DATASET, START, MINUTES, seed=3)
+    samples.send(live, DATASET.readings_topic, script)
+    run(live, DATASET, Wish(archive=True, views=True, once=True), system_clock, lambda *_: None)
+    assert seen(live) == truth(in_kafka(live))
+
+
+def test_2_a_late_reading_a_revision_and_a_conflict_wait_for_batch(live: Settings) -> None:
+    # Spark lets a watermark drop readings from the second update after it was reached.
+    send(live, [samples.reading("d", START + 60 * (MINUTES - 1), 60, PICK)])
+    before = in_kafka(live)
+    shown = seen(live)
+    known = {
+        found.ts: found for found in before if found.meter_id == "c" and found.interval_s == 1 and not found.is_gap
+    }
+    revised = next(found for ts, found in sorted(known.items()) if ts >= REVISED)
+    free = next(ts for ts in range(LATE, LATE + 60) if ts not in known)
+    late = samples.reading("c", free, 1, PICK)
+    again = next(found for ts, found in sorted(known.items()) if ts >= REVISED + 600)
+    send(live, [late, replace(revised, values=(7.0, *revised.values[1:]), revision=5), again])
+    assert len(in_kafka(live)) == len(before) + 3
+    assert seen(live) == shown
+    result, record = batch(live)
+    assert result == "published"
+    assert seen(live) == truth(in_kafka(live)) != shown
+    compared = record.details["reconciliation"]
+    behind = [key for key in truth(in_kafka(live)) if key[1] < record.boundary.timestamp()]
+    assert compared["late"] == compared["revised"] == 1
+    assert compared["unexplained"] == compared["loaded"] == compared["unexamined"] == 0
+    assert compared["equal"] == len(behind) - 2
+    assert record.boundary > datetime.fromtimestamp(START + 15 * 60, UTC)
+
+
+def test_3_without_news_the_boundary_still_moves_on(live: Settings) -> None:
+    result, record = batch(live, ahead=timedelta(minutes=8))
+    assert result == "boundary moved"
+    assert seen(live) == truth(in_kafka(live))
+    assert record.details["reconciliation"]["unexplained"] == 0
+    assert record.details["reconciliation"]["equal"] > 0
+    assert batch(live)[0] == "nothing has changed"
+
+
+def test_4_a_speed_row_that_its_readings_do_not_make_is_reported(live: Settings) -> None:
+    minute = floor_minute(system_clock())
+    send(live, [samples.reading("a", int(minute.timestamp()), 60, PICK)])
+    with cassandra.session(live) as session:
+        session.execute(
+            f"UPDATE speed.{DATASET.name}_minute USING TIMESTAMP {2**60} SET readings = 2"
+            f" WHERE meter_id = 'a' AND day = '{minute:%Y-%m-%d}' AND minute = {int(minute.timestamp()) * 1000}"
+        )
+    _, record = batch(live, ahead=timedelta(minutes=40))
+    assert record.details["reconciliation"]["unexplained"] == 1
+    assert record.details["reconciliation"]["examples"] == [
+        {"meter_id": "a", "minute": minute.isoformat(), "batch_readings": 1, "speed_readings": 2}
+    ]
