@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format lint types unit spark integration chaos fetch up down status lock generate clean
+.PHONY: help demo test test-all check format lint types unit model spark integration chaos fetch up down status lock generate clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,9 +22,9 @@ $(READY): requirements.lock setup.cfg pyproject.toml
 demo: $(READY) ## the whole system on real servers, with progress; leaves the stack up
 	$(BIN)/meterlake demo
 
-test: check spark integration ## all that a change must pass: lint, types, unit, Spark and the real servers
+test: check model spark integration ## all that a change must pass: lint, types, unit, the model, Spark and the real servers
 
-test-all: check spark ## the same and the slow tests
+test-all: check model spark ## the same and the slow tests
 	$(PYTEST) -m "integration and not chaos" tests/integration
 
 check: lint types unit ## lint, types and unit tests, in under a minute
@@ -39,6 +39,9 @@ types: $(READY)
 
 unit: $(READY)
 	$(PYTEST) -m unit -n auto tests/unit
+
+model: $(READY) ## random faults on a model of the whole system; METERLAKE_MODEL_SCHEDULES=10000 for more
+	$(PYTEST) -m model --timeout 0 tests/model
 
 spark: $(READY) fetch ## the tests on a local Spark
 	$(PYTEST) -m spark tests/spark

@@ -1,0 +1,251 @@
+"""Batch of the model. Publishing is the product's own code; only its tables, views and records are in memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from unittest.mock import patch
+
+from model_world import (
+    DATASET,
+    SETTINGS,
+    Cell,
+    Key,
+    Readings,
+    Row,
+    Tables,
+    Time,
+    World,
+    by_cell,
+    cell_of,
+    state,
+)
+
+from meterlake import timegrid
+from meterlake.boundary import PartitionProgress, next_boundary
+from meterlake.ddl import view_table
+from meterlake.grains import Grain
+from meterlake.judgement import judge
+from meterlake.merged import Line
+from meterlake.precedence import Balance
+from meterlake.reading import Reading
+from meterlake.reconciliation import explain
+from meterlake.state import merge_all
+from serving_layer.publish import history as past
+from serving_layer.publish import publish as product
+from serving_layer.publish.history import Record
+
+GRAINS: tuple[Grain, ...] = ("minute", "hour", "day")
+Step = Callable[[str], None]
+
+
+def row_key(cell: Cell, grain: Grain) -> Key:
+    """Return the row of a view that holds a cell."""
+    return cell[0], timegrid.row_time(_moment(cell), grain, DATASET.time_zone)
+
+
+def rolled_up(rows: Iterable[Row], grain: Grain) -> dict[Key, Row]:
+    """Return coarser rows; no cell may be in two of the given ones."""
+    groups: dict[Key, list[Row]] = defaultdict(list)
+    for row in rows:
+        (key,) = {row_key(cell, grain) for cell in row.cells}
+        groups[key].append(row)
+    return {key: _merged(members) for key, members in groups.items()}
+
+
+def _merged(rows: list[Row]) -> Row:
+    cells: dict[Cell, Readings] = {}
+    for row in rows:
+        twice = cells.keys() & row.cells.keys()
+        assert not twice, f"counted twice: {sorted(twice)}"
+        cells |= row.cells
+    states = [row.state for row in rows if row.state is not None]
+    return Row(merge_all(DATASET, states) if states else None, cells)
+
+
+@dataclass
+class Batch:
+    """Runs over the master data set, and what is published of them."""
+
+    world: World
+    runs: int = 0
+
+    def run(self, *, full: bool = False, meanwhile: Callable[[], None] = lambda: None, step: Step) -> None:
+        """Compute, audit, publish. meanwhile: what happens between the reading of the clock and of Kafka's ends."""
+        world = self.world
+        with self._ports():
+            history = product.roll_forward(SETTINGS, DATASET, world.host_clock)
+            present = past.current(history)
+            run_clock = world.host_clock()
+            snapshot = len(world.appends)
+            meanwhile()
+            progress = self._progress(snapshot)
+            boundary = next_boundary(progress, run_clock, DATASET.lateness, present.boundary if present else None)
+            self.runs += 1
+            after = self._compute(f"run{self.runs}", present, snapshot, full=full)
+            step("computed")
+            publication = product.Publication(f"run{self.runs}", boundary, snapshot, after)
+            product.publish(SETTINGS, DATASET, publication, [], world.host_clock, step)
+            self._clean_up()
+
+    def roll_back(self, run_id: str, *, allow_gap: bool, step: Step) -> None:
+        """Let readers see an earlier run; raises what the product raises."""
+        with self._ports():
+            product.roll_back(SETTINGS, DATASET, run_id, self.world.host_clock, allow_gap=allow_gap, step=step)
+
+    def roll_forward(self) -> None:
+        """Finish what was interrupted."""
+        with self._ports():
+            product.roll_forward(SETTINGS, DATASET, self.world.host_clock)
+
+    def _progress(self, snapshot: int) -> list[PartitionProgress]:
+        commits = [append for append in self.world.appends[:snapshot] if append.archive]
+        if not commits:
+            return []
+        reached, found = commits[-1].reached, []
+        for partition, end in self.world.ends().items():
+            offset, until = reached.get(partition, (0, None))
+            found.append(PartitionProgress(partition, until, at_end=offset >= end))
+        return found
+
+    def _compute(self, run_id: str, present: Record | None, snapshot: int, *, full: bool) -> Tables:
+        before: Tables = present.after if present else {}
+        read = 0 if full or present is None else present.snapshot or 0
+        changed = {cell_of(reading) for append in self.world.appends[read:snapshot] for reading in append.readings}
+        days = {_moment(cell).date() for cell in changed}
+        cells = by_cell(self.world.master(snapshot))
+        _audit(self.world.master(snapshot), cells)
+        touched = {cell: found for cell, found in cells.items() if _moment(cell).date() in days}
+        minutes = [Row(state(found), {cell: found}) for cell, found in touched.items()]
+        after: dict[str, dict[str, str]] = {}
+        finest = self._write(after, "minute", run_id, before, days, rolled_up(minutes, "minute"))
+        hours = [row for (_, time), row in finest.items() if _utc_day(time) in days]
+        self._write(after, "hour", run_id, before, days, rolled_up(hours, "hour"))
+        zone = DATASET.time_zone
+        local = {found for day in days for found in timegrid.local_days_of_utc_day(day, zone)}
+        parts = [row for (_, time), row in finest.items() if timegrid.row_time(_aware(time), "day", zone) in local]
+        self._write(after, "day", run_id, before, local, rolled_up(parts, "day"))
+        return after
+
+    def _write(
+        self,
+        after: dict[str, dict[str, str]],
+        grain: Grain,
+        run_id: str,
+        before: Tables,
+        days: set[date],
+        rows: Mapping[Key, Row],
+    ) -> dict[Key, Row]:
+        """Write the partitions that hold ``days``, other days copied; return every row of the table."""
+        table, view = view_table(DATASET, grain), DATASET.view(grain)
+        old = before.get(table, {})
+        rewritten = {view.partition_value(day) for day in days}
+        contents: dict[str, dict[Key, Row]] = {value: {} for value in rewritten}
+        for value in rewritten & old.keys():
+            kept = {key: row for key, row in self.world.folders[old[value]].items() if _day(key[1]) not in days}
+            contents[value] |= kept
+        for key, row in rows.items():
+            contents[view.partition_value(_day(key[1]))][key] = row
+        after[table] = dict(old)
+        for value, content in contents.items():
+            folder = f"{table}/{value}/run={run_id}"
+            self.world.folders[folder] = content
+            self.world.audited.add(folder)
+            after[table][value] = folder
+        return {key: row for folder in after[table].values() for key, row in self.world.folders[folder].items()}
+
+    def _clean_up(self) -> None:
+        used = past.folders_in_use(self.world.history)
+        self.world.folders = {name: rows for name, rows in self.world.folders.items() if name in used}
+
+    def _ports(self) -> AbstractContextManager[Any]:
+        return patch.multiple(
+            product,
+            records=_Records(self.world),
+            tables=_Tables(self.world),
+            views=_Views(self.world),
+            trino=_Trino(),
+            reconcile=lambda *about: _reconcile(self.world, *about[2:]),
+        )
+
+
+@dataclass(frozen=True)
+class _Records:
+    world: World
+
+    def load(self, *_: object) -> list[Record]:
+        return list(self.world.history)
+
+    def append(self, _: object, record: Record) -> None:
+        self.world.history.append(record)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    world: World
+
+    def ensure(self, *_: object) -> None:
+        """Nothing to create."""
+
+    def switch(self, _: object, table: str, folders: Mapping[str, str]) -> None:
+        self.world.tables[table] = dict(folders)
+
+
+@dataclass(frozen=True)
+class _Views:
+    world: World
+
+    def has_speed_layer(self, *_: object) -> bool:
+        return True
+
+    def replace(self, _settings: object, _dataset: object, line: Line | None) -> None:
+        self.world.line = line
+
+
+class _Trino:
+    def settle(self, *_: object) -> None:
+        """No query of the model outlives a step."""
+
+
+def _reconcile(world: World, since: datetime, until: datetime, snapshot: int) -> dict[str, Any]:
+    """Return what became of each minute that the boundary moves over, from the tables as they are switched now."""
+    batch = {
+        key: row for f in world.tables[view_table(DATASET, "minute")].values() for key, row in world.folders[f].items()
+    }
+    speed = {row_key(cell, "minute"): row for cell, row in world.living().items()}
+    readings = by_cell(world.master(snapshot))
+    outcomes = {}
+    for key in batch.keys() | speed.keys():
+        meter, time = key
+        if since <= _aware(time) < until:
+            have, live = batch.get(key), speed.get(key)
+            arrived = readings.get((meter, int(_aware(time).timestamp())), frozenset())
+            outcome = explain(DATASET, have.state if have else None, live.state if live else None, list(arrived))
+            outcomes[f"{meter} {time}"] = outcome
+    return outcomes
+
+
+def _audit(read: list[Reading], cells: Mapping[Cell, Readings]) -> None:
+    verdicts = [found.verdict for members in cells.values() for found in judge(DATASET, list(members))]
+    Balance.of(len(set(read)), verdicts).check("model")
+
+
+def _moment(cell: Cell) -> datetime:
+    return datetime.fromtimestamp(cell[1], UTC)
+
+
+def _aware(time: Time) -> datetime:
+    assert isinstance(time, datetime)
+    return time
+
+
+def _utc_day(time: Time) -> date:
+    return _aware(time).date()
+
+
+def _day(time: Time) -> date:
+    return time.date() if isinstance(time, datetime) else time

@@ -1,0 +1,165 @@
+"""The world of the model: clocks, Kafka's log, the master data set, Cassandra, and what readers are shown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+from meterlake import timegrid
+from meterlake.boundary import needed_ttl
+from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View
+from meterlake.judgement import judge, state_of
+from meterlake.merged import Line
+from meterlake.reading import Reading
+from meterlake.settings import Settings
+from meterlake.state import State
+from serving_layer.publish.history import Record
+
+DATASET: Final = Dataset(
+    name="pump",
+    title="A pump; its days begin half past the hour",
+    intervals=(10, 60),
+    time_zone="Asia/Kolkata",
+    measures=(Level("pressure", "bar", "0.01", between=(-1, 250)), Amount("volume", "l", "0.001", between=(0, None))),
+    rules=(Reject("dry", "pressure < 0 AND volume > 0"), Flag("high", "pressure > 200")),
+    derived=(Derived("flow", "l/s", "volume_sum / covered_s"),),
+    views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
+)
+BEGIN: Final = datetime(2026, 11, 30, 17, 40, tzinfo=UTC)
+"""Soon after it a local day, a UTC day and a month end."""
+PARTITIONS: Final = 2
+BATCH_INTERVAL: Final = timedelta(hours=1)
+TTL: Final = needed_ttl(BATCH_INTERVAL, DATASET.lateness)
+"""The shortest life of speed rows that passes the check."""
+SETTINGS: Final = Settings(batch_interval=BATCH_INTERVAL, speed_ttl=TTL)
+
+Cell = tuple[str, int]
+"""A meter's minute: meter, and start in seconds."""
+Readings = frozenset[Reading]
+Time = datetime | date
+Key = tuple[str, Time]
+"""A row of a view: meter, and start."""
+Tables = Mapping[str, Mapping[str, str]]
+
+
+class Crash(Exception):
+    """Ends a step where it stands, as kill -9 does."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message in the log. reading: None where it cannot be decoded."""
+
+    partition: int
+    offset: int
+    at: datetime
+    reading: Reading | None
+
+
+@dataclass(frozen=True)
+class Append:
+    """One commit to the master data set. archive: query and micro-batch; reached: partition -> (next offset, time)."""
+
+    readings: tuple[Reading, ...]
+    archive: tuple[int, int] | None = None
+    reached: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a view, and the readings behind each of its minutes. state: None where none of them counts."""
+
+    state: State | None
+    cells: Mapping[Cell, Readings]
+
+
+@dataclass(frozen=True)
+class SpeedRow:
+    """A row in Cassandra. version: its write time; expires: from when nobody finds it."""
+
+    row: Row
+    version: tuple[datetime, int]
+    expires: datetime
+
+
+@dataclass
+class World:
+    """Everything that survives a crash, and the clocks. snapshot: a count of ``appends``."""
+
+    now: datetime = BEGIN
+    broker_skew: timedelta = timedelta(0)
+    host_skew: timedelta = timedelta(0)
+    latest_clock: datetime = BEGIN
+    log: dict[int, list[Message]] = field(default_factory=lambda: {partition: [] for partition in range(PARTITIONS)})
+    arrived: dict[Reading, datetime] = field(default_factory=dict)
+    appends: list[Append] = field(default_factory=list)
+    loads: set[int] = field(default_factory=set)
+    quarantine: dict[int, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
+    speed: dict[Cell, SpeedRow] = field(default_factory=dict)
+    folders: dict[str, dict[Key, Row]] = field(default_factory=dict)
+    audited: set[str] = field(default_factory=set)
+    tables: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    line: Line | None = None
+    history: list[Record] = field(default_factory=list)
+
+    def broker_clock(self) -> datetime:
+        """Return the broker's time."""
+        return self._shown(self.now + self.broker_skew)
+
+    def host_clock(self) -> datetime:
+        """Return the time of the host on which batch runs."""
+        return self._shown(self.now + self.host_skew)
+
+    def send(self, meter: str, make: Callable[[datetime, int, int], Reading | None]) -> Reading | None:
+        """Append a message to the log. make: gets its time of arrival, partition and offset."""
+        partition = sum(meter.encode()) % PARTITIONS
+        offset, at = len(self.log[partition]), self.broker_clock()
+        reading = make(at, partition, offset)
+        self.log[partition].append(Message(partition, offset, at, reading))
+        if reading is not None:
+            self.arrived[reading] = self.latest_clock
+        return reading
+
+    def ends(self) -> dict[int, int]:
+        """Return the end of each partition."""
+        return {partition: len(messages) for partition, messages in self.log.items()}
+
+    def master(self, snapshot: int) -> list[Reading]:
+        """Return the readings of the master data set as of a snapshot."""
+        return [reading for append in self.appends[:snapshot] for reading in append.readings]
+
+    def living(self) -> dict[Cell, Row]:
+        """Return the rows that Cassandra has not expired."""
+        return {cell: found.row for cell, found in self.speed.items() if found.expires > self.now}
+
+    def is_on_time(self, reading: Reading) -> bool:
+        """Return whether a live reading came within the lateness, by whatever clock was furthest ahead until then."""
+        seen = self.arrived.get(reading)
+        return seen is not None and cell_of(reading)[1] >= (seen - DATASET.lateness).timestamp()
+
+    def _shown(self, moment: datetime) -> datetime:
+        self.latest_clock = max(self.latest_clock, moment)
+        return moment
+
+
+def cell_of(reading: Reading) -> Cell:
+    """Return the cell of a reading."""
+    return reading.meter_id, timegrid.floor_seconds(reading.ts, DATASET.cell_s)
+
+
+def by_cell(readings: Iterable[Reading]) -> dict[Cell, Readings]:
+    """Return readings in their cells."""
+    found: dict[Cell, set[Reading]] = defaultdict(set)
+    for reading in readings:
+        found[cell_of(reading)].add(reading)
+    return {cell: frozenset(members) for cell, members in found.items()}
+
+
+@lru_cache(maxsize=200_000)
+def state(readings: Readings) -> State | None:
+    """Return the state that the readings of a cell make."""
+    return state_of(DATASET, judge(DATASET, list(readings)))

@@ -1,0 +1,279 @@
+"""Random schedules of readings, faults, crashes, runs and roll-backs: at the end, and all the time, readers are right.
+
+`METERLAKE_MODEL_SCHEDULES=10000` runs more schedules than a change must pass.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from model_batch import GRAINS, Batch
+from model_queries import Archive, Most, Speed
+from model_readers import Reader, oracle, states
+from model_world import DATASET, PARTITIONS, Append, Crash, World
+
+from meterlake import rules
+from meterlake.errors import RollbackLosesMinutes
+from meterlake.reading import Reading
+from serving_layer.publish import history as past
+
+SCHEDULES = int(os.environ.get("METERLAKE_MODEL_SCHEDULES", "100"))
+
+meters = st.sampled_from(["a", "b", "c"])
+ages = st.one_of(
+    st.integers(0, 60),  # live
+    st.integers(60, 570),  # out of order, in time
+    st.integers(600, 11_000),  # late
+    st.sampled_from([86_400, 200_000]),  # days late
+    st.integers(-50, 0),  # a clock that is a little ahead
+    st.sampled_from([-600, -86_400]),  # from the future
+)
+revisions = st.sampled_from([0, 0, 0, 1, 2])
+values = st.tuples(st.sampled_from([-0.5, 1.25, 3.14159, 201.0]), st.sampled_from([0.0, 0.0005, 1.5, 7.25]))
+crashes = st.none() | st.integers(0, 12)
+leaps = st.integers(-600, 600)
+amounts = st.tuples(*[st.sampled_from([0, 1, 7, 1000, 1000]) for _ in range(PARTITIONS)])
+
+
+class Lambda(RuleBasedStateMachine):
+    """Anything in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.archive, self.speed = Archive(self.world), Speed(self.world)
+        self.batch, self.reader = Batch(self.world), Reader(self.world)
+        self.last: Reading | None = None
+        self.is_disturbed = False
+        """Whether clocks have stepped or a query began anew: then layers may differ unexplained."""
+
+    # Producers
+
+    @rule(
+        meter=meters,
+        age=ages,
+        interval=st.sampled_from([10, 60]),
+        value=values,
+        revision=st.sampled_from([0, 0, 0, 1, 2]),
+    )
+    def send(self, meter: str, age: int, interval: int, value: tuple[float, float], revision: int) -> None:
+        ts = int(self.world.now.timestamp()) - age
+        self._send(meter, ts - ts % interval, interval, value, revision)
+
+    @rule(minutes=st.integers(1, 12), value=values)
+    def report_each_minute(self, minutes: int, value: tuple[float, float]) -> None:
+        for _ in range(minutes):
+            self.world.now += timedelta(minutes=1)
+            ts = int(self.world.now.timestamp())
+            for meter in ("a", "b"):
+                self._send(meter, ts - ts % 60, 60, value, 0)
+
+    @rule(minutes=st.integers(5, 40), archived=amounts, value=values)
+    def live(self, minutes: int, archived: Most, value: tuple[float, float]) -> None:
+        """All is well for a while, but for an archive that may be slow."""
+        for _ in range(minutes):
+            self.report_each_minute(1, value)
+            self.speed.run()
+        self.archive.run(archived)
+
+    @precondition(lambda self: self.last is not None)
+    @rule()
+    def send_again(self) -> None:
+        assert self.last
+        self._send(self.last.meter_id, self.last.ts, self.last.interval_s, self.last.values, self.last.revision)
+
+    @precondition(lambda self: self.last is not None)
+    @rule(value=values, revision=st.integers(0, 1))
+    def send_otherwise(self, value: tuple[float, float], revision: int) -> None:
+        """A conflict, or a revision."""
+        assert self.last
+        self._send(self.last.meter_id, self.last.ts, self.last.interval_s, value, self.last.revision + revision)
+
+    @precondition(lambda self: self.last is not None)
+    @rule()
+    def withdraw(self) -> None:
+        assert self.last
+        self._send(self.last.meter_id, self.last.ts, self.last.interval_s, (None, None), self.last.revision + 1)
+
+    @rule(meter=meters, kind=st.sampled_from(["undecodable", "off_grid", "missing_measure"]))
+    def send_bad(self, meter: str, kind: str) -> None:
+        ts = int(self.world.now.timestamp()) // 60 * 60
+        if kind == "undecodable":
+            self.world.send(meter, lambda *_: None)
+        else:
+            self._send(meter, ts + 7 * (kind == "off_grid"), 60, (None if kind == "missing_measure" else 1.0, 2.0), 0)
+
+    @rule(load=st.integers(0, 3), meter=meters, hours=st.integers(0, 30), value=values)
+    def load_file(self, load: int, meter: str, hours: int, value: tuple[float, float]) -> None:
+        """A file is loaded once, however often it is tried."""
+        if load in self.world.loads:
+            return
+        begin = int(self.world.now.timestamp()) // 60 * 60 - hours * 3600
+        rows = [
+            Reading(meter, begin + 60 * line, 60, value, 0, self.world.host_clock(), f"file{load}", 0, line)
+            for line in range(5)
+        ]
+        self.world.loads.add(load)
+        self.world.appends.append(Append(tuple(rows)))
+
+    # Time
+
+    @rule(seconds=st.sampled_from([1, 30, 300, 3600, 9000, 90_000]))
+    def wait(self, seconds: int) -> None:
+        self.world.now += timedelta(seconds=seconds)
+
+    @rule(broker=leaps, host=leaps)
+    def step_clocks(self, broker: int, host: int) -> None:
+        self.is_disturbed = True
+        self.world.broker_skew, self.world.host_skew = timedelta(seconds=broker), timedelta(seconds=host)
+
+    # Layers
+
+    @rule(most=amounts, crash=st.sampled_from([None, None, "planned", "quarantined", "appended"]))
+    def run_archive(self, most: Most, crash: Any) -> None:
+        self._until_crash(lambda: self.archive.run(most, crash))
+
+    @rule(most=amounts, crash=st.sampled_from([None, None, None, "planned", "written"]))
+    def run_speed(self, most: Most, crash: Any) -> None:
+        self._until_crash(lambda: self.speed.run(most, crash))
+
+    @rule(full=st.booleans(), crash=crashes, burst=st.booleans())
+    def run_batch(self, full: bool, crash: int | None, burst: bool) -> None:
+        def meanwhile() -> None:
+            if burst:
+                self.report_each_minute(2, (3.0, 4.0))
+                self.archive.run()
+
+        self._publishing(crash, lambda step: self.batch.run(full=full, meanwhile=meanwhile, step=step))
+        self._differences_are_explained()
+
+    @precondition(lambda self: len(past.reachable(self.world.history)) > 1 and not past.unfinished(self.world.history))
+    @rule(which=st.integers(0, 2), allow_gap=st.booleans(), crash=crashes)
+    def roll_back(self, which: int, allow_gap: bool, crash: int | None) -> None:
+        others = past.reachable(self.world.history)[1:]
+        wanted = others[which % len(others)]
+
+        def expecting_less(step: Callable[[str], None]) -> None:
+            def first(name: str) -> None:
+                if name == "rolling_back":
+                    self.reader.forget(wanted, lost=allow_gap)
+                step(name)
+
+            self.batch.roll_back(wanted.run_id, allow_gap=allow_gap, step=first)
+
+        try:
+            self._publishing(crash, expecting_less)
+        except RollbackLosesMinutes:
+            assert not allow_gap
+
+    @rule(most=amounts)
+    def replay_archive(self, most: Most) -> None:
+        """The archive begins anew: a new checkpoint reads the topic from its start."""
+        self.archive = Archive(self.world, self.archive.checkpoint.query + 1)
+        self.archive.run(most)
+
+    @rule(most=amounts)
+    def replay_speed(self, most: Most) -> None:
+        self.is_disturbed = True
+        self.speed = Speed(self.world, self.speed.checkpoint.query + 1)
+        self.speed.run(most)
+
+    # What holds
+
+    @invariant()
+    def readers_are_right(self) -> None:
+        if past.unfinished(self.world.history) is None:
+            self.reader.look()
+            self.reader.remember()
+
+    def _differences_are_explained(self) -> None:
+        """Where the speed layer was not behind the archive, what differs from batch is late, revised or loaded."""
+        last = self.world.history[-1] if self.world.history else None
+        if last is None or last.event != "published" or self.is_disturbed:
+            return
+        done = self.speed.checkpoint.reached()
+        if all(done.get(partition, 0) == end for partition, end in self.world.ends().items()):
+            outcomes = last.details.get("reconciliation", {})
+            assert "unexplained" not in outcomes.values(), outcomes
+
+    def teardown(self) -> None:
+        """Let everything settle: then readers see what all that was ever sent makes."""
+        self.world.broker_skew = self.world.host_skew = timedelta(0)
+        self.world.now = max(self.world.now, self.world.latest_clock) + timedelta(days=2)
+        self._drain()
+        self.batch.run(step=self._look)
+        self.reader.look()
+        every = self._everything()
+        shown = {grain: states(self.world, grain) for grain in GRAINS}
+        for grain in GRAINS:
+            assert shown[grain] == oracle(every, grain)
+        self._balance()
+        self._drain()
+        self.batch.run(full=True, step=self._look)
+        assert shown == {grain: states(self.world, grain) for grain in GRAINS}, "doing it again changes something"
+
+    def _balance(self) -> None:
+        received = sum(self.world.ends().values())
+        quarantined = len(self.world.quarantine[self.archive.checkpoint.query])
+        archived = {
+            (reading.origin_partition, reading.origin_offset)
+            for append in self.world.appends
+            if append.archive and append.archive[0] == self.archive.checkpoint.query
+            for reading in append.readings
+        }
+        assert received == len(archived) + quarantined
+
+    def _everything(self) -> list[Reading]:
+        sent = [m.reading for messages in self.world.log.values() for m in messages if m.reading]
+        loaded = [reading for append in self.world.appends if not append.archive for reading in append.readings]
+        return [reading for reading in (*sent, *loaded) if not rules.quarantine_reason(DATASET, reading)]
+
+    def _drain(self) -> None:
+        while self.archive.checkpoint.reached() != self.world.ends():
+            self.archive.run()
+        while self.speed.checkpoint.reached() != self.world.ends():
+            self.speed.run()
+
+    def _send(self, meter: str, ts: int, interval: int, value: tuple[float | None, ...], revision: int) -> None:
+        def made(at: datetime, partition: int, offset: int) -> Reading:
+            return Reading(meter, ts, interval, value, revision, at, DATASET.readings_topic, partition, offset)
+
+        self.last = self.world.send(meter, made)
+
+    def _until_crash(self, work: Callable[[], None]) -> None:
+        with suppress(Crash):
+            work()
+
+    def _publishing(self, crash: int | None, work: Callable[[Callable[[str], None]], None]) -> None:
+        """Do something step by step, readers looking before each, and crash before one of them."""
+        steps: list[str] = []
+
+        def step(name: str) -> None:
+            self._look(name)
+            steps.append(name)
+            if crash is not None and len(steps) > crash:
+                raise Crash
+
+        self._until_crash(lambda: work(step))
+
+    def _look(self, _: str) -> None:
+        self.reader.look()
+
+
+Lambda.TestCase.settings = settings(
+    max_examples=SCHEDULES,
+    stateful_step_count=40,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+TestLambda = pytest.mark.model(Lambda.TestCase)
