@@ -40,7 +40,7 @@ class To(StrEnum):
 
 def simulate(
     dataset: Annotated[str, typer.Argument(help=f"One of {', '.join(datasets.names())}.")],
-    meters: Annotated[int, typer.Option(min=1, max=100_000, help="How many meters send.")] = 1,
+    meters: Annotated[int, typer.Option(min=1, max=20_000, help="How many meters send.")] = 1,
     duration: Annotated[
         str, typer.Option("--for", help="How much of the readings' own time: 90s, 10m, 2h, 7d. Without: until Ctrl-C.")
     ] = "",
