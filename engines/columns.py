@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
+from engines.catalyst import Bits
 from meterlake import rules, state, timegrid
 from meterlake.grains import GRAIN_SECONDS
 
@@ -82,21 +83,23 @@ def units(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
 
 
 def _grouped(rows: DataFrame, dataset: Dataset, time: str, grain: Grain, aggregates: list[Column]) -> DataFrame:
-    key, start = _time_key(dataset, time, grain)
+    key, start = _time_key(rows, dataset, time, grain)
     names = [column for column, _ in state.merge_aggregates(dataset, "spark")]
     grouped = rows.groupBy(dataset.key, key.alias("time_key")).agg(*aggregates)
     return grouped.select(dataset.key, start.alias(grain), *names)
 
 
-def _time_key(dataset: Dataset, time: str, grain: Grain) -> tuple[Column, Column]:
+def _time_key(rows: DataFrame, dataset: Dataset, time: str, grain: Grain) -> tuple[Column, Column]:
     """Return (what to group by, over the rows; what that is as the view's time column, over ``time_key``).
 
-    Minutes and hours are grouped by the microseconds of their start: 6 M readings take 1.6 s, against 2.6 s with
-    ``date_trunc`` and 4.3 s with seconds taken from an interval. ``pmod`` is right before 1970, too.
+    Minutes and hours are grouped by the microseconds of their start. ``pmod`` is right before 1970, too.
     """
     if grain == "day":
         return F.expr(timegrid.local_day_sql(time, dataset.time_zone, "spark")), F.col("time_key")
-    micros = f"unix_micros(CAST({time} AS TIMESTAMP_LTZ))"
-    length = GRAIN_SECONDS[grain] * 1_000_000
-    start = F.expr("CAST(timestamp_micros(time_key) AS TIMESTAMP_NTZ)")
-    return F.expr(f"{micros} - pmod({micros}, {length}L)"), start
+    bits = Bits(rows)
+    return floor_micros(bits.micros(time), GRAIN_SECONDS[grain]), bits.time("time_key")
+
+
+def floor_micros(micros: Column, seconds: int) -> Column:
+    """Return microseconds since 1970, floored to a multiple of so many seconds."""
+    return micros - F.pmod(micros, F.lit(seconds * 1_000_000).cast("bigint"))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CATALOG = "iceberg"
 """Name of the catalog of Iceberg tables, in Spark and in Trino."""
 
+_ADAPTIVE = "org.apache.spark.sql.execution.adaptive"
 _LOG_CONFIG = Path(__file__).parent / "spark-log4j2.xml"
 # Spark's own Hive 2.3 classes cannot talk to metastore 4: this jar must be found before them.
 _FIRST_JAR = "hive-standalone-metastore-common"
@@ -128,6 +129,11 @@ def _sql(settings: Settings) -> dict[str, str]:
         # Partition columns are text, as in Hive: year=2026 is not a number.
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.shuffle.partitions": str(settings.spark_shuffle_partitions),
+        # A view is some dozens of folders: listing them takes the driver less than a job for it takes to begin.
+        "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
+        # It drops the part of a plan that turns out empty, and with it what was to be observed there: the wait for
+        # that would never end.
+        "spark.sql.adaptive.optimizer.excludedRules": f"{_ADAPTIVE}.AQEPropagateEmptyRelation",
     }
 
 

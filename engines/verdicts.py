@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from pyspark.sql import Window
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
+from engines.catalyst import Bits
 from engines.columns import columns
 from meterlake import precedence, rules, state, timegrid
 
@@ -33,8 +34,11 @@ def with_reason(readings: DataFrame, dataset: Dataset) -> DataFrame:
 
     What may not even enter the master data set is tried first, should it be there after all.
     """
-    sql = f"COALESCE({rules.quarantine_reason_sql(dataset, 'spark')}, {rules.reject_reason_sql(dataset, 'spark')})"
-    return readings.withColumn(REASON, F.expr(sql))
+    seconds = "epoch_s"
+    quarantined = rules.quarantine_reason_sql(dataset, "spark", seconds)
+    reason = F.expr(f"COALESCE({quarantined}, {rules.reject_reason_sql(dataset, 'spark')})")
+    timed = readings.withColumn(seconds, Bits(readings).seconds(dataset.event_time))
+    return timed.withColumn(REASON, reason).drop(seconds)
 
 
 def disputed_cells(readings: DataFrame, dataset: Dataset) -> DataFrame:
@@ -47,13 +51,16 @@ def disputed_cells(readings: DataFrame, dataset: Dataset) -> DataFrame:
     return cells.where(is_disputed(dataset)).select(dataset.key, CELL)
 
 
-def cell_aggregates(dataset: Dataset) -> list[Column]:
-    """Return the aggregates over a cell's accepted readings by which ``is_disputed`` tells whether they compete."""
+def cell_aggregates(dataset: Dataset, epoch_seconds: str | None = None) -> list[Column]:
+    """Return the aggregates over a cell's accepted readings by which ``is_disputed`` tells whether they compete.
+
+    epoch_seconds: SQL of the start in whole seconds, if it is at hand.
+    """
     return [
         F.count("*").alias("n"),
         F.min(dataset.interval).alias("finest"),
         F.max(dataset.interval).alias("longest"),
-        *(word.alias(f"slots_{index}") for index, word in enumerate(_slot_words(dataset))),
+        *(word.alias(f"slots_{index}") for index, word in enumerate(_slot_words(dataset, epoch_seconds))),
     ]
 
 
@@ -141,9 +148,10 @@ def cell(dataset: Dataset) -> Column:
     return F.expr(f"{seconds} - pmod({seconds}, {dataset.cell_s})")
 
 
-def _slot_words(dataset: Dataset) -> list[Column]:
+def _slot_words(dataset: Dataset, epoch_seconds: str | None = None) -> list[Column]:
     """Return aggregates that set one bit a reading: its place among all possible keys of its cell, 63 bits a word."""
-    second = f"pmod({timegrid.epoch_seconds_sql(dataset.event_time, 'spark')}, {dataset.cell_s})"
+    seconds = epoch_seconds or timegrid.epoch_seconds_sql(dataset.event_time, "spark")
+    second = f"pmod({seconds}, {dataset.cell_s})"
     branches, first = [], 0
     for length in sorted(dataset.intervals):
         branches.append(f"WHEN {length} THEN {first} + {second} div {length}")

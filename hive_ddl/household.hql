@@ -108,3 +108,41 @@ CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_gaps (
 PARTITIONED BY (month STRING)
 STORED AS PARQUET
 LOCATION '/meterlake/batch/household_gaps';
+
+CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_rejects (
+  meter_id              STRING    COMMENT 'meter',
+  ts                    TIMESTAMP COMMENT 'start of the interval, UTC',
+  interval_s            INT       COMMENT 'length of the interval, seconds',
+  global_active_power   DOUBLE    COMMENT 'Active power, kW over the interval, resolution 0.001; null where it was not measured',
+  global_reactive_power DOUBLE    COMMENT 'Reactive power, kvar over the interval, resolution 0.001; null where it was not measured',
+  voltage               DOUBLE    COMMENT 'Voltage, V over the interval, resolution 0.01; null where it was not measured',
+  global_intensity      DOUBLE    COMMENT 'Current, A over the interval, resolution 0.001; null where it was not measured',
+  sub_metering_1        DOUBLE    COMMENT 'Kitchen, Wh in the interval, resolution 0.001; null where it was not measured',
+  sub_metering_2        DOUBLE    COMMENT 'Laundry, Wh in the interval, resolution 0.001; null where it was not measured',
+  sub_metering_3        DOUBLE    COMMENT 'Water heater and air conditioner, Wh in the interval, resolution 0.001; null where it was not measured',
+  revision              INT       COMMENT 'a higher one replaces earlier readings of the same interval',
+  received_at           TIMESTAMP COMMENT 'broker or load time, UTC',
+  origin                STRING    COMMENT 'topic, or name of the file',
+  origin_partition      INT       COMMENT 'Kafka partition; 0 for a file',
+  origin_offset         BIGINT    COMMENT 'Kafka offset; line of the file, counted from 1',
+  load_id               STRING    COMMENT 'the load or streaming batch that appended the row',
+  verdict               STRING    COMMENT 'rejected, or conflicting: another payload of the same key and revision won',
+  reason                STRING    COMMENT 'the rule, or conflict'
+)
+PARTITIONED BY (month STRING)
+STORED AS PARQUET
+LOCATION '/meterlake/batch/household_rejects';
+
+CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_quality (
+  meter_id STRING    COMMENT 'meter',
+  finding  STRING    COMMENT 'stuck, jump or long_gap',
+  measure  STRING    COMMENT 'the measure; none for a gap',
+  begins   TIMESTAMP COMMENT 'start of the first row (of a gap: of what is missing), UTC',
+  ends     TIMESTAMP COMMENT 'end of the last one, not included, UTC',
+  lasted_s BIGINT    COMMENT 'seconds between them',
+  before   DOUBLE    COMMENT 'jump: the mean of the row before, in the measures unit',
+  value    DOUBLE    COMMENT 'stuck: the value; jump: the mean after it; in the measures unit'
+)
+PARTITIONED BY (month STRING)
+STORED AS PARQUET
+LOCATION '/meterlake/batch/household_quality';

@@ -10,6 +10,8 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from meterlake.columns import BIGINT, DOUBLE, INT, STRING, TIMESTAMP, Column
+from meterlake.quality import finding_columns, quality_table
+from meterlake.schema import master_fields
 from meterlake.views import state_columns, view_columns
 
 if TYPE_CHECKING:
@@ -55,8 +57,22 @@ def gap_partition(dataset: Dataset) -> str:
     return dataset.finest.partition
 
 
+def rejects_table(dataset: Dataset) -> str:
+    """Return the unqualified name of the rejects' table."""
+    return f"{dataset.name}_rejects"
+
+
+def reject_columns(dataset: Dataset) -> list[Column]:
+    """Return the columns of the rejects: readings that do not count, as the master has them, and why."""
+    return [
+        *master_fields(dataset),
+        Column("verdict", STRING, doc="rejected, or conflicting: another payload of the same key and revision won"),
+        Column("reason", STRING, doc="the rule, or conflict"),
+    ]
+
+
 def hive_ddl(dataset: Dataset, location: str = "/meterlake/batch", database: str = HIVE_DATABASE) -> str:
-    """Return HiveQL that makes the batch views: external Parquet tables, one a view, and the gaps.
+    """Return HiveQL that makes the batch tables: external Parquet tables of the views, gaps, rejects and findings.
 
     location: HDFS folder under which each table has its own. Partitions are added when a run is published.
     """
@@ -65,6 +81,9 @@ def hive_ddl(dataset: Dataset, location: str = "/meterlake/batch", database: str
         for view in dataset.views
     ]
     tables.append(_hive_table(gaps_table(dataset), gap_columns(dataset), gap_partition(dataset)))
+    tables.append(_hive_table(rejects_table(dataset), reject_columns(dataset), dataset.finest.partition))
+    if dataset.quality:
+        tables.append(_hive_table(quality_table(dataset), finding_columns(dataset), dataset.finest.partition))
     head = (
         _HEADER.format(name=dataset.name)
         + f"-- {dataset.title}: batch views. Times are UTC wall clock, days those of {dataset.time_zone}.\n"

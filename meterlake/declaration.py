@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
+    from meterlake.quality import Check
+
 Partition = Literal["month", "year"]
 TableFormat = Literal["iceberg", "delta"]
 
@@ -217,6 +219,7 @@ class Dataset:
     clock_tolerance: how far a meter's clock may run ahead of the time of arrival.
     table_format: of the master data set. wire_version: ``v`` of its messages.
     max_message_bytes: longer messages are quarantined as ``too_large``.
+    quality: checks that need readings in order (``meterlake.quality``).
     """
 
     name: str
@@ -236,6 +239,7 @@ class Dataset:
     retention: Retention = Retention()
     wire_version: int = 1
     max_message_bytes: int = 16_384
+    quality: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
         validate(self)

@@ -109,6 +109,27 @@ def local_days_of_utc_day(day: date, time_zone: str) -> list[date]:
     return [first + timedelta(days=step) for step in range((last - first).days + 1)]
 
 
+@lru_cache(maxsize=64)
+def zone_offsets(time_zone: str) -> frozenset[int]:
+    """Return the offsets from UTC, in seconds, that a zone has between 1970 and 2100, looked at once a week."""
+    start, zone = datetime(1970, 1, 1, tzinfo=UTC), ZoneInfo(time_zone)
+    moments = (start + timedelta(weeks=week) for week in range(52 * 130))
+    offsets = (moment.astimezone(zone).utcoffset() for moment in moments)
+    return frozenset(int(offset.total_seconds()) for offset in offsets if offset is not None)
+
+
+def rolls_up_from(dataset: Dataset, grain: Grain) -> Grain:
+    """Return the coarsest declared grain whose rows a row of ``grain`` is made of; raises ValueError for the finest.
+
+    A local day is made of hours only where the zone is always whole hours away from UTC.
+    """
+    finer = [view.grain for view in dataset.views if GRAIN_SECONDS[view.grain] < GRAIN_SECONDS[grain]]
+    if grain == "day":
+        offsets = zone_offsets(dataset.time_zone)
+        finer = [name for name in finer if not any(offset % GRAIN_SECONDS[name] for offset in offsets)]
+    return max(finer, key=GRAIN_SECONDS.__getitem__)
+
+
 def utc_days_of_local_day(day: date, time_zone: str) -> list[date]:
     """Return the UTC days from which a local day rolls up: one or two."""
     start, end = day_start(day, time_zone), day_start(day + timedelta(days=1), time_zone)

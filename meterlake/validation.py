@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from meterlake import timegrid
 from meterlake.errors import DeclarationError
 from meterlake.grains import GRAIN_SECONDS
 from meterlake.names import check_name
+from meterlake.quality import check_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +59,7 @@ def validate(dataset: Dataset) -> None:
     _check_views(dataset, where)
     _check_zone(dataset, where)
     _check_times(dataset, where)
+    check_checks(dataset, dataset.quality, where)
 
 
 def measure_columns(measure: Measure) -> tuple[str, str, str]:
@@ -175,7 +178,7 @@ def _check_views(dataset: Dataset, where: str) -> None:
 
 def _check_zone(dataset: Dataset, where: str) -> None:
     try:
-        zone = ZoneInfo(dataset.time_zone)
+        ZoneInfo(dataset.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise DeclarationError(
             where,
@@ -185,21 +188,13 @@ def _check_zone(dataset: Dataset, where: str) -> None:
     if "day" not in {view.grain for view in dataset.views}:
         return
     base = dataset.cell_s if dataset.finest.grain == "day" else GRAIN_SECONDS[dataset.finest.grain]
-    for offset in _offsets(zone):
+    for offset in timegrid.zone_offsets(dataset.time_zone):
         if offset % base:
             raise DeclarationError(
                 where,
                 f"local days of {dataset.time_zone} (UTC{offset / 3600:+g} h) cut its rows of {base} s",
                 expected="Declare a finer view, or the day view alone with shorter intervals",
             )
-
-
-def _offsets(zone: ZoneInfo) -> set[int]:
-    """Offsets from UTC in seconds that a zone has between 2000 and 2040, looked at once a week."""
-    start = datetime(2000, 1, 1, tzinfo=UTC)
-    moments = (start + timedelta(weeks=week) for week in range(52 * 40))
-    offsets = (moment.astimezone(zone).utcoffset() for moment in moments)
-    return {int(offset.total_seconds()) for offset in offsets if offset is not None}
 
 
 def _check_times(dataset: Dataset, where: str) -> None:

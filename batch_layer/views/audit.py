@@ -5,22 +5,21 @@ All sums are compared in units, as integers: equal, not close.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.views.decimals import in_units
 from engines import columns as shared
-from engines.verdicts import VERDICT
-from meterlake import rules, state, timegrid
+from meterlake import timegrid
 from meterlake.errors import PermanentError
-from meterlake.precedence import Balance
 from meterlake.validation import STATE_COLUMNS, measure_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from meterlake.declaration import Dataset
     from meterlake.grains import Grain
@@ -41,28 +40,46 @@ class AuditFailed(PermanentError):
         )
 
 
-def totals(rows: DataFrame, dataset: Dataset, grain: Grain) -> Totals:
-    """Return the state of each meter over rows as stored, merged."""
-    units = in_units(rows, dataset, grain)
-    found = units.groupBy(dataset.key).agg(*shared.merge_columns(dataset)).collect()
-    return {row[dataset.key]: row.asDict() for row in found}
+@dataclass(frozen=True)
+class Survey:
+    """What one look at a view's rows has found. inside, outside: states by meter, of the days asked for and others.
 
-
-def tally(judged: DataFrame, dataset: Dataset, read: int) -> tuple[Balance, dict[str, int]]:
-    """Count the verdicts, and sum the used readings up without grouping: what the views' sums must be.
-
-    read: how many readings there are, counted elsewhere.
+    keyless: rows without meter or time. most, least: seconds that a row covers; None without rows.
     """
-    used = F.col(VERDICT) == "used"  # the values of others may not even fit into units
-    measures = [F.when(used, F.expr(sql)).alias(name) for name, sql in state.unit_columns(dataset)]
-    flagged = F.when(used, F.expr(rules.flagged_sql(dataset, "spark")).cast("bigint")).alias("flagged")
-    wanted = {*STATE_COLUMNS, *(measure_columns(measure)[0] for measure in dataset.measures)}
-    sums = shared.columns(pair for pair in state.state_aggregates(dataset, "spark") if pair[0] in wanted)
-    rows = judged.select(VERDICT, dataset.interval, flagged, *measures).groupBy(VERDICT).agg(*sums).collect()
-    counts = {row[VERDICT]: row["readings"] for row in rows}
-    expected = next((row.asDict() for row in rows if row[VERDICT] == "used"), dict.fromkeys(wanted, 0))
-    expected.pop(VERDICT, None)
-    return Balance(read, **counts), expected
+
+    inside: Totals
+    outside: Totals
+    keyless: int
+    most: int | None
+    least: int | None
+
+
+def survey(rows: DataFrame, dataset: Dataset, grain: Grain, inside: Column | None = None) -> Survey:
+    """Return the states of each meter over rows as stored, merged, and what no row may be.
+
+    inside: tells the rows of the days asked for from the others; None: all are.
+    """
+    keyless = F.col(dataset.key).isNull() | F.col(grain).isNull()
+    looked = [
+        F.count_if(keyless).alias("keyless"),
+        F.max("covered_s").alias("most"),
+        F.min("covered_s").alias("least"),
+    ]
+    # Merged sums take names that rows have, so these are looked at under others.
+    units = in_units(rows, dataset, grain)
+    grouped = units.groupBy(dataset.key, (F.lit(True) if inside is None else inside).alias("inside"))
+    found = [row.asDict() for row in grouped.agg(*shared.merge_columns(dataset), *looked).collect()]
+    bounds = [(row.pop("keyless"), row.pop("most"), row.pop("least")) for row in found]
+    apart: dict[bool, Totals] = {True: {}, False: {}}
+    for row in found:
+        apart[bool(row.pop("inside"))][row[dataset.key]] = row
+    return Survey(
+        apart[True],
+        apart[False],
+        keyless=sum(bound[0] for bound in bounds),
+        most=max((bound[1] for bound in bounds), default=None),
+        least=min((bound[2] for bound in bounds), default=None),
+    )
 
 
 def sums(found: Totals, dataset: Dataset) -> dict[str, int]:
@@ -78,24 +95,27 @@ def check_equal(run_id: str, place: str, left: Mapping[Any, Any], right: Mapping
             raise AuditFailed(run_id, place, f"{key}: {_shown(left.get(key), right.get(key))}")
 
 
-def check_rows(run_id: str, rows: DataFrame, dataset: Dataset, grain: Grain) -> None:
-    """Raise AuditFailed where a row has no key, comes twice, or covers more than its length."""
-    span = F.col(grain) if grain == "day" else F.lit(0)
-    keyless = F.col(dataset.key).isNull() | F.col(grain).isNull()
-    found = (
-        rows.groupBy(span.alias("span"))
-        .agg(F.count_if(keyless).alias("keyless"), F.max("covered_s").alias("most"), F.min("covered_s").alias("least"))
-        .collect()
-    )
-    for row in found:
-        place = f"view {grain}"
-        if row["keyless"]:
-            raise AuditFailed(run_id, place, f"{row['keyless']} rows have no meter or no time")
-        length = timegrid.full_coverage(dataset, grain, row["span"] if grain == "day" else None)
-        if row["most"] > length:
-            raise AuditFailed(run_id, place, f"a row covers {row['most']} s of {length} s ({row['span'] or grain})")
-        if row["least"] <= 0:
-            raise AuditFailed(run_id, place, f"a row covers {row['least']} s")
+def check_survey(run_id: str, found: Survey, dataset: Dataset, grain: Grain) -> None:
+    """Raise AuditFailed where a row has no key, or covers nothing, or more than its length (days: ``check_days``)."""
+    place = f"view {grain}"
+    if found.keyless:
+        raise AuditFailed(run_id, place, f"{found.keyless} rows have no meter or no time")
+    if found.least is not None and found.least <= 0:
+        raise AuditFailed(run_id, place, f"a row covers {found.least} s")
+    if grain != "day" and found.most is not None:
+        _check_most(run_id, place, found.most, timegrid.full_coverage(dataset, grain))
+
+
+def check_days(run_id: str, rows: DataFrame, dataset: Dataset) -> None:
+    """Raise AuditFailed where a local day, which may have 23 or 25 hours, is covered for longer than it is."""
+    for row in rows.groupBy("day").agg(F.max("covered_s").alias("most")).collect():
+        length = timegrid.full_coverage(dataset, "day", row["day"])
+        _check_most(run_id, f"view day, {row['day']}", row["most"], length)
+
+
+def _check_most(run_id: str, place: str, most: int, length: int) -> None:
+    if most > length:
+        raise AuditFailed(run_id, place, f"a row covers {most} s of {length} s")
 
 
 def _shown(left: Any, right: Any) -> str:  # noqa: ANN401 - numbers or rows of them

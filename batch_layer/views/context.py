@@ -25,9 +25,10 @@ Tell = Callable[[str], None]
 
 @dataclass
 class Run:
-    """``after`` and ``figures`` grow while the run goes on; the rest stays.
+    """``readings``, ``after`` and ``figures`` are found while the run goes on; the rest stays.
 
-    base: folder of all batch tables. after: table -> partition -> folder, once published.
+    base: folder of all batch tables. readings: how many are to be judged. after: table -> partition -> folder, once
+    published.
     """
 
     spark: SparkSession
@@ -37,13 +38,19 @@ class Run:
     plan: Plan
     base: str
     tell: Tell = lambda _: None
+    readings: int = 0
     after: dict[str, dict[str, str]] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
+    def finest_grain(self) -> Grain:
+        """The grain that is computed from readings."""
+        return self.dataset.finest.grain
+
+    @property
     def finest(self) -> Table:
-        """The table of the view that is computed from readings."""
-        return tables.view_table(self.dataset, self.dataset.finest.grain)
+        """The table of that view."""
+        return tables.view_table(self.dataset, self.finest_grain)
 
     def span(self, grain: Grain) -> set[date] | None:
         """Return the days of a view that are recomputed, None for all: local ones for days, UTC ones for the others."""

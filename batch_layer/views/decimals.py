@@ -1,18 +1,13 @@
-"""Between BIGINT units and DECIMAL(18, s), by moving the point instead of calculating.
+"""The states of views between BIGINT units and DECIMAL(18, s), as Parquet holds them.
 
-A DECIMAL(18, s) is a BIGINT with a point; Spark has expressions that say so, without names in SQL. What
-``meterlake.state`` writes in SQL goes through BigDecimal: the same values (a test compares them) for more than twice
-the time.
+The same values as by the SQL of ``meterlake.state`` (a test compares them), by moving the point.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
-from pyspark.sql.classic.column import Column as ClassicColumn
-
-from meterlake.columns import PRECISION
+from engines.catalyst import Bits
 from meterlake.validation import STATE_COLUMNS, measure_columns
 
 if TYPE_CHECKING:
@@ -26,31 +21,17 @@ if TYPE_CHECKING:
 
 def stored(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
     """Return states as Parquet holds them: units become DECIMAL(18, s)."""
-    catalyst = _catalyst(rows)
-    return _converted(rows, dataset, grain, lambda units, scale: catalyst.MakeDecimal(units, PRECISION, scale, True))
+    return _converted(rows, dataset, grain, Bits(rows).decimal)
 
 
 def in_units(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
     """Return states in units from DECIMAL(18, s): the inverse of ``stored``."""
-    catalyst = _catalyst(rows)
-    return _converted(rows, dataset, grain, lambda value, _scale: catalyst.UnscaledValue(value))
+    bits = Bits(rows)
+    return _converted(rows, dataset, grain, lambda name, _scale: bits.units(name))
 
 
-def _converted(rows: DataFrame, dataset: Dataset, grain: Grain, convert: Callable[[Any, int], Any]) -> DataFrame:
-    bridge = _jvm(rows).org.apache.spark.sql.classic.ExpressionUtils
-    columns: list[Column] = []
-    for measure in dataset.measures:
-        for name in measure_columns(measure):
-            inner: Any = F.col(name)
-            moved = convert(bridge.expression(inner._jc), measure.scale)  # noqa: SLF001 - the JVM's own column
-            columns.append(ClassicColumn(bridge.column(moved)).alias(name))
+def _converted(rows: DataFrame, dataset: Dataset, grain: Grain, convert: Callable[[str, int], Column]) -> DataFrame:
+    columns = [
+        convert(name, measure.scale).alias(name) for measure in dataset.measures for name in measure_columns(measure)
+    ]
     return rows.select(dataset.key, grain, *STATE_COLUMNS, *columns)
-
-
-def _catalyst(rows: DataFrame) -> Any:  # noqa: ANN401 - a package of the JVM
-    return _jvm(rows).org.apache.spark.sql.catalyst.expressions
-
-
-def _jvm(rows: DataFrame) -> Any:  # noqa: ANN401 - the JVM's gateway
-    session: Any = rows.sparkSession
-    return session._jvm  # noqa: SLF001 - pyspark has no public door to it

@@ -60,14 +60,14 @@ def write(rows: DataFrame, table: Table, base: str, run_id: str) -> Written:
 
 
 def _move(spark: SparkSession, table: Table, base: str, run_id: str, staging: str) -> None:
-    """Give each written partition its place beside those of other runs."""
+    """Give each written partition its place beside those of other runs, instead of what this run wrote before."""
+    _delete(spark, [folder for folder, _ in _glob(spark, f"{base}/{table.name}/{table.partition}=*/run={run_id}")])
     for folder, _ in _glob(spark, f"{staging}/{table.partition}=*"):
         written, system = _path(spark, folder)
         place, _ = _path(spark, table.location(base, folder.rpartition("=")[2], run_id))
         system.mkdirs(place.getParent())
         system.rename(written, place)
-    path, system = _path(spark, staging)
-    system.delete(path, True)  # recursive
+    _delete(spark, [staging])
 
 
 def found(spark: SparkSession, table: Table, base: str, run_id: str) -> Written:
@@ -102,10 +102,14 @@ def remove_runs(spark: SparkSession, table: Table, base: str, keep: set[str]) ->
     listed = _glob(spark, f"{base}/{table.name}/{table.partition}=*/run=*")
     listed += _glob(spark, f"{base}/{table.name}/{_STAGING}*")
     gone = [folder for folder, _ in listed if urlparse(folder).path not in kept]
-    for folder in gone:
+    _delete(spark, gone)
+    return gone
+
+
+def _delete(spark: SparkSession, folders: Iterable[str]) -> None:
+    for folder in folders:
         path, system = _path(spark, folder)
         system.delete(path, True)  # recursive
-    return gone
 
 
 def _glob(spark: SparkSession, pattern: str) -> list[tuple[str, int]]:

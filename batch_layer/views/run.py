@@ -9,22 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.views import audit, decimals, plan, tables, transforms
+from batch_layer.views import audit, cells, decimals, plan, tables, transforms
+from batch_layer.views.tally import Tally
 from engines import columns as shared
 from engines import verdicts
-from meterlake.precedence import Balance
+from meterlake import timegrid
+from meterlake.grains import GRAIN_SECONDS
 
 if TYPE_CHECKING:
     from datetime import date
 
     from pyspark.sql import Column, DataFrame
 
+    from batch_layer.views.audit import Survey
     from batch_layer.views.context import Run
     from batch_layer.views.plan import Plan
     from batch_layer.views.tables import Table
     from meterlake.grains import Grain
+    from meterlake.precedence import Balance
 
 
 @dataclass(frozen=True)
@@ -46,38 +51,61 @@ def compute(run: Run) -> Result:
 
     Raises OutOfBalance or AuditFailed, with nothing published; a later clean-up removes the files of a failed run.
     """
-    balance, expected = _from_readings(run)
-    for view in run.dataset.views:
-        if view.grain != run.dataset.finest.grain:
-            _roll_up(run, view.grain)
+    counted = _from_readings(run)
+    for grain in sorted((view.grain for view in run.dataset.views), key=GRAIN_SECONDS.__getitem__)[1:]:
+        _roll_up(run, grain)
     _gaps(run)
-    _audit(run, expected)
-    return Result(run.plan, balance, run.after, run.figures)
+    _audit(run, counted.sums())
+    return Result(run.plan, counted.balance(run.readings), run.after, run.figures)
 
 
-def _from_readings(run: Run) -> tuple[Balance, dict[str, int]]:
-    """Write the finest view and the rejects; return the balance, and what the sums of the view must be."""
+def _from_readings(run: Run) -> Tally:
+    """Write the finest view and the rejects; return what was counted on the way."""
     dataset, days = run.dataset, run.plan.days
     source = run.master.read(days, run.plan.read_snapshot)
     size = run.master.size(days, run.plan.read_snapshot)
-    read = size.rows if days is None else source.count()
+    run.readings = size.rows if days is None else source.count()
     run.figures["master"] = {
         "days": None if days is None else [day.isoformat() for day in days],
         "files_read": size.files,
         "bytes_read": size.bytes,
-        "readings": read,
+        "readings": run.readings,
     }
-    run.tell(f"judging {read:,} readings")
+    run.tell(f"judging {run.readings:,} readings")
     reasoned = verdicts.with_reason(source, dataset)
+    judged = verdicts.judged(reasoned, dataset, None)
+    counted = _as_if_undisputed(run, judged)
+    if counted is not None:
+        return _settled(run, judged, counted)
+    run.tell("deciding between readings that compete")
     disputed = verdicts.disputed_cells(reasoned, dataset).persist()
-    judged = verdicts.judged(reasoned, dataset, disputed if disputed.count() else None)
-    balance, expected = audit.tally(judged, dataset, read)
+    try:
+        judged, counted = verdicts.judged(reasoned, dataset, disputed), Tally(dataset)
+        _write_finest(run, transforms.finest_rows(counted.watch(judged), dataset))
+        return _settled(run, judged, counted)
+    finally:
+        disputed.unpersist()
+
+
+def _as_if_undisputed(run: Run, judged: DataFrame) -> Tally | None:
+    """Write the finest view as if no reading competed with another; return what was counted, or None if some do."""
+    counted, competing = Tally(run.dataset), Observation("competing")
+    found = cells.cells(counted.watch(judged), run.dataset)
+    found = found.observe(competing, F.count_if(cells.DISPUTED).alias("cells"))
+    _write_finest(run, cells.rows(found, run.dataset))
+    return None if competing.get["cells"] else counted
+
+
+def _settled(run: Run, judged: DataFrame, counted: Tally) -> Tally:
+    balance = counted.balance(run.readings)
     balance.check(f"Run {run.plan.run_id}")
-    grain = dataset.finest.grain
-    _replace(run, run.finest, decimals.stored(transforms.finest_rows(judged, dataset), dataset, grain), grain)
     _rejects(run, judged, balance)
-    disputed.unpersist()
-    return balance, expected
+    return counted
+
+
+def _write_finest(run: Run, units: DataFrame) -> None:
+    grain = run.finest_grain
+    _replace(run, run.finest, decimals.stored(units, run.dataset, grain), grain)
 
 
 def _rejects(run: Run, judged: DataFrame, balance: Balance) -> None:
@@ -90,29 +118,28 @@ def _rejects(run: Run, judged: DataFrame, balance: Balance) -> None:
 
 
 def _roll_up(run: Run, grain: Grain) -> None:
-    """Write an hour or day view from the finest view as it will be once published."""
-    finest = run.finest
-    units = decimals.in_units(_finest_rows(run, grain), run.dataset, run.dataset.finest.grain)
-    rolled = shared.roll_up(units, run.dataset, finer=run.dataset.finest.grain, grain=grain)
+    """Write an hour or day view from the next finer one that it is made of, as that will be once published."""
+    source = timegrid.rolls_up_from(run.dataset, grain)
+    units = decimals.in_units(_rows_below(run, source, grain), run.dataset, source)
+    rolled = shared.roll_up(units, run.dataset, finer=source, grain=grain)
     _replace(run, tables.view_table(run.dataset, grain), decimals.stored(rolled, run.dataset, grain), grain)
-    run.figures[tables.view_table(run.dataset, grain).name]["from"] = finest.name
+    run.figures[tables.view_table(run.dataset, grain).name]["from"] = tables.view_table(run.dataset, source).name
 
 
-def _finest_rows(run: Run, grain: Grain) -> DataFrame:
-    """Return the finest view's rows from which the recomputed days of ``grain`` roll up."""
-    finest, span = run.finest, run.span(grain)
-    folders = run.after[finest.name]
+def _rows_below(run: Run, source: Grain, grain: Grain) -> DataFrame:
+    """Return the rows of ``source`` from which the recomputed days of ``grain`` roll up."""
+    table, span = tables.view_table(run.dataset, source), run.span(grain)
+    folders = run.after[table.name]
     if span is None:
-        return run.read(finest, folders)
+        return run.read(table, folders)
     utc = plan.utc_days(run.dataset, span) if grain == "day" else span
-    held = {value: folders[value] for value in finest.values(utc) & folders.keys()}
-    return run.read(finest, held).where(run.day_of(grain, finest.time).isin(sorted(span)))
+    held = {value: folders[value] for value in table.values(utc) & folders.keys()}
+    return run.read(table, held).where(run.day_of(grain, table.time).isin(sorted(span)))
 
 
 def _replace(run: Run, table: Table, rows: DataFrame, grain: Grain) -> None:
     """Write the recomputed days of a view, the other days of their partitions copied."""
-    day = F.col(grain) if grain == "day" else transforms.utc_day(grain)
-    _merge(run, table, rows, day, run.span(grain))
+    _merge(run, table, rows, transforms.view_day(grain), run.span(grain))
 
 
 def _merge(run: Run, table: Table, rows: DataFrame, day: Column, days: set[date] | None) -> None:
@@ -147,29 +174,24 @@ def _digests(rows: DataFrame, table: Table) -> dict[str, tuple[int, Any]]:
 
 def _audit(run: Run, expected: dict[str, int]) -> None:
     run.tell("auditing")
-    dataset, run_id, finest = run.dataset, run.plan.run_id, run.dataset.finest.grain
-    below = audit.totals(_finest_rows(run, finest), dataset, finest)
-    audit.check_equal(run_id, f"readings and {run.finest.name}", expected, audit.sums(below, dataset))
-    for view in dataset.views:
+    dataset, run_id, finest = run.dataset, run.plan.run_id, run.finest_grain
+    below: dict[Grain, Survey] = {}
+    for view in sorted(dataset.views, key=lambda view: GRAIN_SECONDS[view.grain]):
         table, span = tables.view_table(dataset, view.grain), run.span(view.grain)
+        inside = None if span is None else transforms.view_day(view.grain).isin(sorted(span))
         rows = run.read(table, run.written(table))
-        audit.check_rows(run_id, rows, dataset, view.grain)
-        if view.grain != finest:
+        found = below[view.grain] = audit.survey(rows, dataset, view.grain, inside)
+        audit.check_survey(run_id, found, dataset, view.grain)
+        if view.grain == "day":
+            audit.check_days(run_id, rows, dataset)
+        if view.grain == finest:
+            audit.check_equal(run_id, f"readings and {table.name}", expected, audit.sums(found.inside, dataset))
+        else:
             same_days = span == run.span(finest)
-            wanted = below if same_days else audit.totals(_finest_rows(run, view.grain), dataset, finest)
-            found = audit.totals(_days(rows, view.grain, span), dataset, view.grain)
-            audit.check_equal(run_id, f"{run.finest.name} and {table.name}", wanted, found)
-        if span is not None:
-            old = run.read(table, run.before(table, span))
-            copied = (
-                audit.totals(_days(part, view.grain, span, other=True), dataset, view.grain) for part in (old, rows)
+            made_of = (
+                below[finest] if same_days else audit.survey(_rows_below(run, finest, view.grain), dataset, finest)
             )
-            audit.check_equal(run_id, f"copied days of {table.name}", *copied)
-
-
-def _days(rows: DataFrame, grain: Grain, span: set[date] | None, *, other: bool = False) -> DataFrame:
-    """Return a view's rows of some days (None: all), or those of the other days."""
-    if span is None:
-        return rows
-    chosen = (F.col(grain) if grain == "day" else transforms.utc_day(grain)).isin(sorted(span))
-    return rows.where(~chosen if other else chosen)
+            audit.check_equal(run_id, f"{run.finest.name} and {table.name}", made_of.inside, found.inside)
+        if span is not None:
+            old = audit.survey(run.read(table, run.before(table, span)), dataset, view.grain, inside)
+            audit.check_equal(run_id, f"copied days of {table.name}", old.outside, found.outside)

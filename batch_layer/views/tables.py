@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from meterlake import ddl, schema, views
-from meterlake.columns import STRING, Column
+from meterlake import ddl, views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
 
+    from meterlake.columns import Column
     from meterlake.declaration import Dataset, Partition
     from meterlake.grains import Grain
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "/meterlake/batch"
 """HDFS folder under which each table has its own."""
-
-GAPS: Final = "gaps"
-REJECTS: Final = "rejects"
 
 
 @dataclass(frozen=True)
@@ -66,14 +63,10 @@ def gaps_table(dataset: Dataset) -> Table:
 
 def rejects_table(dataset: Dataset) -> Table:
     """Return the table of the readings that do not count: rejected by a rule, or lost in a conflict."""
-    columns = (
-        *schema.master_fields(dataset),
-        Column("verdict", STRING, doc="rejected, or conflicting: another payload of the same key and revision won"),
-        Column("reason", STRING, doc="the rule, or conflict"),
-    )
+    columns = tuple(ddl.reject_columns(dataset))
     arrival = ("received_at", "origin", "origin_partition", "origin_offset")
     order = (dataset.key, dataset.event_time, dataset.interval, *arrival)
-    return Table(f"{dataset.name}_{REJECTS}", columns, dataset.finest.partition, dataset.event_time, order)
+    return Table(ddl.rejects_table(dataset), columns, dataset.finest.partition, dataset.event_time, order)
 
 
 def all_tables(dataset: Dataset) -> list[Table]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from meterlake.declaration import Dataset, Partition
+    from meterlake.grains import Grain
 
 _PATTERN: Final = {"month": "yyyy-MM", "year": "yyyy"}
 RECORDED: Final = ("rejected", "conflicting")
@@ -29,8 +30,11 @@ def used_units(judged: DataFrame, dataset: Dataset) -> DataFrame:
 
 def finest_rows(judged: DataFrame, dataset: Dataset) -> DataFrame:
     """Return the rows of the finest view, in units."""
-    rows = shared.states(used_units(judged, dataset), dataset, dataset.finest.grain)
-    # No group is empty. So that computed and copied rows make files of one schema, the count may be NULL in it.
+    return like_copied(shared.states(used_units(judged, dataset), dataset, dataset.finest.grain))
+
+
+def like_copied(rows: DataFrame) -> DataFrame:
+    """Let the count be NULL in the schema, so that computed and copied rows make files of one; no group is empty."""
     return rows.withColumn("readings", F.expr("nullif(readings, 0)"))
 
 
@@ -49,18 +53,35 @@ def gaps(rows: DataFrame, dataset: Dataset) -> DataFrame:
 
     rows: key and time of the finest view, all that there are.
     """
-    key, time, partition = dataset.key, dataset.finest.grain, dataset.finest.partition
-    timed = rows.select(key, F.col(time).alias("start"), partition_of(time, partition).alias("part"))
+    key, partition = dataset.key, dataset.finest.partition
+    runs = _covered_runs(rows, dataset).withColumn("part", partition_of("start", partition))
     within = Window.partitionBy(key, "part").orderBy("start")
-    inner = timed.select(key, "start", F.lead("start").over(within).alias("next"))
-    edges = timed.groupBy(key, "part").agg(F.min("start").alias("first"), F.max("start").alias("last"))
+    inner = runs.select(key, "end", F.lead("start").over(within).alias("next"))
+    edges = runs.groupBy(key, "part").agg(F.min("start").alias("first"), F.max("end").alias("end"))
     across = Window.partitionBy(key).orderBy("part")
-    outer = edges.select(key, F.col("last").alias("start"), F.lead("first").over(across).alias("next"))
+    outer = edges.select(key, "end", F.lead("first").over(across).alias("next"))
     return (
-        _holes(inner, dataset)
-        .unionByName(_cut(_holes(outer, dataset), partition))
+        _holes(inner, key)
+        .unionByName(_cut(_holes(outer, key), partition))
         .select(key, "gap_start", "gap_end", _seconds_between("gap_start", "gap_end").alias("missing_s"))
     )
+
+
+def _covered_runs(rows: DataFrame, dataset: Dataset) -> DataFrame:
+    """Return (key, start, end) of times without a hole: whole days where they have none, else row by row.
+
+    Most days have none, so that few rows are left to be sorted.
+    """
+    key, time, seconds = dataset.key, dataset.finest.grain, GRAIN_SECONDS[dataset.finest.grain]
+    length = F.expr(f"INTERVAL '{seconds}' SECOND")
+    starts = rows.select(key, F.col(time).cast("timestamp_ntz").alias("start"), F.col(time).cast("date").alias("day"))
+    days = starts.groupBy(key, "day").agg(
+        F.min("start").alias("start"), F.max("start").alias("last"), F.count(F.lit(1)).alias("n")
+    )
+    is_whole = F.expr(f"CAST(last - start AS BIGINT) = (n - 1) * {seconds}")
+    whole = days.where(is_whole).select(key, "start", (F.col("last") + length).alias("end"))
+    broken = starts.join(days.where(~is_whole).select(key, "day"), [key, "day"], "left_semi")
+    return whole.unionByName(broken.select(key, "start", (F.col("start") + length).alias("end")))
 
 
 def partition_of(time: str, partition: Partition) -> Column:
@@ -73,16 +94,20 @@ def utc_day(time: str) -> Column:
     return F.col(time).cast("date")
 
 
+def view_day(grain: Grain) -> Column:
+    """Return the day of a view's rows, in the calendar of ``grain``: days are local, the others UTC."""
+    return F.col(grain) if grain == "day" else utc_day(grain)
+
+
 def local_day(time: str, dataset: Dataset) -> Column:
     """Return the day of a time column in the data set's zone."""
     return F.expr(timegrid.local_day_sql(time, dataset.time_zone, "spark"))
 
 
-def _holes(pairs: DataFrame, dataset: Dataset) -> DataFrame:
-    """Return gap_start and gap_end of consecutive rows (start, next) that do not touch."""
-    length = F.expr(f"INTERVAL '{GRAIN_SECONDS[dataset.finest.grain]}' SECOND")
-    return pairs.where(F.col("next") > F.col("start") + length).select(
-        dataset.key, (F.col("start") + length).alias("gap_start"), F.col("next").alias("gap_end")
+def _holes(pairs: DataFrame, key: str) -> DataFrame:
+    """Return gap_start and gap_end where a run ends before the next one starts."""
+    return pairs.where(F.col("next") > F.col("end")).select(
+        key, F.col("end").alias("gap_start"), F.col("next").alias("gap_end")
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from rich.console import Console
@@ -14,6 +15,7 @@ def main() -> None:
     """Run the command line; an error of ours is shown without a traceback and sets the exit code."""
     from meterlake.cli.app import app
 
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except MeterlakeError as error:
@@ -24,3 +26,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(number: int, _: object) -> None:
+    """End as Ctrl-C does: what is held, such as a lease, is given back. Streaming commands end in their own way."""
+    sys.exit(128 + number)

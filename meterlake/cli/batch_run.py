@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +47,15 @@ def _batch(
     from serving_layer.publish import publish
 
     begin, run_clock = time.monotonic(), clock()
-    history = publish.roll_forward(settings, dataset, clock)
-    present = past.current(history)
-    before = plan.Current(present.run_id, present.snapshot, present.after) if present else None
-    # After the clock and before the table: what is archived by then is in the snapshot that is read.
-    progress = archived(settings, dataset)
-    with spark.session(settings, "batch") as session:
-        table = master(session, settings, dataset)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        # Spark starts while Trino and Kafka are asked. How far Kafka is archived is read after the clock and before the
+        # table's snapshot: what is archived by then is in the snapshot.
+        settled = pool.submit(publish.roll_forward, settings, dataset, clock)
+        reached = pool.submit(archived, settings, dataset)
+        session = stack.enter_context(spark.session(settings, "batch"))
+        table, history, progress = master(session, settings, dataset), settled.result(), reached.result()
+        present = past.current(history)
+        before = plan.Current(present.run_id, present.snapshot, present.after) if present else None
         planned = plan.make(dataset, request, before, table, run_clock)
         boundary = next_boundary(dataset, planned, progress, run_clock, present)
         if planned.is_empty and not (present and progress and boundary > present.boundary):

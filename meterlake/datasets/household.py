@@ -10,9 +10,11 @@ what a plug adds: milliamperes, and thousandths of a Wh for the energy of one se
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View
+from meterlake.quality import Jump, LongGap, Stuck
 
 HOUSEHOLD: Final = Dataset(
     name="household",
@@ -70,4 +72,10 @@ HOUSEHOLD: Final = Dataset(
         ),
     ),
     views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
+    quality=(
+        Stuck("voltage", timedelta(minutes=5)),
+        Stuck("global_active_power", timedelta(minutes=30)),
+        Jump("voltage", 6.0),
+        LongGap(timedelta(hours=1)),
+    ),
 )

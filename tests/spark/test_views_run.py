@@ -129,6 +129,29 @@ def test_an_incremental_run_reads_only_the_new_day_and_equals_a_full_one(spark: 
     assert contents(full) == contents(second)
 
 
+def test_readings_that_compete_are_decided_between(spark: SparkSession, base: str) -> None:
+    master = MemoryMaster(spark, SMALL)
+    good = readings(DAYS[0])
+    again = [replace(row, origin="b.csv") for row in good[:5]]
+    other = [replace(row, origin="c.csv", values=(2.5, 1.0)) for row in good[3:9]]
+    later = [replace(row, revision=1, values=(0.5, 2.0)) for row in good[8:12]]
+    master.add([*good, *again, *other, *later])
+    result = execute(master, base)
+    counted = {"duplicate": 5, "conflicting": 5, "superseded": 5}  # one of the conflicts is superseded, too
+    assert result.balance == Balance(len(master.rows()), used=len(good), **counted)
+    assert view(spark, result, "minute") == by_hand([*good[:8], *later, *good[12:]], "minute")
+    rejects = files.read(spark, tables.rejects_table(SMALL), result.tables["small_rejects"].values())
+    assert [row.reason for row in rejects.collect()] == ["conflict"] * 5
+
+
+def test_a_day_of_which_nothing_is_used_is_no_rows(spark: SparkSession, base: str) -> None:
+    master = MemoryMaster(spark, SMALL)
+    master.add(replace(row, values=(-1.0, 1.0)) for row in readings(DAYS[0]))
+    result = execute(master, base)
+    assert result.balance.rejected == result.balance.read == len(master.rows())
+    assert view(spark, result, "minute") == view(spark, result, "day") == {}
+
+
 def test_untouched_days_are_copied_not_recomputed(spark: SparkSession, base: str) -> None:
     master = MemoryMaster(spark, SMALL)
     master.add(readings(DAYS[0]))

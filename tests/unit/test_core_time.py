@@ -28,6 +28,7 @@ from meterlake.timegrid import (
     minutes_spanned,
     off_grid_sql,
     on_grid,
+    rolls_up_from,
     utc_days_of_local_day,
 )
 
@@ -132,3 +133,13 @@ def test_more_coverage_wins_then_the_finer(coverage: dict[int, int]) -> None:
 
 def test_a_zone_with_half_hours_needs_rows_that_fit() -> None:
     assert changed(time_zone=PARIS, views=(View("hour", "month"), View("day", "year"))).finest.grain == "hour"
+
+
+@pytest.mark.parametrize(
+    ("zone", "below"),
+    [("Europe/Paris", "hour"), ("UTC", "hour"), ("America/St_Johns", "minute"), ("Asia/Kolkata", "minute")],
+)
+def test_days_are_made_of_hours_only_where_the_zone_is_whole_hours_away(zone: str, below: str) -> None:
+    dataset = changed(time_zone=zone)
+    assert rolls_up_from(dataset, "day") == below
+    assert rolls_up_from(dataset, "hour") == "minute"
