@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from engines.table_format import NotYetAvailable
-from engines.table_format_iceberg import IcebergTable, Layout
+from engines.table_format_iceberg import IcebergTable
+from engines.table_layout import Layout
 from meterlake.schema import master_fields, quarantine_fields
 
 if TYPE_CHECKING:

@@ -52,6 +52,15 @@ class Size:
     rows: int
 
 
+@dataclass(frozen=True)
+class Compaction:
+    """Small files that were rewritten into larger ones: how many, into how many, and their bytes."""
+
+    files_before: int
+    files_after: int
+    bytes: int
+
+
 class Table(Protocol):
     """A table of one data set. Methods raise EngineUnavailable when the metastore or the storage does not answer."""
 
@@ -94,7 +103,7 @@ class Table(Protocol):
 
         From metadata only. Rewrites that change no row (``replace``) do not count. Each data file counts with
         all days from its first to its last reading: never too few, and exact for files of one day.
-        since: None counts from the beginning. Raises SnapshotExpired if ``since`` is not known any more.
+        since: None for all days that have rows. Raises SnapshotExpired if ``since`` is not known any more.
         """
         ...
 
@@ -104,6 +113,22 @@ class Table(Protocol):
 
     def size(self, days: Iterable[date] | None = None, snapshot: int | None = None) -> Size:
         """Return the files, bytes and rows that ``read`` of the same arguments opens, from metadata."""
+        ...
+
+    def compact(self) -> Compaction:
+        """Rewrite small files into larger, sorted ones; no row changes, and no reader notices."""
+        ...
+
+    def expire(self, before: datetime, needed: Iterable[int], newest_of: str) -> int:
+        """Forget snapshots committed before a moment, and the files that only they hold; return how many.
+
+        needed: snapshots from which ``changed_days`` will still be asked: they and all after them stay.
+        newest_of: a commit's property; the newest commit of each of its values stays, and all after it.
+        """
+        ...
+
+    def remove_orphans(self, before: datetime) -> int:
+        """Remove files written before a moment that no snapshot holds, left by writers that died; return how many."""
         ...
 
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from engines import metastore
+from engines import iceberg_upkeep, metastore
+from engines.snapshots import expendable
 from engines.spark import CATALOG
 from engines.spark_failures import translated
-from engines.table_format import AlreadyPublished, Size, Snapshot, SnapshotExpired
+from engines.table_format import AlreadyPublished, Compaction, Size, Snapshot, SnapshotExpired
+from engines.table_layout import create_sql, literal, spans, within
 from meterlake.clock import system_clock
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import date
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from meterlake.columns import Column
-    from meterlake.declaration import Partition
+    from engines.table_layout import Layout
     from meterlake.settings import Settings
 
 _WAP_ID = "spark.wap.id"
@@ -32,19 +33,6 @@ _MARK = "write-id"
 _PROPERTY = "snapshot-property."
 # Commits that change no row: compaction.
 _REPLACE = "replace"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a new table lies on disk.
-
-    time: the column that partitions it (``partition`` of it) and is sorted by, within a day after ``key``.
-    """
-
-    columns: Sequence[Column]
-    time: str
-    key: str
-    partition: Partition
 
 
 class IcebergTable:
@@ -64,7 +52,7 @@ class IcebergTable:
         with self._translated():
             if not self._spark.catalog.tableExists(self._table):
                 self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {self._database}")
-                self._spark.sql(_create_sql(self._table, self._layout))
+                self._spark.sql(create_sql(self._table, self._layout))
                 order = f"days({self._layout.time}), {self._layout.key}, {self._layout.time}"
                 self._spark.sql(f"ALTER TABLE {self._table} WRITE LOCALLY ORDERED BY {order}")
                 return
@@ -120,13 +108,16 @@ class IcebergTable:
         changed = self._between(since, until)
         if not changed:
             return []
-        bounds = f"readable_metrics.{self._layout.time}"
         ids = ", ".join(str(snapshot.id) for snapshot in changed)
         with self._translated():
-            rows = self._spark.sql(
-                f"SELECT DISTINCT to_date({bounds}.lower_bound) AS first, to_date({bounds}.upper_bound) AS last"  # noqa: S608
-                f" FROM {self._table}.all_entries WHERE snapshot_id IN ({ids}) AND status <> 0"
-            ).collect()
+            if since is None:  # not from the history, whose beginning may have expired
+                files = self._spark.read.options(**_as_of(until)).table(f"{self._table}.files")
+            else:
+                entries = self._spark.table(f"{self._table}.all_entries")
+                files = entries.where(f"snapshot_id IN ({ids}) AND status <> 0")
+            bounds = f"readable_metrics.{self._layout.time}"
+            span = (f"to_date({bounds}.lower_bound) AS first", f"to_date({bounds}.upper_bound) AS last")
+            rows = files.selectExpr(*span).distinct().collect()
         days: set[date] = set()
         for first, last in rows:
             days.update(first + timedelta(days=step) for step in range((last - first).days + 1))
@@ -136,7 +127,7 @@ class IcebergTable:
         """Return the rows of some days, as of a snapshot."""
         with self._translated():
             rows = self._spark.read.options(**_as_of(snapshot)).table(self._table)
-            return rows if days is None else rows.where(_within(self._layout.time, days))
+            return rows if days is None else rows.where(within(self._layout.time, days))
 
     def size(self, days: Iterable[date] | None = None, snapshot: int | None = None) -> Size:
         """Return the files, bytes and rows that ``read`` opens."""
@@ -144,14 +135,35 @@ class IcebergTable:
         with self._translated():
             files = self._spark.read.options(**_as_of(snapshot)).table(f"{self._table}.files")
             if days is not None:
-                spans = [
-                    f"({bounds}.lower_bound < {_literal(last)} AND {bounds}.upper_bound >= {_literal(first)})"
-                    for first, last in _spans(days)
+                held = [
+                    f"({bounds}.lower_bound < {literal(last)} AND {bounds}.upper_bound >= {literal(first)})"
+                    for first, last in spans(days)
                 ]
-                files = files.where(" OR ".join(spans) or "false")
+                files = files.where(" OR ".join(held) or "false")
             row = files.selectExpr("count(*)", "sum(file_size_in_bytes)", "sum(record_count)").first()
         counts = [int(value or 0) for value in row or ()]
         return Size(*counts)
+
+    def compact(self) -> Compaction:
+        """Rewrite small files into larger, sorted ones."""
+        self._release_stale_locks()
+        with self._translated():
+            return iceberg_upkeep.compact(self._spark, self._table)
+
+    def expire(self, before: datetime, needed: Iterable[int], newest_of: str) -> int:
+        """Forget old snapshots that nobody needs."""
+        published = self._history()
+        seen = {snapshot.id for snapshot in published}
+        staged = [snapshot for snapshot in self._snapshots() if snapshot.id not in seen]
+        old = expendable(published, staged, before, set(needed), newest_of)
+        self._release_stale_locks()
+        with self._translated():
+            return iceberg_upkeep.expire(self._java(), [snapshot.id for snapshot in old])
+
+    def remove_orphans(self, before: datetime) -> int:
+        """Remove files that no snapshot holds."""
+        with self._translated():
+            return iceberg_upkeep.remove_orphans(self._spark, self._table, before)
 
     def _write(self, rows: DataFrame, properties: Mapping[str, str]) -> Snapshot:
         """Write ``rows`` and return the commit, told from those of other writers by a mark of its own."""
@@ -225,35 +237,6 @@ class TableDiffers(PermanentError):
         )
 
 
-def _create_sql(table: str, layout: Layout) -> str:
-    width = max(len(column.name) for column in layout.columns)
-    lines = ",\n".join(
-        f"  {column.name.ljust(width)} {column.type.sql('spark')}{'' if column.nullable else ' NOT NULL'}"
-        f" COMMENT {_quoted(column.doc)}"
-        for column in layout.columns
-    )
-    return (
-        f"CREATE TABLE IF NOT EXISTS {table} (\n{lines}\n) USING iceberg\n"
-        f"PARTITIONED BY ({layout.partition}s({layout.time}))\n"
-        "TBLPROPERTIES (\n"
-        "  'format-version' = '2',\n"
-        "  'write.format.default' = 'parquet',\n"
-        "  'write.parquet.compression-codec' = 'zstd',\n"
-        # Rows may be staged, checked, and only then be shown.
-        "  'write.wap.enabled' = 'true',\n"
-        # Sorted within each task, not shuffled: input comes in order of time.
-        "  'write.distribution-mode' = 'none',\n"
-        # Two writers: the loader and the streaming archive.
-        "  'commit.retry.num-retries' = '10',\n"
-        "  'write.metadata.delete-after-commit.enabled' = 'true'\n"
-        ")"
-    )
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "").replace("'", "") + "'"
-
-
 def _snapshot(java: Any) -> Snapshot | None:
     if java is None:
         return None
@@ -268,25 +251,3 @@ def _snapshot(java: Any) -> Snapshot | None:
 
 def _as_of(snapshot: int | None) -> dict[str, str]:
     return {} if snapshot is None else {"snapshot-id": str(snapshot)}
-
-
-def _within(time: str, days: Iterable[date]) -> str:
-    """Return the condition that a time lies in one of ``days``, as few ranges as can be."""
-    ranges = [f"({time} >= {_literal(first)} AND {time} < {_literal(last)})" for first, last in _spans(days)]
-    return " OR ".join(ranges) or "false"
-
-
-def _spans(days: Iterable[date]) -> list[tuple[date, date]]:
-    """Return runs of successive days as (first, day after the last)."""
-    spans: list[tuple[date, date]] = []
-    for day in sorted(set(days)):
-        after = day + timedelta(days=1)
-        if spans and spans[-1][1] == day:
-            spans[-1] = (spans[-1][0], after)
-        else:
-            spans.append((day, after))
-    return spans
-
-
-def _literal(day: date) -> str:
-    return f"TIMESTAMP_NTZ '{day.isoformat()} 00:00:00'"

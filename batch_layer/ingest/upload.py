@@ -17,6 +17,7 @@ from engines.errors import EngineUnavailable, QueryFailed, StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from batch_layer.ingest.sources import Source
     from meterlake.settings import Settings
@@ -100,15 +101,29 @@ def _settle(client: hdfs.Client, partial: str, final: str, size: int) -> None:
     client.rename(partial, final)
 
 
-def _remove_stale(client: hdfs.Client, folder: str) -> None:
-    """Remove what killed uploads left behind long ago."""
+def remove_stale(settings: Settings, dataset: str, now: datetime) -> int:
+    """Remove what uploads that were killed left behind a day ago or longer; return how many files."""
+    client, folder = hdfs.client(settings), f"{RAW}/{dataset}"
+    try:
+        return _remove_stale(client, folder, now.timestamp() * 1000)
+    except hdfs.ERRORS as error:
+        raise hdfs.failure(settings, f"clean {folder}", error) from error
+
+
+def _remove_stale(client: hdfs.Client, folder: str, now_ms: float | None = None) -> int:
+    """now_ms: by default the time of the newest file, by HDFS's own clock."""
     if client.status(folder, strict=False) is None:
         client.makedirs(folder)
     files = client.list(folder, status=True)
-    newest = max((status["modificationTime"] for _, status in files), default=0)
-    for name, status in files:
-        if name.startswith(".partial-") and newest - status["modificationTime"] > _STALE_S * 1000:
-            client.delete(f"{folder}/{name}")
+    latest = now_ms or max((status["modificationTime"] for _, status in files), default=0)
+    old = [
+        name
+        for name, status in files
+        if name.startswith(".partial-") and latest - status["modificationTime"] > _STALE_S * 1000
+    ]
+    for name in old:
+        client.delete(f"{folder}/{name}")
+    return len(old)
 
 
 def _discard(client: hdfs.Client, path: str) -> None:

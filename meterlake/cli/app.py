@@ -9,6 +9,8 @@ from meterlake.cli import (
     ddl_command,
     demo_command,
     load_command,
+    maintain_command,
+    quality_command,
     report_command,
     simulate_command,
     stack_commands,
@@ -35,3 +37,5 @@ load_command.register(app)
 stream_commands.register(app)
 simulate_command.register(app)
 verify_command.register(app)
+quality_command.register(app)
+maintain_command.register(app)

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from pyspark.sql import DataFrame, SparkSession
 from samples import wall_clock
 
-from engines.table_format import Size, Snapshot
+from engines.table_format import Compaction, Size, Snapshot
 from meterlake.declaration import Dataset
 from meterlake.reading import Reading
 from meterlake.schema import master_fields
@@ -79,4 +79,13 @@ class MemoryMaster:
         raise NotImplementedError
 
     def find(self, properties: Mapping[str, str]) -> Snapshot | None:
+        raise NotImplementedError
+
+    def compact(self) -> Compaction:
+        raise NotImplementedError
+
+    def expire(self, before: datetime, needed: Iterable[int], newest_of: str) -> int:
+        raise NotImplementedError
+
+    def remove_orphans(self, before: datetime) -> int:
         raise NotImplementedError

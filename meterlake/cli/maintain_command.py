@@ -1,0 +1,74 @@
+"""``meterlake maintain``: small files made large, what nobody needs any more removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterlake import datasets
+from meterlake.cli.output import Output, OutputOption, show
+from meterlake.clock import system_clock
+from meterlake.durations import parse_duration
+from meterlake.errors import UsageError
+from meterlake.settings import load_settings
+
+if TYPE_CHECKING:
+    from batch_layer.maintain import Needed
+    from meterlake.clock import Clock
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+    from serving_layer.publish.history import Record
+
+
+def maintain(
+    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    keep: Annotated[
+        str, typer.Option("--keep", help="Snapshots younger than this stay: longer than any query runs.")
+    ] = "1d",
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Make small files of the master data set large, and remove what nobody needs any more.
+
+    Removed are old snapshots, folders of runs that can no longer be rolled back to, and what killed writers left. Kept
+    is all that the published run, the runs to roll back to and the streaming archive stand on: the next batch still
+    finds exactly the days that have changed. No row changes. Run it once a day; batch waits meanwhile.
+
+    Example: `meterlake maintain household --keep 12h`.
+    """
+    declared, settings = datasets.get(dataset), load_settings()
+    try:
+        kept = parse_duration(keep)
+    except ValueError as error:
+        raise UsageError(f"--keep: {error}.") from error
+
+    from batch_layer import lease, maintain as upkeep  # noqa: I001 - Spark takes half a second to import
+    from engines import spark
+
+    doing = f"upkeep of {declared.name}"
+    with lease.held(settings, declared.name, doing, system_clock), spark.session(settings, "maintain") as session:
+        needed = what_runs_need(settings, declared, system_clock)
+        rows = upkeep.maintain(session, settings, declared, needed, kept, system_clock())
+    show(rows, output)
+
+
+def what_runs_need(settings: Settings, dataset: Dataset, clock: Clock) -> Needed:
+    """Return what the runs stand on to which readers may be taken; an interrupted publish is finished first."""
+    from batch_layer.maintain import Needed
+    from serving_layer.publish import history as past
+    from serving_layer.publish import publish
+
+    history = publish.roll_forward(settings, dataset, clock)
+    snapshots = {found for record in past.reachable(history) for found in _snapshots(record)}
+    return Needed(frozenset(snapshots), frozenset(past.folders_in_use(history)))
+
+
+def _snapshots(record: Record) -> list[int]:
+    """Return the input of a run: up to where it has all changes, and what it has read."""
+    found: list[Any] = [record.snapshot, record.details.get("read_snapshot")]
+    return [int(snapshot) for snapshot in found if snapshot is not None]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command()(maintain)

@@ -1,0 +1,172 @@
+"""``meterlake quality``: what only readings in order can show, as a table and a report."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterlake import datasets
+from meterlake.cli.output import Output, OutputOption, as_json, progress_console, show
+from meterlake.clock import system_clock
+from meterlake.ddl import HIVE_DATABASE
+from meterlake.errors import PermanentError, UsageError
+from meterlake.settings import load_settings
+
+if TYPE_CHECKING:
+    from meterlake.clock import Clock
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+
+Rows = list[dict[str, Any]]
+
+_STYLE = (
+    "body{font:15px system-ui;margin:2em}table{border-collapse:collapse}"
+    "td,th{padding:.2em .8em;text-align:left}tr:nth-child(even){background:#f4f4f4}"
+)
+SHOWN = 1000
+"""So many findings are shown or written; the table holds all."""
+
+
+class NothingPublished(PermanentError):
+    """There is no published run to look at."""
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        super().__init__(
+            f"No run of {dataset} is published: there are no minutes to look at.",
+            hint=f"Compute and publish them first (`meterlake batch {dataset}`).",
+        )
+
+
+def quality(
+    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    meter_id: Annotated[str | None, typer.Option("--meter-id", help="Show one meter only; all are looked at.")] = None,
+    listed: Annotated[
+        int, typer.Option("--list", min=0, max=SHOWN, help="Also show so many findings, longest first.")
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the findings to a file: .csv, .html or .json.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Look for stuck values, jumps and long gaps in the published minutes, by the thresholds of the declaration.
+
+    All findings go to the Hive table `batch.<data set>_quality`, replacing those of the last look; what is shown, or
+    written with `--out`, are the counts and up to 1,000 findings, the longest first. Nothing is refused or changed:
+    the views stay as they are.
+
+    Examples: `meterlake quality household --list 20`, `meterlake quality household --out quality.html`,
+    `meterlake query "SELECT * FROM hive.batch.household_quality WHERE finding = 'long_gap'"`.
+    """
+    declared, settings = datasets.get(dataset), load_settings()
+    if out and out.suffix not in _WRITERS:
+        raise UsageError(f"{out} cannot be written: unknown kind of file.", hint=f"Use one of {', '.join(_WRITERS)}.")
+    if not declared.quality:
+        raise PermanentError(f"{dataset} declares no quality checks.", hint="Declare some (meterlake.quality).")
+    counts, rows = look(settings, declared, system_clock, meter_id)
+    if output is Output.JSON:
+        show(rows if listed else counts, output)
+    else:
+        show(counts, output)
+        if listed:
+            show(rows[:listed], output, title="\nThe longest")
+    if out:
+        _WRITERS[out.suffix](out, declared, counts, rows)
+        progress_console.print(f"Written: {out}", markup=False)
+
+
+def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | None = None) -> tuple[Rows, Rows]:
+    """Compute the findings from the published run, and publish them; return counts, and the longest findings."""
+    from batch_layer import lease
+    from engines import spark
+    from serving_layer.publish import history as past
+    from serving_layer.publish import publish
+
+    # Under the lease no batch removes the files that are read.
+    with (
+        lease.held(settings, dataset.name, f"quality of {dataset.name}", clock) as held,
+        spark.session(settings, "quality") as session,
+    ):
+        present = past.current(publish.roll_forward(settings, dataset, clock))
+        if present is None:
+            raise NothingPublished(dataset.name)
+        found = _written(session, settings, dataset, present.after, clock)
+        held.check()
+        return _told(found, dataset, meter_id)
+
+
+def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, clock: Clock) -> Any:  # noqa: ANN401 - of Spark
+    """Write the findings of published folders, show them to readers, and return them."""
+    from batch_layer import quality as checks
+    from batch_layer.views import files, plan, tables
+    from engines import metastore
+    from serving_layer.publish import tables as published
+
+    minutes, table = tables.view_table(dataset, dataset.finest.grain), checks.table(dataset)
+    base = f"{settings.hdfs}{tables.FOLDER}"
+    progress_console.print(f"looking at {minutes.name}", markup=False)
+    rows = files.read(session, minutes, folders[minutes.name].values())
+    ordered = checks.in_order(rows, dataset).persist()
+    try:
+        written = files.write(checks.findings(ordered, dataset), table, base, plan.new_run_id(clock()))
+    finally:
+        ordered.unpersist()
+    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partition)])
+    with metastore.client(settings) as client:
+        before = metastore.partition_locations(client, HIVE_DATABASE, table.name)
+    published.switch(settings, table.name, written.partitions)
+    files.remove_runs(session, table, base, {*written.partitions.values(), *before.values()})
+    return files.read(session, table, written.partitions.values())
+
+
+def _told(found: Any, dataset: Dataset, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401
+    from batch_layer import quality as checks
+
+    mine = found if meter_id is None else found.where(found[dataset.key] == meter_id)
+    counts = [row.asDict() for row in checks.summary(mine).collect()]
+    longest = mine.orderBy(mine.lasted_s.desc(), "begins", dataset.key, "finding", "measure").limit(SHOWN)
+    return counts, [row.asDict() for row in longest.collect()]
+
+
+def _csv(path: Path, _: Dataset, __: Rows, rows: Rows) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows[0] if rows else [])
+        writer.writerows([_text(value) for value in row.values()] for row in rows)
+
+
+def _json(path: Path, _: Dataset, __: Rows, rows: Rows) -> None:
+    path.write_text(json.dumps(rows, default=as_json, indent=2) + "\n")
+
+
+def _html(path: Path, dataset: Dataset, counts: Rows, rows: Rows) -> None:
+    title = html.escape(f"{dataset.title}: stuck values, jumps and long gaps")
+    path.write_text(
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        f"<h1>{title}</h1><h2>Counts</h2>{_grid(counts)}<h2>The longest {len(rows)}</h2>{_grid(rows)}</html>\n"
+    )
+
+
+def _grid(rows: Rows) -> str:
+    if not rows:
+        return "<p>Nothing was found.</p>"
+    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}" for name in rows[0])
+    lines = ("".join(f"<td>{html.escape(_text(value))}" for value in row.values()) for row in rows)
+    return f"<table><tr>{head}{''.join(f'<tr>{line}' for line in lines)}</table>"
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value if isinstance(value, int | float | str) else as_json(value))
+
+
+_WRITERS = {".csv": _csv, ".html": _html, ".json": _json}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command()(quality)
