@@ -63,11 +63,12 @@ class ViewsTask(KafkaTask):
         held = minutes.persist()
         try:
             found = transforms.new_readings(held, dataset, self._seen).toArrow().to_pydict()
-            disputed = any(found[transforms.DISPUTED])
-            rows = transforms.minute_rows(held, dataset, any_disputed=disputed).toArrow().to_pydict()
+            kinds = sorted(set(found[transforms.DISPUTED]))
+            rows = [transforms.minute_rows(held, dataset, disputed=kind).toArrow().to_pydict() for kind in kinds]
         finally:
             held.unpersist()
-        written = {"minute": self._sink.write_minutes(list(zip(*rows.values(), strict=True)))}
+        states = [row for part in rows for row in zip(*part.values(), strict=True)]
+        written = {"minute": self._sink.write_minutes(states)}
         now = self.job.clock()
         starts = found[dataset.event_time]
         self.job.metrics.fresh(now.timestamp() - start / 1000 for start in starts)

@@ -102,18 +102,18 @@ def entry_columns(dataset: Dataset) -> list[str]:
     return [dataset.event_time, dataset.interval, *measures, "revision", *arrival]
 
 
-def minute_rows(minutes: DataFrame, dataset: Dataset, *, any_disputed: bool = True) -> DataFrame:
-    """Return the rows of the minute table: key, minute in milliseconds, the state in units, and the version.
+def minute_rows(minutes: DataFrame, dataset: Dataset, *, disputed: bool) -> DataFrame:
+    """Return rows of the minute table: key, minute in milliseconds, the state in units, and the version.
 
-    minutes: of ``open_minutes``. any_disputed: whether there may be readings that compete; it spares sorting.
+    minutes: of ``open_minutes``. disputed: those in which readings compete, or those in which none do. (Not both in one
+    plan: Spark would compute the micro-batch twice, cached or not.)
     """
-    readings = _unpacked(minutes, dataset)
-    calm = readings.where(~F.col(DISPUTED)) if any_disputed else readings
-    used = calm.where(f"NOT ({precedence.gap_sql(dataset)})")
-    if any_disputed:
-        contested = readings.where(DISPUTED).withColumn(verdicts.CELL, F.unix_seconds(MINUTE))
-        decided = verdicts.decided(contested, dataset).where(F.col(verdicts.VERDICT) == "used")
-        used = used.unionByName(decided.select(used.columns))
+    readings = _unpacked(minutes.where(F.col(DISPUTED) == disputed), dataset)
+    if disputed:
+        celled = readings.withColumn(verdicts.CELL, F.unix_seconds(MINUTE))
+        used = verdicts.decided(celled, dataset).where(F.col(verdicts.VERDICT) == "used")
+    else:
+        used = readings.where(f"NOT ({precedence.gap_sql(dataset)})")
     units = shared.in_units(used, dataset, F.col(MINUTE), F.col(VERSION))
     rows = units.groupBy(dataset.key, MINUTE).agg(*shared.state_columns(dataset), F.max(VERSION).alias(VERSION))
     return rows.withColumn(MINUTE, F.unix_millis(MINUTE))

@@ -1,0 +1,282 @@
+"""The streaming query without Kafka and Cassandra: messages in files, Spark's own state, the core as the judge."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from engines import spark as engine
+from meterlake import precedence, rules, timegrid, wire
+from meterlake.datasets.household import HOUSEHOLD
+from meterlake.declaration import Dataset
+from meterlake.reading import Reading
+from meterlake.settings import Settings
+from meterlake.state import State, merge_all
+from speed_layer import session as streaming
+from speed_layer.decode import UNDECODABLE, decoded
+from speed_layer.views import transforms
+
+pytestmark = pytest.mark.spark
+START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+VALUES = (1.5, 0.25, 230.1, 6.0, 0.0, 0.1, 0.2)
+KAFKA = "key BINARY, value BINARY, topic STRING, partition INT, offset LONG, timestamp TIMESTAMP_LTZ"
+Sent = tuple[bytes | None, datetime]
+"""Value and time of arrival."""
+
+
+@pytest.fixture(scope="module")
+def spark(spark_settings: Settings, quick_jvm: dict[str, str]) -> Iterator[SparkSession]:
+    conf = {**streaming.options(spark_settings), **quick_jvm}
+    with engine.session(spark_settings, "stream tests", conf) as session:
+        yield session
+
+
+class Feed:
+    """A topic of one partition, as files; each ``update`` is a micro-batch over what was sent since the last."""
+
+    def __init__(self, spark: SparkSession, folder: Path, dataset: Dataset = HOUSEHOLD) -> None:
+        self.spark, self.folder, self.dataset = spark, folder, dataset
+        self.sent: list[Sent] = []
+        self.files = 0
+        self.minutes: dict[tuple[str, int], dict[str, int]] = {}
+        self.versions: dict[tuple[str, int], int] = {}
+        self.new = 0
+        self.progress: Any = None
+        self.state_rows: list[int] = []
+        (folder / "in").mkdir()
+
+    def messages(self) -> DataFrame:
+        schema = "value STRING, offset LONG, at LONG"
+        lines = self.spark.readStream.schema(schema).option("maxFilesPerTrigger", 1).json((self.folder / "in").as_uri())
+        return lines.select(
+            F.lit(b"k").alias("key"),
+            F.unbase64("value").alias("value"),
+            F.lit(self.dataset.readings_topic).alias("topic"),
+            F.lit(0).alias("partition"),
+            "offset",
+            F.timestamp_millis("at").alias("timestamp"),
+        )
+
+    def send(self, *messages: Sent) -> None:
+        """Write the messages of one micro-batch."""
+        import base64
+
+        lines = [
+            json.dumps(
+                {
+                    "value": None if value is None else base64.b64encode(value).decode(),
+                    "offset": len(self.sent) + n,
+                    "at": int(at.timestamp() * 1000),
+                }
+            )
+            for n, (value, at) in enumerate(messages)
+        ]
+        self.sent += messages
+        (self.folder / "in" / f"{self.files:06}.json").write_text("\n".join(lines) + "\n")
+        self.files += 1
+
+    def update(self) -> None:
+        """Run the query over all that is new, one file a micro-batch."""
+        readings = transforms.accepted(decoded(self.messages(), self.dataset), self.dataset)
+        query = (
+            transforms.open_minutes(readings, self.dataset)
+            .writeStream.outputMode("update")
+            .foreachBatch(self._take)
+            .option("checkpointLocation", (self.folder / "checkpoint").as_uri())
+            .trigger(availableNow=True)
+            .start()
+        )
+        query.awaitTermination()
+        assert query.exception() is None
+        self.progress = query.recentProgress
+        self.state_rows += [each["stateOperators"][0]["numRowsTotal"] for each in self.progress]
+
+    def _take(self, minutes: DataFrame, _batch_id: int) -> None:
+        held = minutes.persist()
+        self.new += transforms.new_readings(held, self.dataset, {}).count()
+        rows = [
+            row for kind in (False, True) for row in transforms.minute_rows(held, self.dataset, disputed=kind).collect()
+        ]
+        for row in rows:
+            values = row.asDict()
+            cell = values.pop(self.dataset.key), values.pop(transforms.MINUTE) // 1000
+            version = values.pop(transforms.VERSION)
+            assert version > self.versions.get(cell, 0) or values == self.minutes[cell]
+            self.minutes[cell], self.versions[cell] = values, version
+        held.unpersist()
+
+    def observed(self, name: str) -> int:
+        return sum(each["observedMetrics"][transforms.MEASURED][name] for each in self.progress)
+
+
+@pytest.fixture
+def feed(spark: SparkSession, tmp_path: Path) -> Feed:
+    return Feed(spark, tmp_path)
+
+
+def message(second: int, meter: str = "m", interval: int = 1, late: float = 1, **more: Any) -> Sent:
+    values = (more.pop("power", VALUES[0]), *VALUES[1:])
+    start = START + timedelta(seconds=second)
+    if more.pop("gap", False):
+        values = (None,) * len(VALUES)
+    reading = Reading(meter, int(start.timestamp()), interval, values, **more)
+    return wire.encode(HOUSEHOLD, reading), start + timedelta(seconds=late)
+
+
+def expected(dataset: Dataset, sent: list[Sent]) -> dict[tuple[str, int], dict[str, int | None]]:
+    """Return what the core makes of messages."""
+    outcomes = [wire.decode(dataset, v, received_at=at, origin_offset=n) for n, (v, at) in enumerate(sent)]
+    readings = [r for r in outcomes if isinstance(r, Reading) and rules.reject_reason(dataset, r) is None]
+    verdicts = precedence.resolve(dataset, readings)
+    cells: dict[tuple[str, int], dict[int, list[Reading]]] = {}
+    for r, verdict in zip(readings, verdicts, strict=True):
+        if verdict == "used":
+            cells.setdefault((r.meter_id, r.ts - r.ts % dataset.cell_s), {}).setdefault(r.interval_s, []).append(r)
+    states = {}
+    for cell, lengths in cells.items():
+        length = timegrid.choose_interval({n: n * len(rows) for n, rows in lengths.items()})
+        states[cell] = merge_all(dataset, (_state(dataset, r) for r in lengths[length])).row()
+    return states
+
+
+def _state(dataset: Dataset, r: Reading) -> State:
+    units = [unit for unit in r.units(dataset) if unit is not None]
+    return State.of_reading(dataset, r.interval_s, units, flagged=rules.is_flagged(dataset, r))
+
+
+def test_minutes_equal_the_core_after_every_mixture(feed: Feed) -> None:
+    pick = random.Random(5)  # noqa: S311
+    for part in range(4):
+        sent = []
+        for second in range(part * 45, part * 45 + 60):
+            for meter in ("a", "b"):
+                sent.append(message(second, meter, power=pick.randrange(0, 9000) / 1000))
+                if pick.random() < 0.1:
+                    sent.append(sent[-1])
+                if pick.random() < 0.1:
+                    sent.append(message(second, meter, power=1.25, revision=pick.randrange(2)))
+                if pick.random() < 0.05:
+                    sent.append(message(second, meter, gap=True, revision=pick.randrange(2)))
+                if second % 60 == 0:
+                    sent.append(message(second, meter, interval=60))
+        pick.shuffle(sent)
+        feed.send(*sorted(sent, key=lambda each: each[1]) if part % 2 else sent)
+    feed.update()
+    assert feed.minutes == expected(HOUSEHOLD, feed.sent)
+
+
+def test_a_minute_of_one_long_reading_gives_way_to_seconds_that_cover_as_much(feed: Feed) -> None:
+    feed.send(message(0, interval=60, power=3.0), message(0, power=1.0))
+    feed.update()
+    cell = ("m", int(START.timestamp()))
+    assert (feed.minutes[cell]["covered_s"], feed.minutes[cell]["readings"]) == (60, 1)
+    feed.send(*(message(second, power=1.0) for second in range(1, 60)))
+    feed.update()
+    assert (feed.minutes[cell]["covered_s"], feed.minutes[cell]["readings"]) == (60, 60)
+    assert feed.minutes == expected(HOUSEHOLD, feed.sent)
+
+
+def test_a_clock_that_runs_ahead_harms_nobody_else(feed: Feed) -> None:
+    feed.send(message(0), message(86_400, "ahead", late=-86_399), message(30, "slightly", late=-59))
+    feed.update()
+    feed.send(message(1))
+    feed.update()
+    assert set(feed.minutes) == {("m", int(START.timestamp())), ("slightly", int(START.timestamp()))}
+    assert feed.minutes["m", int(START.timestamp())]["readings"] == 2
+
+
+def test_readings_within_the_lateness_count_and_later_ones_are_left_to_batch(feed: Feed) -> None:
+    lateness = HOUSEHOLD.lateness.total_seconds()
+    feed.send(message(59, "on_time"), message(660, "ahead", late=-60))  # a minute ahead of its arrival: tolerated
+    feed.update()
+    feed.send(message(0, "just_in_time", late=lateness))
+    feed.update()
+    assert ("just_in_time", int(START.timestamp())) in feed.minutes
+    feed.send(message(60 * 13, "later"))
+    feed.update()
+    feed.send(message(60 * 13 + 1, "later"))  # the watermark stands from the update after this one on
+    feed.update()
+    feed.send(message(59, "too_late", late=2 * lateness), message(60 * 13 + 2, "later"))
+    feed.update()
+    assert feed.observed(transforms.ACCEPTED) == 2
+    assert ("too_late", int(START.timestamp())) not in feed.minutes
+
+
+def test_state_is_evicted(feed: Feed) -> None:
+    for minute in range(0, 36, 4):
+        feed.send(*(message(minute * 60 + second) for second in range(0, 60, 10)))
+    feed.update()
+    assert len(feed.minutes) == 9
+    assert max(feed.state_rows) <= 5
+
+
+def test_what_is_no_reading_is_counted_and_does_no_harm(feed: Feed) -> None:
+    at = START + timedelta(seconds=2)
+    odd: list[Sent] = [(value, at) for value in (None, b"", b"nonsense", b"\xff", b"[]", b'{"v":2}', b" " * 20_000)]
+    feed.send(message(0), *odd, message(1, power=-1.0), message(2, power=1e9), message(0))
+    feed.update()
+    assert feed.observed(UNDECODABLE) == len(odd)
+    assert feed.observed("rejected_global_active_power_below_min") == 1
+    assert feed.observed("rejected_global_active_power_above_max") == 1
+    assert feed.observed("repeated") == 1
+    assert feed.observed(transforms.ACCEPTED) == 1
+    assert [row["readings"] for row in feed.minutes.values()] == [1]
+
+
+def test_every_message_is_decoded_as_the_core_does(spark: SparkSession, feed: Feed) -> None:
+    pick = random.Random(6)  # noqa: S311
+    good = json.loads(message(0)[0] or b"")
+    odd = [None, True, "1", 1.5, -1, 10**400, float("nan"), float("inf"), [], {}, "a/b", "é", 7, 60, 2**63, 1e308]
+    values: list[bytes | None] = [None, b"", b"\x00", b"{}", b"null", b"1", b'"', b"\xc3", b"{" * 500, b"[" * 3000]
+    for _ in range(600):
+        changed = dict(good)
+        for name in pick.sample(sorted(good), pick.randrange(3)):
+            changed[name] = pick.choice(odd)
+        for name in pick.sample(sorted(changed), pick.choice([0, 0, 0, 1])):
+            del changed[name]
+        values.append(json.dumps(changed).encode())
+    values += [wire.encode(HOUSEHOLD, replace(_reading(), revision=n)) for n in range(3)]
+    rows = [(b"k", value, "t", 0, n, START) for n, value in enumerate(values)]
+    found = (
+        decoded(spark.createDataFrame(rows, KAFKA), HOUSEHOLD, keep_original=True).orderBy("origin_offset").collect()
+    )
+    assert len(found) == len(values)
+    kinds = set()
+    for row, value in zip(found, values, strict=True):
+        outcome = wire.decode(HOUSEHOLD, value)
+        if isinstance(outcome, wire.Undecodable):
+            kinds.add(outcome.reason)
+            assert (row[UNDECODABLE], row.payload, row.size) == (
+                outcome.reason,
+                _bytes(value),
+                None if value is None else len(value),
+            )
+            assert row.key == b"k"
+        else:
+            assert row[UNDECODABLE] is None
+            assert row.payload is None
+            assert (row.meter_id, row.interval_s, row.revision) == (
+                outcome.meter_id,
+                outcome.interval_s,
+                outcome.revision,
+            )
+            assert row.ts.replace(tzinfo=UTC).timestamp() == outcome.ts
+            assert tuple(row[measure.name] for measure in HOUSEHOLD.measures) == outcome.values
+    assert len(kinds) > 25
+
+
+def _bytes(value: bytes | None) -> bytearray | None:
+    return None if value is None else bytearray(value)
+
+
+def _reading() -> Reading:
+    return Reading("m", int(START.timestamp()), 1, VALUES)
