@@ -8,6 +8,7 @@ from meterlake.cli import (
     batch_commands,
     ddl_command,
     demo_command,
+    explain_command,
     load_command,
     maintain_command,
     quality_command,
@@ -33,6 +34,7 @@ batch_commands.register(app)
 ddl_command.register(app)
 report_command.register(app)
 demo_command.register(app)
+explain_command.register(app)
 load_command.register(app)
 stream_commands.register(app)
 simulate_command.register(app)

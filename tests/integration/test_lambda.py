@@ -30,6 +30,7 @@ from meterlake.settings import Settings
 from meterlake.timegrid import floor_minute
 from meterlake.units import to_decimal
 from meterlake.validation import STATE_COLUMNS, measure_columns
+from serving_layer.explain import NothingKnown, explain
 from serving_layer.publish import records
 from serving_layer.publish.history import Record
 from speed_layer import session as streaming
@@ -143,10 +144,13 @@ def test_2_a_late_reading_a_revision_and_a_conflict_wait_for_batch(live: Setting
     again = next(found for ts, found in sorted(known.items()) if ts >= REVISED + 600)
     send(live, [late, replace(revised, values=(7.0, *revised.values[1:]), revision=5), again])
     assert len(in_kafka(live)) == len(before) + 3
-    assert seen(live) == shown
+    assert seen(live) == shown != truth(in_kafka(live))
+
+
+def test_3_batch_brings_them_and_tells_how_the_layers_compare(live: Settings) -> None:
     result, record = batch(live)
     assert result == "published"
-    assert seen(live) == truth(in_kafka(live)) != shown
+    assert seen(live) == truth(in_kafka(live))
     compared = record.details["reconciliation"]
     behind = [key for key in truth(in_kafka(live)) if key[1] < record.boundary.timestamp()]
     assert compared["late"] == compared["revised"] == 1
@@ -155,16 +159,36 @@ def test_2_a_late_reading_a_revision_and_a_conflict_wait_for_batch(live: Setting
     assert record.boundary > datetime.fromtimestamp(START + 15 * 60, UTC)
 
 
-def test_3_without_news_the_boundary_still_moves_on(live: Settings) -> None:
+def test_4_explain_shows_what_stands_behind_a_minute(live: Settings) -> None:
+    late = datetime.fromtimestamp(LATE, UTC)
+    found = explain(live, DATASET, "c", late)
+    readings = [reading for reading in in_kafka(live) if reading.meter_id == "c" and reading.ts // 60 == LATE // 60]
+    assert {(item.reading.origin_partition, item.reading.origin_offset) for item in found.judged} == {
+        (reading.origin_partition, reading.origin_offset) for reading in readings
+    }
+    assert (found.layer, found.comparison, found.proved, found.later) == ("batch", "late", True, [])
+    assert found.batch is not None
+    assert found.speed is not None
+    assert found.batch.readings == found.speed.readings + 1
+    revised = explain(live, DATASET, "c", datetime.fromtimestamp(REVISED, UTC))
+    assert revised.comparison == "revised"
+    assert "superseded" in {item.verdict for item in revised.judged}
+    with pytest.raises(NothingKnown, match="nobody"):
+        explain(live, DATASET, "nobody", late)
+
+
+def test_5_without_news_the_boundary_still_moves_on(live: Settings) -> None:
     result, record = batch(live, ahead=timedelta(minutes=8))
     assert result == "boundary moved"
     assert seen(live) == truth(in_kafka(live))
     assert record.details["reconciliation"]["unexplained"] == 0
     assert record.details["reconciliation"]["equal"] > 0
     assert batch(live)[0] == "nothing has changed"
+    newest = explain(live, DATASET, "d", datetime.fromtimestamp(START + 60 * (MINUTES - 1), UTC))
+    assert newest.comparison == "equal"
 
 
-def test_4_a_speed_row_that_its_readings_do_not_make_is_reported(live: Settings) -> None:
+def test_6_a_speed_row_that_its_readings_do_not_make_is_reported(live: Settings) -> None:
     minute = floor_minute(system_clock())
     send(live, [samples.reading("a", int(minute.timestamp()), 60, PICK)])
     with cassandra.session(live) as session:

@@ -1,0 +1,135 @@
+"""``meterlake explain``: what stands behind one number."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterlake import datasets
+from meterlake.cli.output import Output, OutputOption, console, show
+from meterlake.errors import UsageError
+from meterlake.settings import load_settings
+from meterlake.units import to_decimal
+from meterlake.validation import measure_columns
+
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
+    from meterlake.judgement import Judged
+    from meterlake.state import State
+    from serving_layer.explain import Explanation
+
+
+def explain(
+    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    meter: Annotated[str, typer.Argument(help="Meter, as its readings name it.")],
+    minute: Annotated[str, typer.Argument(help="Minute in UTC: 2026-11-21T12:34; or with an offset: …+01:00.")],
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show what stands behind one number: its readings, what became of each, and where each came from.
+
+    Every reading has its origin (topic, partition and offset, or file and line), and its verdict: used, gap, duplicate,
+    superseded, conflicting, or rejected with the rule. Then the layer and the run that answer the minute now, the rows
+    of both layers, and whether the readings make the row to the last unit.
+
+    Examples: `meterlake explain household sceaux 2007-02-01T17:05`,
+    `meterlake explain household sceaux 2007-02-01T18:05+01:00 --output json`.
+    """
+    from serving_layer.explain import explain as run
+
+    declared, settings = datasets.get(dataset), load_settings()
+    found = run(settings, declared, meter, _moment(minute))
+    if output is Output.JSON:
+        show([_record(declared, found)], output)
+        return
+    for words in _words(declared, found):
+        console.print(words, markup=False, soft_wrap=True)
+    readings = [
+        *(_reading(declared, item) for item in found.judged),
+        *(_reading(declared, item) for item in found.later),
+    ]
+    show([{name: _short(value) for name, value in row.items()} for row in readings], output, title="Readings")
+    rows = {"batch": found.batch, "speed": found.speed}
+    held = [{"layer": name, **_physical(declared, state)} for name, state in rows.items() if state is not None]
+    show(held, output, title="\nRows (sums of levels in unit · s)")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time.", hint="Write 2026-11-21T12:34, in UTC, or add an offset.") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _words(dataset: Dataset, found: Explanation) -> list[str]:
+    """Return the explanation in sentences."""
+    words = [f"Meter {found.meter} of {dataset.name}, {dataset.finest.grain} {found.start:%Y-%m-%d %H:%M} UTC"]
+    line = f"the boundary is {found.boundary:%Y-%m-%d %H:%M} UTC" if found.boundary else "there is no speed layer"
+    words.append(f"Answered by {found.layer}: {line}.")
+    if found.run is not None:
+        published = f"{found.run.at:%Y-%m-%d %H:%M:%S} UTC"
+        words.append(
+            f"Run {found.run.run_id}, since {published}; it read snapshot {found.snapshot} of the master data set."
+        )
+    else:
+        words.append("No batch has been published yet.")
+    if found.proved is not None:
+        words.append(f"The readings make {'exactly the row' if found.proved else 'ANOTHER row than the one'} of batch.")
+    words.append(f"Batch and speed: {found.comparison}.")
+    if found.later:
+        words.append(f"{len(found.later)} readings have arrived since that run; the next one will see them.")
+    return words
+
+
+def _record(dataset: Dataset, found: Explanation) -> dict[str, Any]:
+    """Return the explanation for programs."""
+    return {
+        "dataset": dataset.name,
+        "meter": found.meter,
+        "start": found.start,
+        "layer": found.layer,
+        "boundary": found.boundary,
+        "run": found.run.run_id if found.run else None,
+        "snapshot": found.snapshot,
+        "readings": [_reading(dataset, item) for item in found.judged],
+        "arrived_since": [_reading(dataset, item) for item in found.later],
+        "batch": _physical(dataset, found.batch) if found.batch else None,
+        "speed": _physical(dataset, found.speed) if found.speed else None,
+        "comparison": found.comparison,
+        "proved": found.proved,
+    }
+
+
+def _reading(dataset: Dataset, item: Judged) -> dict[str, Any]:
+    reading = item.reading
+    is_message = reading.origin == dataset.readings_topic
+    place = f"partition {reading.origin_partition} offset {reading.origin_offset}" if is_message else ""
+    return {
+        "verdict": item.verdict,
+        "reason": item.reason,
+        dataset.event_time: datetime.fromtimestamp(reading.ts, UTC),
+        "s": reading.interval_s,
+        "revision": reading.revision,
+        "received_at": reading.received_at,
+        "origin": reading.origin,
+        "place": place or f"line {reading.origin_offset}",
+        **{measure.name: value for measure, value in zip(dataset.measures, reading.values, strict=True)},
+    }
+
+
+def _physical(dataset: Dataset, state: State) -> dict[str, Any]:
+    row: dict[str, Any] = dict(state.row())
+    for measure in dataset.measures:
+        row |= {name: to_decimal(row[name], measure.scale) for name in measure_columns(measure)}
+    return row
+
+
+def _short(value: object) -> object:
+    return f"{value:%H:%M:%S}" if isinstance(value, datetime) else value
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command()(explain)

@@ -1,0 +1,121 @@
+"""What stands behind one number: the readings of a meter's minute, what became of each, and the rows of both layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from engines import metastore
+from engines.master import DATABASE as MASTER
+from meterlake import reconciliation, timegrid
+from meterlake.ddl import HIVE_DATABASE, view_table
+from meterlake.errors import PermanentError
+from meterlake.grains import GRAIN_SECONDS
+from meterlake.judgement import judge, state_of
+from meterlake.state import merge_all
+from serving_layer.merged.layers import Window, batch_states, speed_states, through_trino
+from serving_layer.merged.readings import readings_of
+from serving_layer.publish import history as past
+from serving_layer.publish import records
+from serving_layer.sql import views
+from serving_layer.verify.lineage import layers
+
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
+    from meterlake.judgement import Judged
+    from meterlake.reading import Reading
+    from meterlake.settings import Settings
+    from meterlake.state import State
+    from serving_layer.publish.history import Record
+
+
+class NothingKnown(PermanentError):
+    """Neither a layer nor the master data set has anything about a minute."""
+
+    def __init__(self, dataset: str, meter: str, minute: datetime) -> None:
+        super().__init__(
+            f"Nothing is known about meter {meter!r} of {dataset} at {minute:%Y-%m-%d %H:%M} UTC:"
+            " no reading in the master data set, no row in either layer.",
+            hint="Check the meter's name and the time, which is UTC. A reading that could not be decoded is in"
+            f" quarantine: iceberg.master.{dataset}_quarantine.",
+        )
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One row of the finest view.
+
+    layer: which answers it. run: whose views readers see, with the snapshot that it read of this minute. judged: its
+    readings as that run saw them; later: those that have arrived since, with the verdict that the next run will find.
+    batch, speed: the layers' rows. comparison: how they compare. proved: whether the answering row is what the readings
+    make (None where it cannot be known: the speed layer may have seen other readings than the archive has).
+    """
+
+    meter: str
+    start: datetime
+    layer: Literal["batch", "speed"]
+    boundary: datetime | None
+    run: Record | None
+    snapshot: int | None
+    judged: list[Judged] = field(hash=False)
+    later: list[Judged] = field(hash=False)
+    batch: State | None
+    speed: State | None
+    comparison: str
+    proved: bool | None
+
+    @property
+    def answer(self) -> State | None:
+        """The row that readers get."""
+        return self.batch if self.layer == "batch" else self.speed
+
+
+def explain(settings: Settings, dataset: Dataset, meter: str, minute: datetime) -> Explanation:
+    """Return what stands behind the row of the finest view that holds a moment. Raises NothingKnown."""
+    grain, zone = dataset.finest.grain, dataset.time_zone
+    time, start = timegrid.row_time(minute, grain, zone), timegrid.row_start(minute, grain, zone)
+    end = start + timedelta(seconds=GRAIN_SECONDS[grain])
+    history = records.load(settings, dataset.name)
+    run, line = past.current(history), views.line_in_force(settings, dataset)
+    snapshot = _snapshot(history, run, start)
+    now = _readings(settings, dataset, meter, start)
+    known = _readings(settings, dataset, meter, start, snapshot) if run is not None else []
+    judged = judge(dataset, known)
+    later = [found for found in judge(dataset, now) if found.reading not in known]
+    batch = speed = None
+    if _has_table(settings, HIVE_DATABASE, view_table(dataset, grain)):
+        window = Window([meter], time, timegrid.row_time(end, grain, zone))
+        batch = batch_states(through_trino(settings), dataset, grain, window).get((meter, time))
+    if line is not None:
+        minutes = speed_states(settings, dataset, Window([meter], start, end))
+        speed = merge_all(dataset, minutes.values()) if minutes else None
+    if not now and batch is None and speed is None:
+        raise NothingKnown(dataset.name, meter, start)
+    layer: Literal["batch", "speed"] = "batch" if line is None or start < line else "speed"
+    comparison = reconciliation.explain(dataset, batch, speed, known) if speed is not None else "no speed row"
+    proved = state_of(dataset, judged) == batch if layer == "batch" else None
+    return Explanation(meter, start, layer, line, run, snapshot, judged, later, batch, speed, comparison, proved)
+
+
+def _snapshot(history: list[Record], run: Record | None, start: datetime) -> int | None:
+    """Return the snapshot of the master data set from which the published run has a moment's UTC day."""
+    if run is None:
+        return None
+    found = layers(history, run)
+    return next((layer.snapshot for layer in found if layer.days is None or start.date() in layer.days), None)
+
+
+def _readings(
+    settings: Settings, dataset: Dataset, meter: str, start: datetime, snapshot: int | None = None
+) -> list[Reading]:
+    if not _has_table(settings, MASTER, dataset.name):
+        return []
+    grain, time = dataset.finest.grain, timegrid.row_time(start, dataset.finest.grain, dataset.time_zone)
+    found = readings_of(settings, dataset, grain, [(meter, time)], snapshot).get((meter, time), [])
+    return sorted(found, key=lambda reading: (reading.received_at, reading.origin, reading.origin_offset))
+
+
+def _has_table(settings: Settings, database: str, name: str) -> bool:
+    with metastore.client(settings) as client:
+        return metastore.get_table(client, database, name) is not None
