@@ -47,7 +47,7 @@ def report(
     meter_id: Annotated[str | None, typer.Option("--meter-id", help="Meter; may be left out if there is one.")] = None,
     source: Annotated[
         SourceName,
-        typer.Option("--source", help="merged: the published views, batch and live; trino, hive: the batch views."),
+        typer.Option("--source", help="merged: both layers, batch and live; trino, hive: the batch views."),
     ] = SourceName.MERGED,
     grain: Annotated[
         GrainName | None, typer.Option("--grain", help="Length of the intervals; default: chosen by the range.")
@@ -125,9 +125,9 @@ def _make(
     return [(chosen.name, item) for item in result.key_figures]
 
 
-def draw(dataset: str, name: str, since: str, until: str, out: Path) -> None:
-    """Draw a report from the published views into a file, for the demo."""
-    wish: dict[str, Any] = {"since": since, "until": until, "meter": None, "grain": None, "threshold": None}
+def draw(dataset: str, name: str, since: str, until: str, out: Path, meter: str | None = None) -> None:
+    """Draw a report from the merged views into a file, for the demo."""
+    wish: dict[str, Any] = {"since": since, "until": until, "meter": meter, "grain": None, "threshold": None}
     _make(report_of(datasets.get(dataset), name), str(SourceName.MERGED), dataset, wish, None, out)
 
 
