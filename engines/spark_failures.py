@@ -19,6 +19,7 @@ _KAFKA = (
     "org.apache.kafka.common.errors.DisconnectException",
     "org.apache.kafka.common.errors.NotLeaderOrFollowerException",
     "org.apache.kafka.common.errors.BrokerNotAvailableException",
+    "Cannot fetch record for offset",
 )
 _HDFS = (
     "java.net.ConnectException",

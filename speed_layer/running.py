@@ -10,7 +10,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_whe
 from tenacity.nap import sleep_using_event
 
 from engines.spark_failures import meaning
-from meterlake.errors import PermanentError, TransientError
+from meterlake.errors import MeterlakeError, PermanentError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,13 +137,16 @@ class Supervisor:
             running[task.name] = self._patience.trying(task.name)(task.start)
 
     def _error(self, name: str, query: StreamingQuery) -> Exception | None:
-        if (kept := self._patience.failures.pop(name, None)) is not None:
+        """Return what ended a query, None if it has just finished."""
+        kept = self._patience.failures.pop(name, None)
+        if isinstance(kept, MeterlakeError):
             return kept
         if query.exception() is None:
             return None
         trace = _java_trace(query)
         found = meaning(self._settings, trace, f"the query {name}")
-        return found or QueryDied(name, _first_line(trace), self._log)
+        cause = f"{type(kept).__name__}: {kept}" if kept is not None else trace
+        return found or QueryDied(name, _first_line(cause), self._log)
 
 
 def finish(query: StreamingQuery) -> None:

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import stream_samples as samples
@@ -37,7 +37,9 @@ from speed_layer import tables
 from speed_layer.checkpoint import Checkpoint
 from speed_layer.errors import MessagesLost, MetricsPortBusy, NewerMessages, OtherCheckpoint, TopicRecreated
 from speed_layer.run import Wish, run
+from stack import launcher
 from stack.instance import Instance
+from stack.services import select as services
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 BOTH = Wish(archive=True, views=True, once=True)
@@ -207,14 +209,16 @@ def test_both_queries_equal_the_core_and_keep_every_message(
     balance(small, spark, dataset)
 
 
-def process(settings: Settings, dataset: Dataset, *words: str) -> subprocess.Popen[str]:
+def process(
+    settings: Settings, dataset: Dataset, *words: str, out: IO[str] | int = subprocess.PIPE
+) -> subprocess.Popen[str]:
     wanted = {"home": settings.home, "port_offset": settings.port_offset, "archive_trigger": "1s"}
     wanted |= {"spark_driver_memory": "1g", "archive_max_offsets": 400}
     variables = {f"METERLAKE_{name.upper()}": str(value) for name, value in wanted.items()}
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), dataset.name, *words],
         env=os.environ | variables,
-        stdout=subprocess.PIPE,
+        stdout=out,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
@@ -246,9 +250,7 @@ def test_sigterm_ends_between_updates(small: Settings, spark: SparkSession, data
         small, dataset.readings_topic, samples.script(dataset, int(system_clock().timestamp()) - 120, 1, seed=3)
     )
     with process(small, dataset, "archive,views", "on") as running:
-        deadline = time.monotonic() + 150
-        while not _is_there(small, dataset) and time.monotonic() < deadline:
-            time.sleep(1)
+        until(lambda: _is_there(small, dataset))
         running.send_signal(signal.SIGTERM)
         said, _ = running.communicate(timeout=100)
     assert running.returncode == 0, said
@@ -266,6 +268,56 @@ def _is_there(settings: Settings, dataset: Dataset) -> bool:
     if not progress or not all(part.at_end for part in progress):
         return False
     return bool(minutes(settings, dataset))
+
+
+@pytest.fixture
+def whole(stack: Instance) -> Iterator[Instance]:
+    """The stack, brought back after the test."""
+    yield stack
+    launcher.up(services(["kafka", "cassandra", "metastore"]), stack, lambda *_: None)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_outages_are_waited_for(
+    small: Settings, spark: SparkSession, dataset: Dataset, whole: Instance, tmp_path: Path
+) -> None:
+    topics.ensure(small, dataset)
+    messages = samples.script(dataset, int(system_clock().timestamp()) - 300, 4, seed=9)
+    said, step = tmp_path / "said", len(messages) // 5
+    samples.send(small, dataset.readings_topic, messages[:step])
+    with said.open("w") as out, process(small, dataset, "archive,views", "on", out=out) as running:
+        until(lambda: _is_there(small, dataset))
+        for n, service in enumerate(("cassandra", "namenode", "metastore", "kafka"), start=1):
+            pid = {state.service.name: state.pid for state in launcher.status(whole, check=False)}[service]
+            assert pid is not None
+            if service != "kafka":
+                samples.send(small, dataset.readings_topic, messages[n * step : (n + 1) * step])
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(8)
+            launcher.up(services([service]), whole, lambda *_: None)
+        samples.send(small, dataset.readings_topic, messages[4 * step :])
+        until(lambda: _is_there(small, dataset) and views_are_equal(small, dataset))
+        running.send_signal(signal.SIGTERM)
+        running.wait(100)
+    assert running.returncode == 0, said.read_text()
+    assert "does not answer" in said.read_text()
+    equal_views(small, dataset)
+    balance(small, spark, dataset)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 240
+    while not true() and time.monotonic() < deadline:
+        time.sleep(1)
+
+
+def views_are_equal(settings: Settings, dataset: Dataset) -> bool:
+    try:
+        equal_views(settings, dataset)
+    except AssertionError:
+        return False
+    return True
 
 
 def test_checkpoint_and_topic_must_fit(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
