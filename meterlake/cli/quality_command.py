@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from meterlake import datasets
 from meterlake.cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake.clock import system_clock
 from meterlake.ddl import HIVE_DATABASE
+from meterlake.durations import duration_text
 from meterlake.errors import PermanentError, UsageError
 from meterlake.settings import load_settings
 
@@ -72,9 +74,9 @@ def quality(
     if output is Output.JSON:
         show(rows if listed else counts, output)
     else:
-        show(counts, output)
+        show([_counted(row) for row in counts], output)
         if listed:
-            show(rows[:listed], output, title="\nThe longest")
+            show([_line(row, declared.key) for row in rows[:listed]], output, title="\nThe longest")
     if out:
         _WRITERS[out.suffix](out, declared, counts, rows)
         progress_console.print(f"Written: {out}", markup=False)
@@ -131,6 +133,35 @@ def _told(found: Any, dataset: Dataset, meter_id: str | None) -> tuple[Rows, Row
     counts = [row.asDict() for row in checks.summary(mine).collect()]
     longest = mine.orderBy(mine.lasted_s.desc(), "begins", dataset.key, "finding", "measure").limit(SHOWN)
     return counts, [row.asDict() for row in longest.collect()]
+
+
+def _counted(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a count as people read it, narrow enough for a terminal."""
+    jump = row["largest_jump"]
+    return {
+        "what": _what(row),
+        "findings": row["findings"],
+        "meters": row["meters"],
+        "longest": duration_text(timedelta(seconds=row["longest_s"])),
+        "largest": "" if jump is None else f"{jump:g}",
+        "first": f"{row['first']:%Y-%m-%d}",
+        "last": f"{row['last']:%Y-%m-%d}",
+    }
+
+
+def _line(row: dict[str, Any], key: str) -> dict[str, Any]:
+    values = [f"{row[name]:g}" for name in ("before", "value") if row[name] is not None]
+    return {
+        "meter": row[key],
+        "what": _what(row),
+        "begins (UTC)": f"{row['begins']:%Y-%m-%d %H:%M}",
+        "lasted": duration_text(timedelta(seconds=row["lasted_s"])),
+        "value": " to ".join(values),
+    }
+
+
+def _what(row: dict[str, Any]) -> str:
+    return " ".join(filter(None, (row["finding"].replace("_", " "), row["measure"])))
 
 
 def _csv(path: Path, _: Dataset, __: Rows, rows: Rows) -> None:
