@@ -12,6 +12,9 @@ import psutil
 
 from engines.runtime import maven
 from engines.runtime.java import find_java
+from meterlake import datasets
+from meterlake.boundary import check_ttl, needed_ttl
+from meterlake.durations import duration_text
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
 from stack.instance import Instance
@@ -30,7 +33,15 @@ class Finding:
 
 def examine(instance: Instance) -> list[Finding]:
     """Look at everything that `up` needs, changing nothing."""
-    return [*_machine(), *_maven(), *_java(instance), *_cache(instance), *_room(instance), *_ports(instance)]
+    return [
+        *_machine(),
+        *_maven(),
+        *_java(instance),
+        *_cache(instance),
+        *_room(instance),
+        *_ports(instance),
+        *_retention(instance),
+    ]
 
 
 def _machine() -> Iterator[Finding]:
@@ -112,3 +123,17 @@ def _ports(instance: Instance) -> Iterator[Finding]:
                 yield Finding("ok", f"Port {number}", f"free, for {service.title}")
             except MeterlakeError as error:
                 yield Finding("missing", f"Port {number}", error.what, error.hint)
+
+
+def _retention(instance: Instance) -> Iterator[Finding]:
+    """Check that speed rows live until batch has covered them, as `stream` and `batch --every` will."""
+    settings = instance.settings
+    for dataset in map(datasets.get, datasets.names()):
+        what = f"Speed rows of {dataset.name}"
+        try:
+            check_ttl(dataset.name, settings.speed_ttl, settings.batch_interval, dataset.lateness)
+        except MeterlakeError as error:
+            yield Finding("missing", what, error.what, error.hint)
+            continue
+        needed = duration_text(needed_ttl(settings.batch_interval, dataset.lateness))
+        yield Finding("ok", what, f"live {duration_text(settings.speed_ttl)}, {needed} needed")
