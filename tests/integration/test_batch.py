@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import gc
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from batch_samples import (
+    DATASET,
+    DAYS,
+    NAME,
+    NEW_DAY,
+    NOW,
+    Killed,
+    clock,
+    columns,
+    expected,
+    fresh,
+    history,
+    load,
+    model,
+    readings,
+    run,
+    seen,
+    stored,
+)
 from pyspark.sql import SparkSession
 
 from batch_layer import lease
-from batch_layer.views.plan import Request
-from engines import hdfs, hive, metastore, spark, trino
-from engines.master import master
-from engines.table_format import Table
-from meterlake import timegrid
-from meterlake.cli import batch_commands
-from meterlake.datasets.household import HOUSEHOLD
-from meterlake.declaration import Dataset, View
-from meterlake.reading import Reading
-from meterlake.schema import master_fields
+from engines import hdfs, hive
+from meterlake import merged
 from meterlake.settings import Settings
-from meterlake.state import State, merge_all
-from meterlake.units import to_decimal
-from meterlake.validation import measure_columns
 from meterlake.views import derived_values
 from serving_layer.publish import history as past
-from serving_layer.publish import publish, records
-from serving_layer.sql import query, views
+from serving_layer.publish import publish
+from serving_layer.sql import query
 from stack.instance import Instance
 
 pytestmark = [
@@ -41,131 +46,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-NAME = "batch_test"
-DATASET: Dataset = replace(
-    HOUSEHOLD,
-    name=NAME,
-    measures=(HOUSEHOLD.measure("global_active_power"), HOUSEHOLD.measure("voltage")),
-    rules=(),
-    derived=(),
-    views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
-)
-DAYS = [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)]  # Paris: a day of 23 hours in the middle
-NEW_DAY = date(2026, 3, 31)
-LOADED = datetime(2026, 4, 10, tzinfo=UTC)
-NOW = datetime(2026, 4, 11, tzinfo=UTC)
-
-
-class Killed(BaseException):
-    """What ends a process in the middle; nobody catches it."""
-
-
-def clock() -> datetime:
-    return NOW
-
-
-def readings(day: date) -> list[Reading]:
-    """Return a reading every ten minutes of a UTC day."""
-    start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-    return [
-        Reading(meter, ts, 60, (0.1 + ts % 7 / 10, 229.99 + ts % 13), received_at=LOADED, origin="x", origin_offset=ts)
-        for meter in ("a", "b")
-        for ts in range(start, start + 86_400, 600)
-    ]
-
-
-def load(session: SparkSession, settings: Settings, rows: list[Reading]) -> Table:
-    schema = ", ".join(f"{field.name} {field.type.sql('spark')}" for field in master_fields(DATASET))
-    data = [
-        (
-            row.meter_id,
-            datetime.fromtimestamp(row.ts, UTC).replace(tzinfo=None),
-            row.interval_s,
-            *row.values,
-            row.revision,
-            row.received_at.replace(tzinfo=None),
-            row.origin,
-            row.origin_partition,
-            row.origin_offset,
-            "load",
-        )
-        for row in rows
-    ]
-    table = master(session, settings, DATASET)
-    table.append(session.createDataFrame(data, schema).coalesce(1), {})
-    return table
-
-
-def model(rows: list[Reading], grain: Any) -> dict[tuple[str, Any], State]:
-    """Return a view straight from readings, by the core alone."""
-    groups: dict[tuple[str, Any], list[State]] = defaultdict(list)
-    for row in rows:
-        start: Any = timegrid.local_day(row.ts, DATASET.time_zone)
-        if grain != "day":
-            length = {"minute": 60, "hour": 3600}[grain]
-            start = datetime.fromtimestamp(row.ts - row.ts % length, UTC).replace(tzinfo=None)
-        units = [value for value in row.units(DATASET) if value is not None]
-        groups[row.meter_id, start].append(State.of_reading(DATASET, row.interval_s, units))
-    return {key: merge_all(DATASET, states) for key, states in groups.items()}
-
-
-def physical(state: State) -> tuple[Any, ...]:
-    """Return a state as the tables hold it."""
-    row = state.row()
-    found: list[Any] = [row["readings"], row["covered_s"], row["flagged"]]
-    for measure in DATASET.measures:
-        found += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
-    return tuple(found)
-
-
-def stored(rows: Any) -> dict[tuple[str, Any], tuple[Any, ...]]:
-    return {(row[0], row[1]): tuple(row[2:]) for row in rows}
-
-
-def expected(rows: list[Reading], grain: Any) -> dict[tuple[str, Any], tuple[Any, ...]]:
-    return {key: physical(state) for key, state in model(rows, grain).items()}
-
-
-def columns(grain: str) -> str:
-    names = [name for measure in DATASET.measures for name in measure_columns(measure)]
-    return ", ".join(["meter_id", grain, "readings", "covered_s", "flagged", *names])
-
-
-def seen(settings: Settings, grain: str = "minute") -> dict[tuple[str, Any], tuple[Any, ...]]:
-    """Return a view as Trino reads it."""
-    return stored(trino.rows(settings, f"SELECT {columns(grain)} FROM hive.batch.{NAME}_{grain}"))
-
-
-def run(settings: Settings, **request: Any) -> dict[str, Any]:
-    return batch_commands.batch_once(settings, DATASET, Request(**request), clock)
-
-
-def history(settings: Settings) -> list[past.Record]:
-    return records.load(settings, NAME)
-
 
 @pytest.fixture(scope="module")
 def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
-    forget(settings)
-    with spark.session(settings, "batch-test") as found:
-        found.sql(f"DROP TABLE IF EXISTS iceberg.master.{NAME}")
-        if found.catalog.tableExists(records.FULL_NAME):
-            found.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{NAME}'")
+    with fresh(settings) as found:
         yield found
-    gc.collect()
 
 
-def forget(settings: Settings) -> None:
-    """Remove what an earlier test run has left."""
-    with metastore.client(settings) as client:
-        for table in ("minute", "hour", "day", "gaps", "rejects"):
-            metastore.drop_table(client, "batch", f"{NAME}_{table}")
-    for table in ("minute", "hour", "day", "gaps", "rejects"):
-        hdfs.client(settings).delete(f"/meterlake/batch/{NAME}_{table}", recursive=True)
-    hdfs.client(settings).delete(f"{lease.FOLDER}/{NAME}.json")
-
-
-# Statements here are made of names of this module alone.
+# Statements here are made of names of these tests alone.
 # ruff: noqa: S608
 # The tests below are one story and run in this order.
 
@@ -185,7 +73,7 @@ def test_1_the_first_run_answers_in_hive_and_trino_as_the_core_does(session: Spa
 
 def test_2_the_published_view_has_averages_and_its_source(session: SparkSession, settings: Settings) -> None:
     rows = [row for day in DAYS for row in readings(day)]
-    answer = query.run(settings, "trino", f"SELECT * FROM {views.published_view(DATASET, 'day')}")
+    answer = query.run(settings, "trino", f"SELECT * FROM {merged.published_view(DATASET, 'day')}")
     found = {(row["meter_id"], row["day"]): row for row in answer.records()}
     for key, state in model(rows, "day").items():
         assert found[key]["voltage_avg"] == derived_values(DATASET, state)["voltage_avg"]
@@ -244,6 +132,9 @@ def test_6_that_run_read_one_day_and_rewrote_one_partition(session: SparkSession
     minute = details["tables"][f"{NAME}_minute"]
     assert minute["partitions_rewritten"] == ["2026-03"]
     assert (minute["files_written"], minute["files_copied_from"]) == (1, 1)
+    first = next(found.details["tables"] for found in history(settings) if found.event == "published")
+    assert minute["bytes_copied_from"] == first[f"{NAME}_minute"]["bytes_written"]
+    assert details["tables"]["master"]["bytes_read"] < first["master"]["bytes_read"]
 
 
 def test_7_roll_back_shows_the_earlier_run_and_the_next_batch_starts_from_its_input(
@@ -263,13 +154,30 @@ def test_7_roll_back_shows_the_earlier_run_and_the_next_batch_starts_from_its_in
 
 def test_8_a_full_run_gives_the_same_rows_and_old_folders_go(session: SparkSession, settings: Settings) -> None:
     before = {grain: seen(settings, grain) for grain in ("minute", "hour", "day")}
+    contents = []
     for _ in range(2):
         assert run(settings, full=True)["mode"] == "full"
+        contents.append(checksums(settings))
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 4  # March of minutes, hours and gaps, and the year of days; no rejects
     assert {grain: seen(settings, grain) for grain in before} == before
     listed = hdfs.client(settings).list(f"/meterlake/batch/{NAME}_minute/month=2026-03")
     kept = {found.after[f"{NAME}_minute"]["2026-03"].rpartition("/")[2] for found in past.reachable(history(settings))}
     assert set(listed) == kept
     assert len(kept) == 4
+
+
+def checksums(settings: Settings) -> dict[tuple[str, str], list[str]]:
+    """Return HDFS's checksum of every file that readers see, by table and partition."""
+    client, found = hdfs.client(settings), {}
+    present = past.current(history(settings))
+    assert present is not None
+    for table, partitions in present.after.items():
+        for value, folder in partitions.items():
+            place = "/" + folder.split("/", 3)[3]
+            files = [name for name in client.list(place) if name.endswith(".parquet")]
+            found[table, value] = [client.checksum(f"{place}/{name}")["bytes"] for name in files]
+    return found
 
 
 def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_command(

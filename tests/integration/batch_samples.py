@@ -1,0 +1,157 @@
+"""A small data set for the tests of batch: its readings, its views by the core alone, and as the servers show them."""
+
+from __future__ import annotations
+
+import gc
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from batch_layer import lease
+from batch_layer.views.plan import Request
+from engines import hdfs, metastore, spark, trino
+from engines.master import master
+from engines.table_format import Table
+from meterlake import timegrid
+from meterlake.cli import batch_commands
+from meterlake.datasets.household import HOUSEHOLD
+from meterlake.declaration import Dataset, View
+from meterlake.reading import Reading
+from meterlake.schema import master_fields
+from meterlake.settings import Settings
+from meterlake.state import State, merge_all
+from meterlake.units import to_decimal
+from meterlake.validation import measure_columns
+from serving_layer.publish import history as past
+from serving_layer.publish import records
+
+# Statements here are made of names of this module alone.
+# ruff: noqa: S608
+
+NAME = "batch_test"
+DATASET: Dataset = replace(
+    HOUSEHOLD,
+    name=NAME,
+    measures=(HOUSEHOLD.measure("global_active_power"), HOUSEHOLD.measure("voltage")),
+    rules=(),
+    derived=(),
+    views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
+)
+DAYS = [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)]  # Paris: a day of 23 hours in the middle
+NEW_DAY = date(2026, 3, 31)
+LOADED = datetime(2026, 4, 10, tzinfo=UTC)
+NOW = datetime(2026, 4, 11, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """What ends a process in the middle; nobody catches it."""
+
+
+def clock() -> datetime:
+    return NOW
+
+
+def readings(day: date) -> list[Reading]:
+    """Return a reading every ten minutes of a UTC day."""
+    start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+    return [
+        Reading(meter, ts, 60, (0.1 + ts % 7 / 10, 229.99 + ts % 13), received_at=LOADED, origin="x", origin_offset=ts)
+        for meter in ("a", "b")
+        for ts in range(start, start + 86_400, 600)
+    ]
+
+
+def load(session: SparkSession, settings: Settings, rows: list[Reading], dataset: Dataset = DATASET) -> Table:
+    schema = ", ".join(f"{field.name} {field.type.sql('spark')}" for field in master_fields(dataset))
+    data = [
+        (
+            row.meter_id,
+            datetime.fromtimestamp(row.ts, UTC).replace(tzinfo=None),
+            row.interval_s,
+            *row.values,
+            row.revision,
+            row.received_at.replace(tzinfo=None),
+            row.origin,
+            row.origin_partition,
+            row.origin_offset,
+            "load",
+        )
+        for row in rows
+    ]
+    table = master(session, settings, dataset)
+    table.append(session.createDataFrame(data, schema).coalesce(1), {})
+    return table
+
+
+def model(rows: list[Reading], grain: Any) -> dict[tuple[str, Any], State]:
+    """Return a view straight from readings, by the core alone."""
+    groups: dict[tuple[str, Any], list[State]] = defaultdict(list)
+    for row in rows:
+        start: Any = timegrid.local_day(row.ts, DATASET.time_zone)
+        if grain != "day":
+            length = {"minute": 60, "hour": 3600}[grain]
+            start = datetime.fromtimestamp(row.ts - row.ts % length, UTC).replace(tzinfo=None)
+        units = [value for value in row.units(DATASET) if value is not None]
+        groups[row.meter_id, start].append(State.of_reading(DATASET, row.interval_s, units))
+    return {key: merge_all(DATASET, states) for key, states in groups.items()}
+
+
+def physical(state: State) -> tuple[Any, ...]:
+    """Return a state as the tables hold it."""
+    row = state.row()
+    found: list[Any] = [row["readings"], row["covered_s"], row["flagged"]]
+    for measure in DATASET.measures:
+        found += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
+    return tuple(found)
+
+
+def stored(rows: Any) -> dict[tuple[str, Any], tuple[Any, ...]]:
+    return {(row[0], row[1]): tuple(row[2:]) for row in rows}
+
+
+def expected(rows: list[Reading], grain: Any) -> dict[tuple[str, Any], tuple[Any, ...]]:
+    return {key: physical(state) for key, state in model(rows, grain).items()}
+
+
+def columns(grain: str) -> str:
+    names = [name for measure in DATASET.measures for name in measure_columns(measure)]
+    return ", ".join(["meter_id", grain, "readings", "covered_s", "flagged", *names])
+
+
+def seen(settings: Settings, grain: str = "minute", dataset: Dataset = DATASET) -> dict[tuple[str, Any], Any]:
+    """Return a view as Trino reads it."""
+    return stored(trino.rows(settings, f"SELECT {columns(grain)} FROM hive.batch.{dataset.name}_{grain}"))
+
+
+def run(settings: Settings, dataset: Dataset = DATASET, **request: Any) -> dict[str, Any]:
+    return batch_commands.batch_once(settings, dataset, Request(**request), clock)
+
+
+def history(settings: Settings, dataset: Dataset = DATASET) -> list[past.Record]:
+    return records.load(settings, dataset.name)
+
+
+@contextmanager
+def fresh(settings: Settings, dataset: Dataset = DATASET) -> Iterator[SparkSession]:
+    """Open a session, everything removed that an earlier test run has left of a data set."""
+    _forget(settings, dataset)
+    with spark.session(settings, "batch-test") as found:
+        found.sql(f"DROP TABLE IF EXISTS iceberg.master.{dataset.name} PURGE")
+        if found.catalog.tableExists(records.FULL_NAME):
+            found.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{dataset.name}'")
+        yield found
+    gc.collect()
+
+
+def _forget(settings: Settings, dataset: Dataset) -> None:
+    with metastore.client(settings) as client:
+        for table in ("minute", "hour", "day", "gaps", "rejects", "quality"):
+            metastore.drop_table(client, "batch", f"{dataset.name}_{table}")
+    for table in ("minute", "hour", "day", "gaps", "rejects", "quality"):
+        hdfs.client(settings).delete(f"/meterlake/batch/{dataset.name}_{table}", recursive=True)
+    hdfs.client(settings).delete(f"{lease.FOLDER}/{dataset.name}.json")
