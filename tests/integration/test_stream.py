@@ -76,7 +76,8 @@ def dataset(settings: Settings, spark: SparkSession) -> Iterator[Dataset]:
 def delete_topics(settings: Settings, *names: str) -> None:
     """Delete topics that are there, and wait until they are not."""
     there = [name for name in names if topics.find(settings, name)]
-    for outcome in AdminClient(client_config(settings)).delete_topics(there).values() if there else ():
+    admin = AdminClient(client_config(settings))  # held until the answers are there
+    for outcome in admin.delete_topics(there).values() if there else ():
         assert outcome.exception(30) is None
     deadline = time.monotonic() + 30
     while any(topics.find(settings, name) for name in there):
