@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,25 @@ def test_status_of_nothing_is_json(tmp_path: Path) -> None:
     done = run("status", "--output", "json", home=tmp_path)
     assert done.returncode == 0
     assert {row["state"] for row in json.loads(done.stdout)} == {"stopped"}
+
+
+HOLDING = """
+import time, meterlake.cli, meterlake.cli.app as root
+def app():
+    try:
+        print("held", flush=True)
+        time.sleep(120)
+    finally:
+        print("given back", flush=True)
+root.app = app
+meterlake.cli.main()
+"""
+
+
+def test_sigterm_ends_a_command_in_order_what_it_holds_is_given_back() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDING], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "held\n"
+        command.terminate()
+        assert command.communicate(timeout=60)[0] == "given back\n"
+    assert command.returncode == 128 + signal.SIGTERM
