@@ -51,8 +51,10 @@ def explain(
     ]
     show([{name: _short(value) for name, value in row.items()} for row in readings], output, title="Readings")
     rows = {"batch": found.batch, "speed": found.speed}
-    held = [{"layer": name, **_physical(declared, state)} for name, state in rows.items() if state is not None]
-    show(held, output, title="\nRows (sums of levels in unit · s)")
+    held = {layer: _physical(declared, state) for layer, state in rows.items() if state is not None}
+    names = next(iter(held.values()), {})
+    lines = [{"column": name, **{layer: row[name] for layer, row in held.items()}} for name in names]
+    show(lines, output, title="\nRows (sums of levels in unit · s)")
 
 
 def _moment(text: str) -> datetime:

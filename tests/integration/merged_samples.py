@@ -34,6 +34,7 @@ DATASET: Dataset = replace(
     measures=(HOUSEHOLD.measure("global_active_power"), HOUSEHOLD.measure("sub_metering_1")),
     rules=(),
     derived=(Derived("energy_wh", "Wh", "global_active_power_sum / 3.6"),),
+    quality=(),
 )
 GRAINS: tuple[Grain, ...] = ("minute", "hour", "day")
 METERS = ("a", "b")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from reader_loop import reading
 
 from engines import spark, trino
 from meterlake import merged
+from meterlake.errors import RollbackLosesMinutes
 from meterlake.grains import Grain
 from meterlake.settings import Settings
 from serving_layer.merged.layers import Window
@@ -47,6 +49,10 @@ def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
 @pytest.fixture(scope="module")
 def runs(session: SparkSession, settings: Settings) -> list[publish.Publication]:
     return samples.write_layers(settings, "run")
+
+
+class Killed(BaseException):
+    """What ends a process in the middle; nobody catches it."""
 
 
 def show(settings: Settings, publication: publish.Publication, **more: Any) -> past.Record:
@@ -112,7 +118,45 @@ def test_4_python_merges_to_the_same_rows(runs: list[publish.Publication], setti
         assert found
 
 
-def test_5_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
+def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishes(
+    runs: list[publish.Publication], settings: Settings
+) -> None:
+    tables = [f"{NAME}_{grain}" for grain in sorted(GRAINS)]
+    rising = [*tables, "reconcile", "views", "published"]
+    falling = ["views", "settle", *reversed(tables), "published"]
+    show(settings, runs[1])
+    for number, steps in enumerate(zip(rising, falling, strict=True)):
+        for wanted, fatal in zip((runs[2], runs[1]), steps, strict=True):
+            killed = replace(wanted, run_id=f"{wanted.run_id}-killed-{number}")
+
+            def step(name: str, fatal: str = fatal) -> None:
+                if name == fatal:
+                    raise Killed
+
+            with pytest.raises(Killed):
+                show(settings, killed, step=step)
+            assert seen(settings, "hour", "a") == expected("hour", "a")
+            settled = publish.roll_forward(settings, DATASET, clock)
+            assert (settled[-1].run_id, settled[-1].event) == (killed.run_id, "published")
+            assert seen(settings, "hour", "a") == expected("hour", "a")
+            assert views.line_in_force(settings, DATASET) == killed.boundary
+
+
+def test_6_a_roll_back_over_expired_rows_is_refused_and_lists_the_hole(
+    runs: list[publish.Publication], settings: Settings
+) -> None:
+    show(settings, runs[0])
+    show(settings, runs[3])
+    short = settings.model_copy(update={"speed_ttl": samples.NOW - BOUNDARIES[2]})
+    with pytest.raises(RollbackLosesMinutes, match="--allow-gap"):
+        publish.roll_back(short, DATASET, "run-0", clock)
+    assert seen(settings, "day") == expected("day")
+    record = publish.roll_back(short, DATASET, "run-0", clock, allow_gap=True)
+    hole = [BOUNDARIES[0].isoformat(), (BOUNDARIES[2] + timedelta(minutes=1)).isoformat()]
+    assert record.details["hole"] == hole
+
+
+def test_7_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
     runs: list[publish.Publication], settings: Settings
 ) -> None:
     wanted = {(grain, meter): expected(grain, meter) for grain in GRAINS for meter in (None, *METERS)}
@@ -121,7 +165,7 @@ def test_5_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
         meter = (None, *METERS)[number % 3]
         return "" if seen(settings, grain, meter) == wanted[grain, meter] else f"other rows, meter {meter}"
 
-    with reading(check) as answers:
+    with reading(check, readers=2) as answers:
         for number in (3, 1, 2):
             show(settings, runs[number])
         publish.roll_back(settings, DATASET, "run-1", clock)

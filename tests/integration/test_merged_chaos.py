@@ -1,0 +1,58 @@
+"""A publish whose process is killed for real is finished by the next command; readers see the truth all the time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import merged_samples as samples
+import pytest
+from merged_samples import BOUNDARIES, DATASET, NAME, clock, expected, seen
+
+from engines import spark
+from meterlake.ddl import view_table
+from meterlake.settings import Settings
+from serving_layer.publish import publish
+from stack.instance import Instance
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.chaos,
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+PROGRAM = Path(__file__).with_name("publish_process.py")
+ROOT = Path(__file__).parents[2]
+
+
+def die(settings: Settings, publication: publish.Publication, step: str) -> None:
+    """Publish in a process that is killed before ``step``."""
+    run = {
+        "run_id": publication.run_id,
+        "boundary": publication.boundary.isoformat(),
+        "tables": publication.tables,
+    }
+    words = [sys.executable, str(PROGRAM), json.dumps(run), step, str(settings.home), str(settings.port_offset)]
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=200
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("step", [view_table(DATASET, "hour"), "views", "published"])
+def test_a_killed_publish_is_finished_by_the_next_command(stack: Instance, settings: Settings, step: str) -> None:
+    samples.forget(settings)
+    samples.make_speed_tables(settings)
+    runs = samples.write_layers(settings, "chaos")
+    with spark.session(settings, "chaos") as session:
+        publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
+        die(settings, runs[2], step)
+        assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
+        settled = publish.roll_forward(settings, DATASET, clock)
+        assert (settled[-1].run_id, settled[-1].event) == (runs[2].run_id, "published")
+        assert settled[-1].boundary == BOUNDARIES[2]
+        assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
+        session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
