@@ -1,0 +1,96 @@
+"""Upkeep and quality on the real servers: nothing that a run needs goes, and findings are a table like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from batch_samples import DATASET, DAYS, NEW_DAY, clock, expected, fresh, history, load, readings, run, seen
+from pyspark.sql import SparkSession
+
+from batch_layer import maintain
+from batch_layer.ingest.upload import RAW
+from engines import hdfs, hive, trino
+from engines.master import master
+from meterlake.cli import maintain_command, quality_command
+from meterlake.clock import system_clock
+from meterlake.quality import LongGap
+from meterlake.settings import Settings
+from serving_layer.publish import history as past
+from stack.instance import Instance
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+UPKEEP = replace(DATASET, name="upkeep_test", quality=(LongGap(timedelta(minutes=9)),))
+OLD = [row for day in DAYS for row in readings(day)]
+
+
+@pytest.fixture(scope="module")
+def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
+    """Six small loads are published, and a new day is loaded after that."""
+    with fresh(settings, UPKEEP) as found:
+        for part in range(6):
+            load(found, settings, OLD[part::6], UPKEEP)
+        assert run(settings, UPKEEP)["result"] == "published"
+        load(found, settings, readings(NEW_DAY), UPKEEP)
+        yield found
+
+
+def keep_up(session: SparkSession, settings: Settings) -> dict[str, dict[str, Any]]:
+    """Do the upkeep of a day later, which keeps nothing for being young."""
+    needed = maintain_command.what_runs_need(settings, UPKEEP, clock)
+    tomorrow = system_clock() + timedelta(days=1)
+    rows = maintain.maintain(session, settings, UPKEEP, needed, timedelta(0), tomorrow)
+    return {row["table"]: row for row in rows}
+
+
+def test_1_findings_are_a_table_that_the_next_look_replaces(session: SparkSession, settings: Settings) -> None:
+    between = 2 * (len(OLD) // 2 - 1)  # of two meters
+    for _ in range(2):
+        (counts,), longest = quality_command.look(settings, UPKEEP, clock)
+        assert (counts["finding"], counts["findings"], counts["meters"]) == ("long_gap", between, 2)
+        assert {row["lasted_s"] for row in longest} == {540}
+        for rows in (trino.rows, hive.rows):
+            catalog = "hive." if rows is trino.rows else ""
+            statement = f"SELECT count(*), min(lasted_s) FROM {catalog}batch.{UPKEEP.name}_quality"  # noqa: S608
+            assert [tuple(row) for row in rows(settings, statement)] == [(between, 540)]
+
+
+def test_2_after_upkeep_a_batch_still_finds_just_the_day_that_changed(
+    session: SparkSession, settings: Settings
+) -> None:
+    killed = f"{RAW}/{UPKEEP.name}/.partial-killed"
+    hdfs.write_bytes(settings, killed, b"half a file")
+    table = master(session, settings, UPKEEP)
+    done = keep_up(session, settings)
+    compacted = done[table.name]
+    assert (compacted["files_before"], compacted["files_after"]) == (7, 1)
+    assert compacted["snapshots_expired"] == 5  # the sixth load is what the published run has read
+    assert done["uploads cut off"]["removed"] == 1
+    assert hdfs.client(settings).status(killed, strict=False) is None
+    assert table.size().files == 1
+    assert table.read().count() == len(OLD) + len(readings(NEW_DAY))
+    result = run(settings, UPKEEP)
+    assert (result["mode"], result["days"], result["read"]) == ("incremental", 1, len(readings(NEW_DAY)))
+    assert seen(settings, "minute", UPKEEP) == expected([*OLD, *readings(NEW_DAY)], "minute")
+    assert seen(settings, "day", UPKEEP) == expected([*OLD, *readings(NEW_DAY)], "day")
+
+
+def test_3_upkeep_again_keeps_what_can_be_rolled_back_to_and_a_range_is_still_found(
+    session: SparkSession, settings: Settings
+) -> None:
+    assert keep_up(session, settings)[f"iceberg.master.{UPKEEP.name}"]["snapshots_expired"] == 0
+    first = past.reachable(history(settings, UPKEEP))[-1]
+    assert first.snapshot is not None
+    table = master(session, settings, UPKEEP)
+    assert NEW_DAY in table.changed_days(first.snapshot)
+    assert set(DAYS) <= set(table.changed_days(None))
+    result = run(settings, UPKEEP, since=DAYS[1], until=DAYS[1])
+    assert (result["mode"], result["days"], result["read"]) == ("range", 1, len(readings(DAYS[1])))
