@@ -15,11 +15,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
 from engines import trino
 from engines.errors import EngineUnavailable
 from meterlake import boundary as boundaries
 from meterlake import merged
 from meterlake.boundary import BEGINNING
+from meterlake.errors import TransientError
 from serving_layer.publish import history as past
 from serving_layer.publish import records, tables
 from serving_layer.publish.history import Record, Tables
@@ -42,6 +45,11 @@ RECONCILIATION: Final = "reconciliation"
 
 _PATIENCE: Final = timedelta(seconds=30)
 """So long a roll-back waits for queries that may still read the newer tables up to the newer boundary."""
+
+_again: Final = Retrying(
+    retry=retry_if_exception_type(TransientError), stop=stop_after_attempt(4), wait=wait_fixed(2), reraise=True
+)
+"""Does a step, and does it again where a server was busy for a moment; then it is left to the next command."""
 
 
 @dataclass(frozen=True)
@@ -157,17 +165,17 @@ def turn(
     found: dict[str, Any] = {}
     if not rises:
         step("views")
-        _replace_views(settings, dataset, begun.boundary, clock, speed=speed)
+        _again(_replace_views, settings, dataset, begun.boundary, clock, speed=speed)
         step("settle")
-        trino.settle(settings, _PATIENCE)
+        _again(trino.settle, settings, _PATIENCE)
     for table in sorted(begun.after.keys() | begun.before.keys(), reverse=not rises):
         step(table)
-        tables.switch(settings, table, begun.after.get(table, {}))
+        _again(tables.switch, settings, table, begun.after.get(table, {}))
     if rises:
         step("reconcile")
-        found = _reconciliation(settings, dataset, present, begun, clock) if speed else {}
+        found = _again(_reconciliation, settings, dataset, present, begun, clock) if speed else {}
         step("views")
-        _replace_views(settings, dataset, begun.boundary, clock, speed=speed)
+        _again(_replace_views, settings, dataset, begun.boundary, clock, speed=speed)
     return found
 
 
