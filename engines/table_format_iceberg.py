@@ -175,6 +175,10 @@ class IcebergTable:
         self._release_stale_locks()
         with self._translated():
             writer.append()
+        # Most often it is the newest; reading them all takes seconds where there are thousands.
+        newest = self.current()
+        if newest is not None and newest.summary.get(_MARK) == mark:
+            return newest
         return next(found for found in self._snapshots() if found.summary.get(_MARK) == mark)
 
     def _release_stale_locks(self) -> None:
