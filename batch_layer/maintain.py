@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_layer.ingest import upload
 from batch_layer.views import files, tables
-from engines import master
+from engines import archive_progress, master
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from engines.table_format import Table
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
-
-QUERY_ID: Final = "query-id"
-"""Property of a streaming query's commits."""
 
 ORPHANED: Final = timedelta(days=3)
 """A file that no snapshot holds may be one that is just being written; not for so long."""
@@ -66,6 +63,6 @@ def _table(table: Table, needed: frozenset[int], before: datetime, now: datetime
         "table": table.name,
         "files_before": compacted.files_before,
         "files_after": compacted.files_after,
-        "snapshots_expired": table.expire(before, needed, QUERY_ID),
+        "snapshots_expired": table.expire(before, needed, archive_progress.QUERY),
         "removed": table.remove_orphans(now - ORPHANED),
     }
