@@ -137,7 +137,7 @@ def main() -> None:
     send(settings, dataset, meters, first, wish.seconds, sent)
     reader.join()
     warm = len(watched) * WARM_UP_S
-    ages = sorted(seen.ages[warm:])
+    ages = sorted(seen.ages[warm:] or seen.ages)
     result = {
         "readings_per_second": wish.meters,
         "seconds": wish.seconds,
