@@ -118,6 +118,7 @@ def test_4_python_merges_to_the_same_rows(runs: list[publish.Publication], setti
         assert found
 
 
+@pytest.mark.slow
 def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishes(
     runs: list[publish.Publication], settings: Settings
 ) -> None:
