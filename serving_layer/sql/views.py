@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from engines import metastore, trino
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from engines import cassandra, metastore, trino
+from engines.errors import EngineUnavailable
 from meterlake import merged
 from meterlake.ddl import CASSANDRA_KEYSPACE, HIVE_DATABASE, view_table
 
@@ -16,15 +19,45 @@ if TYPE_CHECKING:
 
 LINE: Final = "meterlake.line"
 """Property of the finest view's table in the metastore: where the speed layer takes over, for readers without Trino."""
+_TRINO_LEARNS_S: Final = 20
+"""How long a new table of Cassandra's may take to be seen in Trino."""
 
 
 def has_speed_layer(settings: Settings, dataset: Dataset) -> bool:
-    """Return whether there is a speed layer to ask. Raises EngineUnavailable where that cannot be told."""
+    """Return whether there is a speed layer to ask, and see to it that Trino knows its table.
+
+    Cassandra itself is asked: Trino learns of a new table only some moments later.
+    Raises EngineUnavailable where that cannot be told.
+    """
+    names = (CASSANDRA_KEYSPACE, view_table(dataset, "minute"))
+    with cassandra.session(settings) as session:
+        found = session.execute(
+            "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s", names
+        )
+        if found.one() is None:
+            return False
+    for attempt in _trino_learns():
+        with attempt:
+            _seen_by_trino(settings, *names)
+    return True
+
+
+def _trino_learns() -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(EngineUnavailable),
+        wait=wait_fixed(0.3),
+        stop=stop_after_delay(_TRINO_LEARNS_S),
+        reraise=True,
+    )
+
+
+def _seen_by_trino(settings: Settings, keyspace: str, table: str) -> None:
     statement = (
         f"SELECT 1 FROM {merged.SPEED_CATALOG}.information_schema.tables"  # noqa: S608 - a constant
         " WHERE table_schema = ? AND table_name = ?"
     )
-    return bool(trino.rows(settings, statement, [CASSANDRA_KEYSPACE, view_table(dataset, "minute")]))
+    if not trino.rows(settings, statement, [keyspace, table]):
+        raise EngineUnavailable("Trino", settings.trino, f"it does not see Cassandra's table {keyspace}.{table}")
 
 
 def replace(settings: Settings, dataset: Dataset, line: Line | None) -> None:

@@ -16,8 +16,9 @@ from merged_samples import BOUNDARIES, DATASET, FIRST, GRAINS, LAST, METERS, NAM
 from pyspark.sql import SparkSession
 from reader_loop import reading
 
-from engines import spark, trino
+from engines import cassandra, spark, trino
 from meterlake import merged
+from meterlake.ddl import CASSANDRA_KEYSPACE, view_table
 from meterlake.errors import RollbackLosesMinutes
 from meterlake.grains import Grain
 from meterlake.settings import Settings
@@ -57,6 +58,21 @@ class Killed(BaseException):
 
 def show(settings: Settings, publication: publish.Publication, **more: Any) -> past.Record:
     return publish.publish(settings, DATASET, publication, samples.shapes(), clock, **more)
+
+
+def test_a_speed_layer_is_there_as_soon_as_its_table_is(stack: Instance, settings: Settings) -> None:
+    # Trino learns of a new table some moments after Cassandra has answered that it is made.
+    with cassandra.session(settings) as speed:
+        for number in range(3):
+            other = replace(DATASET, name=f"{NAME}new{number}")
+            table = f"{CASSANDRA_KEYSPACE}.{view_table(other, 'minute')}"
+            assert not views.has_speed_layer(settings, other)
+            speed.execute(f"CREATE TABLE {table} (meter_id text PRIMARY KEY)", timeout=60)
+            try:
+                assert views.has_speed_layer(settings, other)
+                assert trino.rows(settings, f"SELECT * FROM {merged.speed_table(other)}") == []
+            finally:
+                speed.execute(f"DROP TABLE {table}", timeout=60)
 
 
 # The tests below are one story and run in this order.
