@@ -28,7 +28,13 @@ _REFUSALS = (
 )
 
 
-_NO_ROOM = ("No space left on device", "DiskOutOfSpace", "DiskSpace quota", "could only be written to 0 of the")
+_NO_ROOM = (
+    "No space left on device",
+    "DiskOutOfSpace",
+    "DiskSpace quota",
+    "could only be written to 0 of the",
+    "Resources are low on NN",
+)
 _NO_DATANODE = "There are 0 datanode(s) running"
 
 

@@ -14,9 +14,20 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def compact(spark: SparkSession, table: str) -> Compaction:
-    """Rewrite the small files of a partition, where there are several, into large ones, sorted as the table is."""
-    row: Any = spark.sql(f"CALL {CATALOG}.system.rewrite_data_files(table => '{table}', strategy => 'sort')").first()
+def load(spark: SparkSession, table: str) -> Any:
+    """Return Iceberg's own table object, as it is in the metastore now."""
+    jvm: Any = spark._jvm  # noqa: SLF001 - the way to Java that PySpark has
+    return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, table)  # noqa: SLF001
+
+
+def compact(spark: SparkSession, table: str, order: str = "") -> Compaction:
+    """Rewrite the small files of a partition, where there are several, into large ones.
+
+    order: columns to sort by; by default those by which the table is sorted.
+    """
+    sort = f", sort_order => '{order}'" if order else ""
+    statement = f"CALL {CATALOG}.system.rewrite_data_files(table => '{table}', strategy => 'sort'{sort})"
+    row: Any = spark.sql(statement).first()
     return Compaction(row.rewritten_data_files_count, row.added_data_files_count, row.rewritten_bytes_count)
 
 
@@ -28,6 +39,14 @@ def expire(table: Any, snapshots: Iterable[int]) -> int:
     if count:
         job.commit()
     return count
+
+
+def expire_before(table: Any, before: datetime) -> int:
+    """Remove the snapshots committed before a moment, but for the current one; return how many."""
+    known = len(list(table.snapshots()))
+    table.expireSnapshots().expireOlderThan(int(before.timestamp() * 1000)).commit()
+    table.refresh()
+    return known - len(list(table.snapshots()))
 
 
 def remove_orphans(spark: SparkSession, table: str, before: datetime) -> int:

@@ -218,8 +218,7 @@ class IcebergTable:
 
     def _java(self) -> Any:
         """Return Iceberg's own table object, as it is in the metastore now."""
-        jvm: Any = self._spark._jvm  # noqa: SLF001 - the way to Java that PySpark has
-        return jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(self._spark._jsparkSession, self._table)  # noqa: SLF001
+        return iceberg_upkeep.load(self._spark, self._table)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

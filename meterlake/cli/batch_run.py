@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from meterlake import boundary as boundaries
 from meterlake.cli.output import progress_console
-from meterlake.errors import TransientError
+from meterlake.errors import MeterlakeError, TransientError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,7 +42,9 @@ def _batch(
     from batch_layer.views.context import Run
     from batch_layer.views.tables import FOLDER
     from engines import spark
+    from engines.errors import StorageFull
     from engines.master import master
+    from engines.spark_failures import translated
     from serving_layer.publish import history as past
     from serving_layer.publish import publish
 
@@ -64,14 +66,19 @@ def _batch(
             publication, result = _moved(present, boundary), "boundary moved"
         else:
             base = f"{settings.hdfs}{FOLDER}"
-            computed = work.compute(Run(session, dataset, table, before, planned, base, tell))
+            try:
+                with translated(settings, f"run {planned.run_id} of {dataset.name}"):
+                    computed = work.compute(Run(session, dataset, table, before, planned, base, tell))
+            except StorageFull:
+                _clean_up(session, settings, dataset, history, held)  # its half-written files take the room
+                raise
             details = _details(computed, time.monotonic() - begin)
             publication = publish.Publication(planned.run_id, boundary, planned.snapshot, computed.tables, details)
             result = "published"
         held.check()
         tell("publishing")
         record = publish.publish(settings, dataset, publication, shapes(dataset), clock)
-        _clean_up(session, settings, dataset, [*history, record])
+        _clean_up(session, settings, dataset, [*history, record], held)
     return result, record
 
 
@@ -121,15 +128,21 @@ def _moved(present: Record, boundary: datetime) -> Publication:
     return publish.Publication(present.run_id, boundary, present.snapshot, present.after, details)
 
 
-def _clean_up(session: Any, settings: Settings, dataset: Dataset, history: list[Record]) -> None:  # noqa: ANN401
-    """Remove the folders that no run reads to which readers may still be taken."""
+def _clean_up(session: Any, settings: Settings, dataset: Dataset, history: list[Record], held: Lease) -> None:  # noqa: ANN401
+    """Remove the folders that no run reads to which readers may be taken. Where that fails, the next run does it."""
     from batch_layer.views import files
     from batch_layer.views.tables import FOLDER, all_tables
+    from engines.spark_failures import translated
     from serving_layer.publish.history import folders_in_use
 
     kept = folders_in_use(history)
-    for table in all_tables(dataset):
-        files.remove_runs(session, table, f"{settings.hdfs}{FOLDER}", kept)
+    try:
+        held.check()
+        with translated(settings, "remove folders of old runs"):
+            for table in all_tables(dataset):
+                files.remove_runs(session, table, f"{settings.hdfs}{FOLDER}", kept)
+    except MeterlakeError as error:
+        tell(f"{error.what} Folders of old runs stay until the next run or `meterlake maintain {dataset.name}`.")
 
 
 def _details(result: Result, seconds: float) -> dict[str, Any]:

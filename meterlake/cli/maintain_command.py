@@ -14,6 +14,8 @@ from meterlake.errors import UsageError
 from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from batch_layer.maintain import Needed
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
@@ -32,24 +34,38 @@ def maintain(
 
     Removed are old snapshots, folders of runs that can no longer be rolled back to, and what killed writers left. Kept
     is all that the published run, the runs to roll back to and the streaming archive stand on: the next batch still
-    finds exactly the days that have changed. No row changes. Run it once a day; batch waits meanwhile.
+    finds exactly the days that have changed. The record of runs is compacted, too, and keeps every run. No row changes.
+    Run it once a day; batch waits meanwhile.
 
     Example: `meterlake maintain household --keep 12h`.
     """
-    declared, settings = datasets.get(dataset), load_settings()
     try:
         kept = parse_duration(keep)
     except ValueError as error:
         raise UsageError(f"--keep: {error}.") from error
+    show(keep_up(load_settings(), datasets.get(dataset), kept, system_clock), output)
 
+
+def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:
+    """Do all upkeep of a data set, under its lease; return what was done, a row a table.
+
+    keep: snapshots younger than this stay.
+    """
     from batch_layer import lease, maintain as upkeep  # noqa: I001 - Spark takes half a second to import
     from engines import spark
+    from engines.spark_failures import translated
+    from serving_layer.publish import records
 
-    doing = f"upkeep of {declared.name}"
-    with lease.held(settings, declared.name, doing, system_clock), spark.session(settings, "maintain") as session:
-        needed = what_runs_need(settings, declared, system_clock)
-        rows = upkeep.maintain(session, settings, declared, needed, kept, system_clock())
-    show(rows, output)
+    doing = f"upkeep of {dataset.name}"
+    with (
+        lease.held(settings, dataset.name, doing, clock),
+        spark.session(settings, "maintain") as session,
+        translated(settings, doing),
+    ):
+        needed, now = what_runs_need(settings, dataset, clock), clock()
+        rows = upkeep.maintain(session, settings, dataset, needed, keep, now)
+        done = records.upkeep(session, settings, now - keep, now - upkeep.ORPHANED)
+        return [*rows, {"table": records.FULL_NAME, **done}] if done else rows
 
 
 def what_runs_need(settings: Settings, dataset: Dataset, clock: Clock) -> Needed:

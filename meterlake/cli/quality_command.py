@@ -86,6 +86,7 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
     """Compute the findings from the published run, and publish them; return counts, and the longest findings."""
     from batch_layer import lease
     from engines import spark
+    from engines.spark_failures import translated
     from serving_layer.publish import history as past
     from serving_layer.publish import publish
 
@@ -93,6 +94,7 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
     with (
         lease.held(settings, dataset.name, f"quality of {dataset.name}", clock) as held,
         spark.session(settings, "quality") as session,
+        translated(settings, f"quality of {dataset.name}"),
     ):
         present = past.current(publish.roll_forward(settings, dataset, clock))
         if present is None:

@@ -9,8 +9,9 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from engines import metastore, spark, trino
+from engines import iceberg_upkeep, metastore, spark, trino
 from engines.spark_failures import translated
+from meterlake.clock import system_clock
 from serving_layer.publish.history import Record
 
 if TYPE_CHECKING:
@@ -47,9 +48,36 @@ def load(settings: Settings, dataset: str) -> list[Record]:
 def append(settings: Settings, record: Record) -> None:
     """Append one record, in one commit. Opens a Spark session, or uses the one that is open."""
     selected = ", ".join(f"CAST(:{name} AS {kind}) AS {name}" for name, kind in _COLUMNS.items())
+    _release_stale_locks(settings)
     with spark.session(settings, "records") as session, translated(settings, FULL_NAME):
         _create(session, settings)
         session.sql(f"SELECT {selected}", args=_values(record)).writeTo(FULL_NAME).append()
+
+
+def upkeep(session: SparkSession, settings: Settings, before: datetime, orphaned: datetime) -> dict[str, int]:
+    """Make the many small files one, and forget old snapshots; every record stays.
+
+    Each publish makes two commits. before: snapshots committed earlier go. orphaned: files that no snapshot holds go
+    if they are older. Returns what was done.
+    """
+    _release_stale_locks(settings)
+    with translated(settings, FULL_NAME):
+        if not session.catalog.tableExists(FULL_NAME):
+            return {}
+        compacted = iceberg_upkeep.compact(session, FULL_NAME, order="dataset, seq")
+        expired = iceberg_upkeep.expire_before(iceberg_upkeep.load(session, FULL_NAME), before)
+        return {
+            "files_before": compacted.files_before,
+            "files_after": compacted.files_after,
+            "snapshots_expired": expired,
+            "removed": iceberg_upkeep.remove_orphans(session, FULL_NAME, orphaned),
+        }
+
+
+def _release_stale_locks(settings: Settings) -> None:
+    """Free the table from a publish that was killed in its commit: until then every later one would wait."""
+    with metastore.client(settings) as client:
+        metastore.release_stale_locks(client, DATABASE, TABLE, system_clock())
 
 
 def _create(session: SparkSession, settings: Settings) -> None:
@@ -58,7 +86,10 @@ def _create(session: SparkSession, settings: Settings) -> None:
     folder = f"{settings.hdfs}/meterlake/{DATABASE}"
     columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
     session.sql(f"CREATE NAMESPACE IF NOT EXISTS {spark.CATALOG}.{DATABASE} LOCATION '{folder}'")
-    session.sql(f"CREATE TABLE IF NOT EXISTS {FULL_NAME} ({columns}) USING iceberg LOCATION '{folder}/{TABLE}'")
+    session.sql(
+        f"CREATE TABLE IF NOT EXISTS {FULL_NAME} ({columns}) USING iceberg LOCATION '{folder}/{TABLE}'"
+        " TBLPROPERTIES ('write.metadata.delete-after-commit.enabled' = 'true')"
+    )
 
 
 def _values(record: Record) -> dict[str, Any]:

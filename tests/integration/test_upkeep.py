@@ -11,7 +11,6 @@ import pytest
 from batch_samples import DATASET, DAYS, NEW_DAY, clock, expected, fresh, history, load, readings, run, seen
 from pyspark.sql import SparkSession
 
-from batch_layer import maintain
 from batch_layer.ingest.upload import RAW
 from engines import hdfs, hive, trino
 from engines.master import master
@@ -20,6 +19,7 @@ from meterlake.clock import system_clock
 from meterlake.quality import LongGap
 from meterlake.settings import Settings
 from serving_layer.publish import history as past
+from serving_layer.publish import records
 from stack.instance import Instance
 
 pytestmark = [
@@ -28,6 +28,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+# Statements here are made of names of ours alone.
+# ruff: noqa: S608
 UPKEEP = replace(DATASET, name="upkeep_test", quality=(LongGap(timedelta(minutes=9)),))
 OLD = [row for day in DAYS for row in readings(day)]
 
@@ -43,11 +45,10 @@ def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
         yield found
 
 
-def keep_up(session: SparkSession, settings: Settings) -> dict[str, dict[str, Any]]:
+def keep_up(settings: Settings) -> dict[str, dict[str, Any]]:
     """Do the upkeep of a day later, which keeps nothing for being young."""
-    needed = maintain_command.what_runs_need(settings, UPKEEP, clock)
     tomorrow = system_clock() + timedelta(days=1)
-    rows = maintain.maintain(session, settings, UPKEEP, needed, timedelta(0), tomorrow)
+    rows = maintain_command.keep_up(settings, UPKEEP, timedelta(0), lambda: tomorrow)
     return {row["table"]: row for row in rows}
 
 
@@ -59,7 +60,7 @@ def test_1_findings_are_a_table_that_the_next_look_replaces(session: SparkSessio
         assert {row["lasted_s"] for row in longest} == {540}
         for rows in (trino.rows, hive.rows):
             catalog = "hive." if rows is trino.rows else ""
-            statement = f"SELECT count(*), min(lasted_s) FROM {catalog}batch.{UPKEEP.name}_quality"  # noqa: S608
+            statement = f"SELECT count(*), min(lasted_s) FROM {catalog}batch.{UPKEEP.name}_quality"
             assert [tuple(row) for row in rows(settings, statement)] == [(between, 540)]
 
 
@@ -69,13 +70,15 @@ def test_2_after_upkeep_a_batch_still_finds_just_the_day_that_changed(
     killed = f"{RAW}/{UPKEEP.name}/.partial-killed"
     hdfs.write_bytes(settings, killed, b"half a file")
     table = master(session, settings, UPKEEP)
-    done = keep_up(session, settings)
+    recorded = history(settings, UPKEEP)
+    done = keep_up(settings)
     compacted = done[table.name]
     assert (compacted["files_before"], compacted["files_after"]) == (7, 1)
     assert compacted["snapshots_expired"] == 5  # the sixth load is what the published run has read
     assert done["uploads cut off"]["removed"] == 1
     assert hdfs.client(settings).status(killed, strict=False) is None
     assert table.size().files == 1
+    assert history(settings, UPKEEP) == recorded
     assert table.read().count() == len(OLD) + len(readings(NEW_DAY))
     result = run(settings, UPKEEP)
     assert (result["mode"], result["days"], result["read"]) == ("incremental", 1, len(readings(NEW_DAY)))
@@ -86,7 +89,7 @@ def test_2_after_upkeep_a_batch_still_finds_just_the_day_that_changed(
 def test_3_upkeep_again_keeps_what_can_be_rolled_back_to_and_a_range_is_still_found(
     session: SparkSession, settings: Settings
 ) -> None:
-    assert keep_up(session, settings)[f"iceberg.master.{UPKEEP.name}"]["snapshots_expired"] == 0
+    assert keep_up(settings)[f"iceberg.master.{UPKEEP.name}"]["snapshots_expired"] == 0
     first = past.reachable(history(settings, UPKEEP))[-1]
     assert first.snapshot is not None
     table = master(session, settings, UPKEEP)
@@ -94,3 +97,19 @@ def test_3_upkeep_again_keeps_what_can_be_rolled_back_to_and_a_range_is_still_fo
     assert set(DAYS) <= set(table.changed_days(None))
     result = run(settings, UPKEEP, since=DAYS[1], until=DAYS[1])
     assert (result["mode"], result["days"], result["read"]) == ("range", 1, len(readings(DAYS[1])))
+
+
+def test_4_the_record_of_runs_is_few_files_and_one_snapshot_however_many_publishes(
+    session: SparkSession, settings: Settings
+) -> None:
+    for _ in range(3):
+        assert run(settings, UPKEEP, full=True)["result"] == "published"
+    before = history(settings, UPKEEP)
+    done = keep_up(settings)[records.FULL_NAME]
+    assert done["files_before"] >= 6  # two commits a publish
+    assert (done["files_after"], done["snapshots_expired"] >= 6) == (1, True)
+    counted = f"SELECT count(*) FROM iceberg.{records.DATABASE}"
+    for part, name in (("files", f'"{records.TABLE}$files"'), ("snapshots", f'"{records.TABLE}$snapshots"')):
+        assert trino.rows(settings, f"{counted}.{name}") == [[1]], part
+    assert history(settings, UPKEEP) == before
+    assert run(settings, UPKEEP)["result"] == "nothing has changed"
