@@ -40,7 +40,7 @@ class RunUnderWay(TransientError):
         )
 
 
-class LeaseLost(PermanentError):
+class LeaseLost(TransientError):
     """The lease could not be renewed in time, and somebody else may be at work."""
 
     def __init__(self, dataset: str) -> None:

@@ -48,21 +48,33 @@ def batch(
     dataset: DatasetArgument,
     full: Annotated[bool, typer.Option("--full", help="Recompute all days, not only those that changed.")] = False,
     since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Recompute the UTC days from this one on.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Recompute the UTC days from this one on, changed or not."),
     ] = None,
     until: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Recompute the UTC days up to and with this one.")
     ] = None,
-    every: Annotated[str | None, typer.Option(help="Run again and again, so often: 15m, 1h. Ends with Ctrl-C.")] = None,
+    every: Annotated[str | None, typer.Option(help="Run again and again, so often: 15m, 1h. Ctrl-C ends it.")] = None,
     metrics_port: Annotated[
-        int, typer.Option("--metrics-port", min=0, max=65535, help="With --every: Prometheus metrics on loopback.")
+        int,
+        typer.Option(
+            "--metrics-port",
+            min=0,
+            max=65535,
+            help="With --every: Prometheus metrics on this port of loopback; 0: none.",
+        ),
     ] = 0,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Compute the views from the master data set, audit them, and publish them.
 
     By default only the days that have changed since the published run are read; the other days of their partitions
-    are copied. A failed audit publishes nothing and says why.
+    are copied. Readers see the run before until all is written and audited; a failed audit publishes nothing and says
+    why.
+
+    Only one run of a data set is under way at a time: another ends with exit code 1 and says who is at work. A run that
+    was killed gives way after two minutes; the next command then finishes what it had begun to publish. With `--every`
+    a server that is away, or another run, is waited for.
 
     Examples: `meterlake batch household`, `meterlake batch household --full`,
     `meterlake batch household --since 2010-11-01 --until 2010-11-07`, `meterlake batch household --every 15m`.
@@ -91,9 +103,12 @@ def runs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 10,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show the published runs, newest last: what each read, computed and wrote, and which may be rolled back to.
+    """Show the published runs, newest last: what each read, used and wrote, and where its boundary lies.
 
-    An interrupted publish is finished first.
+    Status: `current` is what readers see, `kept` may be rolled back to, `expired` has no files any more. All figures
+    are in `--output json`. An interrupted publish is finished first.
+
+    Examples: `meterlake runs household`, `meterlake runs household -n 1 --output json`.
     """
     from serving_layer.publish import history as past
 
@@ -111,7 +126,10 @@ def rollback(
     ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Let readers see an earlier run again. The next batch starts from that run's input.
+    """Let readers see an earlier run again: one that `meterlake runs` shows as kept.
+
+    Only what readers are shown changes, in seconds; no reading is lost. The next batch starts from that run's input and
+    computes again what came later. It is refused where minutes would be in neither layer.
 
     Example: `meterlake rollback household 20261121T101500-3fa9`.
     """

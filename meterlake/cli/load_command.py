@@ -29,11 +29,14 @@ class Rebase(StrEnum):
 
 
 def load(
-    dataset: Annotated[str, typer.Argument(help=f"One of {', '.join(datasets.names())}.")],
-    path: Annotated[str, typer.Argument(help="Text, or packed by xz, gzip or zip; local, or hdfs://….")],
-    meter_id: Annotated[str, typer.Option("--meter-id", help="Name of the meter; by default that of the format.")] = "",
+    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    path: Annotated[str, typer.Argument(help="One file: text, or packed by xz, gzip or zip; local, or hdfs://….")],
+    meter_id: Annotated[
+        str,
+        typer.Option("--meter-id", help="Whose readings they are; by default the meter of the data set's own file."),
+    ] = "",
     utc_offset: Annotated[
-        str, typer.Option("--utc-offset", help="The file's clock against UTC, such as +01:00; fixed all year.")
+        str, typer.Option("--utc-offset", help="The file's clock against UTC, such as +01:00, the same all year.")
     ] = "",
     rebase: Annotated[
         Rebase | None,
@@ -43,8 +46,9 @@ def load(
 ) -> None:
     """Load a file of readings into the master data set, in one commit.
 
-    The raw file is kept in HDFS. Lines that are no readings go to quarantine with their reason. The same file for the
-    same meter is loaded once: doing it again does nothing. A load that dies has added nothing: run it again.
+    The raw file is kept in HDFS. Lines that are no readings go to quarantine with their reason, and are no failure; a
+    file of another format is refused as a whole. The same file for the same meter is loaded once: doing it again does
+    nothing. A load that dies has added nothing: run it again. Views see the readings after the next `meterlake batch`.
 
     Examples: `meterlake load household data/household_power_consumption.txt.xz`,
     `meterlake load household house2.csv --meter-id house2 --rebase now`.

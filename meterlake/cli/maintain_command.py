@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def maintain(
     dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
     keep: Annotated[
-        str, typer.Option("--keep", help="Snapshots younger than this stay: longer than any query runs.")
+        str, typer.Option("--keep", help="Snapshots younger than this stay, so longer than any query runs: 1d, 12h.")
     ] = "1d",
     output: OutputOption = Output.TEXT,
 ) -> None:
