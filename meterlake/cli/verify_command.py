@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,8 +16,14 @@ from meterlake.settings import load_settings
 from meterlake.textformat import parse_offset
 
 if TYPE_CHECKING:
+    from serving_layer.publish.history import Record
     from serving_layer.verify.compare import Difference
-    from serving_layer.verify.verify import Report
+    from serving_layer.verify.scope import Scope
+    from serving_layer.verify.verify import Input, Report
+
+MOST_METERS: Final = 200
+"""So many meters are named to the servers; of more in a file, all rows of the data set are compared."""
+LISTED: Final = 20
 
 
 def verify(
@@ -25,7 +31,8 @@ def verify(
     against: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Recompute from this raw history instead (text, xz, gz, zip); repeat it in order of loading."
+            help="Recompute from this file instead: a raw history, or messages that `simulate --out` wrote"
+            " (as it is or xz, gz, zip). Repeat it in order of arrival."
         ),
     ] = None,
     since: Annotated[
@@ -40,43 +47,71 @@ def verify(
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Recompute every published view with a second engine, and compare all rows.
+    """Recompute what readers see with a second engine, and compare: batch, speed and merged.
 
-    DuckDB reads the master's own data files, as the published run has read them, or the raw text given with
-    `--against`, and aggregates by SQL of its own. Minutes, hours, local days and gaps must be equal to the last digit;
-    averages and derived values within 1e-12. Each view is read from its files, through Trino and through Hive (minutes
-    through servers: by the checksums of each day). A range limits what is compared, not what is read.
+    DuckDB reads the master's own data files, as the published run has read them, or the files given with `--against`,
+    and aggregates by SQL of its own. A range limits what is compared, not what is read.
 
-    Exit code 1 when anything differs, or when there is nothing to compare.
+    Batch: minutes, hours, local days and gaps must be equal to the last digit, averages and derived values within
+    1e-12; each view is read from its files, through Trino and through Hive (minutes through servers: by the checksums
+    of each day). Speed: every minute before the boundary whose rows have not expired must be batch's to the last digit;
+    where late, revised or loaded readings are the reason that it is not, it is listed. Merged: batch's rows before the
+    boundary, the speed layer's from it on.
+
+    Exit code 1 when anything else differs, or when there is nothing to compare.
 
     Examples: `meterlake verify household`, `meterlake verify household --from 2007-02-01 --to 2007-03-01`,
-    `meterlake verify household --against data/household_power_consumption.txt.xz`.
+    `meterlake verify household --against data/household_power_consumption.txt.xz`,
+    `meterlake verify household --against day.tsv`.
     """
     declared = datasets.get(dataset)
     if utc_offset and not against:
         raise UsageError("--utc-offset is that of a file.", hint="Give the file with --against.")
 
     from serving_layer.verify.errors import ViewsDiffer  # slow to import
-    from serving_layer.verify.raw_text import RawText, check_paths
+    from serving_layer.verify.raw_text import check_paths
     from serving_layer.verify.scope import Scope
     from serving_layer.verify.verify import MasterInput, published
     from serving_layer.verify.verify import verify as run
 
-    settings = load_settings()
-    form = datasets.text_format(dataset) if against else None
-    meter = meter_id or (form.meter_id if form else None)
-    scope = Scope(declared, meter, since.date() if since else None, until.date() if until else None)
-    check_paths(against or [])
+    settings, paths = load_settings(), against or []
+    meters = (meter_id,) if meter_id else ()
+    scope = Scope(declared, meters, since.date() if since else None, until.date() if until else None)
+    check_paths(paths)
     history, record = published(settings, declared)
-    source: RawText | MasterInput = MasterInput(settings, declared, history, record)
-    if form and meter:
-        offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
-        source = RawText(form, against or [], meter, offset, record.at)
+    source: Input = MasterInput(settings, declared, history, record)
+    if paths:
+        source, scope = _files(scope, paths, utc_offset, record)
     report = run(settings, scope, record, source, _tell)
     _show(report, output)
     if report.wrong:
         views = list(dict.fromkeys(comparison.view for comparison in report.wrong))
         raise ViewsDiffer(dataset, report.run_id, report.wrong_rows, views)
+
+
+def _files(scope: Scope, paths: list[Path], utc_offset: str | None, record: Record) -> tuple[Input, Scope]:
+    """Return the files as an input, and the scope limited to what they tell: their meters, and what has arrived."""
+    from serving_layer.verify.messages import Messages, is_messages, meters_in
+    from serving_layer.verify.raw_text import RawText
+    from serving_layer.verify.verify import Inputs
+
+    form = datasets.text_format(scope.dataset.name)
+    messages = [path for path in paths if is_messages(path)]
+    texts = [path for path in paths if path not in messages]
+    inputs: list[Input] = []
+    meters: set[str] = set()
+    if texts:
+        meter = scope.meters[0] if scope.meters else form.meter_id
+        offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
+        inputs.append(RawText(form, texts, meter, offset, record.at))
+        meters.add(meter)
+    if messages:
+        inputs.append(Messages(scope.dataset, messages, record.at))
+        meters |= meters_in(messages)
+        scope = replace(scope, end=record.boundary)  # what the file has beyond may be under way
+    if not scope.meters and len(meters) <= MOST_METERS:
+        scope = replace(scope, meters=tuple(sorted(meters)))
+    return Inputs(inputs), scope
 
 
 def _show(report: Report, output: Output) -> None:
@@ -85,11 +120,17 @@ def _show(report: Report, output: Output) -> None:
         about = {"dataset": report.dataset, "run": report.run_id, "source": report.source, "seconds": report.seconds}
         show([{**about, **row} for row in rows], output)
         return
-    columns = ("view", "rows", "equal", "missing", "extra", "different", "path")
+    columns = ("view", "rows", "equal", "missing", "extra", "different", "explained", "path")
     show([{name: row[name] for name in columns} for row in rows], output)
     differences = [found for comparison in report.comparisons for found in comparison.examples]
     if differences:
         show([_line(found) for found in differences], output, title="The first rows that differ")
+    listed = [found for comparison in report.comparisons for found in comparison.listed]
+    if listed:
+        title = f"{len(listed)} rows of speed differ for a reason" + (
+            f"; {LISTED} of them" if len(listed) > LISTED else ""
+        )
+        show([asdict(found) for found in listed[:LISTED]], output, title=title)
     parts = ", ".join(f"{name} {seconds}" for name, seconds in report.seconds.items())
     progress_console.print(
         f"Run {report.run_id}, compared {report.scope}; {report.source}. Seconds: {parts}.",

@@ -89,20 +89,28 @@ def batch_states(reader: BatchReader, dataset: Dataset, grain: Grain, window: Wi
 
 def speed_states(settings: Settings, dataset: Dataset, window: Window) -> States:
     """Return the speed layer's minutes, asked for by partition key. meters None: those that it knows."""
+    names = state_names(dataset)
+    return {
+        (meter, minute.replace(tzinfo=UTC)): State.from_row(dataset, dict(zip(names, values, strict=True)))
+        for meter, minute, *values in speed_rows(settings, dataset, window)
+    }
+
+
+def speed_rows(settings: Settings, dataset: Dataset, window: Window) -> list[tuple[Any, ...]]:
+    """Return what ``speed_states`` does, as rows of meter, minute (UTC without zone) and ``state_names``."""
     from cassandra.concurrent import execute_concurrent_with_args
 
     if window.meters is not None and not window.meters:
-        return {}
+        return []
     assert isinstance(window.since, datetime)  # noqa: S101 - narrows the type
     assert isinstance(window.until, datetime)  # noqa: S101
-    names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
     minutes, latest = (f"{CASSANDRA_KEYSPACE}.{dataset.name}_{table}" for table in ("minute", "latest"))
     with cassandra.session(settings) as session:
         meters = window.meters
         if meters is None:
             meters = [row[0] for row in session.execute(f"SELECT {dataset.key} FROM {latest}")]
         wanted = session.prepare(
-            f"SELECT {dataset.key}, minute, {', '.join(names)} FROM {minutes}"
+            f"SELECT {dataset.key}, minute, {', '.join(state_names(dataset))} FROM {minutes}"
             f" WHERE {dataset.key} = ? AND day = ? AND minute >= ? AND minute < ?"
         )
         questions = [
@@ -110,14 +118,17 @@ def speed_states(settings: Settings, dataset: Dataset, window: Window) -> States
             for meter in meters
             for day in _utc_days(window.since, window.until)
         ]
-        found: States = {}
+        found: list[tuple[Any, ...]] = []
         for success, rows in execute_concurrent_with_args(session, wanted, questions, concurrency=50):
             if not success:
                 raise EngineUnavailable("Cassandra", str(settings.cassandra), rows)
-            for meter, minute, *values in rows:
-                row = dict(zip(names, values, strict=True))
-                found[meter, minute.replace(tzinfo=UTC)] = State.from_row(dataset, row)
+            found += map(tuple, rows)
     return found
+
+
+def state_names(dataset: Dataset) -> list[str]:
+    """Return the columns of a state."""
+    return [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
 
 
 def _from_decimals(dataset: Dataset, values: Sequence[Any]) -> State:

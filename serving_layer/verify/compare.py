@@ -36,8 +36,25 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """A row of the speed layer that differs from batch's for a reason: late, revised or loaded readings.
+
+    batch, speed: readings used.
+    """
+
+    meter: str
+    time: str
+    reason: str
+    batch: int
+    speed: int
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """What became of the rows of a view. rows: expected ones. path: how the found ones were read."""
+    """What became of the rows of a view. rows: expected ones. path: how the found ones were read.
+
+    explained, listed: rows that differ for a reason, and are in none of the other counts.
+    """
 
     view: str
     path: str
@@ -47,6 +64,8 @@ class Comparison:
     extra: int
     different: int
     examples: tuple[Difference, ...] = field(default=(), hash=False)
+    explained: int = 0
+    listed: tuple[Explained, ...] = field(default=(), hash=False)
 
     @property
     def wrong(self) -> int:
@@ -73,7 +92,8 @@ def compare(connection: DuckDBPyConnection, view: str, path: str, tables: tuple[
         joined = _joined_sql(*_numbered(want, have, shape), Shape([*shape.keys, _COPY], shape.exact, shape.near))
         figures = _figures(connection, joined)
     examples = _examples(connection, view, path, shape, joined) if figures["equal"] != rows or figures["extra"] else ()
-    return Comparison(view, path, rows, **figures, examples=examples)
+    counts = (figures["equal"], figures["missing"], figures["extra"], figures["different"])
+    return Comparison(view, path, rows, *counts, examples)
 
 
 def _figures(connection: DuckDBPyConnection, joined: str) -> dict[str, int]:

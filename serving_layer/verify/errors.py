@@ -93,6 +93,7 @@ class ViewsDiffer(PermanentError):
         self.dataset, self.run_id, self.rows = dataset, run_id, rows
         super().__init__(
             f"Run {run_id} of {dataset} differs from its input in {rows} rows ({', '.join(views)}).",
-            hint=f"Do not trust these views. `meterlake batch {dataset} --full` computes them anew; "
-            f"`meterlake rollback {dataset} RUN` goes back to an earlier run.",
+            hint=f"Do not trust these views. `meterlake explain {dataset} METER MINUTE` shows what stands behind a row,"
+            f" `meterlake batch {dataset} --full` computes batch's anew, `meterlake rollback {dataset} RUN` goes back to"
+            " an earlier run.",
         )

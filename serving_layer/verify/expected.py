@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
+from meterlake.schema import master_fields
 from serving_layer.verify.scope import local_midnight
 
 if TYPE_CHECKING:
@@ -29,24 +30,32 @@ _STEPS: Final = {"minute": 60, "hour": 3600}
 _PARTITION: Final = {"month": "%Y-%m", "year": "%Y"}
 
 
+def make_readings(connection: DuckDBPyConnection, dataset: Dataset) -> list[str]:
+    """Make the table ``readings`` if it is not there; return its columns."""
+    columns = master_fields(dataset)
+    types = ", ".join(f"{column.name} {column.type.sql('duckdb')}" for column in columns)
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {READINGS} ({types})")
+    return [column.name for column in columns]
+
+
 def build(connection: DuckDBPyConnection, dataset: Dataset) -> None:
     """Make the tables ``want_<grain>`` of each view, and ``want_gaps``, from the table ``readings``."""
     connection.execute(f"CREATE OR REPLACE TABLE counted AS {counted_sql(dataset)}")
-    _calendar(connection, dataset)
+    make_calendar(connection, dataset, "counted", dataset.event_time)
     for view in dataset.views:
         connection.execute(f"CREATE OR REPLACE TABLE want_{view.grain} AS {view_sql(dataset, view.grain)}")
     connection.execute(f"CREATE OR REPLACE TABLE want_gaps AS {gaps_sql(dataset)}")
 
 
-def counted_sql(dataset: Dataset) -> str:
-    """Return SQL of the readings that count, in whole units, with ``flag`` (0 or 1)."""
+def counted_sql(dataset: Dataset, readings: str = READINGS) -> str:
+    """Return SQL of those readings of a table that count, in whole units, with ``flag`` (0 or 1)."""
     key, at, length = dataset.key, dataset.event_time, dataset.interval
     units = ",\n    ".join(f"{_units(measure)} AS {measure.name}" for measure in dataset.measures)
     names = ", ".join(measure.name for measure in dataset.measures)
     flags = " OR ".join(f"coalesce(({rule.sql}), false)" for rule in dataset.flags) or "false"
     return f"""
 WITH stamped AS (
-  SELECT *, epoch_us({at}) // 1000000 AS second, coalesce({names}) IS NULL AS empty FROM {READINGS}
+  SELECT *, epoch_us({at}) // 1000000 AS second, coalesce({names}) IS NULL AS empty FROM {readings}
 ), accepted AS (
   SELECT * FROM stamped WHERE {_acceptable(dataset)}
 ), ranked AS (
@@ -67,22 +76,39 @@ SELECT {key}, {at}, {length}, CASE WHEN {flags} THEN 1 ELSE 0 END AS flag,
 FROM winners SEMI JOIN chosen USING ({key}, cell, {length})"""
 
 
-def view_sql(dataset: Dataset, grain: str) -> str:
+def view_sql(dataset: Dataset, grain: str, counted: str = "counted") -> str:
     """Return SQL of a view's rows from the readings that count."""
-    key, at = dataset.key, dataset.event_time
-    start = "local_day" if grain == "day" else f"date_trunc('{grain}', {at})"
-    source = f"counted ASOF JOIN calendar ON {at} >= begins" if grain == "day" else "counted"
+    key = dataset.key
     columns = [
-        f"{key}, {start} AS {grain}, count(*) AS readings",
+        f"{key}, row_time AS {grain}, count(*) AS readings",
         f"CAST(sum({dataset.interval}) AS BIGINT) AS covered_s, CAST(sum(flag) AS BIGINT) AS flagged",
     ]
     for measure in dataset.measures:
         name = measure.name
         weighted = f"{name} * {dataset.interval}" if measure.kind == "level" else name
         parts = {"sum": f"sum({weighted})", "min": f"min({name})", "max": f"max({name})"}
-        columns += [f"{_physical(sql, measure)} AS {name}_{part}" for part, sql in parts.items()]
+        columns += [f"{physical_sql(sql, measure)} AS {name}_{part}" for part, sql in parts.items()]
     listed = ",\n  ".join(columns)
-    return f"SELECT {listed}\nFROM {source} GROUP BY {key}, {start}"
+    return f"SELECT {listed}\nFROM ({placed_sql(counted, dataset.event_time, grain)}) GROUP BY {key}, row_time"
+
+
+def placed_sql(table: str, time: str, grain: str) -> str:
+    """Return SQL of a table's rows with ``row_time``: that of the view's row that holds their time."""
+    if grain == "day":
+        return f"SELECT *, local_day AS row_time FROM {table} ASOF JOIN calendar ON {time} >= begins"
+    return f"SELECT *, date_trunc('{grain}', {time}) AS row_time FROM {table}"
+
+
+def rolled_sql(dataset: Dataset, table: str, time: str, grain: str, *more: str) -> str:
+    """Return SQL of rows of a grain from finer rows of state. more: further aggregates."""
+    counts = [f"CAST(sum({name}) AS BIGINT) AS {name}" for name in ("readings", "covered_s", "flagged")]
+    states = [
+        f"CAST({part}({measure.name}_{part}) AS DECIMAL(18,{measure.scale})) AS {measure.name}_{part}"
+        for measure in dataset.measures
+        for part in ("sum", "min", "max")
+    ]
+    listed = ",\n  ".join([f"{dataset.key}, row_time AS {grain}", *counts, *states, *more])
+    return f"SELECT {listed}\nFROM ({placed_sql(table, time, grain)}) GROUP BY {dataset.key}, row_time"
 
 
 def gaps_sql(dataset: Dataset) -> str:
@@ -130,6 +156,31 @@ def published_sql(dataset: Dataset, table: str) -> str:
     return f"SELECT t.*{values} FROM {table} t JOIN (SELECT {exact}{values} FROM ({sql})) USING ({exact})"
 
 
+def physical_sql(units: str, measure: Measure) -> str:
+    """Return whole units as an exact decimal of the measure's resolution."""
+    kind = f"DECIMAL(18,{measure.scale})"
+    one = f"CAST({10**-measure.scale:.{measure.scale}f} AS {kind})"
+    return f"CAST(CAST({units} AS DECIMAL(18,0)) * {one} AS {kind})"
+
+
+def make_calendar(connection: DuckDBPyConnection, dataset: Dataset, table: str, time: str) -> None:
+    """Make the table of the local days that hold a table's times, with the UTC moment at which each begins.
+
+    It stands on Python's own time zones.
+    """
+    zone = ZoneInfo(dataset.time_zone)
+    connection.execute("CREATE OR REPLACE TABLE calendar (local_day DATE, begins TIMESTAMP)")
+    bounds = connection.execute(f"SELECT min({time}), max({time}) FROM {table}").fetchall()[0]
+    if bounds[0] is None:
+        return
+    first, last = bounds[0].date() - timedelta(days=1), bounds[1].date() + timedelta(days=1)
+    days = [first + timedelta(days=step) for step in range((last - first).days + 1)]
+    connection.execute(
+        "INSERT INTO calendar SELECT unnest(?::DATE[]), unnest(?::TIMESTAMP[])",
+        [days, [local_midnight(day, zone) for day in days]],
+    )
+
+
 def derived_names(dataset: Dataset) -> list[str]:
     """Return the columns that a published view has beside the stored ones."""
     return [f"{measure.name}_avg" for measure in dataset.levels] + [value.name for value in dataset.derived]
@@ -161,27 +212,3 @@ def _acceptable(dataset: Dataset) -> str:
 
 def _units(measure: Measure) -> str:
     return f"CAST(floor({measure.name} * 1e{measure.scale} + 5e-1) AS BIGINT)"
-
-
-def _physical(units: str, measure: Measure) -> str:
-    """Return whole units as an exact decimal of the measure's resolution."""
-    kind = f"DECIMAL(18,{measure.scale})"
-    one = f"CAST({10**-measure.scale:.{measure.scale}f} AS {kind})"
-    return f"CAST(CAST({units} AS DECIMAL(18,0)) * {one} AS {kind})"
-
-
-def _calendar(connection: DuckDBPyConnection, dataset: Dataset) -> None:
-    """Make the table of local days and the UTC moment at which each begins, by Python's own time zones."""
-    zone = ZoneInfo(dataset.time_zone)
-    connection.execute("CREATE OR REPLACE TABLE calendar (local_day DATE, begins TIMESTAMP)")
-    bounds = connection.execute(f"SELECT min({dataset.event_time}), max({dataset.event_time}) FROM counted").fetchall()[
-        0
-    ]
-    if bounds[0] is None:
-        return
-    first, last = bounds[0].date() - timedelta(days=1), bounds[1].date() + timedelta(days=1)
-    days = [first + timedelta(days=step) for step in range((last - first).days + 1)]
-    connection.execute(
-        "INSERT INTO calendar SELECT unnest(?::DATE[]), unnest(?::TIMESTAMP[])",
-        [days, [local_midnight(day, zone) for day in days]],
-    )

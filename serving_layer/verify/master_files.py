@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from engines import trino
 from engines.errors import QueryFailed
-from meterlake.schema import master_fields
 from serving_layer.verify.errors import InputExpired, MasterFilesDiffer
-from serving_layer.verify.expected import READINGS
+from serving_layer.verify.expected import READINGS, make_readings
 from serving_layer.verify.remote import download
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ class MasterFiles:
 
     def read(self, connection: DuckDBPyConnection, layers: Sequence[Layer], files: Sequence[Sequence[str]]) -> None:
         """Make the table ``readings``. A day is taken from the newest layer that has it."""
-        names = [column.name for column in master_fields(self._dataset)]
-        types = ", ".join(f"{column.name} {column.type.sql('duckdb')}" for column in master_fields(self._dataset))
-        connection.execute(f"CREATE OR REPLACE TABLE {READINGS} ({types})")
+        names = make_readings(connection, self._dataset)
         taken: list[str] = []
         for layer, paths in zip(layers, files, strict=True):
             days = [f"DATE '{day.isoformat()}'" for day in layer.days or ()]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from meterlake.packed import DAMAGED, NotOneFile, opened
-from meterlake.schema import LATEST_TS, master_fields
+from meterlake.schema import LATEST_TS
 from meterlake.textformat import Moment, Value, offset_text
 from serving_layer.verify.errors import UnreadableFile
-from serving_layer.verify.expected import READINGS
+from serving_layer.verify.expected import READINGS, make_readings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,8 @@ class RawText:
     received_at: aware; the run's own time, since the text does not say when it was loaded.
     """
 
+    has_live = False
+
     def __init__(
         self, form: TextFormat, paths: Sequence[Path], meter_id: str, offset: timedelta, received_at: datetime
     ) -> None:
@@ -52,24 +54,13 @@ class RawText:
         """Unpack the files into ``folder``. Raises UnreadableFile."""
         for number, path in enumerate(self._paths):
             target = folder / f"raw-{number}.txt"
-            try:
-                with ExitStack() as stack, target.open("wb") as file:
-                    shutil.copyfileobj(opened(path, stack), file, 1 << 20)
-            except NotOneFile as error:
-                raise UnreadableFile(str(path), str(error)) from error
-            except DAMAGED as error:
-                raise UnreadableFile(str(path), f"is damaged or cut off ({error})") from error
-            except OSError as error:
-                raise UnreadableFile(str(path), error.strerror or str(error)) from error
+            unpack(path, target)
             self._check_header(path, target)
             self._unpacked.append(str(target))
 
     def read(self, connection: DuckDBPyConnection) -> None:
         """Make the table ``readings``."""
-        columns = master_fields(self._form.dataset)
-        types = ", ".join(f"{column.name} {column.type.sql('duckdb')}" for column in columns)
-        connection.execute(f"CREATE OR REPLACE TABLE {READINGS} ({types})")
-        names = ", ".join(column.name for column in columns)
+        names = ", ".join(make_readings(connection, self._form.dataset))
         for number, path in enumerate(self._unpacked):
             values = {
                 "path": path,
@@ -93,6 +84,19 @@ def check_paths(paths: Sequence[Path]) -> None:
     for path in paths:
         if not path.is_file():
             raise UnreadableFile(str(path), "is a directory" if path.is_dir() else "does not exist")
+
+
+def unpack(path: Path, target: Path) -> None:
+    """Copy a file, packed or not, unpacked to ``target``. Raises UnreadableFile."""
+    try:
+        with ExitStack() as stack, target.open("wb") as file:
+            shutil.copyfileobj(opened(path, stack), file, 1 << 20)
+    except NotOneFile as error:
+        raise UnreadableFile(str(path), str(error)) from error
+    except DAMAGED as error:
+        raise UnreadableFile(str(path), f"is damaged or cut off ({error})") from error
+    except OSError as error:
+        raise UnreadableFile(str(path), error.strerror or str(error)) from error
 
 
 def readings_sql(form: TextFormat, offset: timedelta) -> str:

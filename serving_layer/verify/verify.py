@@ -1,4 +1,8 @@
-"""One verification: input and views fetched side by side, the views recomputed by DuckDB, every row compared."""
+"""One verification: input and views fetched side by side, the views recomputed by DuckDB, every row compared.
+
+Batch's views must be what their input makes; the speed layer's complete minutes the same, but for late, revised and
+loaded readings; the merged views batch's rows before the line and the speed layer's from it on.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.errors import QueryFailed
+from meterlake.clock import system_clock
 from serving_layer.publish import history as past
 from serving_layer.publish import records
-from serving_layer.verify import expected, found
+from serving_layer.verify import expected, found, live, speed
 from serving_layer.verify.answers import Answers, compare_files, compare_served
 from serving_layer.verify.errors import NothingToVerify, NotPublished, PublishUnderWay
 from serving_layer.verify.lineage import layers
 from serving_layer.verify.master_files import MasterFiles
+from serving_layer.verify.merged import compare_merged, view_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from duckdb import DuckDBPyConnection
 
+    from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
     from serving_layer.publish.history import History, Record
@@ -34,9 +41,10 @@ _MEMORY: Final = "3GB"
 
 
 class Input(Protocol):
-    """Where readings come from."""
+    """Where readings come from. has_live: whether those of messages are among them, in order of arrival."""
 
     title: str
+    has_live: bool
 
     def fetch(self, folder: Path) -> None:
         """Bring what is needed into ``folder``."""
@@ -73,6 +81,8 @@ class Report:
 class MasterInput:
     """The master data set as the published run has read it."""
 
+    has_live = True
+
     def __init__(self, settings: Settings, dataset: Dataset, history: History, record: Record) -> None:
         self._files = MasterFiles(settings, dataset, record.run_id)
         self._layers = layers(history, record)
@@ -89,6 +99,25 @@ class MasterInput:
         self._files.read(connection, self._layers, self._fetched)
 
 
+class Inputs:
+    """Several inputs as one, in their order."""
+
+    def __init__(self, inputs: Sequence[Input]) -> None:
+        self._inputs = inputs
+        self.title = "; ".join(each.title for each in inputs)
+        self.has_live = any(each.has_live for each in inputs)
+
+    def fetch(self, folder: Path) -> None:
+        """Bring what is needed into ``folder``."""
+        for each in self._inputs:
+            each.fetch(folder)
+
+    def read(self, connection: DuckDBPyConnection) -> None:
+        """Make the table ``readings``."""
+        for each in self._inputs:
+            each.read(connection)
+
+
 def published(settings: Settings, dataset: Dataset) -> tuple[History, Record]:
     """Return the history and the run that readers see. Raises NotPublished or PublishUnderWay."""
     history = records.load(settings, dataset.name)
@@ -101,8 +130,15 @@ def published(settings: Settings, dataset: Dataset) -> tuple[History, Record]:
     return history, record
 
 
-def verify(settings: Settings, scope: Scope, record: Record, source: Input, tell: Callable[[str], None]) -> Report:
-    """Compare the published views with what their input makes.
+def verify(
+    settings: Settings,
+    scope: Scope,
+    record: Record,
+    source: Input,
+    tell: Callable[[str], None],
+    clock: Clock = system_clock,
+) -> Report:
+    """Compare what readers see with what the published run's input makes.
 
     Raises NothingToVerify; PublishUnderWay if readers saw another run in the end; what the engines raise.
     """
@@ -110,6 +146,7 @@ def verify(settings: Settings, scope: Scope, record: Record, source: Input, tell
     with tempfile.TemporaryDirectory(prefix="meterlake-verify-") as name, _database(Path(name)) as connection:
         folder = Path(name)
         with ThreadPoolExecutor(4) as pool:
+            both_layers = pool.submit(live.fetch, settings, scope, clock)
             answers = Answers(settings, scope, pool, folder)
             tell(f"reading {source.title}")
             try:
@@ -126,16 +163,34 @@ def verify(settings: Settings, scope: Scope, record: Record, source: Input, tell
                 phases.done("compare files")
                 comparisons += compare_served(connection, scope, answers)
                 phases.done("compare servers")
+                comparisons += _compare_live(connection, scope, both_layers.result(), source, tell)
+                phases.done("compare speed and merged")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     if published(settings, dataset)[1].seq != record.seq:
         raise PublishUnderWay(dataset.name, record.run_id)
-    if not any(comparison.rows or comparison.extra for comparison in comparisons):
+    if not any(each.rows or each.extra or each.explained for each in comparisons):
         raise NothingToVerify(dataset.name, scope.text())
-    order = found.view_names(dataset)
+    merged = [view_name(view.grain) for view in dataset.views]
+    order = [*found.view_names(dataset), speed.VIEW, *merged]
     comparisons.sort(key=lambda comparison: order.index(comparison.view))
     return Report(dataset.name, record.run_id, source.title, scope.text(), tuple(comparisons), phases.total())
+
+
+def _compare_live(
+    connection: DuckDBPyConnection, scope: Scope, fetched: live.Live, source: Input, tell: Callable[[str], None]
+) -> list[Comparison]:
+    """Compare the speed layer, where there is one and the input knows its messages, and the merged views."""
+    live.load(connection, scope, fetched)
+    comparisons = []
+    if fetched.line is None:
+        tell("there is no speed layer: the merged views are batch's alone")
+    elif not source.has_live:
+        tell("the input knows no messages: the speed layer's rows are taken as they are")
+    else:
+        comparisons.append(speed.compare_speed(connection, scope, fetched))
+    return comparisons + compare_merged(connection, scope, fetched)
 
 
 class _Phases:

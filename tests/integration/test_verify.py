@@ -136,7 +136,7 @@ def test_3_what_came_after_the_run_does_not_count_but_a_range_run_does(
 
 
 def test_4_a_range_and_a_meter_limit_the_comparison(session: SparkSession, settings: Settings) -> None:
-    report = verified(settings, meter="b", since=date(2026, 3, 28), until=date(2026, 3, 29))
+    report = verified(settings, meters=("b",), since=date(2026, 3, 28), until=date(2026, 3, 29))
     assert report.wrong == []
     assert {(found.view, found.rows) for found in report.comparisons if found.rows} == {
         ("minute", 1), ("hour", 1), ("day", 1),

@@ -193,20 +193,20 @@ def test_no_reading_makes_empty_views(connection: duckdb.DuckDBPyConnection) -> 
 
 def test_a_scope_leaves_whole_local_days(connection: duckdb.DuckDBPyConnection) -> None:
     build(connection, *({"ts": at("2020-06-01 21:00:00") + timedelta(hours=h)} for h in range(30)))
-    expected.limit(connection, Scope(DATASET, "m", date(2020, 6, 2), date(2020, 6, 3)))
+    expected.limit(connection, Scope(DATASET, ("m",), date(2020, 6, 2), date(2020, 6, 3)))
     assert len(rows(connection, "minute")) == len(rows(connection, "hour")) == 24
     assert rows(connection, "minute", "min(minute), max(minute)") == [
         (at("2020-06-01 22:00:00"), at("2020-06-02 21:00:00"))
     ]
     assert rows(connection, "day", "meter_id, day") == [("m", date(2020, 6, 2))]
     assert len(rows(connection, "gaps")) == 24
-    expected.limit(connection, Scope(DATASET, "m", date(2020, 6, 3), None))
+    expected.limit(connection, Scope(DATASET, ("m",), date(2020, 6, 3), None))
     assert rows(connection, "gaps") == []
 
 
 def test_an_empty_range_is_refused() -> None:
     with pytest.raises(EmptyRange):
-        Scope(HOUSEHOLD, None, date(2020, 1, 2), date(2020, 1, 2))
+        Scope(HOUSEHOLD, (), date(2020, 1, 2), date(2020, 1, 2))
 
 
 def test_a_coarse_data_set(connection: duckdb.DuckDBPyConnection) -> None:
