@@ -67,14 +67,16 @@ class ExpressionError(PermanentError):
 class OutOfBalance(PermanentError):
     """Readings got lost or were counted twice between what was read and what was decided."""
 
-    def __init__(self, place: str, read: int, parts: dict[str, int]) -> None:
+    NOT_PUBLISHED = "Nothing was published. Run again; if it stays, report it with the run's record: it is a bug."
+
+    def __init__(self, place: str, read: int, parts: dict[str, int], hint: str = NOT_PUBLISHED) -> None:
         self.place, self.read, self.parts = place, read, parts
         total = sum(parts.values())
         listed = " + ".join(f"{count} {name}" for name, count in parts.items())
         super().__init__(
             f"{place}: {read} readings were read, but {listed} makes {total}: {abs(read - total)} "
             f"{'are missing' if total < read else 'too many'}.",
-            hint="Nothing was published. Run again; if it stays, report it with the run's record: it is a bug.",
+            hint=hint,
         )
 
 

@@ -119,7 +119,11 @@ class Archive:
         added = table.append(rows, progress.properties()).added_rows
         if added != expected:
             raise OutOfBalance(
-                f"Micro-batch {batch_id} of {self._topic.name}, {table.name}", expected, {"appended": added}
+                f"Micro-batch {batch_id} of {self._topic.name}, {table.name}",
+                expected,
+                {"appended": added},
+                hint="The append is committed as it is; the archive has stopped so that somebody looks: it is a bug."
+                f" Report it with commit {self._load_id(batch_id)}; started again, the archive goes on behind it.",
             )
 
     def _load_id(self, batch_id: int) -> str:
