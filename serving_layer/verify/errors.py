@@ -94,6 +94,6 @@ class ViewsDiffer(PermanentError):
         super().__init__(
             f"Run {run_id} of {dataset} differs from its input in {rows} rows ({', '.join(views)}).",
             hint=f"Do not trust these views. `meterlake explain {dataset} METER MINUTE` shows what stands behind a row,"
-            f" `meterlake batch {dataset} --full` computes batch's anew, `meterlake rollback {dataset} RUN` goes back to"
-            " an earlier run.",
+            f" `meterlake batch {dataset} --full` computes batch's anew, `meterlake rollback {dataset} RUN` goes back"
+            " to an earlier run.",
         )
