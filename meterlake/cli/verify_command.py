@@ -81,7 +81,7 @@ def verify(
     history, record = published(settings, declared)
     source: Input = MasterInput(settings, declared, history, record)
     if paths:
-        source, scope = _files(scope, paths, utc_offset, record)
+        source, scope = from_files(scope, paths, utc_offset, record)
     report = run(settings, scope, record, source, _tell)
     _show(report, output)
     if report.wrong:
@@ -89,7 +89,7 @@ def verify(
         raise ViewsDiffer(dataset, report.run_id, report.wrong_rows, views)
 
 
-def _files(scope: Scope, paths: list[Path], utc_offset: str | None, record: Record) -> tuple[Input, Scope]:
+def from_files(scope: Scope, paths: list[Path], utc_offset: str | None, record: Record) -> tuple[Input, Scope]:
     """Return the files as an input, and the scope limited to what they tell: their meters, and what has arrived."""
     from serving_layer.verify.messages import Messages, is_messages, meters_in
     from serving_layer.verify.raw_text import RawText

@@ -70,13 +70,12 @@ def _build(connection: DuckDBPyConnection, scope: Scope, live: Live) -> None:
         f"CREATE OR REPLACE TABLE {_PIECES} AS {' UNION ALL BY NAME '.join(f'({sql})' for sql in pieces)}"
     )
     for view in dataset.views:
-        sql = (
-            f"FROM {_PIECES}"
-            if view.grain == finest
-            else expected.rolled_sql(dataset, _PIECES, finest, view.grain, _SOURCE)
-        )
+        if view.grain != finest:
+            rolled = expected.rolled_sql(dataset, _PIECES, finest, view.grain, _SOURCE)
+            connection.execute(f"CREATE OR REPLACE TABLE want_merged_{view.grain} AS {rolled}")
+    connection.execute(f"ALTER TABLE {_PIECES} RENAME TO want_merged_{finest}")
+    for view in dataset.views:
         table = f"want_merged_{view.grain}"
-        connection.execute(f"CREATE OR REPLACE TABLE {table} AS {sql}")
         connection.execute(f"DELETE FROM {table} WHERE NOT ({scope.condition(view.grain)})")
         _leave_moving_out(connection, scope, table, view.grain)
 

@@ -13,13 +13,16 @@ import duckdb
 import pytest
 
 from meterlake import wire
+from meterlake.cli import verify_command
 from meterlake.datasets.household import HOUSEHOLD
+from meterlake.datasets.household_text import HOUSEHOLD_TEXT
 from meterlake.judgement import judge, state_of
 from meterlake.reading import Reading
 from meterlake.state import State
 from meterlake.units import to_decimal
 from meterlake.views import derived_values
 from serving_layer.merged.layers import state_names
+from serving_layer.publish.history import Record
 from serving_layer.verify import expected, found, live
 from serving_layer.verify.compare import Comparison
 from serving_layer.verify.live import Live
@@ -251,6 +254,7 @@ def test_without_a_speed_layer_merged_is_batch_by_sums(connection: duckdb.DuckDB
     table = f"({expected.published_sql(DATASET, 'want_minute')}) AS rows"
     sums = connection.execute(found.checksum_sql(DATASET, "minute", table, "1 = 1", derived=True)).fetchall()
     assert [r.wrong for r in compare_merged(connection, Scope(DATASET), replace(fetched, sums=sums))] == [0]
+    connection.execute("DROP TABLE want_merged_minute")
     assert [r.missing for r in compare_merged(connection, Scope(DATASET), fetched)] == [1]
 
 
@@ -311,3 +315,18 @@ def test_a_raw_history_is_no_file_of_messages(tmp_path: Path) -> None:
         path.write_bytes(head)
         assert not is_messages(path)
     assert not is_messages(tmp_path / "none")
+
+
+def test_files_of_both_kinds_limit_what_is_compared(tmp_path: Path) -> None:
+    text, messages = tmp_path / "history.txt", tmp_path / "live.tsv"
+    text.write_bytes(f"{HOUSEHOLD_TEXT.header}\n".encode())
+    messages.write_bytes(b"".join(f"m{n % 3}\t{{}}\n".encode() for n in range(9)))
+    record = Record(DATASET.name, 1, "r", "published", LINE, LINE, None, {}, {})
+    source, scope = verify_command.from_files(Scope(DATASET), [text, messages], None, record)
+    assert (scope.meters, scope.end, source.has_live) == (("m0", "m1", "m2", "sceaux"), LINE, True)
+    assert [str(path) in source.title for path in (text, messages)] == [True, True]
+    source, scope = verify_command.from_files(Scope(DATASET, ("m1",)), [text], "+02:00", record)
+    assert (scope.meters, scope.end, source.has_live) == (("m1",), None, False)
+    assert "of meter m1 at UTC+02:00" in source.title
+    messages.write_bytes(b"".join(f"m{n}\t{{}}\n".encode() for n in range(201)))
+    assert verify_command.from_files(Scope(DATASET), [messages], None, record)[1].meters == ()
