@@ -138,6 +138,9 @@ class Settings(BaseSettings):
         description="Where the readings of open minutes live: memory is a quarter faster, rocksdb (off the heap) for"
         " fleets whose quarter of an hour does not fit the driver.",
     )
+    grafana_token: SecretStr = Field(
+        SecretStr(""), description="Token of a service account, for `meterlake dashboards --push`."
+    )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Prometheus metrics of the streaming queries, on loopback; 0 means none."
     )

@@ -6,6 +6,7 @@ import typer
 
 from meterlake.cli import (
     batch_commands,
+    dashboard_commands,
     ddl_command,
     demo_command,
     explain_command,
@@ -32,6 +33,7 @@ app = typer.Typer(
 stack_commands.register(app)
 batch_commands.register(app)
 ddl_command.register(app)
+dashboard_commands.register(app)
 report_command.register(app)
 demo_command.register(app)
 explain_command.register(app)

@@ -1,0 +1,93 @@
+"""``meterlake dashboards``: Grafana's dashboards and alert rules, from the declarations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meterlake.cli.output import Output, OutputOption, progress_console, show
+from meterlake.clock import system_clock
+from meterlake.errors import PermanentError, UsageError
+from meterlake.settings import ROOT, load_settings
+
+if TYPE_CHECKING:
+    from serving_layer.dashboards.check import Finding
+    from serving_layer.dashboards.push import Pushed
+
+
+def dashboards(
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Write nothing; compare the files, and ask Trino and Cassandra every query."),
+    ] = False,
+    push: Annotated[
+        str | None, typer.Option("--push", metavar="URL", help="Bring the dashboards into a Grafana that runs there.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Write Grafana's dashboards and alert rules to `grafana/`, where they are checked in and provisioned from.
+
+    `--check` fails when a file differs from the code, when a server refuses a query, or when a panel would lack a
+    column. A query without an answer is shown as `empty`: right in a system without data.
+
+    `--push http://grafana:3000` needs `METERLAKE_GRAFANA_TOKEN`, the token of a service account (role Editor). It
+    changes only what differs.
+    """
+    if check and push:
+        raise UsageError("--check and --push do not go together.", hint="Give one of them.")
+    if check:
+        _check(output)
+    elif push:
+        _push(push, output)
+    else:
+        _write(output)
+
+
+def _write(output: Output) -> None:
+    from serving_layer.dashboards import catalogue
+
+    changed = catalogue.write(ROOT)
+    if output is Output.JSON:
+        show([{"changed": path} for path in changed], output)
+    else:
+        progress_console.print("\n".join(changed) or "All dashboards are up to date.", markup=False)
+
+
+def _check(output: Output) -> None:
+    from serving_layer.dashboards import catalogue
+    from serving_layer.dashboards.check import check
+
+    differing = catalogue.drift(ROOT)
+    if differing:
+        raise PermanentError(
+            f"Generated files differ from the code: {', '.join(differing)}.", hint="Run `meterlake dashboards`."
+        )
+    found = check(load_settings(), system_clock)
+    show([_row(finding) for finding in found], output)
+    counts = {state: sum(finding.state == state for finding in found) for state in ("ok", "empty", "wrong")}
+    progress_console.print(", ".join(f"{count} {state}" for state, count in counts.items()))
+    if counts["wrong"]:
+        raise typer.Exit(1)
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    row = {"state": finding.state, "query": finding.where, "engine": finding.engine, "rows": finding.rows}
+    return {**row, "ms": finding.ms, "problem": finding.problem}
+
+
+def _push(url: str, output: Output) -> None:
+    from serving_layer.dashboards import catalogue
+    from serving_layer.dashboards import push as grafana
+
+    def tell(pushed: Pushed) -> None:
+        progress_console.print(f"{pushed.outcome:9} {pushed.url}", markup=False)
+
+    found = grafana.push(url, load_settings().grafana_token, catalogue.all_boards(), tell)
+    if output is Output.JSON:
+        show([{"uid": pushed.uid, "outcome": pushed.outcome, "url": pushed.url} for pushed in found], output)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command()(dashboards)

@@ -1,0 +1,51 @@
+"""What the dashboards of a data set show, as plain frozen values: which of its measures plays which part.
+
+Titles, units and formulas come from the declaration; panels and queries are the serving layer's business
+(``serving_layer.dashboards``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meterlake import datasets
+
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
+    from meterlake.report_specs import Limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """The parts that measures and derived values play.
+
+    power, current, voltage: levels. limits: the range in which the voltage must be.
+    energy, power_factor, rest: derived values; ``rest`` is what ``parts`` (amounts) leave of ``energy``.
+    """
+
+    power: str
+    energy: str
+    power_factor: str
+    current: str
+    voltage: str
+    limits: Limits
+    parts: tuple[str, ...]
+    rest: str
+
+
+def board_of(dataset: Dataset) -> Board | None:
+    """Return the board of a data set: ``BOARD`` of the module ``<data set>_dashboards`` beside its declaration."""
+    module = f"meterlake.datasets.{dataset.name}_dashboards"
+    if importlib.util.find_spec(module) is None:
+        return None
+    board: Board = importlib.import_module(module).BOARD
+    return board
+
+
+def boards() -> list[tuple[Dataset, Board]]:
+    """Return all data sets that have dashboards."""
+    known = [datasets.get(name) for name in datasets.names()]
+    return [(dataset, board) for dataset in known if (board := board_of(dataset))]

@@ -1,0 +1,91 @@
+"""Every query of the dashboards and alerts, by where it stands, and what can be said of it without a server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from grafana_foundation_sdk.models.dashboard import Panel
+
+from serving_layer.dashboards import alerts
+from serving_layer.dashboards.queries import CassandraQuery, Query, TrinoQuery
+
+if TYPE_CHECKING:
+    from serving_layer.dashboards.catalogue import Board
+
+SOURCES: Final = {
+    "meterlake-trino": "trino-datasource",
+    "meterlake-cassandra": "hadesarchitect-cassandra-datasource",
+    "meterlake-prometheus": "prometheus",
+}
+"""The data sources that are provisioned: uid -> type."""
+
+_TIME_BOUND: Final = re.compile(r"\$__time(Filter|From)\(|current_timestamp")
+_KEY_BOUND: Final = re.compile(r"WHERE \w+ IN \(\$\{meter:sqlstring\}\)|WHERE key = 'local'")
+_LATEST: Final = re.compile(r"FROM (cassandra\.)?speed\.\w+_latest( LIMIT \d+)?$")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query, and its place, such as ``meterlake-health: Batch runs (A)``."""
+
+    where: str
+    query: Query
+    board: str = ""
+
+
+def queries(boards: list[Board]) -> Iterator[Asked]:
+    """Return the queries of all panels, variables and annotations, and of all alert rules."""
+    for board in boards:
+        yield from _of_panels(board)
+        for variable in board.dashboard.templating.list_val or []:
+            if isinstance(variable.query, dict):
+                yield Asked(f"{board.uid}: variable {variable.name}", _variable(variable.query), board.uid)
+        for mark in board.dashboard.annotations.list_val or []:
+            if isinstance(mark.target, Query):
+                yield Asked(f"{board.uid}: marks {mark.name!r}", mark.target, board.uid)
+    for rule in alerts.all_rules():
+        yield Asked(f"alert: {rule.title}", rule.query)
+
+
+def _of_panels(board: Board) -> Iterator[Asked]:
+    for panel in board.dashboard.panels or []:
+        for target in (panel.targets if isinstance(panel, Panel) else None) or []:
+            if isinstance(target, Query):
+                yield Asked(f"{board.uid}: {panel.title} ({target.ref})", target, board.uid)
+
+
+def problems(board: Board) -> list[str]:
+    """Return what is wrong with a dashboard's data sources, a line each; empty when all are ours."""
+    found = []
+    for panel in board.dashboard.panels or []:
+        if isinstance(panel, Panel) and panel.datasource is not None:
+            uid, kind = panel.datasource.uid or "", panel.datasource.type_val or ""
+            if SOURCES.get(uid) != kind:
+                found.append(f"{board.uid}: {panel.title}: data source {uid!r} of type {kind!r} is not provisioned")
+            if any(isinstance(target, Query) and target.source.uid != uid for target in panel.targets or []):
+                found.append(f"{board.uid}: {panel.title}: its queries ask another data source than the panel's")
+    return found
+
+
+def unbounded(asked: Asked) -> bool:
+    """Return whether nothing bounds what a server must read: neither a time nor the key of a partition.
+
+    The latest readings are bounded by their table: one row a meter.
+    """
+    text = asked.query.text
+    if _LATEST.search(text):
+        return False
+    if isinstance(asked.query, CassandraQuery):
+        return not _KEY_BOUND.search(text) or ("_minute" in text and "AND day IN ('$yesterday', '$today')" not in text)
+    if isinstance(asked.query, TrinoQuery):
+        return not _TIME_BOUND.search(text)
+    return False
+
+
+def _variable(query: dict[str, object]) -> Query:
+    """Return a variable's query from what Grafana keeps of it."""
+    text = str(query["query"])
+    return TrinoQuery(text) if "rawSQL" in query else CassandraQuery(text, {"text": "text", "value": "text"})

@@ -1,0 +1,134 @@
+"""Asks the real servers every query of the dashboards, as the plugins would, and compares what comes with the needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from engines import cassandra, trino
+from engines.errors import QueryFailed
+from meterlake.dashboard_specs import boards
+from serving_layer.dashboards import asked as asking
+from serving_layer.dashboards import catalogue, cql, macros, sql
+from serving_layer.dashboards.queries import CassandraQuery, Kind, PrometheusQuery, Query, TrinoQuery
+
+if TYPE_CHECKING:
+    from meterlake.clock import Clock
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+
+State = Literal["ok", "empty", "wrong"]
+
+RANGES: Final = {"live": timedelta(minutes=15), "history": timedelta(days=30), "merged": timedelta(hours=24)}
+"""Range in which a dashboard is asked: the one with which it opens."""
+_PLAIN: Final[dict[Kind, tuple[type, ...]]] = {"time": (datetime, date), "number": (int, float), "text": (str,)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of a query. rows: how many came. ms: how long it took. problem: what is wrong with it."""
+
+    where: str
+    engine: str
+    state: State
+    rows: int
+    ms: int
+    problem: str = ""
+
+
+def check(settings: Settings, clock: Clock, tell: Callable[[Finding], None] = lambda _: None) -> list[Finding]:
+    """Ask every query once; ``tell`` hears of each finding at once. Raises EngineUnavailable.
+
+    Queries of Prometheus are not asked: their metrics are there only while streams and batch run.
+    """
+    shown = catalogue.all_boards()
+    found = [Finding(line, "", "wrong", 0, 0, line) for board in shown for line in asking.problems(board)]
+    with cassandra.session(settings) as session:
+        servers = _Servers(settings, session, clock())
+        for asked in asking.queries(shown):
+            if not isinstance(asked.query, PrometheusQuery):
+                finding = servers.ask(asked)
+                tell(finding)
+                found.append(finding)
+    return found
+
+
+def columns_missing(query: Query, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return which column that a panel needs is missing or of another type than it takes; empty when none is.
+
+    names, rows: the answer. A decimal is wrong, too: it would reach the panel as text.
+    """
+    for name, kind in query.needs.items():
+        if name not in names:
+            return f"column {name!r} is missing; there are {', '.join(names)}"
+        place = list(names).index(name)
+        for row in rows:
+            value = row[place]
+            if value is not None and (not isinstance(value, _PLAIN[kind]) or isinstance(value, bool)):
+                return f"column {name!r} is {type(value).__name__} where its panel takes a {kind}"
+    return ""
+
+
+class _Servers:
+    """Open connections, the meters that they know, and the time of the check."""
+
+    def __init__(self, settings: Settings, session: Any, now: datetime) -> None:  # noqa: ANN401 - the driver's own
+        self._settings, self._session, self._now = settings, session, now
+        datasets = [dataset for dataset, _ in boards()]
+        self._live = {dataset.name: self._live_meters(dataset) for dataset in datasets}
+        self._all = {dataset.name: self._all_meters(dataset) for dataset in datasets}
+
+    def ask(self, asked: asking.Asked) -> Finding:
+        """Ask one query."""
+        engine = "trino" if isinstance(asked.query, TrinoQuery) else "cassandra"
+        if asking.unbounded(asked):
+            return Finding(asked.where, engine, "wrong", 0, 0, "neither a time nor a partition bounds it")
+        begin = time.monotonic()
+        try:
+            names, rows = self._answer(asked.query, self._chosen(asked))
+        except QueryFailed as error:
+            return Finding(asked.where, engine, "wrong", 0, 0, error.what)
+        ms = round((time.monotonic() - begin) * 1000)
+        if problem := columns_missing(asked.query, names, rows):
+            return Finding(asked.where, engine, "wrong", len(rows), ms, problem)
+        state: State = "ok" if asked.query.sparse or any(_says(row) for row in rows) else "empty"
+        return Finding(asked.where, engine, state, len(rows), ms)
+
+    def _answer(self, query: Query, chosen: macros.Dashboard) -> tuple[Sequence[str], list[Sequence[Any]]]:
+        if isinstance(query, CassandraQuery):
+            return self._cql(macros.cassandra(query, chosen))
+        names, rows = trino.select(self._settings, macros.trino(query, chosen))
+        return names, list(rows)
+
+    def _cql(self, text: str) -> tuple[Sequence[str], list[Sequence[Any]]]:
+        with cassandra.translated(self._settings):
+            result = self._session.execute(text)
+            return result.column_names or (), [tuple(row) for row in result]
+
+    def _chosen(self, asked: asking.Asked) -> macros.Dashboard:
+        """Return what a viewer has before him who has just opened the dashboard: all meters, first choices."""
+        name, _, kind = asked.board.removeprefix("meterlake-").rpartition("-")
+        since = self._now - RANGES.get(kind, timedelta(hours=3))
+        values: dict[str, str | Sequence[str]] = {
+            "today": f"{self._now:%Y-%m-%d}",
+            "yesterday": f"{self._now - timedelta(days=1):%Y-%m-%d}",
+            "grain": "auto" if kind == "merged" else "day",
+        }
+        if name:
+            values["meter"] = self._live[name] if kind == "live" else self._all[name]
+        return macros.Dashboard(since, self._now, values)
+
+    def _live_meters(self, dataset: Dataset) -> list[str]:
+        return [row[1] for row in self._cql(cql.meters(dataset))[1]]
+
+    def _all_meters(self, dataset: Dataset) -> list[str]:
+        query = TrinoQuery(sql.meters(dataset))
+        chosen = macros.Dashboard(self._now - RANGES["history"], self._now)
+        return [row[0] for row in trino.rows(self._settings, macros.trino(query, chosen))]
+
+
+def _says(row: Sequence[Any]) -> bool:
+    return any(value is not None for value in row)

@@ -1,0 +1,128 @@
+"""Trino SQL of panels: one place for the times, bounds and grains of the views.
+
+Times leave as instants (``timestamp with time zone``): a bare timestamp would be taken in the time zone of Grafana's
+machine. The plugin's macros are found by a regular expression that takes one bracket too many where a macro stands
+right before another closing bracket: none stands so here, and ``macros.expand`` refuses it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from meterlake.merged import merged_view, published_view
+from serving_layer.publish.records import FULL_NAME as RUNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from meterlake.declaration import Dataset
+    from meterlake.grains import Grain
+
+METERS: Final = "($meter)"
+"""The chosen meters: the plugin writes an explicit list of quoted names, also when all are chosen."""
+NOBODY: Final = "none yet"
+"""Value of the meter's variable where there is no meter, so that the list is never empty."""
+
+
+def when(dataset: Dataset, grain: Grain, column: str = "") -> str:
+    """Return SQL of the instant at which a row begins."""
+    name = column or grain
+    if grain == "day":
+        return f"with_timezone(CAST({name} AS TIMESTAMP(3)), '{dataset.time_zone}')"
+    return f"with_timezone({name}, 'UTC')"
+
+
+def bound(dataset: Dataset, grain: Grain) -> str:
+    """Return SQL of the dashboard's range, over the view's own column: files outside are not read."""
+    if grain != "day":
+        return f"$__timeFilter({grain}) "
+    first, last = (
+        f"CAST(with_timezone({macro} , 'UTC') AT TIME ZONE '{dataset.time_zone}' AS DATE)"
+        for macro in ("$__timeFrom()", "$__timeTo()")
+    )
+    return f"day BETWEEN {first} AND {last}"
+
+
+def of_grain(dataset: Dataset, view: Callable[[Dataset, Grain], str], wanted: Mapping[Grain, str], columns: str) -> str:
+    """Return SQL of the rows of the view that the dashboard's grain asks for.
+
+    wanted: grain -> condition in constants; a branch whose condition is false is dropped when the query is planned.
+    columns: what to select beside ``time`` and the meter.
+    """
+    branches = [
+        f"SELECT {when(dataset, grain)} AS time, {dataset.key}, {columns}\n"
+        f"FROM {view(dataset, grain)}\n"
+        f"WHERE {condition} AND {dataset.key} IN {METERS} AND {bound(dataset, grain)}"
+        for grain, condition in wanted.items()
+    ]
+    return "\nUNION ALL\n".join(branches)
+
+
+def chosen_or_fitting() -> dict[Grain, str]:
+    """Return the conditions of a grain that is chosen, or (``auto``) fits the length of the range."""
+    hours = "date_diff('hour', $__timeFrom() , $__timeTo() )"
+    fits: dict[Grain, str] = {
+        "minute": f"{hours} <= 48",
+        "hour": f"{hours} > 48 AND {hours} <= 1500",
+        "day": f"{hours} > 1500",
+    }
+    return {grain: f"('$grain' = '{grain}' OR '$grain' = 'auto' AND {fit})" for grain, fit in fits.items()}
+
+
+def hours(dataset: Dataset, columns: str, *, merged: bool = False, tail: str = "") -> str:
+    """Return SQL of hours within the range. columns: what to select; tail: grouping and order."""
+    view = merged_view if merged else published_view
+    return (
+        f"SELECT {columns}\nFROM {view(dataset, 'hour')}\n"
+        f"WHERE {dataset.key} IN {METERS} AND {bound(dataset, 'hour')}{tail}"
+    )
+
+
+def meters(dataset: Dataset) -> str:
+    """Return SQL of the meters with a day in the range, and of those that are live: one column, never empty."""
+    return (
+        f"SELECT coalesce({dataset.key}, '{NOBODY}') AS {dataset.key}\nFROM (VALUES 1) AS always (one)\n"  # noqa: S608
+        f"LEFT JOIN (\n  SELECT {dataset.key} FROM {published_view(dataset, 'day')} WHERE {bound(dataset, 'day')}\n"
+        f"  UNION\n  SELECT {dataset.key} FROM cassandra.speed.{dataset.name}_latest\n) AS found ON true\nORDER BY 1"
+    )
+
+
+def boundary(dataset: Dataset) -> str:
+    """Return SQL of the boundary in force as an annotation: where it lies within the range."""
+    return (
+        "SELECT with_timezone(boundary, 'UTC') AS time,\n"  # noqa: S608
+        "  'Boundary: batch before, live after (run ' || run_id || ')' AS text\n"
+        f"FROM (\n  SELECT max_by(boundary, seq) AS boundary, max_by(run_id, seq) AS run_id\n  FROM {RUNS}\n"
+        f"  WHERE dataset = '{dataset.name}' AND event IN ('published', 'rolled_back') AND at <= current_timestamp\n)\n"
+        "WHERE $__timeFilter(boundary) "
+    )
+
+
+def published(dataset: Dataset) -> str:
+    """Return SQL of batch runs as annotations: when readers came to see them."""
+    return (
+        "SELECT with_timezone(at, 'UTC') AS time, event || ' ' || run_id AS text\n"
+        f"FROM {RUNS}\nWHERE dataset = '{dataset.name}' AND event IN ('published', 'rolled_back')\n"
+        "  AND $__timeFilter(at) \nORDER BY 1"
+    )
+
+
+def unexplained(dataset: Dataset) -> str:
+    """Return SQL of runs whose reconciliation left minutes unexplained, as annotations."""
+    count = "CAST(json_extract_scalar(details, '$.reconciliation.unexplained') AS BIGINT)"
+    return (
+        f"SELECT with_timezone(at, 'UTC') AS time, CAST({count} AS VARCHAR) || ' minutes unexplained' AS text\n"
+        f"FROM {RUNS}\nWHERE dataset = '{dataset.name}' AND event = 'published' AND {count} > 0\n"
+        "  AND $__timeFilter(at) \nORDER BY 1"
+    )
+
+
+def gaps(dataset: Dataset) -> str:
+    """Return SQL of the longest gaps in the range as annotations with a beginning and an end."""
+    return (
+        "SELECT with_timezone(gap_start, 'UTC') AS time, with_timezone(gap_end, 'UTC') AS \"timeEnd\",\n"
+        f"  {dataset.key} || ': ' || CAST(missing_s / 60 AS VARCHAR) || ' minutes missing' AS text\n"
+        f"FROM hive.batch.{dataset.name}_gaps\n"
+        f"WHERE {dataset.key} IN {METERS} AND $__timeFilter(gap_start) AND missing_s >= 600\n"
+        "ORDER BY missing_s DESC\nLIMIT 200"
+    )

@@ -1,0 +1,249 @@
+"""Dashboards as code: what is checked in is what the code gives, names are stable, and every query is bounded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+import yaml
+from grafana_foundation_sdk.models.common import DataSourceRef
+
+from meterlake import datasets
+from meterlake.dashboard_specs import board_of, boards
+from meterlake.errors import PermanentError
+from serving_layer.dashboards import alerts, asked, catalogue, cql, macros
+from serving_layer.dashboards.check import columns_missing
+from serving_layer.dashboards.queries import CassandraQuery, PrometheusQuery, TrinoQuery
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+PROVISIONING = ROOT / "grafana" / "provisioning"
+HOUSEHOLD = datasets.get("household")
+SHOWN = catalogue.all_boards()
+ASKED = list(asked.queries(SHOWN))
+CHOSEN = macros.Dashboard(
+    datetime(2026, 11, 20, 22, 30, tzinfo=UTC),
+    datetime(2026, 11, 21, 10, tzinfo=UTC),
+    {"meter": ["a", "it's"], "grain": "auto", "today": "2026-11-21", "yesterday": "2026-11-20"},
+)
+
+
+def panels() -> list[tuple[str, dict[str, Any]]]:
+    return [(board.uid, panel) for board in SHOWN for panel in json.loads(board.text())["panels"]]
+
+
+def test_checked_in_files_are_what_the_code_gives() -> None:
+    assert catalogue.drift(ROOT) == []
+
+
+def test_drift_names_changed_missing_and_foreign_files(tmp_path: Path) -> None:
+    written = catalogue.write(tmp_path)
+    assert sorted(written) == sorted(catalogue.files())
+    changed, missing, *_ = (path for path in written if path.endswith(".json"))
+    (tmp_path / changed).write_text("{}")
+    (tmp_path / missing).unlink()
+    foreign = f"{catalogue.FOLDER}/by-hand.json"
+    (tmp_path / foreign).write_text("{}")
+    assert set(catalogue.drift(tmp_path)) == {changed, missing, foreign}
+    catalogue.write(tmp_path)
+    assert catalogue.drift(tmp_path) == []
+    assert not (tmp_path / foreign).exists()
+
+
+def test_names_are_stable_and_ids_are_grafanas() -> None:
+    assert [board.uid for board in SHOWN] == [
+        "meterlake-household-live",
+        "meterlake-household-history",
+        "meterlake-household-merged",
+        "meterlake-health",
+    ]
+    for board in SHOWN:
+        plain = board.json()
+        assert plain["id"] is None
+        assert plain["editable"] is False
+        assert len(board.uid) <= 40
+        numbers = [panel["id"] for panel in json.loads(board.text())["panels"]]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_panels_do_not_overlap_and_fit_the_grid() -> None:
+    for board in SHOWN:
+        taken: set[tuple[int, int]] = set()
+        for panel in json.loads(board.text())["panels"]:
+            place = panel["gridPos"]
+            cells = {
+                (x, y)
+                for x in range(place["x"], place["x"] + place["w"])
+                for y in range(place["y"], place["y"] + place["h"])
+            }
+            assert place["x"] + place["w"] <= 24, panel["title"]
+            assert not cells & taken, panel["title"]
+            taken |= cells
+
+
+def test_every_panel_says_what_it_shows_and_shows_a_gap_as_a_gap() -> None:
+    for uid, panel in panels():
+        assert panel["title"], uid
+        assert panel["description"].endswith((".", ")")), (uid, panel["title"])
+        if panel["type"] != "heatmap":
+            assert panel["fieldConfig"]["defaults"]["noValue"] == "no data", panel["title"]
+        if panel["type"] == "timeseries":
+            custom = panel["fieldConfig"]["defaults"]["custom"]
+            assert custom["spanNulls"] is False, panel["title"]
+            assert panel["options"]["legend"]["showLegend"], panel["title"]
+        if panel["type"] in {"timeseries", "stat", "bargauge"}:
+            assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+def test_data_sources_are_the_provisioned_ones_by_uid() -> None:
+    document = yaml.safe_load((PROVISIONING / "datasources/meterlake.yaml").read_text())
+    assert {source["uid"]: source["type"] for source in document["datasources"]} == asked.SOURCES
+    assert [problem for board in SHOWN for problem in asked.problems(board)] == []
+    for board in SHOWN:
+        assert '"type": "datasource"' not in board.text()
+
+
+def test_a_foreign_data_source_is_found() -> None:
+    board = catalogue.all_boards()[0]
+    panel = (board.dashboard.panels or [])[0]
+    panel.datasource = DataSourceRef("trino-datasource", "by-hand")  # type: ignore[union-attr]
+    assert len(asked.problems(board)) == 2
+
+
+def test_all_meters_are_an_explicit_list() -> None:
+    found = 0
+    for board in SHOWN:
+        for variable in json.loads(board.text()).get("templating", {}).get("list", []):
+            if variable.get("includeAll"):
+                found += 1
+                assert "allValue" not in variable, variable["name"]
+                assert variable["multi"], variable["name"]
+    assert found == 3
+
+
+@pytest.mark.parametrize("asks", ASKED, ids=lambda asks: asks.where)
+def test_every_query_is_bounded_and_filled_in(asks: asked.Asked) -> None:
+    assert not asked.unbounded(asks)
+    if isinstance(asks.query, TrinoQuery):
+        text = macros.trino(asks.query, CHOSEN)
+        assert "$" not in text.replace("'$.", "")  # a path into JSON begins with a dollar
+        sqlglot.parse_one(text, dialect="trino")
+    elif isinstance(asks.query, CassandraQuery):
+        assert "$" not in macros.cassandra(asks.query, CHOSEN)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        TrinoQuery("SELECT * FROM hive.merged.household_minute WHERE meter_id IN ($meter)"),
+        CassandraQuery("SELECT * FROM speed.household_recent"),
+        CassandraQuery("SELECT * FROM speed.household_minute WHERE meter_id IN (${meter:sqlstring})"),
+    ],
+)
+def test_an_unbounded_query_is_found(query: TrinoQuery | CassandraQuery) -> None:
+    assert asked.unbounded(asked.Asked("here", query))
+
+
+def test_macros_are_filled_in_as_the_plugins_do() -> None:
+    text = (
+        "$__timeFilter(hour) AND meter_id IN ($meter) AND '$grain' = 'x' AND $__dateFilter(day)"
+        " AND $__timeFrom() < $__timeTo() "
+    )
+    assert macros.trino(TrinoQuery(text), CHOSEN) == (
+        "hour BETWEEN TIMESTAMP '2026-11-20 22:30:00' AND TIMESTAMP '2026-11-21 10:00:00' AND meter_id IN ('a','it''s')"
+        " AND 'auto' = 'x' AND day BETWEEN date '2026-11-20' AND date '2026-11-21'"
+        " AND TIMESTAMP '2026-11-20 22:30:00' < TIMESTAMP '2026-11-21 10:00:00' "
+    )
+    text = "x IN (${meter:sqlstring}) AND day IN ('$today') AND t >= $__timeFrom AND t <= $__timeTo"
+    assert macros.cassandra(CassandraQuery(text), CHOSEN) == (
+        "x IN ('a','it''s') AND day IN ('2026-11-21') AND t >= 1795213800000 AND t <= 1795255200000"
+    )
+
+
+@pytest.mark.parametrize("text", ["$__timeGroups(a) ", "$unknown", "($__timeFilter(hour))"])
+def test_what_no_plugin_fills_in_is_refused(text: str) -> None:
+    with pytest.raises(PermanentError):
+        macros.trino(TrinoQuery(text), CHOSEN)
+
+
+def test_cql_has_the_declared_formulas() -> None:
+    """Computed here from units as Cassandra holds them, and by the declaration from physical values."""
+    import math
+
+    found = cql.values(HOUSEHOLD)
+    units = {
+        "global_active_power_sum": 1234,
+        "global_reactive_power_sum": 400,
+        "covered_s": 60,
+        "voltage_sum": 1_380_000,
+    }
+    units |= {f"sub_metering_{number}_sum": number * 1000 for number in (1, 2, 3)}
+
+    def value(name: str) -> float:
+        text = found[name]
+        for column, number in units.items():
+            text = text.replace(f"CAST({column} AS double)", repr(float(number)))
+        return float(eval(text.lower(), {"exp": math.exp, "log": math.log}))  # noqa: S307 - arithmetic of ours
+
+    assert value("voltage_avg") == 230.0
+    assert value("energy_wh") == pytest.approx(1.234 / 3.6)
+    assert value("power_factor") == pytest.approx(1.234 / math.hypot(1.234, 0.4), rel=1e-12)
+    assert value("other_devices_wh") == pytest.approx(1.234 / 3.6 - 6)
+
+
+def test_answers_are_compared_with_what_a_panel_needs() -> None:
+    query = TrinoQuery("", {"time": "time", "kwh": "number"})
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    assert columns_missing(query, ["time", "kwh"], [[now, 1.5], [now, None]]) == ""
+    assert "'kwh' is missing" in columns_missing(query, ["time"], [])
+    assert "Decimal" in columns_missing(query, ["time", "kwh"], [[now, Decimal("1.5")]])
+    assert "str" in columns_missing(query, ["time", "kwh"], [["2026", 1.5]])
+
+
+def test_rules_have_a_page_a_severity_and_a_query_of_ours() -> None:
+    document = yaml.safe_load((PROVISIONING / "alerting/rules.yaml").read_text())
+    rules = document["groups"][0]["rules"]
+    assert len({rule["uid"] for rule in rules}) == len(rules) == len(alerts.all_rules()) == 7
+    for rule in rules:
+        assert (ROOT / rule["annotations"]["runbook_url"]).is_file(), rule["title"]
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+        assert rule["data"][0]["datasourceUid"] in asked.SOURCES
+        assert rule["condition"] == rule["data"][-1]["refId"]
+        # A single dollar would be filled in from Grafana's environment.
+        assert "$" not in json.dumps(rule).replace("$$", "")
+
+
+def test_every_metric_that_is_asked_for_is_one_that_we_serve() -> None:
+    import re
+
+    from meterlake.cli import batch_metrics
+    from meterlake.clock import system_clock
+    from speed_layer.metrics import Metrics
+
+    served = {family.name for family in Metrics("x", system_clock).registry.collect()}
+    served |= {family.name for family in batch_metrics._REGISTRY.collect()}  # noqa: SLF001 - the names alone
+    for asks in ASKED:
+        if isinstance(asks.query, PrometheusQuery):
+            for name in re.findall(r"meterlake_\w+", asks.query.text):
+                assert re.sub(r"_(total|bucket)$", "", name) in served, asks.where
+
+
+def test_a_data_set_without_a_board_has_no_dashboards() -> None:
+    assert board_of(replace(HOUSEHOLD, name="other")) is None
+    assert [dataset.name for dataset, _ in boards()] == ["household"]
+
+
+def test_a_board_names_what_its_declaration_has() -> None:
+    derived = {value.name for value in HOUSEHOLD.derived}
+    for dataset, board in boards():
+        for level in (board.power, board.current, board.voltage):
+            assert dataset.measure(level).kind == "level"
+        assert all(dataset.measure(part).kind == "amount" for part in board.parts)
+        assert {board.energy, board.power_factor, board.rest} <= derived
