@@ -38,6 +38,10 @@ class QueryDied(PermanentError):
         )
 
 
+class Stopping(Exception):
+    """A micro-batch is not done because the query is being stopped; the next start does it."""
+
+
 class Task(Protocol):
     """A streaming query that can be started, and started again."""
 
@@ -86,12 +90,20 @@ class Patience:
         )
 
     def on_batch(self, name: str, function: Callable[[DataFrame, int], None]) -> Callable[[DataFrame, int], None]:
-        """Return ``function`` for foreachBatch: tried again through outages; what ends it is kept as it was raised."""
+        """Return ``function`` for foreachBatch: tried again through outages; what ends it is kept as it was raised.
+
+        After ``stop``, no micro-batch begins.
+        """
 
         def call(rows: DataFrame, batch_id: int) -> None:
+            if self.stop.is_set():
+                raise Stopping(name)
             try:
                 self.trying(name)(function, rows, batch_id)
             except Exception as error:
+                if self.stop.is_set():
+                    # Of a job that the stop has cut: its long text would overflow the stack of a regex of Spark's.
+                    raise Stopping(name) from None
                 self.failures[name] = error
                 raise
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from meterlake import datasets
-from meterlake.cli import batch_commands, load_command, report_command
+from meterlake.cli import batch_run, load_command, report_command
+from meterlake.cli import demo_live as live
 from meterlake.cli.batch_commands import Engine
 from meterlake.cli.output import Output, OutputOption, progress_console, show
 from meterlake.clock import system_clock
@@ -20,21 +23,21 @@ from stack import launcher
 from stack.instance import Instance
 from stack.services import SERVICES
 
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
+
 DATASET = "household"
 HISTORY = ROOT / "data" / "household_power_consumption.txt.xz"
-QUERIES = {
-    Engine.TRINO: "SELECT day, round(energy_wh / 1000, 2) AS energy_kwh, round(power_factor, 4) AS power_factor "
-    "FROM hive.published.household_day ORDER BY energy_wh DESC LIMIT 5",
-    Engine.HIVE: "SELECT month, sum(readings) AS minutes, sum(flagged) AS flagged FROM batch.household_hour "
-    "WHERE month LIKE '2010-%' GROUP BY month ORDER BY month LIMIT 5",
-}
+NOTE = "/meterlake/demo.json"
+"""In HDFS, beside the data: by how many days a demo has moved the history, so that later ones leave it there."""
 PICTURES = (
-    ("active-power", "2007-02-01", "2007-02-08"),
-    ("sub-metering", "2007-02-01", "2007-02-08"),
-    ("voltage", "2007-02-01", "2007-02-08"),
-    ("heatmap", "2008-01-01", "2009-01-01"),
-    ("gaps", "2006-12-16", "2010-11-27"),
+    ("active-power", date(2007, 2, 1), date(2007, 2, 8)),
+    ("sub-metering", date(2007, 2, 1), date(2007, 2, 8)),
+    ("voltage", date(2007, 2, 1), date(2007, 2, 8)),
+    ("heatmap", date(2008, 1, 1), date(2009, 1, 1)),
+    ("gaps", date(2007, 1, 1), date(2010, 11, 1)),
 )
+"""Dates of the history before it is moved."""
 
 
 class Tale:
@@ -58,11 +61,15 @@ def demo(
     stop: Annotated[bool, typer.Option("--stop", help="Stop the servers at the end; by default they stay up.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Start the servers, load four years of real readings, compute and publish the views, query them, draw them."""
+    """Show all of it on real servers: history loaded up to now, sensors live, one merged answer, pictures.
+
+    Four years of real readings, moved by whole weeks so that they end now, are loaded, computed and published. Then
+    twenty meters send for two minutes while both streaming queries run and a batch in the middle moves the boundary.
+    """
     from engines import spark
 
     settings, tale = load_settings(), Tale()
-    instance = Instance(settings)
+    instance, dataset = Instance(settings), datasets.get(DATASET)
     begin = time.monotonic()
     with tale.step("Start the servers") as told:
         told["proved"] = _start(instance)
@@ -72,14 +79,15 @@ def demo(
         told["proved"] = f"{len(rows)} servers answered"
     with spark.session(settings, "demo"):
         with tale.step("Load the history into the master data set") as told:
-            told["proved"] = _load(settings)
+            shift, told["proved"] = _load(settings)
         with tale.step("Compute, audit and publish the views") as told:
-            told["proved"] = _batch(settings)
-    for engine, sql in QUERIES.items():
-        with tale.step(f"Ask {engine.capitalize()}") as told:
+            told["proved"], _ = _batch(settings, dataset)
+        _live(settings, dataset, shift, tale, instance.home / "logs" / "demo-streams.log")
+    for title, engine, sql in _queries(settings, dataset, shift):
+        with tale.step(title) as told:
             told["proved"] = _query(settings, engine, sql, output)
     with tale.step("Draw") as told:
-        told["proved"] = _draw(out)
+        told["proved"] = _draw(out, shift)
     progress_console.rule("What was done")
     show(tale.steps, output)
     progress_console.print(f"\nDone in {time.monotonic() - begin:.0f} s. Pictures: {out}", markup=False)
@@ -87,6 +95,38 @@ def demo(
         launcher.down(instance, lambda *_: None)
     elif output is Output.TEXT:
         progress_console.print("The servers stay up: `meterlake status` shows them, `meterlake down` stops them.")
+
+
+def _live(settings: Settings, dataset: Dataset, shift: int, tale: Tale, log: Path) -> None:
+    """Let sensors and streams run, and batch in the middle."""
+    with ExitStack() as stack:
+        with tale.step("Start the streaming queries") as told:
+            running = stack.enter_context(live.streams(DATASET, log))
+            running.wait_until_ready()
+            told["proved"] = "archive and views, in one process"
+        with tale.step(f"{live.METERS} meters send their last 20 minutes") as told:
+            told["proved"] = _told(live.Sensors(DATASET, shift, live.CATCH_UP).totals())
+            running.wait_until_caught_up(settings, dataset)
+        before = live.freshness(running)
+        with tale.step("They go on in real time; batch moves the boundary") as told:
+            sensors = live.Sensors(DATASET, shift, live.LIVE)
+            words, details = _batch(settings, dataset)
+            told["proved"] = f"{words}; batch and speed of the minutes passed over: {live.reconciled(details)}"
+        with tale.step("Until the sensors end") as told:
+            told["proved"] = _told(sensors.totals())
+            running.wait_until_caught_up(settings, dataset)
+            after = live.freshness(running)
+        median, slow = (live.quantile(before, after, share) for share in (0.5, 0.99))
+    with tale.step("Every message accounted for") as told:
+        words, closes = live.balance(settings, dataset)
+        told["proved"] = f"{words}; from event to its row in Cassandra: half within {median:.1f} s, 99 % {slow:.1f} s"
+    if not closes:
+        raise live.DemoFailed(f"The balance of messages does not close: {words}.", hint=f"See {log}.")
+
+
+def _told(totals: dict[str, Any]) -> str:
+    faults = sum(totals["faults"].values())
+    return f"{totals['acknowledged']:,} messages acknowledged, {faults:,} faults among them"
 
 
 def _start(instance: Instance) -> str:
@@ -117,25 +157,75 @@ def _ask_each(instance: Instance) -> list[dict[str, Any]]:
     return rows
 
 
-def _load(settings: Settings) -> str:
+def _load(settings: Settings) -> tuple[int, str]:
+    """Load the history once; return the days by which it was moved, and what was done."""
     from batch_layer.ingest.load import Request, load
+    from engines import hdfs
 
+    folder, _, name = NOTE.rpartition("/")
+    if name in hdfs.client(settings).list(folder):
+        shift = int(json.loads(hdfs.read_bytes(settings, NOTE))["moved_by_days"])
+        return shift, f"loaded by an earlier demo, moved by {shift:,} days"
     form = datasets.text_format(DATASET)
-    request = Request(form, str(HISTORY), form.meter_id, form.utc_offset, False)
+    request = Request(form, str(HISTORY), form.meter_id, form.utc_offset, True)
     with load_command.upload_progress(HISTORY.name) as on_bytes:
         result = load(settings, request, system_clock, on_bytes)
-    if result.already_loaded:
-        return f"{result.lines:,} lines, loaded before: nothing to do"
-    return f"{result.lines:,} lines: {result.readings:,} readings, {result.gaps:,} gap rows, {result.days:,} days"
+    hdfs.write_bytes(settings, NOTE, json.dumps({"moved_by_days": result.shift_days}).encode())
+    return result.shift_days, (
+        f"{result.lines:,} lines: {result.readings:,} readings, {result.gaps:,} gap rows, {result.not_loaded:,} still"
+        f" ahead; moved by {result.shift_days:,} days"
+    )
 
 
-def _batch(settings: Settings) -> str:
+def _batch(settings: Settings, dataset: Dataset) -> tuple[str, dict[str, Any]]:
+    """Run once; return what was done, and the figures of the run."""
     from batch_layer.views.plan import Request
 
-    done = batch_commands.batch_once(settings, datasets.get(DATASET), Request(False, None, None), system_clock)
-    if done["result"] != "published":
-        return str(done["result"])
-    return f"read {done['read']:,} = used {done['used']:,} + others; {done['files']} files, run {done['run']}"
+    result, record = batch_run.batch_once(settings, dataset, Request(False, None, None), system_clock)
+    details = dict(record.details) if record else {}
+    counts = details.get("balance", {})
+    if result != "published" or record is None:
+        return result, details
+    files = sum(figures.get("files_written", 0) for figures in details["tables"].values())
+    others = counts["read"] - counts["used"]
+    return (
+        f"read {counts['read']:,} = used {counts['used']:,} + {others:,} others; {files} files;"
+        f" boundary {record.boundary:%H:%M} UTC"
+    ), details
+
+
+def _queries(settings: Settings, dataset: Dataset, shift: int) -> list[tuple[str, Engine, str]]:
+    """Return the questions: across the boundary, of the history, and through Hive."""
+    # ruff: noqa: S608 - our own names and times
+    from serving_layer.sql.views import line_in_force
+
+    line = line_in_force(settings, dataset) or system_clock()
+    around = " AND ".join(
+        f"minute {sign} TIMESTAMP '{line + timedelta(minutes=minutes):%Y-%m-%d %H:%M:00}'"
+        for sign, minutes in ((">=", -3), ("<", 3))
+    )
+    meter = datasets.text_format(DATASET).meter_id
+    year = (date(2010, 1, 1) + timedelta(days=shift)).year
+    return [
+        (
+            f"Ask Trino across the boundary, {line:%H:%M} UTC",
+            Engine.TRINO,
+            "SELECT minute, source, readings, covered_s, global_active_power_avg AS kw, round(energy_wh, 2) AS wh "
+            f"FROM hive.merged.{DATASET}_minute WHERE meter_id = '{meter}' AND {around} ORDER BY minute",
+        ),
+        (
+            "Ask Trino for the days of most energy",
+            Engine.TRINO,
+            "SELECT day, round(energy_wh / 1000, 2) AS energy_kwh, round(power_factor, 4) AS power_factor, source "
+            f"FROM hive.merged.{DATASET}_day WHERE meter_id = '{meter}' ORDER BY energy_wh DESC LIMIT 5",
+        ),
+        (
+            "Ask Hive",
+            Engine.HIVE,
+            f"SELECT month, sum(readings) AS minutes, sum(flagged) AS flagged FROM batch.{DATASET}_hour "
+            f"WHERE month LIKE '{year}-%' AND meter_id = '{meter}' GROUP BY month ORDER BY month LIMIT 5",
+        ),
+    ]
 
 
 def _query(settings: Settings, engine: Engine, sql: str, output: Output) -> str:
@@ -148,11 +238,12 @@ def _query(settings: Settings, engine: Engine, sql: str, output: Output) -> str:
     return f"{len(answer.rows)} rows"
 
 
-def _draw(out: Path) -> str:
+def _draw(out: Path, shift: int) -> str:
     out.mkdir(parents=True, exist_ok=True)
+    moved, meter = timedelta(days=shift), datasets.text_format(DATASET).meter_id
     for name, since, until in PICTURES:
         file = out / f"{name}.png"
-        report_command.draw(DATASET, name, since, until, file)
+        report_command.draw(DATASET, name, (since + moved).isoformat(), (until + moved).isoformat(), file, meter)
         progress_console.print(str(file), markup=False)
     return f"{len(PICTURES)} pictures in {out}"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meterlake.errors import PermanentError, TransientError
-from speed_layer.running import Patience
+from speed_layer.running import Patience, Stopping
 
 pytestmark = pytest.mark.unit
 
@@ -53,5 +53,14 @@ def test_a_stop_ends_the_waiting(patience: Patience) -> None:
         patience.stop.set()
         raise TransientError("away")
 
-    with pytest.raises(TransientError):
+    with pytest.raises(Stopping):
         patience.on_batch("views", write)(None, 1)  # type: ignore[arg-type]
+    assert patience.failures == {}
+
+
+def test_after_a_stop_no_update_begins(patience: Patience) -> None:
+    patience.stop.set()
+    calls: list[int] = []
+    with pytest.raises(Stopping):
+        patience.on_batch("views", lambda _, batch_id: calls.append(batch_id))(None, 1)  # type: ignore[arg-type]
+    assert calls == []

@@ -1,0 +1,192 @@
+"""The live half of the demo: sensors, both streaming queries, a batch run in the middle, and what was proved."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from meterlake.errors import TransientError
+from stack.process import last_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
+
+METERS: Final = 20
+SEED: Final = 1
+FAULTS: Final = "late=0.002,out_of_order=0.02,duplicate=0.01,conflict=0.002,revision=0.002,corrupt=0.01"
+CATCH_UP: Final = ("--for", "20m", "--speed", "20")
+"""Twenty minutes in one: the boundary comes to lie in what was sent live, and batch has minutes to compare."""
+LIVE: Final = ("--for", "70s")
+_READY_S: Final = 120
+_CATCH_UP_S: Final = 120
+_FRESHNESS: Final = "meterlake_stream_freshness_seconds_bucket"
+
+
+class DemoFailed(TransientError):
+    """A process of the demo did not do its part."""
+
+
+class Streams:
+    """Both streaming queries in a process of their own."""
+
+    def __init__(self, dataset: str, log: Path) -> None:
+        self._port = _free_port()
+        self.log = log
+        command = ["stream", dataset, "--with-archive", "--metrics-port", str(self._port)]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "-m", "meterlake", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Wait until both queries have done an update. Raises DemoFailed."""
+        until = time.monotonic() + _READY_S
+        while time.monotonic() < until and self._process.poll() is None:
+            if len(self.samples("meterlake_stream_last_batch_timestamp_seconds")) == 2:
+                return
+            time.sleep(0.5)
+        raise DemoFailed(
+            f"The streaming queries were not ready after {_READY_S} s.\n{last_lines(self.log)}",
+            hint=f"The whole log: {self.log}",
+        )
+
+    def samples(self, name: str) -> dict[str, float]:
+        """Return the samples of a metric, by their labels as text."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as page:
+                lines = page.read().decode().splitlines()
+        except (URLError, OSError):
+            return {}
+        found = (line.rpartition(" ") for line in lines if line.startswith(f"{name}{{"))
+        return {labels: float(value) for labels, _, value in found}
+
+    def wait_until_caught_up(self, settings: Settings, dataset: Dataset) -> None:
+        """Wait until both queries have committed all that is in Kafka now. Raises DemoFailed."""
+        from engines import topics
+        from speed_layer.checkpoint import Checkpoint
+
+        topic = topics.required(settings, dataset.readings_topic)
+        ends = {partition: span.end for partition, span in topics.spans(settings, topic).items() if span.end}
+        checkpoints = [Checkpoint(settings, dataset, query) for query in ("views", "archive")]
+        until = time.monotonic() + _CATCH_UP_S
+        while any(_behind(found.next_offsets().get(topic.name, {}), ends) for found in checkpoints):
+            if time.monotonic() > until or self._process.poll() is not None:
+                raise DemoFailed(
+                    f"The streaming queries are still behind after {_CATCH_UP_S} s.\n{last_lines(self.log)}",
+                    hint=f"The whole log: {self.log}",
+                )
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """End them in order; a second request would not make it quicker."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(60)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+@contextmanager
+def streams(dataset: str, log: Path) -> Iterator[Streams]:
+    """Run both queries as long as the body runs."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    running = Streams(dataset, log)
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+class Sensors:
+    """A simulation in a process of its own."""
+
+    def __init__(self, dataset: str, shift_days: int, when: tuple[str, ...]) -> None:
+        wish = ["--meters", str(METERS), "--seed", str(SEED), "--faults", FAULTS, "--fill-gaps"]
+        command = ["simulate", dataset, *wish, *when, "--shift-days", str(shift_days), "--output", "json"]
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "meterlake", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+        )
+
+    def totals(self) -> dict[str, Any]:
+        """Wait for its end and return its totals. Raises DemoFailed."""
+        told, _ = self._process.communicate()
+        if self._process.returncode:
+            raise DemoFailed(f"The simulator ended with {self._process.returncode}.", hint="Its message stands above.")
+        totals: dict[str, Any] = json.loads(told)[0]
+        return totals
+
+
+def quantile(before: dict[str, float], after: dict[str, float], share: float) -> float:
+    """Return a quantile of what was observed in between, from a histogram's buckets, linear within one."""
+    counts = sorted((_bound(labels), after[labels] - before.get(labels, 0.0)) for labels in after)
+    wanted, low, below = share * counts[-1][1], 0.0, 0.0
+    for bound, count in counts:
+        if count >= wanted:
+            if math.isinf(bound) or count == below:
+                return low
+            return low + (bound - low) * (wanted - below) / (count - below)
+        low, below = bound, count
+    return low
+
+
+def freshness(running: Streams) -> dict[str, float]:
+    """Return the buckets of the freshness histogram as they are now."""
+    return running.samples(_FRESHNESS)
+
+
+def balance(settings: Settings, dataset: Dataset) -> tuple[str, bool]:
+    """Compare what Kafka has received with what the archive holds of it; return the sum in words, and if it closes."""
+    from engines import topics, trino
+
+    spans = topics.spans(settings, topics.required(settings, dataset.readings_topic))
+    received = sum(span.end for span in spans.values())
+    table = f"iceberg.master.{dataset.name}"
+    counts = []
+    for name in (table, f"{table}_quarantine"):
+        distinct = "SELECT DISTINCT origin_partition, origin_offset"
+        statement = f"SELECT count(*) FROM ({distinct} FROM {name} WHERE origin = ?)"  # noqa: S608 - our own names
+        counts.append(trino.rows(settings, statement, [dataset.readings_topic])[0][0])
+    decoded, undecodable = counts
+    words = f"received {received:,} = readings {decoded:,} + in quarantine {undecodable:,}"
+    return words, received == decoded + undecodable
+
+
+def reconciled(details: dict[str, Any]) -> str:
+    """Return in words how the layers compared for the minutes that the boundary moved over."""
+    found = details.get("reconciliation") or {}
+    counts = {name: count for name, count in found.items() if isinstance(count, int) and (count or name == "equal")}
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "no minute to compare"
+
+
+def _behind(done: dict[int, int], ends: dict[int, int]) -> bool:
+    return any(done.get(partition, 0) < end for partition, end in ends.items())
+
+
+def _bound(labels: str) -> float:
+    text = labels.partition('le="')[2].partition('"')[0]
+    return math.inf if text == "+Inf" else float(text)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
