@@ -1,7 +1,12 @@
-"""Brings the dashboards into a Grafana that runs elsewhere, through its HTTP API; doing it again changes nothing."""
+"""Brings the dashboards into a Grafana that runs elsewhere, through its HTTP API; doing it again changes nothing.
+
+What was pushed is known again by the message of its version, which holds a digest. The dashboards themselves are not
+compared: Grafana may give back an older form in a newer one.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -17,8 +22,6 @@ if TYPE_CHECKING:
     from serving_layer.dashboards.catalogue import Audience, Board
 
 TIMEOUT_S: Final = 10
-_OWN: Final = ("id", "version")
-"""What Grafana itself sets."""
 _TOKEN: Final = "METERLAKE_GRAFANA_TOKEN"  # noqa: S105 - a name
 
 Outcome = Literal["created", "updated", "unchanged"]
@@ -113,14 +116,17 @@ class _Grafana:
 
     def save(self, board: Board) -> Outcome:
         """Save a dashboard where it differs from what is there."""
-        status, there = self._call("GET", f"/api/dashboards/uid/{board.uid}", f"reading {board.uid}", (200, 404))
-        wanted = board.json()
+        place, doing = f"/api/dashboards/uid/{board.uid}", f"reading {board.uid}"
+        status, there = self._call("GET", place, doing, (200, 404))
+        wanted, message = board.json(), f"meterlake {hashlib.sha256(board.text().encode()).hexdigest()[:16]}"
         if status == 200:
             present: dict[str, Any] = there["dashboard"]
-            if _plain(present) == _plain(wanted) and there["meta"].get("folderUid") == board.audience.uid:
+            _, versions = self._call("GET", f"{place}/versions?limit=1", doing, (200,))
+            newest = next(iter(versions.get("versions") or []), {})
+            if newest.get("message") == message and there["meta"].get("folderUid") == board.audience.uid:
                 return "unchanged"
             wanted |= {"id": present.get("id"), "version": present.get("version", 0)}
-        body = {"dashboard": wanted, "folderUid": board.audience.uid, "overwrite": False, "message": "meterlake"}
+        body = {"dashboard": wanted, "folderUid": board.audience.uid, "overwrite": False, "message": message}
         answer, said = self._call("POST", "/api/dashboards/db", f"saving {board.uid}", (200, 412), body)
         if answer == 412:
             if said.get("status") == "version-mismatch":
@@ -143,10 +149,6 @@ class _Grafana:
         if answer.status_code not in expected:
             raise Refused(self.url, answer.status_code, doing, str(said.get("message", answer.reason)))
         return answer.status_code, said
-
-
-def _plain(dashboard: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in dashboard.items() if key not in _OWN}
 
 
 def _json(answer: requests.Response) -> dict[str, Any]:
