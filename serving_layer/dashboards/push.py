@@ -122,7 +122,7 @@ class _Grafana:
         if status == 200:
             present: dict[str, Any] = there["dashboard"]
             _, versions = self._call("GET", f"{place}/versions?limit=1", doing, (200,))
-            newest = next(iter(versions.get("versions") or []), {})
+            newest: dict[str, Any] = next(iter(versions.get("versions") or []), {})
             if newest.get("message") == message and there["meta"].get("folderUid") == board.audience.uid:
                 return "unchanged"
             wanted |= {"id": present.get("id"), "version": present.get("version", 0)}

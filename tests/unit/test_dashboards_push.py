@@ -48,6 +48,9 @@ class Grafana:
             return (403, {"message": "no"}) if token == "Bearer viewer" else (401, {"message": "Invalid API key"})
         if method == "POST":
             return self.make_folder(body) if path == "/api/folders" else self.save(body)
+        return self.read(path)
+
+    def read(self, path: str) -> tuple[int, Any]:
         if match := re.fullmatch(r"/api/folders/(.+)", path):
             return (200, {"uid": match[1]}) if match[1] in self.folders else (404, {"message": "folder not found"})
         uid, _, versions = path.removeprefix("/api/dashboards/uid/").partition("/")
