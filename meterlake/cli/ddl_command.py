@@ -16,6 +16,7 @@ from meterlake.settings import ROOT, load_settings
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
+    from meterlake.settings import Settings
 
 
 def ddl(
@@ -30,8 +31,8 @@ def ddl(
 
     They are checked in to be read. Change the declaration in meterlake/datasets/, then run this.
 
-    With `--apply` the speed tables, the batch tables and the views are made where they are not, so that all can be
-    queried before anything has run; what is there keeps its rows.
+    With `--apply` all tables and views are made where they are not, so that everything can be queried, and every
+    dashboard opened, before anything has run; what is there keeps its rows.
     """
     wanted = [datasets.get(dataset)] if dataset else [datasets.get(name) for name in datasets.names()]
     if apply:
@@ -53,12 +54,26 @@ def _apply(wanted: Sequence[Dataset], output: Output) -> None:
     from speed_layer import tables
 
     settings = load_settings()
+    _create_iceberg_tables(settings, wanted)
     done = []
     for declared in wanted:
         statements = tables.apply(settings, declared)
         merged_views.prepare(settings, declared, system_clock)
         done.append({"dataset": declared.name, "cassandra_statements": len(statements), "views": "ready"})
     show(done, output)
+
+
+def _create_iceberg_tables(settings: Settings, wanted: Sequence[Dataset]) -> None:
+    """Make the master data sets, their quarantines, and the record of runs."""
+    from engines import master, spark
+    from engines.spark_failures import translated
+    from serving_layer.publish import records
+
+    with spark.session(settings, "ddl") as session, translated(settings, "the Iceberg tables"):
+        for declared in wanted:
+            master.master(session, settings, declared)
+            master.quarantine(session, settings, declared)
+        records.create(session, settings)
 
 
 def register(app: typer.Typer) -> None:

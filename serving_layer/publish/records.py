@@ -50,7 +50,7 @@ def append(settings: Settings, record: Record) -> None:
     selected = ", ".join(f"CAST(:{name} AS {kind}) AS {name}" for name, kind in _COLUMNS.items())
     _release_stale_locks(settings)
     with spark.session(settings, "records") as session, translated(settings, FULL_NAME):
-        _create(session, settings)
+        create(session, settings)
         session.sql(f"SELECT {selected}", args=_values(record)).writeTo(FULL_NAME).append()
 
 
@@ -80,7 +80,8 @@ def _release_stale_locks(settings: Settings) -> None:
         metastore.release_stale_locks(client, DATABASE, TABLE, system_clock())
 
 
-def _create(session: SparkSession, settings: Settings) -> None:
+def create(session: SparkSession, settings: Settings) -> None:
+    """Make the table unless it is there."""
     if session.catalog.tableExists(FULL_NAME):
         return
     folder = f"{settings.hdfs}/meterlake/{DATABASE}"
