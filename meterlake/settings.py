@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     port_metastore: int = Field(9083, description="Hive metastore, Thrift.")
     port_hiveserver2: int = Field(10000, description="HiveServer2, Thrift binary.")
     port_trino: int = Field(8080, description="Trino, HTTP.")
+    port_prometheus: int = Field(9090, description="Prometheus, HTTP; where it is installed.")
+    port_grafana: int = Field(3000, description="Grafana, HTTP; where it is installed.")
     start_timeout_s: int = Field(180, gt=0, description="A server that is not healthy by then has failed to start.")
     server_time_zone: str = Field("UTC", description="Time zone of the servers' JVMs; results do not depend on it.")
 
@@ -137,6 +139,9 @@ class Settings(BaseSettings):
         "memory",
         description="Where the readings of open minutes live: memory is a quarter faster, rocksdb (off the heap) for"
         " fleets whose quarter of an hour does not fit the driver.",
+    )
+    grafana_home: Path | None = Field(
+        None, description="Grafana's folder, for `meterlake up grafana`; else it is looked for on the PATH."
     )
     grafana_token: SecretStr = Field(
         SecretStr(""), description="Token of a service account, for `meterlake dashboards --push`."

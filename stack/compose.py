@@ -79,6 +79,7 @@ def values(service: str) -> dict[str, object]:
         "scratch": "/tmp/meterlake",  # noqa: S108 - a path in a container
         "plugins": "",
         "metrics_host": "host.docker.internal",
+        "grafana_host": "grafana",
         # Only templates of containers ask for these.
         "datanode_data": CONTAINERS["datanode"].data,
         "heap": SERVICES[service].heap if service in SERVICES else "",

@@ -13,13 +13,13 @@ from meterlake import datasets
 from meterlake.cli.output import Output, OutputOption, progress_console, show
 from meterlake.errors import PermanentError, UnknownName
 from meterlake.settings import Settings, load_settings
-from stack import launcher
+from stack import extra, launcher
 from stack.doctor import examine
 from stack.instance import Instance
 from stack.launcher import State, Status
-from stack.services import GROUPS, SERVICES, select, with_needs
+from stack.services import EXTRAS, GROUPS, SERVICES, select, split_extras, with_needs
 
-_KNOWN = f"{', '.join(SERVICES)}; groups: {', '.join(GROUPS)}"
+_KNOWN = f"{', '.join(SERVICES)}; groups: {', '.join(GROUPS)}; where installed: {', '.join(EXTRAS)}"
 
 
 def up(
@@ -40,21 +40,29 @@ def up(
     from meterlake.cli.progress import StackProgress
 
     instance = Instance(load_settings())
-    wanted = with_needs(select(services or []))
+    names, extras = split_extras(services or [])
+    for found in extras:
+        if found.program(instance) is None:
+            raise extra.NotInstalled(found)
+    wanted = with_needs(select(names)) if names or not extras else []
     begin = time.monotonic()
     with StackProgress() as progress:
         if fetch_only:
             launcher.fetch(wanted, instance, progress.download)
             maven.resolve("spark", instance.settings, progress.download)
             return
-        launcher.up(wanted, instance, progress.service, progress.download)
+        if wanted:
+            launcher.up(wanted, instance, progress.service, progress.download)
     if any(service.name == "cassandra" for service in wanted):
         _create_speed_tables(instance.settings)
     seconds = time.monotonic() - begin
-    names = {service.name for service in wanted}
-    states = [state for state in launcher.status(instance, check=False) if state.service.name in names]
-    _show_states(states, output)
-    if output is Output.TEXT:
+    started = {service.name for service in wanted}
+    states = [state for state in launcher.status(instance, check=False) if state.service.name in started]
+    if states:
+        _show_states(states, output)
+    for found in extras:
+        progress_console.print(f"{found.title}: {extra.up(found, instance)}", markup=False)
+    if states and output is Output.TEXT:
         memory = sum(state.memory_mb or 0 for state in states)
         progress_console.print(
             f"{len(states)} services healthy after {seconds:.1f} s, {memory / 1024:.1f} GiB resident."
@@ -74,8 +82,9 @@ def down(output: OutputOption = Output.TEXT) -> None:
     from meterlake.cli.progress import StackProgress
 
     instance = Instance(load_settings())
+    others = [name for name, found in EXTRAS.items() if extra.down(found, instance)]
     with StackProgress() as progress:
-        stopped = launcher.down(instance, progress.service)
+        stopped = others + launcher.down(instance, progress.service)
     if output is Output.JSON:
         show([{"service": name, "state": State.STOPPED} for name in stopped], output)
     else:
@@ -87,8 +96,13 @@ def status(output: OutputOption = Output.TEXT) -> None:
 
     Exit code 1 when a service has crashed or does not do its work.
     """
-    states = launcher.status(Instance(load_settings()))
+    instance = Instance(load_settings())
+    states = launcher.status(instance)
     _show_states(states, output)
+    for found in EXTRAS.values():
+        if extra.running(found, instance):
+            word = State.HEALTHY if extra.healthy(found, instance) else State.UNHEALTHY
+            progress_console.print(f"{found.title} at {found.url(instance)}: {word}", markup=False)
     bad = [state for state in states if state.state in (State.CRASHED, State.UNHEALTHY)]
     if output is Output.TEXT:
         for state in bad:

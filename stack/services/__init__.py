@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from meterlake.errors import UnknownName
+from stack.extra import Extra
 from stack.service import Service
 from stack.services.cassandra import CASSANDRA
+from stack.services.grafana import GRAFANA
 from stack.services.hdfs import DATANODE, NAMENODE
 from stack.services.hive import HIVESERVER2, METASTORE
 from stack.services.kafka import KAFKA
+from stack.services.prometheus import PROMETHEUS
 from stack.services.trino import TRINO
 
 SERVICES = {s.name: s for s in [NAMENODE, DATANODE, KAFKA, CASSANDRA, METASTORE, HIVESERVER2, TRINO]}
+EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (PROMETHEUS, GRAFANA)}
+"""Started when they are named, where this machine has them."""
 GROUPS = {
     "core": tuple(SERVICES),
     "hdfs": ("namenode", "datanode"),
     "hive": ("metastore", "hiveserver2"),
 }
+
+
+def split_extras(names: list[str]) -> tuple[list[str], list[Extra]]:
+    """Return the names of services and groups, among them what the extras need, and the extras."""
+    extras = [EXTRAS[name] for name in EXTRAS if name in names]
+    needed = [name for extra in extras for name in extra.needs]
+    return [name for name in names if name not in EXTRAS] + needed, extras
 
 
 def select(names: list[str]) -> list[Service]:

@@ -1,0 +1,167 @@
+"""Servers that this project does not bring: started where their program is on this machine, and not needed elsewhere.
+
+They are found by the tag on a wrapper's command line (``stack.wrapped``), as all servers of the stack are by theirs;
+the tag is another one, so that the launcher leaves them alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+from meterlake.errors import PermanentError
+from stack import preflight, process
+from stack.errors import PortBusy, StartFailed
+from stack.instance import Instance
+
+POLL_S = 0.3
+GRACE_S = 15.0
+_CHILDREN: list[subprocess.Popen[bytes]] = []
+"""Wrappers that this process started; they are meant to outlive it, so nothing else waits for them."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A server: its programs' names, how it is started, and when it is healthy."""
+
+    name: str
+    title: str
+    programs: tuple[str, ...]
+    """Names on the PATH; the first that is there is taken."""
+    home: Callable[[Instance], Path | None]
+    """Folder that a setting names instead; its ``bin`` is looked into."""
+    to_get: str
+    """How to come by it, in a sentence."""
+    port: str
+    """Name of its port's setting, without ``port_``."""
+    needs: tuple[str, ...]
+    """Services of the stack that it reads from."""
+    prepare: Callable[[Instance], None]
+    """Writes its configuration."""
+    arguments: Callable[[Instance, Path], list[str]]
+    """Arguments for the program, which lies at the path."""
+    env: Callable[[Instance], Mapping[str, str]]
+    probe: str
+    """Path of a URL that answers 200 when work was done."""
+
+    def program(self, instance: Instance) -> Path | None:
+        """Return where its program is, or None."""
+        home = self.home(instance)
+        path = str(home / "bin") if home else None
+        found = (shutil.which(name, path=path) for name in self.programs)
+        return next((Path(program) for program in found if program), None)
+
+    def url(self, instance: Instance) -> str:
+        """Return the address for people."""
+        return f"http://{instance.settings.address(self.port)}"
+
+
+class NotInstalled(PermanentError):
+    """The program of a server is not on this machine."""
+
+    def __init__(self, extra: Extra) -> None:
+        super().__init__(
+            f"{extra.title} is not on this machine: no {' or '.join(extra.programs)} on the PATH.",
+            hint=f"{extra.to_get} Everything else works without it.",
+        )
+
+
+def up(extra: Extra, instance: Instance) -> str:
+    """Start a server and wait until it is healthy; do nothing if it runs. Returns its address.
+
+    Raises NotInstalled, PortBusy, or StartFailed with the last lines of its log.
+    """
+    program = extra.program(instance)
+    if program is None:
+        raise NotInstalled(extra)
+    if running(extra, instance) is None:
+        _check_port(extra, instance)
+        extra.prepare(instance)
+        _await(extra, instance, _spawn(extra, instance, program))
+    return extra.url(instance)
+
+
+def down(extra: Extra, instance: Instance) -> bool:
+    """Stop a server; return whether it ran."""
+    found = running(extra, instance)
+    if found is None:
+        return False
+    process.stop([found], GRACE_S)
+    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+    return True
+
+
+def running(extra: Extra, instance: Instance) -> psutil.Process | None:
+    """Return the wrapper's process of a server, or None."""
+    tag = _tag(extra, instance)
+    for found in psutil.process_iter():
+        try:
+            if tag in found.cmdline():
+                return found
+        except psutil.Error:
+            continue
+    return None
+
+
+def healthy(extra: Extra, instance: Instance) -> bool:
+    """Return whether a server answers its probe."""
+    try:
+        return requests.get(extra.url(instance) + extra.probe, timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def _tag(extra: Extra, instance: Instance) -> str:
+    return f"--meterlake-extra={instance.identity}:{extra.name}"
+
+
+def _check_port(extra: Extra, instance: Instance) -> None:
+    number = instance.settings.port(extra.port)
+    if who := preflight.holder(number):
+        raise PortBusy(
+            f"Port {number}, which {extra.title} needs, is held by {who}.",
+            hint=f"Stop that, or move the port: METERLAKE_PORT_{extra.port.upper()}=….",
+        )
+
+
+def _spawn(extra: Extra, instance: Instance, program: Path) -> subprocess.Popen[bytes]:
+    log = instance.log(extra.name)
+    for folder in (log.parent, instance.run(extra.name), instance.data(extra.name)):
+        folder.mkdir(parents=True, exist_ok=True)
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "USER") if name in os.environ}
+    command = [sys.executable, "-m", "stack.wrapped", _tag(extra, instance), str(program)]
+    with log.open("ab") as output:
+        child = subprocess.Popen(  # noqa: S603 - our own words
+            command + extra.arguments(instance, program),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=instance.run(extra.name),
+            env=kept | {"TZ": "UTC"} | dict(extra.env(instance)),
+            start_new_session=True,
+        )
+    _CHILDREN.append(child)
+    return child
+
+
+def _await(extra: Extra, instance: Instance, started: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + instance.settings.start_timeout_s
+    while not healthy(extra, instance):
+        ended = started.poll() is not None
+        if ended or time.monotonic() > until:
+            log = instance.log(extra.name)
+            what = f"ended with {started.returncode} while starting" if ended else "was not healthy in time"
+            raise StartFailed(
+                f"{extra.title} {what}.\nLast lines of its log:\n{process.last_lines(log)}",
+                hint=f"\nThe whole log: {log}",
+            )
+        time.sleep(POLL_S)

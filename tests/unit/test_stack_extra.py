@@ -1,0 +1,136 @@
+"""Servers that are not ours: where they are not installed that is said; where they are, they run and stop for real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from meterlake.settings import Settings
+from stack import extra
+from stack.errors import PortBusy, StartFailed
+from stack.extra import Extra, NotInstalled
+from stack.instance import Instance
+from stack.services import EXTRAS, split_extras
+from stack.services.grafana import password_file
+
+pytestmark = pytest.mark.unit
+
+SERVER = """#!{python}
+import http.server, sys
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return Instance(Settings(home=tmp_path / "home", port_grafana=port, start_timeout_s=20))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Extra:
+    """A small HTTP server as an executable of its own."""
+    program = tmp_path / "bin" / "little-server"
+    program.parent.mkdir()
+    program.write_text(SERVER.format(python=sys.executable))
+    program.chmod(0o755)
+    return replace(
+        EXTRAS["grafana"],
+        name="little",
+        title="Little",
+        programs=(program.name,),
+        home=lambda _: tmp_path,
+        prepare=lambda _: None,
+        arguments=lambda at, _: [str(at.settings.port_grafana)],
+        env=lambda _: {},
+        probe="/",
+    )
+
+
+def test_what_is_not_installed_is_said_with_the_way_to_get_it(instance: Instance) -> None:
+    absent = replace(EXTRAS["grafana"], programs=("no-such-program",))
+    with pytest.raises(NotInstalled, match="no no-such-program on the PATH") as caught:
+        extra.up(absent, instance)
+    assert "METERLAKE_GRAFANA_HOME" in caught.value.hint
+    assert "Everything else works" in caught.value.hint
+
+
+def test_it_starts_once_and_stops_with_its_child(server: Extra, instance: Instance) -> None:
+    url = extra.up(server, instance)
+    first = extra.running(server, instance)
+    assert first is not None
+    assert extra.healthy(server, instance)
+    assert extra.up(server, instance) == url
+    assert extra.running(server, instance) == first
+    (child,) = first.children()
+    assert extra.down(server, instance)
+    assert extra.running(server, instance) is None
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert not extra.down(server, instance)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends the child")
+def test_a_killed_wrapper_leaves_nothing_behind(server: Extra, instance: Instance) -> None:
+    extra.up(server, instance)
+    found = extra.running(server, instance)
+    assert found is not None
+    (child,) = found.children()
+    os.kill(found.pid, signal.SIGKILL)
+    gone, _ = psutil.wait_procs([child], timeout=10)
+    assert gone == [child]
+
+
+def test_a_taken_port_is_said_first(server: Extra, instance: Instance) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", instance.settings.port_grafana))
+        holder.listen()
+        with pytest.raises(PortBusy, match="is held by"):
+            extra.up(server, instance)
+
+
+def test_one_that_ends_is_shown_with_its_last_words(server: Extra, instance: Instance) -> None:
+    broken = replace(server, arguments=lambda *_: ["not-a-port"])
+    begin = time.monotonic()
+    with pytest.raises(StartFailed, match="invalid literal for int"):
+        extra.up(broken, instance)
+    assert time.monotonic() - begin < 15
+
+
+def test_grafana_gets_this_stacks_addresses_and_a_password_of_its_own(instance: Instance) -> None:
+    grafana = EXTRAS["grafana"]
+    grafana.prepare(instance)
+    folder = instance.conf("grafana") / "provisioning"
+    document = yaml.safe_load((folder / "datasources/meterlake.yaml").read_text())
+    assert {source["uid"]: source["url"] for source in document["datasources"]} == {
+        "meterlake-trino": "http://127.0.0.1:8080",
+        "meterlake-cassandra": "127.0.0.1:9042",
+        "meterlake-prometheus": "http://127.0.0.1:9090",
+    }
+    environment = grafana.env(instance)
+    assert environment["GF_SECURITY_ADMIN_PASSWORD"] == password_file(instance).read_text()
+    assert password_file(instance).stat().st_mode & 0o077 == 0
+    # Every variable of the provisioning is given.
+    asked = {word for file in folder.rglob("*.yaml") for word in _variables(file.read_text())}
+    assert asked <= environment.keys()
+
+
+def test_extras_bring_what_they_read_from() -> None:
+    assert split_extras(["grafana", "kafka"]) == (["kafka", "trino", "cassandra"], [EXTRAS["grafana"]])
+    assert split_extras([]) == ([], [])
+
+
+def _variables(text: str) -> list[str]:
+    import re
+
+    return re.findall(r"(?<!\$)\$([A-Z][A-Z0-9_]+)", text)
