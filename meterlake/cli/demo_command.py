@@ -162,8 +162,7 @@ def _load(settings: Settings) -> tuple[int, str]:
     from batch_layer.ingest.load import Request, load
     from engines import hdfs
 
-    folder, _, name = NOTE.rpartition("/")
-    if name in hdfs.client(settings).list(folder):
+    if hdfs.client(settings).status(NOTE, strict=False) is not None:
         shift = int(json.loads(hdfs.read_bytes(settings, NOTE))["moved_by_days"])
         return shift, f"loaded by an earlier demo, moved by {shift:,} days"
     form = datasets.text_format(DATASET)
