@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -87,7 +88,7 @@ def demo(
         with tale.step(title) as told:
             told["proved"] = _query(settings, engine, sql, output)
     with tale.step("Draw") as told:
-        told["proved"] = _draw(out, shift)
+        told["proved"] = _draw(dataset, out, shift)
     progress_console.rule("What was done")
     show(tale.steps, output)
     progress_console.print(f"\nDone in {time.monotonic() - begin:.0f} s. Pictures: {out}", markup=False)
@@ -237,14 +238,18 @@ def _query(settings: Settings, engine: Engine, sql: str, output: Output) -> str:
     return f"{len(answer.rows)} rows"
 
 
-def _draw(out: Path, shift: int) -> str:
+def _draw(dataset: Dataset, out: Path, shift: int) -> str:
+    """Draw the history, and today across the boundary."""
     out.mkdir(parents=True, exist_ok=True)
     moved, meter = timedelta(days=shift), datasets.text_format(DATASET).meter_id
-    for name, since, until in PICTURES:
-        file = out / f"{name}.png"
-        report_command.draw(DATASET, name, (since + moved).isoformat(), (until + moved).isoformat(), file, meter)
+    today = system_clock().astimezone(ZoneInfo(dataset.time_zone)).date()
+    wanted = [(name, name, since + moved, until + moved) for name, since, until in PICTURES]
+    wanted.append(("today", "active-power", today, today + timedelta(days=1)))
+    for picture, report, since, until in wanted:
+        file = out / f"{picture}.png"
+        report_command.draw(DATASET, report, since.isoformat(), until.isoformat(), file, meter)
         progress_console.print(str(file), markup=False)
-    return f"{len(PICTURES)} pictures in {out}"
+    return f"{len(wanted)} pictures in {out}"
 
 
 def register(app: typer.Typer) -> None:
