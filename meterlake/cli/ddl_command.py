@@ -36,7 +36,7 @@ def ddl(
     """
     wanted = [datasets.get(dataset)] if dataset else [datasets.get(name) for name in datasets.names()]
     if apply:
-        _apply(wanted, output)
+        show(make_all(load_settings(), wanted), output)
         return
     step = generated.drift if check else generated.write
     changed = [path for declared in wanted for path in step(declared, ROOT)]
@@ -50,17 +50,17 @@ def ddl(
         progress_console.print("\n".join(changed) or "All generated files are up to date.", markup=False)
 
 
-def _apply(wanted: Sequence[Dataset], output: Output) -> None:
+def make_all(settings: Settings, wanted: Sequence[Dataset]) -> list[dict[str, object]]:
+    """Make all tables and views of data sets in the running servers; return what was done for each."""
     from speed_layer import tables
 
-    settings = load_settings()
     _create_iceberg_tables(settings, wanted)
-    done = []
+    done: list[dict[str, object]] = []
     for declared in wanted:
         statements = tables.apply(settings, declared)
         merged_views.prepare(settings, declared, system_clock)
         done.append({"dataset": declared.name, "cassandra_statements": len(statements), "views": "ready"})
-    show(done, output)
+    return done
 
 
 def _create_iceberg_tables(settings: Settings, wanted: Sequence[Dataset]) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from engines.runtime import maven
 from meterlake import datasets
+from meterlake.cli import ddl_command
 from meterlake.cli.output import Output, OutputOption, progress_console, show
 from meterlake.errors import PermanentError, UnknownName
 from meterlake.settings import Settings, load_settings
@@ -60,6 +61,8 @@ def up(
     states = [state for state in launcher.status(instance, check=False) if state.service.name in started]
     if states:
         _show_states(states, output)
+    if any(found.name == "grafana" for found in extras):
+        ddl_command.make_all(instance.settings, [datasets.get(name) for name in datasets.names()])
     for found in extras:
         progress_console.print(f"{found.title}: {extra.up(found, instance)}", markup=False)
     if states and output is Output.TEXT:

@@ -1,0 +1,122 @@
+"""Every query of the dashboards on the real servers: empty, with live data only, and Cassandra is never scanned.
+
+History and both layers together are looked at after the demo: ``meterlake dashboards --check``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from engines import cassandra
+from meterlake import datasets
+from meterlake.cli import ddl_command
+from meterlake.clock import system_clock
+from meterlake.settings import Settings
+from serving_layer.dashboards import asked, catalogue, cql, macros
+from serving_layer.dashboards.check import check, columns_missing
+from serving_layer.dashboards.queries import CassandraQuery
+from speed_layer.views.sink import Sink
+
+pytestmark = pytest.mark.integration
+
+HOUSEHOLD = datasets.get("household")
+METERS = ["dashboard-1", "dashboard-2"]
+
+
+@pytest.fixture(scope="module")
+def ready(stack: object, settings: Settings) -> Settings:
+    """Tables and views, as `meterlake ddl --apply` makes them."""
+    ddl_command.make_all(settings, [HOUSEHOLD])
+    return settings
+
+
+@pytest.fixture
+def live(ready: Settings) -> Iterator[datetime]:
+    """Two minutes of two meters, as the stream writes them; removed afterwards."""
+    now = system_clock()
+    with cassandra.session(ready) as session:
+        sink = Sink(ready, HOUSEHOLD, session)
+        sink.write_minutes(row for meter in METERS for row in _minutes(meter, now))
+        readings = [row for meter in METERS for row in _readings(meter, now)]
+        sink.write_latest(readings)
+        sink.write_recent(readings, now)
+        yield now
+        for meter in METERS:
+            session.execute("DELETE FROM speed.household_latest WHERE meter_id = %s", [meter])
+            session.execute("DELETE FROM speed.household_recent WHERE meter_id = %s", [meter])
+            for back in (0, 1):
+                day = f"{now - timedelta(days=back):%Y-%m-%d}"
+                session.execute("DELETE FROM speed.household_minute WHERE meter_id = %s AND day = %s", [meter, day])
+
+
+def _minutes(meter: str, now: datetime) -> Iterator[tuple[Any, ...]]:
+    """Rows of 60 readings of 1.234 kW, 0.4 kvar, 230 V, 5.6 A, and sub-meters that count more than the main meter."""
+    for back in (1, 2):
+        minute = int(now.timestamp()) // 60 * 60 - back * 60
+        units = (1234, 400, 23_000, 5600, 7000, 8000, 9000)
+        states = [value for unit in units for value in (unit * 60, unit, unit)]
+        yield (meter, minute * 1000, 60, 60, 3, *states, int(now.timestamp() * 1_000_000))
+
+
+def _readings(meter: str, now: datetime) -> Iterator[tuple[Any, ...]]:
+    for back in range(3):
+        start = int(now.timestamp()) - back
+        yield (meter, start * 1000, 1, 1.234, 0.4, 230.0, 5.6, 7.0, 8.0, 9.0, start)
+
+
+def test_nobody_sees_an_error(ready: Settings) -> None:
+    """Whatever other tests have left: no query is refused, no column is missing, none is unbounded."""
+    found = check(ready, system_clock)
+    assert len(found) > 40
+    assert [(finding.where, finding.problem) for finding in found if finding.state == "wrong"] == []
+
+
+def test_live_panels_show_what_the_stream_has_written(ready: Settings, live: datetime) -> None:
+    for asks in _live_panels():
+        names, rows = _ask(ready, asks.query, live)
+        assert {row[0] for row in rows} == set(METERS), asks.where
+        assert columns_missing(asks.query, names, rows) == "", asks.where
+    # In words of the declaration: the mean, the energy, and the rest, which is negative and stays so.
+    values = cql.values(HOUSEHOLD)
+    columns = {name: values[name] for name in ("voltage_avg", "energy_wh", "power_factor", "other_devices_wh")}
+    _, rows = _ask(ready, CassandraQuery(cql.minutes(HOUSEHOLD, columns)), live)
+    assert len(rows) == 4
+    for _, voltage, energy, factor, rest, _ in rows:
+        assert voltage == 230.0
+        assert energy == pytest.approx(1.234 * 60 / 3.6)
+        assert factor == pytest.approx(1.234 / (1.234**2 + 0.4**2) ** 0.5)
+        assert rest == pytest.approx(1.234 * 60 / 3.6 - 24 * 60)
+        assert rest < 0
+
+
+def test_no_panel_makes_cassandra_scan_a_table(ready: Settings, live: datetime) -> None:
+    """Cassandra's own trace says how it read: single partitions, never a range of them."""
+    with cassandra.session(ready) as session:
+        for asks in _live_panels():
+            result = session.execute(macros.cassandra(asks.query, _chosen(live)), trace=True)
+            events = [event.description for event in result.get_query_trace(max_wait_sec=60).events]
+            assert any(re.search(r"single-partition query on \w+", event) for event in events), asks.where
+            assert not any(
+                re.search(r"seq scan|range slice|Executing read on .* using index", event) for event in events
+            )
+
+
+def _live_panels() -> list[asked.Asked]:
+    listed = asked.queries(catalogue.all_boards())
+    return [asks for asks in listed if isinstance(asks.query, CassandraQuery) and "variable" not in asks.where]
+
+
+def _chosen(now: datetime) -> macros.Dashboard:
+    days = {"today": f"{now:%Y-%m-%d}", "yesterday": f"{now - timedelta(days=1):%Y-%m-%d}"}
+    return macros.Dashboard(now - timedelta(minutes=15), now + timedelta(minutes=1), {"meter": METERS, **days})
+
+
+def _ask(settings: Settings, query: Any, now: datetime) -> tuple[list[str], list[tuple[Any, ...]]]:
+    with cassandra.session(settings) as session:
+        result = session.execute(macros.cassandra(query, _chosen(now)))
+        return list(result.column_names), [tuple(row) for row in result]
