@@ -136,6 +136,19 @@ def history(settings: Settings, dataset: Dataset = DATASET) -> list[past.Record]
     return records.load(settings, dataset.name)
 
 
+def checksums(settings: Settings, dataset: Dataset = DATASET) -> dict[tuple[str, str], list[str]]:
+    """Return HDFS's checksum of every file that readers see, by table and partition."""
+    client, found = hdfs.client(settings), {}
+    present = past.current(history(settings, dataset))
+    assert present is not None
+    for table, partitions in present.after.items():
+        for value, folder in partitions.items():
+            place = "/" + folder.split("/", 3)[3]
+            files = [name for name in client.list(place) if name.endswith(".parquet")]
+            found[table, value] = [client.checksum(f"{place}/{name}")["bytes"] for name in files]
+    return found
+
+
 @contextmanager
 def fresh(settings: Settings, dataset: Dataset = DATASET) -> Iterator[SparkSession]:
     """Open a session, everything removed that an earlier test run has left of a data set."""

@@ -15,6 +15,7 @@ from batch_samples import (
     NEW_DAY,
     NOW,
     Killed,
+    checksums,
     clock,
     columns,
     expected,
@@ -165,19 +166,6 @@ def test_8_a_full_run_gives_the_same_rows_and_old_folders_go(session: SparkSessi
     kept = {found.after[f"{NAME}_minute"]["2026-03"].rpartition("/")[2] for found in past.reachable(history(settings))}
     assert set(listed) == kept
     assert len(kept) == 4
-
-
-def checksums(settings: Settings) -> dict[tuple[str, str], list[str]]:
-    """Return HDFS's checksum of every file that readers see, by table and partition."""
-    client, found = hdfs.client(settings), {}
-    present = past.current(history(settings))
-    assert present is not None
-    for table, partitions in present.after.items():
-        for value, folder in partitions.items():
-            place = "/" + folder.split("/", 3)[3]
-            files = [name for name in client.list(place) if name.endswith(".parquet")]
-            found[table, value] = [client.checksum(f"{place}/{name}")["bytes"] for name in files]
-    return found
 
 
 def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_command(

@@ -14,27 +14,24 @@ from typing import Any
 
 import pytest
 import requests
+from load_samples import DAY, GAP, REFUSED, VALUES, text_of, write
 from pyspark.sql import SparkSession
 
 from batch_layer.ingest import load as module
-from batch_layer.ingest.errors import BrokenArchive, EmptyInput, NotThisFormat, Unreadable, WrongEncoding, WrongHeader
+from batch_layer.ingest.errors import Unreadable
 from batch_layer.ingest.load import Request, Result, load
 from engines import hdfs, master, trino
 from engines import spark as engine
 from engines.errors import EngineUnavailable, StorageFull
 from engines.table_format import AlreadyPublished, NotYetAvailable, SnapshotExpired
 from meterlake.datasets.household_text import HOUSEHOLD_TEXT
-from meterlake.errors import MeterlakeError, OutOfBalance
+from meterlake.errors import OutOfBalance
 from meterlake.settings import Settings
 from meterlake.textformat import TextFormat
 from stack.instance import Instance
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-HEADER = HOUSEHOLD_TEXT.header
-VALUES = "4.216;0.418;234.840;18.400;0.000;1.000;17.000"
-DAY = [f"16/12/2006;{minute // 60:02}:{minute % 60:02}:00;{VALUES}" for minute in range(1440)]
-GAP = "17/12/2006;00:00:00;?;?;?;?;?;?;"
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +49,6 @@ def form(session: SparkSession) -> Iterator[TextFormat]:
     for table in (name, f"{name}_quarantine"):
         session.sql(f"DROP TABLE IF EXISTS iceberg.master.{table} PURGE")
     gc.collect()
-
-
-def text_of(lines: list[str]) -> bytes:
-    return "".join(f"{line}\r\n" for line in [HEADER, *lines]).encode()
-
-
-def write(folder: Path, content: bytes, name: str = "file.txt") -> str:
-    path = folder / name
-    path.write_bytes(content)
-    return str(path)
 
 
 def run(settings: Settings, form: TextFormat, path: str, now: datetime = NOW, **more: Any) -> Result:
@@ -183,19 +170,6 @@ def test_a_line_lost_on_the_way_is_out_of_balance(
     with pytest.raises(OutOfBalance, match="1 are missing"):
         run(settings, form, write(tmp_path, text_of(DAY)))
     assert count(settings, form) == 0
-
-
-SWAPPED = [f"{12}/{16 + n % 12}/2006;00:{n % 60:02}:00;{VALUES}" for n in range(100)]
-REFUSED: list[tuple[bytes, type[MeterlakeError], str]] = [
-    (b"", EmptyInput, "empty"),
-    (text_of([]), EmptyInput, "no reading"),
-    (text_of(DAY).replace(b";", b","), WrongHeader, "separator"),
-    (text_of(DAY).replace(b";Voltage", b""), WrongHeader, "missing Voltage"),
-    (text_of(DAY).replace(b";Voltage", b";Voltage;Extra"), WrongHeader, "unknown Extra"),
-    (text_of(DAY).decode().encode("utf-16"), WrongEncoding, "UTF-16"),
-    (lzma.compress(text_of(DAY))[:-40], BrokenArchive, "cut off"),
-    (text_of(SWAPPED), NotThisFormat, "100 of 100 lines are no readings.*bad_time"),
-]
 
 
 @pytest.mark.parametrize(

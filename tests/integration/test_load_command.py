@@ -1,0 +1,133 @@
+"""``meterlake load`` as a user meets it: every bad input ends in a clear word and the right exit code."""
+
+from __future__ import annotations
+
+import gc
+import re
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from load_samples import DAY, HEADER, REFUSED, VALUES, text_of, write
+from pyspark.sql import SparkSession
+
+from engines import spark as engine
+from engines import trino
+from meterlake import cli, datasets
+from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from meterlake.errors import MeterlakeError
+from meterlake.settings import Settings, load_settings
+from meterlake.textformat import MAX_LINE_BYTES
+from stack.instance import Instance
+
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+NAME = f"l{uuid.uuid4().hex[:12]}"
+
+Command = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def session(settings: Settings, stack: Instance) -> Iterator[SparkSession]:
+    """Held open, so that every command finds it open."""
+    with engine.session(settings, "load") as spark:
+        yield spark
+        for table in (NAME, f"{NAME}_quarantine"):
+            spark.sql(f"DROP TABLE IF EXISTS iceberg.master.{table} PURGE")
+    gc.collect()
+
+
+@pytest.fixture
+def meterlake(
+    session: SparkSession,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Command]:
+    """Return what runs a command in this process, as ``main`` does, and returns its exit code and what it said."""
+    form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, name=NAME))
+    monkeypatch.setitem(datasets._DATASETS, NAME, form.dataset)  # noqa: SLF001 - for this test alone
+    monkeypatch.setitem(datasets._TEXT_FORMATS, NAME, form)  # noqa: SLF001
+    monkeypatch.setenv("METERLAKE_HOME", str(settings.home))
+    monkeypatch.setenv("METERLAKE_PORT_OFFSET", str(settings.port_offset))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str) -> tuple[int, str]:
+        load_settings.cache_clear()  # what the environment says now
+        monkeypatch.setattr(sys, "argv", ["meterlake", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out + said.err
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)
+    load_settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "says"), REFUSED, ids=[error.__name__ + says[:9] for _, error, says in REFUSED]
+)
+def test_a_wrong_file_ends_with_1_and_its_reason(
+    meterlake: Command, tmp_path: Path, content: bytes, error: type[MeterlakeError], says: str
+) -> None:
+    path = write(tmp_path, content)
+    code, said = meterlake("load", NAME, path)
+    assert code == 1
+    assert re.search(f"error: {re.escape(path)}.*{says}", said)
+    assert "Traceback" not in said
+
+
+def test_what_is_no_file_ends_with_1_and_a_wrong_word_with_2(meterlake: Command, tmp_path: Path) -> None:
+    for words, wanted, says in [
+        (("load", NAME, str(tmp_path)), 1, f"error: {tmp_path} is a directory."),
+        (("load", NAME, f"{tmp_path}/none.txt"), 1, f"error: {tmp_path}/none.txt does not exist."),
+        (("load", "houshold", "x.txt"), 2, "error: Unknown data set 'houshold'."),
+        (("load", NAME, "x.txt", "--utc-offset", "one"), 2, "error: "),
+    ]:
+        code, said = meterlake(*words)
+        assert (code, says in said) == (wanted, True), said
+
+
+def test_a_server_that_is_away_ends_with_1_and_its_name(
+    meterlake: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, text_of(DAY))
+    for name, address, says in [
+        ("METERLAKE_WEBHDFS_URL", "http://127.0.0.1:1", "error: HDFS at http://127.0.0.1:1 does not answer"),
+        ("METERLAKE_METASTORE_URL", "thrift://127.0.0.1:1", "error: Hive metastore at thrift://127.0.0.1:1 does not"),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, address)
+            code, said = meterlake("load", NAME, path)
+        assert (code, says in said) == (1, True), said
+        assert "meterlake up" in said
+
+
+def test_bad_lines_are_told_and_kept_and_the_rest_is_loaded(
+    meterlake: Command, settings: Settings, tmp_path: Path
+) -> None:
+    good = f"16/12/2006;17:24:00;{VALUES}"
+    bad = {
+        "bad_time": ["30/2/2007;17:24:00;" + VALUES, "16/12/2006;24:00:00;" + VALUES, "12/16/2006;17:24:00;" + VALUES],
+        "bad_value:global_active_power": [good.replace("4.216", "4,216")],
+        "extra_column": [good + ";1"],
+        "header_again": [HEADER],
+        "line_too_long": ["x" * (MAX_LINE_BYTES + 1)],
+        "missing_column": [good.rpartition(";")[0]],
+        "not_finite:global_active_power": [good.replace("4.216", "1e400")],
+        "nul_byte": [good.replace("4.216", "4.\x00216")],
+    }
+    lines = [line for same in bad.values() for line in same]
+    middle = len(DAY) // 2
+    code, said = meterlake("load", NAME, write(tmp_path, text_of([*DAY[:middle], *lines, *DAY[middle:]])))
+    assert code == 0
+    counts = ", ".join(f"{len(same)} {reason}" for reason, same in bad.items())
+    assert re.search(rf"readings +{len(DAY)}\b", said)
+    assert f"{len(lines)} ({counts})" in said
+    kept = trino.rows(settings, f"SELECT reason, count(*) FROM iceberg.master.{NAME}_quarantine GROUP BY 1")  # noqa: S608
+    assert dict(map(tuple, kept)) == {reason: len(same) for reason, same in bad.items()}
