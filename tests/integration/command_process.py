@@ -1,0 +1,62 @@
+"""The real command line, with a data set of the tests among those it knows, in a process that can be killed.
+
+Arguments: name of the data set; where to die, or ``-``; then the command's own. Settings come from the environment.
+A place to die is ``before:MODULE:NAME`` (SIGKILL before a call) or ``during:MODULE:NAME`` (a moment after it began).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import batch_samples
+
+from meterlake import cli, datasets
+from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+
+MOMENT_S = 0.7
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_at(when: str, module: str, name: str) -> None:
+    """Let the process be killed at a function or method."""
+    *owners, last = name.split(".")
+    owner: Any = reduce(getattr, owners, importlib.import_module(module))
+    original = getattr(owner, last)
+
+    def dying(*given: Any, **named: Any) -> Any:
+        if when == "before":
+            _die()
+        threading.Timer(MOMENT_S, _die).start()
+        return original(*given, **named)
+
+    setattr(owner, last, dying)
+
+
+def main() -> None:
+    name, place, *words = sys.argv[1:]
+    form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, name=name))
+    dataset = batch_samples.DATASET if name == batch_samples.NAME else form.dataset
+    datasets._DATASETS[name] = dataset  # noqa: SLF001 - for this process alone
+    datasets._TEXT_FORMATS[name] = form  # noqa: SLF001
+    if words[0] == "simulate":
+        from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY
+
+        datasets.replay = lambda _: replace(HOUSEHOLD_REPLAY, form=form)
+    if place != "-":
+        _die_at(*place.split(":"))
+    sys.argv = ["meterlake", *words]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

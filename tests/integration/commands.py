@@ -1,0 +1,84 @@
+"""Commands run as a user runs them, in processes of their own; and servers that die under them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from batch_layer import lease
+from engines import hdfs
+from meterlake.clock import system_clock
+from meterlake.settings import Settings
+from stack import launcher
+from stack.instance import Instance
+
+PROGRAM = Path(__file__).with_name("command_process.py")
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def command(settings: Settings, dataset: str, *words: str, die: str = "-") -> Iterator[subprocess.Popen[str]]:
+    """Start ``meterlake WORDS`` with a data set of the tests; output and errors come in one stream, line by line."""
+    environment = {
+        **os.environ,
+        "METERLAKE_HOME": str(settings.home),
+        "METERLAKE_PORT_OFFSET": str(settings.port_offset),
+        "COLUMNS": "200",
+        "NO_COLOR": "1",
+    }
+    program = [sys.executable, "-u", str(PROGRAM), dataset, die, *words]
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run(settings: Settings, dataset: str, *words: str, die: str = "-") -> tuple[int, str]:
+    """Run a command to its end; return its exit code and all it said. Also its JVM has ended then."""
+    with command(settings, dataset, *words, die=die) as process:
+        said = process.communicate(timeout=400)[0]
+    return process.returncode, said
+
+
+def said_until(process: subprocess.Popen[str], words: str) -> str:
+    """Read what a command says up to the line with ``words``; return it. Fails where the command ends before."""
+    said = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        said += line
+        if words in line:
+            return said
+    raise AssertionError(f"The command ended without a line of {words!r}:\n{said}")
+
+
+def kill(process: subprocess.Popen[str]) -> str:
+    """End a command as ``kill -9`` does, and wait for its JVM, which ends with it; return what else was said."""
+    process.send_signal(signal.SIGKILL)
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == -signal.SIGKILL
+    return said
+
+
+def kill_server(stack: Instance, service: str) -> None:
+    pid = {state.service.name: state.pid for state in launcher.status(stack, check=False)}[service]
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(1)
+
+
+def age_lease(settings: Settings, dataset: str) -> None:
+    """Let the term of a lease be over, if there is one: as if nobody had renewed it for so long."""
+    client, path = hdfs.client(settings), f"{lease.FOLDER}/{dataset}.json"
+    if client.status(path, strict=False) is not None:
+        old = system_clock() - lease.TERM - timedelta(seconds=1)
+        client.set_times(path, modification_time=int(old.timestamp() * 1000))
