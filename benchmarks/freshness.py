@@ -5,11 +5,11 @@ row says that it has the reading of a second: the time from that reading's event
 moment at which a client has read its minute's row with it. That counts all of it: sender, Kafka, the stream's trigger,
 Spark, Cassandra, and the reader's own pause.
 
-    meterlake up kafka cassandra metastore
-    meterlake stream household --with-archive &
-    python benchmarks/freshness.py --meters 2000 --seconds 300
+    meterlake up
+    meterlake stream household --with-archive --metrics-port 9464 &
+    python benchmarks/freshness.py --meters 2000 --seconds 300 --metrics-port 9464
 
-Prints one JSON object.
+Prints one JSON object; with the stream's metrics, how many updates there were and where they spent their time.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import os
 import random
 import threading
 import time
+import urllib.request
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
 
 from engines import cassandra, topics
 from engines.kafka import client_config
@@ -36,6 +38,7 @@ WATCHED = 20
 """Meters that are read back."""
 PAUSE_S = 0.1
 WARM_UP_S = 30
+UPDATES = "updates"
 
 
 @dataclass
@@ -106,6 +109,30 @@ def watch(settings: Settings, dataset: Dataset, meters: list[str], first: int, s
                     pending.remove(cell)
 
 
+def phases(port: int) -> dict[str, dict[str, float]]:
+    """Return, by query, the stream's count of updates and its seconds by phase, so far."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    found: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "meterlake_stream_phase_seconds_total":
+                found.setdefault(sample.labels["query"], {})[sample.labels["phase"]] = sample.value
+            elif sample.name == "meterlake_stream_batch_duration_seconds_count":
+                found.setdefault(sample.labels["query"], {})[UPDATES] = sample.value
+    return found
+
+
+def per_update(before: dict[str, dict[str, float]], after: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return, by query, the number of updates between two reports, and the milliseconds of a mean one by phase."""
+    told: dict[str, dict[str, float]] = {}
+    for query, figures in after.items():
+        new = {name: value - before.get(query, {}).get(name, 0) for name, value in figures.items()}
+        count = new.pop(UPDATES)
+        told[query] = {UPDATES: count} | {name: round(1000 * value / count) for name, value in new.items() if count}
+    return told
+
+
 def now() -> float:
     """Return the machine's clock: event times are real ones here."""
     return time.time()  # noqa: TID251
@@ -122,6 +149,7 @@ def main() -> None:
     parser.add_argument("--dataset", default=datasets.names()[0])
     parser.add_argument("--meters", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=300)
+    parser.add_argument("--metrics-port", type=int, default=0, help="the stream's; 0: none")
     wish = parser.parse_args()
     settings, dataset = load_settings(), datasets.get(wish.dataset)
     topics.ensure(settings, dataset)
@@ -130,7 +158,7 @@ def main() -> None:
     meters = [f"f{run}-{n}" for n in range(wish.meters)]
     first, sent, seen = int(now()) + 3, Sent(), Seen()
     watched = meters[:: max(1, len(meters) // WATCHED)][:WATCHED]
-    load_before = os.getloadavg()[0]
+    load_before, phases_before = os.getloadavg()[0], phases(wish.metrics_port) if wish.metrics_port else {}
     given = (settings, dataset, watched, first, wish.seconds, seen)
     reader = threading.Thread(target=watch, args=given)
     reader.start()
@@ -154,6 +182,8 @@ def main() -> None:
         "load_before": round(load_before, 1),
         "load_after": round(os.getloadavg()[0], 1),
     }
+    if wish.metrics_port:
+        result["ms_per_update"] = per_update(phases_before, phases(wish.metrics_port))
     print(json.dumps(result))
 
 

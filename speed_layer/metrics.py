@@ -45,6 +45,9 @@ class Metrics:
         self._state_bytes = self._gauge("state_bytes", "Memory of the state")
         self._last = self._gauge("last_batch_timestamp_seconds", "When the last micro-batch ended", "query")
         self._duration = self._histogram("batch_duration_seconds", "Duration of a micro-batch", _BATCH_S, "query")
+        self._phases = self._counter(
+            "phase_seconds", "Where micro-batches spend their time, as Spark says", "query", "phase"
+        )
         self._freshness = self._histogram(
             "freshness_seconds", "From a reading's event time to its minute's row in Cassandra", _FRESHNESS_S
         )
@@ -70,6 +73,8 @@ class Metrics:
         self._received.labels(self._dataset, query).inc(progress.numInputRows)
         self._duration.labels(self._dataset, query).observe(progress.batchDuration / 1000)
         self._last.labels(self._dataset, query).set(self._clock().timestamp())
+        for phase, milliseconds in progress.durationMs.items():
+            self._phases.labels(self._dataset, query, phase).inc(milliseconds / 1000)
         for source in progress.sources:
             self._behind.labels(self._dataset, query).set(behind(source.endOffset, source.latestOffset))
         for operator in progress.stateOperators:
