@@ -117,7 +117,7 @@ def test_2_every_row_is_equal_on_every_path(session: SparkSession, settings: Set
     assert {(found.view, found.rows) for found in report.comparisons if "files" in found.path} == {
         ("minute", 1739), ("hour", 31), ("day", 4), ("gaps", 2),
     }  # fmt: skip
-    assert len(report.comparisons) == 12
+    assert len(report.comparisons) == 15
     assert all(found.rows for found in report.comparisons)
 
 
@@ -139,7 +139,7 @@ def test_4_a_range_and_a_meter_limit_the_comparison(session: SparkSession, setti
     report = verified(settings, meters=("b",), since=date(2026, 3, 28), until=date(2026, 3, 29))
     assert report.wrong == []
     assert {(found.view, found.rows) for found in report.comparisons if found.rows} == {
-        ("minute", 1), ("hour", 1), ("day", 1),
+        ("minute", 1), ("hour", 1), ("day", 1), ("merged minute", 1), ("merged hour", 1), ("merged day", 1),
     }  # fmt: skip
     with pytest.raises(NothingToVerify):
         verified(settings, since=date(2020, 1, 1), until=date(2020, 1, 2))
@@ -159,8 +159,8 @@ def test_5_one_wrong_value_is_found_on_every_path(
         report = verified(settings)
     finally:
         hdfs.write_bytes(settings, f"{path}/{name}", whole)
-    assert {(found.view, found.different) for found in report.wrong} == {(view, 1)}
-    assert len(report.wrong) == 3
+    assert {(found.view, found.different) for found in report.wrong} == {(view, 1), (f"merged {view}", 1)}
+    assert len(report.wrong) == 4
     for found in report.wrong:
         assert found.examples[0].column.startswith("voltage_sum")
         assert found.examples[0].found - found.examples[0].expected == Decimal("0.01")  # type: ignore[operator]
