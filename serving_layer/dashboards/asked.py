@@ -29,11 +29,15 @@ _LATEST: Final = re.compile(r"FROM (cassandra\.)?speed\.\w+_latest( LIMIT \d+)?$
 
 @dataclass(frozen=True)
 class Asked:
-    """A query, and its place, such as ``meterlake-health: Batch runs (A)``."""
+    """A query, and its place, such as ``meterlake-health: Batch runs (A)``.
+
+    range: the panel's own range until now, such as ``2m``; empty for the dashboard's.
+    """
 
     where: str
     query: Query
     board: str = ""
+    range: str = ""
 
 
 def queries(boards: list[Board]) -> Iterator[Asked]:
@@ -51,10 +55,12 @@ def queries(boards: list[Board]) -> Iterator[Asked]:
 
 
 def _of_panels(board: Board) -> Iterator[Asked]:
-    for panel in board.dashboard.panels or []:
-        for target in (panel.targets if isinstance(panel, Panel) else None) or []:
+    panels = [panel for panel in board.dashboard.panels or [] if isinstance(panel, Panel)]
+    for panel in panels:
+        own = panel.time_from or ""
+        for target in panel.targets or []:
             if isinstance(target, Query):
-                yield Asked(f"{board.uid}: {panel.title} ({target.ref})", target, board.uid)
+                yield Asked(f"{board.uid}: {panel.title} ({target.ref})", target, board.uid, own)
 
 
 def problems(board: Board) -> list[str]:

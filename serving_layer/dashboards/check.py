@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from engines import cassandra, trino
 from engines.errors import QueryFailed
 from meterlake.dashboard_specs import boards
+from meterlake.durations import parse_duration
 from serving_layer.dashboards import asked as asking
 from serving_layer.dashboards import catalogue, cql, macros, sql
 from serving_layer.dashboards.queries import CassandraQuery, Kind, PrometheusQuery, Query, TrinoQuery
@@ -112,6 +113,8 @@ class _Servers:
         """Return what a viewer has before him who has just opened the dashboard: all meters, first choices."""
         name, _, kind = asked.board.removeprefix("meterlake-").rpartition("-")
         since = self._now - RANGES.get(kind, timedelta(hours=3))
+        if asked.range and asked.range != "now/d":
+            since = self._now - parse_duration(asked.range)
         values: dict[str, str | Sequence[str]] = {
             "today": f"{self._now:%Y-%m-%d}",
             "yesterday": f"{self._now - timedelta(days=1):%Y-%m-%d}",

@@ -222,7 +222,7 @@ def _runs() -> table.Panel:
     text = (
         "SELECT with_timezone(at, 'UTC') AS time, dataset, event, run_id,\n"
         f"  with_timezone(boundary, 'UTC') AS boundary,\n  {', '.join(columns)}\n"
-        f"FROM {RUNS}\nWHERE $__timeFilter(at) \nORDER BY at DESC\nLIMIT 100"
+        f"FROM {RUNS}\nWHERE $__timeFilter(at) AND event IN ('published', 'rolled_back')\nORDER BY at DESC\nLIMIT 100"
     )
     needs: Needs = {
         "time": "time",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.builders import bargauge, stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DashboardLink
@@ -14,6 +14,10 @@ from serving_layer.dashboards.queries import CassandraQuery, Needs
 if TYPE_CHECKING:
     from meterlake.dashboard_specs import Board
     from meterlake.declaration import Dataset
+
+
+_SECONDS_SHOWN: Final = "2m"
+"""A reading a second: 40 meters are 4,800 points, which a browser draws every five seconds."""
 
 
 def live(dataset: Dataset, board: Board) -> Dashboard:
@@ -37,7 +41,8 @@ def live(dataset: Dataset, board: Board) -> Dashboard:
     listed = [
         panels.sized(parts.now(), 16, 6),
         panels.sized(parts.freshness(), 8, 6),
-        panels.sized(parts.seconds(), 24),
+        panels.sized(parts.seconds(), 12),
+        panels.sized(parts.level(board.power, "Mean power of each minute.", zero=True), 12),
         panels.sized(parts.minute(), 24, 7),
         panels.sized(parts.voltage(), 12),
         panels.sized(parts.level(board.current, "Mean current of each minute."), 12),
@@ -73,13 +78,13 @@ class _Live:
         query = CassandraQuery(cql.recent(self.dataset, self.board.power), self._series(), alias=self._name())
         panel = panels.lines(
             "Power, reading by reading",
-            "Every reading of the last five minutes (readings live for an hour in Cassandra).",
+            f"Every reading of the last {_SECONDS_SHOWN} (readings live for an hour in Cassandra).",
             panels.unit(self.power.unit),
             [query],
             zero=True,
         )
         # A meter reports each second; after three without a reading there is a gap.
-        return panels.from_cassandra(panel.time_from("5m").insert_nulls(3000.0), self.key)
+        return panels.from_cassandra(panel.time_from(_SECONDS_SHOWN).insert_nulls(3000.0), self.key)
 
     def minute(self) -> table.Panel:
         names = {self.key: "Meter", "time": "Minute", "covered_s": "Covered", "energy": "Energy"}
@@ -119,7 +124,7 @@ class _Live:
         panel = self.level(name, f"Lowest, mean and highest of each minute; limits: {limits.name}.", spread=True)
         return panels.with_limits(panel, limits)
 
-    def level(self, name: str, doc: str, *, spread: bool = False) -> timeseries.Panel:
+    def level(self, name: str, doc: str, *, spread: bool = False, zero: bool = False) -> timeseries.Panel:
         measure = self.dataset.measure(name)
         which = {"avg": self._name(), "min": f"{self._name()} lowest", "max": f"{self._name()} highest"}
         queries = [
@@ -127,7 +132,7 @@ class _Live:
             for part, alias in which.items()
             if spread or part == "avg"
         ]
-        return self._minutely(panels.lines(measure.title, doc, panels.unit(measure.unit), queries))
+        return self._minutely(panels.lines(measure.title, doc, panels.unit(measure.unit), queries, zero=zero))
 
     def shares(self) -> timeseries.Panel:
         titles = {part: self.dataset.measure(part).title for part in self.board.parts}
