@@ -1,4 +1,4 @@
-"""Every query of the dashboards on the real servers: empty, with live data only, and Cassandra is never scanned.
+"""Every query of the dashboards on the real servers: empty, with live data, and Cassandra is never scanned.
 
 History and both layers together are looked at after the demo: ``meterlake dashboards --check``.
 """
@@ -74,6 +74,14 @@ def test_nobody_sees_an_error(ready: Settings) -> None:
     found = check(ready, system_clock)
     assert len(found) > 40
     assert [(finding.where, finding.problem) for finding in found if finding.state == "wrong"] == []
+
+
+def test_with_live_data_nobody_sees_an_error_and_both_layers_show_it(ready: Settings, live: datetime) -> None:
+    found = {finding.where: finding for finding in check(ready, system_clock)}
+    assert [(finding.where, finding.problem) for finding in found.values() if finding.state == "wrong"] == []
+    shown = ("Power (A)", "Voltage (A)", "Energy by sub-meter (A)", "Energy today so far (A)")
+    assert {found[f"meterlake-household-merged: {title}"].state for title in shown} == {"ok"}
+    assert {finding.state for where, finding in found.items() if where.startswith("meterlake-household-live")} == {"ok"}
 
 
 def test_live_panels_show_what_the_stream_has_written(ready: Settings, live: datetime) -> None:
