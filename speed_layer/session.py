@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _STATE_STORES: Final = {
 def options(settings: Settings) -> dict[str, str]:
     """Return the Spark options of a streaming session, on top of those of every session."""
     return {
+        "spark.master": _with_room(settings.spark_master),
         "spark.sql.streaming.stateStore.providerClass": _STATE_STORES[settings.stream_state_store],
         # With rocksdb: send each update's changes to HDFS, not its files.
         "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
@@ -39,6 +41,15 @@ def options(settings: Settings) -> dict[str, str]:
         # Two queries in one driver share its cores by the task.
         "spark.scheduler.mode": "FAIR",
     }
+
+
+def _with_room(master: str) -> str:
+    """Return the master with twice as many slots for tasks as cores, where it is this machine and no number is given.
+
+    Spark never interrupts a task: without a free slot an update of the views waits until one of the archive's long
+    tasks has ended. With one, the operating system shares the cores.
+    """
+    return f"local[{2 * (os.cpu_count() or 1)}]" if master == "local[*]" else master
 
 
 def messages(

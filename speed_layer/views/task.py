@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
+
+from pyspark import inheritable_thread_target
 
 from speed_layer.decode import REPEATED, UNDECODABLE, decoded
 from speed_layer.session import messages
@@ -58,24 +61,34 @@ class ViewsTask(KafkaTask):
         self.job.metrics.judged(rejected, counts[REPEATED], late)
 
     def _write(self, minutes: DataFrame, batch_id: int) -> None:
-        """Write what has changed; doing it again changes nothing."""
+        """Write what has changed; doing it again changes nothing.
+
+        Minutes come first: they are what is waited for. While they are written, Spark looks for the new readings.
+        """
         dataset = self.job.dataset
         held = minutes.persist()
         try:
-            found = transforms.new_readings(held, dataset, self._seen).toArrow().to_pydict()
-            kinds = sorted(set(found[transforms.DISPUTED]))
-            rows = [transforms.minute_rows(held, dataset, disputed=kind).toArrow().to_pydict() for kind in kinds]
+            plain = transforms.minute_rows(held, dataset, disputed=False).toArrow()
+            with ThreadPoolExecutor(1) as pool:
+                new = transforms.new_readings(held, dataset, self._seen)
+                looked_for = pool.submit(inheritable_thread_target(new.sparkSession)(new.toArrow))
+                rows = self._sink.write_minutes(_rows(plain))
+                found = looked_for.result().to_pydict()
+            if any(found[transforms.DISPUTED]):
+                rows += self._sink.write_minutes(_rows(transforms.minute_rows(held, dataset, disputed=True).toArrow()))
         finally:
             held.unpersist()
-        states = [row for part in rows for row in zip(*part.values(), strict=True)]
-        written = {"minute": self._sink.write_minutes(states)}
         now = self.job.clock()
         starts = found[dataset.event_time]
         self.job.metrics.fresh(now.timestamp() - start / 1000 for start in starts)
         columns = [values for name, values in found.items() if name not in transforms.ARRIVAL_ONLY]
         readings = list(zip(*columns, found["origin_offset"], strict=True))
-        written |= {"latest": self._sink.write_latest(readings), "recent": self._sink.write_recent(readings, now)}
-        self.job.metrics.written(written)
+        latest, recent = self._sink.write_latest(readings), self._sink.write_recent(readings, now)
+        self.job.metrics.written({"minute": rows, "latest": latest, "recent": recent})
         self._new = {batch_id: len(starts)}
         for partition, offset in zip(found["origin_partition"], found["origin_offset"], strict=True):
             self._seen[partition] = max(offset, self._seen.get(partition, -1))
+
+
+def _rows(table: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - pyarrow's
+    return list(zip(*table.to_pydict().values(), strict=True))
