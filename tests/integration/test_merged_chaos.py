@@ -1,11 +1,13 @@
-"""A publish whose process is killed for real is finished by the next command; readers see the truth all the time."""
+"""A publish that is killed, or loses Cassandra, is finished by the next command; readers see the truth all the time."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import merged_samples as samples
@@ -14,9 +16,13 @@ from merged_samples import BOUNDARIES, DATASET, NAME, clock, expected, seen
 
 from engines import spark
 from meterlake.ddl import view_table
+from meterlake.errors import TransientError
 from meterlake.settings import Settings
-from serving_layer.publish import publish
+from serving_layer.publish import history as past
+from serving_layer.publish import publish, records
+from stack import launcher
 from stack.instance import Instance
+from stack.services import select
 
 pytestmark = [
     pytest.mark.integration,
@@ -54,5 +60,36 @@ def test_a_killed_publish_is_finished_by_the_next_command(stack: Instance, setti
         settled = publish.roll_forward(settings, DATASET, clock)
         assert (settled[-1].run_id, settled[-1].event) == (runs[2].run_id, "published")
         assert settled[-1].boundary == BOUNDARIES[2]
+        assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
+        session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
+
+
+@pytest.fixture
+def whole(stack: Instance) -> Iterator[Instance]:
+    """The stack, brought back after the test."""
+    yield stack
+    launcher.up(select(["cassandra"]), stack, lambda *_: None)
+
+
+def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance, settings: Settings) -> None:
+    samples.forget(settings)
+    samples.make_speed_tables(settings)
+    runs = samples.write_layers(settings, "away")
+
+    def kill(step: str) -> None:
+        if step == "reconcile":
+            pid = {state.service.name: state.pid for state in launcher.status(whole, check=False)}["cassandra"]
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+
+    with spark.session(settings, "chaos") as session:
+        publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
+        with pytest.raises(TransientError, match="Cassandra"):
+            publish.publish(settings, DATASET, runs[2], samples.shapes(), clock, kill)
+        assert past.unfinished(records.load(settings, NAME)) is not None
+        launcher.up(select(["cassandra"]), whole, lambda *_: None)
+        assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
+        settled = publish.roll_forward(settings, DATASET, clock)
+        assert (settled[-1].run_id, settled[-1].event) == (runs[2].run_id, "published")
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
         session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
