@@ -103,6 +103,7 @@ class _Live:
         panel = panels.rows("This minute", doc, [query])
         first = {name: {"aggregations": ["firstNotNull"], "operation": "aggregate"} for name in ["time", *columns]}
         fields = {self.key: {"aggregations": [], "operation": "groupby"}, **first}
+        order = {name: place for place, name in enumerate((self.key, "time", *columns))}
         # Just after midnight a meter has a row in two days' partitions: the later one counts.
         panels.transformed(
             panel,
@@ -110,7 +111,7 @@ class _Live:
             ("sortBy", {"fields": {}, "sort": [{"field": "time", "desc": True}]}),
             ("groupBy", {"fields": fields}),
             ("renameByRegex", {"regex": r"(.*) \(firstNotNull\)", "renamePattern": "$1"}),
-            ("organize", {"renameByName": names, "excludeByName": {}, "indexByName": {}}),
+            ("organize", {"renameByName": names, "excludeByName": {}, "indexByName": order}),
         )
         for name in ("mean", "lowest", "highest"):
             panels.column(panel, name, unit=panels.unit(self.power.unit), decimals=3)
