@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grafana_foundation_sdk.builders import common, heatmap, piechart, timeseries, trend
-from grafana_foundation_sdk.builders.dashboard import Dashboard
+from grafana_foundation_sdk.builders.dashboard import Dashboard, DashboardLink
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models import piechart as pie
@@ -76,7 +76,11 @@ class _History:
         )
         doc = f"Measured energy by hour, local day or local month ({dataset.time_zone}); nothing is added for gaps."
         query = TrinoQuery(text, {"time": "time", self.key: "text", "kwh": "number"})
-        return panels.by_meter(panels.bars("Energy per $grain", doc, "kwatth", [query]), self.key)
+        panel = panels.bars("Energy per $grain", doc, "kwatth", [query])
+        detail = DashboardLink("Live and history of this meter").url(
+            f"/d/meterlake-{dataset.name}-merged?var-meter=${{__field.labels.{self.key}}}&${{__url_time_range}}"
+        )
+        return panels.by_meter(panel.data_links([detail]), self.key)
 
     def shares(self) -> piechart.Panel:
         titles = {f"sum({part}_sum)": self.dataset.measure(part).title for part in self.board.parts}

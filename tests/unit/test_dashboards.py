@@ -235,6 +235,28 @@ def test_every_metric_that_is_asked_for_is_one_that_we_serve() -> None:
                 assert re.sub(r"_(total|bucket)$", "", name) in served, asks.where
 
 
+def test_links_between_dashboards_lead_to_one_that_is_there() -> None:
+    import re
+
+    known = {board.uid for board in SHOWN}
+    led = {uid for board in SHOWN for uid in re.findall(r'"/d/([\w-]+)', board.text())}
+    assert led == {"meterlake-household-history", "meterlake-household-merged"}
+    assert led <= known
+    for board in SHOWN:
+        assert board.json()["links"][0]["tags"] == ["meterlake"]  # type: ignore[index]
+        assert board.json()["tags"] == ["meterlake"]
+
+
+def test_check_and_push_do_not_go_together() -> None:
+    from typer.testing import CliRunner
+
+    from meterlake.cli.app import app
+    from meterlake.errors import UsageError
+
+    result = CliRunner().invoke(app, ["dashboards", "--check", "--push", "http://localhost"])
+    assert isinstance(result.exception, UsageError)
+
+
 def test_a_data_set_without_a_board_has_no_dashboards() -> None:
     assert board_of(replace(HOUSEHOLD, name="other")) is None
     assert [dataset.name for dataset, _ in boards()] == ["household"]
