@@ -83,7 +83,7 @@ def verify(
     if paths:
         source, scope = from_files(scope, paths, utc_offset, record)
     report = run(settings, scope, record, source, _tell)
-    _show(report, output)
+    show_report(report, output)
     if report.wrong:
         views = list(dict.fromkeys(comparison.view for comparison in report.wrong))
         raise ViewsDiffer(dataset, report.run_id, report.wrong_rows, views)
@@ -114,7 +114,8 @@ def from_files(scope: Scope, paths: list[Path], utc_offset: str | None, record: 
     return Inputs(inputs), scope
 
 
-def _show(report: Report, output: Output) -> None:
+def show_report(report: Report, output: Output) -> None:
+    """Print what was found: JSON holds all, text the first rows of each kind."""
     rows = [asdict(comparison) for comparison in report.comparisons]
     if output is Output.JSON:
         about = {"dataset": report.dataset, "run": report.run_id, "source": report.source, "seconds": report.seconds}
@@ -127,10 +128,8 @@ def _show(report: Report, output: Output) -> None:
         show([_line(found) for found in differences], output, title="The first rows that differ")
     listed = [found for comparison in report.comparisons for found in comparison.listed]
     if listed:
-        title = f"{len(listed)} rows of speed differ for a reason" + (
-            f"; {LISTED} of them" if len(listed) > LISTED else ""
-        )
-        show([asdict(found) for found in listed[:LISTED]], output, title=title)
+        show([asdict(found) for found in listed[:LISTED]], output, title="Rows of speed that differ for a reason")
+        _tell(f"{len(listed)} rows of speed differ for a reason; the first {min(LISTED, len(listed))} are shown.")
     parts = ", ".join(f"{name} {seconds}" for name, seconds in report.seconds.items())
     progress_console.print(
         f"Run {report.run_id}, compared {report.scope}; {report.source}. Seconds: {parts}.",

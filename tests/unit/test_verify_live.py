@@ -14,6 +14,7 @@ import pytest
 
 from meterlake import wire
 from meterlake.cli import verify_command
+from meterlake.cli.output import Output
 from meterlake.datasets.household import HOUSEHOLD
 from meterlake.datasets.household_text import HOUSEHOLD_TEXT
 from meterlake.judgement import judge, state_of
@@ -24,12 +25,13 @@ from meterlake.views import derived_values
 from serving_layer.merged.layers import state_names
 from serving_layer.publish.history import Record
 from serving_layer.verify import expected, found, live
-from serving_layer.verify.compare import Comparison
+from serving_layer.verify.compare import Comparison, Difference, Explained
 from serving_layer.verify.live import Live
 from serving_layer.verify.merged import compare_merged
 from serving_layer.verify.messages import Messages, is_messages, meters_in
 from serving_layer.verify.scope import Scope
 from serving_layer.verify.speed import compare_speed
+from serving_layer.verify.verify import Report
 
 pytestmark = pytest.mark.unit
 
@@ -330,3 +332,23 @@ def test_files_of_both_kinds_limit_what_is_compared(tmp_path: Path) -> None:
     assert "of meter m1 at UTC+02:00" in source.title
     messages.write_bytes(b"".join(f"m{n}\t{{}}\n".encode() for n in range(201)))
     assert verify_command.from_files(Scope(DATASET), [messages], None, record)[1].meters == ()
+
+
+def test_the_command_shows_counts_differences_and_what_is_explained(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    wrong = Difference("speed", "Cassandra", "a 09:50", "readings", 60, 59)
+    listed = tuple(Explained("a", f"09:{n}", "late", 60, 59) for n in range(10, 35))
+    speed = Comparison("speed", "Cassandra", 30, 29, 0, 0, 1, (wrong,), len(listed), listed)
+    report = Report("household", "run-1", "files", "at all", (speed,), {"total": 1.0})
+    verify_command.show_report(report, Output.TEXT)
+    told = capsys.readouterr()
+    assert "25 rows of speed differ for a reason; the first 20 are shown." in told.err
+    assert "a 09:50" in told.out
+    assert "09:29" in told.out
+    assert "09:30" not in told.out
+    verify_command.show_report(report, Output.JSON)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["run"], row["view"], row["different"], row["explained"]) == ("run-1", "speed", 1, 25)
+    assert row["listed"][-1] == {"meter": "a", "time": "09:34", "reason": "late", "batch": 60, "speed": 59}
