@@ -35,9 +35,10 @@ def ready(stack: object, settings: Settings) -> Settings:
     return settings
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def live(ready: Settings) -> Iterator[datetime]:
-    """Two minutes of two meters, as the stream writes them; removed afterwards."""
+    """Two minutes of two meters, as the stream writes them; removed afterwards (and so written once: a row is as old as
+    its reading, and would not outlive a later removal)."""
     now = system_clock()
     with cassandra.session(ready) as session:
         sink = Sink(ready, HOUSEHOLD, session)
