@@ -47,7 +47,7 @@ spark: $(READY) fetch ## the tests on a local Spark
 	$(PYTEST) -m spark tests/spark
 
 integration: $(READY) fetch ## the tests on the real servers, which they start and stop
-	$(PYTEST) -m "integration and not slow and not chaos" tests/integration
+	$(PYTEST) -m "integration and not slow and (not chaos or short)" tests/integration
 
 chaos: $(READY) fetch ## the tests that kill servers under a load
 	$(PYTEST) -m chaos tests/integration
@@ -62,8 +62,9 @@ format: $(READY) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(READY) ## write all generated files anew: DDL, schemas, compose configuration, settings reference
+generate: $(READY) ## write all generated files anew: DDL, schemas, dashboards, compose configuration, settings reference
 	$(BIN)/meterlake ddl
+	$(BIN)/meterlake dashboards
 	$(BIN)/python -m meterlake.reference
 	$(BIN)/python -m stack.compose
 

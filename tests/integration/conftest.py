@@ -22,6 +22,16 @@ ROOT = Path(__file__).parents[2]
 TEST_PORT_OFFSET = 11000
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how long each fault of test_chaos took to recover from."""
+    from chaos_world import TABLE
+
+    if TABLE:
+        terminalreporter.section("recovered: seconds until all that had been sent was processed; minutes compared")
+        for outcome in TABLE:
+            terminalreporter.write_line(f"{outcome.fault:<40} {outcome.seconds:7.1f} s {outcome.minutes:7,} minutes")
+
+
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     return Settings(

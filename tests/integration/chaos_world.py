@@ -1,0 +1,221 @@
+"""A whole running system that faults are put into: sensors, both queries and a repeated batch, as a user starts them.
+
+The truth is what the core makes of all that is in Kafka; the merged views must show it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC
+from pathlib import Path
+from typing import Any, Final
+
+import stream_samples as samples
+
+from engines import hdfs, topics, trino
+from meterlake import merged
+from meterlake.datasets.household import HOUSEHOLD
+from meterlake.declaration import Dataset
+from meterlake.errors import MeterlakeError
+from meterlake.settings import Settings
+from meterlake.units import to_decimal
+from meterlake.validation import STATE_COLUMNS, measure_columns
+from speed_layer.checkpoint import Checkpoint
+from stack import launcher
+from stack.instance import Instance
+from stack.process import last_lines
+
+PROGRAM: Final = Path(__file__).with_name("command_process.py")
+ROOT: Final = Path(__file__).parents[2]
+METERS: Final = 40
+FAULTS: Final = "duplicate=0.02,conflict=0.01,revision=0.01,out_of_order=0.02,corrupt=0.02"
+BATCH_EVERY: Final = "20s"
+PATIENCE_S: Final = 240
+QUERIES: Final = {"stream": "views", "archive": "archive"}
+"""Command -> the query that it runs."""
+Rows = dict[tuple[str, int], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A line of the table of recoveries. seconds: from the fault until all that had been sent was processed."""
+
+    fault: str
+    seconds: float
+    minutes: int
+
+
+TABLE: Final[list[Outcome]] = []
+"""Printed at the end of the tests."""
+
+
+@dataclass
+class World:
+    """Commands under way, each with its log; and how to wait for them."""
+
+    settings: Settings
+    stack: Instance
+    dataset: Dataset
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    acknowledged: int = 0
+    """Messages that the broker has confirmed to the sensors."""
+
+    def begin(self, name: str) -> None:
+        """Start a command: stream, archive or batch."""
+        words = {
+            "stream": ["stream", self.dataset.name],
+            "archive": ["archive", self.dataset.name],
+            "batch": ["batch", self.dataset.name, "--every", BATCH_EVERY],
+        }
+        self.running[name] = self._popen(words[name], self.log(name))
+
+    def log(self, name: str) -> Path:
+        return self.settings.home / "logs" / f"chaos-{name}.log"
+
+    def kill(self, name: str) -> None:
+        """End a command as ``kill -9`` does; its JVM ends with it."""
+        self.running[name].kill()
+        self.running.pop(name).wait()
+
+    def stop(self, name: str) -> None:
+        process = self.running.pop(name)
+        process.send_signal(signal.SIGTERM)
+        process.wait(120)
+
+    def end(self) -> None:
+        """Stop what runs; what does not stop is killed."""
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
+            try:
+                process.wait(120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def pid(self, service: str) -> int:
+        pid = {state.service.name: state.pid for state in launcher.status(self.stack, check=False)}[service]
+        assert pid is not None, f"{service} does not run"
+        return pid
+
+    @contextmanager
+    def load(self, seconds: int, seed: int) -> Iterator[subprocess.Popen[bytes]]:
+        """Let sensors send, from before the body to their end: the broker has confirmed all of it."""
+        out = self.settings.home / "logs" / f"chaos-sensors-{seed}.json"
+        process = self._popen(self.sensors(seconds, seed), out, errors=self.log("sensors"))
+        before = sum(self.ends().values())
+        try:
+            self.wait("the sensors to send", lambda: sum(self.ends().values()) > before or process.poll() is not None)
+            yield process
+            code = process.wait(seconds + PATIENCE_S)
+            if code != -signal.SIGKILL:  # that is one of the faults
+                assert code == 0, last_lines(self.log("sensors"))
+                self.acknowledged += int(json.loads(out.read_text())[0]["acknowledged"])
+        finally:
+            process.kill()
+            process.wait()
+
+    def sensors(self, seconds: int, seed: int) -> list[str]:
+        load = ["--meters", str(METERS), "--for", f"{seconds}s", "--seed", str(seed), "--faults", FAULTS]
+        return ["simulate", self.dataset.name, *load, "--fill-gaps", "--output", "json"]
+
+    def ends(self) -> dict[int, int]:
+        """Return what is in Kafka now: partition -> offset of the next message."""
+        topic = topics.required(self.settings, self.dataset.readings_topic)
+        return {partition: span.end for partition, span in topics.spans(self.settings, topic).items()}
+
+    def wait_until_processed(self, query: str, ends: dict[int, int]) -> None:
+        """Wait until a query has committed everything before these offsets."""
+        self.wait(f"the query {query} to reach {ends}", lambda: self._reached(query, ends))
+
+    def wait_until_caught_up(self) -> None:
+        ends = self.ends()
+        for query in QUERIES.values():
+            self.wait_until_processed(query, ends)
+
+    def wait(self, what: str, done: Callable[[], bool]) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while not done():
+            self.all_run()
+            assert time.monotonic() < until, f"waited {PATIENCE_S} s for {what}"
+            time.sleep(0.5)
+
+    def all_run(self) -> None:
+        """No command has given up."""
+        for name, process in self.running.items():
+            assert process.poll() is None, f"{name} ended with {process.poll()}:\n{last_lines(self.log(name))}"
+
+    def check(self) -> int:
+        """Compare the merged minutes with the truth, and Kafka with what the sensors were told; return how many."""
+        arrived = samples.arrived(self.settings, self.dataset.readings_topic)
+        assert len(arrived) >= self.acknowledged
+        wanted = truth(self.dataset, arrived)
+        shown = merged_minutes(self.settings, self.dataset)
+        wrong = {key: (shown.get(key), wanted.get(key)) for key in shown | wanted if shown.get(key) != wanted.get(key)}
+        assert not wrong, f"{len(wrong)} of {len(wanted)} minutes are wrong, such as {next(iter(wrong.items()))}"
+        return len(wanted)
+
+    def _reached(self, query: str, ends: dict[int, int]) -> bool:
+        try:
+            done = Checkpoint(self.settings, self.dataset, query).next_offsets().get(self.dataset.readings_topic, {})
+        except (MeterlakeError, *hdfs.ERRORS):
+            return False  # HDFS itself is away
+        return all(done.get(partition, 0) >= end for partition, end in ends.items())
+
+    def _popen(self, words: list[str], out: Path, errors: Path | None = None) -> subprocess.Popen[bytes]:
+        environment = {
+            **os.environ,
+            "METERLAKE_HOME": str(self.settings.home),
+            "METERLAKE_PORT_OFFSET": str(self.settings.port_offset),
+            "NO_COLOR": "1",
+        }
+        program = [sys.executable, "-u", str(PROGRAM), self.dataset.name, "-", *words]
+        with out.open("wb" if errors else "ab") as stdout, (errors or out).open("ab") as stderr:
+            return subprocess.Popen(program, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment)
+
+
+@contextmanager
+def world(settings: Settings, stack: Instance, name: str) -> Iterator[World]:
+    """Start everything, and stop it at the end."""
+    found = World(settings, stack, replace(HOUSEHOLD, name=name))
+    topics.ensure(settings, found.dataset)
+    try:
+        for command in QUERIES:
+            found.begin(command)
+        with found.load(5, seed=0):
+            pass
+        found.wait_until_caught_up()
+        found.begin("batch")
+        yield found
+    finally:
+        found.end()
+
+
+def truth(dataset: Dataset, arrived: list[samples.Arrived]) -> Rows:
+    """Return the minutes that the core makes of messages, as the views hold them."""
+    found = {}
+    for key, state in samples.expected(dataset, samples.decoded(dataset, arrived)[0]).items():
+        row = state.row()
+        values: list[Any] = [row[name] for name in STATE_COLUMNS]
+        for measure in dataset.measures:
+            values += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
+        found[key] = tuple(values)
+    return found
+
+
+def merged_minutes(settings: Settings, dataset: Dataset) -> Rows:
+    """Return the rows of the merged view, each once."""
+    names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
+    view = merged.merged_view(dataset, "minute")
+    rows = trino.rows(settings, f"SELECT meter_id, minute, {', '.join(names)} FROM {view}")  # noqa: S608
+    found = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
+    assert len(found) == len(rows)
+    return found

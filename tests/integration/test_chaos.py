@@ -1,0 +1,171 @@
+"""Servers and commands are killed and stopped while sensors send: nothing is lost, nothing doubled, all of it recovers.
+
+After each fault the merged minutes equal what the core makes of all messages in Kafka. The table at the end of the
+run says how long each took, from the fault until everything sent before the recovery was processed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from chaos_world import QUERIES, TABLE, Outcome, World, world
+from commands import age_lease
+
+from engines import hdfs, trino
+from meterlake.settings import Settings
+from speed_layer.checkpoint import Checkpoint
+from stack import launcher
+from stack.instance import Instance
+from stack.services import SERVICES, select
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.chaos,
+    pytest.mark.timeout(900),
+]
+
+SERVERS = ("kafka", "cassandra", "namenode", "datanode", "metastore", "hiveserver2", "trino")
+SHORT = ("kafka", "cassandra", "namenode")
+LOAD_S = 25
+PAUSE_S = 30
+PICK = random.Random(11)  # noqa: S311 - repeatable, not secret
+
+
+def short(name: str) -> object:
+    """Mark a case that is part of ``make test``, too."""
+    return pytest.param(name, marks=pytest.mark.short)
+
+
+@pytest.fixture(scope="module")
+def system(stack: Instance, settings: Settings) -> Iterator[World]:
+    with world(settings, stack, f"c{uuid.uuid4().hex[:8]}") as found:
+        yield found
+
+
+def endure(system: World, fault: str, strike: Callable[[], None], load_s: int = LOAD_S) -> None:
+    """Put a fault in under load, wait until all is processed, and compare. strike: ends when the fault is over."""
+    with system.load(load_s, seed=len(TABLE) + 1):
+        time.sleep(PICK.uniform(4, 9))
+        begin = time.monotonic()
+        strike()
+        ends = system.ends()
+        for query in QUERIES.values():
+            system.wait_until_processed(query, ends)
+        seconds = time.monotonic() - begin
+    system.wait_until_caught_up()
+    system.all_run()
+    TABLE.append(Outcome(fault, seconds, system.check()))
+
+
+def test_every_server_is_among_those_that_die() -> None:
+    assert set(SERVERS) == set(SERVICES)
+
+
+@pytest.mark.parametrize("server", [short(name) if name in SHORT else name for name in SERVERS])
+def test_a_server_is_killed(system: World, server: str) -> None:
+    def strike() -> None:
+        os.kill(system.pid(server), signal.SIGKILL)
+        time.sleep(3)
+        launcher.up(select([server]), system.stack, lambda *_: None)
+
+    endure(system, f"kill -9 of {server}", strike)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_stands_still(system: World, server: str) -> None:
+    def strike() -> None:
+        pid = system.pid(server)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(PAUSE_S)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    endure(system, f"pause of {server} for {PAUSE_S} s", strike, LOAD_S + PAUSE_S)
+
+
+@pytest.mark.parametrize("name", [short("archive"), short("stream")])
+def test_a_query_is_killed(system: World, name: str) -> None:
+    def strike() -> None:
+        system.kill(name)
+        system.begin(name)
+
+    endure(system, f"kill -9 of {name}", strike)
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_batch_is_killed(system: World, moment: int) -> None:
+    """Somewhere in a run; each step on purpose is in test_batch_chaos and test_merged_chaos."""
+
+    def strike() -> None:
+        time.sleep(PICK.uniform(0, 20))
+        system.kill("batch")
+        age_lease(system.settings, system.dataset.name)
+        system.begin("batch")
+
+    endure(system, f"kill -9 of batch ({moment + 1})", strike, LOAD_S + 20)
+
+
+def test_the_sensors_are_killed(system: World) -> None:
+    """What the broker had of them counts; what they had not sent, nobody knows."""
+    with system.load(LOAD_S, seed=900) as sensors:
+        time.sleep(8)
+        sensors.kill()
+    begin = time.monotonic()
+    system.wait_until_caught_up()
+    TABLE.append(Outcome("kill -9 of simulate", time.monotonic() - begin, system.check()))
+
+
+@pytest.mark.parametrize("name", list(QUERIES))
+def test_the_last_commit_of_a_checkpoint_is_lost(system: World, name: str) -> None:
+    """The micro-batch is done again under its own number, and must change nothing."""
+
+    def strike() -> None:
+        system.stop(name)
+        client = hdfs.client(system.settings)
+        folder = f"{Checkpoint(system.settings, system.dataset, QUERIES[name]).path}/commits"
+        last = max(int(entry) for entry in client.list(folder) if entry.isdigit())
+        assert client.delete(f"{folder}/{last}")
+        system.begin(name)
+
+    endure(system, f"last commit of {name} deleted", strike)
+
+
+@pytest.mark.parametrize("name", list(QUERIES))
+def test_the_topic_is_replayed_from_its_start(system: World, name: str) -> None:
+    def strike() -> None:
+        system.stop(name)
+        path = Checkpoint(system.settings, system.dataset, QUERIES[name]).path
+        assert hdfs.client(system.settings).delete(path, recursive=True)
+        system.begin(name)
+
+    endure(system, f"topic replayed by {name}", strike)
+
+
+@pytest.mark.short
+def test_at_the_end_every_message_is_accounted_for(system: World) -> None:
+    """Each once, in the master or in quarantine; and the layers agreed at every move of the boundary."""
+    received = sum(system.ends().values())
+    assert received >= system.acknowledged > 0
+    table = f"iceberg.master.{system.dataset.name}"
+    counts = []
+    for name in (table, f"{table}_quarantine"):
+        statement = f"SELECT count(*), count(DISTINCT (origin_partition, origin_offset)) FROM {name}"  # noqa: S608
+        rows, distinct = trino.rows(system.settings, statement)[0]
+        assert rows == distinct
+        counts.append(rows)
+    assert sum(counts) == received
+    unexplained = trino.rows(
+        system.settings,
+        "SELECT count(*), coalesce(sum(CAST(json_extract_scalar(details, '$.reconciliation.unexplained') AS BIGINT)),"
+        " 0) FROM iceberg.serving.batch_runs WHERE event = 'published' AND dataset = ?",
+        [system.dataset.name],
+    )[0]
+    assert unexplained[0] > 0
+    assert unexplained[1] == 0
