@@ -90,7 +90,18 @@ def _release(held: _Open) -> None:
         held.holders -= 1
         if not held.holders:
             _open.remove(held)
-            held.session.stop()
+            _stop(held.session)
+
+
+def _stop(session: SparkSession) -> None:
+    from py4j.protocol import Py4JError
+
+    try:
+        session.stop()
+    except Py4JError as error:
+        # A signal has cut a call to the JVM in the middle, and the answers no longer fit. The JVM ends with the process.
+        if not isinstance(error.__context__, SystemExit | KeyboardInterrupt):
+            raise
 
 
 def options(settings: Settings, conf: Mapping[str, str] | None = None) -> dict[str, str]:

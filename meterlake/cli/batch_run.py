@@ -117,7 +117,7 @@ def shapes(dataset: Dataset) -> list[Any]:
 
 def tell(doing: str) -> None:
     """Say what is being done, beside the result."""
-    progress_console.print(doing, markup=False)
+    progress_console.print(doing, markup=False, soft_wrap=True)
 
 
 def _moved(present: Record, boundary: datetime) -> Publication:

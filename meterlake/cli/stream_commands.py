@@ -70,7 +70,7 @@ def _run(dataset: str, *, archive: bool, views: bool, once: bool, metrics_port: 
 
 
 def _tell(query: str, words: str) -> None:
-    progress_console.print(f"{query}: {words}" if query else words, markup=False)
+    progress_console.print(f"{query}: {words}" if query else words, markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:
