@@ -99,7 +99,7 @@ def _stop(session: SparkSession) -> None:
     try:
         session.stop()
     except Py4JError as error:
-        # A signal has cut a call to the JVM in the middle, and the answers no longer fit. The JVM ends with the process.
+        # A signal has cut a call to the JVM, whose answers no longer fit. It ends with the process.
         if not isinstance(error.__context__, SystemExit | KeyboardInterrupt):
             raise
 

@@ -41,7 +41,7 @@ def translated(settings: Settings, doing: str) -> Iterator[None]:
 
     doing: what the body works on, for the message. Raises EngineUnavailable or StorageFull.
     """
-    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     try:
