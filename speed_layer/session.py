@@ -38,6 +38,11 @@ def options(settings: Settings) -> dict[str, str]:
         "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "1000000",
         # Messages may be large: this many at once are handed to Python.
         "spark.sql.execution.arrow.maxRecordsPerBatch": "5000",
+        # There is no page to look at: what it would show of thousands of past updates need not be kept.
+        "spark.ui.retainedJobs": "50",
+        "spark.ui.retainedStages": "50",
+        "spark.ui.retainedTasks": "1000",
+        "spark.sql.ui.retainedExecutions": "20",
         # Two queries in one driver share its cores by the task.
         "spark.scheduler.mode": "FAIR",
     }
