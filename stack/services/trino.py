@@ -74,6 +74,8 @@ TRINO = Service(
         "config.properties": "trino/config.properties.j2",
         "node.properties": "trino/node.properties.j2",
         "log.properties": "trino/log.properties.j2",
+        "access-control.properties": "trino/access-control.properties.j2",
+        "access-control.json": "trino/access-control.json.j2",
         "catalog/hive.properties": "trino/catalog/hive.properties.j2",
         "catalog/iceberg.properties": "trino/catalog/iceberg.properties.j2",
         "catalog/cassandra.properties": "trino/catalog/cassandra.properties.j2",

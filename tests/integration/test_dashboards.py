@@ -9,8 +9,11 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlparse
 
 import pytest
+from trino import dbapi as trino_client
+from trino.exceptions import TrinoUserError
 
 from engines import cassandra
 from meterlake import datasets
@@ -85,6 +88,20 @@ def test_with_live_data_nobody_sees_an_error_and_both_layers_show_it(ready: Sett
     assert {finding.state for where, finding in found.items() if where.startswith("meterlake-household-live")} == {"ok"}
 
 
+def test_grafanas_user_of_trino_can_read_and_not_write(ready: Settings) -> None:
+    """Grafana lets an editor write any statement; its plugin calls itself ``grafana``."""
+    assert _as_grafana(ready, "SELECT count(*) FROM hive.merged.household_day WHERE meter_id = 'none'") == [[0]]
+    for statement in (
+        "CREATE OR REPLACE VIEW hive.merged.household_day AS SELECT 1 AS one",
+        "CREATE TABLE hive.batch.mine AS SELECT 1 AS one",
+        "DROP VIEW hive.published.household_day",
+        "DELETE FROM iceberg.master.household",
+        "INSERT INTO cassandra.speed.household_latest (meter_id) VALUES ('x')",
+    ):
+        with pytest.raises(TrinoUserError, match="Access Denied"):
+            _as_grafana(ready, statement)
+
+
 def test_live_panels_show_what_the_stream_has_written(ready: Settings, live: datetime) -> None:
     for asks in _live_panels():
         names, rows = _ask(ready, asks.query, live)
@@ -113,6 +130,15 @@ def test_no_panel_makes_cassandra_scan_a_table(ready: Settings, live: datetime) 
             assert not any(
                 re.search(r"seq scan|range slice|Executing read on .* using index", event) for event in events
             )
+
+
+def _as_grafana(settings: Settings, statement: str) -> list[list[Any]]:
+    address = urlparse(settings.trino)
+    with trino_client.connect(host=address.hostname, port=address.port, user="grafana") as connection:
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        rows: list[list[Any]] = cursor.fetchall()
+        return rows
 
 
 def _live_panels() -> list[asked.Asked]:

@@ -74,6 +74,7 @@ INTENDED = {
     },
     "bind, said by a setting of its own in one of the stacks": {"broadcast_rpc_address", "node.bind-ip"},
     "folder: the image's, in a volume": {
+        "access-control.config-files",
         "catalog.config-dir",
         "cdc_raw_directory",
         "commitlog_directory",
@@ -88,6 +89,7 @@ INTENDED = {
         "log.dirs",
         "node.data-dir",
         "saved_caches_directory",
+        "security.config-file",
     },
     "folder: the native stack unpacks only some of Trino's plugins, the image has all": {"plugin.dir"},
     "database: PostgreSQL in containers; the native stack's default is Derby": {
