@@ -45,11 +45,7 @@ def compare_merged(connection: DuckDBPyConnection, scope: Scope, live: Live) -> 
         connection.execute(
             f"CREATE OR REPLACE TABLE want_answer AS SELECT * FROM {_expected(scope, grain)} WHERE {condition}"
         )
-        path = (
-            "Trino, every row"
-            if grain != dataset.finest.grain
-            else "Trino, every row since an hour before the boundary"
-        )
+        path = "Trino, newest rows" if grain == dataset.finest.grain else "Trino, every row"
         comparisons.append(compare(connection, view_name(grain), path, ("want_answer", "answered"), shape_of(columns)))
     return comparisons
 
