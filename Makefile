@@ -47,7 +47,7 @@ spark: $(READY) fetch ## the tests on a local Spark
 	$(PYTEST) -m spark tests/spark
 
 integration: $(READY) fetch ## the tests on the real servers, which they start and stop
-	$(PYTEST) -m "integration and not slow and (not chaos or short)" tests/integration
+	$(PYTEST) -m "integration and not slow and not chaos" tests/integration
 
 chaos: $(READY) fetch ## the tests that kill servers under a load
 	$(PYTEST) -m chaos tests/integration

@@ -33,6 +33,17 @@ _HDFS = (
     "All datanodes",
     "java.io.EOFException: End of File Exception between local host",
 )
+# A connection that breaks: HDFS's, if its client is in the trace.
+_BROKEN = (
+    "java.net.SocketException",
+    "SocketTimeoutException",
+    "ConnectTimeoutException",
+    "ClosedChannelException",
+    "RetriableException",
+    "Connection reset",
+    "Broken pipe",
+)
+_HDFS_CLIENT = ("org.apache.hadoop.ipc.Client", "org.apache.hadoop.hdfs.")
 
 
 @contextmanager
@@ -62,6 +73,8 @@ def meaning(settings: Settings, trace: str, doing: str) -> EngineUnavailable | S
     if word := _first(_KAFKA, trace):
         return EngineUnavailable("Kafka", settings.kafka, _line(trace, word))
     if word := _first(_HDFS, trace):
+        return EngineUnavailable("HDFS", settings.hdfs, _line(trace, word))
+    if (word := _first(_BROKEN, trace)) and _first(_HDFS_CLIENT, trace):
         return EngineUnavailable("HDFS", settings.hdfs, _line(trace, word))
     return None
 

@@ -38,7 +38,7 @@ PICK = random.Random(11)  # noqa: S311 - repeatable, not secret
 
 
 def short(name: str) -> object:
-    """Mark a case that is part of ``make test``, too."""
+    """Mark a case of the short form."""
     return pytest.param(name, marks=pytest.mark.short)
 
 

@@ -1,0 +1,51 @@
+"""What Java's stack traces mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines import spark_failures
+from engines.errors import EngineUnavailable, StorageFull
+from meterlake.settings import Settings
+
+pytestmark = pytest.mark.unit
+
+RESET = """: org.apache.iceberg.exceptions.RuntimeIOException: Failed to get block locations for path: hdfs://host:8020/a
+	at org.apache.iceberg.hadoop.Util.blockLocations(Util.java:108)
+Caused by: java.net.SocketException: Call From vm/127.0.0.1 to localhost:8020 failed on socket exception: \
+java.net.SocketException: Connection reset; For more details see: …
+	at org.apache.hadoop.ipc.Client.call(Client.java:1529)
+"""
+
+
+@pytest.mark.parametrize(
+    ("trace", "engine"),
+    [
+        (RESET, "HDFS"),
+        ("Caused by: java.net.ConnectException: Call From vm to host:8020 failed: Connection refused", "HDFS"),
+        ("org.apache.hadoop.hdfs.server.namenode.SafeModeException: Cannot create file/a", "HDFS"),
+        ("org.apache.thrift.transport.TTransportException: java.net.SocketException: Broken pipe", "Hive metastore"),
+        ("org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node assignment", "Kafka"),
+    ],
+)
+def test_a_server_that_is_away_is_named(trace: str, engine: str) -> None:
+    found = spark_failures.meaning(Settings(), trace, "a run")
+    assert isinstance(found, EngineUnavailable)
+    assert found.engine == engine
+
+
+def test_a_full_disk_is_said() -> None:
+    trace = "org.apache.hadoop.hdfs.protocol.DSQuotaExceededException: The DiskSpace quota of /a is exceeded"
+    assert isinstance(spark_failures.meaning(Settings(), trace, "a run"), StorageFull)
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "org.apache.spark.sql.AnalysisException: [UNRESOLVED_COLUMN] a",
+        # Of a Python worker: no server is away.
+        "java.net.SocketException: Connection reset\n\tat org.apache.spark.api.python.BasePythonRunner.compute",
+    ],
+)
+def test_other_failures_are_left_as_they_are(trace: str) -> None:
+    assert spark_failures.meaning(Settings(), trace, "a run") is None
