@@ -210,7 +210,8 @@ def _queries(settings: Settings, dataset: Dataset, shift: int) -> list[tuple[str
         (
             f"Ask Trino across the boundary, {line:%H:%M} UTC",
             Engine.TRINO,
-            "SELECT minute, source, readings, covered_s, global_active_power_avg AS kw, round(energy_wh, 2) AS wh "
+            "SELECT minute, source, readings, covered_s, round(global_active_power_avg, 3) AS kw, "
+            "round(energy_wh, 2) AS wh "
             f"FROM hive.merged.{DATASET}_minute WHERE meter_id = '{meter}' AND {around} ORDER BY minute",
         ),
         (
