@@ -81,6 +81,11 @@ class Checkpoint:
         text = hdfs.read_bytes(self.settings, f"{self.path}/offsets/{max(ends)}").decode(errors="replace")
         return offsets_of(text, f"{self.path}/offsets/{max(ends)}")
 
+    def has_reached(self, topic: str, ends: Mapping[int, int]) -> bool:
+        """Return whether all before the offsets ``ends`` of a topic's partitions is committed."""
+        done = self.next_offsets().get(topic, {})
+        return all(done.get(partition, 0) >= end for partition, end in ends.items())
+
     def _owner(self) -> Owner | None:
         if _OWNER not in self._names(""):
             return None

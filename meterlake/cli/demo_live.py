@@ -82,10 +82,10 @@ class Streams:
         from speed_layer.checkpoint import Checkpoint
 
         topic = topics.required(settings, dataset.readings_topic)
-        ends = {partition: span.end for partition, span in topics.spans(settings, topic).items() if span.end}
+        ends = {partition: span.end for partition, span in topics.spans(settings, topic).items()}
         checkpoints = [Checkpoint(settings, dataset, query) for query in ("views", "archive")]
         until = time.monotonic() + _CATCH_UP_S
-        while any(_behind(found.next_offsets().get(topic.name, {}), ends) for found in checkpoints):
+        while not all(found.has_reached(topic.name, ends) for found in checkpoints):
             if time.monotonic() > until or self._process.poll() is not None:
                 raise DemoFailed(
                     f"The streaming queries are still behind after {_CATCH_UP_S} s.\n{last_lines(self.log)}",
@@ -174,10 +174,6 @@ def reconciled(details: dict[str, Any]) -> str:
     found = details.get("reconciliation") or {}
     counts = {name: count for name, count in found.items() if isinstance(count, int) and (count or name == "equal")}
     return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "no minute to compare"
-
-
-def _behind(done: dict[int, int], ends: dict[int, int]) -> bool:
-    return any(done.get(partition, 0) < end for partition, end in ends.items())
 
 
 def _bound(labels: str) -> float:

@@ -5,6 +5,7 @@ A query knows the columns that its panel needs (``needs``), so that a check can 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Literal, Self
@@ -46,9 +47,9 @@ class Query(Dataquery, Builder[Dataquery]):
         """Return the query under another name within its panel."""
         return replace(self, ref=ref)
 
+    @abstractmethod
     def to_json(self) -> dict[str, object]:
         """Return what Grafana keeps of it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ The truth is what the core makes of all that is in Kafka; the merged views must 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,34 +13,29 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import stream_samples as samples
+from commands import PROGRAM, ROOT, environment
+from layers_samples import forget, merged_minutes, truth
 
-from engines import hdfs, topics, trino
-from meterlake import merged
+from engines import hdfs, topics
 from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset
 from meterlake.errors import MeterlakeError
 from meterlake.settings import Settings
-from meterlake.units import to_decimal
-from meterlake.validation import STATE_COLUMNS, measure_columns
 from speed_layer.checkpoint import Checkpoint
 from stack import launcher
 from stack.instance import Instance
 from stack.process import last_lines
 
-PROGRAM: Final = Path(__file__).with_name("command_process.py")
-ROOT: Final = Path(__file__).parents[2]
 METERS: Final = 40
 FAULTS: Final = "duplicate=0.02,conflict=0.01,revision=0.01,out_of_order=0.02,corrupt=0.02"
 BATCH_EVERY: Final = "20s"
 PATIENCE_S: Final = 240
 QUERIES: Final = {"stream": "views", "archive": "archive"}
 """Command -> the query that it runs."""
-Rows = dict[tuple[str, int], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -157,7 +151,7 @@ class World:
         """Compare the merged minutes with the truth, and Kafka with what the sensors were told; return how many."""
         arrived = samples.arrived(self.settings, self.dataset.readings_topic)
         assert len(arrived) >= self.acknowledged
-        wanted = truth(self.dataset, arrived)
+        wanted = truth(self.dataset, samples.decoded(self.dataset, arrived)[0])
         shown = merged_minutes(self.settings, self.dataset)
         wrong = {key: (shown.get(key), wanted.get(key)) for key in shown | wanted if shown.get(key) != wanted.get(key)}
         assert not wrong, f"{len(wrong)} of {len(wanted)} minutes are wrong, such as {next(iter(wrong.items()))}"
@@ -165,21 +159,14 @@ class World:
 
     def _reached(self, query: str, ends: dict[int, int]) -> bool:
         try:
-            done = Checkpoint(self.settings, self.dataset, query).next_offsets().get(self.dataset.readings_topic, {})
+            return Checkpoint(self.settings, self.dataset, query).has_reached(self.dataset.readings_topic, ends)
         except (MeterlakeError, *hdfs.ERRORS):
             return False  # HDFS itself is away
-        return all(done.get(partition, 0) >= end for partition, end in ends.items())
 
     def _popen(self, words: list[str], out: Path, errors: Path | None = None) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ,
-            "METERLAKE_HOME": str(self.settings.home),
-            "METERLAKE_PORT_OFFSET": str(self.settings.port_offset),
-            "NO_COLOR": "1",
-        }
         program = [sys.executable, "-u", str(PROGRAM), self.dataset.name, "-", *words]
         with out.open("wb" if errors else "ab") as stdout, (errors or out).open("ab") as stderr:
-            return subprocess.Popen(program, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment)
+            return subprocess.Popen(program, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment(self.settings))
 
 
 @contextmanager
@@ -197,25 +184,4 @@ def world(settings: Settings, stack: Instance, name: str) -> Iterator[World]:
         yield found
     finally:
         found.end()
-
-
-def truth(dataset: Dataset, arrived: list[samples.Arrived]) -> Rows:
-    """Return the minutes that the core makes of messages, as the views hold them."""
-    found = {}
-    for key, state in samples.expected(dataset, samples.decoded(dataset, arrived)[0]).items():
-        row = state.row()
-        values: list[Any] = [row[name] for name in STATE_COLUMNS]
-        for measure in dataset.measures:
-            values += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
-        found[key] = tuple(values)
-    return found
-
-
-def merged_minutes(settings: Settings, dataset: Dataset) -> Rows:
-    """Return the rows of the merged view, each once."""
-    names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
-    view = merged.merged_view(dataset, "minute")
-    rows = trino.rows(settings, f"SELECT meter_id, minute, {', '.join(names)} FROM {view}")  # noqa: S608
-    found = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
-    assert len(found) == len(rows)
-    return found
+        forget(settings, found.dataset)

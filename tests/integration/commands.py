@@ -23,19 +23,18 @@ PROGRAM = Path(__file__).with_name("command_process.py")
 ROOT = Path(__file__).parents[2]
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """Return what lets a command of its own process find the servers of the tests, and write lines that can be read."""
+    home = {"METERLAKE_HOME": str(settings.home), "METERLAKE_PORT_OFFSET": str(settings.port_offset)}
+    return {**os.environ, **home, "COLUMNS": "200", "NO_COLOR": "1"}
+
+
 @contextmanager
 def command(settings: Settings, dataset: str, *words: str, die: str = "-") -> Iterator[subprocess.Popen[str]]:
     """Start ``meterlake WORDS`` with a data set of the tests; output and errors come in one stream, line by line."""
-    environment = {
-        **os.environ,
-        "METERLAKE_HOME": str(settings.home),
-        "METERLAKE_PORT_OFFSET": str(settings.port_offset),
-        "COLUMNS": "200",
-        "NO_COLOR": "1",
-    }
     program = [sys.executable, "-u", str(PROGRAM), dataset, die, *words]
     with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment
+        program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment(settings)
     ) as process:
         try:
             yield process

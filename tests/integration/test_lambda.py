@@ -10,17 +10,16 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+import layers_samples as layers
 import pytest
 import stream_samples as samples
-from confluent_kafka.admin import AdminClient
+from layers_samples import Rows, forget
 
 from batch_layer.views.plan import Request
-from engines import cassandra, hdfs, metastore, topics, trino
+from engines import cassandra, topics
 from engines import spark as engine
-from engines.kafka import client_config
-from meterlake import merged, wire
+from meterlake import wire
 from meterlake.cli import batch_run, merged_views
 from meterlake.clock import system_clock
 from meterlake.datasets.household import HOUSEHOLD
@@ -28,10 +27,7 @@ from meterlake.declaration import Dataset
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from meterlake.timegrid import floor_minute
-from meterlake.units import to_decimal
-from meterlake.validation import STATE_COLUMNS, measure_columns
 from serving_layer.explain import NothingKnown, explain
-from serving_layer.publish import records
 from serving_layer.publish.history import Record
 from speed_layer import session as streaming
 from speed_layer import tables
@@ -56,26 +52,10 @@ PICK = random.Random(7)  # noqa: S311 - repeatable, not secret
 def live(stack: Instance, settings: Settings) -> Iterator[Settings]:
     """Settings under which a data set of this module's own runs; removed from all servers afterwards."""
     small = settings.model_copy(update={"spark_master": "local[2]"})
-    with engine.session(small, "lambda", streaming.options(small)) as session:
+    with engine.session(small, "lambda", streaming.options(small)):
         yield small
-        for table in (DATASET.name, f"{DATASET.name}_quarantine"):
-            session.sql(f"DROP TABLE IF EXISTS iceberg.master.{table} PURGE")
-        session.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{DATASET.name}'")
+        forget(small, DATASET)
     gc.collect()
-    with metastore.client(small) as client:
-        for name in ("minute", "hour", "day"):
-            metastore.drop_table(client, merged.MERGED, f"{DATASET.name}_{name}")
-            metastore.drop_table(client, merged.PUBLISHED, f"{DATASET.name}_{name}")
-        for name in ("minute", "hour", "day", "gaps", "rejects"):
-            metastore.drop_table(client, "batch", f"{DATASET.name}_{name}")
-            hdfs.client(small).delete(f"/meterlake/batch/{DATASET.name}_{name}", recursive=True)
-    with cassandra.session(small) as session:
-        for table in ("minute", "latest", "recent"):
-            session.execute(f"DROP TABLE IF EXISTS speed.{DATASET.name}_{table}", timeout=60)
-    for outcome in (
-        AdminClient(client_config(small)).delete_topics([DATASET.readings_topic, DATASET.rejected_topic]).values()
-    ):
-        outcome.exception(10)
 
 
 def send(settings: Settings, readings: list[Reading]) -> None:
@@ -88,26 +68,12 @@ def in_kafka(settings: Settings) -> list[Reading]:
     return samples.decoded(DATASET, samples.arrived(settings, DATASET.readings_topic))[0]
 
 
-def truth(readings: list[Reading]) -> dict[tuple[str, int], tuple[Any, ...]]:
-    """Return the minutes that the core makes of readings, as the views hold them."""
-    found = {}
-    for key, state in samples.expected(DATASET, readings).items():
-        row = state.row()
-        values: list[Any] = [row[name] for name in STATE_COLUMNS]
-        for measure in DATASET.measures:
-            values += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
-        found[key] = tuple(values)
-    return found
+def truth(readings: list[Reading]) -> Rows:
+    return layers.truth(DATASET, readings)
 
 
-def seen(settings: Settings) -> dict[tuple[str, int], tuple[Any, ...]]:
-    names = [*STATE_COLUMNS, *(name for measure in DATASET.measures for name in measure_columns(measure))]
-    rows = trino.rows(
-        settings, f"SELECT meter_id, minute, {', '.join(names)} FROM {merged.merged_view(DATASET, 'minute')}"
-    )
-    found = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
-    assert len(found) == len(rows)
-    return found
+def seen(settings: Settings) -> Rows:
+    return layers.merged_minutes(settings, DATASET)
 
 
 def batch(settings: Settings, ahead: timedelta = timedelta(0)) -> tuple[str, Record]:

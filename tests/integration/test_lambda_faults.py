@@ -16,27 +16,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
+import layers_samples as layers
 import pytest
 import stream_samples as samples
-from confluent_kafka.admin import AdminClient
+from layers_samples import Rows, forget
 
 from batch_layer.views.plan import Request as BatchRequest
-from engines import cassandra, hdfs, metastore, topics, trino
+from engines import cassandra, topics, trino
 from engines import spark as engine
-from engines.kafka import client_config
-from meterlake import merged, rules
+from meterlake import rules
 from meterlake.cli import batch_run, merged_views
 from meterlake.clock import system_clock
 from meterlake.datasets.household import HOUSEHOLD
 from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY
 from meterlake.reading import Reading
 from meterlake.settings import ROOT, Settings
-from meterlake.state import State
 from meterlake.timegrid import floor_minute
-from meterlake.units import to_decimal
-from meterlake.validation import STATE_COLUMNS, measure_columns
 from producers import faults
 from producers.injection import Oracle
 from producers.kafka_sink import KafkaSink
@@ -44,7 +40,6 @@ from producers.pace import FASTEST, Pace, schedule
 from producers.simulate import Request, begun, script, simulate
 from producers.sinks import LineSink
 from producers.totals import Totals
-from serving_layer.publish import records
 from serving_layer.verify.messages import Messages
 from serving_layer.verify.scope import Scope
 from serving_layer.verify.verify import Input, MasterInput, Report, published, verify
@@ -71,7 +66,6 @@ SHARES = faults.parse(
 )
 # Everything is complete for a batch whose clock stands behind the lateness of the last minute.
 AHEAD = DATASET.lateness + timedelta(minutes=3)
-Rows = dict[tuple[str, int], tuple[Any, ...]]
 
 
 @pytest.fixture(scope="module")
@@ -81,25 +75,10 @@ def live(stack: Instance, settings: Settings) -> Iterator[Settings]:
     Updates are small: a watermark moves on only between them, and what is late must meet one that has.
     """
     small = settings.model_copy(update={"spark_master": "local[2]", "stream_max_offsets": 9000})
-    with engine.session(small, "faults", streaming.options(small)) as session:
+    with engine.session(small, "faults", streaming.options(small)):
         yield small
-        for table in (DATASET.name, f"{DATASET.name}_quarantine"):
-            session.sql(f"DROP TABLE IF EXISTS iceberg.master.{table} PURGE")
-        session.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{DATASET.name}'")
+        forget(small, DATASET)
     gc.collect()
-    with metastore.client(small) as client:
-        for name in ("minute", "hour", "day"):
-            metastore.drop_table(client, merged.MERGED, f"{DATASET.name}_{name}")
-            metastore.drop_table(client, merged.PUBLISHED, f"{DATASET.name}_{name}")
-        for name in ("minute", "hour", "day", "gaps", "rejects"):
-            metastore.drop_table(client, "batch", f"{DATASET.name}_{name}")
-            hdfs.client(small).delete(f"/meterlake/batch/{DATASET.name}_{name}", recursive=True)
-    with cassandra.session(small) as session:
-        for table in ("minute", "latest", "recent"):
-            session.execute(f"DROP TABLE IF EXISTS speed.{DATASET.name}_{table}", timeout=60)
-    gone = AdminClient(client_config(small)).delete_topics([DATASET.readings_topic, DATASET.rejected_topic])
-    for outcome in gone.values():
-        outcome.exception(10)
 
 
 @pytest.fixture(scope="module")
@@ -122,26 +101,12 @@ def simulated(settings: Settings, folder: Path, *, to_file: bool) -> Totals:
     return totals
 
 
-def row_of(state: State) -> tuple[Any, ...]:
-    """Return a state as the merged view has it."""
-    row = state.row()
-    values: list[Any] = [row[name] for name in STATE_COLUMNS]
-    for measure in DATASET.measures:
-        values += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
-    return tuple(values)
-
-
 def truth(readings: list[Reading]) -> Rows:
-    return {key: row_of(state) for key, state in samples.expected(DATASET, readings).items()}
+    return layers.truth(DATASET, readings)
 
 
 def seen(settings: Settings) -> Rows:
-    names = [*STATE_COLUMNS, *(name for measure in DATASET.measures for name in measure_columns(measure))]
-    view = merged.merged_view(DATASET, "minute")
-    rows = trino.rows(settings, f"SELECT meter_id, minute, {', '.join(names)} FROM {view}")
-    found = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
-    assert len(found) == len(rows)
-    return found
+    return layers.merged_minutes(settings, DATASET)
 
 
 def verified(settings: Settings, source: Input, end: datetime | None = None) -> Report:
