@@ -1,4 +1,4 @@
-"""Durations as people write them: ``90s``, ``15m``, ``9h``, ``3d``, or several: ``1 d 12 h``."""
+"""Durations as people write them: ``500ms``, ``90s``, ``15m``, ``9h``, ``3d``, or several: ``1 d 12 h``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer
 
-_UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "min": "minutes", "s": "seconds"}
-_PART: Final = r"(\d+)\s*(d|h|min|m|s)\s*"
+_UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "min": "minutes", "s": "seconds", "ms": "milliseconds"}
+_PART: Final = r"(\d+)\s*(d|h|min|ms|m|s)\s*"
 
 
 def parse_duration(value: str) -> timedelta:
@@ -22,10 +22,10 @@ def parse_duration(value: str) -> timedelta:
 
 
 def duration_text(duration: timedelta) -> str:
-    """Write a duration as people do: ``6 h``, ``3 d``, ``1 d 2 h``, ``9 h 10 min``."""
-    rest = int(duration.total_seconds())
+    """Write a duration as people do: ``500 ms``, ``6 h``, ``1 d 2 h``, ``9 h 10 min``."""
+    rest = duration // timedelta(milliseconds=1)
     parts = []
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)):
         count, rest = divmod(rest, length)
         if count:
             parts.append(f"{count} {unit}")

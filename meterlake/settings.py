@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         200_000, gt=0, description="Most messages in one append of the archive: they are held in memory (100 MB)."
     )
     stream_trigger: Duration = Field(
-        timedelta(seconds=1),
+        timedelta(milliseconds=500),
         description="How often the speed views are brought up to date; most of the freshness. Their watermark is no"
         " setting: it is the declaration's lateness, on which the boundary stands, too.",
     )

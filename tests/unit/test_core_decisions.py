@@ -249,5 +249,5 @@ def test_a_hole_is_what_has_expired_and_nothing_else(older: datetime, current: d
 
 
 def test_durations_read_as_people_write_them() -> None:
-    texts = [duration_text(timedelta(seconds=s)) for s in (0, 1, 60, 3600, 86_400, 93_784)]
-    assert texts == ["0 s", "1 s", "1 min", "1 h", "1 d", "1 d 2 h 3 min 4 s"]
+    texts = [duration_text(timedelta(seconds=s)) for s in (0, 0.5, 1, 60, 3600, 86_400, 93_784)]
+    assert texts == ["0 s", "500 ms", "1 s", "1 min", "1 h", "1 d", "1 d 2 h 3 min 4 s"]

@@ -47,7 +47,8 @@ def test_passwords_do_not_show() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("15m", 900), ("9h", 32_400), ("3 d", 259_200), ("1 d 12 h", 129_600)]
+    ("text", "seconds"),
+    [("500ms", 0.5), ("90s", 90), ("15m", 900), ("9h", 32_400), ("3 d", 259_200), ("1 d 12 h", 129_600)],
 )
 def test_durations_are_written_as_people_do(text: str, seconds: int) -> None:
     assert Settings(speed_ttl=text).speed_ttl.total_seconds() == seconds  # type: ignore[arg-type]
