@@ -157,8 +157,8 @@ def _storage(settings: Settings) -> dict[str, str]:
         "ipc.client.connect.max.retries": "3",
         "ipc.client.connect.timeout": "5000",
         "ipc.client.connect.max.retries.on.timeouts": "2",
-        # The NameNode hears of a finished block from the DataNode, often just after the writer has asked for it. By default
-        # the writer then sleeps for 400 ms: most of what an update or a small file takes. Ten tries: 10 s, as before.
+        # The NameNode hears of a finished block from the DataNode, often just after the writer has asked for it. By
+        # default the writer then sleeps for 400 ms: most of what an update or a small file takes. Ten tries: 10 s.
         "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
         "dfs.client.block.write.locateFollowingBlock.retries": "10",
         # A commit holds a lock in the metastore; by these signs of life one tells a dead holder (engines.metastore).
