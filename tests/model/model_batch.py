@@ -104,8 +104,9 @@ class Batch:
 
     def _progress(self, snapshot: int) -> list[PartitionProgress]:
         commits = [append for append in self.world.appends[:snapshot] if append.archive]
-        if not commits:
-            return []
+        if not commits:  # as ``archive_progress.untouched``: nothing is missing before the first messages
+            begun = {partition: messages[0].at for partition, messages in self.world.log.items() if messages}
+            return [PartitionProgress(partition, at, at_end=False) for partition, at in begun.items()]
         reached, found = commits[-1].reached, []
         for partition, end in self.world.ends().items():
             offset, until = reached.get(partition, (0, None))
