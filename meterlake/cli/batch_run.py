@@ -6,11 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from meterlake import boundary as boundaries
 from meterlake.cli.output import progress_console
 from meterlake.errors import MeterlakeError, TransientError
+from meterlake.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
     from serving_layer.publish.history import Record
     from serving_layer.publish.publish import Publication
+
+DECLARATION: Final = "declaration"
+"""Key of a record's details: the fingerprint of the declaration by which all days were last computed."""
 
 
 def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Clock) -> tuple[str, Record | None]:
@@ -60,6 +64,7 @@ def _batch(
         before = plan.Current(present.run_id, present.snapshot, present.after) if present else None
         planned = plan.make(dataset, request, before, table, run_clock)
         boundary = next_boundary(dataset, planned, progress, run_clock, present)
+        made_by = _made_by(dataset, planned, present)
         if planned.is_empty and not (present and progress and boundary > present.boundary):
             return "nothing has changed", present
         if present and planned.is_empty:
@@ -72,7 +77,7 @@ def _batch(
             except StorageFull:
                 _clean_up(session, settings, dataset, history, held)  # its half-written files take the room
                 raise
-            details = _details(computed, time.monotonic() - begin)
+            details = {**_details(computed, time.monotonic() - begin), DECLARATION: made_by}
             publication = publish.Publication(planned.run_id, boundary, planned.snapshot, computed.tables, details)
             result = "published"
         held.check()
@@ -80,6 +85,21 @@ def _batch(
         record = publish.publish(settings, dataset, publication, shapes(dataset), clock)
         _clean_up(session, settings, dataset, [*history, record], held)
     return result, record
+
+
+def _made_by(dataset: Dataset, planned: Plan, present: Record | None) -> str:
+    """Return the fingerprint of the declaration that has made all days, or made the oldest of them; say if it changed.
+
+    A run over some days leaves the others as an earlier declaration made them, until all are computed anew.
+    """
+    now = fingerprint(dataset)
+    before = str(present.details.get(DECLARATION, now)) if present and planned.mode != "full" else now
+    if before != now:
+        tell(
+            f"The declaration of {dataset.name} has changed: days without new readings stay as they were computed"
+            f" before. `meterlake batch {dataset.name} --full` computes all of them anew."
+        )
+    return before
 
 
 def archived(settings: Settings, dataset: Dataset) -> list[PartitionProgress] | None:

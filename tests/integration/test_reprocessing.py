@@ -55,7 +55,7 @@ def expected(dataset: Dataset, grain: Grain) -> Rows:
 
 
 def test_a_changed_rule_is_computed_over_all_history_and_can_be_taken_back(
-    loaded: SparkSession, settings: Settings
+    loaded: SparkSession, settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = ({grain: expected(dataset, grain) for grain in GRAINS} for dataset in (BEFORE, AFTER))
     assert all(old[grain] != new[grain] for grain in GRAINS)
@@ -69,8 +69,11 @@ def test_a_changed_rule_is_computed_over_all_history_and_can_be_taken_back(
         return f"rows of no run {strange[:3]}, or missing {lost[:3]}" if strange or lost else ""
 
     with reading(check, readers=2) as answers:
+        capsys.readouterr()
         assert computed(settings, AFTER) == "nothing has changed"  # no reading has: it has to be asked for
+        assert f"The declaration of {NAME} has changed" in capsys.readouterr().err
         assert computed(settings, AFTER, full=True) == "published"
+        assert "has changed" not in capsys.readouterr().err
         assert {grain: samples.seen(settings, grain, BEFORE) for grain in GRAINS} == new
         publish.roll_back(settings, AFTER, first, samples.clock)
         assert {grain: samples.seen(settings, grain, BEFORE) for grain in GRAINS} == old

@@ -1,0 +1,25 @@
+"""What the rows of a data set's views are made by, in short: to notice that some were made by other rules than the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meterlake.declaration import Dataset
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return 16 hexadecimal digits that change with whatever decides about the state of a row.
+
+    Derived values do not: they are computed when a view is read. Nor do titles and explanations.
+    """
+    made_by = {
+        "measures": [[m.name, m.kind, m.resolution, *m.range] for m in dataset.measures],
+        "rules": [[type(rule).__name__, rule.name, rule.sql] for rule in dataset.rules],
+        "intervals": dataset.intervals,
+        "time_zone": dataset.time_zone,
+        "clock_tolerance_s": dataset.clock_tolerance.total_seconds(),
+    }
+    return hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
