@@ -1,4 +1,4 @@
-"""What the rows of a data set's views are made by, in short: to notice that some were made by other rules than the rest."""
+"""What the rows of a view are made by, in short: to notice that some were made by other rules than the rest."""
 
 from __future__ import annotations
 
