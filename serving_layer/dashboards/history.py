@@ -33,6 +33,14 @@ def history(dataset: Dataset, board: Board) -> Dashboard:
         "now-30d",
         "5m",
     )
+    panels.with_ranges(
+        found,
+        ("Last 7 days", "now-7d"),
+        ("Last 30 days", "now-30d"),
+        ("Last 90 days", "now-90d"),
+        ("Last year", "now-1y"),
+        ("Last 4 years", "now-4y"),
+    )
     found.with_variable(panels.choice("meter", "Meter", TrinoQuery(sql.meters(dataset), {dataset.key: "text"})))
     found.with_variable(panels.options_of("grain", "Energy per", ("day", "hour", "month")))
     marks: Needs = {"time": "time", "text": "text"}

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from meterlake.grains import GRAIN_SECONDS
 from meterlake.merged import merged_view, published_view
+from serving_layer.dashboards.cql import MOST_METERS
 from serving_layer.publish.records import FULL_NAME as RUNS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from meterlake.declaration import Dataset
     from meterlake.grains import Grain
@@ -47,15 +49,32 @@ def of_grain(dataset: Dataset, view: Callable[[Dataset, Grain], str], wanted: Ma
     """Return SQL of the rows of the view that the dashboard's grain asks for.
 
     wanted: grain -> condition in constants; a branch whose condition is false is dropped when the query is planned.
-    columns: what to select beside ``time`` and the meter.
+    columns: what to select beside ``time``, the meter and ``step_s``, the length of a row of that grain.
     """
     branches = [
-        f"SELECT {when(dataset, grain)} AS time, {dataset.key}, {columns}\n"
+        f"SELECT {when(dataset, grain)} AS time, {GRAIN_SECONDS[grain]} AS step_s, {dataset.key}, {columns}\n"
         f"FROM {view(dataset, grain)}\n"
         f"WHERE {condition} AND {dataset.key} IN {METERS} AND {bound(dataset, grain)}"
         for grain, condition in wanted.items()
     ]
     return "\nUNION ALL\n".join(branches)
+
+
+def with_gaps(rows: str, values: Sequence[str], key: str = "") -> str:
+    """Return SQL of rows (``time``, ``step_s``, values), and of one without values where the next row does not follow.
+
+    Grafana would draw a line across missing rows; it leaves out a null. key: the column that tells series apart.
+    """
+    series, names = (f"PARTITION BY {key} ", f"{key}, ") if key else ("", "")
+    nulls = ", ".join(f"IF(shown = time, {value}) AS {value}" for value in values)
+    return (
+        f"SELECT shown AS time, {names}{nulls}\n"
+        f"FROM (\nSELECT *, lead(time) OVER ({series}ORDER BY time) AS next\nFROM (\n{rows}\n)\n)\n"
+        # Half a step more: a local day may last 25 hours.
+        "CROSS JOIN UNNEST(IF(date_diff('second', time, next) > step_s * 3 / 2,"
+        " ARRAY[time, date_add('second', step_s, time)], ARRAY[time])) AS points (shown)\n"
+        "ORDER BY 1"
+    )
 
 
 def chosen_or_fitting() -> dict[Grain, str]:
@@ -79,11 +98,16 @@ def hours(dataset: Dataset, columns: str, *, merged: bool = False, tail: str = "
 
 
 def meters(dataset: Dataset) -> str:
-    """Return SQL of the meters with a day in the range, and of those that are live: one column, never empty."""
+    """Return SQL of the meters with a day in the range, and of those that are live: one column, never empty.
+
+    Where there are too many, those with the longer history are kept.
+    """
     return (
         f"SELECT coalesce({dataset.key}, '{NOBODY}') AS {dataset.key}\nFROM (VALUES 1) AS always (one)\n"  # noqa: S608
-        f"LEFT JOIN (\n  SELECT {dataset.key} FROM {published_view(dataset, 'day')} WHERE {bound(dataset, 'day')}\n"
-        f"  UNION\n  SELECT {dataset.key} FROM cassandra.speed.{dataset.name}_latest\n) AS found ON true\nORDER BY 1"
+        f"LEFT JOIN (\n  SELECT {dataset.key}, day FROM {published_view(dataset, 'day')}\n"
+        f"  WHERE {bound(dataset, 'day')}\n"
+        f"  UNION ALL\n  SELECT {dataset.key}, NULL FROM cassandra.speed.{dataset.name}_latest\n) AS found ON true\n"
+        f"GROUP BY 1\nORDER BY count(day) DESC, 1\nLIMIT {MOST_METERS}"
     )
 
 
