@@ -138,7 +138,7 @@ class _History:
         branches = [
             f"SELECT hour + INTERVAL '{days}' DAY AS hour, '{name}' AS which, {self.board.energy} AS wh\n"  # noqa: S608
             f"  FROM {published_view(self.dataset, 'hour')} WHERE {self.key} IN {sql.METERS}\n"
-            f"  AND hour BETWEEN $__timeFrom() - INTERVAL '{days}' DAY AND $__timeTo() - INTERVAL '{days}' DAY"
+            f"  AND {sql.bound(self.dataset, 'hour', days)}"
             for name, days in shifts.items()
         ]
         sums = ", ".join(f"sum(wh) FILTER (WHERE which = '{name}') / 1E3 AS \"{name}\"" for name in shifts)

@@ -111,9 +111,10 @@ class _Merged:
         """The range is today's alone: the hours before are not asked for."""
         zone = self.dataset.time_zone
         midnight = f"with_timezone(CAST(CAST(current_timestamp AT TIME ZONE '{zone}' AS DATE) AS TIMESTAMP), '{zone}')"
+        begin = f"CAST({midnight} AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
         text = (
             f"SELECT sum({self.board.energy}) / 1E3 AS kwh\nFROM {merged_view(self.dataset, 'hour')}\n"
-            f"WHERE {self.key} IN {sql.METERS}\n  AND hour >= CAST({midnight} AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
+            f"WHERE {self.key} IN {sql.METERS}\n  AND {sql.since(self.dataset, 'hour', begin)}"
         )
         query = TrinoQuery(text, {"kwh": "number"}, sparse=True)
         doc = f"Energy of all chosen meters since midnight ({zone}), whatever the range of the dashboard."
@@ -125,6 +126,7 @@ class _Merged:
         here = f"(current_timestamp AT TIME ZONE '{zone}')"
         today = f"CAST({here} AS DATE)"
         sums = f"sum({self.board.energy}) / 1E3"
+        begin = f"CAST(current_timestamp - INTERVAL '{_WEEKS * 7 + 1}' DAY AS TIMESTAMP(6))"
         text = (
             "SELECT with_timezone(CAST(local_day_now AS TIMESTAMP(3)) + n * INTERVAL '1' HOUR, "  # noqa: S608
             f"'{zone}') AS time,\n"
@@ -134,7 +136,7 @@ class _Merged:
             f"    {sums} AS kwh\n"
             f"  FROM {merged_view(self.dataset, 'hour')}\n"
             f"  WHERE {self.key} IN {sql.METERS}\n"
-            f"    AND hour >= CAST(current_timestamp - INTERVAL '{_WEEKS * 7 + 1}' DAY AS TIMESTAMP(6))\n"
+            f"    AND {sql.since(self.dataset, 'hour', begin)}\n"
             f"    AND day_of_week({local}) = day_of_week({here})\n"
             "  GROUP BY 1, 2, 3\n)\nGROUP BY 1\nORDER BY 1"
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from meterlake.grains import GRAIN_SECONDS
-from meterlake.merged import merged_view, published_view
+from meterlake.merged import merged_view, partition_of, partition_sql, published_view
 from serving_layer.dashboards.cql import MOST_METERS
 from serving_layer.publish.records import FULL_NAME as RUNS
 
@@ -34,15 +34,28 @@ def when(dataset: Dataset, grain: Grain, column: str = "") -> str:
     return f"with_timezone({name}, 'UTC')"
 
 
-def bound(dataset: Dataset, grain: Grain) -> str:
-    """Return SQL of the dashboard's range, over the view's own column: files outside are not read."""
-    if grain != "day":
-        return f"$__timeFilter({grain}) "
-    first, last = (
-        f"CAST(with_timezone({macro} , 'UTC') AT TIME ZONE '{dataset.time_zone}' AS DATE)"
-        for macro in ("$__timeFrom()", "$__timeTo()")
-    )
-    return f"day BETWEEN {first} AND {last}"
+def bound(dataset: Dataset, grain: Grain, back: int = 0) -> str:
+    """Return SQL of the dashboard's range, or of as long a one some days back: files outside are not read."""
+    first, last = "$__timeFrom()", "$__timeTo()"
+    if back:
+        first, last = (f"{macro} - INTERVAL '{back}' DAY" for macro in (first, last))
+    if grain == "day":
+        first, last = (
+            f"CAST(with_timezone({macro} , 'UTC') AT TIME ZONE '{dataset.time_zone}' AS DATE)"
+            for macro in (first, last)
+        )
+    return between(dataset, grain, first, last)
+
+
+def between(dataset: Dataset, grain: Grain, first: str, last: str, column: str = "") -> str:
+    """Return SQL that bounds a view's rows by their times, and by their partitions: no other file is opened."""
+    parts = " AND ".join(partition_sql(dataset, grain, f"{time} ") for time in (first, last))
+    return f"{column or grain} BETWEEN {first} AND {last} AND {partition_of(dataset, grain)} BETWEEN {parts}"
+
+
+def since(dataset: Dataset, grain: Grain, first: str) -> str:
+    """Return the same for all rows from a time on."""
+    return f"{grain} >= {first} AND {partition_of(dataset, grain)} >= {partition_sql(dataset, grain, first)}"
 
 
 def of_grain(dataset: Dataset, view: Callable[[Dataset, Grain], str], wanted: Mapping[Grain, str], columns: str) -> str:
@@ -143,10 +156,11 @@ def unexplained(dataset: Dataset) -> str:
 
 def gaps(dataset: Dataset) -> str:
     """Return SQL of the longest gaps in the range as annotations with a beginning and an end."""
+    bounds = between(dataset, dataset.finest.grain, "$__timeFrom()", "$__timeTo()", "gap_start")
     return (
         "SELECT with_timezone(gap_start, 'UTC') AS time, with_timezone(gap_end, 'UTC') AS \"timeEnd\",\n"
         f"  {dataset.key} || ': ' || CAST(missing_s / 60 AS VARCHAR) || ' minutes missing' AS text\n"
         f"FROM hive.batch.{dataset.name}_gaps\n"
-        f"WHERE {dataset.key} IN {METERS} AND $__timeFilter(gap_start) AND missing_s >= 600\n"
+        f"WHERE {dataset.key} IN {METERS} AND missing_s >= 600\n  AND {bounds}\n"
         "ORDER BY missing_s DESC\nLIMIT 200"
     )
