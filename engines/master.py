@@ -25,22 +25,26 @@ DATABASE: Final = "master"
 
 
 def master(spark: SparkSession, settings: Settings, dataset: Dataset) -> Table:
-    """Open the master table of a data set, created if it is not there.
+    """Open the master table of a data set, created if it is not there, with the quarantine that is looked at beside it.
 
     spark: a session of ``engines.spark``. Raises NotYetAvailable for a table format that cannot be written,
     EngineUnavailable when the metastore or HDFS does not answer.
     """
     layout = Layout(master_fields(dataset), dataset.event_time, dataset.key, dataset.finest.partition)
-    return _open(spark, settings, dataset, dataset.name, layout)
+    table, created = _open(spark, settings, dataset, dataset.name, layout)
+    if created:
+        quarantine(spark, settings, dataset)
+    return table
 
 
 def quarantine(spark: SparkSession, settings: Settings, dataset: Dataset) -> Table:
     """Open the quarantine of a data set, created if it is not there; its days are those of arrival."""
     layout = Layout(quarantine_fields(dataset), "received_at", "origin", dataset.finest.partition)
-    return _open(spark, settings, dataset, f"{dataset.name}_quarantine", layout)
+    return _open(spark, settings, dataset, f"{dataset.name}_quarantine", layout)[0]
 
 
-def _open(spark: SparkSession, settings: Settings, dataset: Dataset, name: str, layout: Layout) -> Table:
+def _open(spark: SparkSession, settings: Settings, dataset: Dataset, name: str, layout: Layout) -> tuple[Table, bool]:
+    """Return a table, and whether it has just been created."""
     if dataset.table_format != "iceberg":
         raise NotYetAvailable(
             f"Data set {dataset.name!r} is declared with table_format={dataset.table_format!r},"
@@ -48,5 +52,4 @@ def _open(spark: SparkSession, settings: Settings, dataset: Dataset, name: str, 
             hint="Declare table_format='iceberg'.",
         )
     table = IcebergTable(spark, settings, DATABASE, name, layout)
-    table.create()
-    return table
+    return table, table.create()

@@ -47,19 +47,23 @@ class IcebergTable:
         """Full name in Spark and Trino."""
         return self._table
 
-    def create(self) -> None:
-        """Create the table unless it is there. Raises TableDiffers if it is there with other columns."""
+    def create(self) -> bool:
+        """Create the table unless it is there; return whether it was not.
+
+        Raises TableDiffers if it is there with other columns.
+        """
         with self._translated():
             if not self._spark.catalog.tableExists(self._table):
                 self._spark.sql(f"CREATE NAMESPACE IF NOT EXISTS {self._database}")
                 self._spark.sql(create_sql(self._table, self._layout))
                 order = f"days({self._layout.time}), {self._layout.key}, {self._layout.time}"
                 self._spark.sql(f"ALTER TABLE {self._table} WRITE LOCALLY ORDERED BY {order}")
-                return
+                return True
             found = {name: kind.upper() for name, kind in self._spark.table(self._table).dtypes}
         wanted = {column.name: column.type.sql("spark") for column in self._layout.columns}
         if found != wanted:
             raise TableDiffers(self._table, wanted, found)
+        return False
 
     def append(self, rows: DataFrame, properties: Mapping[str, str]) -> Snapshot:
         """Append ``rows`` in one commit that carries ``properties``."""

@@ -171,6 +171,10 @@ class Derived:
         return parse_expression(self.sql).inline(parts)
 
 
+PARTITION_FORMATS: Final[dict[Partition, str]] = {"month": "%Y-%m", "year": "%Y"}
+"""Form of a partition's value, as Python and Trino write it."""
+
+
 @dataclass(frozen=True)
 class View:
     """A table of states: one row a meter and minute, hour (both UTC) or local day.
@@ -193,7 +197,7 @@ class View:
 
     def partition_value(self, day: date) -> str:
         """Return the value of the partition that holds a day, such as ``2026-11``."""
-        return day.strftime({"month": "%Y-%m", "year": "%Y"}[self.partition])
+        return day.strftime(PARTITION_FORMATS[self.partition])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ same. A merged view of any grain is made of
 - for what is left up to the line, rows of the finest batch view;
 - from the line on, minutes of the speed layer.
 
+Beside their columns the views show the partition of the batch tables (``month`` or ``year``): where it is bounded, too,
+no file of another one is opened.
+
 So each minute comes from one layer, whichever of the tables has been switched to a newer run already: rows of batch
 beyond the line are never looked at. Without a speed layer there is no line, and batch answers to its end.
 """
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from meterlake import timegrid
 from meterlake.boundary import speed_days
 from meterlake.ddl import CASSANDRA_KEYSPACE, HIVE_DATABASE, view_table
+from meterlake.declaration import PARTITION_FORMATS
 from meterlake.state import merge_aggregates, physical
 from meterlake.validation import STATE_COLUMNS, measure_columns
 from meterlake.views import derived_sql, view_columns
@@ -27,13 +31,17 @@ from meterlake.views import derived_sql, view_columns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import Dataset, Partition
     from meterlake.grains import Grain
 
 CATALOG: Final = "hive"
 PUBLISHED: Final = "published"
 MERGED: Final = "merged"
 SPEED_CATALOG: Final = "cassandra"
+_MINUTE: Final = "CAST(minute AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
+"""Cassandra's minute, as batch holds it."""
+_TOMORROW: Final = "date_format(current_timestamp AT TIME ZONE 'UTC' + INTERVAL '1' DAY, '%Y-%m-%d')"
+"""A day after which no live row lies, whatever the clocks; Trino computes it before it asks Cassandra."""
 SAMPLE_BOUNDARY: Final = datetime(2026, 11, 21, 12, 34, tzinfo=UTC)
 """Boundary in the checked-in text of the merged views; the real one is written by each publish."""
 
@@ -84,11 +92,22 @@ def row_time_sql(dataset: Dataset, grain: Grain, time: str) -> str:
     return time if time == grain else timegrid.floor_sql(time, grain, "trino")
 
 
+def partition_of(dataset: Dataset, grain: Grain) -> Partition:
+    """Return the name of the partition's column of a view."""
+    return next(view.partition for view in dataset.views if view.grain == grain)
+
+
+def partition_sql(dataset: Dataset, grain: Grain, time: str) -> str:
+    """Return Trino's SQL of the partition of a view that holds a time (a date for days)."""
+    return f"date_format({time}, '{PARTITION_FORMATS[partition_of(dataset, grain)]}')"
+
+
 def published_sql(dataset: Dataset, grain: Grain) -> str:
     """Return SQL that makes the published view of a grain."""
     stored = [column.name for column in view_columns(dataset, grain)]
     rows = f"FROM {batch_table(dataset, grain)}"
-    return _view(published_view(dataset, grain), _select([*stored, *_derived(dataset), "'batch' AS source"], rows))
+    shown = [*stored, *_derived(dataset), "'batch' AS source", partition_of(dataset, grain)]
+    return _view(published_view(dataset, grain), _select(shown, rows))
 
 
 def merged_sql(dataset: Dataset, grain: Grain, line: Line | None) -> str:
@@ -97,12 +116,13 @@ def merged_sql(dataset: Dataset, grain: Grain, line: Line | None) -> str:
     stored = [column.name for column in view_columns(dataset, grain)]
     if line is None:
         rows = f"FROM {batch_table(dataset, grain)}"
-        return _view(name, _select([*stored, *_derived(dataset), "'batch' AS source"], rows))
+        shown = [*stored, *_derived(dataset), "'batch' AS source", partition_of(dataset, grain)]
+        return _view(name, _select(shown, rows))
     parts = {"states": _plain(dataset, line) if grain == "minute" else _rolled(dataset, grain, line)}
     if grain != "minute":
         parts = {"pieces": _pieces(dataset, grain, line), **parts}
     tables = ",\n".join(f"{part} AS (\n{_indented(sql)}\n)" for part, sql in parts.items())
-    select = _select([*stored, *_derived(dataset), "source"], "FROM states")
+    select = _select([*stored, *_derived(dataset), "source", partition_of(dataset, grain)], "FROM states")
     return _view(name, f"WITH {tables}\n{select}")
 
 
@@ -123,7 +143,9 @@ def _plain(dataset: Dataset, line: Line) -> str:
     """Return SQL of minutes: batch before the line, speed from it on."""
     stored = [column.name for column in view_columns(dataset, "minute")]
     source = f"FROM {batch_table(dataset, 'minute')}\nWHERE minute < {_timestamp(line.at)}"
-    return _union([_select([*stored, "'batch' AS source"], source), _speed(dataset, line)])
+    partition = partition_of(dataset, "minute")
+    computed = f"{partition_sql(dataset, 'minute', _MINUTE)} AS {partition}"
+    return _union([_select([*stored, "'batch' AS source", partition], source), _speed(dataset, line, computed)])
 
 
 def _rolled(dataset: Dataset, grain: Grain, line: Line) -> str:
@@ -134,8 +156,10 @@ def _rolled(dataset: Dataset, grain: Grain, line: Line) -> str:
     merged = [f"{sql} AS {name}" for name, sql in merge_aggregates(dataset, "trino", "decimal")]
     source = "CASE WHEN MIN(source) = MAX(source) THEN MIN(source) ELSE 'both' END AS source"
     rest = f"FROM pieces\nGROUP BY {dataset.key}, {grain}"
-    rows = [_select([*stored, "'batch' AS source"], whole)]
-    return _union([*rows, _select([dataset.key, grain, *merged, source], rest)])
+    partition = partition_of(dataset, grain)
+    computed = f"{partition_sql(dataset, grain, grain)} AS {partition}"
+    rows = [_select([*stored, "'batch' AS source", partition], whole)]
+    return _union([*rows, _select([dataset.key, grain, *merged, source, computed], rest)])
 
 
 def _pieces(dataset: Dataset, grain: Grain, line: Line) -> str:
@@ -159,18 +183,19 @@ def _pieces(dataset: Dataset, grain: Grain, line: Line) -> str:
     return _union(rows)
 
 
-def _speed(dataset: Dataset, line: Line) -> str:
-    """Return SQL of the speed layer's minutes from the line on, as batch holds them.
+def _speed(dataset: Dataset, line: Line, *more: str) -> str:
+    """Return SQL of the speed layer's minutes from the line on, as batch holds them. more: further columns.
 
-    Cassandra is asked by partition key only with ``day IN`` over texts, and bounds ``minute`` only by a literal.
+    Cassandra is asked by partition key only with ``day IN`` over texts, and bounds ``minute`` only by a literal. The
+    days are those that may come until the next publish; a query asks for those that may be there now.
     """
     days = ", ".join(f"'{day}'" for day in line.days)
     states = [sql if sql == name else f"{sql} AS {name}" for name, sql in physical(dataset, "trino")]
-    minute = "CAST(minute AT TIME ZONE 'UTC' AS TIMESTAMP(6)) AS minute"
     source = (
-        f"FROM {speed_table(dataset)}\nWHERE day IN ({days})\n  AND minute >= TIMESTAMP '{line.at:%Y-%m-%d %H:%M} UTC'"
+        f"FROM {speed_table(dataset)}\nWHERE day IN ({days})\n  AND day <= {_TOMORROW}\n"
+        f"  AND minute >= TIMESTAMP '{line.at:%Y-%m-%d %H:%M} UTC'"
     )
-    return _select([dataset.key, minute, *states, "'speed' AS source"], source)
+    return _select([dataset.key, f"{_MINUTE} AS minute", *states, "'speed' AS source", *more], source)
 
 
 def _states(dataset: Dataset) -> list[str]:

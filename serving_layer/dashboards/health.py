@@ -8,7 +8,7 @@ from grafana_foundation_sdk.builders import stat, table, timeseries
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from serving_layer.dashboards import panels, sql
-from serving_layer.dashboards.panels import GREEN, RED, YELLOW
+from serving_layer.dashboards.panels import BLUE, GREEN, RED, YELLOW
 from serving_layer.dashboards.queries import Needs, PrometheusQuery, TrinoQuery
 from serving_layer.publish.records import FULL_NAME as RUNS
 
@@ -38,6 +38,8 @@ def health(datasets: Sequence[Dataset]) -> Dashboard:
     for dataset in datasets:
         runs = TrinoQuery(sql.published(dataset), marks, sparse=True)
         found.annotation(panels.annotation(f"Batch runs of {dataset.name}", YELLOW, runs, shown=False))
+        line = TrinoQuery(sql.boundary(dataset), marks, sparse=True)
+        found.annotation(panels.annotation(f"Boundary of {dataset.name}", BLUE, line))
         wrong = TrinoQuery(sql.unexplained(dataset), marks, sparse=True)
         found.annotation(panels.annotation(f"Layers of {dataset.name} disagree", RED, wrong))
     listed = [

@@ -33,6 +33,14 @@ def history(dataset: Dataset, board: Board) -> Dashboard:
         "now-30d",
         "5m",
     )
+    panels.with_ranges(
+        found,
+        ("Last 7 days", "now-7d"),
+        ("Last 30 days", "now-30d"),
+        ("Last 90 days", "now-90d"),
+        ("Last year", "now-1y"),
+        ("Last 4 years", "now-4y"),
+    )
     found.with_variable(panels.choice("meter", "Meter", TrinoQuery(sql.meters(dataset), {dataset.key: "text"})))
     found.with_variable(panels.options_of("grain", "Energy per", ("day", "hour", "month")))
     marks: Needs = {"time": "time", "text": "text"}
@@ -130,7 +138,7 @@ class _History:
         branches = [
             f"SELECT hour + INTERVAL '{days}' DAY AS hour, '{name}' AS which, {self.board.energy} AS wh\n"  # noqa: S608
             f"  FROM {published_view(self.dataset, 'hour')} WHERE {self.key} IN {sql.METERS}\n"
-            f"  AND hour BETWEEN $__timeFrom() - INTERVAL '{days}' DAY AND $__timeTo() - INTERVAL '{days}' DAY"
+            f"  AND {sql.bound(self.dataset, 'hour', days)}"
             for name, days in shifts.items()
         ]
         sums = ", ".join(f"sum(wh) FILTER (WHERE which = '{name}') / 1E3 AS \"{name}\"" for name in shifts)

@@ -30,6 +30,14 @@ def live(dataset: Dataset, board: Board) -> Dashboard:
         "now-15m",
         "5s",
     )
+    panels.with_ranges(
+        found,
+        ("Last 5 minutes", "now-5m"),
+        ("Last 15 minutes", "now-15m"),
+        ("Last hour", "now-1h"),
+        ("Last 6 hours", "now-6h"),
+        ("Last 24 hours", "now-24h"),
+    )
     for variable in (
         panels.choice("meter", "Meter", CassandraQuery(cql.meters(dataset), {"text": "text", "value": "text"})),
         *(

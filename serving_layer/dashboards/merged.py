@@ -31,6 +31,15 @@ def merged(dataset: Dataset, board: Board) -> Dashboard:
         "now-24h",
         "30s",
     )
+    panels.with_ranges(
+        found,
+        ("Last hour", "now-1h"),
+        ("Last 24 hours", "now-24h"),
+        ("Last 7 days", "now-7d"),
+        ("Last 30 days", "now-30d"),
+        ("Last year", "now-1y"),
+        ("Last 4 years", "now-4y"),
+    )
     found.with_variable(panels.choice("meter", "Meter", TrinoQuery(sql.meters(dataset), {dataset.key: "text"})))
     found.with_variable(panels.options_of("grain", "Grain", ("auto", "minute", "hour", "day")))
     marks: Needs = {"time": "time", "text": "text"}
@@ -39,6 +48,8 @@ def merged(dataset: Dataset, board: Board) -> Dashboard:
     found.annotation(panels.annotation("Layers disagree", RED, unexplained))
     gaps = TrinoQuery(sql.gaps(dataset), {**marks, "timeEnd": "time"}, sparse=True)
     found.annotation(panels.annotation("Gaps", GREY, gaps))
+    runs = TrinoQuery(sql.published(dataset), marks, sparse=True)
+    found.annotation(panels.annotation("Batch runs", YELLOW, runs, shown=False))
     listed = [
         panels.sized(parts.power(), 24, 10),
         panels.sized(parts.today(), 6),
@@ -57,7 +68,7 @@ class _Merged:
         self.power_measure = dataset.measure(board.power)
 
     def power(self) -> timeseries.Panel:
-        text = f"{self._rows(f'{self.board.power}_avg AS power')}\nORDER BY 1"
+        text = sql.with_gaps(self._rows(f"{self.board.power}_avg AS power"), ["power"], self.key)
         query = TrinoQuery(text, {"time": "time", self.key: "text", "power": "number"})
         doc = (
             "Mean power of each minute, hour or local day; auto takes what fits the range. Left of the line named"
@@ -70,16 +81,17 @@ class _Merged:
     def voltage(self) -> timeseries.Panel:
         name, limits = self.board.voltage, self.board.limits
         columns = f"CAST({name}_min AS DOUBLE) AS lowest, {name}_avg AS mean, CAST({name}_max AS DOUBLE) AS highest"
-        text = (
-            "SELECT time, min(lowest) AS lowest, avg(mean) AS mean, max(highest) AS highest\n"
-            f"FROM (\n{self._rows(columns)}\n)\nGROUP BY 1\nORDER BY 1"
+        rows = (
+            "SELECT time, step_s, min(lowest) AS lowest, avg(mean) AS mean, max(highest) AS highest\n"
+            f"FROM (\n{self._rows(columns)}\n)\nGROUP BY 1, 2"
         )
-        query = TrinoQuery(text, {"time": "time", "lowest": "number", "mean": "number", "highest": "number"})
+        shown = ("lowest", "mean", "highest")
+        query = TrinoQuery(sql.with_gaps(rows, shown), {"time": "time", **dict.fromkeys(shown, "number")})
         doc = f"Lowest, mean and highest over the chosen meters; limits: {limits.name}."
         panel = panels.with_limits(panels.lines("Voltage", doc, "volt", [query]), limits)
         panels.column(panel, "highest", **{"custom.fillBelowTo": "lowest", "custom.lineWidth": 0})
         panels.column(panel, "lowest", **{"custom.lineWidth": 0})
-        return panels.coloured(panel, ("lowest", "mean", "highest"), (GREY, BLUE, GREY))
+        return panels.coloured(panel, shown, (GREY, BLUE, GREY))
 
     def shares(self) -> timeseries.Panel:
         titles = {f"{part}_sum": self.dataset.measure(part).title for part in self.board.parts}
@@ -99,9 +111,10 @@ class _Merged:
         """The range is today's alone: the hours before are not asked for."""
         zone = self.dataset.time_zone
         midnight = f"with_timezone(CAST(CAST(current_timestamp AT TIME ZONE '{zone}' AS DATE) AS TIMESTAMP), '{zone}')"
+        begin = f"CAST({midnight} AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
         text = (
             f"SELECT sum({self.board.energy}) / 1E3 AS kwh\nFROM {merged_view(self.dataset, 'hour')}\n"
-            f"WHERE {self.key} IN {sql.METERS}\n  AND hour >= CAST({midnight} AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
+            f"WHERE {self.key} IN {sql.METERS}\n  AND {sql.since(self.dataset, 'hour', begin)}"
         )
         query = TrinoQuery(text, {"kwh": "number"}, sparse=True)
         doc = f"Energy of all chosen meters since midnight ({zone}), whatever the range of the dashboard."
@@ -113,6 +126,7 @@ class _Merged:
         here = f"(current_timestamp AT TIME ZONE '{zone}')"
         today = f"CAST({here} AS DATE)"
         sums = f"sum({self.board.energy}) / 1E3"
+        begin = f"CAST(current_timestamp - INTERVAL '{_WEEKS * 7 + 1}' DAY AS TIMESTAMP(6))"
         text = (
             "SELECT with_timezone(CAST(local_day_now AS TIMESTAMP(3)) + n * INTERVAL '1' HOUR, "  # noqa: S608
             f"'{zone}') AS time,\n"
@@ -122,14 +136,14 @@ class _Merged:
             f"    {sums} AS kwh\n"
             f"  FROM {merged_view(self.dataset, 'hour')}\n"
             f"  WHERE {self.key} IN {sql.METERS}\n"
-            f"    AND hour >= CAST(current_timestamp - INTERVAL '{_WEEKS * 7 + 1}' DAY AS TIMESTAMP(6))\n"
+            f"    AND {sql.since(self.dataset, 'hour', begin)}\n"
             f"    AND day_of_week({local}) = day_of_week({here})\n"
             "  GROUP BY 1, 2, 3\n)\nGROUP BY 1\nORDER BY 1"
         )
         query = TrinoQuery(text, {"time": "time", "today": "number", "same weekday": "number"}, sparse=True)
         doc = f"Energy by local hour: today, and the mean of the same weekday over the {_WEEKS} weeks before."
         panel = panels.lines("Today against the same weekday", doc, "kwatth", [query], zero=True)
-        panel.draw_style(GraphDrawStyle.BARS).time_from("now/d")
+        panel.draw_style(GraphDrawStyle.BARS).time_from("now/d").insert_nulls(3_600_000.0)
         panels.column(panel, "same weekday", **{"custom.drawStyle": "line", "custom.lineInterpolation": "stepAfter"})
         return panels.coloured(panel, ("today", "same weekday"), (BLUE, YELLOW))
 

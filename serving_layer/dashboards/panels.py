@@ -175,6 +175,14 @@ def dashboard(uid: str, title: str, doc: str, since: str, refresh: str) -> build
     )
 
 
+def with_ranges(found: build.Dashboard, *named: tuple[str, str]) -> build.Dashboard:
+    """Offer ranges until now in the time picker: (title, begin), such as ``("Last hour", "now-1h")``."""
+    listed: list[Builder[model.TimeOption]] = [
+        build.TimeOption().display(title).from_val(since).to("now") for title, since in named
+    ]
+    return found.timepicker(build.TimePicker().quick_ranges(listed))
+
+
 def with_panels(found: build.Dashboard, listed: Sequence[Builder[model.Panel]]) -> build.Dashboard:
     """Place panels on the grid from left to right, with numbers that stay the same for links and alerts."""
     for place, panel in enumerate(listed):

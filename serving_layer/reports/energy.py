@@ -79,7 +79,7 @@ def _draw_monthly(table: pd.DataFrame, shown: Quantity, request: Request, canvas
     )
     for x, total, share in zip(place, table["total"], table["coverage"], strict=True):
         if share < NEARLY_ALL and len(table) <= 60:
-            text = f"{share:.0%}" if len(table) <= 36 else f"{share * 100:.0f}"
+            text = f"{share * 100:.0f} %" if len(table) <= 36 else f"{share * 100:.0f}"
             axes.annotate(
                 text,
                 (x, 0 if np.isnan(total) else total),

@@ -61,9 +61,7 @@ def _key_figures(
 ) -> tuple[KeyFigure, ...]:
     whole = [larger(quantity(request.dataset, part.name)) for part in parts]
     totals = [frame[sum_column(request.dataset, part.name)].sum() * part.factor for part in whole]
-    figures = [
-        figure(style.shortened(part.title, 24), total, part.unit) for part, total in zip(whole, totals, strict=True)
-    ]
+    figures = [figure(style.shortened(part.title), total, part.unit) for part, total in zip(whole, totals, strict=True)]
     return (
         *figures,
         percent("Coverage", coverage(frame)),

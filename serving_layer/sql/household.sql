@@ -37,7 +37,8 @@ SELECT
   SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)) / NULLIF(CAST(covered_s AS DOUBLE), 0E0) AS apparent_power,
   CAST(global_active_power_sum AS DOUBLE) / NULLIF(SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)), 0E0) AS power_factor,
   (CAST(global_active_power_sum AS DOUBLE) / 3.6E0) - (CAST(sub_metering_1_sum AS DOUBLE) + CAST(sub_metering_2_sum AS DOUBLE) + CAST(sub_metering_3_sum AS DOUBLE)) AS other_devices_wh,
-  'batch' AS source
+  'batch' AS source,
+  month
 FROM hive.batch.household_minute;
 
 CREATE OR REPLACE VIEW hive.published.household_hour SECURITY INVOKER AS
@@ -76,7 +77,8 @@ SELECT
   SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)) / NULLIF(CAST(covered_s AS DOUBLE), 0E0) AS apparent_power,
   CAST(global_active_power_sum AS DOUBLE) / NULLIF(SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)), 0E0) AS power_factor,
   (CAST(global_active_power_sum AS DOUBLE) / 3.6E0) - (CAST(sub_metering_1_sum AS DOUBLE) + CAST(sub_metering_2_sum AS DOUBLE) + CAST(sub_metering_3_sum AS DOUBLE)) AS other_devices_wh,
-  'batch' AS source
+  'batch' AS source,
+  month
 FROM hive.batch.household_hour;
 
 CREATE OR REPLACE VIEW hive.published.household_day SECURITY INVOKER AS
@@ -115,7 +117,8 @@ SELECT
   SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)) / NULLIF(CAST(covered_s AS DOUBLE), 0E0) AS apparent_power,
   CAST(global_active_power_sum AS DOUBLE) / NULLIF(SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)), 0E0) AS power_factor,
   (CAST(global_active_power_sum AS DOUBLE) / 3.6E0) - (CAST(sub_metering_1_sum AS DOUBLE) + CAST(sub_metering_2_sum AS DOUBLE) + CAST(sub_metering_3_sum AS DOUBLE)) AS other_devices_wh,
-  'batch' AS source
+  'batch' AS source,
+  year
 FROM hive.batch.household_day;
 
 CREATE OR REPLACE VIEW hive.merged.household_minute SECURITY INVOKER AS
@@ -147,7 +150,8 @@ WITH states AS (
     sub_metering_3_sum,
     sub_metering_3_min,
     sub_metering_3_max,
-    'batch' AS source
+    'batch' AS source,
+    month
   FROM hive.batch.household_minute
   WHERE minute < TIMESTAMP '2026-11-21 12:34'
   UNION ALL
@@ -178,9 +182,11 @@ WITH states AS (
     CAST(CAST(sub_metering_3_sum AS DECIMAL(18,0)) * DECIMAL '0.001' AS DECIMAL(18,3)) AS sub_metering_3_sum,
     CAST(CAST(sub_metering_3_min AS DECIMAL(18,0)) * DECIMAL '0.001' AS DECIMAL(18,3)) AS sub_metering_3_min,
     CAST(CAST(sub_metering_3_max AS DECIMAL(18,0)) * DECIMAL '0.001' AS DECIMAL(18,3)) AS sub_metering_3_max,
-    'speed' AS source
+    'speed' AS source,
+    date_format(CAST(minute AT TIME ZONE 'UTC' AS TIMESTAMP(6)), '%Y-%m') AS month
   FROM cassandra.speed.household_minute
   WHERE day IN ('2026-11-21', '2026-11-22', '2026-11-23', '2026-11-24', '2026-11-25', '2026-11-26')
+    AND day <= date_format(current_timestamp AT TIME ZONE 'UTC' + INTERVAL '1' DAY, '%Y-%m-%d')
     AND minute >= TIMESTAMP '2026-11-21 12:34 UTC'
 )
 SELECT
@@ -218,7 +224,8 @@ SELECT
   SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)) / NULLIF(CAST(covered_s AS DOUBLE), 0E0) AS apparent_power,
   CAST(global_active_power_sum AS DOUBLE) / NULLIF(SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)), 0E0) AS power_factor,
   (CAST(global_active_power_sum AS DOUBLE) / 3.6E0) - (CAST(sub_metering_1_sum AS DOUBLE) + CAST(sub_metering_2_sum AS DOUBLE) + CAST(sub_metering_3_sum AS DOUBLE)) AS other_devices_wh,
-  source
+  source,
+  month
 FROM states;
 
 CREATE OR REPLACE VIEW hive.merged.household_hour SECURITY INVOKER AS
@@ -315,6 +322,7 @@ WITH pieces AS (
       'speed' AS source
     FROM cassandra.speed.household_minute
     WHERE day IN ('2026-11-21', '2026-11-22', '2026-11-23', '2026-11-24', '2026-11-25', '2026-11-26')
+      AND day <= date_format(current_timestamp AT TIME ZONE 'UTC' + INTERVAL '1' DAY, '%Y-%m-%d')
       AND minute >= TIMESTAMP '2026-11-21 12:34 UTC'
   )
 ),
@@ -346,7 +354,8 @@ states AS (
     sub_metering_3_sum,
     sub_metering_3_min,
     sub_metering_3_max,
-    'batch' AS source
+    'batch' AS source,
+    month
   FROM hive.batch.household_hour
   WHERE hour < TIMESTAMP '2026-11-21 12:00'
   UNION ALL
@@ -377,7 +386,8 @@ states AS (
     CAST(SUM(sub_metering_3_sum) AS DECIMAL(18,3)) AS sub_metering_3_sum,
     MIN(sub_metering_3_min) AS sub_metering_3_min,
     MAX(sub_metering_3_max) AS sub_metering_3_max,
-    CASE WHEN MIN(source) = MAX(source) THEN MIN(source) ELSE 'both' END AS source
+    CASE WHEN MIN(source) = MAX(source) THEN MIN(source) ELSE 'both' END AS source,
+    date_format(hour, '%Y-%m') AS month
   FROM pieces
   GROUP BY meter_id, hour
 )
@@ -416,7 +426,8 @@ SELECT
   SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)) / NULLIF(CAST(covered_s AS DOUBLE), 0E0) AS apparent_power,
   CAST(global_active_power_sum AS DOUBLE) / NULLIF(SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)), 0E0) AS power_factor,
   (CAST(global_active_power_sum AS DOUBLE) / 3.6E0) - (CAST(sub_metering_1_sum AS DOUBLE) + CAST(sub_metering_2_sum AS DOUBLE) + CAST(sub_metering_3_sum AS DOUBLE)) AS other_devices_wh,
-  source
+  source,
+  month
 FROM states;
 
 CREATE OR REPLACE VIEW hive.merged.household_day SECURITY INVOKER AS
@@ -513,6 +524,7 @@ WITH pieces AS (
       'speed' AS source
     FROM cassandra.speed.household_minute
     WHERE day IN ('2026-11-21', '2026-11-22', '2026-11-23', '2026-11-24', '2026-11-25', '2026-11-26')
+      AND day <= date_format(current_timestamp AT TIME ZONE 'UTC' + INTERVAL '1' DAY, '%Y-%m-%d')
       AND minute >= TIMESTAMP '2026-11-21 12:34 UTC'
   )
 ),
@@ -544,7 +556,8 @@ states AS (
     sub_metering_3_sum,
     sub_metering_3_min,
     sub_metering_3_max,
-    'batch' AS source
+    'batch' AS source,
+    year
   FROM hive.batch.household_day
   WHERE day < DATE '2026-11-21'
   UNION ALL
@@ -575,7 +588,8 @@ states AS (
     CAST(SUM(sub_metering_3_sum) AS DECIMAL(18,3)) AS sub_metering_3_sum,
     MIN(sub_metering_3_min) AS sub_metering_3_min,
     MAX(sub_metering_3_max) AS sub_metering_3_max,
-    CASE WHEN MIN(source) = MAX(source) THEN MIN(source) ELSE 'both' END AS source
+    CASE WHEN MIN(source) = MAX(source) THEN MIN(source) ELSE 'both' END AS source,
+    date_format(day, '%Y') AS year
   FROM pieces
   GROUP BY meter_id, day
 )
@@ -614,5 +628,6 @@ SELECT
   SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)) / NULLIF(CAST(covered_s AS DOUBLE), 0E0) AS apparent_power,
   CAST(global_active_power_sum AS DOUBLE) / NULLIF(SQRT(CAST(global_active_power_sum AS DOUBLE) * CAST(global_active_power_sum AS DOUBLE) + CAST(global_reactive_power_sum AS DOUBLE) * CAST(global_reactive_power_sum AS DOUBLE)), 0E0) AS power_factor,
   (CAST(global_active_power_sum AS DOUBLE) / 3.6E0) - (CAST(sub_metering_1_sum AS DOUBLE) + CAST(sub_metering_2_sum AS DOUBLE) + CAST(sub_metering_3_sum AS DOUBLE)) AS other_devices_wh,
-  source
+  source,
+  year
 FROM states;

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlparse
 
@@ -15,12 +16,12 @@ import pytest
 from trino import dbapi as trino_client
 from trino.exceptions import TrinoUserError
 
-from engines import cassandra
+from engines import cassandra, trino
 from meterlake import datasets
 from meterlake.cli import ddl_command
 from meterlake.clock import system_clock
 from meterlake.settings import Settings
-from serving_layer.dashboards import asked, catalogue, cql, macros
+from serving_layer.dashboards import asked, catalogue, cql, macros, sql
 from serving_layer.dashboards.check import check, columns_missing
 from serving_layer.dashboards.queries import CassandraQuery
 from speed_layer.views.sink import Sink
@@ -86,6 +87,18 @@ def test_with_live_data_nobody_sees_an_error_and_both_layers_show_it(ready: Sett
     shown = ("Power (A)", "Voltage (A)", "Energy by sub-meter (A)", "Energy today so far (A)")
     assert {found[f"meterlake-household-merged: {title}"].state for title in shown} == {"ok"}
     assert {finding.state for where, finding in found.items() if where.startswith("meterlake-household-live")} == {"ok"}
+
+
+def test_a_missing_row_is_a_null_in_the_line_of_its_meter(ready: Settings) -> None:
+    rows = (
+        "SELECT TIMESTAMP '2026-11-25 10:00 UTC' + minute * INTERVAL '1' MINUTE AS time, 60 AS step_s, meter_id, kw\n"
+        "FROM (VALUES ('a', 0, 1.0), ('a', 1, 1.5), ('b', 2, 9.0), ('a', 4, 2.0)) AS seen (meter_id, minute, kw)"
+    )
+    names, found = trino.select(ready, sql.with_gaps(rows, ["kw"], "meter_id"))
+    assert names == ["time", "meter_id", "kw"]
+    by_meter = {meter: [(at.minute, kw) for at, name, kw in found if name == meter] for meter in "ab"}
+    assert by_meter["a"] == [(0, Decimal("1.0")), (1, Decimal("1.5")), (2, None), (4, Decimal("2.0"))]
+    assert by_meter["b"] == [(2, Decimal("9.0"))]
 
 
 def test_grafanas_user_of_trino_can_read_and_not_write(ready: Settings) -> None:

@@ -54,6 +54,7 @@ def test_the_hour_view_takes_whole_hours_then_minutes_then_speed() -> None:
     assert "minute < TIMESTAMP '2026-11-21 12:34'" in sql
     assert "minute >= TIMESTAMP '2026-11-21 12:34 UTC'" in sql
     assert "day IN ('2026-11-21', '2026-11-22'" in sql
+    assert "AND day <= date_format(current_timestamp AT TIME ZONE 'UTC' + INTERVAL '1' DAY, '%Y-%m-%d')" in sql
 
 
 def test_on_the_hour_no_minute_of_batch_is_read() -> None:
@@ -68,6 +69,21 @@ def test_local_days_begin_where_the_zone_says_and_may_need_two_partitions() -> N
     assert "minute >= TIMESTAMP '2026-10-31 23:00'" in sql
     late = merged.merged_sql(HOUSEHOLD, "day", merged.line(HOUSEHOLD, boundary + timedelta(hours=3), boundary, TTL))
     assert "month IN ('2026-10', '2026-11')" in late
+
+
+def test_a_view_shows_the_partition_of_its_rows_whichever_layer_they_come_from() -> None:
+    found = merged.line(HOUSEHOLD, NOON, NOON, TTL)
+    computed = {
+        "minute": "date_format(CAST(minute AT TIME ZONE 'UTC' AS TIMESTAMP(6)), '%Y-%m') AS month",
+        "hour": "date_format(hour, '%Y-%m') AS month",
+        "day": "date_format(day, '%Y') AS year",
+    }
+    for view in HOUSEHOLD.views:
+        name = merged.partition_of(HOUSEHOLD, view.grain)
+        assert name == view.partition
+        assert computed[view.grain] in merged.merged_sql(HOUSEHOLD, view.grain, found)
+        for sql in (merged.merged_sql(HOUSEHOLD, view.grain, None), merged.published_sql(HOUSEHOLD, view.grain)):
+            assert f"'batch' AS source,\n  {name}\nFROM" in sql
 
 
 def test_without_a_speed_layer_batch_answers_to_its_end() -> None:

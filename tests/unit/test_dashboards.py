@@ -17,7 +17,7 @@ from grafana_foundation_sdk.models.common import DataSourceRef
 from meterlake import datasets
 from meterlake.dashboard_specs import board_of, boards
 from meterlake.errors import PermanentError
-from serving_layer.dashboards import alerts, asked, catalogue, cql, macros
+from serving_layer.dashboards import alerts, asked, catalogue, cql, macros, sql
 from serving_layer.dashboards.check import columns_missing
 from serving_layer.dashboards.queries import CassandraQuery, PrometheusQuery, TrinoQuery
 
@@ -100,6 +100,65 @@ def test_every_panel_says_what_it_shows_and_shows_a_gap_as_a_gap() -> None:
             assert panel["options"]["legend"]["showLegend"], panel["title"]
         if panel["type"] in {"timeseries", "stat", "bargauge"}:
             assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+def test_lines_from_trino_and_cassandra_have_a_gap_where_rows_are_missing() -> None:
+    """Grafana leaves out a null, but not a row that is not there: one of both must make the null."""
+    seen = 0
+    for uid, panel in panels():
+        prometheus = panel["datasource"]["type"] == "prometheus"  # its answers say how far apart points are
+        custom = panel["fieldConfig"]["defaults"].get("custom", {})
+        if panel["type"] == "timeseries" and not prometheus and custom.get("drawStyle") != "bars":
+            seen += 1
+            queries = [target.get("rawSQL", "") for target in panel["targets"]]
+            assert custom.get("insertNulls") or all("lead(time)" in text for text in queries), (uid, panel["title"])
+    assert seen >= 10
+
+
+def test_names_of_properties_that_no_type_checks_are_grafanas() -> None:
+    """Overrides name properties in text, which the SDK cannot check: compared with the fields of its types."""
+    from grafana_foundation_sdk.models.common import GraphFieldConfig, TableFieldOptions
+    from grafana_foundation_sdk.models.dashboard import FieldConfig
+
+    known = {"display_name", *vars(FieldConfig())}
+    customs = {
+        "timeseries": vars(GraphFieldConfig()),
+        "trend": vars(GraphFieldConfig()),
+        "table": vars(TableFieldOptions()),
+    }
+    seen = 0
+    for uid, panel in panels():
+        for override in panel["fieldConfig"].get("overrides", []):
+            for given in override["properties"]:
+                scope, _, name = given["id"].rpartition(".")
+                names = customs[panel["type"]] if scope == "custom" else known
+                assert _snake(name) in names, (uid, panel["title"], given["id"])
+                seen += 1
+    assert seen > 50
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def test_all_stands_for_a_bounded_number_of_meters() -> None:
+    for board in SHOWN:
+        for variable in json.loads(board.text()).get("templating", {}).get("list", []):
+            if variable.get("includeAll"):
+                assert variable["query"]["query"].endswith(f"LIMIT {sql.MOST_METERS}"), board.uid
+
+
+def test_every_dashboard_marks_what_it_can_know() -> None:
+    """Live has none: it asks Cassandra alone, and works while all else is down."""
+    marks = {board.uid: {mark["name"] for mark in board.json()["annotations"].get("list", [])} for board in SHOWN}  # type: ignore[attr-defined]
+    assert marks["meterlake-household-live"] == set()
+    assert marks["meterlake-household-history"] == marks["meterlake-household-merged"]
+    assert marks["meterlake-household-merged"] == {"Boundary", "Layers disagree", "Gaps", "Batch runs"}
+    assert marks["meterlake-health"] == {
+        "Batch runs of household",
+        "Boundary of household",
+        "Layers of household disagree",
+    }
 
 
 def test_data_sources_are_the_provisioned_ones_by_uid() -> None:
