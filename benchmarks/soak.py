@@ -1,0 +1,272 @@
+"""A soak: sensors, both queries and a repeated batch for half an hour, as a user starts them; then all is compared.
+
+Runs on the stack that the settings name (`meterlake up` first), with a data set of its own, removed at the end.
+
+    python benchmarks/soak.py --meters 2000 --minutes 30 --batch-every 5m
+
+Prints a line a sample on the error stream and one JSON object. Exit code 1 where, after the warm-up,
+
+- the memory of a process tree is not flat: that of the second half is above that of the first by more than 10 % and by
+  more than 64 MB (the median of each half; the highest of each half for the batch, whose runs come and go);
+- the lag is not bounded: a query was behind by more than --most-behind seconds of the load, or the boundary was older
+  than the lateness and two intervals of the batch;
+- a merged minute is not what DuckDB makes of all that is in Kafka, or `meterlake verify` finds a difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
+
+import psutil
+import soak_oracle
+from commands import PROGRAM, ROOT, environment
+from layers_samples import forget
+from soak_watch import MESSAGES, PREFIX, Sample, Watched, age, figures, freshness, tree_mb, value
+
+from engines import topics
+from meterlake.clock import system_clock
+from meterlake.datasets.household import HOUSEHOLD
+from meterlake.declaration import Dataset
+from meterlake.durations import parse_duration
+from meterlake.settings import Settings, load_settings
+from serving_layer.sql.views import line_in_force
+from speed_layer.checkpoint import Checkpoint
+from stack import process as servers
+from stack.instance import Instance
+from stack.process import last_lines
+
+FAULTS = "duplicate=0.02,conflict=0.01,revision=0.01,out_of_order=0.02,corrupt=0.02"
+QUERIES = ("views", "archive")
+EVERY_S = 10
+PATIENCE_S = 300
+
+
+@dataclass
+class Soak:
+    """Commands under way, each with its log."""
+
+    settings: Settings
+    dataset: Dataset
+    port: int
+    logs: Path
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    def begin(self, name: str, *words: str) -> None:
+        """Start ``meterlake WORDS``; its result goes to one file, what it tells meanwhile to another."""
+        program = [sys.executable, "-u", str(PROGRAM), self.dataset.name, "-", *words]
+        with self.out(name).open("wb") as out, self.log(name).open("wb") as errors:
+            self.running[name] = subprocess.Popen(  # noqa: S603 - our own words
+                program, stdout=out, stderr=errors, cwd=ROOT, env=environment(self.settings)
+            )
+
+    def out(self, name: str) -> Path:
+        """Return the file of a command's result."""
+        return self.logs / f"{name}.out"
+
+    def log(self, name: str) -> Path:
+        """Return the file of what a command tells meanwhile."""
+        return self.logs / f"{name}.log"
+
+    def ended(self, name: str, patience: float) -> int:
+        """Wait until a command has ended; return its exit code."""
+        return self.running.pop(name).wait(patience)
+
+    def stop(self, name: str) -> int:
+        """Let a command end in order; return its exit code."""
+        self.running[name].send_signal(signal.SIGTERM)
+        return self.ended(name, PATIENCE_S)
+
+    def check(self, *but: str) -> None:
+        """Fail where a command has ended by itself."""
+        for name, process in self.running.items():
+            if name not in but and process.poll() is not None:
+                raise RuntimeError(f"{name} ended with {process.returncode}:\n{last_lines(self.log(name))}")
+
+    def sample(self) -> Sample:
+        """Look at everything once."""
+        trees = {name: found[0] for name, found in servers.running(Instance(self.settings)).items()}
+        trees |= {name: psutil.Process(process.pid) for name, process in self.running.items()}
+        memory = {name: size for name, tree in trees.items() if (size := tree_mb(tree)) is not None}
+        told = figures(self.port)
+        sent = sum(self.ends().values())
+        behind = {query: max(0, sent - int(value(told, MESSAGES, query=query))) for query in QUERIES}
+        return Sample(
+            seconds=round(time.monotonic() - self.began, 1),
+            memory=memory,
+            sent=sent,
+            behind=behind,
+            state_rows=value(told, f"{PREFIX}state_rows"),
+            state_mb=round(value(told, f"{PREFIX}state_bytes") / 1e6, 1),
+            boundary_age=age(line_in_force(self.settings, self.dataset), system_clock()),
+        )
+
+    def ends(self) -> dict[int, int]:
+        """Return what is in Kafka now: partition -> offset of the next message."""
+        topic = topics.required(self.settings, self.dataset.readings_topic)
+        return {partition: span.end for partition, span in topics.spans(self.settings, topic).items()}
+
+    def caught_up(self) -> float:
+        """Wait until both queries have committed all that is in Kafka; return the seconds that it took."""
+        ends, begin = self.ends(), time.monotonic()
+        for query in QUERIES:
+            checkpoint = Checkpoint(self.settings, self.dataset, query)
+            while not checkpoint.has_reached(self.dataset.readings_topic, ends):
+                self.check()
+                if time.monotonic() - begin > PATIENCE_S:
+                    raise RuntimeError(f"The query {query} has not reached {ends} after {PATIENCE_S} s.")
+                time.sleep(1)
+        return round(time.monotonic() - begin, 1)
+
+    def end(self) -> None:
+        """Stop what runs; what does not stop is killed."""
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
+            try:
+                process.wait(120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def soak(settings: Settings, port: int) -> Iterator[Soak]:
+    """Start the queries and the batch; at the end remove all that was made. Logs stay where something failed."""
+    dataset = replace(HOUSEHOLD, name=f"soak{uuid.uuid4().hex[:8]}")
+    logs = Path(tempfile.mkdtemp(prefix="meterlake-soak-"))
+    print(f"data set {dataset.name}, logs in {logs}", file=sys.stderr, flush=True)
+    topics.ensure(settings, dataset)
+    run = Soak(settings, dataset, port, logs)
+    try:
+        yield run
+    finally:
+        run.end()
+        forget(settings, dataset)
+
+
+def watched(run: Soak, wish: argparse.Namespace) -> Watched:
+    """Let the sensors send, and look every ten seconds."""
+    seen = Watched(wish.minutes * 60 * wish.warm_up)
+    load = ["--meters", str(wish.meters), "--for", f"{wish.minutes}m", "--seed", "1", "--faults", FAULTS]
+    run.begin("sensors", "simulate", run.dataset.name, *load, "--fill-gaps", "--output", "json")
+    run.began = time.monotonic()
+    while run.running["sensors"].poll() is None:
+        run.check("sensors")
+        seen.samples.append(run.sample())
+        print(json.dumps(asdict(seen.samples[-1])), file=sys.stderr, flush=True)
+        time.sleep(EVERY_S)
+    code = run.ended("sensors", 0)
+    if code:
+        raise RuntimeError(f"sensors ended with {code}:\n{last_lines(run.log('sensors'))}")
+    return seen
+
+
+def warmed(run: Soak, meters: int) -> None:
+    """Start both queries, and let them see a few readings, so that the load does not wait for Spark."""
+    run.begin("stream", "stream", run.dataset.name, "--with-archive", "--metrics-port", str(run.port))
+    few = ["--meters", str(meters), "--for", "5s", "--seed", "0", "--fill-gaps", "--output", "json"]
+    run.begin("first", "simulate", run.dataset.name, *few)
+    code = run.ended("first", PATIENCE_S)
+    if code:
+        raise RuntimeError(f"the first sensors ended with {code}:\n{last_lines(run.log('first'))}")
+    run.caught_up()
+
+
+def compared(run: Soak, found: dict[str, Any]) -> dict[str, Any]:
+    """Stop the repeated batch, run a last one, and compare what readers see with everything that is in Kafka."""
+    found["caught_up_s"] = run.caught_up()
+    told = figures(run.port)
+    found["freshness_s"] = {f"p{round(100 * share)}_within": freshness(told, share) for share in (0.5, 0.95, 0.99)}
+    stopped = run.stop("batch")
+    run.begin("last", "batch", run.dataset.name, "--output", "json")
+    found["batch_codes"] = [stopped, run.ended("last", PATIENCE_S)]
+    begin = time.monotonic()
+    found["merged"] = asdict(soak_oracle.compare(run.settings, run.dataset, system_clock()))
+    found["merged"]["seconds"] = round(time.monotonic() - begin, 1)
+    run.begin("verify", "verify", run.dataset.name, "--output", "json")
+    found["verify_code"] = run.ended("verify", PATIENCE_S)
+    return found
+
+
+def result(run: Soak, seen: Watched, wish: argparse.Namespace) -> dict[str, Any]:
+    """Return what the samples say, before anything is compared."""
+    sent = json.loads(run.out("sensors").read_text())[0]
+    kept = seen.judged()
+    return {
+        "meters": wish.meters,
+        "minutes": wish.minutes,
+        "batch_every": wish.batch_every,
+        "acknowledged": sent["acknowledged"] + json.loads(run.out("first").read_text())[0]["acknowledged"],
+        "sent_per_second": sent["sent_per_second"],
+        "samples": len(kept),
+        "memory_mb": seen.memory(),
+        "grown": seen.grown(),
+        "most_behind": seen.most_behind(),
+        "state_rows": [
+            round(max(s.state_rows for s in half)) for half in (kept[: len(kept) // 2], kept[len(kept) // 2 :])
+        ],
+        "state_mb": max(each.state_mb for each in kept),
+        "oldest_boundary_s": seen.oldest_boundary(),
+    }
+
+
+def faults(found: dict[str, Any], run: Soak, wish: argparse.Namespace) -> list[str]:
+    """Return what is not as it must be."""
+    allowed_behind = wish.most_behind * wish.meters
+    allowed_age = (run.dataset.lateness + 2 * parse_duration(wish.batch_every)).total_seconds() + 60
+    merged = found["merged"]
+    wrong = [f"memory of {name} grows" for name in found["grown"]]
+    wrong += [
+        f"{query} is behind by {most}" for query, most in found["most_behind"].items() if max(most) > allowed_behind
+    ]
+    if found["oldest_boundary_s"] is None or found["oldest_boundary_s"] > allowed_age:
+        wrong.append(f"the boundary is {found['oldest_boundary_s']} s old, allowed are {allowed_age}")
+    if merged["wrong"] or not merged["minutes"]:
+        wrong.append(f"{merged['wrong']} of {merged['minutes']} merged minutes differ from the oracle")
+    if merged["messages"] < found["acknowledged"]:
+        wrong.append("Kafka has less than it has acknowledged")
+    if found["verify_code"]:
+        wrong.append(f"verify: {last_lines(run.log('verify'))}")
+    wrong += ["a batch failed"] if any(found["batch_codes"]) else []
+    return wrong
+
+
+def main() -> int:
+    """Return 1 if something is not as it must be."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--meters", type=int, default=2000, help="each sends a reading a second")
+    parser.add_argument("--minutes", type=int, default=30)
+    parser.add_argument("--batch-every", default="5m")
+    parser.add_argument("--warm-up", type=float, default=0.2, help="share of the time that is not judged")
+    parser.add_argument("--most-behind", type=float, default=90, help="seconds of the load that a query may be behind")
+    parser.add_argument("--metrics-port", type=int, default=9564)
+    wish = parser.parse_args()
+    settings, load = load_settings(), os.getloadavg()[0]
+    with soak(settings, wish.metrics_port) as run:
+        warmed(run, wish.meters)
+        run.begin("batch", "batch", run.dataset.name, "--every", wish.batch_every)
+        found = compared(run, result(run, watched(run, wish), wish))
+        found["load"] = [round(load, 1), round(os.getloadavg()[0], 1)]
+        found["wrong"] = faults(found, run, wish)
+    print(json.dumps(found))
+    return 1 if found["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
