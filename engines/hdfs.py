@@ -9,7 +9,7 @@ import requests
 from hdfs import InsecureClient
 from hdfs.util import HdfsError
 
-from engines.errors import EngineUnavailable, QueryFailed
+from engines.errors import EngineUnavailable, QueryFailed, StorageFull
 from meterlake.settings import Settings
 
 ERRORS = (HdfsError, requests.RequestException)
@@ -68,8 +68,10 @@ def read_bytes(settings: Settings, path: str) -> bytes:
     return content
 
 
-def failure(settings: Settings, doing: str, error: Exception) -> EngineUnavailable | QueryFailed:
-    """Return the error of ours for one of ``ERRORS``: the path is wrong, or HDFS is not at hand."""
+def failure(settings: Settings, doing: str, error: Exception) -> EngineUnavailable | QueryFailed | StorageFull:
+    """Return the error of ours for one of ``ERRORS``: the path is wrong, HDFS is full, or not at hand."""
+    if no_room(str(error)):
+        return StorageFull("HDFS", settings.webhdfs, error, doing)
     if isinstance(error, HdfsError) and error.exception in _REFUSALS:
         return QueryFailed("HDFS", doing, error)
     return EngineUnavailable("HDFS", settings.webhdfs, error)
