@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from engines import hdfs
-from engines.errors import EngineUnavailable
+from engines.errors import EngineUnavailable, StorageFull
 from meterlake.clock import Clock, system_clock
 from meterlake.errors import MeterlakeError, PermanentError, TransientError
 
@@ -106,7 +106,7 @@ def held(settings: Settings, dataset: str, doing: str, clock: Clock = system_clo
     lease = Lease(settings, dataset, uuid4().hex, clock)
     try:
         _acquire(lease, doing)
-    except EngineUnavailable:
+    except (EngineUnavailable, StorageFull):
         _LEFT_BEHIND.add(lease.token)  # HDFS may have made the file before it went away
         raise
     keeper = threading.Thread(target=lease.keep, name=f"lease-{dataset}", daemon=True)
