@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import time
 from typing import Any
 
 import requests
@@ -36,13 +37,30 @@ _NO_ROOM = (
     "Resources are low on NN",
 )
 _NO_DATANODE = "There are 0 datanode(s) running"
+_NO_PIPELINE = "All datanodes"
+"""What a client hears when it cannot go on with a block: the DataNode is gone, or its disk is full."""
+_BLOCK = 128 * 2**20
+_HEARTBEAT_S = 4
+"""The NameNode hears of a full disk within 3 s."""
 
 
-def no_room(message: str) -> str:
+def no_room(settings: Settings, message: str) -> str:
     """Return the words by which HDFS says in ``message`` that its disks or a quota are full, or an empty string."""
     if _NO_DATANODE in message:
         return ""
-    return next((words for words in _NO_ROOM if words in message), "")
+    words = next((words for words in _NO_ROOM if words in message), "")
+    return words or (_NO_PIPELINE if _NO_PIPELINE in message and _is_full(settings) else "")
+
+
+def _is_full(settings: Settings) -> bool:
+    """Ask the NameNode whether a block would find no room; False where it does not say."""
+    time.sleep(_HEARTBEAT_S)
+    question = {"qry": "Hadoop:service=NameNode,name=FSNamesystemState"}
+    try:
+        state = requests.get(f"{settings.webhdfs}/jmx", params=question, timeout=TIMEOUT_S).json()["beans"][0]
+        return bool(state["NumLiveDataNodes"] and state["CapacityRemaining"] < _BLOCK)
+    except (requests.RequestException, ValueError, LookupError):
+        return False
 
 
 def client(settings: Settings) -> Client:
@@ -70,7 +88,7 @@ def read_bytes(settings: Settings, path: str) -> bytes:
 
 def failure(settings: Settings, doing: str, error: Exception) -> EngineUnavailable | QueryFailed | StorageFull:
     """Return the error of ours for one of ``ERRORS``: the path is wrong, HDFS is full, or not at hand."""
-    if no_room(str(error)):
+    if no_room(settings, str(error)):
         return StorageFull("HDFS", settings.webhdfs, error, doing)
     if isinstance(error, HdfsError) and error.exception in _REFUSALS:
         return QueryFailed("HDFS", doing, error)

@@ -66,7 +66,7 @@ def translated(settings: Settings, doing: str) -> Iterator[None]:
 
 def meaning(settings: Settings, trace: str, doing: str) -> EngineUnavailable | StorageFull | None:
     """Return the error of ours that a Java stack trace stands for, or None."""
-    if word := no_room(trace):
+    if word := no_room(settings, trace):
         return StorageFull("HDFS", settings.hdfs, _line(trace, word), doing)
     if word := _first(_METASTORE, trace):
         return EngineUnavailable("Hive metastore", settings.metastore, _line(trace, word))
