@@ -33,12 +33,11 @@ _NO_ROOM = (
     "No space left on device",
     "DiskOutOfSpace",
     "DiskSpace quota",
-    "could only be written to 0 of the",
     "Resources are low on NN",
 )
 _NO_DATANODE = "There are 0 datanode(s) running"
-_NO_PIPELINE = "All datanodes"
-"""What a client hears when it cannot go on with a block: the DataNode is gone, or its disk is full."""
+_NOWHERE = ("All datanodes", "could only be written to 0 of the")
+"""What a client hears when a block cannot be begun or gone on with: the DataNode is gone, or its disk is full."""
 _BLOCK = 128 * 2**20
 _HEARTBEAT_S = 4
 """The NameNode hears of a full disk within 3 s."""
@@ -48,8 +47,10 @@ def no_room(settings: Settings, message: str) -> str:
     """Return the words by which HDFS says in ``message`` that its disks or a quota are full, or an empty string."""
     if _NO_DATANODE in message:
         return ""
-    words = next((words for words in _NO_ROOM if words in message), "")
-    return words or (_NO_PIPELINE if _NO_PIPELINE in message and _is_full(settings) else "")
+    if words := next((words for words in _NO_ROOM if words in message), ""):
+        return words
+    words = next((words for words in _NOWHERE if words in message), "")
+    return words if words and _is_full(settings) else ""
 
 
 def _is_full(settings: Settings) -> bool:

@@ -31,6 +31,7 @@ _HDFS = (
     "There are 0 datanode(s) running",
     "Could not obtain block",
     "All datanodes",
+    "could only be written to 0 of the",
     "java.io.EOFException: End of File Exception between local host",
 )
 # A connection that breaks: HDFS's, if its client is in the trace.

@@ -82,7 +82,7 @@ def test_a_lease_of_another_process_is_not(files: Files) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "kind"),
-    [("File /a could only be written to 0 of the 1 minReplication nodes", StorageFull), ("reset", EngineUnavailable)],
+    [("The DiskSpace quota of /a is exceeded", StorageFull), ("reset", EngineUnavailable)],
 )
 def test_a_lease_that_could_not_be_written_is_in_nobodys_way(files: Files, answer: str, kind: type) -> None:
     files.writes = HdfsError(answer)

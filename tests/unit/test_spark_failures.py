@@ -40,6 +40,14 @@ def test_a_full_disk_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    "trace",
+    [
+        "java.io.IOException: All datanodes [127.0.0.1:9866,DISK] are bad. Aborting...",
+        "File /a could only be written to 0 of the 1 minReplication nodes. There are 1 datanode(s) running and 1"
+        " node(s) are excluded in this operation.",
+    ],
+)
+@pytest.mark.parametrize(
     ("state", "kind"),
     [
         ({"NumLiveDataNodes": 1, "CapacityRemaining": 1 << 20}, StorageFull),
@@ -48,8 +56,8 @@ def test_a_full_disk_is_said() -> None:
         ({}, EngineUnavailable),
     ],
 )
-def test_of_a_block_that_cannot_be_gone_on_with_the_namenode_is_asked_why(
-    monkeypatch: pytest.MonkeyPatch, state: dict[str, int], kind: type
+def test_of_a_block_that_finds_no_datanode_the_namenode_is_asked_why(
+    monkeypatch: pytest.MonkeyPatch, trace: str, state: dict[str, int], kind: type
 ) -> None:
     class Answer:
         def json(self) -> dict[str, list[dict[str, int]]]:
@@ -57,7 +65,6 @@ def test_of_a_block_that_cannot_be_gone_on_with_the_namenode_is_asked_why(
 
     monkeypatch.setattr(hdfs.requests, "get", lambda *_, **__: Answer())
     monkeypatch.setattr(hdfs.time, "sleep", lambda _: None)
-    trace = "java.io.IOException: All datanodes [127.0.0.1:9866,DISK] are bad. Aborting..."
     assert isinstance(spark_failures.meaning(Settings(), trace, "a run"), kind)
 
 
