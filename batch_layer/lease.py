@@ -2,6 +2,7 @@
 
 Its owner renews it while it works (the file's modification time); one that has not been renewed for ``TERM`` belongs to
 nobody, and the next run takes it over. Whoever is about to publish asks ``check`` whether the lease is still its own.
+One that HDFS was away for when it should have been given back is taken over by the same process at once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from engines import hdfs
+from engines.errors import EngineUnavailable, StorageFull
 from meterlake.clock import Clock, system_clock
 from meterlake.errors import MeterlakeError, PermanentError, TransientError
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 FOLDER: Final = "/meterlake/leases"
 TERM: Final = timedelta(minutes=2)
 """A run that has not renewed its lease for this long is dead; it renews four times as often."""
+_LEFT_BEHIND: Final[set[str]] = set()
+"""Tokens of leases of this process that may still lie in HDFS, though nobody works under them any more."""
 
 
 class RunUnderWay(TransientError):
@@ -85,10 +89,12 @@ class Lease:
     def release(self) -> None:
         """Give the lease back. Where HDFS is away it ends by itself: what was done under it is what counts."""
         self._stop.set()
-        with suppress(TransientError):
+        try:
             found = _read(self.settings, self.path)
             if found is not None and found.get("token") == self.token:
                 _call(self.settings, "delete", self.path)
+        except TransientError:
+            _LEFT_BEHIND.add(self.token)
 
 
 @contextmanager
@@ -98,7 +104,11 @@ def held(settings: Settings, dataset: str, doing: str, clock: Clock = system_clo
     doing: what for, as another run will read it. Raises RunUnderWay while somebody else holds it.
     """
     lease = Lease(settings, dataset, uuid4().hex, clock)
-    _acquire(lease, doing)
+    try:
+        _acquire(lease, doing)
+    except (EngineUnavailable, StorageFull):
+        _LEFT_BEHIND.add(lease.token)  # HDFS may have made the file before it went away
+        raise
     keeper = threading.Thread(target=lease.keep, name=f"lease-{dataset}", daemon=True)
     keeper.start()
     try:
@@ -112,7 +122,7 @@ def _acquire(lease: Lease, doing: str) -> None:
     for _ in range(2):
         if _create(lease, doing):
             return
-        _take_over_if_expired(lease)
+        _take_over_if_free(lease)
     if not _create(lease, doing):
         _refuse(lease)
 
@@ -127,18 +137,30 @@ def _create(lease: Lease, doing: str) -> bool:
     except hdfs.ERRORS as error:
         if "already exists" in str(error) or "FileAlreadyExists" in str(getattr(error, "exception", "")):
             return False
+        _remove_empty(lease)
         raise hdfs.failure(lease.settings, f"create {lease.path}", error) from error
     _touch(lease.settings, lease.path, now)
     return True
 
 
-def _take_over_if_expired(lease: Lease) -> None:
-    """Move a dead owner's file away. Of two that try, one moves it; both then compete to create the new one."""
+def _remove_empty(lease: Lease) -> None:
+    """Remove a file that was made but could not be written, on a full disk say: others would take it for a run."""
+    client = hdfs.client(lease.settings)
+    with suppress(*hdfs.ERRORS):
+        status = client.status(lease.path, strict=False)
+        if status is not None and status["length"] == 0:
+            client.delete(lease.path)
+
+
+def _take_over_if_free(lease: Lease) -> None:
+    """Remove the file of a dead owner, or of this process that could not. Of two that try, one creates the new one."""
     status = _call(lease.settings, "status", lease.path, strict=False)
     if status is None:
         return
-    if _moment(status["modificationTime"]) + TERM > lease.clock():
+    token = (_read(lease.settings, lease.path) or {}).get("token")
+    if token not in _LEFT_BEHIND and _moment(status["modificationTime"]) + TERM > lease.clock():
         _refuse(lease)
+    _LEFT_BEHIND.discard(token or "")
     before = _call(lease.settings, "status", lease.path, strict=False)
     if before is not None and before["fileId"] == status["fileId"]:
         _call(lease.settings, "delete", lease.path)

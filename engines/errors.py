@@ -25,8 +25,8 @@ class QueryFailed(PermanentError):
         super().__init__(f"{engine} refused the statement: {_short(cause)}.{shown}")
 
 
-class StorageFull(PermanentError):
-    """A disk has no room left for what is being written."""
+class StorageFull(TransientError):
+    """A disk has no room left for what is being written. What runs on and on waits until somebody has made room."""
 
     def __init__(self, engine: str, where: str, cause: object, doing: str) -> None:
         self.engine, self.where = engine, where

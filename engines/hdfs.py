@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import time
 from typing import Any
 
 import requests
 from hdfs import InsecureClient
 from hdfs.util import HdfsError
 
-from engines.errors import EngineUnavailable, QueryFailed
+from engines.errors import EngineUnavailable, QueryFailed, StorageFull
 from meterlake.settings import Settings
 
 ERRORS = (HdfsError, requests.RequestException)
@@ -32,17 +33,35 @@ _NO_ROOM = (
     "No space left on device",
     "DiskOutOfSpace",
     "DiskSpace quota",
-    "could only be written to 0 of the",
     "Resources are low on NN",
 )
 _NO_DATANODE = "There are 0 datanode(s) running"
+_NOWHERE = ("All datanodes", "could only be written to 0 of the")
+"""What a client hears when a block cannot be begun or gone on with: the DataNode is gone, or its disk is full."""
+_BLOCK = 128 * 2**20
+_HEARTBEAT_S = 4
+"""The NameNode hears of a full disk within 3 s."""
 
 
-def no_room(message: str) -> str:
+def no_room(settings: Settings, message: str) -> str:
     """Return the words by which HDFS says in ``message`` that its disks or a quota are full, or an empty string."""
     if _NO_DATANODE in message:
         return ""
-    return next((words for words in _NO_ROOM if words in message), "")
+    if words := next((words for words in _NO_ROOM if words in message), ""):
+        return words
+    words = next((words for words in _NOWHERE if words in message), "")
+    return words if words and _is_full(settings) else ""
+
+
+def _is_full(settings: Settings) -> bool:
+    """Ask the NameNode whether a block would find no room; False where it does not say."""
+    time.sleep(_HEARTBEAT_S)
+    question = {"qry": "Hadoop:service=NameNode,name=FSNamesystemState"}
+    try:
+        state = requests.get(f"{settings.webhdfs}/jmx", params=question, timeout=TIMEOUT_S).json()["beans"][0]
+        return bool(state["NumLiveDataNodes"] and state["CapacityRemaining"] < _BLOCK)
+    except (requests.RequestException, ValueError, LookupError):
+        return False
 
 
 def client(settings: Settings) -> Client:
@@ -68,8 +87,10 @@ def read_bytes(settings: Settings, path: str) -> bytes:
     return content
 
 
-def failure(settings: Settings, doing: str, error: Exception) -> EngineUnavailable | QueryFailed:
-    """Return the error of ours for one of ``ERRORS``: the path is wrong, or HDFS is not at hand."""
+def failure(settings: Settings, doing: str, error: Exception) -> EngineUnavailable | QueryFailed | StorageFull:
+    """Return the error of ours for one of ``ERRORS``: the path is wrong, HDFS is full, or not at hand."""
+    if no_room(settings, str(error)):
+        return StorageFull("HDFS", settings.webhdfs, error, doing)
     if isinstance(error, HdfsError) and error.exception in _REFUSALS:
         return QueryFailed("HDFS", doing, error)
     return EngineUnavailable("HDFS", settings.webhdfs, error)

@@ -31,6 +31,7 @@ _HDFS = (
     "There are 0 datanode(s) running",
     "Could not obtain block",
     "All datanodes",
+    "could only be written to 0 of the",
     "java.io.EOFException: End of File Exception between local host",
 )
 # A connection that breaks: HDFS's, if its client is in the trace.
@@ -66,7 +67,7 @@ def translated(settings: Settings, doing: str) -> Iterator[None]:
 
 def meaning(settings: Settings, trace: str, doing: str) -> EngineUnavailable | StorageFull | None:
     """Return the error of ours that a Java stack trace stands for, or None."""
-    if word := no_room(trace):
+    if word := no_room(settings, trace):
         return StorageFull("HDFS", settings.hdfs, _line(trace, word), doing)
     if word := _first(_METASTORE, trace):
         return EngineUnavailable("Hive metastore", settings.metastore, _line(trace, word))

@@ -135,7 +135,7 @@ def _discard(client: hdfs.Client, path: str) -> None:
 
 def _failure(settings: Settings, error: BaseException, path: str) -> Exception | None:
     if isinstance(error, HdfsError | requests.RequestException):
-        if hdfs.no_room(str(error)):
+        if hdfs.no_room(settings, str(error)):
             return StorageFull("HDFS", settings.webhdfs, error, f"the raw file {path}")
         if "Permission denied" in str(error):
             return QueryFailed("HDFS", f"write {RAW}", error)

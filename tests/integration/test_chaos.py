@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from chaos_world import QUERIES, TABLE, Outcome, World, world
 from commands import age_lease
+from small_disk import small_disk
 
 from engines import hdfs, trino
 from meterlake.settings import Settings
@@ -36,6 +37,7 @@ SERVERS = ("kafka", "cassandra", "namenode", "datanode", "metastore", "hiveserve
 SHORT = ("kafka", "cassandra", "namenode")
 LOAD_S = 25
 PAUSE_S = 30
+FULL_S = 20
 PICK = random.Random(11)  # noqa: S311 - repeatable, not secret
 
 
@@ -88,8 +90,24 @@ def test_a_server_stands_still(system: World, server: str) -> None:
             time.sleep(PAUSE_S)
         finally:
             os.kill(pid, signal.SIGCONT)
+        launcher.up(select([server]), system.stack, lambda *_: None)  # waits until it works again
 
     endure(system, f"pause of {server} for {PAUSE_S} s", strike, LOAD_S + PAUSE_S)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+@pytest.mark.parametrize("server", ["kafka", "cassandra", "datanode"])
+def test_the_disk_of_a_server_is_full(system: World, server: str) -> None:
+    """Commands wait until there is room again, and until somebody has started what has ended."""
+    with small_disk(system.stack, server) as disk:
+
+        def strike() -> None:
+            disk.fill()
+            time.sleep(FULL_S)
+            disk.free()
+            launcher.up(select([]), system.stack, lambda *_: None)
+
+        endure(system, f"disk of {server} full for {FULL_S} s", strike, LOAD_S + FULL_S)
 
 
 @pytest.mark.parametrize("name", [short("archive"), short("stream")])

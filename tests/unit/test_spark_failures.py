@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engines import spark_failures
+from engines import hdfs, spark_failures
 from engines.errors import EngineUnavailable, StorageFull
 from meterlake.settings import Settings
 
@@ -37,6 +37,35 @@ def test_a_server_that_is_away_is_named(trace: str, engine: str) -> None:
 def test_a_full_disk_is_said() -> None:
     trace = "org.apache.hadoop.hdfs.protocol.DSQuotaExceededException: The DiskSpace quota of /a is exceeded"
     assert isinstance(spark_failures.meaning(Settings(), trace, "a run"), StorageFull)
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        "java.io.IOException: All datanodes [127.0.0.1:9866,DISK] are bad. Aborting...",
+        "File /a could only be written to 0 of the 1 minReplication nodes. There are 1 datanode(s) running and 1"
+        " node(s) are excluded in this operation.",
+    ],
+)
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ({"NumLiveDataNodes": 1, "CapacityRemaining": 1 << 20}, StorageFull),
+        ({"NumLiveDataNodes": 1, "CapacityRemaining": 1 << 30}, EngineUnavailable),
+        ({"NumLiveDataNodes": 0, "CapacityRemaining": 0}, EngineUnavailable),
+        ({}, EngineUnavailable),
+    ],
+)
+def test_of_a_block_that_finds_no_datanode_the_namenode_is_asked_why(
+    monkeypatch: pytest.MonkeyPatch, trace: str, state: dict[str, int], kind: type
+) -> None:
+    class Answer:
+        def json(self) -> dict[str, list[dict[str, int]]]:
+            return {"beans": [state]}
+
+    monkeypatch.setattr(hdfs.requests, "get", lambda *_, **__: Answer())
+    monkeypatch.setattr(hdfs.time, "sleep", lambda _: None)
+    assert isinstance(spark_failures.meaning(Settings(), trace, "a run"), kind)
 
 
 @pytest.mark.parametrize(
