@@ -9,6 +9,7 @@ from datetime import UTC
 from typing import Any
 
 import stream_samples as samples
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
 from engines import cassandra, hdfs, metastore, spark, trino
@@ -21,6 +22,7 @@ from meterlake.state import State
 from meterlake.units import to_decimal
 from meterlake.validation import STATE_COLUMNS, measure_columns
 from serving_layer.publish import records
+from speed_layer.checkpoint import FOLDER
 
 Rows = dict[tuple[str, int], tuple[Any, ...]]
 """Meter and minute, in seconds since 1970 -> the values of the row."""
@@ -66,6 +68,8 @@ def forget(settings: Settings, dataset: Dataset) -> None:
     with cassandra.session(settings) as session:
         for table in ("minute", "latest", "recent"):
             session.execute(f"DROP TABLE IF EXISTS speed.{dataset.name}_{table}", timeout=60)
-    gone = AdminClient(client_config(settings)).delete_topics([dataset.readings_topic, dataset.rejected_topic])
-    for outcome in gone.values():
-        outcome.exception(10)
+    hdfs.client(settings).delete(f"{FOLDER}/{dataset.name}", recursive=True)
+    admin = AdminClient(client_config(settings))  # what it was asked for ends with it
+    for outcome in admin.delete_topics([dataset.readings_topic, dataset.rejected_topic]).values():
+        error = outcome.exception(30)
+        assert error is None or error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART, error
