@@ -101,6 +101,8 @@ def test_a_file_in_hdfs_is_loaded(settings: Settings, form: TextFormat, tmp_path
     path = f"/tmp/{form.dataset.name}.gz"  # noqa: S108 - in HDFS
     hdfs.write_bytes(settings, path, gzip.compress(text_of(DAY)))
     assert run(settings, form, f"hdfs://{path}").readings == 1440
+    # Nothing was bad, and the quarantine can be looked at.
+    assert rows(settings, "SELECT count(*) FROM {master}_quarantine", form) == [[0]]
     with pytest.raises(Unreadable, match="does not exist"):
         run(settings, form, "hdfs:///tmp/nothing-there")
     with pytest.raises(Unreadable, match="is a directory"):
