@@ -96,7 +96,9 @@ def _row(dataset: Dataset, grain: Grain, key: tuple[str, Time], state: State, so
     for measure in dataset.measures:
         row |= {name: to_decimal(row[name], measure.scale) for name in measure_columns(measure)}
     time = start.replace(tzinfo=None) if isinstance(start, datetime) else start
-    return {dataset.key: meter, grain: time, **row, **derived_values(dataset, state), "source": source}
+    view = next(view for view in dataset.views if view.grain == grain)
+    place = {"source": source, view.partition: view.partition_value(start)}
+    return {dataset.key: meter, grain: time, **row, **derived_values(dataset, state), **place}
 
 
 def _whole_rows(dataset: Dataset, grain: Grain, time: Time) -> datetime:
