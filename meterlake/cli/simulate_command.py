@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -112,6 +113,8 @@ def simulate(
         shares=shares,
     )
     told = run.script(request, settings.cache_dir)
+    if begin:  # its time is not the clock's: what reading the history took is not to be caught up with
+        plan = replace(plan, begin=system_clock())
     totals, pace = run.begun(told, plan), Pace(plan, system_clock, stop)
     with ExitStack() as stack:
         sink = _sink(stack, settings, replay.dataset, to, out, totals, stop)
