@@ -90,8 +90,11 @@ class Checkpoint:
         if _OWNER not in self._names(""):
             return None
         path = f"{self.path}/{_OWNER}"
+        content = hdfs.read_bytes(self.settings, path)
+        if not content:  # made, but not written: a full disk, say. The query had not begun
+            return None
         try:
-            return Owner(**json.loads(hdfs.read_bytes(self.settings, path)))
+            return Owner(**json.loads(content))
         except (ValueError, TypeError) as error:
             raise BrokenCheckpoint(path, str(error)) from error
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
+from engines import hdfs
 from engines.topics import Span, Topic
 from meterlake.datasets.household import HOUSEHOLD
-from speed_layer.checkpoint import Owner, fits, offsets_of, reachable
+from meterlake.settings import Settings
+from speed_layer.checkpoint import Checkpoint, Owner, fits, offsets_of, reachable
 from speed_layer.errors import BrokenCheckpoint, MessagesLost, OffsetsAhead, OtherCheckpoint, TopicRecreated
 from speed_layer.progress import behind
 
@@ -42,6 +45,29 @@ def test_the_owner_must_be_this_data_set_and_this_very_topic() -> None:
             fits("here", other, HOUSEHOLD, TOPIC)
     with pytest.raises(TopicRecreated, match="its id was id-0 and is id-1"):
         fits("here", replace(OWNER, topic_id="id-0"), HOUSEHOLD, TOPIC)
+
+
+@pytest.mark.parametrize("content", [b"", b"not json", json.dumps(asdict(OWNER)).encode()])
+def test_an_owner_that_could_not_be_written_is_written_anew(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    class Folder:
+        def status(self, path: str, strict: bool) -> dict[str, int] | None:
+            assert not strict
+            return {} if path.endswith("/views") else None
+
+        def list(self, _: str) -> list[str]:
+            return ["owner.json"]
+
+    written: list[str] = []
+    monkeypatch.setattr(hdfs, "client", lambda _: Folder())
+    monkeypatch.setattr(hdfs, "read_bytes", lambda *_: content)
+    monkeypatch.setattr(hdfs, "write_bytes", lambda _, path, __: written.append(path))
+    checkpoint = Checkpoint(Settings(), HOUSEHOLD, "views")
+    if content == b"not json":
+        with pytest.raises(BrokenCheckpoint, match=r"owner\.json is damaged"):
+            checkpoint.open(TOPIC, SPANS)
+    else:
+        assert checkpoint.open(TOPIC, SPANS).topic_id == TOPIC.id
+    assert written == ([] if content else [f"{checkpoint.path}/owner.json"])
 
 
 def test_every_message_must_still_be_there() -> None:
