@@ -36,7 +36,7 @@ _NO_ROOM = (
     "Resources are low on NN",
 )
 _NO_DATANODE = "There are 0 datanode(s) running"
-_NOWHERE = ("All datanodes", "could only be written to 0 of the")
+NOWHERE = ("All datanodes", "could only be written to 0 of the", "Failed to find datanode")
 """What a client hears when a block cannot be begun or gone on with: the DataNode is gone, or its disk is full."""
 _BLOCK = 128 * 2**20
 _HEARTBEAT_S = 4
@@ -49,7 +49,7 @@ def no_room(settings: Settings, message: str) -> str:
         return ""
     if words := next((words for words in _NO_ROOM if words in message), ""):
         return words
-    words = next((words for words in _NOWHERE if words in message), "")
+    words = next((words for words in NOWHERE if words in message), "")
     return words if words and _is_full(settings) else ""
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from engines.errors import EngineUnavailable, StorageFull
-from engines.hdfs import no_room
+from engines.hdfs import NOWHERE, no_room
 
 if TYPE_CHECKING:
     from meterlake.settings import Settings
@@ -30,8 +30,7 @@ _HDFS = (
     "org.apache.hadoop.ipc.RpcException",
     "There are 0 datanode(s) running",
     "Could not obtain block",
-    "All datanodes",
-    "could only be written to 0 of the",
+    *NOWHERE,
     "java.io.EOFException: End of File Exception between local host",
 )
 # A connection that breaks: HDFS's, if its client is in the trace.

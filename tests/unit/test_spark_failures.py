@@ -45,6 +45,7 @@ def test_a_full_disk_is_said() -> None:
         "java.io.IOException: All datanodes [127.0.0.1:9866,DISK] are bad. Aborting...",
         "File /a could only be written to 0 of the 1 minReplication nodes. There are 1 datanode(s) running and 1"
         " node(s) are excluded in this operation.",
+        "Failed to find datanode, suggest to check cluster health. excludeDatanodes=null",
     ],
 )
 @pytest.mark.parametrize(
