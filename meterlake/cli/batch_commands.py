@@ -94,7 +94,7 @@ def batch(
         try:
             _show_run(batch_once(settings, found, request, system_clock), output)
         except TransientError as error:
-            progress_console.print(f"{error} Trying again in {every}.", markup=False)
+            progress_console.print(f"{error} Trying again in {every}.", markup=False, soft_wrap=True)
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
 
 
