@@ -44,7 +44,7 @@ DATASET: Dataset = replace(
 )
 DAYS = [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)]  # Paris: a day of 23 hours in the middle
 NEW_DAY = date(2026, 3, 31)
-LOADED = datetime(2026, 4, 10, tzinfo=UTC)
+LOADED = datetime(2026, 6, 1, tzinfo=UTC)  # after every day that a test may load: readings from the future are rejected
 NOW = datetime(2026, 4, 11, tzinfo=UTC)
 
 
