@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
 
 import psutil
 import soak_oracle
-from commands import PROGRAM, ROOT, environment
+from commands import PROGRAM, ROOT, end_all, environment
 from layers_samples import forget
 from soak_watch import MESSAGES, PREFIX, Sample, Watched, age, figures, freshness, tree_mb, value
 
@@ -137,14 +137,7 @@ class Soak:
 
     def end(self) -> None:
         """Stop what runs; what does not stop is killed."""
-        for process in self.running.values():
-            process.terminate()
-        for process in self.running.values():
-            try:
-                process.wait(120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_all(self.running.values())
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import stream_samples as samples
-from commands import PROGRAM, ROOT, environment
+from commands import PROGRAM, ROOT, end_all, environment
 from layers_samples import forget, merged_minutes, truth
 
 from engines import hdfs, topics
@@ -86,14 +86,7 @@ class World:
 
     def end(self) -> None:
         """Stop what runs; what does not stop is killed."""
-        for process in self.running.values():
-            process.terminate()
-        for process in self.running.values():
-            try:
-                process.wait(120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_all(self.running.values())
 
     def pid(self, service: str) -> int:
         pid = {state.service.name: state.pid for state in launcher.status(self.stack, check=False)}[service]

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -66,6 +66,19 @@ def kill(process: subprocess.Popen[str]) -> str:
     said = process.communicate(timeout=120)[0]
     assert process.returncode == -signal.SIGKILL
     return said
+
+
+def end_all(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Stop commands in order; what does not stop is killed."""
+    running = list(processes)
+    for process in running:
+        process.terminate()
+    for process in running:
+        try:
+            process.wait(120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def kill_server(stack: Instance, service: str) -> None:
