@@ -43,6 +43,7 @@ from meterlake.clock import system_clock
 from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset
 from meterlake.durations import parse_duration
+from meterlake.errors import TransientError
 from meterlake.settings import Settings, load_settings
 from serving_layer.sql.views import line_in_force
 from speed_layer.checkpoint import Checkpoint
@@ -163,8 +164,11 @@ def watched(run: Soak, wish: argparse.Namespace) -> Watched:
     run.began = time.monotonic()
     while run.running["sensors"].poll() is None:
         run.check("sensors")
-        seen.samples.append(run.sample())
-        print(json.dumps(asdict(seen.samples[-1])), file=sys.stderr, flush=True)
+        try:
+            seen.samples.append(run.sample())
+            print(json.dumps(asdict(seen.samples[-1])), file=sys.stderr, flush=True)
+        except TransientError as error:  # a busy server that did not answer in time; the number of samples tells
+            print(error, file=sys.stderr, flush=True)
         time.sleep(EVERY_S)
     code = run.ended("sensors", 0)
     if code:

@@ -105,10 +105,25 @@ def at_ends(progress: Progress, topic: Topic, spans: Mapping[int, Span]) -> list
     return [_at_end(partition, reached.get(partition), spans[partition]) for partition in topic.partitions]
 
 
+def in_force(progress: Progress | None, topic: Topic, query: str, ends: Mapping[int, int]) -> dict[int, Reached]:
+    """Return what a table's progress means for a query: partition -> what the table has and must not get again.
+
+    query: which one asks. ends: of the partitions when it started. Nothing counts of a topic that was created anew, nor
+    of a partition that had lost its end by then, but what this query has appended itself.
+    """
+    if progress is None or progress.topic_id != topic.id:
+        return {}
+    is_own = progress.query == query
+    return {p: reached for p, reached in progress.partitions.items() if is_own or reached.next_offset <= ends[p]}
+
+
 def _at_end(partition: int, reached: Reached | None, span: Span) -> PartitionProgress:
-    if reached is None:
-        return PartitionProgress(partition, None, at_end=span.first == span.end)
-    return PartitionProgress(partition, reached.until, at_end=reached.next_offset >= span.end)
+    """At its end is a partition of which Kafka has nothing more: what it dropped unread will never be archived.
+
+    One that ends before what is archived has lost its end: its next messages get offsets that were archived of others.
+    """
+    next_offset = max(span.first, reached.next_offset if reached else 0)
+    return PartitionProgress(partition, reached.until if reached else None, at_end=next_offset == span.end)
 
 
 def latest(settings: Settings, table: str, snapshot: int | None = None) -> Progress | None:

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin._resource import ResourceType
 
 from engines.errors import EngineUnavailable
 from engines.kafka import TIMEOUT_S, client_config, create_topic
@@ -91,6 +94,17 @@ def required(settings: Settings, name: str) -> Topic:
     if found is None:
         raise NoSuchTopic(name, settings.kafka)
     return found
+
+
+def retention(settings: Settings, name: str) -> timedelta | None:
+    """Return how long the broker keeps the messages of a topic; None if for ever. Raises EngineUnavailable."""
+    admin, resource = AdminClient(client_config(settings)), ConfigResource(ResourceType.TOPIC, name)
+    try:
+        found = admin.describe_configs([resource], request_timeout=TIMEOUT_S)
+        kept = int(found[resource].result(TIMEOUT_S)["retention.ms"].value)
+    except (KafkaException, TimeoutError) as error:
+        raise EngineUnavailable("Kafka", settings.kafka, _reason(error)) from error
+    return timedelta(milliseconds=kept) if kept >= 0 else None
 
 
 def spans(settings: Settings, topic: Topic) -> dict[int, Span]:

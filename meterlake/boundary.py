@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from meterlake.durations import duration_text
-from meterlake.errors import RollbackLosesMinutes, TtlTooShort
+from meterlake.errors import KafkaRetentionTooShort, RollbackLosesMinutes, TtlTooShort
 from meterlake.timegrid import floor_minute, utc
 
 if TYPE_CHECKING:
@@ -93,6 +93,18 @@ def check_ttl(dataset: str, ttl: timedelta, batch_interval: timedelta, lateness:
     needed = needed_ttl(batch_interval, lateness)
     if ttl < needed:
         raise TtlTooShort(dataset, duration_text(ttl), duration_text(needed))
+
+
+def check_kafka_retention(
+    dataset: str, retention: timedelta | None, batch_interval: timedelta, lateness: timedelta
+) -> None:
+    """Raise KafkaRetentionTooShort where Kafka could drop messages whose minutes batch has not covered.
+
+    A speed query that begins anew makes such minutes again from what Kafka still has. retention: None without an end.
+    """
+    needed = needed_ttl(batch_interval, lateness)
+    if retention is not None and retention < needed:
+        raise KafkaRetentionTooShort(dataset, duration_text(retention), duration_text(needed))
 
 
 def first_living(now: datetime, ttl: timedelta) -> datetime:

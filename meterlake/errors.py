@@ -92,6 +92,19 @@ class TtlTooShort(PermanentError):
         )
 
 
+class KafkaRetentionTooShort(PermanentError):
+    """Kafka would drop messages that a speed query which begins anew needs."""
+
+    def __init__(self, dataset: str, retention: str, needed: str) -> None:
+        self.dataset, self.retention, self.needed = dataset, retention, needed
+        super().__init__(
+            f"Kafka keeps the readings of {dataset} for {retention}, shorter than batch interval + lateness + one "
+            f"missed run ({needed}): a query that begins anew would show minutes that lack readings.",
+            hint=f"Set retention.ms of its topic to at least {needed} (METERLAKE_KAFKA_RETENTION for new topics), or"
+            " run batch more often.",
+        )
+
+
 class RollbackLosesMinutes(PermanentError):
     """The speed rows that an older boundary needs have expired."""
 

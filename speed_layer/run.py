@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from engines import cassandra, metastore, topics
 from engines import spark as engine
 from engines.hdfs import ERRORS, client, failure
-from meterlake.boundary import check_ttl
+from meterlake.boundary import check_kafka_retention, check_ttl
 from speed_layer import session, tables
 from speed_layer.archive.task import ArchiveTask
 from speed_layer.metrics import Listener, Metrics
@@ -43,13 +43,17 @@ def run(
 ) -> dict[str, int]:
     """Run queries until they have finished or SIGTERM or SIGINT comes; return how many messages each has read.
 
-    tell: takes a query's name and a line for its user. Raises TtlTooShort, what ``Checkpoint.open`` and
-    ``tables.apply`` raise, EngineUnavailable where a server does not answer at the start, and what ends a query.
+    tell: takes a query's name and a line for its user. Raises TtlTooShort, KafkaRetentionTooShort, what
+    ``Checkpoint.open`` and ``tables.apply`` raise, EngineUnavailable where a server does not answer at the start,
+    and what ends a query.
     """
     if wish.views:
         check_ttl(dataset.name, settings.speed_ttl, settings.batch_interval, dataset.lateness)
     _servers_answer(settings, archive=wish.archive)
     topics.ensure(settings, dataset)
+    if wish.views:
+        kept = topics.retention(settings, dataset.readings_topic)
+        check_kafka_retention(dataset.name, kept, settings.batch_interval, dataset.lateness)
     stop = threading.Event()
     metrics = Metrics(dataset.name, clock)
     patience = Patience(stop, tell, metrics.retry)

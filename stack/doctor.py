@@ -13,7 +13,7 @@ import psutil
 from engines.runtime import maven
 from engines.runtime.java import find_java
 from meterlake import datasets
-from meterlake.boundary import check_ttl, needed_ttl
+from meterlake.boundary import check_kafka_retention, check_ttl, needed_ttl
 from meterlake.durations import duration_text
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
@@ -126,14 +126,17 @@ def _ports(instance: Instance) -> Iterator[Finding]:
 
 
 def _retention(instance: Instance) -> Iterator[Finding]:
-    """Check that speed rows live until batch has covered them, as `stream` and `batch --every` will."""
+    """Check that speed rows and Kafka's messages live until batch has covered them, as `stream` will."""
     settings = instance.settings
+    checks = {
+        "Speed rows": (check_ttl, settings.speed_ttl),
+        "Kafka's messages": (check_kafka_retention, settings.kafka_retention),
+    }
     for dataset in map(datasets.get, datasets.names()):
-        what = f"Speed rows of {dataset.name}"
-        try:
-            check_ttl(dataset.name, settings.speed_ttl, settings.batch_interval, dataset.lateness)
-        except MeterlakeError as error:
-            yield Finding("missing", what, error.what, error.hint)
-            continue
         needed = duration_text(needed_ttl(settings.batch_interval, dataset.lateness))
-        yield Finding("ok", what, f"live {duration_text(settings.speed_ttl)}, {needed} needed")
+        for what, (check, life) in checks.items():
+            try:
+                check(dataset.name, life, settings.batch_interval, dataset.lateness)
+                yield Finding("ok", f"{what} of {dataset.name}", f"live {duration_text(life)}, {needed} needed")
+            except MeterlakeError as error:
+                yield Finding("missing", f"{what} of {dataset.name}", error.what, error.hint)

@@ -13,11 +13,13 @@ from meterlake import datasets
 from meterlake.cli import ddl_command
 from meterlake.cli.output import Output, OutputOption, progress_console, show
 from meterlake.errors import PermanentError, UnknownName
-from meterlake.settings import Settings, load_settings
+from meterlake.settings import load_settings
 from stack import extra, launcher
 from stack.doctor import examine
+from stack.extra import Extra
 from stack.instance import Instance
 from stack.launcher import State, Status
+from stack.service import Service
 from stack.services import EXTRAS, GROUPS, SERVICES, select, split_extras, with_needs
 
 _KNOWN = f"{', '.join(SERVICES)}; groups: {', '.join(GROUPS)}; where installed: {', '.join(EXTRAS)}"
@@ -38,33 +40,23 @@ def up(
 
     Examples: `meterlake up`, `meterlake up kafka cassandra`, `METERLAKE_PORT_OFFSET=1000 meterlake up`.
     """
-    from meterlake.cli.progress import StackProgress
-
     instance = Instance(load_settings())
     names, extras = split_extras(services or [])
     for found in extras:
         if found.program(instance) is None:
             raise extra.NotInstalled(found)
     wanted = with_needs(select(names)) if names or not extras else []
+    if fetch_only:
+        _fetch(wanted, instance)
+        return
     begin = time.monotonic()
-    with StackProgress() as progress:
-        if fetch_only:
-            launcher.fetch(wanted, instance, progress.download)
-            maven.resolve("spark", instance.settings, progress.download)
-            return
-        if wanted:
-            launcher.up(wanted, instance, progress.service, progress.download)
-    if any(service.name == "cassandra" for service in wanted):
-        _create_speed_tables(instance.settings)
+    _start(wanted, instance)
     seconds = time.monotonic() - begin
     started = {service.name for service in wanted}
     states = [state for state in launcher.status(instance, check=False) if state.service.name in started]
     if states:
         _show_states(states, output)
-    if any(found.name == "grafana" for found in extras):
-        ddl_command.make_all(instance.settings, [datasets.get(name) for name in datasets.names()])
-    for found in extras:
-        progress_console.print(f"{found.title}: {extra.up(found, instance)}", markup=False)
+    _start_extras(extras, instance)
     if states and output is Output.TEXT:
         memory = sum(state.memory_mb or 0 for state in states)
         progress_console.print(
@@ -72,12 +64,33 @@ def up(
         )
 
 
-def _create_speed_tables(settings: Settings) -> None:
-    """Bring the speed tables of all data sets up to their declarations: viewers find them, empty or not."""
+def _fetch(wanted: list[Service], instance: Instance) -> None:
+    from meterlake.cli.progress import StackProgress
+
+    with StackProgress() as progress:
+        launcher.fetch(wanted, instance, progress.download)
+        maven.resolve("spark", instance.settings, progress.download)
+
+
+def _start(wanted: list[Service], instance: Instance) -> None:
+    """Start services, and bring the speed tables up to their declarations: viewers find them, empty or not."""
+    from meterlake.cli.progress import StackProgress
     from speed_layer import tables
 
-    for name in datasets.names():
-        tables.apply(settings, datasets.get(name))
+    if wanted:
+        with StackProgress() as progress:
+            launcher.up(wanted, instance, progress.service, progress.download)
+    if any(service.name == "cassandra" for service in wanted):
+        for name in datasets.names():
+            tables.apply(instance.settings, datasets.get(name))
+
+
+def _start_extras(extras: list[Extra], instance: Instance) -> None:
+    """Start viewers, Grafana with everything that its panels ask for."""
+    if any(found.name == "grafana" for found in extras):
+        ddl_command.make_all(instance.settings, [datasets.get(name) for name in datasets.names()])
+    for found in extras:
+        progress_console.print(f"{found.title}: {extra.up(found, instance)}", markup=False)
 
 
 def down(output: OutputOption = Output.TEXT) -> None:

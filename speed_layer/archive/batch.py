@@ -59,10 +59,10 @@ class Archived:
 
 
 class Archive:
-    """Appends micro-batches. query: the checkpoint's id."""
+    """Appends micro-batches. query: the checkpoint's id. ends: of the topic's partitions when the query started."""
 
-    def __init__(self, settings: Settings, dataset: Dataset, topic: Topic, query: str) -> None:
-        self._settings, self._dataset, self._topic, self._query = settings, dataset, topic, query
+    def __init__(self, settings: Settings, dataset: Dataset, topic: Topic, query: str, ends: Mapping[int, int]) -> None:
+        self._settings, self._dataset, self._topic, self._query, self._ends = settings, dataset, topic, query, ends
 
     def append(self, decoded: DataFrame, batch_id: int) -> Archived:
         """Append the messages of a micro-batch. Doing it again adds nothing.
@@ -93,7 +93,7 @@ class Archive:
     def _rest(self, table: str, decoded: DataFrame, parts: Mapping[int, Part]) -> _Rest:
         """Return the messages of a micro-batch that a table does not have yet."""
         before = archive_progress.latest(self._settings, table)
-        reached = dict(before.partitions) if before and before.topic_id == self._topic.id else {}
+        reached = archive_progress.in_force(before, self._topic, self._query, self._ends)
         behind = {p: reached[p].next_offset for p in parts if p in reached and parts[p].first < reached[p].next_offset}
         if not behind:
             return _Rest(decoded, parts, reached)

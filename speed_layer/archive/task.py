@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 
 from engines import archive_progress, topics
 from speed_layer.archive.batch import Archive
+from speed_layer.checkpoint import reachable
 from speed_layer.decode import decoded
 from speed_layer.session import messages
 from speed_layer.task import KafkaTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pyspark.sql import DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
 
-    from engines.topics import Topic
+    from engines.topics import Span, Topic
+    from speed_layer.checkpoint import Owner
 
 
 class ArchiveTask(KafkaTask):
@@ -28,20 +30,30 @@ class ArchiveTask(KafkaTask):
         """Check and start the query; a new checkpoint goes on where the master data set ends."""
         settings, dataset = self.job.settings, self.job.dataset
         topic, owner = self.opened()
-        most, starting = settings.archive_max_offsets, self._archived(topic)
+        spans = topics.spans(settings, topic)
+        ends = {partition: span.end for partition, span in spans.items()}
+        most, starting = settings.archive_max_offsets, self._starting(topic, owner, spans, ends)
         source = messages(self.job.spark, settings, dataset, most=most, starting=starting)
         writer = decoded(source, dataset, keep_original=True).writeStream
-        archive = Archive(settings, dataset, topic, owner.id)
+        archive = Archive(settings, dataset, topic, owner.id, ends)
         return self.run(writer, settings.archive_trigger, self._appending(archive))
 
-    def _archived(self, topic: Topic) -> dict[int, int] | None:
-        """Return the offsets behind what the master data set has of this very topic."""
-        found = archive_progress.latest(self.job.settings, self.job.dataset.name)
-        if found is None or found.topic_id != topic.id:
+    def _starting(
+        self, topic: Topic, owner: Owner, spans: Mapping[int, Span], ends: Mapping[int, int]
+    ) -> dict[int, int] | None:
+        """Return, for a new checkpoint, the offsets behind what the master data set has of this very topic.
+
+        A partition that has lost its end is read from its start: offsets do not tell its new messages from old ones,
+        and equal readings count once. Raises MessagesLost.
+        """
+        settings, checkpoint = self.job.settings, self.checkpoint
+        found = archive_progress.latest(settings, self.job.dataset.name)
+        if found is None or checkpoint.next_offsets():
             return None
-        spans = topics.spans(self.job.settings, topic)
-        reached = {partition: part.next_offset for partition, part in found.partitions.items()}
-        return {p: max(reached.get(p, 0), spans[p].first) for p in topic.partitions}
+        reached = archive_progress.in_force(found, topic, owner.id, ends)
+        archived = {partition: part.next_offset for partition, part in reached.items()}
+        reachable(checkpoint.location, topic, archived, spans, lossless=settings.fail_on_data_loss)
+        return {p: max(archived.get(p, 0), span.first) for p, span in spans.items()}
 
     def _appending(self, archive: Archive) -> Callable[[DataFrame, int], None]:
         def append(rows: DataFrame, batch_id: int) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC
@@ -18,78 +16,41 @@ from typing import IO, Any
 
 import pytest
 import stream_samples as samples
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
+from stream_runs import BOTH, archived, own_dataset, session, small_batches, stream
 
 from engines import archive_progress, cassandra, hdfs, topics
-from engines import spark as engine
-from engines.kafka import client_config
-from meterlake import wire
 from meterlake.clock import system_clock
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset
 from meterlake.errors import TtlTooShort
 from meterlake.settings import Settings
 from meterlake.validation import STATE_COLUMNS, measure_columns
-from speed_layer import session as streaming
 from speed_layer import tables
 from speed_layer.checkpoint import Checkpoint
-from speed_layer.errors import MessagesLost, MetricsPortBusy, NewerMessages, OtherCheckpoint, TopicRecreated
-from speed_layer.run import Wish, run
+from speed_layer.errors import MetricsPortBusy
 from stack import launcher
 from stack.instance import Instance
 from stack.services import select as services
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
-BOTH = Wish(archive=True, views=True, once=True)
 PROGRAM = Path(__file__).with_name("stream_process.py")
 
 
 @pytest.fixture(scope="module")
 def small(settings: Settings, stack: Instance) -> Settings:
-    """Several micro-batches for few messages, archive and views cut at other offsets."""
-    return settings.model_copy(
-        update={"archive_max_offsets": 900, "stream_max_offsets": 700, "spark_master": "local[2]"}
-    )
+    return small_batches(settings)
 
 
 @pytest.fixture(scope="module")
 def spark(small: Settings) -> Iterator[SparkSession]:
-    with engine.session(small, "stream", streaming.options(small)) as session:
-        yield session
+    with session(small) as found:
+        yield found
 
 
 @pytest.fixture
 def dataset(settings: Settings, spark: SparkSession) -> Iterator[Dataset]:
-    """A data set of its own, removed from all servers afterwards."""
-    declared = replace(HOUSEHOLD, name=f"s{uuid.uuid4().hex[:12]}")
-    yield declared
-    for table in (declared.name, f"{declared.name}_quarantine"):
-        spark.sql(f"DROP TABLE IF EXISTS iceberg.master.{table} PURGE")
-    with cassandra.session(settings) as session:
-        for table in ("minute", "latest", "recent"):
-            session.execute(f"DROP TABLE IF EXISTS speed.{declared.name}_{table}", timeout=60)
-    delete_topics(settings, declared.readings_topic, declared.rejected_topic)
-
-
-def delete_topics(settings: Settings, *names: str) -> None:
-    """Delete topics that are there, and wait until they are not."""
-    there = [name for name in names if topics.find(settings, name)]
-    admin = AdminClient(client_config(settings))  # held until the answers are there
-    for outcome in admin.delete_topics(there).values() if there else ():
-        assert outcome.exception(30) is None
-    deadline = time.monotonic() + 30
-    while any(topics.find(settings, name) for name in there):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-def stream(settings: Settings, dataset: Dataset, wish: Wish = BOTH) -> list[str]:
-    """Run both queries over what is there; return what they said."""
-    said: list[str] = []
-    run(settings, dataset, wish, system_clock, lambda _, words: said.append(words))
-    return said
+    with own_dataset(settings, spark) as found:
+        yield found
 
 
 def select(settings: Settings, statement: str) -> list[Any]:
@@ -106,11 +67,6 @@ def minutes(settings: Settings, dataset: Dataset) -> dict[tuple[str, int], dict[
         start = int(row.minute.replace(tzinfo=UTC).timestamp())
         found[row.meter_id, start] = {name: getattr(row, name) for name in names}
     return found
-
-
-def archived(spark: SparkSession, dataset: Dataset, table: str = "") -> list[Any]:
-    order = "ORDER BY origin_partition, origin_offset"
-    return spark.sql(f"SELECT * FROM iceberg.master.{dataset.name}{table} {order}").collect()  # noqa: S608
 
 
 def balance(settings: Settings, spark: SparkSession, dataset: Dataset) -> None:
@@ -319,57 +275,6 @@ def views_are_equal(settings: Settings, dataset: Dataset) -> bool:
     except AssertionError:
         return False
     return True
-
-
-def test_checkpoint_and_topic_must_fit(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
-    topics.ensure(small, dataset)
-    pick = random.Random(4)  # noqa: S311
-    now = int(system_clock().timestamp())
-    good = [("a", wire.encode(dataset, samples.reading("a", now - n, 1, pick))) for n in range(20)]
-    samples.send(small, dataset.readings_topic, good)
-    only = Wish(archive=True, views=False, once=True)
-    stream(small, dataset, only)
-
-    # Kafka drops messages before they are read.
-    partition = next(p for p, s in topics.spans(small, topics.required(small, dataset.readings_topic)).items() if s.end)
-    samples.send(small, dataset.readings_topic, good)
-    admin = AdminClient(client_config(small))
-    gone = admin.delete_records([TopicPartition(dataset.readings_topic, partition, 25)])
-    assert all(outcome.exception(10) is None for outcome in gone.values())
-    with pytest.raises(MessagesLost, match="was read up to offset 20 and now begins at 25"):
-        stream(small, dataset, only)
-    # Somebody decides to go on behind the hole: it is said.
-    said = stream(small.model_copy(update={"fail_on_data_loss": False}), dataset, only)
-    assert any("5 offsets hold no message" in words for words in said)
-    assert len(archived(spark, dataset)) == 35
-
-    # The checkpoint of another data set.
-    path = Checkpoint(small, dataset, "archive").path
-    other = replace(dataset, name=f"{dataset.name}x")
-    elsewhere = Checkpoint(small, other, "archive").path
-    hdfs.client(small).makedirs(elsewhere)
-    hdfs.write_bytes(small, f"{elsewhere}/owner.json", hdfs.read_bytes(small, f"{path}/owner.json"))
-    with pytest.raises(OtherCheckpoint, match=f"is that of data set {dataset.name} and topic"):
-        stream(small, other, only)
-    delete_topics(small, other.readings_topic, other.rejected_topic)
-
-    # The topic is deleted and created anew.
-    delete_topics(small, dataset.readings_topic)
-    with pytest.raises(TopicRecreated, match="was deleted and created anew"):
-        stream(small, dataset, only)
-    hdfs.client(small).rename(path, f"{path}.old")
-    samples.send(small, dataset.readings_topic, good)
-    stream(small, dataset, only)
-    assert len(archived(spark, dataset)) == 55
-
-
-def test_messages_of_a_newer_version_stop_the_archive(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
-    topics.ensure(small, dataset)
-    samples.send(small, dataset.readings_topic, [("a", b'{"v":2,"meter":"a"}')] * 1000)
-    large = small.model_copy(update={"archive_max_offsets": 5000})
-    with pytest.raises(NewerMessages, match="All of the next 1000 messages"):
-        stream(large, dataset, Wish(archive=True, views=False, once=True))
-    assert archive_progress.read(large, dataset) == []
 
 
 def test_settings_that_cannot_work_are_refused_at_once(small: Settings, dataset: Dataset) -> None:

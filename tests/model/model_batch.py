@@ -13,6 +13,7 @@ from unittest.mock import patch
 from model_world import (
     DATASET,
     SETTINGS,
+    TOPIC,
     Cell,
     Key,
     Readings,
@@ -25,6 +26,7 @@ from model_world import (
     state,
 )
 
+from engines.archive_progress import at_ends
 from meterlake import timegrid
 from meterlake.boundary import PartitionProgress, next_boundary
 from meterlake.ddl import view_table
@@ -103,15 +105,12 @@ class Batch:
             product.roll_forward(SETTINGS, DATASET, self.world.host_clock)
 
     def _progress(self, snapshot: int) -> list[PartitionProgress]:
-        commits = [append for append in self.world.appends[:snapshot] if append.archive]
-        if not commits:  # as ``archive_progress.untouched``: nothing is missing before the first messages
-            begun = {partition: messages[0].at for partition, messages in self.world.log.items() if messages}
-            return [PartitionProgress(partition, at, at_end=False) for partition, at in begun.items()]
-        reached, found = commits[-1].reached, []
-        for partition, end in self.world.ends().items():
-            offset, until = reached.get(partition, (0, None))
-            found.append(PartitionProgress(partition, until, at_end=offset >= end))
-        return found
+        archived = self.world.archived(snapshot)
+        if archived is not None:
+            return at_ends(archived, TOPIC, self.world.spans())
+        firsts = {p: messages[self.world.first[p] :] for p, messages in self.world.log.items()}
+        # As ``archive_progress.untouched``: nothing is missing before the first messages.
+        return [PartitionProgress(p, kept[0].at, at_end=False) for p, kept in firsts.items() if kept]
 
     def _compute(self, run_id: str, present: Record | None, snapshot: int, *, full: bool) -> Tables:
         before: Tables = present.after if present else {}

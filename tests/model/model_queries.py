@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from model_world import (
     DATASET,
     PARTITIONS,
+    TOPIC,
     TTL,
     Append,
     Cell,
@@ -22,8 +24,10 @@ from model_world import (
     state,
 )
 
+from engines.archive_progress import Progress, Reached, in_force
 from meterlake import rules
 from meterlake.reading import Reading
+from speed_layer.checkpoint import reachable
 
 Range = tuple[int, int]
 Most = tuple[int, ...]
@@ -35,68 +39,98 @@ SpeedStep = Literal["planned", "written"]
 
 @dataclass
 class Checkpoint:
-    """What a query keeps: the offsets of each micro-batch, written before it is done, and how many are done."""
+    """What a query keeps: the offsets of each micro-batch, written before it is done, and how many are done.
 
-    query: int
+    starting: partition -> offset from which a new query reads.
+    """
+
+    starting: Mapping[int, int]
     planned: list[dict[int, Range]] = field(default_factory=list)
     done: int = 0
 
-    def next(self, world: World, most: Most) -> dict[int, Range]:
-        """Return the offsets of the next micro-batch: those planned before a crash, or new ones."""
+    def next(self, world: World, most: Most, *, lossless: bool) -> dict[int, Range]:
+        """Return the offsets of the next micro-batch: those planned before a crash, or new ones.
+
+        Raises MessagesLost where Kafka has dropped some of them, if ``lossless``.
+        """
+        spans = world.spans()
+        reachable("model", TOPIC, self.reached(), spans, lossless=lossless)
         if self.done == len(self.planned):
-            last = self.planned[-1] if self.planned else {}
-            begins = {partition: last.get(partition, (0, 0))[1] for partition in world.log}
-            ends = world.ends()
-            self.planned.append({p: (begin, min(ends[p], begin + most[p])) for p, begin in begins.items()})
+            begins = {partition: max(offset, spans[partition].first) for partition, offset in self.reached().items()}
+            self.planned.append({p: (begin, min(spans[p].end, begin + most[p])) for p, begin in begins.items()})
         return self.planned[self.done]
 
     def reached(self) -> dict[int, int]:
         """Return the next offset of each partition."""
-        return {partition: end for partition, (_, end) in self.planned[self.done - 1].items()} if self.done else {}
+        if not self.done:
+            return dict(self.starting)
+        return {partition: end for partition, (_, end) in self.planned[self.done - 1].items()}
 
 
 def messages(world: World, offsets: dict[int, Range]) -> list[Message]:
-    """Return the messages of a micro-batch."""
-    return [message for partition, (begin, end) in offsets.items() for message in world.log[partition][begin:end]]
+    """Return the messages of a micro-batch that Kafka still has."""
+    return [
+        message
+        for partition, (begin, end) in offsets.items()
+        for message in world.log[partition][max(begin, world.first[partition]) : end]
+    ]
 
 
 class Archive:
-    """Kafka to the master data set; what cannot be decoded or is off the grid goes to quarantine."""
+    """Kafka to the master data set; what cannot be decoded or is off the grid goes to quarantine.
+
+    Each table says in its own last commit which offsets it has, and takes only what lies behind them.
+    """
 
     def __init__(self, world: World, query: int = 0) -> None:
-        self.world, self.checkpoint = world, Checkpoint(query)
+        self.world, self.query, self.ends = world, query, world.ends()
+        reached = self._in_force(world.archived())
+        self.checkpoint = Checkpoint({p: reached[p].next_offset if p in reached else 0 for p in world.log})
 
-    def run(self, most: Most = ALL, crash: ArchiveStep | None = None) -> None:
+    def run(self, most: Most = ALL, crash: ArchiveStep | None = None, *, lossless: bool = True) -> None:
         """Do one micro-batch, or what was left of one."""
-        offsets = self.checkpoint.next(self.world, most)
+        offsets = self.checkpoint.next(self.world, most, lossless=lossless)
         _stop(crash, "planned")
         found = messages(self.world, offsets)
-        kept = tuple(m.reading for m in found if m.reading and not rules.quarantine_reason(DATASET, m.reading))
-        bad = {(m.partition, m.offset) for m in found if m.reading is None or m.reading not in kept}
-        self.world.quarantine[self.checkpoint.query] |= bad
+        bad, progress = self._rest([message for message in found if not _is_kept(message)], self.world.quarantined)
+        if bad:
+            self.world.quarantine += bad
+            self.world.quarantined = progress
         _stop(crash, "quarantined")
-        identity = (self.checkpoint.query, self.checkpoint.done)
-        if not any(append.archive == identity for append in self.world.appends):
-            self.world.appends.append(Append(kept, identity, self._reached(offsets)))
+        rest, progress = self._rest(found, self.world.archived())
+        if rest:
+            kept = tuple(message for message in rest if _is_kept(message))
+            readings = tuple(message.reading for message in kept if message.reading)
+            self.world.appends.append(Append(readings, progress, kept))
         _stop(crash, "appended")
         self.checkpoint.done += 1
 
-    def _reached(self, offsets: dict[int, Range]) -> dict[int, tuple[int, datetime]]:
-        ends = {partition: end for partition, (_, end) in offsets.items() if end}
-        return {partition: (end, self.world.log[partition][end - 1].at) for partition, end in ends.items()}
+    def _rest(self, found: list[Message], before: Progress | None) -> tuple[list[Message], Progress]:
+        """Return the messages that a table does not have, and how far it will be with them."""
+        reached = self._in_force(before)
+        rest = [m for m in found if m.partition not in reached or m.offset >= reached[m.partition].next_offset]
+        reached |= {message.partition: Reached(message.offset + 1, message.at) for message in rest}
+        return rest, Progress(TOPIC.name, TOPIC.id, str(self.query), self.checkpoint.done, reached)
+
+    def _in_force(self, progress: Progress | None) -> dict[int, Reached]:
+        return in_force(progress, TOPIC, str(self.query), self.ends)
+
+
+def _is_kept(message: Message) -> bool:
+    return message.reading is not None and not rules.quarantine_reason(DATASET, message.reading)
 
 
 class Speed:
     """Kafka to Cassandra: each minute's state is the set of its readings, until the watermark has passed it."""
 
-    def __init__(self, world: World, query: int = 0) -> None:
-        self.world, self.checkpoint = world, Checkpoint(query)
+    def __init__(self, world: World) -> None:
+        self.world, self.checkpoint = world, Checkpoint(world.first.copy())
         self.sets: dict[Cell, Readings] = {}
         self.newest = 0
 
-    def run(self, most: Most = ALL, crash: SpeedStep | None = None) -> None:
+    def run(self, most: Most = ALL, crash: SpeedStep | None = None, *, lossless: bool = True) -> None:
         """Do one micro-batch, or again one that was not committed."""
-        offsets = self.checkpoint.next(self.world, most)
+        offsets = self.checkpoint.next(self.world, most, lossless=lossless)
         _stop(crash, "planned")
         watermark = self.newest - watermark_delay().total_seconds()
         taken = [m.reading for m in messages(self.world, offsets) if m.reading and _is_accepted(m.reading)]

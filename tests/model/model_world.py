@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from itertools import takewhile
 from typing import Final
 
+from engines.archive_progress import Progress
+from engines.topics import Span, Topic
 from meterlake import timegrid
 from meterlake.boundary import needed_ttl
 from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View
@@ -35,7 +38,10 @@ PARTITIONS: Final = 2
 BATCH_INTERVAL: Final = timedelta(hours=1)
 TTL: Final = needed_ttl(BATCH_INTERVAL, DATASET.lateness)
 """The shortest life of speed rows that passes the check."""
-SETTINGS: Final = Settings(batch_interval=BATCH_INTERVAL, speed_ttl=TTL)
+RETENTION: Final = TTL
+"""How long Kafka keeps a message: the shortest that passes the check."""
+SETTINGS: Final = Settings(batch_interval=BATCH_INTERVAL, speed_ttl=TTL, kafka_retention=RETENTION)
+TOPIC: Final = Topic(DATASET.readings_topic, "topic-id", tuple(range(PARTITIONS)))
 
 Cell = tuple[str, int]
 """A meter's minute: meter, and start in seconds."""
@@ -50,9 +56,9 @@ class Crash(Exception):
     """Ends a step where it stands, as kill -9 does."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Message:
-    """A message in the log. reading: None where it cannot be decoded."""
+    """A message in the log. reading: None where it cannot be decoded. Equal only to itself."""
 
     partition: int
     offset: int
@@ -62,11 +68,11 @@ class Message:
 
 @dataclass(frozen=True)
 class Append:
-    """One commit to the master data set. archive: query and micro-batch; reached: partition -> (next offset, time)."""
+    """One commit to the master data set. progress and messages: where it is the archive's."""
 
     readings: tuple[Reading, ...]
-    archive: tuple[int, int] | None = None
-    reached: Mapping[int, tuple[int, datetime]] = field(default_factory=dict)
+    progress: Progress | None = None
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,10 +101,16 @@ class World:
     host_skew: timedelta = timedelta(0)
     latest_clock: datetime = BEGIN
     log: dict[int, list[Message]] = field(default_factory=lambda: {partition: [] for partition in range(PARTITIONS)})
+    """All that was ever sent; Kafka still has what is from ``first`` on."""
+    first: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(PARTITIONS), 0))
     arrived: dict[Reading, datetime] = field(default_factory=dict)
     appends: list[Append] = field(default_factory=list)
     loads: set[int] = field(default_factory=set)
-    quarantine: dict[int, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
+    lost: set[Message] = field(default_factory=set)
+    """What Kafka dropped before the archive took it."""
+    quarantine: list[Message] = field(default_factory=list)
+    quarantined: Progress | None = None
+    """As the quarantine's last commit says."""
     speed: dict[Cell, SpeedRow] = field(default_factory=dict)
     folders: dict[str, dict[Key, Row]] = field(default_factory=dict)
     audited: set[str] = field(default_factory=set)
@@ -127,6 +139,29 @@ class World:
     def ends(self) -> dict[int, int]:
         """Return the end of each partition."""
         return {partition: len(messages) for partition, messages in self.log.items()}
+
+    def spans(self) -> dict[int, Span]:
+        """Return what Kafka has of each partition."""
+        return {partition: Span(self.first[partition], end) for partition, end in self.ends().items()}
+
+    def drop_old(self) -> None:
+        """Let Kafka drop what is older than its retention; what of that nobody had archived is lost."""
+        since, old = self.broker_clock() - RETENTION, []
+        for partition, messages in self.log.items():
+            dropped = list(takewhile(lambda message: message.at < since, messages[self.first[partition] :]))
+            self.first[partition] += len(dropped)
+            old += dropped
+        taken = {*self.quarantine, *(message for append in self.appends for message in append.messages)}
+        self.lost |= set(old) - taken
+
+    def is_lost(self, reading: Reading) -> bool:
+        """Return whether Kafka dropped a reading before it was archived."""
+        is_message = reading.origin == TOPIC.name
+        return is_message and self.log[reading.origin_partition][reading.origin_offset] in self.lost
+
+    def archived(self, snapshot: int | None = None) -> Progress | None:
+        """Return the progress in the archive's last commit, as of a snapshot."""
+        return next((append.progress for append in reversed(self.appends[:snapshot]) if append.progress), None)
 
     def master(self, snapshot: int) -> list[Reading]:
         """Return the readings of the master data set as of a snapshot."""

@@ -24,15 +24,31 @@ def test_progress_survives_a_commit(partitions: dict[int, Reached], batch: int) 
 
 
 def test_a_partition_is_at_its_end_or_as_far_as_its_last_message() -> None:
-    topic = Topic("t", "id", (0, 1, 2, 3))
     progress = Progress("t", "id", "q", 7, {0: Reached(10, NOON), 1: Reached(5, NOON)})
     spans = {0: Span(0, 10), 1: Span(0, 6), 2: Span(0, 0), 3: Span(0, 1)}
-    assert at_ends(progress, topic, spans) == [
+    assert at_ends(progress, Topic("t", "id", (0, 1, 2, 3)), spans) == [
         PartitionProgress(0, NOON, at_end=True),
         PartitionProgress(1, NOON, at_end=False),
         PartitionProgress(2, None, at_end=True),
         PartitionProgress(3, None, at_end=False),
     ]
+
+
+def test_what_kafka_has_dropped_unread_is_not_waited_for_but_what_it_has_is() -> None:
+    progress = Progress("t", "id", "q", 7, {0: Reached(5, NOON), 1: Reached(5, NOON)})
+    spans = {0: Span(9, 9), 1: Span(8, 9), 2: Span(4, 4), 3: Span(4, 5)}
+    assert at_ends(progress, Topic("t", "id", (0, 1, 2, 3)), spans) == [
+        PartitionProgress(0, NOON, at_end=True),
+        PartitionProgress(1, NOON, at_end=False),
+        PartitionProgress(2, None, at_end=True),
+        PartitionProgress(3, None, at_end=False),
+    ]
+
+
+def test_a_topic_that_has_lost_its_end_is_not_archived_to_its_end() -> None:
+    """Its next messages get offsets that the master data set has of others."""
+    progress = Progress("t", "id", "q", 7, {0: Reached(10, NOON)})
+    assert at_ends(progress, Topic("t", "id", (0,)), {0: Span(0, 7)}) == [PartitionProgress(0, NOON, at_end=False)]
 
 
 def test_nothing_is_archived_of_a_topic_that_was_made_anew() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from meterlake.boundary import (
     PartitionProgress,
+    check_kafka_retention,
     check_rollback,
     check_ttl,
     needed_ttl,
@@ -24,7 +25,7 @@ from meterlake.boundary import (
     speed_days,
 )
 from meterlake.durations import duration_text
-from meterlake.errors import OutOfBalance, RollbackLosesMinutes, TtlTooShort
+from meterlake.errors import KafkaRetentionTooShort, OutOfBalance, RollbackLosesMinutes, TtlTooShort
 from meterlake.precedence import Balance, key_columns, order, order_sql, resolve
 from meterlake.reading import Reading
 from meterlake.rules import (
@@ -217,6 +218,19 @@ def test_a_short_ttl_is_refused_in_words() -> None:
     assert str(refused.value) == (
         "Cassandra TTL of household (6 h) is shorter than batch interval + lateness + one missed run (9 h): "
         "minutes would be lost between the layers. Set METERLAKE_SPEED_TTL to at least 9h, or run batch more often."
+    )
+
+
+def test_a_kafka_that_forgets_too_soon_is_refused_in_words() -> None:
+    hours = timedelta(hours=1)
+    for enough in (None, 9 * hours):
+        check_kafka_retention("household", enough, 4 * hours, hours)
+    with pytest.raises(KafkaRetentionTooShort) as refused:
+        check_kafka_retention("household", 6 * hours, 4 * hours, hours)
+    assert str(refused.value) == (
+        "Kafka keeps the readings of household for 6 h, shorter than batch interval + lateness + one missed run (9 h):"
+        " a query that begins anew would show minutes that lack readings. Set retention.ms of its topic to at least"
+        " 9 h (METERLAKE_KAFKA_RETENTION for new topics), or run batch more often."
     )
 
 

@@ -1,0 +1,163 @@
+"""What queries do when a topic is not what it was: they stop and say so, and nothing is skipped without a word."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import stream_samples as samples
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from pyspark.sql import SparkSession
+from stream_runs import ARCHIVE, BOTH, archived, delete_topics, own_dataset, session, small_batches, stream
+
+from engines import archive_progress, hdfs, master, topics
+from engines.archive_progress import Progress, Reached
+from engines.kafka import client_config
+from meterlake import wire
+from meterlake.clock import system_clock
+from meterlake.declaration import Dataset
+from meterlake.errors import KafkaRetentionTooShort
+from meterlake.settings import Settings
+from speed_layer.checkpoint import Checkpoint
+from speed_layer.errors import MessagesLost, NewerMessages, OtherCheckpoint, TopicRecreated
+from stack.instance import Instance
+
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+
+
+@pytest.fixture(scope="module")
+def small(settings: Settings, stack: Instance) -> Settings:
+    return small_batches(settings)
+
+
+@pytest.fixture(scope="module")
+def spark(small: Settings) -> Iterator[SparkSession]:
+    with session(small) as found:
+        yield found
+
+
+@pytest.fixture
+def dataset(settings: Settings, spark: SparkSession) -> Iterator[Dataset]:
+    with own_dataset(settings, spark) as found:
+        yield found
+
+
+def twenty(dataset: Dataset) -> list[samples.Message]:
+    """Return good messages, all for the same partition."""
+    pick = random.Random(4)  # noqa: S311 - repeatable, not secret
+    now = int(system_clock().timestamp())
+    return [("a", wire.encode(dataset, samples.reading("a", now - n, 1, pick))) for n in range(20)]
+
+
+def sent_and_archived(settings: Settings, dataset: Dataset, messages: list[samples.Message]) -> int:
+    """Send the first messages of a topic and archive them; return their partition."""
+    topics.ensure(settings, dataset)
+    samples.send(settings, dataset.readings_topic, messages)
+    stream(settings, dataset, ARCHIVE)
+    spans = topics.spans(settings, topics.required(settings, dataset.readings_topic))
+    return next(partition for partition, span in spans.items() if span.end)
+
+
+def drop(settings: Settings, dataset: Dataset, before: TopicPartition) -> None:
+    """Let Kafka drop the messages before an offset, as its retention does."""
+    admin = AdminClient(client_config(settings))  # held until the answers are there
+    gone = admin.delete_records([before])
+    assert all(outcome.exception(10) is None for outcome in gone.values())
+
+
+def new_checkpoint(settings: Settings, dataset: Dataset) -> None:
+    """Move the archive's checkpoint away, as docs/live.md says."""
+    path = Checkpoint(settings, dataset, "archive").path
+    hdfs.client(settings).rename(path, f"{path}.old")
+
+
+def test_checkpoint_and_topic_must_fit(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
+    good = twenty(dataset)
+    partition = sent_and_archived(small, dataset, good)
+
+    # Kafka drops messages before they are read.
+    samples.send(small, dataset.readings_topic, good)
+    drop(small, dataset, TopicPartition(dataset.readings_topic, partition, 25))
+    with pytest.raises(MessagesLost, match="was read up to offset 20 and now begins at 25"):
+        stream(small, dataset, ARCHIVE)
+    # Somebody decides to go on behind the hole: it is said.
+    said = stream(small.model_copy(update={"fail_on_data_loss": False}), dataset, ARCHIVE)
+    assert any("5 offsets hold no message" in words for words in said)
+    assert len(archived(spark, dataset)) == 35
+
+    # The checkpoint of another data set.
+    path = Checkpoint(small, dataset, "archive").path
+    other = replace(dataset, name=f"{dataset.name}x")
+    elsewhere = Checkpoint(small, other, "archive").path
+    hdfs.client(small).makedirs(elsewhere)
+    hdfs.write_bytes(small, f"{elsewhere}/owner.json", hdfs.read_bytes(small, f"{path}/owner.json"))
+    with pytest.raises(OtherCheckpoint, match=f"is that of data set {dataset.name} and topic"):
+        stream(small, other, ARCHIVE)
+    delete_topics(small, other.readings_topic, other.rejected_topic)
+
+    # The topic is deleted and created anew.
+    delete_topics(small, dataset.readings_topic)
+    with pytest.raises(TopicRecreated, match="was deleted and created anew"):
+        stream(small, dataset, ARCHIVE)
+    new_checkpoint(small, dataset)
+    samples.send(small, dataset.readings_topic, good)
+    stream(small, dataset, ARCHIVE)
+    assert len(archived(spark, dataset)) == 55
+
+
+def test_a_new_checkpoint_says_what_is_missing_behind_the_master(
+    small: Settings, spark: SparkSession, dataset: Dataset
+) -> None:
+    good = twenty(dataset)
+    partition = sent_and_archived(small, dataset, good)
+    new_checkpoint(small, dataset)
+    samples.send(small, dataset.readings_topic, good)
+    drop(small, dataset, TopicPartition(dataset.readings_topic, partition, 25))
+    with pytest.raises(MessagesLost, match="was read up to offset 20 and now begins at 25"):
+        stream(small, dataset, ARCHIVE)
+    said = stream(small.model_copy(update={"fail_on_data_loss": False}), dataset, ARCHIVE)
+    assert any("5 offsets hold no message" in words for words in said)
+    assert [row.origin_offset for row in archived(spark, dataset)] == [*range(20), *range(25, 40)]
+
+
+def test_a_topic_that_has_lost_its_end_is_archived_again_under_a_new_checkpoint(
+    small: Settings, spark: SparkSession, dataset: Dataset
+) -> None:
+    """The broker has come back with older data: its next messages get offsets that are archived of others."""
+    good = twenty(dataset)
+    partition = sent_and_archived(small, dataset, good)
+    table = master.master(spark, small, dataset)
+    topic = topics.required(small, dataset.readings_topic)
+    further = Progress(topic.name, topic.id, "before", 7, {partition: Reached(50, system_clock())})
+    table.append(spark.table(f"iceberg.master.{dataset.name}").limit(0), further.properties())
+    (lost,) = [each for each in archive_progress.read(small, dataset) if each.partition == partition]
+    assert not lost.at_end
+
+    new_checkpoint(small, dataset)
+    samples.send(small, dataset.readings_topic, good[:5])
+    stream(small, dataset, ARCHIVE)
+    assert sorted(row.origin_offset for row in archived(spark, dataset)) == sorted([*range(20), *range(25)])
+    samples.send(small, dataset.readings_topic, good[:3])
+    stream(small, dataset, ARCHIVE)
+    assert sorted(row.origin_offset for row in archived(spark, dataset)) == sorted([*range(20), *range(28)])
+    assert all(each.at_end for each in archive_progress.read(small, dataset))
+
+
+def test_views_are_refused_where_kafka_forgets_too_soon(small: Settings, dataset: Dataset) -> None:
+    forgetful = small.model_copy(update={"kafka_retention": timedelta(minutes=30)})
+    stream(forgetful, dataset, ARCHIVE)
+    with pytest.raises(KafkaRetentionTooShort, match=f"Kafka keeps the readings of {dataset.name} for 30 min, shorter"):
+        stream(small, dataset, BOTH)
+
+
+def test_messages_of_a_newer_version_stop_the_archive(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
+    topics.ensure(small, dataset)
+    samples.send(small, dataset.readings_topic, [("a", b'{"v":2,"meter":"a"}')] * 1000)
+    large = small.model_copy(update={"archive_max_offsets": 5000})
+    with pytest.raises(NewerMessages, match="All of the next 1000 messages"):
+        stream(large, dataset, ARCHIVE)
+    assert archive_progress.read(large, dataset) == []
