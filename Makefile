@@ -25,7 +25,7 @@ demo: $(READY) ## the whole system on real servers, with progress; leaves the st
 test: check model spark integration ## all that a change must pass: lint, types, unit, the model, Spark and the real servers
 
 test-all: check model spark ## the same and the slow tests
-	$(PYTEST) -m "integration and not chaos" tests/integration
+	$(PYTEST) -m "integration and (short or not chaos)" tests/integration
 
 check: lint types unit ## lint, types and unit tests, in under a minute
 
@@ -47,9 +47,9 @@ spark: $(READY) fetch ## the tests on a local Spark
 	$(PYTEST) -m spark tests/spark
 
 integration: $(READY) fetch ## the tests on the real servers, which they start and stop
-	$(PYTEST) -m "integration and not slow and not chaos" tests/integration
+	$(PYTEST) -m "integration and not slow and (short or not chaos)" tests/integration
 
-chaos: $(READY) fetch ## the tests that kill servers under a load
+chaos: $(READY) fetch ## every fault on the real servers; a short form of it is in `make integration`
 	$(PYTEST) -m chaos tests/integration
 
 fetch: $(READY) ## download all servers into the cache, once
