@@ -214,10 +214,14 @@ def _replace_views(settings: Settings, dataset: Dataset, boundary: datetime, clo
 
 
 def _speed_layer(settings: Settings, dataset: Dataset, present: Record | None) -> bool:
-    """Return whether there is a speed layer. Where Cassandra is away and never had a part in this, there is none."""
+    """Return whether there is a speed layer. Where Cassandra is away and readers were never shown it, there is none.
+
+    Raises EngineUnavailable where they were: by the run that they see, or by the views that ``prepare`` has made.
+    """
     try:
         return views.has_speed_layer(settings, dataset)
     except EngineUnavailable:
-        if present is not None and present.details.get(SPEED):
+        was_shown = present is not None and present.details.get(SPEED)
+        if was_shown or views.line_in_force(settings, dataset) is not None:
             raise
         return False

@@ -71,6 +71,44 @@ def whole(stack: Instance) -> Iterator[Instance]:
     launcher.up(select(["cassandra"]), stack, lambda *_: None)
 
 
+def test_a_first_publish_does_not_take_the_speed_layer_for_missing_because_it_is_away(
+    whole: Instance, settings: Settings
+) -> None:
+    """Live rows are shown before the first run; a batch that ends while Cassandra is down must not hide them."""
+    samples.forget(settings)
+    samples.make_speed_tables(settings)
+    runs = samples.write_layers(settings, "first")
+    with spark.session(settings, "chaos") as session:
+        publish.prepare(settings, DATASET, samples.shapes(), clock)
+        before = {grain: seen(settings, grain) for grain in samples.GRAINS}
+        assert all(before.values())
+        kill_cassandra(whole)
+        with pytest.raises(TransientError, match="Cassandra"):
+            publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
+        assert records.load(settings, NAME) == []
+        launcher.up(select(["cassandra"]), whole, lambda *_: None)
+        assert {grain: seen(settings, grain) for grain in samples.GRAINS} == before
+        publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
+        assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
+        session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
+
+
+def test_where_no_speed_layer_was_ever_shown_a_publish_needs_no_cassandra(whole: Instance, settings: Settings) -> None:
+    samples.forget(settings)
+    run = samples.write_run(settings, "alone", BOUNDARIES[0], samples.TRUTH)
+    with spark.session(settings, "chaos") as session:
+        kill_cassandra(whole)
+        publish.publish(settings, DATASET, run, samples.shapes(), clock)
+        assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
+        session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
+
+
+def kill_cassandra(stack: Instance) -> None:
+    pid = {state.service.name: state.pid for state in launcher.status(stack, check=False)}["cassandra"]
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
 def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance, settings: Settings) -> None:
     samples.forget(settings)
     samples.make_speed_tables(settings)
@@ -78,9 +116,7 @@ def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance
 
     def kill(step: str) -> None:
         if step == "reconcile":
-            pid = {state.service.name: state.pid for state in launcher.status(whole, check=False)}["cassandra"]
-            assert pid is not None
-            os.kill(pid, signal.SIGKILL)
+            kill_cassandra(whole)
 
     with spark.session(settings, "chaos") as session:
         publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
