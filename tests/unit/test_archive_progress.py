@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.archive_progress import Progress, Reached, _history, at_ends
+from engines.archive_progress import Progress, Reached, _history, at_ends, in_force
 from engines.topics import Span, Topic
 from meterlake.boundary import PartitionProgress
 
@@ -49,6 +49,16 @@ def test_a_topic_that_has_lost_its_end_is_not_archived_to_its_end() -> None:
     """Its next messages get offsets that the master data set has of others."""
     progress = Progress("t", "id", "q", 7, {0: Reached(10, NOON)})
     assert at_ends(progress, Topic("t", "id", (0,)), {0: Span(0, 7)}) == [PartitionProgress(0, NOON, at_end=False)]
+
+
+def test_what_a_table_has_counts_unless_the_topic_is_another_or_has_lost_its_end_since() -> None:
+    parts = {0: Reached(10, NOON), 1: Reached(5, NOON)}
+    progress, topic = Progress("t", "id", "before", 7, parts), Topic("t", "id", (0, 1))
+    assert in_force(progress, topic, "now", {0: 10, 1: 9}) == parts
+    assert in_force(progress, topic, "now", {0: 7, 1: 9}) == {1: parts[1]}
+    assert in_force(progress, topic, "before", {0: 7, 1: 9}) == parts
+    assert in_force(progress, Topic("t", "new", (0, 1)), "before", {0: 10, 1: 9}) == {}
+    assert in_force(None, topic, "now", {0: 0, 1: 0}) == {}
 
 
 def test_nothing_is_archived_of_a_topic_that_was_made_anew() -> None:
