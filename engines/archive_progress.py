@@ -105,16 +105,16 @@ def at_ends(progress: Progress, topic: Topic, spans: Mapping[int, Span]) -> list
     return [_at_end(partition, reached.get(partition), spans[partition]) for partition in topic.partitions]
 
 
-def in_force(progress: Progress | None, topic: Topic, query: str, ends: Mapping[int, int]) -> dict[int, Reached]:
+def in_force(progress: Progress | None, topic: Topic, query: str, spans: Mapping[int, Span]) -> dict[int, Reached]:
     """Return what a table's progress means for a query: partition -> what the table has and must not get again.
 
-    query: which one asks. ends: of the partitions when it started. Nothing counts of a topic that was created anew, nor
-    of a partition that had lost its end by then, but what this query has appended itself.
+    query: which one asks. spans: of the topic when it started. Nothing counts of a topic that was created anew, nor of
+    a partition that had lost its end by then, but what this query has appended itself.
     """
     if progress is None or progress.topic_id != topic.id:
         return {}
     is_own = progress.query == query
-    return {p: reached for p, reached in progress.partitions.items() if is_own or reached.next_offset <= ends[p]}
+    return {p: reached for p, reached in progress.partitions.items() if is_own or reached.next_offset <= spans[p].end}
 
 
 def _at_end(partition: int, reached: Reached | None, span: Span) -> PartitionProgress:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from engines.table_format import Table
-    from engines.topics import Topic
+    from engines.topics import Span, Topic
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
 
@@ -59,10 +59,12 @@ class Archived:
 
 
 class Archive:
-    """Appends micro-batches. query: the checkpoint's id. ends: of the topic's partitions when the query started."""
+    """Appends micro-batches. query: the checkpoint's id. spans: the topic's offsets when the query started."""
 
-    def __init__(self, settings: Settings, dataset: Dataset, topic: Topic, query: str, ends: Mapping[int, int]) -> None:
-        self._settings, self._dataset, self._topic, self._query, self._ends = settings, dataset, topic, query, ends
+    def __init__(
+        self, settings: Settings, dataset: Dataset, topic: Topic, query: str, spans: Mapping[int, Span]
+    ) -> None:
+        self._settings, self._dataset, self._topic, self._query, self._spans = settings, dataset, topic, query, spans
 
     def append(self, decoded: DataFrame, batch_id: int) -> Archived:
         """Append the messages of a micro-batch. Doing it again adds nothing.
@@ -93,7 +95,7 @@ class Archive:
     def _rest(self, table: str, decoded: DataFrame, parts: Mapping[int, Part]) -> _Rest:
         """Return the messages of a micro-batch that a table does not have yet."""
         before = archive_progress.latest(self._settings, table)
-        reached = archive_progress.in_force(before, self._topic, self._query, self._ends)
+        reached = archive_progress.in_force(before, self._topic, self._query, self._spans)
         behind = {p: reached[p].next_offset for p in parts if p in reached and parts[p].first < reached[p].next_offset}
         if not behind:
             return _Rest(decoded, parts, reached)

@@ -31,16 +31,13 @@ class ArchiveTask(KafkaTask):
         settings, dataset = self.job.settings, self.job.dataset
         topic, owner = self.opened()
         spans = topics.spans(settings, topic)
-        ends = {partition: span.end for partition, span in spans.items()}
-        most, starting = settings.archive_max_offsets, self._starting(topic, owner, spans, ends)
+        most, starting = settings.archive_max_offsets, self._starting(topic, owner, spans)
         source = messages(self.job.spark, settings, dataset, most=most, starting=starting)
         writer = decoded(source, dataset, keep_original=True).writeStream
-        archive = Archive(settings, dataset, topic, owner.id, ends)
+        archive = Archive(settings, dataset, topic, owner.id, spans)
         return self.run(writer, settings.archive_trigger, self._appending(archive))
 
-    def _starting(
-        self, topic: Topic, owner: Owner, spans: Mapping[int, Span], ends: Mapping[int, int]
-    ) -> dict[int, int] | None:
+    def _starting(self, topic: Topic, owner: Owner, spans: Mapping[int, Span]) -> dict[int, int] | None:
         """Return, for a new checkpoint, the offsets behind what the master data set has of this very topic.
 
         A partition that has lost its end is read from its start: offsets do not tell its new messages from old ones,
@@ -50,7 +47,7 @@ class ArchiveTask(KafkaTask):
         found = archive_progress.latest(settings, self.job.dataset.name)
         if found is None or checkpoint.next_offsets():
             return None
-        reached = archive_progress.in_force(found, topic, owner.id, ends)
+        reached = archive_progress.in_force(found, topic, owner.id, spans)
         archived = {partition: part.next_offset for partition, part in reached.items()}
         reachable(checkpoint.location, topic, archived, spans, lossless=settings.fail_on_data_loss)
         return {p: max(archived.get(p, 0), span.first) for p, span in spans.items()}

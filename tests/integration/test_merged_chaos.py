@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import merged_samples as samples
 import pytest
+from commands import kill_server
 from merged_samples import BOUNDARIES, DATASET, NAME, clock, expected, seen
 
 from engines import spark
@@ -82,7 +82,7 @@ def test_a_first_publish_does_not_take_the_speed_layer_for_missing_because_it_is
         publish.prepare(settings, DATASET, samples.shapes(), clock)
         before = {grain: seen(settings, grain) for grain in samples.GRAINS}
         assert all(before.values())
-        kill_cassandra(whole)
+        kill_server(whole, "cassandra")
         with pytest.raises(TransientError, match="Cassandra"):
             publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
         assert records.load(settings, NAME) == []
@@ -97,16 +97,10 @@ def test_where_no_speed_layer_was_ever_shown_a_publish_needs_no_cassandra(whole:
     samples.forget(settings)
     run = samples.write_run(settings, "alone", BOUNDARIES[0], samples.TRUTH)
     with spark.session(settings, "chaos") as session:
-        kill_cassandra(whole)
+        kill_server(whole, "cassandra")
         publish.publish(settings, DATASET, run, samples.shapes(), clock)
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
         session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
-
-
-def kill_cassandra(stack: Instance) -> None:
-    pid = {state.service.name: state.pid for state in launcher.status(stack, check=False)}["cassandra"]
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
 
 
 def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance, settings: Settings) -> None:
@@ -116,7 +110,7 @@ def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance
 
     def kill(step: str) -> None:
         if step == "reconcile":
-            kill_cassandra(whole)
+            kill_server(whole, "cassandra")
 
     with spark.session(settings, "chaos") as session:
         publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)

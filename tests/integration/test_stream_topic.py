@@ -62,11 +62,16 @@ def sent_and_archived(settings: Settings, dataset: Dataset, messages: list[sampl
     return next(partition for partition, span in spans.items() if span.end)
 
 
-def drop(settings: Settings, dataset: Dataset, before: TopicPartition) -> None:
-    """Let Kafka drop the messages before an offset, as its retention does."""
+def a_hole_is_said(settings: Settings, dataset: Dataset, partition: int, more: list[samples.Message]) -> None:
+    """Kafka drops five messages before they are read; the archive stops, until somebody lets it go on behind them."""
+    samples.send(settings, dataset.readings_topic, more)
     admin = AdminClient(client_config(settings))  # held until the answers are there
-    gone = admin.delete_records([before])
+    gone = admin.delete_records([TopicPartition(dataset.readings_topic, partition, 25)])
     assert all(outcome.exception(10) is None for outcome in gone.values())
+    with pytest.raises(MessagesLost, match="was read up to offset 20 and now begins at 25"):
+        stream(settings, dataset, ARCHIVE)
+    said = stream(settings.model_copy(update={"fail_on_data_loss": False}), dataset, ARCHIVE)
+    assert any("5 offsets hold no message" in words for words in said)
 
 
 def new_checkpoint(settings: Settings, dataset: Dataset) -> None:
@@ -79,14 +84,7 @@ def test_checkpoint_and_topic_must_fit(small: Settings, spark: SparkSession, dat
     good = twenty(dataset)
     partition = sent_and_archived(small, dataset, good)
 
-    # Kafka drops messages before they are read.
-    samples.send(small, dataset.readings_topic, good)
-    drop(small, dataset, TopicPartition(dataset.readings_topic, partition, 25))
-    with pytest.raises(MessagesLost, match="was read up to offset 20 and now begins at 25"):
-        stream(small, dataset, ARCHIVE)
-    # Somebody decides to go on behind the hole: it is said.
-    said = stream(small.model_copy(update={"fail_on_data_loss": False}), dataset, ARCHIVE)
-    assert any("5 offsets hold no message" in words for words in said)
+    a_hole_is_said(small, dataset, partition, good)
     assert len(archived(spark, dataset)) == 35
 
     # The checkpoint of another data set.
@@ -115,12 +113,7 @@ def test_a_new_checkpoint_says_what_is_missing_behind_the_master(
     good = twenty(dataset)
     partition = sent_and_archived(small, dataset, good)
     new_checkpoint(small, dataset)
-    samples.send(small, dataset.readings_topic, good)
-    drop(small, dataset, TopicPartition(dataset.readings_topic, partition, 25))
-    with pytest.raises(MessagesLost, match="was read up to offset 20 and now begins at 25"):
-        stream(small, dataset, ARCHIVE)
-    said = stream(small.model_copy(update={"fail_on_data_loss": False}), dataset, ARCHIVE)
-    assert any("5 offsets hold no message" in words for words in said)
+    a_hole_is_said(small, dataset, partition, good)
     assert [row.origin_offset for row in archived(spark, dataset)] == [*range(20), *range(25, 40)]
 
 

@@ -83,7 +83,7 @@ class Archive:
     """
 
     def __init__(self, world: World, query: int = 0) -> None:
-        self.world, self.query, self.ends = world, query, world.ends()
+        self.world, self.query, self.spans = world, query, world.spans()
         reached = self._in_force(world.archived())
         self.checkpoint = Checkpoint({p: reached[p].next_offset if p in reached else 0 for p in world.log})
 
@@ -113,7 +113,7 @@ class Archive:
         return rest, Progress(TOPIC.name, TOPIC.id, str(self.query), self.checkpoint.done, reached)
 
     def _in_force(self, progress: Progress | None) -> dict[int, Reached]:
-        return in_force(progress, TOPIC, str(self.query), self.ends)
+        return in_force(progress, TOPIC, str(self.query), self.spans)
 
 
 def _is_kept(message: Message) -> bool:

@@ -23,20 +23,18 @@ def test_progress_survives_a_commit(partitions: dict[int, Reached], batch: int) 
     assert Progress.of({"added-records": "1", **progress.properties()}) == progress
 
 
-def test_a_partition_is_at_its_end_or_as_far_as_its_last_message() -> None:
-    progress = Progress("t", "id", "q", 7, {0: Reached(10, NOON), 1: Reached(5, NOON)})
-    spans = {0: Span(0, 10), 1: Span(0, 6), 2: Span(0, 0), 3: Span(0, 1)}
-    assert at_ends(progress, Topic("t", "id", (0, 1, 2, 3)), spans) == [
-        PartitionProgress(0, NOON, at_end=True),
-        PartitionProgress(1, NOON, at_end=False),
-        PartitionProgress(2, None, at_end=True),
-        PartitionProgress(3, None, at_end=False),
-    ]
-
-
-def test_what_kafka_has_dropped_unread_is_not_waited_for_but_what_it_has_is() -> None:
-    progress = Progress("t", "id", "q", 7, {0: Reached(5, NOON), 1: Reached(5, NOON)})
-    spans = {0: Span(9, 9), 1: Span(8, 9), 2: Span(4, 4), 3: Span(4, 5)}
+@pytest.mark.parametrize(
+    ("archived", "spans"),
+    [
+        ({0: Reached(10, NOON), 1: Reached(5, NOON)}, {0: Span(0, 10), 1: Span(0, 6), 2: Span(0, 0), 3: Span(0, 1)}),
+        # What Kafka has dropped unread is not waited for; what it has is.
+        ({0: Reached(5, NOON), 1: Reached(5, NOON)}, {0: Span(9, 9), 1: Span(8, 9), 2: Span(4, 4), 3: Span(4, 5)}),
+    ],
+)
+def test_a_partition_is_at_its_end_or_as_far_as_its_last_message(
+    archived: dict[int, Reached], spans: dict[int, Span]
+) -> None:
+    progress = Progress("t", "id", "q", 7, archived)
     assert at_ends(progress, Topic("t", "id", (0, 1, 2, 3)), spans) == [
         PartitionProgress(0, NOON, at_end=True),
         PartitionProgress(1, NOON, at_end=False),
@@ -54,11 +52,11 @@ def test_a_topic_that_has_lost_its_end_is_not_archived_to_its_end() -> None:
 def test_what_a_table_has_counts_unless_the_topic_is_another_or_has_lost_its_end_since() -> None:
     parts = {0: Reached(10, NOON), 1: Reached(5, NOON)}
     progress, topic = Progress("t", "id", "before", 7, parts), Topic("t", "id", (0, 1))
-    assert in_force(progress, topic, "now", {0: 10, 1: 9}) == parts
-    assert in_force(progress, topic, "now", {0: 7, 1: 9}) == {1: parts[1]}
-    assert in_force(progress, topic, "before", {0: 7, 1: 9}) == parts
-    assert in_force(progress, Topic("t", "new", (0, 1)), "before", {0: 10, 1: 9}) == {}
-    assert in_force(None, topic, "now", {0: 0, 1: 0}) == {}
+    assert in_force(progress, topic, "now", {0: Span(0, 10), 1: Span(0, 9)}) == parts
+    assert in_force(progress, topic, "now", {0: Span(0, 7), 1: Span(0, 9)}) == {1: parts[1]}
+    assert in_force(progress, topic, "before", {0: Span(0, 7), 1: Span(0, 9)}) == parts
+    assert in_force(progress, Topic("t", "new", (0, 1)), "before", {0: Span(0, 10), 1: Span(0, 9)}) == {}
+    assert in_force(None, topic, "now", {0: Span(0, 0), 1: Span(0, 0)}) == {}
 
 
 def test_nothing_is_archived_of_a_topic_that_was_made_anew() -> None:
