@@ -27,9 +27,10 @@ from dataclasses import dataclass, field
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
+import datasets
 from engines import cassandra, topics
 from engines.kafka import client_config
-from meterlake import datasets, wire
+from meterlake import wire
 from meterlake.declaration import Dataset
 from meterlake.reading import Reading
 from meterlake.settings import Settings, load_settings

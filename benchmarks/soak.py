@@ -38,9 +38,9 @@ from commands import PROGRAM, ROOT, end_all, environment
 from layers_samples import forget
 from soak_watch import MESSAGES, PREFIX, Sample, Watched, age, figures, freshness, tree_mb, value
 
+from datasets.household.declaration import HOUSEHOLD
 from engines import topics
 from meterlake.clock import system_clock
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset
 from meterlake.durations import parse_duration
 from meterlake.errors import TransientError

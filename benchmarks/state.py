@@ -31,12 +31,12 @@ from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
+from datasets.household.declaration import HOUSEHOLD
+from datasets.household.replay import HOUSEHOLD_REPLAY
 from engines import cassandra, hdfs, topics
 from engines import spark as engine
 from engines.kafka import client_config
 from meterlake.clock import system_clock
-from meterlake.datasets.household import HOUSEHOLD
-from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY
 from meterlake.declaration import Dataset
 from meterlake.settings import ROOT, Settings, load_settings
 from meterlake.timegrid import floor_minute

@@ -11,8 +11,6 @@ import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meterlake import datasets
-
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
     from meterlake.report_specs import Limits
@@ -38,8 +36,8 @@ class Board:
 
 def board_of(dataset: Dataset) -> Board | None:
     """Return the board of a data set: ``BOARD`` of the module ``<data set>_dashboards`` beside its declaration."""
-    module = f"meterlake.datasets.{dataset.name}_dashboards"
-    if importlib.util.find_spec(module) is None:
+    module = f"datasets.{dataset.name}.dashboards"
+    if importlib.util.find_spec(f"datasets.{dataset.name}") is None or importlib.util.find_spec(module) is None:
         return None
     board: Board = importlib.import_module(module).BOARD
     return board
@@ -47,5 +45,6 @@ def board_of(dataset: Dataset) -> Board | None:
 
 def boards() -> list[tuple[Dataset, Board]]:
     """Return all data sets that have dashboards."""
+    datasets = importlib.import_module("datasets")
     known = [datasets.get(name) for name in datasets.names()]
     return [(dataset, board) for dataset in known if (board := board_of(dataset))]

@@ -18,7 +18,7 @@ def files(dataset: Dataset) -> dict[str, str]:
     """Return path (relative to the repository) -> text of a data set's generated files."""
     name = dataset.name
     return {
-        f"meterlake/datasets/schemas/{name}.v{dataset.wire_version}.json": json_schema_text(dataset),
+        f"datasets/{name}/schemas/{name}.v{dataset.wire_version}.json": json_schema_text(dataset),
         f"hive_ddl/{name}.hql": hive_ddl(dataset),
         f"speed_layer/cql/{name}.cql": cassandra_ddl(dataset),
         f"serving_layer/sql/{name}.sql": trino_ddl(dataset),

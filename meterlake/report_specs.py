@@ -150,8 +150,8 @@ def reports_of(dataset: Dataset) -> dict[str, Report]:
     Its catalogue is ``REPORTS`` of the module ``<data set>_reports`` beside its declaration; a data set
     without one gets a course of every level and derived value, the gaps and the summary.
     """
-    module = f"meterlake.datasets.{dataset.name}_reports"
-    if importlib.util.find_spec(module) is None:
+    module = f"datasets.{dataset.name}.reports"
+    if importlib.util.find_spec(f"datasets.{dataset.name}") is None or importlib.util.find_spec(module) is None:
         declared = plain_reports(dataset)
     else:
         declared = importlib.import_module(module).REPORTS

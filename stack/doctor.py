@@ -5,15 +5,15 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import psutil
 
 from engines.runtime import maven
 from engines.runtime.java import find_java
-from meterlake import datasets
 from meterlake.boundary import check_kafka_retention, check_ttl, needed_ttl
+from meterlake.declaration import Dataset
 from meterlake.durations import duration_text
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
@@ -31,8 +31,8 @@ class Finding:
     to_do: str = ""
 
 
-def examine(instance: Instance) -> list[Finding]:
-    """Look at everything that `up` needs, changing nothing."""
+def examine(instance: Instance, datasets: Sequence[Dataset]) -> list[Finding]:
+    """Look at everything that `up` and the streams of some data sets need, changing nothing."""
     return [
         *_machine(),
         *_maven(),
@@ -40,7 +40,7 @@ def examine(instance: Instance) -> list[Finding]:
         *_cache(instance),
         *_room(instance),
         *_ports(instance),
-        *_retention(instance),
+        *_retention(instance, datasets),
     ]
 
 
@@ -125,14 +125,14 @@ def _ports(instance: Instance) -> Iterator[Finding]:
                 yield Finding("missing", f"Port {number}", error.what, error.hint)
 
 
-def _retention(instance: Instance) -> Iterator[Finding]:
+def _retention(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Finding]:
     """Check that speed rows and Kafka's messages live until batch has covered them, as `stream` will."""
     settings = instance.settings
     checks = {
         "Speed rows": (check_ttl, settings.speed_ttl),
         "Kafka's messages": (check_kafka_retention, settings.kafka_retention),
     }
-    for dataset in map(datasets.get, datasets.names()):
+    for dataset in datasets:
         needed = duration_text(needed_ttl(settings.batch_interval, dataset.lateness))
         for what, (check, life) in checks.items():
             try:

@@ -14,12 +14,12 @@ from pyspark.sql import SparkSession
 
 from batch_layer import lease
 from batch_layer.views.plan import Request
+from cli import batch_commands
+from datasets.household.declaration import HOUSEHOLD
 from engines import hdfs, metastore, spark, trino
 from engines.master import master
 from engines.table_format import Table
 from meterlake import timegrid
-from meterlake.cli import batch_commands
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset, View
 from meterlake.reading import Reading
 from meterlake.schema import master_fields

@@ -20,8 +20,8 @@ import stream_samples as samples
 from commands import PROGRAM, ROOT, end_all, environment
 from layers_samples import forget, merged_minutes, truth
 
+from datasets.household.declaration import HOUSEHOLD
 from engines import hdfs, topics
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset
 from meterlake.errors import MeterlakeError
 from meterlake.settings import Settings

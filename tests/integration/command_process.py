@@ -17,8 +17,9 @@ from typing import Any
 
 import batch_samples
 
-from meterlake import cli, datasets
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+import cli
+import datasets
+from datasets.household.text import HOUSEHOLD_TEXT
 
 MOMENT_S = 0.7
 
@@ -49,7 +50,7 @@ def main() -> None:
     datasets._DATASETS[name] = dataset  # noqa: SLF001 - for this process alone
     datasets._TEXT_FORMATS[name] = form  # noqa: SLF001
     if words[0] == "simulate":
-        from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY
+        from datasets.household.replay import HOUSEHOLD_REPLAY
 
         datasets.replay = lambda _: replace(HOUSEHOLD_REPLAY, form=form)
     if place != "-":

@@ -6,7 +6,7 @@ import lzma
 from pathlib import Path
 
 from batch_layer.ingest.errors import BrokenArchive, EmptyInput, NotThisFormat, WrongEncoding, WrongHeader
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.errors import MeterlakeError
 
 HEADER = HOUSEHOLD_TEXT.header

@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from datasets.household.declaration import HOUSEHOLD
 from engines import cassandra, hdfs, metastore, trino
 from meterlake import ddl, merged, timegrid
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset, Derived
 from meterlake.grains import Grain
 from meterlake.settings import Settings

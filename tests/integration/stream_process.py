@@ -14,8 +14,8 @@ from typing import Any
 
 import typer
 
+from datasets.household.declaration import HOUSEHOLD
 from meterlake.clock import system_clock
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.errors import MeterlakeError
 from meterlake.settings import load_settings
 from speed_layer.archive.batch import Archive

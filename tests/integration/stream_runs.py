@@ -12,11 +12,11 @@ from typing import Any, Final
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
+from datasets.household.declaration import HOUSEHOLD
 from engines import cassandra, topics
 from engines import spark as engine
 from engines.kafka import client_config
 from meterlake.clock import system_clock
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset
 from meterlake.settings import Settings
 from speed_layer import session as streaming

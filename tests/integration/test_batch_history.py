@@ -14,8 +14,8 @@ from batch_samples import checksums, clock, fresh, history, run
 from pyspark.sql import SparkSession
 
 from batch_layer.ingest.load import Request, Result, load
+from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, hive, trino
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
 from meterlake.settings import Settings
 from serving_layer.publish import history as past
 from serving_layer.publish.history import Record

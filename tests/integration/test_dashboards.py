@@ -16,9 +16,9 @@ import pytest
 from trino import dbapi as trino_client
 from trino.exceptions import TrinoUserError
 
+import datasets
+from cli import ddl_command
 from engines import cassandra, trino
-from meterlake import datasets
-from meterlake.cli import ddl_command
 from meterlake.clock import system_clock
 from meterlake.settings import Settings
 from serving_layer.dashboards import asked, catalogue, cql, macros, sql

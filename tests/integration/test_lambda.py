@@ -17,12 +17,12 @@ import stream_samples as samples
 from layers_samples import Rows, forget
 
 from batch_layer.views.plan import Request
+from cli import batch_run, merged_views
+from datasets.household.declaration import HOUSEHOLD
 from engines import cassandra, topics
 from engines import spark as engine
 from meterlake import wire
-from meterlake.cli import batch_run, merged_views
 from meterlake.clock import system_clock
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset
 from meterlake.reading import Reading
 from meterlake.settings import Settings

@@ -23,13 +23,13 @@ import stream_samples as samples
 from layers_samples import Rows, forget
 
 from batch_layer.views.plan import Request as BatchRequest
+from cli import batch_run, merged_views
+from datasets.household.declaration import HOUSEHOLD
+from datasets.household.replay import HOUSEHOLD_REPLAY
 from engines import cassandra, topics, trino
 from engines import spark as engine
 from meterlake import rules
-from meterlake.cli import batch_run, merged_views
 from meterlake.clock import system_clock
-from meterlake.datasets.household import HOUSEHOLD
-from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY
 from meterlake.reading import Reading
 from meterlake.settings import ROOT, Settings
 from meterlake.timegrid import floor_minute

@@ -20,11 +20,11 @@ from pyspark.sql import SparkSession
 from batch_layer.ingest import load as module
 from batch_layer.ingest.errors import Unreadable
 from batch_layer.ingest.load import Request, Result, load
+from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, master, trino
 from engines import spark as engine
 from engines.errors import EngineUnavailable, StorageFull
 from engines.table_format import AlreadyPublished, NotYetAvailable, SnapshotExpired
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
 from meterlake.errors import OutOfBalance
 from meterlake.settings import Settings
 from meterlake.textformat import TextFormat

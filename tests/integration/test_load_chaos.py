@@ -16,9 +16,9 @@ import pytest
 from batch_layer.ingest import load as module
 from batch_layer.ingest.load import Request, Result, load
 from batch_layer.ingest.upload import RAW
+from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, trino
 from engines.errors import EngineUnavailable
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
 from meterlake.settings import Settings
 from meterlake.textformat import TextFormat
 from stack import launcher

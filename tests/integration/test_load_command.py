@@ -15,10 +15,11 @@ import pytest
 from load_samples import DAY, HEADER, REFUSED, VALUES, text_of, write
 from pyspark.sql import SparkSession
 
+import cli
+import datasets
+from datasets.household.text import HOUSEHOLD_TEXT
 from engines import spark as engine
 from engines import trino
-from meterlake import cli, datasets
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
 from meterlake.errors import MeterlakeError
 from meterlake.settings import Settings, load_settings
 from meterlake.textformat import MAX_LINE_BYTES

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from report_samples import build, minutes, source_for
 
+import datasets
 from engines import hdfs, hive, trino
-from meterlake import datasets
 from meterlake.ddl import gaps_table, hive_ddl, view_table
 from meterlake.declaration import Dataset
 from meterlake.report_specs import report_of

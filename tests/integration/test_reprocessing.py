@@ -13,8 +13,8 @@ from pyspark.sql import SparkSession
 from reader_loop import reading
 
 from batch_layer.views.plan import Request
+from cli import batch_commands
 from meterlake import rules
-from meterlake.cli import batch_commands
 from meterlake.declaration import Dataset, Reject
 from meterlake.grains import Grain
 from meterlake.settings import Settings

@@ -22,11 +22,11 @@ from typing import Any, BinaryIO
 import pytest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, TopicPartition
 
+from datasets.household.declaration import HOUSEHOLD
+from datasets.household.replay import HOUSEHOLD_REPLAY
 from engines import topics
 from engines.kafka import client_config
 from meterlake.clock import system_clock
-from meterlake.datasets.household import HOUSEHOLD
-from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY
 from meterlake.declaration import Dataset
 from meterlake.replay import Replay
 from meterlake.settings import ROOT, Settings
@@ -164,7 +164,7 @@ def command(settings: Settings, *words: str, **more: str) -> subprocess.Popen[st
         **more,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "meterlake", "simulate", "household", "--output", "json", *words],
+        [sys.executable, "-m", "cli", "simulate", "household", "--output", "json", *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 

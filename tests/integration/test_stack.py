@@ -123,7 +123,7 @@ def test_down_finds_everything_after_the_launcher_was_killed(second: Instance) -
         "METERLAKE_PORT_OFFSET": str(second.settings.port_offset),
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "meterlake", "up", "kafka", "cassandra"], env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "cli", "up", "kafka", "cassandra"], env=environment, stderr=subprocess.DEVNULL
     ) as up:
         wait_until(lambda: "cassandra" in process.running(second))
         up.send_signal(signal.SIGKILL)

@@ -67,7 +67,7 @@ def up_and_kill_the_launcher(instance: Instance, after_s: float) -> None:
         "METERLAKE_HOME": str(instance.home),
         "METERLAKE_PORT_OFFSET": str(instance.settings.port_offset),
     }
-    words = [sys.executable, "-m", "meterlake", "up"]
+    words = [sys.executable, "-m", "cli", "up"]
     with subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as up:
         time.sleep(after_s)
         up.send_signal(signal.SIGKILL)

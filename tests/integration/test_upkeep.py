@@ -12,9 +12,9 @@ from batch_samples import DATASET, DAYS, NEW_DAY, clock, expected, fresh, histor
 from pyspark.sql import SparkSession
 
 from batch_layer.ingest.upload import RAW
+from cli import maintain_command, quality_command
 from engines import hdfs, hive, trino
 from engines.master import master
-from meterlake.cli import maintain_command, quality_command
 from meterlake.clock import system_clock
 from meterlake.quality import LongGap
 from meterlake.settings import Settings

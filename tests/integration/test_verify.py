@@ -17,10 +17,10 @@ from pyspark.sql import SparkSession
 
 from batch_layer import lease
 from batch_layer.views.plan import Request
+from cli import batch_commands
+from datasets.household.declaration import HOUSEHOLD
 from engines import hdfs, metastore, spark
 from engines.master import master
-from meterlake.cli import batch_commands
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.schema import master_fields
 from meterlake.settings import Settings
 from serving_layer.publish import records

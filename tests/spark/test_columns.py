@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import expr
 from samples import TANK, frame, readings, wall_clock, wild
 
+from datasets.household.declaration import HOUSEHOLD
 from engines import columns
 from meterlake import rules, timegrid
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset
 from meterlake.grains import Grain
 from meterlake.reading import Reading

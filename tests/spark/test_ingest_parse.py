@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.parse import Arrival, decoded, latest, numbered_lines, reading_lines, readings, rejected
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT as FORM
+from datasets.household.text import HOUSEHOLD_TEXT as FORM
 from meterlake.schema import master_fields, quarantine_fields
 from meterlake.textformat import MAX_LINE_BYTES, PAYLOAD_BYTES
 

@@ -15,9 +15,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
+from datasets.household.declaration import HOUSEHOLD
 from engines import spark as engine
 from meterlake import precedence, rules, timegrid, wire
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset
 from meterlake.reading import Reading
 from meterlake.settings import Settings

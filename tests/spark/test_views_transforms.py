@@ -14,10 +14,10 @@ from samples import TANK, wall_clock
 from views_master import frame as master
 
 from batch_layer.views import decimals, transforms
+from datasets.household.declaration import HOUSEHOLD
 from engines import columns, verdicts
 from meterlake import precedence, rules, timegrid
 from meterlake.columns import Dialect
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import Dataset, View
 from meterlake.reading import Reading
 from meterlake.state import State, merge_all

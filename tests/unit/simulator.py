@@ -13,8 +13,8 @@ from typing import Any
 
 from core_samples import TANK
 
-from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from datasets.household.replay import HOUSEHOLD_REPLAY
+from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.dice import Dice, Numbers
 from meterlake.replay import ITSELF, Marks, Replay
 from meterlake.textformat import Moment, TextFormat, Value

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from batch_layer.views.plan import Plan
+from cli import batch_metrics
+from cli.batch_run import next_boundary
+from datasets.household.declaration import HOUSEHOLD
 from meterlake.boundary import BEGINNING, PartitionProgress
-from meterlake.cli import batch_metrics
-from meterlake.cli.batch_run import next_boundary
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.settings import Settings
 from serving_layer.publish.history import Record
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 def run(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "METERLAKE_HOME": str(home), "COLUMNS": "200", "NO_COLOR": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "meterlake", *words], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-m", "cli", *words], capture_output=True, text=True, check=False, env=environment
     )
 
 
@@ -57,7 +57,7 @@ def test_status_of_nothing_is_json(tmp_path: Path) -> None:
 
 
 HOLDING = """
-import time, meterlake.cli, meterlake.cli.app as root
+import time, cli, cli.app as root
 def app():
     try:
         print("held", flush=True)
@@ -65,7 +65,7 @@ def app():
     finally:
         print("given back", flush=True)
 root.app = app
-meterlake.cli.main()
+cli.main()
 """
 
 

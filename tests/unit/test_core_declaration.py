@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from core_samples import TANK, changed
 
-from meterlake import datasets
+import datasets
 from meterlake.declaration import (
     MAX_UNITS,
     Amount,

@@ -12,9 +12,9 @@ from core_samples import NOON, TANK, tank_readings
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from datasets.household.declaration import HOUSEHOLD
 from meterlake import merged, timegrid
 from meterlake.boundary import BEGINNING
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.declaration import View
 from meterlake.grains import Grain
 from meterlake.judgement import judge, state_of

@@ -14,7 +14,7 @@ from core_samples import TANK, query, tank_columns, tank_readings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meterlake import datasets
+import datasets
 from meterlake.declaration import MAX_UNITS, Dataset
 from meterlake.rules import flagged_sql, is_flagged
 from meterlake.state import (

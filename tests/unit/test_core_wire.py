@@ -13,7 +13,8 @@ from core_samples import NOON, TANK, changed, tank_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterlake import datasets, generated
+import datasets
+from meterlake import generated
 from meterlake.ddl import cassandra_ddl, hive_ddl
 from meterlake.declaration import Retention
 from meterlake.reading import Reading

@@ -14,7 +14,7 @@ import sqlglot
 import yaml
 from grafana_foundation_sdk.models.common import DataSourceRef
 
-from meterlake import datasets
+import datasets
 from meterlake.dashboard_specs import board_of, boards
 from meterlake.errors import PermanentError
 from serving_layer.dashboards import alerts, asked, catalogue, cql, macros, sql
@@ -282,7 +282,7 @@ def test_rules_have_a_page_a_severity_and_a_query_of_ours() -> None:
 def test_every_metric_that_is_asked_for_is_one_that_we_serve() -> None:
     import re
 
-    from meterlake.cli import batch_metrics
+    from cli import batch_metrics
     from meterlake.clock import system_clock
     from speed_layer.metrics import Metrics
 
@@ -309,7 +309,7 @@ def test_links_between_dashboards_lead_to_one_that_is_there() -> None:
 def test_check_and_push_do_not_go_together() -> None:
     from typer.testing import CliRunner
 
-    from meterlake.cli.app import app
+    from cli.app import app
     from meterlake.errors import UsageError
 
     result = CliRunner().invoke(app, ["dashboards", "--check", "--push", "http://localhost"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meterlake.datasets.household import HOUSEHOLD
+from datasets.household.declaration import HOUSEHOLD
 from meterlake.declaration import Flag, Level, Reject
 from meterlake.fingerprint import fingerprint
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from datasets.household.declaration import HOUSEHOLD
 from meterlake import merged
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.errors import UnknownName
 from serving_layer.publish import history as past
 from serving_layer.publish.history import Event, Record

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from meterlake.datasets.household import HOUSEHOLD
+from datasets.household.declaration import HOUSEHOLD
 from meterlake.errors import DeclarationError
 from meterlake.quality import Check, Jump, LongGap, Stuck, finding_columns, quality_table
 

@@ -13,9 +13,10 @@ from core_samples import TANK, tank_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterlake import datasets, dice
-from meterlake.datasets.household import HOUSEHOLD
-from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY, split
+import datasets
+from datasets.household.declaration import HOUSEHOLD
+from datasets.household.replay import HOUSEHOLD_REPLAY, split
+from meterlake import dice
 from meterlake.dice import Dice, Numbers
 from meterlake.errors import DeclarationError, UnknownName
 from meterlake.reading import Reading

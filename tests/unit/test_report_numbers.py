@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from report_samples import build, minutes, source_for
 
-from meterlake import datasets
+import datasets
 from meterlake.report_specs import Summary, report_of, reports_of
 from serving_layer.reports.catalogue import make
 from serving_layer.reports.render import picture

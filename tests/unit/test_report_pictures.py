@@ -17,8 +17,8 @@ import pytest
 from report_samples import METER, build, minutes, source_for
 from typer.testing import CliRunner
 
-from meterlake import datasets
-from meterlake.cli.app import app
+import datasets
+from cli.app import app
 from meterlake.errors import MeterlakeError
 from meterlake.report_specs import Summary, report_of, reports_of
 from serving_layer.reports import sources

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from report_samples import METER, build, minutes, source_for
 
-from meterlake import datasets
+import datasets
 from meterlake.declaration import Dataset, Derived, Level, View
 from meterlake.errors import UnknownName, UsageError
 from meterlake.report_specs import Cost, Summary, plain_reports, report_of, reports_of

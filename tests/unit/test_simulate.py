@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from simulator import CONTRADICTION, FIRST, GAP, HOUR, TANK_REPLAY, Run, run, told, write_history
 
-from meterlake.datasets.household import HOUSEHOLD
-from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from datasets.household.declaration import HOUSEHOLD
+from datasets.household.replay import HOUSEHOLD_REPLAY
+from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.errors import UnknownName, UsageError
 from meterlake.precedence import resolve
 from meterlake.reading import Reading

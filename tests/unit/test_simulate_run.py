@@ -19,9 +19,9 @@ import pytest
 from simulator import FIRST, told, write_history
 from typer.testing import CliRunner
 
-from meterlake.cli import simulate_command
-from meterlake.cli.app import app
-from meterlake.cli.simulate_status import Status
+from cli import simulate_command
+from cli.app import app
+from cli.simulate_status import Status
 from meterlake.errors import UsageError
 from producers.errors import SinkFailed
 from producers.faults import MEANINGS, Message
@@ -197,7 +197,7 @@ def test_metrics_show_the_totals() -> None:
 def command(folder: Path, *words: str) -> list[str]:
     history = folder / "small.txt"
     given = ["--history", str(history if history.exists() else write_history(history)), "--shift-days", "0"]
-    return [sys.executable, "-m", "meterlake", "simulate", "household", *given, *words]
+    return [sys.executable, "-m", "cli", "simulate", "household", *given, *words]
 
 
 def environment(folder: Path) -> dict[str, str]:

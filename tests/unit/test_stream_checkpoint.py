@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from datasets.household.declaration import HOUSEHOLD
 from engines import hdfs
 from engines.topics import Span, Topic
-from meterlake.datasets.household import HOUSEHOLD
 from meterlake.settings import Settings
 from speed_layer.checkpoint import Checkpoint, Owner, fits, offsets_of, reachable
 from speed_layer.errors import BrokenCheckpoint, MessagesLost, OffsetsAhead, OtherCheckpoint, TopicRecreated

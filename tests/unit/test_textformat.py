@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import datasets
 from batch_layer.ingest.errors import EmptyInput, WrongEncoding, WrongHeader
 from batch_layer.ingest.identity import Identity
 from batch_layer.ingest.lines import Lines, check_head
-from meterlake import datasets
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.errors import DeclarationError, UnknownName, UsageError
 from meterlake.rebase import whole_weeks
 from meterlake.textformat import MAX_LINE_BYTES, check_meter_id, offset_text, parse_offset

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from datasets.household.text import HOUSEHOLD_TEXT
 from serving_layer.publish.history import Record
 from serving_layer.verify.compare import Shape, compare
 from serving_layer.verify.errors import UnreadableFile

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from meterlake.datasets.household import HOUSEHOLD
+from datasets.household.declaration import HOUSEHOLD
 from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View
 from meterlake.schema import master_fields
 from serving_layer.verify import expected

@@ -12,11 +12,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from cli import verify_command
+from cli.output import Output
+from datasets.household.declaration import HOUSEHOLD
+from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake import wire
-from meterlake.cli import verify_command
-from meterlake.cli.output import Output
-from meterlake.datasets.household import HOUSEHOLD
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
 from meterlake.judgement import judge, state_of
 from meterlake.reading import Reading
 from meterlake.state import State

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meterlake import datasets
-from meterlake.cli.output import Output, OutputOption, progress_console, show
+import datasets
+from cli.output import Output, OutputOption, progress_console, show
 from meterlake.errors import UsageError
 from meterlake.report_specs import Report, Summary, report_of, reports_of
 from meterlake.settings import load_settings

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meterlake import datasets
-from meterlake.cli.output import Output, OutputOption, console, show
+import datasets
+from cli.output import Output, OutputOption, console, show
 from meterlake.errors import UsageError
 from meterlake.settings import load_settings
 from meterlake.units import to_decimal

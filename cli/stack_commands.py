@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+import datasets
+from cli import ddl_command
+from cli.output import Output, OutputOption, progress_console, show
 from engines.runtime import maven
-from meterlake import datasets
-from meterlake.cli import ddl_command
-from meterlake.cli.output import Output, OutputOption, progress_console, show
 from meterlake.errors import PermanentError, UnknownName
 from meterlake.settings import load_settings
 from stack import extra, launcher
@@ -65,7 +65,7 @@ def up(
 
 
 def _fetch(wanted: list[Service], instance: Instance) -> None:
-    from meterlake.cli.progress import StackProgress
+    from cli.progress import StackProgress
 
     with StackProgress() as progress:
         launcher.fetch(wanted, instance, progress.download)
@@ -74,7 +74,7 @@ def _fetch(wanted: list[Service], instance: Instance) -> None:
 
 def _start(wanted: list[Service], instance: Instance) -> None:
     """Start services, and bring the speed tables up to their declarations: viewers find them, empty or not."""
-    from meterlake.cli.progress import StackProgress
+    from cli.progress import StackProgress
     from speed_layer import tables
 
     if wanted:
@@ -95,7 +95,7 @@ def _start_extras(extras: list[Extra], instance: Instance) -> None:
 
 def down(output: OutputOption = Output.TEXT) -> None:
     """Stop exactly what `up` started in this checkout; data is kept."""
-    from meterlake.cli.progress import StackProgress
+    from cli.progress import StackProgress
 
     instance = Instance(load_settings())
     others = [name for name, found in EXTRAS.items() if extra.down(found, instance)]
@@ -153,7 +153,7 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
 
     Exit code 1 when something that `up` needs is missing.
     """
-    findings = examine(Instance(load_settings()))
+    findings = examine(Instance(load_settings()), [datasets.get(name) for name in datasets.names()])
     rows = [{"state": f.state, "what": f.what, "found": f.found, "to_do": f.to_do} for f in findings]
     show(rows, output)
     if any(finding.state == "missing" for finding in findings):

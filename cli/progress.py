@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 from rich.text import Text
 
-from meterlake.cli.output import progress_console
+from cli.output import progress_console
 from stack.launcher import State
 from stack.services import SERVICES
 

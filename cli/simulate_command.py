@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from meterlake import datasets
-from meterlake.cli.output import Output, OutputOption, show
-from meterlake.cli.simulate_status import Status, shown
+import datasets
+from cli.output import Output, OutputOption, show
+from cli.simulate_status import Status, shown
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError

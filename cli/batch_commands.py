@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import batch_metrics, batch_run
+from cli.output import Output, OutputOption, as_json, progress_console, show
+from datasets import get, names
 from meterlake.boundary import check_ttl
-from meterlake.cli import batch_metrics, batch_run
-from meterlake.cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake.clock import Clock, system_clock
-from meterlake.datasets import get, names
 from meterlake.durations import parse_duration
 from meterlake.errors import TransientError, UsageError
 from meterlake.settings import Settings, load_settings

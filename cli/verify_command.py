@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from meterlake import datasets
-from meterlake.cli.output import Output, OutputOption, as_json, progress_console, show
+import datasets
+from cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake.errors import UsageError
 from meterlake.settings import load_settings
 from meterlake.textformat import parse_offset

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meterlake import datasets
-from meterlake.cli.output import Output, OutputOption, show
+import datasets
+from cli.output import Output, OutputOption, show
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rich.live import Live
 from rich.text import Text
 
-from meterlake.cli.output import progress_console
+from cli.output import progress_console
 
 if TYPE_CHECKING:
     from producers.pace import Pace

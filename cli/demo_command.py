@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from meterlake import datasets
-from meterlake.cli import batch_run, load_command, report_command
-from meterlake.cli import demo_live as live
-from meterlake.cli.batch_commands import Engine
-from meterlake.cli.output import Output, OutputOption, progress_console, show
+import datasets
+from cli import batch_run, load_command, report_command
+from cli import demo_live as live
+from cli.batch_commands import Engine
+from cli.output import Output, OutputOption, progress_console, show
 from meterlake.clock import system_clock
 from meterlake.settings import ROOT, Settings, load_settings
 from stack import launcher
@@ -131,7 +131,7 @@ def _told(totals: dict[str, Any]) -> str:
 
 
 def _start(instance: Instance) -> str:
-    from meterlake.cli.progress import StackProgress
+    from cli.progress import StackProgress
 
     with StackProgress() as progress:
         launcher.up(list(SERVICES.values()), instance, progress.service, progress.download)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from meterlake.datasets.household import HOUSEHOLD
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from datasets.household.declaration import HOUSEHOLD
+from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.errors import PermanentError, UnknownName
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def text_format(name: str) -> TextFormat:
 
 def replay(name: str) -> Replay:
     """Return how a data set's history is replayed. Raises UnknownName, or PermanentError where it cannot be."""
-    from meterlake.datasets.household_replay import HOUSEHOLD_REPLAY  # numpy takes its time to import
+    from datasets.household.replay import HOUSEHOLD_REPLAY  # numpy takes its time to import
 
     replays = {found.dataset.name: found for found in (HOUSEHOLD_REPLAY,)}
     dataset = get(name)

@@ -13,7 +13,7 @@ from meterlake.errors import MeterlakeError
 
 def main() -> None:
     """Run the command line; an error of ours is shown without a traceback and sets the exit code."""
-    from meterlake.cli.app import app
+    from cli.app import app
 
     signal.signal(signal.SIGTERM, _end)
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterlake.cli.output import Output, OutputOption, progress_console, show
+from cli.output import Output, OutputOption, progress_console, show
 from meterlake.clock import system_clock
 from meterlake.errors import PermanentError, UsageError
 from meterlake.settings import ROOT, load_settings

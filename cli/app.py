@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from meterlake.cli import (
+from cli import (
     batch_commands,
     dashboard_commands,
     ddl_command,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterlake import datasets
-from meterlake.cli.output import Output, OutputOption, progress_console, show
+import datasets
+from cli.output import Output, OutputOption, progress_console, show
 from meterlake.clock import system_clock
 from meterlake.settings import load_settings
 from meterlake.textformat import check_meter_id, parse_offset

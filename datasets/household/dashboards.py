@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from datasets.household.reports import POWER, SUB_METERS
 from meterlake.dashboard_specs import Board
-from meterlake.datasets.household_reports import POWER, SUB_METERS
 from meterlake.report_specs import Limits
 
 BOARD: Final = Board(

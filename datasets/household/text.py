@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from meterlake.datasets.household import HOUSEHOLD
+from datasets.household.declaration import HOUSEHOLD
 from meterlake.textformat import Moment, TextFormat, Value
 
 HOUSEHOLD_TEXT: Final = TextFormat(

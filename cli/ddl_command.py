@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterlake import datasets, generated
-from meterlake.cli import merged_views
-from meterlake.cli.output import Output, OutputOption, progress_console, show
+import datasets
+from cli import merged_views
+from cli.output import Output, OutputOption, progress_console, show
+from meterlake import generated
 from meterlake.clock import system_clock
 from meterlake.errors import PermanentError
 from meterlake.settings import ROOT, load_settings
@@ -29,7 +30,7 @@ def ddl(
 ) -> None:
     """Write the generated files of a data set: Hive DDL, Cassandra CQL, Trino views, JSON Schema of its messages.
 
-    They are checked in to be read. Change the declaration in meterlake/datasets/, then run this.
+    They are checked in to be read. Change the declaration in datasets/, then run this.
 
     With `--apply` all tables and views are made where they are not, so that everything can be queried, and every
     dashboard opened, before anything has run; what is there keeps its rows.

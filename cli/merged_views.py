@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meterlake.cli.batch_run import shapes, tell
+from cli.batch_run import shapes, tell
 from meterlake.errors import TransientError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from meterlake.datasets.household_text import HOUSEHOLD_TEXT
+from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.dice import Dice, Numbers
 from meterlake.replay import AFTER, BEFORE, ITSELF, Marks, Replay
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meterlake import datasets
-from meterlake.cli.output import Output, OutputOption, as_json, progress_console, show
+import datasets
+from cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake.clock import system_clock
 from meterlake.ddl import HIVE_DATABASE
 from meterlake.durations import duration_text

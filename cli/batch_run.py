@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from cli.output import progress_console
 from meterlake import boundary as boundaries
-from meterlake.cli.output import progress_console
 from meterlake.errors import MeterlakeError, TransientError
 from meterlake.fingerprint import fingerprint
 

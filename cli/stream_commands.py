@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from meterlake.cli import merged_views
-from meterlake.cli.output import Output, OutputOption, progress_console, show
+from cli import merged_views
+from cli.output import Output, OutputOption, progress_console, show
+from datasets import get, names
 from meterlake.clock import system_clock
-from meterlake.datasets import get, names
 from meterlake.settings import load_settings
 
 DatasetArgument = Annotated[str, typer.Argument(help=f"Data set: {', '.join(names())}.")]

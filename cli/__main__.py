@@ -1,5 +1,5 @@
 """``python -m meterlake`` is ``meterlake``."""
 
-from meterlake.cli import main
+from cli import main
 
 main()

@@ -1,0 +1,1 @@
+"""The household data set: UCI 235, one house, seven measures a minute."""
