@@ -115,7 +115,8 @@ def runs(
     found, settings = get(dataset), load_settings()
     history = _settled(settings, found, system_clock)
     finished = [record for record in history if record.is_finished][-limit:]
-    show([_described(record, past.status(history, record), output) for record in finished], output)
+    rows = [_described(record, past.status(history, record), output) for record in finished]
+    show(rows, output, optional=("event", "files", "rejected", "mode", "read", "days", "seconds", "at", "used"))
 
 
 def rollback(

@@ -156,7 +156,7 @@ def _line(row: dict[str, Any], key: str) -> dict[str, Any]:
     return {
         "meter": row[key],
         "what": _what(row),
-        "begins (UTC)": f"{row['begins']:%Y-%m-%d %H:%M}",
+        "begins_utc": f"{row['begins']:%Y-%m-%d %H:%M}",
         "lasted": duration_text(timedelta(seconds=row["lasted_s"])),
         "value": " to ".join(values),
     }

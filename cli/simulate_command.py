@@ -92,7 +92,7 @@ def simulate(
     from producers.pace import Pace, schedule
 
     if faults == "list":
-        show([{"fault": name, "a reading": meaning} for name, meaning in known.MEANINGS.items()], output)
+        show([{"fault": name, "reading": meaning} for name, meaning in known.MEANINGS.items()], output)
         return
     settings, replay, stop = load_settings(), datasets.replay(dataset), Event()
     shares, now = known.parse(faults), system_clock()

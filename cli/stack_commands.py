@@ -154,7 +154,10 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
     Exit code 1 when something that `up` needs is missing.
     """
     findings = examine(Instance(load_settings()), [datasets.get(name) for name in datasets.names()])
-    rows = [{"state": f.state, "what": f.what, "found": f.found, "to_do": f.to_do} for f in findings]
+    if output is Output.JSON:
+        rows = [{"state": f.state, "what": f.what, "found": f.found, "to_do": f.to_do} for f in findings]
+    else:
+        rows = [{"state": f.state, "what": f.what, "finding": f"{f.found}. {f.to_do}".rstrip(" .")} for f in findings]
     show(rows, output)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)

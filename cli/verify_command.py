@@ -122,7 +122,7 @@ def show_report(report: Report, output: Output) -> None:
         show([{**about, **row} for row in rows], output)
         return
     columns = ("view", "rows", "equal", "missing", "extra", "different", "explained", "path")
-    show([{name: row[name] for name in columns} for row in rows], output)
+    show([{name: row[name] for name in columns} for row in rows], output, optional=("path",))
     differences = [found for comparison in report.comparisons for found in comparison.examples]
     if differences:
         show([_line(found) for found in differences], output, title="The first rows that differ")
