@@ -255,4 +255,4 @@ def _draw(dataset: Dataset, out: Path, shift: int) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(demo)
+    app.command(rich_help_panel="Start here")(demo)

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from cli.layout import laid_out
+from meterlake.settings import Settings
 
 
 class Output(StrEnum):
@@ -26,6 +27,16 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for p
 
 console = Console(highlight=False)
 progress_console = Console(stderr=True, highlight=False)
+
+
+def log_to_file(settings: Settings, command: str, dataset: str) -> None:
+    """Log what a command does as JSON to a file of its own, and bind what holds for all its lines."""
+    from structlog.contextvars import bind_contextvars
+
+    from meterlake import log
+
+    log.configure(settings.home / "logs" / f"{command}-{dataset}.jsonl")
+    bind_contextvars(command=command, dataset=dataset)
 
 
 def as_json(value: object) -> object:

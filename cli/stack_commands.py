@@ -38,7 +38,11 @@ def up(
 
     Does nothing for those that are up. The first start downloads the servers into the cache (1.5 GB).
 
-    Examples: `meterlake up`, `meterlake up kafka cassandra`, `METERLAKE_PORT_OFFSET=1000 meterlake up`.
+    Examples:
+
+    - `meterlake up`
+    - `meterlake up kafka cassandra`
+    - `METERLAKE_PORT_OFFSET=1000 meterlake up`
     """
     instance = Instance(load_settings())
     names, extras = split_extras(services or [])
@@ -182,4 +186,4 @@ def _show_states(states: list[Status], output: Output) -> None:
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
     for command in (up, down, status, logs, doctor):
-        app.command()(command)
+        app.command(rich_help_panel="Servers")(command)

@@ -60,9 +60,12 @@ def verify(
 
     Exit code 1 when anything else differs, or when there is nothing to compare.
 
-    Examples: `meterlake verify household`, `meterlake verify household --from 2007-02-01 --to 2007-03-01`,
-    `meterlake verify household --against data/household_power_consumption.txt.xz`,
-    `meterlake verify household --against day.tsv`.
+    Examples:
+
+    - `meterlake verify household`
+    - `meterlake verify household --from 2007-02-01 --to 2007-03-01`
+    - `meterlake verify household --against data/household_power_consumption.txt.xz`
+    - `meterlake verify household --against day.tsv`
     """
     declared = datasets.get(dataset)
     if utc_offset and not against:
@@ -159,4 +162,4 @@ def _tell(doing: str) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(verify)
+    app.command(rich_help_panel="Answers")(verify)
