@@ -17,6 +17,7 @@ from datasets.household.declaration import HOUSEHOLD
 from engines import cassandra, topics
 from engines import spark as engine
 from engines.kafka import client_config
+from meterlake import log
 from meterlake.clock import system_clock
 from meterlake.declaration import Dataset
 from meterlake.settings import Settings
@@ -67,6 +68,7 @@ def delete_topics(settings: Settings, *names: str) -> None:
 
 def stream(settings: Settings, dataset: Dataset, queries: Queries = BOTH) -> list[str]:
     """Run both queries over what is there; return what they logged."""
+    log.configure(None)
     with capture_logs() as lines:
         run(settings, dataset, queries, system_clock)
     return [line["event"] for line in lines]
