@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import batch_metrics, batch_run
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, as_json, progress_console, show
-from datasets import get, names
+from meterlake import registry
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
 from meterlake.durations import parse_duration
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from batch_layer.views.plan import Request
     from meterlake.declaration import Dataset
     from serving_layer.publish.history import Record
-
-DatasetArgument = Annotated[str, typer.Argument(help=f"Data set: {', '.join(names())}.")]
 
 
 class Engine(StrEnum):
@@ -85,7 +84,7 @@ def batch(
     """
     from batch_layer.views.plan import Request
 
-    found, settings = get(dataset), load_settings()
+    found, settings = registry.declaration(dataset), load_settings()
     request = Request(full, since.date() if since else None, until.date() if until else None)
     if every is None:
         _show_run(batch_once(settings, found, request, system_clock), output)
@@ -119,7 +118,7 @@ def runs(
     """
     from serving_layer.publish import history as past
 
-    found, settings = get(dataset), load_settings()
+    found, settings = registry.declaration(dataset), load_settings()
     history = _settled(settings, found, system_clock)
     finished = [record for record in history if record.is_finished][-limit:]
     rows = [_described(record, past.status(history, record), output) for record in finished]
@@ -147,7 +146,7 @@ def rollback(
     from engines import spark
     from serving_layer.publish import publish
 
-    found, settings = get(dataset), load_settings()
+    found, settings = registry.declaration(dataset), load_settings()
     with lease.held(settings, found.name, f"rollback to {run}", system_clock), spark.session(settings, "rollback"):
         record = publish.roll_back(settings, found, run, system_clock, allow_gap=allow_gap)
     _show_run(_described(record, "current", output), output)

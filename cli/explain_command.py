@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, console, show
+from meterlake import registry
 from meterlake.errors import UsageError
 from meterlake.settings import load_settings
 from meterlake.units import to_decimal
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def explain(
-    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     meter: Annotated[str, typer.Argument(help="Meter, as its readings name it.")],
     minute: Annotated[str, typer.Argument(help="Minute in UTC: 2026-11-21T12:34; or with an offset: …+01:00.")],
     output: OutputOption = Output.TEXT,
@@ -40,7 +41,7 @@ def explain(
     """
     from serving_layer.explain import explain as run
 
-    declared, settings = datasets.get(dataset), load_settings()
+    declared, settings = registry.declaration(dataset), load_settings()
     found = run(settings, declared, meter, _moment(minute))
     if output is Output.JSON:
         show([_record(declared, found)], output)

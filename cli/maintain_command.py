@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, show
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def maintain(
-    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     keep: Annotated[
         str, typer.Option("--keep", help="Snapshots younger than this stay, so longer than any query runs: 1d, 12h.")
     ] = "1d",
@@ -45,7 +46,7 @@ def maintain(
         kept = parse_duration(keep)
     except ValueError as error:
         raise UsageError(f"--keep: {error}.") from error
-    show(keep_up(load_settings(), datasets.get(dataset), kept, system_clock), output)
+    show(keep_up(load_settings(), registry.declaration(dataset), kept, system_clock), output)
 
 
 def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:

@@ -16,9 +16,10 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, show
 from cli.simulate_status import Status, shown
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
@@ -40,7 +41,7 @@ class To(StrEnum):
 
 
 def simulate(
-    dataset: Annotated[str, typer.Argument(help=f"One of {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     meters: Annotated[int, typer.Option(min=1, max=20_000, help="How many meters send.")] = 1,
     duration: Annotated[
         str, typer.Option("--for", help="How much of the readings' own time: 90s, 10m, 2h, 7d. Without: until Ctrl-C.")
@@ -97,7 +98,7 @@ def simulate(
     if faults == "list":
         show([{"fault": name, "reading": meaning} for name, meaning in known.MEANINGS.items()], output)
         return
-    settings, replay, stop = load_settings(), datasets.replay(dataset), Event()
+    settings, replay, stop = load_settings(), registry.replay(dataset), Event()
     shares, now = known.parse(faults), system_clock()
     length = _duration(duration) if duration else None
     begin = _moment(start) if start else None

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from cli import merged_views
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, log_to_file, show
-from datasets import get, names
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.settings import load_settings
 
-DatasetArgument = Annotated[str, typer.Argument(help=f"Data set: {', '.join(names())}.")]
 OnceOption = Annotated[bool, typer.Option("--once", help="Process what is in Kafka now, then end.")]
 PortOption = Annotated[
     int | None, typer.Option("--metrics-port", min=0, max=65535, help="Prometheus metrics on loopback; 0 means none.")
@@ -65,7 +65,7 @@ def _run(dataset: str, *, archive: bool, views: bool, once: bool, metrics_port: 
     from speed_layer import tables
     from speed_layer.run import Queries, run
 
-    found, settings = get(dataset), load_settings()
+    found, settings = registry.declaration(dataset), load_settings()
     port = settings.metrics_port if metrics_port is None else metrics_port
     queries = Queries(archive, views, once, port)
     log_to_file(settings, "stream" if views else "archive", dataset)

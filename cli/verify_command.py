@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, as_json, progress_console, show
+from meterlake import registry
 from meterlake.errors import UsageError
 from meterlake.settings import load_settings
 from meterlake.textformat import parse_offset
@@ -27,7 +28,7 @@ LISTED: Final = 20
 
 
 def verify(
-    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     against: Annotated[
         list[Path] | None,
         typer.Option(
@@ -67,7 +68,7 @@ def verify(
     - `meterlake verify household --against data/household_power_consumption.txt.xz`
     - `meterlake verify household --against day.tsv`
     """
-    declared = datasets.get(dataset)
+    declared = registry.declaration(dataset)
     if utc_offset and not against:
         raise UsageError("--utc-offset is that of a file.", hint="Give the file with --against.")
 
@@ -98,7 +99,7 @@ def from_files(scope: Scope, paths: list[Path], utc_offset: str | None, record: 
     from serving_layer.verify.raw_text import RawText
     from serving_layer.verify.verify import Inputs
 
-    form = datasets.text_format(scope.dataset.name)
+    form = registry.text_format(scope.dataset.name)
     messages = [path for path in paths if is_messages(path)]
     texts = [path for path in paths if path not in messages]
     inputs: list[Input] = []
