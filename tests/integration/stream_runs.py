@@ -60,7 +60,7 @@ def delete_topics(settings: Settings, *names: str) -> None:
     admin = AdminClient(client_config(settings))  # held until the answers are there
     for outcome in admin.delete_topics(there).values() if there else ():
         assert outcome.exception(30) is None
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 900
     while any(topics.find(settings, name) for name in there):
         assert time.monotonic() < deadline
         time.sleep(0.2)
