@@ -20,7 +20,7 @@ def main() -> None:
     spark_runtime.provide(runtime)
     signal.signal(signal.SIGTERM, _end)
     try:
-        app()
+        app(prog_name="meterlake")
     except MeterlakeError as error:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(Text.assemble(("error: ", "bold red"), error.what))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.spark_runtime import runtime
+from meterlake import discovery
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -75,7 +76,16 @@ def session(
         _release(held)
 
 
+def carry_folders() -> None:
+    """Let what stands in the folders of data sets travel to Python workers as a whole: they cannot import it."""
+    from pyspark import cloudpickle
+
+    for folder in discovery.loaded_folders():
+        cloudpickle.register_pickle_by_value(folder)
+
+
 def _hold(settings: Settings, app_name: str, wanted: dict[str, str]) -> _Open:
+    carry_folders()
     with _lock:
         if _open:
             _check_same(_open[0].conf, wanted)

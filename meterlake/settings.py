@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +40,12 @@ class Settings(BaseSettings):
         user_cache_path("meterlake"),
         description="Jars and Java runtimes, shared by all checkouts of a user.",
         json_schema_extra={"shown": "~/.cache/meterlake"},
+    )
+
+    datasets: str = Field(
+        "",
+        description="Where data sets of your own are: folders (of data sets, or one itself) or importable packages,"
+        f" separated by commas or {os.pathsep!r}.",
     )
 
     # Native stack

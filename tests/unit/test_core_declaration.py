@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from core_samples import TANK, changed
 
-import datasets
+from meterlake import registry
 from meterlake.declaration import (
     MAX_UNITS,
     Amount,
@@ -123,7 +123,7 @@ def test_it_travels_to_workers_unchanged() -> None:
 
 
 def test_the_registry_knows_its_names() -> None:
-    assert datasets.names() == ("household",)
-    assert datasets.get("household").name == "household"
+    assert registry.names() == ("household",)
+    assert registry.declaration("household").name == "household"
     with pytest.raises(UnknownName, match=r"Unknown data set 'houshold'. Did you mean 'household'\?"):
-        datasets.get("houshold")
+        registry.declaration("houshold")

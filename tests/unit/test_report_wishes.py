@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from report_samples import METER, build, minutes, source_for
 
-import datasets
+from meterlake import registry
 from meterlake.declaration import Dataset, Derived, Level, View
 from meterlake.errors import UnknownName, UsageError
 from meterlake.report_specs import Cost, Summary, plain_reports, report_of, reports_of
@@ -32,7 +32,7 @@ from serving_layer.reports.summary import summary
 from serving_layer.reports.tariff import load_tariff
 
 pytestmark = pytest.mark.unit
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 EXAMPLE = Path(__file__).parents[2] / "data" / "tariff.example.toml"
 
 

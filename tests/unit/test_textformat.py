@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import datasets
 from batch_layer.ingest.errors import EmptyInput, WrongEncoding, WrongHeader
 from batch_layer.ingest.identity import Identity
 from batch_layer.ingest.lines import Lines, check_head
 from datasets.household.text import HOUSEHOLD_TEXT
+from meterlake import registry
 from meterlake.errors import DeclarationError, UnknownName, UsageError
 from meterlake.rebase import whole_weeks
 from meterlake.textformat import MAX_LINE_BYTES, check_meter_id, offset_text, parse_offset
@@ -29,9 +29,9 @@ def naive(year: int) -> datetime:
 
 
 def test_the_format_of_a_data_set_is_found_by_name() -> None:
-    assert datasets.text_format("household") is HOUSEHOLD_TEXT
+    assert registry.text_format("household") is HOUSEHOLD_TEXT
     with pytest.raises(UnknownName, match="household"):
-        datasets.text_format("houshold")
+        registry.text_format("houshold")
 
 
 @pytest.mark.parametrize(
