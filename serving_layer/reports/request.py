@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
@@ -96,9 +95,7 @@ def make_request(source: Source, dataset: Dataset, wish: Wish) -> Request:
         raise WrongRange(_local(given_since, dataset), _local(given_until, dataset))
     if wish.grain and wish.grain not in {view.grain for view in dataset.views}:
         raise UnknownName(f"grain of {dataset.name}", wish.grain, [view.grain for view in dataset.views])
-    extents = source.extents(dataset)
-    meter = choose_meter(dataset, wish.meter, extents)
-    first, last = extents[meter]
+    meter, (first, last) = choose_meter(dataset, wish.meter, source)
     begin, end = _at(first, dataset), _at(last + timedelta(days=1), dataset)
     since, until = given_since or begin, given_until or end
     if until <= begin or since >= end:
@@ -118,14 +115,20 @@ def make_request(source: Source, dataset: Dataset, wish: Wish) -> Request:
     )
 
 
-def choose_meter(dataset: Dataset, wished: str | None, known: Mapping[str, object]) -> str:
-    """Return the wished meter, or the only one; raises UnknownName or UsageError, which list the known ones."""
-    if wished is not None:
-        if wished not in known:
-            raise UnknownName("meter", wished, list(known)[:50])
-        return wished
+def choose_meter(dataset: Dataset, named: str | None, source: Source) -> tuple[str, tuple[date, date]]:
+    """Return the meter that is named, or the only one, with its first and last day.
+
+    A named meter is asked for by its key; all are listed only where none is named, or an unknown one.
+    Raises UnknownName or UsageError, which list the known ones.
+    """
+    if named is not None:
+        extent = source.extent(dataset, named)
+        if extent is None:
+            raise UnknownName("meter", named, list(source.extents(dataset))[:50])
+        return named, extent
+    known = source.extents(dataset)
     if len(known) == 1:
-        return next(iter(known))
+        return next(iter(known.items()))
     if not known:
         raise UsageError(
             f"{dataset.name} has no readings yet.", hint=f"Load some: `meterlake load {dataset.name} FILE`."
