@@ -7,6 +7,7 @@ import typer
 from cli import (
     batch_commands,
     dashboard_commands,
+    dataset_command,
     ddl_command,
     demo_command,
     explain_command,
@@ -33,6 +34,7 @@ app = typer.Typer(
 stack_commands.register(app)
 batch_commands.register(app)
 ddl_command.register(app)
+dataset_command.register(app)
 dashboard_commands.register(app)
 report_command.register(app)
 demo_command.register(app)

@@ -7,20 +7,21 @@ readings are left out, as the loader puts them into quarantine.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from contextlib import ExitStack
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from meterlake.packed import DAMAGED, NotOneFile, opened
-from meterlake.schema import LATEST_TS
-from meterlake.textformat import Moment, Value, offset_text
+from meterlake.schema import KEY_PATTERN, LATEST_TS
+from meterlake.textformat import Epoch, MeterColumn, Moment, Value, offset_text
+from meterlake.timepattern import FRACTION, has_fraction
 from serving_layer.verify.errors import UnreadableFile
 from serving_layer.verify.expected import READINGS, make_readings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from duckdb import DuckDBPyConnection
 
@@ -33,8 +34,9 @@ _NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
 
 class RawText:
-    """Files of one meter, in the order in which they were loaded.
+    """Files in the order in which they were loaded.
 
+    meter_id: of all lines; empty where the format has a column for it.
     received_at: aware; the run's own time, since the text does not say when it was loaded.
     """
 
@@ -48,7 +50,8 @@ class RawText:
         self._unpacked: list[str] = []
         check_paths(self._paths)
         names = ", ".join(str(path) for path in self._paths)
-        self.title = f"raw text of meter {meter_id} at UTC{offset_text(offset)}: {names}"
+        meter = f" of meter {meter_id}" if meter_id else ""
+        self.title = f"raw text{meter} at UTC{offset_text(offset)}: {names}"
 
     def fetch(self, folder: Path) -> None:
         """Unpack the files into ``folder``. Raises UnreadableFile."""
@@ -64,7 +67,7 @@ class RawText:
         for number, path in enumerate(self._unpacked):
             values = {
                 "path": path,
-                "meter": self._meter,
+                **({} if self._form.has_meters else {"meter": self._meter}),
                 "received": self._received_at + timedelta(microseconds=number),
                 "origin": self._paths[number].name,
             }
@@ -77,6 +80,18 @@ class RawText:
             first = file.readline(1 << 16).decode("utf-8-sig", errors="replace").rstrip("\r\n")
         if first != self._form.header:
             raise UnreadableFile(str(path), f"its first line is {first[:120]!r} instead of {self._form.header!r}")
+
+
+def meters_in(form: TextFormat, paths: Sequence[Path]) -> set[str]:
+    """Return the meters that the lines of files name. Raises UnreadableFile."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        source = RawText(form, paths, "", form.utc_offset, datetime(1970, 1, 1, tzinfo=UTC))
+        source.fetch(Path(folder))
+        source.read(connection)
+        rows = connection.execute(f"SELECT DISTINCT {form.dataset.key} FROM {READINGS}").fetchall()
+    return {meter for (meter,) in rows}
 
 
 def check_paths(paths: Sequence[Path]) -> None:
@@ -104,18 +119,19 @@ def readings_sql(form: TextFormat, offset: timedelta) -> str:
     dataset, missing = form.dataset, ", ".join(map(_quoted, form.missing))
     fields = {f"c{number}": "VARCHAR" for number in range(len(form.columns))}
     texts = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in fields.items())
-    moments = [f"c{at}" for at, column in enumerate(form.columns) if isinstance(column, Moment)]
-    measures = {column.measure: f"c{at}" for at, column in enumerate(form.columns) if isinstance(column, Value)}
-    clock = " || ' ' || ".join(moments)
-    pattern = _quoted(form.strptime)
+    columns = [f"trim(c{at})" if form.padded else f"c{at}" for at in range(len(form.columns))]
+    measures = {column.measure: at for at, column in enumerate(form.columns) if isinstance(column, Value)}
+    meters = [columns[at] for at, column in enumerate(form.columns) if isinstance(column, MeterColumn)]
+    meter = meters[0] if meters else "$meter"
+    point = {name: _with_point(form, columns[at]) for name, at in measures.items()}
     numbers = ",\n    ".join(
-        f"CASE WHEN coalesce({field}, '') NOT IN ({missing}) THEN try_cast({field} AS DOUBLE) END AS {name}"
-        for name, field in measures.items()
+        f"CASE WHEN coalesce({columns[at]}, '') NOT IN ({missing}) THEN try_cast({point[name]} AS DOUBLE) END AS {name}"
+        for name, at in measures.items()
     )
     odd = " OR ".join(
-        f"(coalesce({field}, '') NOT IN ({missing}) AND NOT (regexp_full_match({field}, {_quoted(_NUMBER)})"
-        f" AND coalesce(isfinite({name}), false)))"
-        for name, field in measures.items()
+        f"(coalesce({columns[at]}, '') NOT IN ({missing})"
+        f" AND NOT (regexp_full_match({point[name]}, {_quoted(_NUMBER)}) AND coalesce(isfinite({name}), false)))"
+        for name, at in measures.items()
     )
     given = " + ".join(f"CAST({name} IS NOT NULL AS INT)" for name in measures)
     return f"""
@@ -125,16 +141,36 @@ WITH lines AS (
     header = true, auto_detect = false, quote = '', escape = '', ignore_errors = true,
     null_padding = false, strict_mode = true, parallel = false, max_line_size = {1 << 20})
 ), decoded AS (
-  SELECT *, try_strptime({clock}, {pattern}) - INTERVAL {round(offset.total_seconds())} SECOND AS {dataset.event_time},
+  SELECT *, {_moment(form, columns)} - INTERVAL {round((offset + form.lead).total_seconds())} SECOND
+      AS {dataset.event_time},
     {numbers}
   FROM lines
 )
-SELECT *, $meter AS {dataset.key}, {form.interval_s} AS {dataset.interval}, 0 AS revision,
+SELECT *, {meter} AS {dataset.key}, {form.interval_s} AS {dataset.interval}, 0 AS revision,
   $received::TIMESTAMP AS received_at, $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
 FROM decoded
 WHERE {dataset.event_time} IS NOT NULL AND epoch({dataset.event_time}) BETWEEN 0 AND {LATEST_TS}
   AND epoch({dataset.event_time}) % {form.interval_s} = 0
-  AND ({given}) IN (0, {len(measures)}) AND NOT ({odd})"""
+  AND ({given}) IN (0, {len(measures)}) AND NOT ({odd})
+  AND regexp_matches({meter}, {_quoted(KEY_PATTERN)})"""
+
+
+def _moment(form: TextFormat, columns: Sequence[str]) -> str:
+    """Return SQL of a line's time, as the file's clock says it; NULL for no such time."""
+    for at, column in enumerate(form.columns):
+        if isinstance(column, Epoch):
+            whole = (
+                f"CASE WHEN regexp_full_match({columns[at]}, '[0-9]{{1,10}}') THEN CAST({columns[at]} AS BIGINT) END"
+            )
+            return f"make_timestamp({whole} * 1000000)"
+    text = " || ' ' || ".join(columns[at] for at, part in enumerate(form.columns) if isinstance(part, Moment))
+    if has_fraction(form.pattern):
+        text = f"regexp_replace({text}, '{FRACTION}', '')"
+    return f"try_strptime({text}, {_quoted(form.strptime)})"
+
+
+def _with_point(form: TextFormat, field: str) -> str:
+    return field if form.decimal == "." else f"translate({field}, ',.', '.x')"
 
 
 def _quoted(text: str) -> str:
