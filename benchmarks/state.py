@@ -45,7 +45,7 @@ from producers.pace import FASTEST, Pace, schedule
 from producers.simulate import Request, begun, script, simulate
 from speed_layer import session as streaming
 from speed_layer.checkpoint import FOLDER
-from speed_layer.run import Wish, run
+from speed_layer.run import Queries, run
 
 ALLOWED = {"state_rows": 1.05, "state_mb": 1.2}
 """How much more at the end is no growth. Spark estimates memory by samples, and counts versions that it still keeps."""
@@ -165,7 +165,7 @@ def main() -> int:
         with engine.session(settings, "stream", streaming.options(settings)) as spark:
             watch, begin = Watch(spark), time.monotonic()
             spark.streams.addListener(watch)
-            run(settings, dataset, Wish(archive=False, views=True, once=True), system_clock, lambda *_: None)
+            run(settings, dataset, Queries(archive=False, views=True, once=True), system_clock)
             time.sleep(2)  # the listener is told a moment later
             found = result(watch.updates, watch.phases, sent, time.monotonic() - begin)
             spark.streams.removeListener(watch)

@@ -17,7 +17,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, _end)
     try:
-        app()
+        app(prog_name="meterlake")
     except MeterlakeError as error:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(Text.assemble(("error: ", "bold red"), error.what))

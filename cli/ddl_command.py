@@ -86,4 +86,4 @@ def _create_iceberg_tables(settings: Settings, wanted: Sequence[Dataset]) -> Non
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(ddl)
+    app.command(rich_help_panel="Generated files")(ddl)

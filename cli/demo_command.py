@@ -102,7 +102,7 @@ def _live(settings: Settings, dataset: Dataset, shift: int, tale: Tale, log: Pat
     """Let sensors and streams run, and batch in the middle."""
     with ExitStack() as stack:
         with tale.step("Start the streaming queries") as told:
-            running = stack.enter_context(live.streams(DATASET, log))
+            running = stack.enter_context(live.streams(settings, DATASET, log))
             running.wait_until_ready()
             told["proved"] = "archive and views, in one process"
         with tale.step(f"{live.METERS} meters send their last 20 minutes") as told:
@@ -255,4 +255,4 @@ def _draw(dataset: Dataset, out: Path, shift: int) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(demo)
+    app.command(rich_help_panel="Start here")(demo)

@@ -34,8 +34,10 @@ def explain(
     superseded, conflicting, or rejected with the rule. Then the layer and the run that answer the minute now, the rows
     of both layers, and whether the readings make the row to the last unit.
 
-    Examples: `meterlake explain household sceaux 2007-02-01T17:05`,
-    `meterlake explain household sceaux 2007-02-01T18:05+01:00 --output json`.
+    Examples:
+
+    - `meterlake explain household sceaux 2007-02-01T17:05`
+    - `meterlake explain household sceaux 2007-02-01T18:05+01:00 --output json`
     """
     from serving_layer.explain import explain as run
 
@@ -135,4 +137,4 @@ def _short(value: object) -> object:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(explain)
+    app.command(rich_help_panel="Answers")(explain)

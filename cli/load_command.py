@@ -53,8 +53,10 @@ def load(
     file of another format is refused as a whole. The same file for the same meter is loaded once: doing it again does
     nothing. A load that dies has added nothing: run it again. Views see the readings after the next `meterlake batch`.
 
-    Examples: `meterlake load household data/household_power_consumption.txt.xz`,
-    `meterlake load household house2.csv --meter-id house2 --rebase now`.
+    Examples:
+
+    - `meterlake load household data/household_power_consumption.txt.xz`
+    - `meterlake load household house2.csv --meter-id house2 --rebase now`
     """
     form = registry.text_format(dataset)
     offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
@@ -144,4 +146,4 @@ def _for(result: Result) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(load)
+    app.command(rich_help_panel="Readings in")(load)

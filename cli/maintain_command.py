@@ -38,7 +38,9 @@ def maintain(
     finds exactly the days that have changed. The record of runs is compacted, too, and keeps every run. No row changes.
     Run it once a day; batch waits meanwhile.
 
-    Example: `meterlake maintain household --keep 12h`.
+    Examples:
+
+    - `meterlake maintain household --keep 12h`
     """
     try:
         kept = parse_duration(keep)
@@ -88,4 +90,4 @@ def _snapshots(record: Record) -> list[int]:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(maintain)
+    app.command(rich_help_panel="Upkeep")(maintain)

@@ -63,8 +63,11 @@ def quality(
     written with `--out`, are the counts and up to 1,000 findings, the longest first. Nothing is refused or changed:
     the views stay as they are.
 
-    Examples: `meterlake quality household --list 20`, `meterlake quality household --out quality.html`,
-    `meterlake query "SELECT * FROM hive.batch.household_quality WHERE finding = 'long_gap'"`.
+    Examples:
+
+    - `meterlake quality household --list 20`
+    - `meterlake quality household --out quality.html`
+    - `meterlake query "SELECT * FROM hive.batch.household_quality WHERE finding = 'long_gap'"`
     """
     declared, settings = registry.declaration(dataset), load_settings()
     if out and out.suffix not in _WRITERS:
@@ -157,7 +160,7 @@ def _line(row: dict[str, Any], key: str) -> dict[str, Any]:
     return {
         "meter": row[key],
         "what": _what(row),
-        "begins (UTC)": f"{row['begins']:%Y-%m-%d %H:%M}",
+        "begins_utc": f"{row['begins']:%Y-%m-%d %H:%M}",
         "lasted": duration_text(timedelta(seconds=row["lasted_s"])),
         "value": " to ".join(values),
     }
@@ -203,4 +206,4 @@ _WRITERS = {".csv": _csv, ".html": _html, ".json": _json}
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(quality)
+    app.command(rich_help_panel="Answers")(quality)

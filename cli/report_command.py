@@ -71,13 +71,10 @@ def report(
 
     Examples:
 
-    `meterlake report household --list`
-
-    `meterlake report household voltage --from 2007-02-01 --to 2007-02-08 --out voltage.png`
-
-    `meterlake report household cost --tariff data/tariff.example.toml --out cost.html`
-
-    `meterlake report household summary --from 2008-01-01 --to 2009-01-01 --out 2008.html`
+    - `meterlake report household --list`
+    - `meterlake report household voltage --from 2007-02-01 --to 2007-02-08 --out voltage.png`
+    - `meterlake report household cost --tariff data/tariff.example.toml --out cost.html`
+    - `meterlake report household summary --from 2008-01-01 --to 2009-01-01 --out 2008.html`
     """
     declared = registry.declaration(dataset)
     if list_reports:
@@ -134,4 +131,4 @@ def draw(dataset: str, name: str, since: str, until: str, out: Path, meter: str 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(report)
+    app.command(rich_help_panel="Answers")(report)

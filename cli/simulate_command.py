@@ -52,7 +52,7 @@ def simulate(
     speed: Annotated[
         str, typer.Option(help="How fast time passes: 1 is real, 60 makes an hour a minute; max waits for nothing.")
     ] = "1",
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything left to chance.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="NUMBER", help="Of all random values.")] = 1,
     faults: Annotated[
         str, typer.Option(help="What goes wrong with which share: late=0.01,duplicate=0.01. list: explain them.")
     ] = "",
@@ -82,9 +82,12 @@ def simulate(
     Faults, each with a share from 0 to 1: late, out_of_order, duplicate, conflict (another value), revision (a later
     one), corrupt (of eleven kinds), missing, future (a year ahead), clock_skew (this share of meters, a day ahead).
 
-    Examples: `meterlake simulate household`, `meterlake simulate household --meters 2000 --for 10m`,
-    `meterlake simulate household --meters 10 --for 2h --speed 60 --faults late=0.01,corrupt=0.05`,
-    `meterlake simulate household --for 1h --speed max --start 2026-11-21T12:00:00Z --to file --out hour.tsv`.
+    Examples:
+
+    - `meterlake simulate household`
+    - `meterlake simulate household --meters 2000 --for 10m`
+    - `meterlake simulate household --meters 10 --for 2h --speed 60 --faults late=0.01,corrupt=0.05`
+    - `meterlake simulate household --for 1h --speed max --start 2026-11-21T12:00:00Z --to file --out hour.tsv`
     """
     from producers import faults as known
     from producers import simulate as run
@@ -93,7 +96,7 @@ def simulate(
     from producers.pace import Pace, schedule
 
     if faults == "list":
-        show([{"fault": name, "a reading": meaning} for name, meaning in known.MEANINGS.items()], output)
+        show([{"fault": name, "reading": meaning} for name, meaning in known.MEANINGS.items()], output)
         return
     settings, replay, stop = load_settings(), registry.replay(dataset), Event()
     shares, now = known.parse(faults), system_clock()
@@ -219,4 +222,4 @@ def _moment(text: str) -> datetime:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(simulate)
+    app.command(rich_help_panel="Readings in")(simulate)

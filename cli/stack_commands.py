@@ -38,7 +38,11 @@ def up(
 
     Does nothing for those that are up. The first start downloads the servers into the cache (1.5 GB).
 
-    Examples: `meterlake up`, `meterlake up kafka cassandra`, `METERLAKE_PORT_OFFSET=1000 meterlake up`.
+    Examples:
+
+    - `meterlake up`
+    - `meterlake up kafka cassandra`
+    - `METERLAKE_PORT_OFFSET=1000 meterlake up`
     """
     instance = Instance(load_settings())
     names, extras = split_extras(services or [])
@@ -154,7 +158,10 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
     Exit code 1 when something that `up` needs is missing.
     """
     findings = examine(Instance(load_settings()), registry.declarations())
-    rows = [{"state": f.state, "what": f.what, "found": f.found, "to_do": f.to_do} for f in findings]
+    if output is Output.JSON:
+        rows = [{"state": f.state, "what": f.what, "found": f.found, "to_do": f.to_do} for f in findings]
+    else:
+        rows = [{"state": f.state, "what": f.what, "finding": f"{f.found}. {f.to_do}".rstrip(" .")} for f in findings]
     show(rows, output)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)
@@ -179,4 +186,4 @@ def _show_states(states: list[Status], output: Output) -> None:
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
     for command in (up, down, status, logs, doctor):
-        app.command()(command)
+        app.command(rich_help_panel="Servers")(command)

@@ -61,9 +61,12 @@ def verify(
 
     Exit code 1 when anything else differs, or when there is nothing to compare.
 
-    Examples: `meterlake verify household`, `meterlake verify household --from 2007-02-01 --to 2007-03-01`,
-    `meterlake verify household --against data/household_power_consumption.txt.xz`,
-    `meterlake verify household --against day.tsv`.
+    Examples:
+
+    - `meterlake verify household`
+    - `meterlake verify household --from 2007-02-01 --to 2007-03-01`
+    - `meterlake verify household --against data/household_power_consumption.txt.xz`
+    - `meterlake verify household --against day.tsv`
     """
     declared = registry.declaration(dataset)
     if utc_offset and not against:
@@ -124,7 +127,7 @@ def show_report(report: Report, output: Output) -> None:
         show([{**about, **row} for row in rows], output)
         return
     columns = ("view", "rows", "equal", "missing", "extra", "different", "explained", "path")
-    show([{name: row[name] for name in columns} for row in rows], output)
+    show([{name: row[name] for name in columns} for row in rows], output, optional=("path",))
     differences = [found for comparison in report.comparisons for found in comparison.examples]
     if differences:
         show([_line(found) for found in differences], output, title="The first rows that differ")
@@ -161,4 +164,4 @@ def _tell(doing: str) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(verify)
+    app.command(rich_help_panel="Answers")(verify)

@@ -67,7 +67,11 @@ class Settings(BaseSettings):
     port_trino: int = Field(8080, description="Trino, HTTP.")
     port_prometheus: int = Field(9090, description="Prometheus, HTTP; where it is installed.")
     port_grafana: int = Field(3000, description="Grafana, HTTP; where it is installed.")
-    start_timeout_s: int = Field(180, gt=0, description="A server that is not healthy by then has failed to start.")
+    stall_timeout: Duration = Field(
+        timedelta(minutes=2),
+        description="A server that lives but shows no progress for so long (log, CPU time, memory, what its health"
+        " check answers) has failed to start. One that makes progress may take 15 minutes.",
+    )
     server_time_zone: str = Field("UTC", description="Time zone of the servers' JVMs; results do not depend on it.")
 
     # Java

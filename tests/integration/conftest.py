@@ -38,7 +38,6 @@ def settings() -> Settings:
         home=Path(os.environ.get("METERLAKE_TEST_HOME", ROOT / ".meterlake" / "test")),
         port_offset=int(os.environ.get("METERLAKE_TEST_PORT_OFFSET", TEST_PORT_OFFSET)),
         server_time_zone="Asia/Kolkata",
-        start_timeout_s=300,
     )
 
 

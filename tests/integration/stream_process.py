@@ -19,7 +19,7 @@ from meterlake.clock import system_clock
 from meterlake.errors import MeterlakeError
 from meterlake.settings import load_settings
 from speed_layer.archive.batch import Archive
-from speed_layer.run import Wish, run
+from speed_layer.run import Queries, run
 from speed_layer.views.sink import Sink
 
 
@@ -43,9 +43,9 @@ def main() -> int:
     if "written" in dies:
         _die_after(Sink, "write_minutes")
     dataset = replace(HOUSEHOLD, name=name)
-    wish = Wish("archive" in queries, "views" in queries, once=how == "once")
+    request = Queries("archive" in queries, "views" in queries, once=how == "once")
     try:
-        run(load_settings(), dataset, wish, system_clock, lambda query, words: typer.echo(f"{query} {words}"))
+        run(load_settings(), dataset, request, system_clock)
     except MeterlakeError as error:
         typer.echo(f"error: {error}")
         return error.exit_code
