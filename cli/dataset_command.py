@@ -120,18 +120,16 @@ def _read(entry: Entry, file: Path) -> Finding:
         seen = read(entry.text_format(), file)
     except PermanentError as error:
         return Finding("wrong", str(file), error.what, error.hint)
-    if not seen.readings:
-        problem = f"none of its {seen.lines} lines is a reading"
-        return Finding("wrong", str(file), problem, f"Compare a line with the format: {seen.example!r}.")
-    left = seen.lines - seen.readings - seen.gaps
-    odd = f"; {left} lines are no readings and go to quarantine" if left else ""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in seen.reasons.most_common())
+    if seen.first is None or seen.last is None:
+        hint = "Compare a line with the format: `meterlake dataset new` guesses one."
+        return Finding("wrong", str(file), f"none of its {seen.lines} lines is a reading: {reasons}", hint)
+    odd = f"; no readings, to go to quarantine: {reasons}" if reasons else ""
     length = duration_text(seen.last - seen.first)
-    text = (
-        f"{seen.readings} readings, {seen.gaps} gap rows, {seen.meters} meters, from {seen.first} UTC on for {length}"
-    )
-    return Finding("ok", f"{file}: {text}{odd}")
+    counts = f"{seen.readings} readings, {seen.gaps} gap rows, {len(seen.meters)} meters"
+    return Finding("ok", f"{file}: {counts}, from {seen.first} UTC on for {length}{odd}")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
-    app.add_typer(dataset_app, name="dataset")
+    app.add_typer(dataset_app, name="dataset", rich_help_panel="Generated files")

@@ -2,56 +2,87 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from meterlake.errors import PermanentError
+from meterlake.packed import DAMAGED, NotOneFile, opened
+from meterlake.texthead import layout
+from meterlake.textlines import CHUNK
+from meterlake.textrows import LINES, rows_sql
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from meterlake.textformat import TextFormat
 
+# Names come from the declaration.
+# ruff: noqa: S608
 
-@dataclass(frozen=True)
+GAP: Final = "gap"
+
+
+class UnreadableSample(PermanentError):
+    """A file cannot be opened or unpacked."""
+
+
+@dataclass
 class Seen:
-    """Lines below the header, and what they are. first, last: UTC without zone. example: the first line."""
+    """What the lines below the header are. first, last: UTC without zone. reasons: why lines are no readings."""
 
-    lines: int
-    readings: int
-    gaps: int
-    meters: int
-    first: datetime
-    last: datetime
-    example: str
+    readings: int = 0
+    gaps: int = 0
+    meters: set[str] = field(default_factory=set)
+    first: datetime | None = None
+    last: datetime | None = None
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def lines(self) -> int:
+        """All of them."""
+        return self.readings + self.gaps + self.reasons.total()
 
 
 def read(form: TextFormat, path: Path) -> Seen:
-    """Read a file by its format. Raises UnreadableFile, and what ``check_head`` raises."""
+    """Read a file by its format, as it is or packed. Raises UnreadableSample, and what ``layout`` raises."""
     import duckdb
 
-    from batch_layer.ingest.lines import check_head
-    from serving_layer.verify.raw_text import RawText, check_paths, unpack
+    from engines.text_lines import line_tables
 
-    check_paths([path])
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        unpacked = Path(folder) / "lines.txt"
-        unpack(path, unpacked)
-        with unpacked.open("rb") as file:
-            check_head(form, str(path), file.read(1 << 20))
-            file.seek(0)
-            lines = sum(1 for _ in file) - 1
-            file.seek(0)
-            file.readline()
-            example = file.readline().decode(errors="replace").rstrip("\r\n")
-        connection = stack.enter_context(duckdb.connect())
-        source = RawText(form, [unpacked], form.meter_id, form.utc_offset, datetime(1970, 1, 1, tzinfo=UTC))
-        source.fetch(Path(folder))
-        source.read(connection)
-        event, key, measure = form.dataset.event_time, form.dataset.key, form.dataset.measures[0].name
-        row = connection.execute(
-            f"SELECT count({measure}), count(*) - count({measure}), count(DISTINCT {key}),"  # noqa: S608
-            f" min({event}), max({event}) FROM readings"
-        ).fetchone()
-    readings, gaps, meters, first, last = row or (0, 0, 0, None, None)
-    return Seen(lines, readings, gaps, meters, first, last, example)
+    seen = Seen()
+    try:
+        with ExitStack() as stack:
+            with opened(path, stack) as file:
+                found = layout(form, str(path), file.read(CHUNK))
+            connection = stack.enter_context(duckdb.connect())
+            for table in line_tables(opened(path, stack).read):
+                connection.register(LINES, table)
+                _add(seen, found, connection)
+                connection.unregister(LINES)
+    except (*DAMAGED, NotOneFile, OSError) as error:
+        raise UnreadableSample(f"{path} cannot be read: {error}.", hint="Give a text file, plain or packed.") from error
+    return seen
+
+
+def _add(seen: Seen, form: TextFormat, connection: DuckDBPyConnection) -> None:
+    """Count what the lines of one table are."""
+    event, measure = form.dataset.event_time, form.dataset.measures[0].name
+    key = form.dataset.key if form.has_meters else f"'{form.meter_id}'"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE seen AS {rows_sql(form, form.utc_offset)}")
+    seen.reasons.update(
+        dict(connection.execute("SELECT reason, count(*) FROM seen WHERE reason IS NOT NULL GROUP BY ALL").fetchall())
+    )
+    rows = connection.execute(
+        f"SELECT {key}, count({measure}), count(*) - count({measure}), min({event}), max({event})"
+        " FROM seen WHERE reason IS NULL GROUP BY 1"
+    ).fetchall()
+    for meter, readings, gaps, first, last in rows:
+        seen.meters.add(meter)
+        seen.readings += readings
+        seen.gaps += gaps
+        seen.first = min(seen.first or first, first)
+        seen.last = max(seen.last or last, last)

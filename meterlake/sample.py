@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TYPE_CHECKING, Final, Literal
 
 from meterlake import sample_times
@@ -18,6 +19,7 @@ from meterlake.errors import UsageError
 from meterlake.packed import DAMAGED, NotOneFile, opened
 from meterlake.sample_values import NUMBER, NUMBER_COMMA, Measured, measured
 from meterlake.schema import KEY_PATTERN
+from meterlake.textlines import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +94,7 @@ def look(path: Path) -> Sample:
     notes = _Notes()
     lines = _lines(path, notes)
     separator = _separator(path, lines)
-    headers, *rows = [line.split(separator) for line in lines]
+    headers, *rows = [[_unquoted(cell) for cell in line.split(separator)] for line in lines]
     _check_header(path, headers)
     whole = [row for row in rows if len(row) == len(headers)]
     if len(whole) < 2:
@@ -147,18 +149,17 @@ def _lines(path: Path, notes: _Notes) -> list[str]:
     wide = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     if head.startswith(wide) or b"\0" in head:
         raise NotASample(path, "is no UTF-8 text", "If it is UTF-16: iconv -f UTF-16 -t UTF-8 FILE.")
+    stream = BytesIO(head)
     try:
-        text = head.removeprefix(codecs.BOM_UTF8).decode()
+        head.decode()
     except UnicodeDecodeError as error:
-        text = head.decode("latin-1")
+        stream = BytesIO(head.decode("latin-1").encode())
         notes.unread.append(f"it is no UTF-8 (byte {error.start}): iconv -f LATIN1 -t UTF-8 FILE")
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = [line for block in blocks(stream.read) for line in block.texts]
     while lines and not lines[-1].strip():
         lines.pop()
     if len(lines) < 3:
         raise NotASample(path, f"has {len(lines)} lines", "Give a header and at least two lines of readings.")
-    if '"' in text:
-        notes.unread.append("fields in quotes are read with their quotes")
     return lines
 
 
@@ -173,6 +174,10 @@ def _separator(path: Path, lines: Sequence[str]) -> str:
             path, f"its first line has one column: {lines[0][:80]!r}", "Expected columns between , ; | or tab."
         )
     return best
+
+
+def _unquoted(cell: str) -> str:
+    return cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
 
 
 def _check_header(path: Path, headers: Sequence[str]) -> None:

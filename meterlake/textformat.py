@@ -8,7 +8,8 @@ with the first reason that applies:
 ``extra_column`` · ``bad_meter`` · ``bad_time`` (no such moment, or not between 1970 and 2100) · for each measure in
 order ``bad_value:<measure>`` and ``not_finite:<measure>`` · ``off_grid`` · ``missing_measure``.
 
-Values are neither rounded nor range-checked: that is the views' business.
+What a line is, ``textlines`` decides. A field may stand between double quotes. Values are neither rounded nor
+range-checked: that is the views' business.
 """
 
 from __future__ import annotations
@@ -22,22 +23,20 @@ from meterlake import timepattern
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.rules import quarantine_reason_sql
 from meterlake.schema import KEY_PATTERN, LATEST_TS
+from meterlake.textlines import LINE_TOO_LONG, MAX_LINE_BYTES, NOT_UTF8, NUL_BYTE
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
 
-MAX_LINE_BYTES: Final = 1 << 20
-"""Longer lines are no readings; they are cut while they are read, so that nothing has to hold them."""
-
-UNDECODED: Final = ("line_too_long", "nul_byte", "not_utf8")
-"""Reasons of lines that are not text: quarantine holds their bytes in Base64."""
+NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+"""What a number looks like, as a regular expression."""
 
 PAYLOAD_BYTES: Final = 4096
 """Of such a line, quarantine keeps this much; the whole stands in the raw file."""
 
 _OFFSET: Final = re.compile(r"([+-])(\d{2}):([0-5]\d)")
 _FARTHEST: Final = timedelta(hours=18)
-# Java reads more as a number than people do: "1d", "0x1p3", "Infinity".
+# Java reads more as a number than people do: "1d", "0x1p3", "Infinity"; of these characters, only what NUMBER is.
 _NUMBER_CHARACTERS: Final = "0123456789.+-eE"
 _REGEX_SIGNS: Final = ".$|()[{^?*+"
 
@@ -92,6 +91,7 @@ class TextFormat:
     columns: in the file's order. missing: texts that stand for no value. padded: whether blanks around fields mean
     nothing. decimal: what stands before the digits of a fraction. marks: which end of its interval a time is.
     meter_id: of all lines, where no column says it. meter_id, utc_offset: unless the command says otherwise.
+    written: the header as one file has it, see ``texthead``.
     """
 
     dataset: Dataset
@@ -104,6 +104,7 @@ class TextFormat:
     padded: bool = False
     decimal: Literal[".", ","] = "."
     marks: Literal["start", "end"] = "start"
+    written: str = ""
 
     def __post_init__(self) -> None:
         where = f"Text format of {self.dataset.name!r}"
@@ -155,7 +156,7 @@ class TextFormat:
     @property
     def header(self) -> str:
         """The first line of a file."""
-        return self.separator.join(column.header for column in self.columns)
+        return self.written or self.separator.join(column.header for column in self.columns)
 
     @property
     def values(self) -> list[Value]:
@@ -171,6 +172,11 @@ class TextFormat:
     def strptime(self) -> str:
         """The pattern of the joined time in C's letters, without the fraction of a second."""
         return timepattern.strptime(self.pattern)
+
+    @property
+    def time_regex(self) -> str:
+        """What the joined time looks like, without the fraction of a second, as a regular expression."""
+        return timepattern.regex(self.pattern)
 
     @property
     def pattern(self) -> str:
@@ -219,7 +225,12 @@ def fields_sql(form: TextFormat) -> str:
     """Return Spark SQL of a line's fields, an array, over the column ``text`` (a line without its line end)."""
     # A plain character, escaped only where it must be: Java splits by anything else with a regular expression.
     separator = f"\\{form.separator}" if form.separator in _REGEX_SIGNS else form.separator
-    return f"split(text, {_quoted(separator)}, -1)"
+    fields = f"split(text, {_quoted(separator)}, -1)"
+    plain = (
+        f"transform({fields}, field -> CASE WHEN length(field) > 1 AND startswith(field, '\"') AND"
+        " endswith(field, '\"') THEN substring(field, 2, length(field) - 2) ELSE field END)"
+    )
+    return f"CASE WHEN instr(text, '\"') > 0 THEN {plain} ELSE {fields} END"
 
 
 def time_sql(form: TextFormat, shift: timedelta) -> str:
@@ -239,7 +250,8 @@ def _moment_sql(form: TextFormat) -> str:
     if timepattern.has_fraction(form.pattern):
         text = f"regexp_replace({text}, '{timepattern.FRACTION}', '')"
     pattern = _quoted(timepattern.whole_seconds(form.pattern))
-    return f"CAST(try_to_timestamp({text}, {pattern}) AS TIMESTAMP_NTZ)"
+    like = f"{text} RLIKE {_quoted(f'^{form.time_regex}$')}"
+    return f"CASE WHEN {like} THEN CAST(try_to_timestamp({text}, {pattern}) AS TIMESTAMP_NTZ) END"
 
 
 def meter_sql(form: TextFormat) -> str | None:
@@ -294,9 +306,9 @@ def reason_sql(form: TextFormat) -> str:
     count = len(form.columns)
     time = form.dataset.event_time
     cases = [
-        (f"octet_length(text) > {MAX_LINE_BYTES}", "line_too_long"),
-        ("instr(text, '\\0') > 0", "nul_byte"),
-        ("NOT is_valid_utf8(text)", "not_utf8"),
+        (f"octet_length(text) > {MAX_LINE_BYTES}", LINE_TOO_LONG),
+        ("instr(text, '\\0') > 0", NUL_BYTE),
+        ("NOT is_valid_utf8(text)", NOT_UTF8),
         ("text = ''", "empty_line"),
         (f"text = {_quoted(form.header)}", "header_again"),
         (f"size(fields) < {count}", "missing_column"),
@@ -320,7 +332,7 @@ def _value_cases(form: TextFormat) -> list[tuple[str, str]]:
     for at, column in enumerate(form.columns):
         if isinstance(column, Value):
             field, name = _field(form, at), column.measure
-            odd = f"odd AND translate({_number(form, field)}, '{_NUMBER_CHARACTERS}', '') <> ''"
+            odd = f"odd AND NOT {_number(form, field)} RLIKE {_quoted(f'^{NUMBER}$')}"
             cases += [
                 (f"{field} NOT IN ({missing}) AND ({name} IS NULL OR ({odd}))", f"bad_value:{name}"),
                 (f"abs({name}) = DOUBLE('Infinity')", f"not_finite:{name}"),

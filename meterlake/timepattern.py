@@ -59,3 +59,15 @@ def strptime(pattern: str) -> str:
 def characters(pattern: str) -> str:
     """Return what stands between the numbers of such a time."""
     return "".join(literal + other for literal, _, other in _PARTS.findall(pattern))
+
+
+def regex(pattern: str) -> str:
+    """Return what a time of the pattern without the fraction looks like, as a regular expression of all engines."""
+    return "".join(
+        _digits(word) if word else re.escape(literal + other)
+        for literal, word, other in _PARTS.findall(whole_seconds(pattern))
+    )
+
+
+def _digits(word: str) -> str:
+    return f"[0-9]{{{len(word)}}}" if len(word) > 1 else "[0-9]{1,2}"

@@ -9,8 +9,9 @@ import pytest
 from foreign_samples import SAMPLES, Sample
 from pyspark.sql import SparkSession
 
-from batch_layer.ingest.lines import Lines, check_head
+from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.parse import Arrival, decoded, numbered_lines, reading_lines, readings
+from meterlake.texthead import layout
 
 pytestmark = pytest.mark.spark
 SPLIT = 1 << 25
@@ -18,9 +19,9 @@ SPLIT = 1 << 25
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_each_line_is_a_reading_or_has_its_reason(spark: SparkSession, tmp_path: Path, sample: Sample) -> None:
-    path, form, lines = tmp_path / "file.csv", sample.form, Lines(SPLIT)
-    path.write_bytes(lines.take(sample.text.encode()))
-    check_head(form, str(path), path.read_bytes())
+    path, lines = tmp_path / "file.csv", Lines(SPLIT)
+    path.write_bytes(lines.take(sample.text.encode()) + lines.rest())
+    form = layout(sample.form, str(path), path.read_bytes())
     arrival = Arrival(form.meter_id, datetime(2026, 11, 26, tzinfo=UTC), "file.csv", "load1")
     with reading_lines(spark, SPLIT):
         given = numbered_lines(spark, path.as_uri(), lines.first_lines, SPLIT)

@@ -130,7 +130,7 @@ def test_what_is_written_can_be_used_as_it_is(
     assert {finding.state for finding in check(entry)} == {"ok", "old"}  # old: to be generated
     read_back = read(form, file)
     assert read_back.readings + read_back.gaps == seen.lines == read_back.lines
-    assert read_back.meters == seen.meters
+    assert len(read_back.meters) == seen.meters
     for length in ("88", "120"):
         ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", length, "--diff", str(path)]
         done = subprocess.run(ruff, capture_output=True, text=True, check=False)
@@ -147,12 +147,11 @@ def test_a_clock_of_fixed_offset_is_kept(tmp_path: Path) -> None:
 
 def test_what_people_have_to_decide_and_what_cannot_be_read_is_in_the_comments(tmp_path: Path) -> None:
     path = tmp_path / "counter.csv"
-    lines = [f'"{1 + at % 9}.3.2024 00:{at:02}";{1000 + at}' for at in range(20)]
-    path.write_text("\n".join(["when;energy", *(line.replace('"', "") for line in lines), 'x;"1"']), encoding="utf-8")
+    lines = [f'"{1 + at % 9}.3.2024 00:{at:02}";"{1000 + at}"' for at in range(20)]
+    path.write_text("\r".join(["when;energy", *lines, "never;?"]), encoding="utf-8-sig", newline="")
     text = scaffold.text("counter", look(path))
     assert "# - day first or month first? No date of the sample says it; day first is assumed." in text
     assert "# - 'energy' only grows, as a counter does: totals are not turned into amounts." in text
-    assert "# - fields in quotes are read with their quotes." in text
     assert "# - time_zone: of the place; local days follow it, daylight saving included." in text
 
 
