@@ -105,7 +105,7 @@ def _row(entry: Entry) -> dict[str, object]:
     return {
         "name": entry.name,
         "title": declared.title,
-        "kind": "meter series",
+        "kind": declared.kind,
         "grains": ", ".join(view.grain for view in declared.views),
         "parts": ", ".join(entry.data_set.parts),
         "place": str(entry.folder or entry.source),

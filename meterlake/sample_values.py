@@ -43,12 +43,14 @@ AMOUNTS: Final = frozenset({"kWh", "MWh", "Wh", "kvarh", "m³", "l"})
 
 _FINEST: Final = 9
 _ROOM: Final = 10
-"""The range that is declared goes so many times beyond what the sample shows."""
+"""The range to declare goes so many times beyond what the sample shows."""
+
+_HOUR_S: Final = 3600
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A column of numbers. lowest, highest: as seen. between: the range to declare. grows: as a counter does."""
+    """A column of numbers. lowest, highest: as seen. grows: as a counter does."""
 
     name: str
     title: str
@@ -57,13 +59,18 @@ class Measured:
     resolution: str
     lowest: Decimal
     highest: Decimal
-    between: tuple[int | None, int | None]
     grows: bool
 
     @property
     def is_amount(self) -> bool:
         """Whether it belongs to its interval, by its unit."""
         return self.unit in AMOUNTS
+
+    def range(self, interval_s: int) -> tuple[int, int]:
+        """Return the range to declare; of an amount, in one hour."""
+        share = Decimal(_HOUR_S) / interval_s if self.is_amount else Decimal(1)
+        low = 0 if self.lowest >= 0 else -_nice(-self.lowest * share)
+        return low, _nice(max(self.highest * share, -self.lowest * share, Decimal(1)))
 
 
 def measured(header: str, numbers: Sequence[str], decimal: str, names: set[str]) -> Measured:
@@ -81,7 +88,6 @@ def measured(header: str, numbers: Sequence[str], decimal: str, names: set[str])
         resolution=_resolution(values),
         lowest=lowest,
         highest=highest,
-        between=(0 if lowest >= 0 else -_nice(-lowest), _nice(max(highest, -lowest, Decimal(1)))),
         grows=_grows(values),
     )
 

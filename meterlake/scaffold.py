@@ -5,10 +5,12 @@ What is written is formatted as ruff does, at any line length: what is long stan
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from meterlake.durations import duration_text
 from meterlake.errors import UsageError
-from meterlake.grains import GRAIN_SECONDS, Grain
+from meterlake.grains import GRAIN_SECONDS, Grain, is_fixed
 from meterlake.names import check_name
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from meterlake.sample_values import Measured
 
 _WIDTH: Final = 88
-_LATENESS_S: Final = 600
 
 
 def write(folder: Path, name: str, sample: Sample) -> Path:
@@ -45,7 +46,7 @@ def text(name: str, sample: Sample) -> str:
             "",
             "from __future__ import annotations",
             "",
-            "from datetime import timedelta",
+            *(["from datetime import timedelta"] if sample.offset else []),
             "from typing import Final",
             "",
             "from meterlake.dataset import DataSet",
@@ -54,7 +55,7 @@ def text(name: str, sample: Sample) -> str:
             "",
             *_comments(sample),
             "",
-            f"{constant}: Final = Dataset(",
+            f"{constant}: Final = MeterSeries(",
             *_indented(_declaration(name, sample)),
             ")",
             "",
@@ -91,25 +92,22 @@ def _comments(sample: Sample) -> list[str]:
 
 def _declaration(name: str, sample: Sample) -> list[str]:
     measured = [column.measured for column in sample.columns if column.measured]
-    cell = max(60, sample.interval_s)
-    lateness = max(_LATENESS_S, 2 * sample.interval_s) // 60
     return [
         f"name={_quoted(name)},",
         f"title={_quoted(_title(name))},",
-        f"intervals=({sample.interval_s},),",
+        f'intervals=("{duration_text(timedelta(seconds=sample.interval_s))}",),',
         'time_zone="UTC",',
         "measures=(",
-        *_indented([line for value in measured for line in _measure(value)]),
+        *_indented([line for value in measured for line in _measure(value, sample.interval_s)]),
         "),",
         "views=(",
-        *_indented([_view(grain) for grain in _grains(cell)]),
+        *_indented([f'View("{_grain_text(grain)}"),' for grain in _grains(sample.interval_s)]),
         "),",
-        f"lateness=timedelta(minutes={lateness}),",
     ]
 
 
-def _measure(value: Measured) -> list[str]:
-    low, high = value.between
+def _measure(value: Measured, interval_s: int) -> list[str]:
+    low, high = value.range(interval_s)
     seen = f"seen: {value.lowest.normalize():f} to {value.highest.normalize():f}"
     kind = (
         "belongs to its interval: if it holds over it, write Level"
@@ -123,21 +121,22 @@ def _measure(value: Measured) -> list[str]:
         f"    {_quoted(value.name)},",
         f"    unit={_quoted(value.unit)},  # {unit}",
         f'    resolution="{value.resolution}",',
-        f"    between=({low}, {high}),",
+        f"    between={'per_hour' if value.is_amount else ''}({low}, {high}),",
         f"    title={_quoted(value.title)},",
         "),",
     ]
 
 
-def _grains(cell_s: int) -> list[Grain]:
-    """Return the grains to begin with: the finest that holds whole intervals, hour and day."""
-    fitting = sorted((seconds, grain) for grain, seconds in GRAIN_SECONDS.items() if not seconds % cell_s)
-    finest = [fitting[0][1]] if fitting else []
-    return list(dict.fromkeys([*finest, *(grain for _, grain in fitting if grain in ("hour", "day"))]))
+def _grains(interval_s: int) -> list[Grain]:
+    """Return the grains to begin with: the finest that holds whole intervals, hour, day and month."""
+    fitting = [grain for grain, seconds in GRAIN_SECONDS.items() if not seconds % interval_s]
+    return list(dict.fromkeys([*fitting[:1], *(grain for grain in fitting if grain == "hour"), "day", "month"]))
 
 
-def _view(grain: Grain) -> str:
-    return f'View("{grain}", partition="{"year" if grain == "day" else "month"}"),'
+def _grain_text(grain: Grain) -> str:
+    """Return a grain as people write it: ``30 min``, ``hour``, ``day``."""
+    is_duration = is_fixed(grain) and grain not in ("minute", "hour")
+    return duration_text(timedelta(seconds=GRAIN_SECONDS[grain])) if is_duration else grain
 
 
 def _format(constant: str, sample: Sample) -> list[str]:
@@ -183,7 +182,8 @@ def _call(begin: str, given: Sequence[str], short: str) -> list[str]:
 def _declared(sample: Sample) -> list[str]:
     amounts = {column.measured.is_amount for column in sample.columns if column.measured}
     kinds = [name for name, is_amount in (("Amount", True), ("Level", False)) if is_amount in amounts]
-    return sorted(["Dataset", "View", *kinds])
+    names = ["MeterSeries", "View", *kinds]
+    return [*sorted(names), *(["per_hour"] if "Amount" in names else [])]
 
 
 def _columns_used(sample: Sample) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from cli.sample_check import read
 from meterlake import discovery, scaffold
 from meterlake.dataset_check import Finding, check
+from meterlake.declaration import per_hour
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.sample import NotASample, Sample, look
 from meterlake.textformat import Epoch, MeterColumn, Moment, Skipped, Value
@@ -98,7 +99,7 @@ def test_what_a_file_looks_like(
     [
         (
             "london",
-            [("kwh_hh_per_half_hour", "amount", "kWh", "0.001", (0, 10))],
+            [("kwh_hh_per_half_hour", "amount", "kWh", "0.001", per_hour(0, 10))],
             [MeterColumn("LCLid"), Skipped("stdorToU"), Moment("DateTime", "yyyy-MM-dd HH:mm:ss.SSSSSSS")],
         ),
         (
@@ -111,11 +112,11 @@ def test_what_a_file_looks_like(
         ),
         (
             "works",
-            [("kwh", "amount", "kWh", "0.1", (0, 500))],
+            [("kwh", "amount", "kWh", "0.1", per_hour(0, 500))],
             [Moment("End", "yyyy-MM-dd'T'HH:mm:ss'+01:00'"), MeterColumn("Meter")],
         ),
         ("plug", [("power_w", "level", "W", "0.01", (0, 500))], [Epoch("timestamp")]),
-        ("compact", [("gas_m", "amount", "m³", "1", (0, 100))], [Moment("when", "yyyyMMddHHmm")]),
+        ("compact", [("gas_m", "amount", "m³", "1", per_hour(0, 500))], [Moment("when", "yyyyMMddHHmm")]),
     ],
 )
 def test_what_is_written_can_be_used_as_it_is(

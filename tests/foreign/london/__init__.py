@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 
 from meterlake.dataset import DataSet
-from meterlake.declaration import Amount, Dataset, View
+from meterlake.declaration import Amount, MeterSeries, View, per_hour
 from meterlake.textformat import MeterColumn, Moment, Skipped, TextFormat, Value
 
-LONDON: Final = Dataset(
+LONDON: Final = MeterSeries(
     name="london",
     title="Half-hourly energy in London",
-    intervals=(1800,),
+    intervals=("30 min",),
     time_zone="Europe/London",
-    measures=(Amount("energy", "kWh", "0.001", between=(0, 50), title="Energy"),),
-    views=(View("hour", "month"), View("day", "year")),
-    lateness=timedelta(hours=1),
+    measures=(Amount("energy", "kWh", "0.001", between=per_hour(0, 100), title="Energy"),),
+    views=(View("30 min"), View("hour"), View("day"), View("month")),
 )
 
 DATASET: Final = DataSet(

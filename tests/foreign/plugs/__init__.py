@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from meterlake.dataset import DataSet
-from meterlake.declaration import Dataset, Derived, Level, View
+from meterlake.declaration import Derived, Level, MeterSeries, View
 from meterlake.textformat import Epoch, TextFormat, Value
 
-PLUGS: Final = Dataset(
+PLUGS: Final = MeterSeries(
     name="plugs",
     title="Power of plugs",
-    intervals=(1,),
+    intervals=("1 s",),
     time_zone="Europe/Zurich",
     measures=(Level("power", "W", "0.01", between=(0, 4000), title="Power"),),
     derived=(Derived("energy", "Wh", "power_sum / 3600", title="Energy"),),
-    views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
+    views=(View("minute"), View("hour"), View("day")),
 )
 
 DATASET: Final = DataSet(

@@ -6,17 +6,16 @@ from datetime import timedelta
 from typing import Final
 
 from meterlake.dataset import DataSet
-from meterlake.declaration import Amount, Dataset, View
+from meterlake.declaration import Amount, MeterSeries, View, per_hour
 from meterlake.textformat import MeterColumn, Moment, TextFormat, Value
 
-WORKS: Final = Dataset(
+WORKS: Final = MeterSeries(
     name="works",
     title="Hourly energy of the works",
-    intervals=(3600,),
+    intervals=("1 h",),
     time_zone="Europe/Berlin",
-    measures=(Amount("energy", "kWh", "0.1", between=(0, 5000), title="Energy"),),
-    views=(View("hour", "month"), View("day", "year")),
-    lateness=timedelta(hours=2),
+    measures=(Amount("energy", "kWh", "0.1", between=per_hour(0, 5000), title="Energy"),),
+    views=(View("hour"), View("day"), View("month")),
 )
 
 DATASET: Final = DataSet(
