@@ -90,4 +90,4 @@ def _push(url: str, output: Output) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(dashboards)
+    app.command(rich_help_panel="Generated files")(dashboards)

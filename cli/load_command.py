@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, progress_console, show
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.settings import load_settings
 from meterlake.textformat import check_meter_id, parse_offset
@@ -29,7 +30,7 @@ class Rebase(StrEnum):
 
 
 def load(
-    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     path: Annotated[str, typer.Argument(help="One file: text, or packed by xz, gzip or zip; local, or hdfs://….")],
     meter_id: Annotated[
         str,
@@ -50,10 +51,12 @@ def load(
     file of another format is refused as a whole. The same file for the same meter is loaded once: doing it again does
     nothing. A load that dies has added nothing: run it again. Views see the readings after the next `meterlake batch`.
 
-    Examples: `meterlake load household data/household_power_consumption.txt.xz`,
-    `meterlake load household house2.csv --meter-id house2 --rebase now`.
+    Examples:
+
+    - `meterlake load household data/household_power_consumption.txt.xz`
+    - `meterlake load household house2.csv --meter-id house2 --rebase now`
     """
-    form = datasets.text_format(dataset)
+    form = registry.text_format(dataset)
     offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
     meter = check_meter_id(meter_id or form.meter_id)
 
@@ -125,4 +128,4 @@ def _facts(result: Result) -> dict[str, object]:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(load)
+    app.command(rich_help_panel="Readings in")(load)

@@ -6,10 +6,10 @@ Titles, units and formulas come from the declaration; panels and queries are the
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from meterlake import registry
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
@@ -35,16 +35,11 @@ class Board:
 
 
 def board_of(dataset: Dataset) -> Board | None:
-    """Return the board of a data set: ``BOARD`` of the module ``<data set>_dashboards`` beside its declaration."""
-    module = f"datasets.{dataset.name}.dashboards"
-    if importlib.util.find_spec(f"datasets.{dataset.name}") is None or importlib.util.find_spec(module) is None:
-        return None
-    board: Board = importlib.import_module(module).BOARD
-    return board
+    """Return the board of a data set: the part ``board`` of its folder."""
+    known = registry.find(dataset.name)
+    return known.board() if known else None
 
 
 def boards() -> list[tuple[Dataset, Board]]:
     """Return all data sets that have dashboards."""
-    datasets = importlib.import_module("datasets")
-    known = [datasets.get(name) for name in datasets.names()]
-    return [(dataset, board) for dataset in known if (board := board_of(dataset))]
+    return [(item.declaration, board) for item in registry.entries() if (board := item.board())]

@@ -23,7 +23,7 @@ from stack.services import select
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.chaos,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -136,7 +136,7 @@ def test_a_server_that_dies_in_the_middle_is_named_and_the_next_run_is_whole(
     with command(settings, NAME, "batch", NAME) as batch:
         said_until(batch, doing)
         kill_server(whole, service)
-        said = batch.communicate(timeout=400)[0]
+        said = batch.communicate(timeout=900)[0]
     assert batch.returncode == 1, said
     assert re.search(says, said), said
     assert "Traceback" not in said
@@ -158,7 +158,7 @@ def test_a_repeated_batch_waits_for_servers_and_ends_in_order(
         story.load_a_day()
         said_until(batch, "published")
         batch.send_signal(signal.SIGTERM)
-        batch.communicate(timeout=60)
+        batch.communicate(timeout=900)
     assert batch.returncode == 128 + signal.SIGTERM
     assert hdfs.client(settings).status(f"{lease.FOLDER}/{NAME}.json", strict=False) is None
     story.check(story.days)

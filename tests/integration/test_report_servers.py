@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from report_samples import build, minutes, source_for
 
-import datasets
 from engines import hdfs, hive, trino
+from meterlake import registry
 from meterlake.ddl import gaps_table, hive_ddl, view_table
 from meterlake.declaration import Dataset
 from meterlake.report_specs import report_of
@@ -31,7 +31,7 @@ from serving_layer.reports.sources import SqlSource, source_of
 from serving_layer.reports.tariff import load_tariff
 
 pytestmark = pytest.mark.integration
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 BATCH, MERGED = "report_test", "report_test_merged"
 TARIFF = Path(__file__).parents[2] / "data" / "tariff.example.toml"
 

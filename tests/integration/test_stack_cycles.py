@@ -34,7 +34,7 @@ def silent(*_: object) -> None:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
-    found = Instance(Settings(home=tmp_path / "cycles", port_offset=18000, start_timeout_s=300))
+    found = Instance(Settings(home=tmp_path / "cycles", port_offset=18000))
     yield found
     launcher.down(found, silent)
 

@@ -14,7 +14,7 @@ import sqlglot
 import yaml
 from grafana_foundation_sdk.models.common import DataSourceRef
 
-import datasets
+from meterlake import registry
 from meterlake.dashboard_specs import board_of, boards
 from meterlake.errors import PermanentError
 from serving_layer.dashboards import alerts, asked, catalogue, cql, macros, sql
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[2]
 PROVISIONING = ROOT / "grafana" / "provisioning"
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 SHOWN = catalogue.all_boards()
 ASKED = list(asked.queries(SHOWN))
 CHOSEN = macros.Dashboard(

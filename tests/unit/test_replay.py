@@ -13,10 +13,9 @@ from core_samples import TANK, tank_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-import datasets
 from datasets.household.declaration import HOUSEHOLD
 from datasets.household.replay import HOUSEHOLD_REPLAY, split
-from meterlake import dice
+from meterlake import dice, registry
 from meterlake.dice import Dice, Numbers
 from meterlake.errors import DeclarationError, UnknownName
 from meterlake.reading import Reading
@@ -134,9 +133,9 @@ def test_numbers_are_even_and_differ_by_lane_seed_and_thing() -> None:
 
 
 def test_a_replay_is_found_by_name() -> None:
-    assert datasets.replay("household") is HOUSEHOLD_REPLAY
+    assert registry.replay("household") is HOUSEHOLD_REPLAY
     with pytest.raises(UnknownName, match="household"):
-        datasets.replay("houshold")
+        registry.replay("houshold")
 
 
 @pytest.mark.parametrize(

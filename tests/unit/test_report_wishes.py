@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from report_samples import METER, build, minutes, source_for
 
-import datasets
+from meterlake import registry
 from meterlake.declaration import Dataset, Derived, Level, View
 from meterlake.errors import UnknownName, UsageError
 from meterlake.report_specs import Cost, Summary, plain_reports, report_of, reports_of
@@ -32,7 +32,7 @@ from serving_layer.reports.summary import summary
 from serving_layer.reports.tariff import load_tariff
 
 pytestmark = pytest.mark.unit
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 EXAMPLE = Path(__file__).parents[2] / "data" / "tariff.example.toml"
 
 
@@ -215,8 +215,12 @@ def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path
     assert not any(isinstance(result.report, Cost) for result in found.results)
 
 
-def test_the_example_tariff_is_sound() -> None:
+def test_the_example_tariff_is_sound_with_a_byte_order_mark_and_windows_line_ends_too(tmp_path: Path) -> None:
     tariff = load_tariff(EXAMPLE)
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(EXAMPLE.read_bytes().replace(b"\n", b"\r\n"))
+    marked.write_bytes(b"\xef\xbb\xbf" + marked.read_bytes())
+    assert load_tariff(marked) == tariff
     assert tariff.whole_hours
     assert len(tariff.price) == 3
     assert tariff.at(datetime(2005, 1, 1).date()) is None

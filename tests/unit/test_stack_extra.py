@@ -35,7 +35,7 @@ def instance(tmp_path: Path) -> Instance:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    return Instance(Settings(home=tmp_path / "home", port_grafana=port, port_offset=0, start_timeout_s=20))
+    return Instance(Settings(home=tmp_path / "home", port_grafana=port, port_offset=0))
 
 
 @pytest.fixture
