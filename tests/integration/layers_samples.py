@@ -62,7 +62,7 @@ def forget(settings: Settings, dataset: Dataset) -> None:
         for name in ("minute", "hour", "day"):
             metastore.drop_table(client, merged.MERGED, f"{dataset.name}_{name}")
             metastore.drop_table(client, merged.PUBLISHED, f"{dataset.name}_{name}")
-        for name in ("minute", "hour", "day", "gaps", "rejects"):
+        for name in ("minute", "hour", "day", "gaps", "rejects", "meters"):
             metastore.drop_table(client, "batch", f"{dataset.name}_{name}")
             hdfs.client(settings).delete(f"/meterlake/batch/{dataset.name}_{name}", recursive=True)
     with cassandra.session(settings) as session:
