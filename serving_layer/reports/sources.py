@@ -93,7 +93,8 @@ class SqlSource:
 
     def extents(self, dataset: Dataset) -> dict[str, tuple[date, date]]:
         """Return meter -> first and last day with readings (UTC days where there is no view of days)."""
-        grain = max(dataset.views, key=lambda view: GRAIN_SECONDS[view.grain]).grain
+        grains = (view.grain for view in dataset.views if view.grain != "month")
+        grain = max(grains, key=GRAIN_SECONDS.__getitem__)
         table = f"{self.schema}.{view_table(dataset, grain)}"
         statement = f"SELECT {dataset.key}, MIN({grain}), MAX({grain}) FROM {table} GROUP BY {dataset.key}"  # noqa: S608
         rows = self._rows(dataset, statement, [])
