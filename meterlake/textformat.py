@@ -7,7 +7,8 @@ reading, a gap row (no value at all), or goes to quarantine with the first reaso
 ``extra_column`` · ``bad_time`` (no such moment, or not between 1970 and 2100) · for each measure in order
 ``bad_value:<measure>`` and ``not_finite:<measure>`` · ``off_grid`` · ``missing_measure``.
 
-Values are neither rounded nor range-checked: that is the views' business.
+What a line is, ``textlines`` decides. A field may stand between double quotes. Values are neither rounded nor
+range-checked: that is the views' business.
 """
 
 from __future__ import annotations
@@ -20,22 +21,20 @@ from typing import TYPE_CHECKING, Final
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.rules import quarantine_reason_sql
 from meterlake.schema import KEY_PATTERN, LATEST_TS
+from meterlake.textlines import LINE_TOO_LONG, MAX_LINE_BYTES, NOT_UTF8, NUL_BYTE
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
 
-MAX_LINE_BYTES: Final = 1 << 20
-"""Longer lines are no readings; they are cut while they are read, so that nothing has to hold them."""
-
-UNDECODED: Final = ("line_too_long", "nul_byte", "not_utf8")
-"""Reasons of lines that are not text: quarantine holds their bytes in Base64."""
+NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+"""What a number looks like, as a regular expression."""
 
 PAYLOAD_BYTES: Final = 4096
 """Of such a line, quarantine keeps this much; the whole stands in the raw file."""
 
 _OFFSET: Final = re.compile(r"([+-])(\d{2}):([0-5]\d)")
 _FARTHEST: Final = timedelta(hours=18)
-# Java reads more as a number than people do: "1d", "0x1p3", "Infinity".
+# Java reads more as a number than people do: "1d", "0x1p3", "Infinity"; of these characters, only what NUMBER is.
 _NUMBER_CHARACTERS: Final = "0123456789.+-eE"
 _TIME_CHARACTERS: Final = "/:"
 _STRPTIME: Final = {
@@ -83,7 +82,7 @@ class TextFormat:
     """A text file of readings of one meter.
 
     columns: in the file's order. missing: texts that stand for no value.
-    meter_id, utc_offset: unless the command says otherwise.
+    meter_id, utc_offset: unless the command says otherwise. written: the header as one file has it, see ``texthead``.
     """
 
     dataset: Dataset
@@ -93,6 +92,7 @@ class TextFormat:
     separator: str = ","
     missing: tuple[str, ...] = ("",)
     utc_offset: timedelta = timedelta(0)
+    written: str = ""
 
     def __post_init__(self) -> None:
         where = f"Text format of {self.dataset.name!r}"
@@ -118,7 +118,7 @@ class TextFormat:
     @property
     def header(self) -> str:
         """The first line of a file."""
-        return self.separator.join(column.header for column in self.columns)
+        return self.written or self.separator.join(column.header for column in self.columns)
 
     @property
     def values(self) -> list[Value]:
@@ -136,9 +136,19 @@ class TextFormat:
         return re.sub(r"[A-Za-z]+", lambda found: _STRPTIME[found[0]], self.pattern)
 
     @property
+    def time_regex(self) -> str:
+        """What the joined time looks like, as a regular expression."""
+        parts = re.split(r"([A-Za-z]+)", self.pattern)
+        return "".join(_time_part(part) if part.isalpha() else re.escape(part) for part in parts)
+
+    @property
     def pattern(self) -> str:
         """The pattern of the joined time."""
         return " ".join(column.pattern for column in self.columns if isinstance(column, Moment))
+
+
+def _time_part(letters: str) -> str:
+    return "[0-9]{4}" if letters == "yyyy" else "[0-9]{2}" if len(letters) > 1 else "[0-9]{1,2}"
 
 
 def check_meter_id(meter_id: str) -> str:
@@ -177,15 +187,22 @@ def fields_sql(form: TextFormat) -> str:
     """Return Spark SQL of a line's fields, an array, over the column ``text`` (a line without its line end)."""
     # A plain character, escaped only where it must be: Java splits by anything else with a regular expression.
     separator = f"\\{form.separator}" if form.separator in _REGEX_SIGNS else form.separator
-    return f"split(text, {_quoted(separator)}, -1)"
+    fields = f"split(text, {_quoted(separator)}, -1)"
+    plain = (
+        f"transform({fields}, field -> CASE WHEN length(field) > 1 AND startswith(field, '\"') AND"
+        " endswith(field, '\"') THEN substring(field, 2, length(field) - 2) ELSE field END)"
+    )
+    return f"CASE WHEN instr(text, '\"') > 0 THEN {plain} ELSE {fields} END"
 
 
 def time_sql(form: TextFormat, shift: timedelta) -> str:
     """Return Spark SQL of the start, the file's clock moved by ``shift``, over ``fields``; NULL for no such moment."""
     parts = ", ' ', ".join(f"get(fields, {at})" for at, part in enumerate(form.columns) if isinstance(part, Moment))
     seconds = round(shift.total_seconds())
-    moment = f"CAST(try_to_timestamp(concat({parts}), {_quoted(form.pattern)}) AS TIMESTAMP_NTZ)"
-    return f"{moment} + INTERVAL '{seconds}' SECOND"
+    clock = f"concat({parts})"
+    moment = f"CAST(try_to_timestamp({clock}, {_quoted(form.pattern)}) AS TIMESTAMP_NTZ)"
+    like = f"{clock} RLIKE {_quoted(f'^{form.time_regex}$')}"
+    return f"CASE WHEN {like} THEN {moment} + INTERVAL '{seconds}' SECOND END"
 
 
 def likely_time_sql(time: str) -> str:
@@ -209,7 +226,8 @@ def odd_sql(form: TextFormat) -> str:
 
     One look at the line saves one at each of its fields.
     """
-    plain = "".join(sorted({*_NUMBER_CHARACTERS, *_TIME_CHARACTERS, form.separator, *"".join(form.missing)}))
+    missing = {character for character in "".join(form.missing) if not character.isalpha()}
+    plain = "".join(sorted({*_NUMBER_CHARACTERS, *_TIME_CHARACTERS, form.separator, *missing}))
     return f"translate(text, {_quoted(plain)}, '') <> ''"
 
 
@@ -221,9 +239,9 @@ def reason_sql(form: TextFormat) -> str:
     count = len(form.columns)
     time = form.dataset.event_time
     cases = [
-        (f"octet_length(text) > {MAX_LINE_BYTES}", "line_too_long"),
-        ("instr(text, '\\0') > 0", "nul_byte"),
-        ("NOT is_valid_utf8(text)", "not_utf8"),
+        (f"octet_length(text) > {MAX_LINE_BYTES}", LINE_TOO_LONG),
+        ("instr(text, '\\0') > 0", NUL_BYTE),
+        ("NOT is_valid_utf8(text)", NOT_UTF8),
         ("text = ''", "empty_line"),
         (f"text = {_quoted(form.header)}", "header_again"),
         (f"size(fields) < {count}", "missing_column"),
@@ -241,7 +259,7 @@ def _value_cases(form: TextFormat) -> list[tuple[str, str]]:
     for at, column in enumerate(form.columns):
         if isinstance(column, Value):
             field, name = f"get(fields, {at})", column.measure
-            odd = f"odd AND translate({field}, '{_NUMBER_CHARACTERS}', '') <> ''"
+            odd = f"odd AND NOT {field} RLIKE {_quoted(f'^{NUMBER}$')}"
             cases += [
                 (f"{field} NOT IN ({missing}) AND ({name} IS NULL OR ({odd}))", f"bad_value:{name}"),
                 (f"abs({name}) = DOUBLE('Infinity')", f"not_finite:{name}"),

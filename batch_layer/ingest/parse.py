@@ -11,6 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from meterlake import textformat
 from meterlake.schema import master_fields, quarantine_fields
+from meterlake.textlines import UNDECODED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +108,7 @@ def readings(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
 
 def rejected(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
     """Return the rows of the quarantine from decoded lines; only those with a reason."""
-    undecoded = ", ".join(f"'{reason}'" for reason in textformat.UNDECODED)
+    undecoded = ", ".join(f"'{reason}'" for reason in UNDECODED)
     payload = F.expr(
         f"CASE WHEN reason IN ({undecoded})"
         # Spark breaks Base64 into lines of 76.

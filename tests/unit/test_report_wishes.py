@@ -215,8 +215,12 @@ def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path
     assert not any(isinstance(result.report, Cost) for result in found.results)
 
 
-def test_the_example_tariff_is_sound() -> None:
+def test_the_example_tariff_is_sound_with_a_byte_order_mark_and_windows_line_ends_too(tmp_path: Path) -> None:
     tariff = load_tariff(EXAMPLE)
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(EXAMPLE.read_bytes().replace(b"\n", b"\r\n"))
+    marked.write_bytes(b"\xef\xbb\xbf" + marked.read_bytes())
+    assert load_tariff(marked) == tariff
     assert tariff.whole_hours
     assert len(tariff.price) == 3
     assert tariff.at(datetime(2005, 1, 1).date()) is None
