@@ -69,11 +69,12 @@ def tariff_of(report: Cost, request: Request) -> Tariff:
 
 
 def grain_for(report: Cost, request: Request) -> Grain:
-    """Return hours where prices change at full UTC hours, else minutes."""
+    """Return hours where there is a view of them and prices change at full UTC hours, else the finest grain."""
     tariff = tariff_of(report, request)
     offsets = {moment.astimezone(request.zone).utcoffset() for moment in (request.since, request.until)}
     whole = all(offset is not None and offset.total_seconds() % 3600 == 0 for offset in offsets)
-    return "hour" if whole and tariff.whole_hours else "minute"
+    hours = any(view.grain == "hour" for view in request.dataset.views)
+    return "hour" if hours and whole and tariff.whole_hours else request.dataset.finest.grain
 
 
 def cost_table(frame: pd.DataFrame, energy: pd.Series, prices: pd.DataFrame, tariff: Tariff) -> pd.DataFrame:

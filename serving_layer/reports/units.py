@@ -9,8 +9,37 @@ from meterlake.declaration import Dataset
 from meterlake.grains import Grain
 from meterlake.physical_units import factor, for_small_values, for_totals, physical_unit
 
-GRAIN_WORDS: Final[dict[Grain, str]] = {"minute": "minute by minute", "hour": "by the hour", "day": "by the day"}
-MEAN_WORDS: Final[dict[Grain, str]] = {"minute": "minute means", "hour": "hourly means", "day": "daily means"}
+GRAIN_WORDS: Final[dict[Grain, str]] = {
+    "minute": "minute by minute",
+    "five_minutes": "by five minutes",
+    "ten_minutes": "by ten minutes",
+    "quarter_hour": "by the quarter of an hour",
+    "half_hour": "by the half-hour",
+    "hour": "by the hour",
+    "day": "by the day",
+    "month": "by the month",
+}
+MEAN_WORDS: Final[dict[Grain, str]] = {
+    "minute": "minute means",
+    "five_minutes": "five-minute means",
+    "ten_minutes": "ten-minute means",
+    "quarter_hour": "quarter-hour means",
+    "half_hour": "half-hour means",
+    "hour": "hourly means",
+    "day": "daily means",
+    "month": "monthly means",
+}
+IN_A: Final[dict[Grain, str]] = {
+    "minute": "in a minute",
+    "five_minutes": "in five minutes",
+    "ten_minutes": "in ten minutes",
+    "quarter_hour": "in a quarter of an hour",
+    "half_hour": "in half an hour",
+    "hour": "in an hour",
+    "day": "in a day",
+    "month": "in a month",
+}
+"""After an amount, such as ``in an hour``."""
 _FINE: Final = 1000.0
 """Units that are worth so many base units or more are read with three digits after the point, ratios likewise."""
 
