@@ -23,7 +23,7 @@ from meterlake.settings import Settings, load_settings
 if TYPE_CHECKING:
     from batch_layer.views.plan import Request
     from meterlake.declaration import Dataset
-    from serving_layer.publish.history import Record
+    from serving_layer.publish.history import History, Record
 
 DatasetArgument = Annotated[str, typer.Argument(help=f"Data set: {', '.join(names())}.")]
 
@@ -100,7 +100,8 @@ def batch(
 
 def runs(
     dataset: DatasetArgument,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="All runs, however many.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show the published runs, newest last: what each read, used and wrote, and where its boundary lies.
@@ -110,12 +111,12 @@ def runs(
 
     Examples: `meterlake runs household`, `meterlake runs household -n 1 --output json`.
     """
-    from serving_layer.publish import history as past
+    from serving_layer.publish import records
 
     found, settings = get(dataset), load_settings()
     history = _settled(settings, found, system_clock)
-    finished = [record for record in history if record.is_finished][-limit:]
-    show([_described(record, past.status(history, record), output) for record in finished], output)
+    last = records.last(settings, found.name, history.seq, None if every else limit)
+    show([_described(record, history.status(record), output) for record in last], output)
 
 
 def rollback(
@@ -139,8 +140,9 @@ def rollback(
 
     found, settings = get(dataset), load_settings()
     with lease.held(settings, found.name, f"rollback to {run}", system_clock), spark.session(settings, "rollback"):
-        record = publish.roll_back(settings, found, run, system_clock, allow_gap=allow_gap)
-    _show_run(_described(record, "current", output), output)
+        history = publish.roll_back(settings, found, run, system_clock, allow_gap=allow_gap)
+    assert history.current is not None  # noqa: S101 - narrows the type
+    _show_run(_described(history.current, "current", output), output)
 
 
 def query(
@@ -186,14 +188,13 @@ def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Cl
     return {"dataset": dataset.name, **row, "seconds": round(time.monotonic() - begin, 1), "result": result}
 
 
-def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> list[Record]:
+def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> History:
     """Return the history, an interrupted publish finished; while a run is under way, it is left to that."""
     from batch_layer import lease
-    from serving_layer.publish import history as past
     from serving_layer.publish import publish, records
 
     history = records.load(settings, dataset.name)
-    if past.unfinished(history) is None:
+    if history.begun is None:
         return history
     try:
         with lease.held(settings, dataset.name, "finishing an interrupted publish", clock):

@@ -87,7 +87,6 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
     from batch_layer import lease
     from engines import spark
     from engines.spark_failures import translated
-    from serving_layer.publish import history as past
     from serving_layer.publish import publish
 
     # Under the lease no batch removes the files that are read.
@@ -96,10 +95,10 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
         spark.session(settings, "quality") as session,
         translated(settings, f"quality of {dataset.name}"),
     ):
-        present = past.current(publish.roll_forward(settings, dataset, clock))
-        if present is None:
+        history = publish.roll_forward(settings, dataset, clock)
+        if history.present is None:
             raise NothingPublished(dataset.name)
-        found = _written(session, settings, dataset, present.after, clock)
+        found = _written(session, settings, dataset, history.tables, clock)
         held.check()
         return _told(found, dataset, meter_id)
 
@@ -110,6 +109,7 @@ def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, c
     from batch_layer.views import files, plan, tables
     from engines import metastore
     from serving_layer.publish import tables as published
+    from serving_layer.publish.folders import difference
 
     minutes, table = tables.view_table(dataset, dataset.finest.grain), checks.table(dataset)
     base = f"{settings.hdfs}{tables.FOLDER}"
@@ -122,9 +122,12 @@ def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, c
         ordered.unpersist()
     published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partition)])
     with metastore.client(settings) as client:
-        before = metastore.partition_locations(client, HIVE_DATABASE, table.name)
-    published.switch(settings, table.name, written.partitions)
-    files.remove_runs(session, table, base, {*written.partitions.values(), *before.values()})
+        located = metastore.partition_locations(client, HIVE_DATABASE, table.name)
+    before = {metastore.partition_name([table.partition], values): folder for values, folder in located.items()}
+    after = {f"{table.partition}={value}": folder for value, folder in written.partitions.items()}
+    changes = difference({table.name: before}, {table.name: after})
+    published.switch(settings, table.name, changes.get(table.name, {}), after)
+    files.remove_runs(session, table, base, {*after.values(), *before.values()})
     return files.read(session, table, written.partitions.values())
 
 
