@@ -18,7 +18,7 @@ from meterlake.durations import duration_text
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
 from stack.instance import Instance
-from stack.services import SERVICES
+from stack.services import EXTRAS, SERVICES
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def examine(instance: Instance, datasets: Sequence[Dataset]) -> list[Finding]:
         *_room(instance),
         *_ports(instance),
         *_retention(instance, datasets),
+        *_extras(instance),
     ]
 
 
@@ -140,3 +141,13 @@ def _retention(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Find
                 yield Finding("ok", f"{what} of {dataset.name}", f"live {duration_text(life)}, {needed} needed")
             except MeterlakeError as error:
                 yield Finding("missing", f"{what} of {dataset.name}", error.what, error.hint)
+
+
+def _extras(instance: Instance) -> Iterator[Finding]:
+    """Look for the servers that people bring themselves; everything else works without them."""
+    for extra in EXTRAS.values():
+        program = extra.program(instance)
+        if program:
+            yield Finding("ok", extra.title, f"{program}, start it by `meterlake up {extra.name}`")
+        else:
+            yield Finding("note", extra.title, "not on this machine", extra.to_get)
