@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from meterlake.columns import BIGINT, DOUBLE, INT, STRING, TIMESTAMP, Column
 from meterlake.quality import finding_columns, quality_table
 from meterlake.schema import master_fields
-from meterlake.views import state_columns, view_columns
+from meterlake.views import key_columns, state_columns, view_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,9 +44,10 @@ def gap_columns(dataset: Dataset) -> list[Column]:
 
     A gap never crosses its partition: a longer one is a row in each.
     """
+    row = dataset.finest.grain.replace("_", " ")
     return [
         Column(dataset.key, STRING, doc="meter"),
-        Column("gap_start", TIMESTAMP, doc="start of the first minute without coverage, UTC"),
+        Column("gap_start", TIMESTAMP, doc=f"start of the first {row} without coverage, UTC"),
         Column("gap_end", TIMESTAMP, doc="end of the last one, not included, UTC"),
         Column("missing_s", BIGINT, doc="seconds between them"),
     ]
@@ -99,7 +100,7 @@ def cassandra_ddl(
     replication: str = "{'class': 'SimpleStrategy', 'replication_factor': 1}",
     speed_ttl: timedelta | None = None,
 ) -> str:
-    """Return CQL that makes the speed tables: minute states, latest reading, recent readings.
+    """Return CQL that makes the speed tables: states of the finest view's rows, latest reading, recent readings.
 
     replication: CQL map of the keyspace. speed_ttl: instead of the declaration's.
     """
@@ -107,7 +108,7 @@ def cassandra_ddl(
     head = _HEADER.format(name=dataset.name) + f"-- {dataset.title}: speed views. Times are UTC.\n"
     space = f"CREATE KEYSPACE IF NOT EXISTS {keyspace}\n  WITH replication = {replication};\n"
     tables = [
-        _cassandra_minute(dataset, keyspace, ttl),
+        _cassandra_states(dataset, keyspace, ttl),
         _cassandra_latest(dataset, keyspace, ttl),
         _cassandra_recent(dataset, keyspace),
     ]
@@ -117,7 +118,7 @@ def cassandra_ddl(
 def speed_tables(dataset: Dataset) -> dict[str, list[Column]]:
     """Return the columns of each speed table, by its name without the keyspace."""
     return {
-        f"{dataset.name}_minute": speed_columns(dataset),
+        view_table(dataset, dataset.finest.grain): speed_columns(dataset),
         f"{dataset.name}_latest": reading_columns(dataset),
         f"{dataset.name}_recent": reading_columns(dataset),
     }
@@ -129,10 +130,10 @@ def speed_life(dataset: Dataset, table: str, speed_ttl: timedelta) -> timedelta:
 
 
 def speed_columns(dataset: Dataset) -> list[Column]:
-    """Return the columns of the speed layer's minute table; measures are BIGINT units."""
-    day = Column("day", STRING, doc="UTC day of the minute, such as 2026-11-21; text, or Trino scans")
-    minute = Column("minute", TIMESTAMP, doc="start of the minute, or of the longest interval")
-    return [Column(dataset.key, STRING, doc="meter"), day, minute, *state_columns(dataset)]
+    """Return the columns of the speed layer's states, those of the finest view's rows; measures are BIGINT units."""
+    day = Column("day", STRING, doc="UTC day of the row, such as 2026-11-21; text, or Trino scans")
+    key, time = key_columns(dataset, dataset.finest.grain)
+    return [key, day, time, *state_columns(dataset)]
 
 
 def reading_columns(dataset: Dataset) -> list[Column]:
@@ -157,13 +158,14 @@ def _hive_table(table: str, columns: Sequence[Column], partition: str) -> str:
     )
 
 
-def _cassandra_minute(dataset: Dataset, keyspace: str, ttl: timedelta) -> str:
+def _cassandra_states(dataset: Dataset, keyspace: str, ttl: timedelta) -> str:
+    grain = dataset.finest.grain
     return _cassandra_table(
-        f"{keyspace}.{dataset.name}_minute",
+        f"{keyspace}.{view_table(dataset, grain)}",
         speed_columns(dataset),
-        f"PRIMARY KEY (({dataset.key}, day), minute)",
-        ["CLUSTERING ORDER BY (minute DESC)", *_expiring(ttl)],
-        "State of each minute: measures in units of their resolution.",
+        f"PRIMARY KEY (({dataset.key}, day), {grain})",
+        [f"CLUSTERING ORDER BY ({grain} DESC)", *_expiring(ttl)],
+        f"State of each {grain.replace('_', ' ')}: measures in units of their resolution.",
     )
 
 

@@ -102,6 +102,14 @@ class Settings(BaseSettings):
 
     # Spark
     spark_master: str = Field("local[*]", description="Any Spark master: local[*], yarn, k8s://…, spark://….")
+    spark_home: Path | None = Field(
+        None, description="A Spark that has the jars for Iceberg and Kafka itself; empty: that of pyspark."
+    )
+    spark_jars: str = Field(
+        "",
+        description="Jars for Iceberg and Kafka: files and folders, comma separated, with the Java of JAVA_HOME; empty:"
+        " those of the native stack, downloaded once.",
+    )
     spark_driver_memory: str = Field("1536m", description="Measured peak of the streaming driver is 1.4 GB.")
     spark_shuffle_partitions: int = Field(
         2, gt=0, description="On 2 cores 2 beats 16 by a quarter; raise on a cluster."

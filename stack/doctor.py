@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import psutil
 
 from engines import topics
-from engines.runtime import maven
-from engines.runtime.java import find_java
 from meterlake.boundary import check_kafka_retention, check_ttl, needed_ttl
 from meterlake.declaration import Dataset
 from meterlake.durations import duration_text
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
 from stack.instance import Instance
+from stack.runtime import maven
+from stack.runtime.java import find_java
 from stack.services import SERVICES
 
 

@@ -64,7 +64,7 @@ WITH stamped AS (
     ORDER BY revision DESC, empty, received_at, origin, origin_partition, origin_offset) AS place
   FROM accepted
 ), winners AS (
-  SELECT *, second - second % {max(60, *dataset.intervals)} AS cell FROM ranked WHERE place = 1 AND NOT empty
+  SELECT *, second - second % {_STEPS[dataset.finest.grain]} AS cell FROM ranked WHERE place = 1 AND NOT empty
 ), lengths AS (
   SELECT {key}, cell, {length}, sum({length}) AS covered FROM winners GROUP BY ALL
 ), chosen AS (
@@ -199,11 +199,11 @@ def _acceptable(dataset: Dataset) -> str:
         f"({given}) IN (0, {len(dataset.measures)})",
     ]
     for measure in dataset.measures:
-        low, high = measure.range
-        name = measure.name
-        terms.append(
-            f"({name} IS NULL OR (isfinite({name}) AND {name} >= {low!r}::DOUBLE AND {name} <= {high!r}::DOUBLE))"
-        )
+        name, inside = measure.name, []
+        for length in dataset.intervals:
+            low, high = measure.limits(length)
+            inside.append(f"{dataset.interval} = {length} AND {name} BETWEEN {low!r}::DOUBLE AND {high!r}::DOUBLE")
+        terms.append(f"({name} IS NULL OR (isfinite({name}) AND ({' OR '.join(inside)})))")
     terms += [f"({rule.sql}) IS NOT TRUE" for rule in dataset.rejects]
     tolerance = int(dataset.clock_tolerance.total_seconds())
     terms.append(f"{dataset.event_time} <= received_at + INTERVAL {tolerance} SECOND")

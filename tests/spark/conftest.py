@@ -8,7 +8,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from engines import spark as engine
+from engines import spark_runtime
 from meterlake.settings import Settings
+from stack.runtime.spark import runtime
+
+spark_runtime.provide(runtime)
 
 
 @pytest.fixture(scope="session")
