@@ -78,7 +78,7 @@ def _matched(form: TextFormat, header: str) -> TextFormat | None:
     if header == form.header:
         return form
     wanted = [_plain(column.header) for column in form.columns]
-    for separator in dict.fromkeys((form.separator, *_SEPARATORS)):
+    for separator in dict.fromkeys((form.separator, *_SEPARATORS.replace(form.decimal, ""))):
         names = _names(header, separator)
         if [name for name in names if name] == wanted:
             declared = iter(form.columns)

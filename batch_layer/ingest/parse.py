@@ -31,7 +31,7 @@ _ROW_IN_TASK = "monotonically_increasing_id() & ((1L << 33) - 1)"
 
 @dataclass(frozen=True)
 class Arrival:
-    """What is the same for all rows of a load. received_at: aware."""
+    """What is the same for all rows of a load. received_at: aware. meter_id: empty where a column says it."""
 
     meter_id: str
     received_at: datetime
@@ -127,7 +127,9 @@ def days(lines: DataFrame, form: TextFormat, offset: timedelta) -> list[Day]:
 def readings(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
     """Return the rows of the master table from decoded lines; those with a reason are left out."""
     dataset = form.dataset
-    given = {dataset.key: F.lit(arrival.meter_id), "revision": F.lit(0), **_arrived(arrival)}
+    column = textformat.meter_sql(form)
+    meter = F.lit(arrival.meter_id) if column is None else F.expr(column)
+    given = {dataset.key: meter, "revision": F.lit(0), **_arrived(arrival)}
     names = [column.name for column in master_fields(dataset)]
     return rows.where("reason IS NULL").select(*(given.get(name, F.col(name)).alias(name) for name in names))
 

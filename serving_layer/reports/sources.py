@@ -111,7 +111,8 @@ class SqlSource:
         return None if first is None else _days(first, last)
 
     def _coarsest(self, dataset: Dataset) -> tuple[Grain, str]:
-        grain = max(dataset.views, key=lambda view: GRAIN_SECONDS[view.grain]).grain
+        grains = (view.grain for view in dataset.views if view.grain != "month")
+        grain = max(grains, key=GRAIN_SECONDS.__getitem__)
         return grain, f"{self.schema}.{view_table(dataset, grain)}"
 
     def view(self, dataset: Dataset, grain: Grain, columns: Sequence[str], window: Window) -> pd.DataFrame:
