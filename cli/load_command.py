@@ -33,7 +33,9 @@ class Rebase(StrEnum):
 
 def load(
     dataset: DatasetArgument,
-    path: Annotated[str, typer.Argument(help="One file: text, or packed by xz, gzip or zip; local, or hdfs://….")],
+    path: Annotated[
+        str, typer.Argument(help="One file: text, or packed (xz, gzip, bzip2, zip, tar); local, or hdfs://….")
+    ],
     meter_id: Annotated[
         str,
         typer.Option("--meter-id", help="Whose readings they are; by default the meter of the data set's own file."),

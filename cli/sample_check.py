@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from meterlake.errors import PermanentError
-from meterlake.packed import DAMAGED, NotOneFile, opened
+from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.texthead import layout
 from meterlake.textlines import CHUNK
 from meterlake.textrows import LINES, rows_sql
@@ -63,7 +63,7 @@ def read(form: TextFormat, path: Path) -> Seen:
                 connection.register(LINES, table)
                 _add(seen, found, connection)
                 connection.unregister(LINES)
-    except (*DAMAGED, NotOneFile, OSError) as error:
+    except (*DAMAGED, NotText, OSError) as error:
         raise UnreadableSample(f"{path} cannot be read: {error}.", hint="Give a text file, plain or packed.") from error
     return seen
 

@@ -63,7 +63,18 @@ def roll_up(rows: DataFrame, dataset: Dataset, *, finer: Grain, grain: Grain, st
 
     Rows of ``grain`` must begin on those of ``finer`` (``timegrid.rolls_up_from``; the declaration sees to it).
     """
-    return _grouped(rows, dataset, finer, grain, merge_columns(dataset, stored))
+    return merged(rows, dataset, finer, grain, stored)
+
+
+def merged(rows: DataFrame, dataset: Dataset, time: str, grain: Grain, stored: Stored = "units") -> DataFrame:
+    """Return the states of ``grain`` from rows of state that have a finer ``time``, held the same way."""
+    return _grouped(rows, dataset, time, grain, merge_columns(dataset, stored))
+
+
+def with_row_time(rows: DataFrame, dataset: Dataset, time: str, grain: Grain) -> DataFrame:
+    """Return rows with the time, in the column ``grain``, of the row of that view to which their ``time`` belongs."""
+    key, start = _time_key(rows, dataset, time, grain)
+    return rows.withColumn("time_key", key).withColumn(grain, start).drop("time_key")
 
 
 def physical(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from meterlake import sample_times
 from meterlake.errors import UsageError
-from meterlake.packed import DAMAGED, NotOneFile, opened
+from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.sample_values import NUMBER, NUMBER_COMMA, Measured, measured
 from meterlake.schema import KEY_PATTERN
 from meterlake.textlines import blocks
@@ -142,7 +142,7 @@ def _lines(path: Path, notes: _Notes) -> list[str]:
     try:
         with ExitStack() as stack:
             head: bytes = opened(path, stack).read(SAMPLE_BYTES + 1)
-    except (*DAMAGED, NotOneFile, OSError) as error:
+    except (*DAMAGED, NotText, OSError) as error:
         raise NotASample(path, f"cannot be read ({error})", "Give a text file, as it is or xz, gzip or zip.") from error
     if len(head) > SAMPLE_BYTES:
         head = head[: head.rfind(b"\n", 0, SAMPLE_BYTES)]

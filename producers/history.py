@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 
 from engines.text_lines import line_tables
-from meterlake.packed import DAMAGED, NotOneFile, opened
+from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.texthead import WrongText, layout
 from meterlake.textlines import CHUNK
 from meterlake.textrows import LINES, rows_sql
@@ -114,9 +114,9 @@ def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dic
                 skipped.update(_reasons(connection))
                 connection.unregister(LINES)
     except WrongText as error:
-        raise HistoryUnreadable(str(path), error.problem) from error
-    except NotOneFile as error:
-        raise HistoryUnreadable(str(path), str(error)) from error
+        raise HistoryUnreadable(str(path), error.problem, error.hint) from error
+    except NotText as error:
+        raise HistoryUnreadable(str(path), error.problem, error.hint) from error
     except DAMAGED as error:
         raise HistoryUnreadable(str(path), f"is damaged or cut off ({error})") from error
     except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.text_lines import line_tables
-from meterlake.packed import DAMAGED, NotOneFile, opened
+from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.textformat import offset_text
 from meterlake.texthead import WrongText, layout
 from meterlake.textlines import CHUNK
@@ -64,7 +64,7 @@ class RawText:
             try:
                 self._forms.append(layout(self._form, str(path), head))
             except WrongText as error:
-                raise UnreadableFile(str(path), error.problem) from error
+                raise UnreadableFile(str(path), error.problem, error.hint) from error
             self._unpacked.append(target)
 
     def read(self, connection: DuckDBPyConnection) -> None:
@@ -108,8 +108,8 @@ def unpack(path: Path, target: Path) -> None:
     try:
         with ExitStack() as stack, target.open("wb") as file:
             shutil.copyfileobj(opened(path, stack), file, 1 << 20)
-    except NotOneFile as error:
-        raise UnreadableFile(str(path), str(error)) from error
+    except NotText as error:
+        raise UnreadableFile(str(path), error.problem, error.hint) from error
     except DAMAGED as error:
         raise UnreadableFile(str(path), f"is damaged or cut off ({error})") from error
     except OSError as error:

@@ -3,6 +3,8 @@
 # ruff: noqa: DTZ001 - UTC wall clock, as the tables hold it
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,18 @@ def test_range_within_a_gap(source: SqlSource) -> None:
 def test_unknown_meter_lists_the_known_ones(source: SqlSource) -> None:
     with pytest.raises(UnknownName, match=r"Did you mean 'house-1'\?"):
         make_request(source, HOUSEHOLD, wish(meter="house-2"))
+
+
+def test_a_named_meter_is_asked_for_by_its_key(source: SqlSource) -> None:
+    asked: list[tuple[str, list[Any]]] = []
+
+    def run(statement: str, values: list[Any]) -> Sequence[Sequence[Any]]:
+        asked.append((statement, values))
+        return source.run(statement, values)
+
+    request = make_request(replace(source, run=run), HOUSEHOLD, wish(meter=METER))
+    assert request.extent == make_request(source, HOUSEHOLD, wish()).extent
+    assert asked == [("SELECT MIN(day), MAX(day) FROM batch.household_day WHERE meter_id = ?", [METER])]
 
 
 def test_several_meters_need_a_choice(source: SqlSource) -> None:
