@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from cli.layout import laid_out
+from meterlake.settings import Settings
 
 
 class Output(StrEnum):
@@ -28,6 +30,16 @@ console = Console(highlight=False)
 progress_console = Console(stderr=True, highlight=False)
 
 
+def log_to_file(settings: Settings, command: str, dataset: str) -> None:
+    """Log what a command does as JSON to a file of its own, and bind what holds for all its lines."""
+    from structlog.contextvars import bind_contextvars
+
+    from meterlake import log
+
+    log.configure(settings.home / "logs" / f"{command}-{dataset}.jsonl")
+    bind_contextvars(command=command, dataset=dataset)
+
+
 def as_json(value: object) -> object:
     """Return ``value`` as JSON knows it: times in ISO 8601 UTC, decimals exact as text."""
     if isinstance(value, datetime):
@@ -41,34 +53,39 @@ def as_json(value: object) -> object:
     return str(value)
 
 
-def show(records: Sequence[Mapping[str, Any]], output: Output, *, title: str = "", err: bool = False) -> None:
-    """Print ``records`` (one mapping a row, the same keys in each) in the asked format; ``err``: beside progress."""
+def finite(value: object) -> object:
+    """Return ``value`` with None for the numbers that JSON and CSV do not have: NaN and the infinities."""
+    if isinstance(value, float | Decimal):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def show(
+    records: Sequence[Mapping[str, Any]],
+    output: Output,
+    *,
+    title: str = "",
+    err: bool = False,
+    optional: Sequence[str] = (),
+) -> None:
+    """Print ``records`` (one mapping a row, the same keys in each) in the asked format.
+
+    optional: columns that may be left out where the terminal is too narrow, the first one first; they are named then.
+    err: print beside progress.
+    """
     if output is Output.JSON:
-        typer.echo(json.dumps([dict(record) for record in records], default=as_json, indent=2), err=err)
+        rows = [finite(dict(record)) for record in records]
+        typer.echo(json.dumps(rows, default=as_json, indent=2, allow_nan=False), err=err)
         return
     target = progress_console if err else console
+    if title:
+        target.print(title, markup=False, style="italic", soft_wrap=True)
     if not records:
         target.print("(no rows)")
         return
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in records[0]:
-        numeric = all(isinstance(r[column], int | float | Decimal | None) for r in records)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
-    for record in records:
-        table.add_row(*(_cell(value) for value in record.values()))
-    target.print(table)
-
-
-_COLOURS = {
-    "healthy": "green",
-    "ok": "green",
-    "missing": "red",
-    "unhealthy": "red",
-    "crashed": "red",
-    "failed": "red",
-}
-
-
-def _cell(value: object) -> Text:
-    text = "" if value is None else str(value)
-    return Text(text, style=_COLOURS.get(text, ""))
+    for part in laid_out(records, target.width, optional):
+        target.print(part)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, as_json, progress_console, show
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.ddl import HIVE_DATABASE
 from meterlake.durations import duration_text
@@ -46,7 +47,7 @@ class NothingPublished(PermanentError):
 
 
 def quality(
-    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     meter_id: Annotated[str | None, typer.Option("--meter-id", help="Show one meter only; all are looked at.")] = None,
     listed: Annotated[
         int, typer.Option("--list", min=0, max=SHOWN, help="Also show so many findings, longest first.")
@@ -62,10 +63,13 @@ def quality(
     written with `--out`, are the counts and up to 1,000 findings, the longest first. Nothing is refused or changed:
     the views stay as they are.
 
-    Examples: `meterlake quality household --list 20`, `meterlake quality household --out quality.html`,
-    `meterlake query "SELECT * FROM hive.batch.household_quality WHERE finding = 'long_gap'"`.
+    Examples:
+
+    - `meterlake quality household --list 20`
+    - `meterlake quality household --out quality.html`
+    - `meterlake query "SELECT * FROM hive.batch.household_quality WHERE finding = 'long_gap'"`
     """
-    declared, settings = datasets.get(dataset), load_settings()
+    declared, settings = registry.declaration(dataset), load_settings()
     if out and out.suffix not in _WRITERS:
         raise UsageError(f"{out} cannot be written: unknown kind of file.", hint=f"Use one of {', '.join(_WRITERS)}.")
     if not declared.quality:
@@ -87,7 +91,6 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
     from batch_layer import lease
     from engines import spark
     from engines.spark_failures import translated
-    from serving_layer.publish import history as past
     from serving_layer.publish import publish
 
     # Under the lease no batch removes the files that are read.
@@ -96,10 +99,10 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
         spark.session(settings, "quality") as session,
         translated(settings, f"quality of {dataset.name}"),
     ):
-        present = past.current(publish.roll_forward(settings, dataset, clock))
-        if present is None:
+        history = publish.roll_forward(settings, dataset, clock)
+        if history.present is None:
             raise NothingPublished(dataset.name)
-        found = _written(session, settings, dataset, present.after, clock)
+        found = _written(session, settings, dataset, history.tables, clock)
         held.check()
         return _told(found, dataset, meter_id)
 
@@ -109,7 +112,9 @@ def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, c
     from batch_layer import quality as checks
     from batch_layer.views import files, plan, tables
     from engines import metastore
+    from meterlake.slices import Layout
     from serving_layer.publish import tables as published
+    from serving_layer.publish.folders import difference
 
     minutes, table = tables.view_table(dataset, dataset.finest.grain), checks.table(dataset)
     base = f"{settings.hdfs}{tables.FOLDER}"
@@ -117,15 +122,20 @@ def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, c
     rows = files.read(session, minutes, folders[minutes.name].values())
     ordered = checks.in_order(rows, dataset).persist()
     try:
-        written = files.write(checks.findings(ordered, dataset), table, base, plan.new_run_id(clock()))
+        now = clock()
+        months = Layout(table.partition, table.smallest, now.date())
+        written = files.write(checks.findings(ordered, dataset), table, months, base, plan.new_run_id(now))
     finally:
         ordered.unpersist()
-    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partition)])
+    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partitions)])
     with metastore.client(settings) as client:
-        before = metastore.partition_locations(client, HIVE_DATABASE, table.name)
-    published.switch(settings, table.name, written.partitions)
-    files.remove_runs(session, table, base, {*written.partitions.values(), *before.values()})
-    return files.read(session, table, written.partitions.values())
+        located = metastore.partition_locations(client, HIVE_DATABASE, table.name)
+    before = {metastore.partition_name(table.partitions, values): folder for values, folder in located.items()}
+    after = {table.partition_name(name): folder for name, folder in written.slices.items()}
+    changes = difference({table.name: before}, {table.name: after})
+    published.switch(settings, table.name, changes.get(table.name, {}), after)
+    files.remove_runs(session, table, base, {*after.values(), *before.values()})
+    return files.read(session, table, after.values())
 
 
 def _told(found: Any, dataset: Dataset, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401
@@ -156,7 +166,7 @@ def _line(row: dict[str, Any], key: str) -> dict[str, Any]:
     return {
         "meter": row[key],
         "what": _what(row),
-        "begins (UTC)": f"{row['begins']:%Y-%m-%d %H:%M}",
+        "begins_utc": f"{row['begins']:%Y-%m-%d %H:%M}",
         "lasted": duration_text(timedelta(seconds=row["lasted_s"])),
         "value": " to ".join(values),
     }
@@ -202,4 +212,4 @@ _WRITERS = {".csv": _csv, ".html": _html, ".json": _json}
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(quality)
+    app.command(rich_help_panel="Answers")(quality)

@@ -5,7 +5,6 @@ Afterwards nobody reads the speed rows again, so this is the moment at which a f
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from meterlake import reconciliation, timegrid
 from meterlake.errors import PermanentError
 from meterlake.reconciliation import OUTCOMES
-from meterlake.state import merge_all
 from serving_layer.merged.layers import Window, batch_states, speed_states, through_trino
 from serving_layer.merged.readings import readings_of
 
@@ -55,7 +53,7 @@ def _compared(
     batch = batch_states(through_trino(settings), dataset, finest, rows)
     known = speed_states(settings, dataset, Window(None, since, until))
     asked = sorted({meter for meter, _ in batch} - {meter for meter, _ in known})
-    speed = _rolled_up(dataset, known | speed_states(settings, dataset, Window(asked, since, until)))
+    speed = known | speed_states(settings, dataset, Window(asked, since, until))
     differing = sorted(key for key in batch.keys() | speed.keys() if batch.get(key) != speed.get(key))
     counts: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
     counts["equal"] = len(batch.keys() | speed.keys()) - len(differing)
@@ -90,14 +88,3 @@ def _outcomes(
         since = [reading for reading in now[key] if reading not in known[key]]
         outcomes[key] = explain(batch.get(key), speed.get(key), known[key], since)
     return outcomes
-
-
-def _rolled_up(dataset: Dataset, minutes: States) -> States:
-    """Return the rows of the finest view from the speed layer's minutes."""
-    if dataset.finest.grain == "minute":
-        return minutes
-    groups = defaultdict(list)
-    for (meter, minute), state in minutes.items():
-        moment = timegrid.row_begins(minute, dataset.time_zone)
-        groups[meter, timegrid.row_time(moment, dataset.finest.grain, dataset.time_zone)].append(state)
-    return {key: merge_all(dataset, states) for key, states in groups.items()}

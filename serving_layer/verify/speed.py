@@ -57,7 +57,7 @@ def compare_speed(connection: DuckDBPyConnection, scope: Scope, live: Live, newe
     dataset, grain = scope.dataset, scope.dataset.finest.grain
     assert live.line is not None  # noqa: S101 - narrows the type
     complete = _complete(scope, live.since, live.line)
-    rolled = expected.rolled_sql(dataset, SPEED, "minute", grain)
+    rolled = expected.rolled_sql(dataset, SPEED, grain, grain)
     connection.execute(f"CREATE OR REPLACE TABLE {_WANT} AS SELECT * FROM want_{grain} WHERE {complete}")
     connection.execute(f"CREATE OR REPLACE TABLE {_HAVE} AS SELECT * FROM ({rolled}) WHERE {complete}")
     listed = _explained(connection, dataset, newer)

@@ -16,9 +16,9 @@ import pytest
 from trino import dbapi as trino_client
 from trino.exceptions import TrinoUserError
 
-import datasets
 from cli import ddl_command
 from engines import cassandra, trino
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.settings import Settings
 from serving_layer.dashboards import asked, catalogue, cql, macros, sql
@@ -28,7 +28,7 @@ from speed_layer.views.sink import Sink
 
 pytestmark = pytest.mark.integration
 
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 METERS = ["dashboard-1", "dashboard-2"]
 
 

@@ -45,13 +45,13 @@ from serving_layer.verify.scope import Scope
 from serving_layer.verify.verify import Input, MasterInput, Report, published, verify
 from speed_layer import session as streaming
 from speed_layer import tables
-from speed_layer.run import Wish, run
+from speed_layer.run import Queries, run
 from stack.instance import Instance
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -132,7 +132,7 @@ def test_1_speed_has_every_minute_but_for_what_came_late(live: Settings, folder:
     sent = simulated(live, folder, to_file=False)
     assert simulated(live, folder, to_file=True).sent == sent.acknowledged > METERS * MINUTES * 50
     assert all(sent.faults[name] for name in SHARES)
-    run(live, DATASET, Wish(archive=True, views=True, once=True), system_clock, lambda *_: None)
+    run(live, DATASET, Queries(archive=True, views=True, once=True), system_clock)
     arrived = samples.arrived(live, DATASET.readings_topic)
     assert len(arrived) == sent.sent
     readings, reasons = samples.decoded(DATASET, arrived)
@@ -161,8 +161,9 @@ def test_2_after_batch_the_merged_view_is_the_truth(live: Settings) -> None:
 
 
 def test_3_the_second_engine_agrees_and_lists_what_is_late(live: Settings, folder: Path) -> None:
-    history, record = published(live, DATASET)
-    from_master = verified(live, MasterInput(live, DATASET, history, record))
+    present = published(live, DATASET)
+    record = present.record
+    from_master = verified(live, MasterInput(live, DATASET, present))
     from_file = verified(live, Messages(DATASET, [folder / "messages.tsv"], record.at), record.boundary)
     for report in (from_master, from_file):
         assert [comparison for comparison in report.comparisons if comparison.wrong] == []
@@ -209,8 +210,7 @@ def test_5_a_wrong_row_of_speed_is_found_and_named(live: Settings) -> None:
             f"UPDATE speed.{DATASET.name}_minute USING TIMESTAMP {2**60} SET voltage_sum = 7"
             f" WHERE meter_id = '{meter}' AND day = '{at:%Y-%m-%d}' AND minute = {minute * 1000}"
         )
-    history, record = published(live, DATASET)
-    report = verified(live, MasterInput(live, DATASET, history, record))
+    report = verified(live, MasterInput(live, DATASET, published(live, DATASET)))
     assert [(wrong.view, wrong.different) for wrong in report.wrong] == [("speed", 1)]
     assert report.wrong[0].examples[0].key == f"{meter} {at:%Y-%m-%d %H:%M:%S}"
     assert report.wrong[0].examples[0].column == "voltage_sum"

@@ -3,6 +3,8 @@
 # ruff: noqa: DTZ001 - UTC wall clock, as the tables hold it
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import duckdb
 import pytest
 from report_samples import METER, build, minutes, source_for
 
-import datasets
+from meterlake import registry
 from meterlake.declaration import Dataset, Derived, Level, View
 from meterlake.errors import UnknownName, UsageError
 from meterlake.report_specs import Cost, Summary, plain_reports, report_of, reports_of
@@ -32,7 +34,7 @@ from serving_layer.reports.summary import summary
 from serving_layer.reports.tariff import load_tariff
 
 pytestmark = pytest.mark.unit
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 EXAMPLE = Path(__file__).parents[2] / "data" / "tariff.example.toml"
 
 
@@ -113,6 +115,18 @@ def test_range_within_a_gap(source: SqlSource) -> None:
 def test_unknown_meter_lists_the_known_ones(source: SqlSource) -> None:
     with pytest.raises(UnknownName, match=r"Did you mean 'house-1'\?"):
         make_request(source, HOUSEHOLD, wish(meter="house-2"))
+
+
+def test_a_named_meter_is_asked_for_by_its_key(source: SqlSource) -> None:
+    asked: list[tuple[str, list[Any]]] = []
+
+    def run(statement: str, values: list[Any]) -> Sequence[Sequence[Any]]:
+        asked.append((statement, values))
+        return source.run(statement, values)
+
+    request = make_request(replace(source, run=run), HOUSEHOLD, wish(meter=METER))
+    assert request.extent == make_request(source, HOUSEHOLD, wish()).extent
+    assert asked == [("SELECT MIN(day), MAX(day) FROM batch.household_day WHERE meter_id = ?", [METER])]
 
 
 def test_several_meters_need_a_choice(source: SqlSource) -> None:
@@ -215,9 +229,13 @@ def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path
     assert not any(isinstance(result.report, Cost) for result in found.results)
 
 
-def test_the_example_tariff_is_sound() -> None:
+def test_the_example_tariff_is_sound_with_a_byte_order_mark_and_windows_line_ends_too(tmp_path: Path) -> None:
     tariff = load_tariff(EXAMPLE)
-    assert tariff.whole_hours
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(EXAMPLE.read_bytes().replace(b"\n", b"\r\n"))
+    marked.write_bytes(b"\xef\xbb\xbf" + marked.read_bytes())
+    assert load_tariff(marked) == tariff
+    assert tariff.step_s == 2 * 3600
     assert len(tariff.price) == 3
     assert tariff.at(datetime(2005, 1, 1).date()) is None
 
