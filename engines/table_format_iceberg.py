@@ -13,7 +13,6 @@ from engines.spark import CATALOG
 from engines.spark_failures import translated
 from engines.table_format import AlreadyPublished, Compaction, Size, Snapshot, SnapshotExpired
 from engines.table_layout import create_sql, literal, spans, within
-from meterlake.clock import system_clock
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ class IcebergTable:
         """Free the table from a writer that died in its commit: nobody else would, and each commit would wait."""
         _, database, table = self._table.split(".")
         with metastore.client(self._settings) as client:
-            metastore.release_stale_locks(client, database, table, system_clock())
+            metastore.release_stale_locks(client, database, table)
 
     def _between(self, since: int | None, until: int | None) -> list[Snapshot]:
         """Return the snapshots after ``since`` up to ``until`` that changed rows, newest first."""
