@@ -35,10 +35,16 @@ PROGRAM = Path(__file__).with_name("publish_process.py")
 ROOT = Path(__file__).parents[2]
 
 
+def words_of(settings: Settings, run: samples.Written, moment: tuple[str, int, int]) -> list[str]:
+    """Return the command that publishes a run and sends itself a signal at a moment."""
+    content = json.dumps({"run_id": run.run_id, "boundary": run.boundary.isoformat(), "tables": run.tables})
+    place = [str(settings.home), str(settings.port_offset)]
+    return [sys.executable, str(PROGRAM), content, json.dumps(moment), *place]
+
+
 def die(settings: Settings, run: samples.Written, step: str) -> None:
     """Publish in a process that is killed before ``step``."""
-    told = {"run_id": run.run_id, "boundary": run.boundary.isoformat(), "tables": run.tables}
-    words = [sys.executable, str(PROGRAM), json.dumps(told), step, str(settings.home), str(settings.port_offset)]
+    words = words_of(settings, run, (step, 0, signal.SIGKILL))
     done = subprocess.run(
         words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=200
     )
