@@ -40,6 +40,11 @@ def log_to_file(settings: Settings, command: str, dataset: str) -> None:
     bind_contextvars(command=command, dataset=dataset)
 
 
+def tell(doing: str) -> None:
+    """Say what is being done, beside the result."""
+    progress_console.print(doing, markup=False, soft_wrap=True)
+
+
 def as_json(value: object) -> object:
     """Return ``value`` as JSON knows it: times in ISO 8601 UTC, decimals exact as text."""
     if isinstance(value, datetime):
