@@ -267,7 +267,7 @@ def test_the_example_tariff_is_sound_with_a_byte_order_mark_and_windows_line_end
     marked.write_bytes(EXAMPLE.read_bytes().replace(b"\n", b"\r\n"))
     marked.write_bytes(b"\xef\xbb\xbf" + marked.read_bytes())
     assert load_tariff(marked) == tariff
-    assert tariff.whole_hours
+    assert tariff.step_s == 2 * 3600
     assert len(tariff.price) == 3
     assert tariff.at(datetime(2005, 1, 1).date()) is None
 
