@@ -28,8 +28,9 @@ from engines import spark, spark_runtime
 from meterlake.errors import TransientError
 from meterlake.grains import Grain
 from meterlake.settings import Settings, load_settings
-from serving_layer.publish import history as past
 from serving_layer.publish import publish, records
+from serving_layer.publish.folders import difference
+from serving_layer.publish.history import History
 from stack.runtime.spark import runtime
 
 
@@ -77,13 +78,14 @@ def main() -> int:
     runs = samples.write_layers(settings, f"turn-{os.getpid()}")
     steps = Steps()
     with spark.session(settings, "publish-under-readers"):
-        present = publish.publish(settings, samples.DATASET, runs[0], samples.shapes(), samples.clock)
+        samples.show(settings, runs[0])
+        history = records.load(settings, samples.NAME)
         begin = time.monotonic()
         with reading(check, asked.readers) as answers:
             for number in range(1, asked.turns + 1):
-                run = chance.choice([run for run in runs if run.run_id != present.run_id])
-                present = (
-                    _complete(settings, present, run) if number % 50 == 0 else _turn(settings, present, run, steps)
+                run = chance.choice([run for run in runs if run.run_id != samples.present(history).run_id])
+                history = (
+                    _complete(settings, history, run) if number % 50 == 0 else _turn(settings, history, run, steps)
                 )
                 if number % 20 == 0:
                     seconds = round(time.monotonic() - begin)
@@ -100,11 +102,23 @@ def main() -> int:
     return 1 if answers.wrong else 0
 
 
-def _turn(settings: Settings, present: past.Record, run: publish.Publication, steps: Steps) -> past.Record:
-    begun = replace(present, run_id=run.run_id, boundary=run.boundary, before=present.after, after=run.tables)
-    _until_done(lambda: publish.turn(settings, samples.DATASET, present, begun, samples.clock, steps))
+def _turn(settings: Settings, history: History, run: samples.Written, steps: Steps) -> History:
+    begun = _begun(history, run)
+    _until_done(lambda: publish.turn(settings, samples.DATASET, begun, samples.clock, steps))
     steps("")
-    return begun
+    return _ended(begun)
+
+
+def _begun(history: History, run: samples.Written) -> History:
+    """Return a history in which a publish of a run is under way."""
+    changes = difference(history.tables, run.tables)
+    about = {"run_id": run.run_id, "boundary": run.boundary, "changes": changes}
+    return history.after(replace(samples.present(history), seq=history.seq + 1, event="publishing", **about))
+
+
+def _ended(history: History) -> History:
+    assert history.begun is not None  # noqa: S101 - narrows the type
+    return history.after(replace(history.begun, seq=history.seq + 1, event="published"))
 
 
 def _until_done(work: Callable[[], object]) -> None:
@@ -118,14 +132,16 @@ def _until_done(work: Callable[[], object]) -> None:
             return
 
 
-def _complete(settings: Settings, present: past.Record, run: publish.Publication) -> past.Record:
+def _complete(settings: Settings, history: History, run: samples.Written) -> History:
     """Publish or roll back with the records, starting from what they say."""
-    history = records.load(settings, samples.NAME)
-    recorded = past.reachable(history)[0]
-    _until_done(lambda: publish.turn(settings, samples.DATASET, present, recorded, samples.clock))
-    if run.run_id in {found.run_id for found in past.reachable(history)[1:]}:
+    recorded = records.load(settings, samples.NAME)
+    there = samples.Written(samples.present(recorded).run_id, samples.present(recorded).boundary, recorded.tables)
+    back = _begun(history, there)
+    _until_done(lambda: publish.turn(settings, samples.DATASET, back, samples.clock))
+    if run.run_id in {kept.run_id for kept in recorded.kept}:
         return publish.roll_back(settings, samples.DATASET, run.run_id, samples.clock)
-    return publish.publish(settings, samples.DATASET, run, samples.shapes(), samples.clock)
+    samples.show(settings, run)
+    return records.load(settings, samples.NAME)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from meterlake.settings import Settings, load_settings
 if TYPE_CHECKING:
     from batch_layer.views.plan import Request
     from meterlake.declaration import Dataset
-    from serving_layer.publish.history import Record
+    from serving_layer.publish.history import History, Record
 
 
 class Engine(StrEnum):
@@ -103,7 +103,8 @@ def batch(
 
 def runs(
     dataset: DatasetArgument,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="All runs, however many.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show the published runs, newest last: what each read, used and wrote, and where its boundary lies.
@@ -116,12 +117,12 @@ def runs(
     - `meterlake runs household`
     - `meterlake runs household -n 1 --output json`
     """
-    from serving_layer.publish import history as past
+    from serving_layer.publish import records
 
     found, settings = registry.declaration(dataset), load_settings()
     history = _settled(settings, found, system_clock)
-    finished = [record for record in history if record.is_finished][-limit:]
-    rows = [_described(record, past.status(history, record), output) for record in finished]
+    last = records.last(settings, found.name, history.seq, None if every else limit)
+    rows = [_described(record, history.status(record), output) for record in last]
     show(rows, output, optional=("event", "files", "rejected", "mode", "read", "days", "seconds", "at", "used"))
 
 
@@ -148,8 +149,9 @@ def rollback(
 
     found, settings = registry.declaration(dataset), load_settings()
     with lease.held(settings, found.name, f"rollback to {run}", system_clock), spark.session(settings, "rollback"):
-        record = publish.roll_back(settings, found, run, system_clock, allow_gap=allow_gap)
-    _show_run(_described(record, "current", output), output)
+        history = publish.roll_back(settings, found, run, system_clock, allow_gap=allow_gap)
+    assert history.current is not None  # noqa: S101 - narrows the type
+    _show_run(_described(history.current, "current", output), output)
 
 
 def query(
@@ -197,14 +199,13 @@ def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Cl
     return {"dataset": dataset.name, **row, "seconds": round(time.monotonic() - begin, 1), "result": result}
 
 
-def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> list[Record]:
+def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> History:
     """Return the history, an interrupted publish finished; while a run is under way, it is left to that."""
     from batch_layer import lease
-    from serving_layer.publish import history as past
     from serving_layer.publish import publish, records
 
     history = records.load(settings, dataset.name)
-    if past.unfinished(history) is None:
+    if history.begun is None:
         return history
     try:
         with lease.held(settings, dataset.name, "finishing an interrupted publish", clock):

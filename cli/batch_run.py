@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
-    from serving_layer.publish.history import Record
+    from serving_layer.publish.history import History, Record
     from serving_layer.publish.publish import Publication
 
 DECLARATION: Final = "declaration"
@@ -49,7 +49,6 @@ def _batch(
     from engines.errors import StorageFull
     from engines.master import master
     from engines.spark_failures import translated
-    from serving_layer.publish import history as past
     from serving_layer.publish import publish
 
     begin, run_clock = time.monotonic(), clock()
@@ -60,8 +59,8 @@ def _batch(
         reached = pool.submit(archived, settings, dataset)
         session = stack.enter_context(spark.session(settings, "batch"))
         table, history, progress = master(session, settings, dataset), settled.result(), reached.result()
-        present = past.current(history)
-        before = plan.Current(present.run_id, present.snapshot, present.after) if present else None
+        present = history.current
+        before = plan.Current(present.run_id, present.snapshot, history.tables) if present else None
         planned = plan.make(dataset, request, before, table, run_clock)
         boundary = next_boundary(dataset, planned, progress, run_clock, present)
         made_by = _made_by(dataset, planned, present)
@@ -78,14 +77,14 @@ def _batch(
                 _clean_up(session, settings, dataset, history, held)  # its half-written files take the room
                 raise
             details = {**_details(computed, time.monotonic() - begin), DECLARATION: made_by}
-            after = computed.tables(before.tables if before else {})
-            publication = publish.Publication(planned.run_id, boundary, planned.snapshot, after, details)
+            about = (planned.run_id, boundary, planned.snapshot)
+            publication = publish.Publication(*about, computed.changes, details)
             result = "published"
         held.check()
         tell("publishing")
-        record = publish.publish(settings, dataset, publication, shapes(dataset), clock)
-        _clean_up(session, settings, dataset, [*history, record], held)
-    return result, record
+        history = publish.publish(settings, dataset, publication, shapes(dataset), clock)
+        _clean_up(session, settings, dataset, history, held)
+    return result, history.current
 
 
 def _made_by(dataset: Dataset, planned: Plan, present: Record | None) -> str:
@@ -146,17 +145,16 @@ def _moved(present: Record, boundary: datetime) -> Publication:
     from serving_layer.publish import publish
 
     details = {key: value for key, value in present.details.items() if key != publish.RECONCILIATION}
-    return publish.Publication(present.run_id, boundary, present.snapshot, present.after, details)
+    return publish.Publication(present.run_id, boundary, present.snapshot, {}, details)
 
 
-def _clean_up(session: Any, settings: Settings, dataset: Dataset, history: list[Record], held: Lease) -> None:  # noqa: ANN401
+def _clean_up(session: Any, settings: Settings, dataset: Dataset, history: History, held: Lease) -> None:  # noqa: ANN401
     """Remove the folders that no run reads to which readers may be taken. Where that fails, the next run does it."""
     from batch_layer.views import files
     from batch_layer.views.tables import FOLDER, all_tables
     from engines.spark_failures import translated
-    from serving_layer.publish.history import folders_in_use
 
-    kept = folders_in_use(history)
+    kept = history.folders_in_use
     try:
         held.check()
         with translated(settings, "remove folders of old runs"):

@@ -74,12 +74,11 @@ def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock)
 def what_runs_need(settings: Settings, dataset: Dataset, clock: Clock) -> Needed:
     """Return what the runs stand on to which readers may be taken; an interrupted publish is finished first."""
     from batch_layer.maintain import Needed
-    from serving_layer.publish import history as past
     from serving_layer.publish import publish
 
     history = publish.roll_forward(settings, dataset, clock)
-    snapshots = {found for record in past.reachable(history) for found in _snapshots(record)}
-    return Needed(frozenset(snapshots), frozenset(past.folders_in_use(history)))
+    snapshots = {snapshot for run in history.runs for snapshot in _snapshots(run.record)}
+    return Needed(frozenset(snapshots), frozenset(history.folders_in_use))
 
 
 def _snapshots(record: Record) -> list[int]:

@@ -91,7 +91,6 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
     from batch_layer import lease
     from engines import spark
     from engines.spark_failures import translated
-    from serving_layer.publish import history as past
     from serving_layer.publish import publish
 
     # Under the lease no batch removes the files that are read.
@@ -100,10 +99,10 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
         spark.session(settings, "quality") as session,
         translated(settings, f"quality of {dataset.name}"),
     ):
-        present = past.current(publish.roll_forward(settings, dataset, clock))
-        if present is None:
+        history = publish.roll_forward(settings, dataset, clock)
+        if history.present is None:
             raise NothingPublished(dataset.name)
-        found = _written(session, settings, dataset, present.after, clock)
+        found = _written(session, settings, dataset, history.tables, clock)
         held.check()
         return _told(found, dataset, meter_id)
 
@@ -115,6 +114,7 @@ def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, c
     from engines import metastore
     from meterlake.slices import Layout
     from serving_layer.publish import tables as published
+    from serving_layer.publish.folders import difference
 
     minutes, table = tables.view_table(dataset, dataset.finest.grain), checks.table(dataset)
     base = f"{settings.hdfs}{tables.FOLDER}"
@@ -129,9 +129,11 @@ def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, c
         ordered.unpersist()
     published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partitions)])
     with metastore.client(settings) as client:
-        before = metastore.partition_locations(client, HIVE_DATABASE, table.name)
+        located = metastore.partition_locations(client, HIVE_DATABASE, table.name)
+    before = {metastore.partition_name(table.partitions, values): folder for values, folder in located.items()}
     after = {table.partition_name(name): folder for name, folder in written.slices.items()}
-    published.switch(settings, table.name, after)
+    changes = difference({table.name: before}, {table.name: after})
+    published.switch(settings, table.name, changes.get(table.name, {}), after)
     files.remove_runs(session, table, base, {*after.values(), *before.values()})
     return files.read(session, table, after.values())
 

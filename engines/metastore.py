@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import quote, unquote, urlparse
 
 from engines.errors import EngineUnavailable, QueryFailed
 from meterlake.settings import Settings
@@ -28,6 +28,8 @@ Client = Any
 PartitionValues = tuple[str, ...]
 """Values of a table's partition columns, in their order, such as ``("2026-11",)``."""
 
+# What Hive leaves as it is in a partition's name.
+_PLAIN = " !$&()+,-.;<>@_`|~"
 _PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
 # What a MetaException says when the metastore's own database is the trouble.
 _DATABASE_TROUBLE = ("javax.jdo", "java.sql", "JDBC", "SQLException", "Connection")
@@ -174,10 +176,31 @@ def drop_table(metastore: Client, database: str, name: str) -> None:
         return
 
 
-def partition_locations(metastore: Client, database: str, table: str) -> dict[PartitionValues, str]:
-    """Return where each partition of a table lies. Raises QueryFailed if there is no such table."""
-    _require(metastore, database, table)  # or an unknown table would just have no partitions
-    return {tuple(p.values): p.sd.location for p in metastore.get_partitions(database, table, -1)}
+def partition_name(keys: Iterable[str], values: Iterable[str]) -> str:
+    """Return the name of a partition as Hive writes it: ``month=2026-11/slice=2026-11-26``."""
+    return "/".join(f"{key}={quote(value, safe=_PLAIN)}" for key, value in zip(keys, values, strict=True))
+
+
+def partition_values(name: str) -> PartitionValues:
+    """Return the values in a partition's name; the inverse of ``partition_name``."""
+    return tuple(unquote(part.partition("=")[2]) for part in name.split("/"))
+
+
+def has_partitions(metastore: Client, database: str, table: str) -> bool:
+    """Return whether a table has any partition. Raises QueryFailed if there is no such table."""
+    _require(metastore, database, table)
+    return bool(metastore.get_partition_names(database, table, 1))
+
+
+def partition_locations(
+    metastore: Client, database: str, table: str, some: Iterable[PartitionValues] | None = None
+) -> dict[PartitionValues, str]:
+    """Return where the partitions of a table lie: all, or those of ``some`` that are there.
+
+    Raises QueryFailed if there is no such table.
+    """
+    table_found = _require(metastore, database, table)  # or an unknown table would just have no partitions
+    return {tuple(p.values): p.sd.location for p in _partitions(metastore, table_found, some)}
 
 
 def add_partitions(metastore: Client, database: str, table: str, locations: Mapping[PartitionValues, str]) -> None:
@@ -211,8 +234,8 @@ def switch_partitions(metastore: Client, database: str, table: str, locations: M
     """
     if not locations:
         return
-    columns = _require(metastore, database, table).columns
-    found = {tuple(p.values): p for p in metastore.get_partitions(database, table, -1)}
+    whole = _require(metastore, database, table)
+    found = {tuple(p.values): p for p in _partitions(metastore, whole, locations)}
     absent = [values for values in locations if values not in found]
     if absent:
         raise QueryFailed(ENGINE, f"switch partitions of {database}.{table}", f"it has no partition {absent[0]}")
@@ -220,7 +243,7 @@ def switch_partitions(metastore: Client, database: str, table: str, locations: M
     for values, location in locations.items():
         part = found[values]
         # The schema of the table as it is now, too: a partition keeps its own copy.
-        part.sd = _storage(columns, location)
+        part.sd = _storage(whole.columns, location)
         changed.append(part)
     metastore.alter_partitions(database, table, changed)
 
@@ -230,7 +253,7 @@ def drop_partitions(metastore: Client, database: str, table: str, partitions: It
     from hive_metastore import ttypes
 
     keys = [column.name for column in _require(metastore, database, table).partitioned_by]
-    names = ["/".join(f"{key}={value}" for key, value in zip(keys, values, strict=True)) for values in partitions]
+    names = [partition_name(keys, values) for values in partitions]
     if names:
         request = ttypes.DropPartitionsRequest(
             dbName=database,
@@ -262,6 +285,15 @@ def release_stale_locks(metastore: Client, database: str, table: str, now: datet
         with suppress(ttypes.NoSuchLockException):
             metastore.unlock(ttypes.UnlockRequest(lockid=lock_id))
     return len(stale)
+
+
+def _partitions(metastore: Client, table: ExternalTable, some: Iterable[PartitionValues] | None) -> list[Any]:
+    """Return the metastore's own objects of all partitions, or of ``some`` of them: so many, however many there are."""
+    if some is None:
+        return list(metastore.get_partitions(table.database, table.name, -1))
+    keys = [column.name for column in table.partitioned_by]
+    names = [partition_name(keys, values) for values in some]
+    return list(metastore.get_partitions_by_names(table.database, table.name, names)) if names else []
 
 
 def _require(metastore: Client, database: str, name: str) -> ExternalTable:

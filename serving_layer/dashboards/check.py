@@ -51,7 +51,7 @@ def check(
     shown = part.boards()
     found = [Finding(line, "", "wrong", 0, 0, line) for board in shown for line in asking.problems(board)]
     with cassandra.session(settings) as session:
-        servers = _Servers(settings, session, [dataset for dataset, _ in part.shown], clock())
+        servers = Servers(settings, session, [dataset for dataset, _ in part.shown], clock())
         for asked in asking.queries(shown, part.rules()):
             if not isinstance(asked.query, PrometheusQuery):
                 finding = servers.ask(asked)
@@ -76,7 +76,7 @@ def columns_missing(query: Query, names: Sequence[str], rows: Sequence[Sequence[
     return ""
 
 
-class _Servers:
+class Servers:
     """Open connections, the meters that they know, and the time of the check."""
 
     def __init__(
@@ -92,14 +92,14 @@ class _Servers:
         self._timing = {dataset.name: Timing.of(dataset) for dataset in datasets}
         self._grains = {dataset.name: sql.daily(dataset) for dataset in datasets}
 
-    def ask(self, asked: asking.Asked) -> Finding:
-        """Ask one query."""
+    def ask(self, asked: asking.Asked, most: int | None = None) -> Finding:
+        """Ask one query. most: so many meters are chosen; all by default."""
         engine = "trino" if isinstance(asked.query, TrinoQuery) else "cassandra"
         if asking.unbounded(asked):
             return Finding(asked.where, engine, "wrong", 0, 0, "neither a time nor a partition bounds it")
         begin = time.monotonic()
         try:
-            names, rows = self._answer(asked.query, self._chosen(asked))
+            names, rows = self._answer(asked.query, self._chosen(asked, most))
         except QueryFailed as error:
             return Finding(asked.where, engine, "wrong", 0, 0, error.what)
         ms = round((time.monotonic() - begin) * 1000)
@@ -119,7 +119,7 @@ class _Servers:
             result = self._session.execute(text)
             return result.column_names or (), [tuple(row) for row in result]
 
-    def _chosen(self, asked: asking.Asked) -> macros.Dashboard:
+    def _chosen(self, asked: asking.Asked, most: int | None) -> macros.Dashboard:
         """Return what a viewer has before him who has just opened the dashboard: all meters, first choices."""
         name, _, kind = asked.board.removeprefix("meterlake-").rpartition("-")
         since = self._now - RANGES.get(kind, timedelta(hours=3))
@@ -133,8 +133,8 @@ class _Servers:
             "grain": "auto" if kind == "merged" or not name else self._grains[name],
         }
         if name:
-            values["meter"] = self._live[name] if kind == "live" else self._all[name]
-            values["shown"] = self._live[name][: cql.MOST_SHOWN]
+            values["meter"] = (self._live[name] if kind == "live" else self._all[name])[:most]
+            values["shown"] = self._live[name][:most][: cql.MOST_SHOWN]
             values["search"] = ""
         return macros.Dashboard(since, self._now, values)
 

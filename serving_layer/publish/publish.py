@@ -23,9 +23,9 @@ from meterlake import boundary as boundaries
 from meterlake import merged
 from meterlake.boundary import BEGINNING
 from meterlake.errors import TransientError
-from serving_layer.publish import history as past
 from serving_layer.publish import records, tables
-from serving_layer.publish.history import Record, Tables
+from serving_layer.publish.folders import Changes, Tables, applied, difference
+from serving_layer.publish.history import History, Record
 from serving_layer.reconcile.reconcile import reconcile
 from serving_layer.sql import views
 
@@ -43,6 +43,12 @@ SPEED: Final = "speed"
 RECONCILIATION: Final = "reconciliation"
 """Key of a record's details: how the layers compared for the minutes that the boundary moved over."""
 
+ROLLED_BACK_FROM: Final = "rolled_back_from"
+"""Key of a record's details: the run that readers saw before a roll-back."""
+HOLE: Final = "hole"
+"""Key of a record's details: minutes that a roll-back has lost, as it was allowed to."""
+_OF_ONE_MOVE: Final = (RECONCILIATION, ROLLED_BACK_FROM, HOLE)
+
 _PATIENCE: Final = timedelta(seconds=30)
 """So long a roll-back waits for queries that may still read the newer tables up to the newer boundary."""
 
@@ -54,13 +60,27 @@ _again: Final = Retrying(
 
 @dataclass(frozen=True)
 class Publication:
-    """A run that is written and audited, and the boundary that goes with it."""
+    """A run that is written and audited, and the boundary that goes with it. changes: to what readers see now."""
 
     run_id: str
     boundary: datetime
     snapshot: int | None
-    tables: Tables = field(hash=False)
+    changes: Changes = field(hash=False)
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(
+        cls,
+        history: History,
+        about: tuple[str, datetime, int | None],
+        tables: Tables,
+        details: Mapping[str, Any] | None = None,
+    ) -> Publication:
+        """Return the publication of a run that leaves all partitions at ``tables``.
+
+        history: as it was when the run began. about: run, boundary and snapshot.
+        """
+        return cls(*about, changes=difference(history.tables, tables), details=details or {})
 
 
 def publish(
@@ -70,35 +90,29 @@ def publish(
     shapes: list[ViewTable],
     clock: Clock,
     step: Step = lambda _: None,
-) -> Record:
-    """Let readers see a run; return its record."""
+) -> History:
+    """Let readers see a run; return the history with it."""
     history = roll_forward(settings, dataset, clock)
-    present = past.current(history)
     tables.ensure(settings, shapes)
     begun = Record(
         dataset=dataset.name,
-        seq=history[-1].seq + 1 if history else 1,
+        seq=history.seq + 1,
         run_id=publication.run_id,
         event="publishing",
         at=clock(),
         boundary=publication.boundary,
         snapshot=publication.snapshot,
-        before=present.after if present else {},
-        after=publication.tables,
-        details={**publication.details, SPEED: _speed_layer(settings, dataset, present)},
+        changes=publication.changes,
+        details={**publication.details, SPEED: _speed_layer(settings, dataset, history.current)},
     )
     step("publishing")
-    records.append(settings, begun)
-    return _finish(settings, dataset, present, begun, clock, step)
+    return _finish(settings, dataset, records.append(settings, history, begun), clock, step)
 
 
-def roll_forward(settings: Settings, dataset: Dataset, clock: Clock) -> list[Record]:
+def roll_forward(settings: Settings, dataset: Dataset, clock: Clock) -> History:
     """Finish a publish or roll-back that was interrupted, if there is one; return the history."""
     history = records.load(settings, dataset.name)
-    begun = past.unfinished(history)
-    if begun is not None:
-        history.append(_finish(settings, dataset, past.current(history), begun, clock))
-    return history
+    return history if history.begun is None else _finish(settings, dataset, history, clock)
 
 
 def roll_back(
@@ -109,28 +123,34 @@ def roll_back(
     *,
     allow_gap: bool = False,
     step: Step = lambda _: None,
-) -> Record:
-    """Let readers see an earlier run again; return the record of that.
+) -> History:
+    """Let readers see an earlier run again; return the history with that.
 
     Raises UnknownName for a run that cannot be reached; RollbackLosesMinutes where the speed rows after the older
     boundary have expired, unless ``allow_gap``: then the record lists the hole.
     """
     ttl = settings.speed_ttl
     history = roll_forward(settings, dataset, clock)
-    wanted = past.target(history, dataset.name, run_id)
-    present = past.reachable(history)[0]
-    details = {**wanted.details, SPEED: _speed_layer(settings, dataset, present), "rolled_back_from": present.run_id}
-    details.pop(RECONCILIATION, None)
-    hole = boundaries.rollback_hole(wanted.boundary, present.boundary, clock(), ttl) if details[SPEED] else None
-    if hole:
-        boundaries.check_rollback(dataset.name, hole, ttl, allow_gap=allow_gap)
-        details["hole"] = [hole.since.isoformat(), hole.until.isoformat()]
+    run, present = history.target(dataset.name, run_id), history.current
+    wanted = run.record
+    details = {key: value for key, value in wanted.details.items() if key not in _OF_ONE_MOVE}
+    details[SPEED] = _speed_layer(settings, dataset, present)
+    if present is not None:
+        details[ROLLED_BACK_FROM] = present.run_id
+        hole = boundaries.rollback_hole(wanted.boundary, present.boundary, clock(), ttl) if details[SPEED] else None
+        if hole:
+            boundaries.check_rollback(dataset.name, hole, ttl, allow_gap=allow_gap)
+            details[HOLE] = [hole.since.isoformat(), hole.until.isoformat()]
     begun = replace(
-        wanted, seq=history[-1].seq + 1, event="rolling_back", at=clock(), before=present.after, details=details
+        wanted,
+        seq=history.seq + 1,
+        event="rolling_back",
+        at=clock(),
+        changes=difference(history.tables, run.tables),
+        details=details,
     )
     step("rolling_back")
-    records.append(settings, begun)
-    return _finish(settings, dataset, present, begun, clock, step)
+    return _finish(settings, dataset, records.append(settings, history, begun), clock, step)
 
 
 def prepare(settings: Settings, dataset: Dataset, shapes: list[ViewTable], clock: Clock) -> None:
@@ -141,25 +161,21 @@ def prepare(settings: Settings, dataset: Dataset, shapes: list[ViewTable], clock
     """
     tables.ensure(settings, shapes)
     history = records.load(settings, dataset.name)
-    if past.unfinished(history) is not None:
+    if history.begun is not None:
         return  # the next run finishes it, and makes the views
-    present = past.current(history)
+    present = history.current
     boundary = present.boundary if present else BEGINNING
     _replace_views(settings, dataset, boundary, clock, speed=_speed_layer(settings, dataset, present))
 
 
 def turn(
-    settings: Settings,
-    dataset: Dataset,
-    present: Record | None,
-    begun: Record,
-    clock: Clock,
-    step: Step = lambda _: None,
+    settings: Settings, dataset: Dataset, history: History, clock: Clock, step: Step = lambda _: None
 ) -> dict[str, Any]:
-    """Do all that readers can see of a publish or roll-back; return what else there is to record.
+    """Do all that readers can see of the publish or roll-back that is under way; return what else there is to record.
 
-    present: what they saw before. It may be done again after any of its steps.
+    It may be done again after any of its steps.
     """
+    begun, present = _begun(history), history.current
     speed = bool(begun.details.get(SPEED))
     rises = present is None or begun.boundary >= present.boundary
     found: dict[str, Any] = {}
@@ -168,9 +184,10 @@ def turn(
         _again(_replace_views, settings, dataset, begun.boundary, clock, speed=speed)
         step("settle")
         _again(trino.settle, settings, _PATIENCE)
-    for table in sorted(begun.after.keys() | begun.before.keys(), reverse=not rises):
+    whole = applied(history.tables, begun.changes)
+    for table in sorted(begun.changes, reverse=not rises):
         step(table)
-        _again(tables.switch, settings, table, begun.after.get(table, {}))
+        _again(tables.switch, settings, table, begun.changes[table], whole.get(table, {}))
     if rises:
         step("reconcile")
         found = _again(_reconciliation, settings, dataset, present, begun, clock) if speed else {}
@@ -179,20 +196,21 @@ def turn(
     return found
 
 
+def _begun(history: History) -> Record:
+    if history.begun is None:
+        raise ValueError("no publish is under way")
+    return history.begun
+
+
 def _finish(
-    settings: Settings,
-    dataset: Dataset,
-    present: Record | None,
-    begun: Record,
-    clock: Clock,
-    step: Step = lambda _: None,
-) -> Record:
+    settings: Settings, dataset: Dataset, history: History, clock: Clock, step: Step = lambda _: None
+) -> History:
     """Do the steps after a record's beginning, and record its end."""
-    details = {**begun.details, **turn(settings, dataset, present, begun, clock, step)}
+    begun = _begun(history)
+    details = {**begun.details, **turn(settings, dataset, history, clock, step)}
     done = replace(begun, seq=begun.seq + 1, event=begun.finished_event, at=clock(), details=details)
     step(done.event)
-    records.append(settings, done)
-    return done
+    return records.append(settings, history, done)
 
 
 def _reconciliation(

@@ -14,6 +14,7 @@ from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
     from meterlake.settings import Settings
+    from serving_layer.publish.folders import Change
 
 FOLDER: Final = "/meterlake/batch"
 _EMPTY: Final = f"{FOLDER}/{EMPTY_FOLDER}"
@@ -64,28 +65,24 @@ def ensure(settings: Settings, tables: list[ViewTable]) -> None:
         raise hdfs.failure(settings, f"make {_EMPTY}", error) from error
 
 
-def switch(settings: Settings, table: str, folders: Mapping[str, str]) -> None:
-    """Make ``folders`` all that readers of a table see, in one call; doing it twice does no harm.
-
-    folders: by the partitions' names in Hive, such as ``month=2026-11/slice=2026-11-26``.
+def switch(settings: Settings, table: str, changed: Mapping[str, Change], whole: Mapping[str, str]) -> None:
+    """Let readers of a table see its partitions where ``changed`` puts them, in one call; doing it twice does no harm.
 
     New partitions are added at an empty folder first, and those that are gone are emptied in the same call, so that
-    no reader sees a part of the change.
+    no reader sees a part of the change. whole: partition -> folder of all, for a table that was made again since.
     """
     empty = f"{settings.hdfs}{_EMPTY}"
     with metastore.client(settings) as client:
-        found = metastore.partition_locations(client, HIVE_DATABASE, table)
-        wanted = {_values(name): folder for name, folder in folders.items()}
-        new, gone = wanted.keys() - found.keys(), found.keys() - wanted.keys()
-        metastore.add_partitions(client, HIVE_DATABASE, table, dict.fromkeys(sorted(new), empty))
-        changed = {key: folder for key, folder in wanted.items() if found.get(key) != folder}
-        metastore.switch_partitions(client, HIVE_DATABASE, table, changed | dict.fromkeys(gone, empty))
-        metastore.drop_partitions(client, HIVE_DATABASE, table, sorted(gone))
-
-
-def _values(partition: str) -> tuple[str, ...]:
-    """Return the values in a partition's name in Hive."""
-    return tuple(part.partition("=")[2] for part in partition.split("/"))
+        if not metastore.has_partitions(client, HIVE_DATABASE, table):
+            changed = {name: (None, folder) for name, folder in whole.items()}
+        wanted = {metastore.partition_values(name): folder for name, (_, folder) in changed.items()}
+        gone = [values for values, folder in wanted.items() if folder is None]
+        there = metastore.partition_locations(client, HIVE_DATABASE, table, wanted)
+        new = [values for values, folder in wanted.items() if folder is not None and values not in there]
+        metastore.add_partitions(client, HIVE_DATABASE, table, dict.fromkeys(new, empty))
+        moved = {values: folder or empty for values, folder in wanted.items() if folder or values in there}
+        metastore.switch_partitions(client, HIVE_DATABASE, table, moved)
+        metastore.drop_partitions(client, HIVE_DATABASE, table, gone)
 
 
 def _external(settings: Settings, table: ViewTable) -> ExternalTable:

@@ -13,14 +13,13 @@ import merged_samples as samples
 
 from engines import spark, spark_runtime
 from meterlake.settings import Settings
-from serving_layer.publish import publish
 from stack.runtime.spark import runtime
 
 
 def main() -> None:
     run, fatal, home, offset = json.loads(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
     settings = Settings(home=home, port_offset=offset)
-    wanted = publish.Publication(run["run_id"], datetime.fromisoformat(run["boundary"]), None, run["tables"])
+    written = samples.Written(run["run_id"], datetime.fromisoformat(run["boundary"]), run["tables"])
 
     def step(name: str) -> None:
         if name == fatal:
@@ -28,7 +27,7 @@ def main() -> None:
 
     spark_runtime.provide(runtime)
     with spark.session(settings, "publish-process"):
-        publish.publish(settings, samples.DATASET, wanted, samples.shapes(), samples.clock, step)
+        samples.show(settings, written, step=step)
 
 
 if __name__ == "__main__":

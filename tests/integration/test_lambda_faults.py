@@ -161,8 +161,9 @@ def test_2_after_batch_the_merged_view_is_the_truth(live: Settings) -> None:
 
 
 def test_3_the_second_engine_agrees_and_lists_what_is_late(live: Settings, folder: Path) -> None:
-    history, record = published(live, DATASET)
-    from_master = verified(live, MasterInput(live, DATASET, history, record))
+    present = published(live, DATASET)
+    record = present.record
+    from_master = verified(live, MasterInput(live, DATASET, present))
     from_file = verified(live, Messages(DATASET, [folder / "messages.tsv"], record.at), record.boundary)
     for report in (from_master, from_file):
         assert [comparison for comparison in report.comparisons if comparison.wrong] == []
@@ -209,8 +210,7 @@ def test_5_a_wrong_row_of_speed_is_found_and_named(live: Settings) -> None:
             f"UPDATE speed.{DATASET.name}_minute USING TIMESTAMP {2**60} SET voltage_sum = 7"
             f" WHERE meter_id = '{meter}' AND day = '{at:%Y-%m-%d}' AND minute = {minute * 1000}"
         )
-    history, record = published(live, DATASET)
-    report = verified(live, MasterInput(live, DATASET, history, record))
+    report = verified(live, MasterInput(live, DATASET, published(live, DATASET)))
     assert [(wrong.view, wrong.different) for wrong in report.wrong] == [("speed", 1)]
     assert report.wrong[0].examples[0].key == f"{meter} {at:%Y-%m-%d %H:%M:%S}"
     assert report.wrong[0].examples[0].column == "voltage_sum"

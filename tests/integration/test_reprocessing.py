@@ -60,7 +60,7 @@ def test_a_changed_rule_is_computed_over_all_history_and_can_be_taken_back(
     old, new = ({grain: expected(dataset, grain) for grain in GRAINS} for dataset in (BEFORE, AFTER))
     assert all(old[grain] != new[grain] for grain in GRAINS)
     computed(settings, BEFORE)
-    first = samples.history(settings, BEFORE)[-1].run_id
+    first = samples.current(settings, BEFORE).run_id
 
     def check(grain: Grain, _: int) -> str:
         rows = samples.seen(settings, grain, BEFORE)

@@ -37,9 +37,9 @@ from meterlake.precedence import Balance
 from meterlake.reading import Reading
 from meterlake.reconciliation import explain
 from meterlake.state import merge_all
-from serving_layer.publish import history as past
 from serving_layer.publish import publish as product
-from serving_layer.publish.history import Record
+from serving_layer.publish.folders import Change, applied
+from serving_layer.publish.history import History, Record
 
 GRAINS: tuple[Grain, ...] = ("minute", "hour", "day")
 Step = Callable[[str], None]
@@ -81,16 +81,16 @@ class Batch:
         world = self.world
         with self._ports():
             history = product.roll_forward(SETTINGS, DATASET, world.host_clock)
-            present = past.current(history)
+            present = history.current
             run_clock = world.host_clock()
             snapshot = len(world.appends)
             meanwhile()
             progress = self._progress(snapshot)
             boundary = next_boundary(progress, run_clock, DATASET.lateness, present.boundary if present else None)
             self.runs += 1
-            after = self._compute(f"run{self.runs}", present, snapshot, full=full)
+            after = self._compute(f"run{self.runs}", history, snapshot, full=full)
             step("computed")
-            publication = product.Publication(f"run{self.runs}", boundary, snapshot, after)
+            publication = product.Publication.of(history, (f"run{self.runs}", boundary, snapshot), after)
             product.publish(SETTINGS, DATASET, publication, [], world.host_clock, step)
             self._clean_up()
 
@@ -112,8 +112,8 @@ class Batch:
         # As ``archive_progress.untouched``: nothing is missing before the first messages.
         return [PartitionProgress(p, kept[0].at, at_end=False) for p, kept in firsts.items() if kept]
 
-    def _compute(self, run_id: str, present: Record | None, snapshot: int, *, full: bool) -> Tables:
-        before: Tables = present.after if present else {}
+    def _compute(self, run_id: str, history: History, snapshot: int, *, full: bool) -> Tables:
+        before, present = history.tables, history.current
         read = 0 if full or present is None else present.snapshot or 0
         changed = {cell_of(reading) for append in self.world.appends[read:snapshot] for reading in append.readings}
         days = {_moment(cell).date() for cell in changed}
@@ -159,7 +159,7 @@ class Batch:
         return {key: row for folder in after[table].values() for key, row in self.world.folders[folder].items()}
 
     def _clean_up(self) -> None:
-        used = past.folders_in_use(self.world.history)
+        used = self.world.history.folders_in_use
         self.world.folders = {name: rows for name, rows in self.world.folders.items() if name in used}
 
     def _ports(self) -> AbstractContextManager[Any]:
@@ -177,11 +177,14 @@ class Batch:
 class _Records:
     world: World
 
-    def load(self, *_: object) -> list[Record]:
-        return list(self.world.history)
+    def load(self, *_: object) -> History:
+        return self.world.history
 
-    def append(self, _: object, record: Record) -> None:
-        self.world.history.append(record)
+    def append(self, _: object, history: History, record: Record) -> History:
+        assert history is self.world.history
+        self.world.records.append(record)
+        self.world.history = history.after(record)
+        return self.world.history
 
 
 @dataclass(frozen=True)
@@ -191,8 +194,9 @@ class _Tables:
     def ensure(self, *_: object) -> None:
         """Nothing to create."""
 
-    def switch(self, _: object, table: str, folders: Mapping[str, str]) -> None:
-        self.world.tables[table] = dict(folders)
+    def switch(self, _: object, table: str, changed: Mapping[str, Change], whole: Mapping[str, str]) -> None:
+        self.world.tables[table] = dict(applied(self.world.tables, {table: changed}).get(table, {}))
+        assert self.world.tables[table] == whole
 
 
 @dataclass(frozen=True)

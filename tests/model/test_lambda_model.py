@@ -24,7 +24,6 @@ from model_world import DATASET, PARTITIONS, Append, Crash, World
 from meterlake import rules
 from meterlake.errors import RollbackLosesMinutes
 from meterlake.reading import Reading
-from serving_layer.publish import history as past
 from speed_layer.errors import MessagesLost
 
 SCHEDULES = int(os.environ.get("METERLAKE_MODEL_SCHEDULES", "100"))
@@ -162,10 +161,10 @@ class Lambda(RuleBasedStateMachine):
         self._publishing(crash, lambda step: self.batch.run(full=full, meanwhile=meanwhile, step=step))
         self._differences_are_explained()
 
-    @precondition(lambda self: len(past.reachable(self.world.history)) > 1 and not past.unfinished(self.world.history))
+    @precondition(lambda self: self.world.history.kept and self.world.history.begun is None)
     @rule(which=st.integers(0, 2), allow_gap=st.booleans(), crash=crashes)
     def roll_back(self, which: int, allow_gap: bool, crash: int | None) -> None:
-        others = past.reachable(self.world.history)[1:]
+        others = self.world.history.kept
         wanted = others[which % len(others)]
 
         def expecting_less(step: Callable[[str], None]) -> None:
@@ -198,13 +197,13 @@ class Lambda(RuleBasedStateMachine):
 
     @invariant()
     def readers_are_right(self) -> None:
-        if past.unfinished(self.world.history) is None:
+        if self.world.history.begun is None:
             self.reader.look()
             self.reader.remember()
 
     def _differences_are_explained(self) -> None:
         """Where the speed layer was not behind the archive, what differs from batch is late, revised or loaded."""
-        last = self.world.history[-1] if self.world.history else None
+        last = self.world.records[-1] if self.world.records else None
         if last is None or last.event != "published" or self.is_disturbed:
             return
         done = self.speed.checkpoint.reached()
