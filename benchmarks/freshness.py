@@ -27,10 +27,9 @@ from dataclasses import dataclass, field
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-import datasets
 from engines import cassandra, topics
 from engines.kafka import client_config
-from meterlake import wire
+from meterlake import registry, wire
 from meterlake.declaration import Dataset
 from meterlake.reading import Reading
 from meterlake.settings import Settings, load_settings
@@ -147,12 +146,12 @@ def quantile(values: list[float], share: float) -> float:
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default=datasets.names()[0])
+    parser.add_argument("--dataset", default=registry.names()[0])
     parser.add_argument("--meters", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--metrics-port", type=int, default=0, help="the stream's; 0: none")
     wish = parser.parse_args()
-    settings, dataset = load_settings(), datasets.get(wish.dataset)
+    settings, dataset = load_settings(), registry.declaration(wish.dataset)
     topics.ensure(settings, dataset)
     # Names of this run only: readings of another one would be in the same minutes.
     run = f"{int(now()):x}"

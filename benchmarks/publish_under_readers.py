@@ -25,7 +25,7 @@ import merged_samples as samples
 import publishing
 from reader_loop import reading
 
-from engines import spark
+from engines import spark, spark_runtime
 from meterlake.clock import system_clock
 from meterlake.errors import TransientError
 from meterlake.grains import Grain
@@ -34,6 +34,7 @@ from serving_layer.publish import records
 from serving_layer.publish.folders import difference
 from serving_layer.publish.history import History
 from serving_layer.publish.publish import Publisher
+from stack.runtime.spark import runtime
 
 
 @dataclass
@@ -74,6 +75,7 @@ def main() -> int:
         meter = (None, *samples.METERS)[number % 3]
         return "" if samples.seen(settings, grain, meter) == wanted[grain, meter] else f"other rows, meter {meter}"
 
+    spark_runtime.provide(runtime)
     samples.forget(settings)
     samples.make_speed_tables(settings)
     runs = samples.write_layers(settings, f"turn-{os.getpid()}")

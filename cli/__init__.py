@@ -14,10 +14,13 @@ from meterlake.errors import MeterlakeError
 def main() -> None:
     """Run the command line; an error of ours is shown without a traceback and sets the exit code."""
     from cli.app import app
+    from engines import spark_runtime
+    from stack.runtime.spark import runtime
 
+    spark_runtime.provide(runtime)
     signal.signal(signal.SIGTERM, _end)
     try:
-        app()
+        app(prog_name="meterlake")
     except MeterlakeError as error:
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(Text.assemble(("error: ", "bold red"), error.what))

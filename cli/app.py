@@ -7,6 +7,7 @@ import typer
 from cli import (
     batch_commands,
     dashboard_commands,
+    dataset_command,
     ddl_command,
     demo_command,
     explain_command,
@@ -30,16 +31,20 @@ app = typer.Typer(
     epilog="Settings are environment variables METERLAKE_…: see docs/settings.reference.env. "
     "Exit codes: 0 done, 1 the work failed, 2 wrong usage.",
 )
-stack_commands.register(app)
-batch_commands.register(app)
-ddl_command.register(app)
-dashboard_commands.register(app)
-report_command.register(app)
-demo_command.register(app)
-explain_command.register(app)
-load_command.register(app)
-stream_commands.register(app)
-simulate_command.register(app)
-verify_command.register(app)
-quality_command.register(app)
-maintain_command.register(app)
+for module in (
+    demo_command,
+    stack_commands,
+    load_command,
+    simulate_command,
+    stream_commands,
+    batch_commands,
+    explain_command,
+    report_command,
+    verify_command,
+    quality_command,
+    maintain_command,
+    dataset_command,
+    ddl_command,
+    dashboard_commands,
+):
+    module.register(app)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import batch_metrics
-from cli.output import Output, OutputOption, as_json, progress_console, show, tell
-from datasets import get, names
+from cli.arguments import DatasetArgument
+from cli.output import Output, OutputOption, as_json, finite, progress_console, show, tell
+from meterlake import registry
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
 from meterlake.durations import parse_duration
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from batch_layer.views.plan import Request
     from meterlake.declaration import Dataset
     from serving_layer.publish.history import History, Record
-
-DatasetArgument = Annotated[str, typer.Argument(help=f"Data set: {', '.join(names())}.")]
 
 
 class Engine(StrEnum):
@@ -76,12 +75,16 @@ def batch(
     was killed gives way after two minutes; the next command then finishes what it had begun to publish. With `--every`
     a server that is away, or another run, is waited for.
 
-    Examples: `meterlake batch household`, `meterlake batch household --full`,
-    `meterlake batch household --since 2010-11-01 --until 2010-11-07`, `meterlake batch household --every 15m`.
+    Examples:
+
+    - `meterlake batch household`
+    - `meterlake batch household --full`
+    - `meterlake batch household --since 2010-11-01 --until 2010-11-07`
+    - `meterlake batch household --every 15m`
     """
     from batch_layer.views.plan import Request
 
-    found, settings = get(dataset), load_settings()
+    found, settings = registry.declaration(dataset), load_settings()
     request = Request(full, since.date() if since else None, until.date() if until else None)
     if every is None:
         _show_run(batch_once(settings, found, request, system_clock), output)
@@ -109,14 +112,18 @@ def runs(
     Status: `current` is what readers see, `kept` may be rolled back to, `expired` has no files any more. All figures
     are in `--output json`. An interrupted publish is finished first.
 
-    Examples: `meterlake runs household`, `meterlake runs household -n 1 --output json`.
+    Examples:
+
+    - `meterlake runs household`
+    - `meterlake runs household -n 1 --output json`
     """
     from serving_layer.publish import records
 
-    found, settings = get(dataset), load_settings()
+    found, settings = registry.declaration(dataset), load_settings()
     history = _settled(settings, found, system_clock)
     last = records.last(settings, found.name, history.seq, None if every else limit)
-    show([_described(record, history.status(record), output) for record in last], output)
+    rows = [_described(record, history.status(record), output) for record in last]
+    show(rows, output, optional=("event", "files", "rejected", "mode", "read", "days", "seconds", "at", "used"))
 
 
 def rollback(
@@ -132,13 +139,15 @@ def rollback(
     Only what readers are shown changes, in seconds; no reading is lost. The next batch starts from that run's input and
     computes again what came later. It is refused where minutes would be in neither layer.
 
-    Example: `meterlake rollback household 20261121T101500-3fa9`.
+    Examples:
+
+    - `meterlake rollback household 20261121T101500-3fa9`
     """
     from batch_layer import lease
     from engines import spark
     from serving_layer.publish.publish import Publisher
 
-    found, settings = get(dataset), load_settings()
+    found, settings = registry.declaration(dataset), load_settings()
     doing = f"rollback to {run}"
     with lease.held(settings, found.name, doing, system_clock) as held, spark.session(settings, "rollback"):
         history = Publisher(settings, found, held, system_clock).roll_back(run, allow_gap=allow_gap)
@@ -153,8 +162,10 @@ def query(
 ) -> None:
     """Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.
 
-    Examples: `meterlake query "SELECT day, energy_wh FROM hive.merged.household_day ORDER BY day DESC LIMIT 7"`,
-    `meterlake query --engine hive "SELECT count(*) AS minutes FROM batch.household_minute" --output json`.
+    Examples:
+
+    - `meterlake query "SELECT day, energy_wh FROM hive.merged.household_day ORDER BY day DESC LIMIT 7"`
+    - `meterlake query --engine hive "SELECT count(*) AS minutes FROM batch.household_minute" --output json`
     """
     from serving_layer.sql.query import run
 
@@ -244,6 +255,7 @@ def _interval(text: str) -> timedelta:
 
 
 def _csv(value: object) -> object:
+    value = finite(value)
     return "" if value is None else value if isinstance(value, int | float | str) else as_json(value)
 
 
@@ -261,5 +273,6 @@ def _show_run(row: dict[str, Any], output: Output) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
-    for command in (batch, runs, rollback, query):
-        app.command()(command)
+    for command in (batch, runs, rollback):
+        app.command(rich_help_panel="Batch views")(command)
+    app.command(rich_help_panel="Answers")(query)

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import datasets
 from cli import merged_views
-from cli.output import Output, OutputOption, progress_console, show
-from meterlake import generated
+from cli.output import Output, OutputOption, progress_console, show, shown_path
+from meterlake import generated, registry
 from meterlake.clock import system_clock
 from meterlake.errors import PermanentError
-from meterlake.settings import ROOT, load_settings
+from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
@@ -30,17 +29,18 @@ def ddl(
 ) -> None:
     """Write the generated files of a data set: Hive DDL, Cassandra CQL, Trino views, JSON Schema of its messages.
 
-    They are checked in to be read. Change the declaration in datasets/, then run this.
+    They are checked in to be read: change the declaration, then run this. Those of a data set of your own are written
+    into the folder `generated` beside its declaration.
 
     With `--apply` all tables and views are made where they are not, so that everything can be queried, and every
     dashboard opened, before anything has run; what is there keeps its rows.
     """
-    wanted = [datasets.get(dataset)] if dataset else [datasets.get(name) for name in datasets.names()]
+    wanted = (registry.entry(dataset),) if dataset else registry.entries()
     if apply:
-        show(make_all(load_settings(), wanted), output)
+        show(make_all(load_settings(), [entry.declaration for entry in wanted]), output)
         return
     step = generated.drift if check else generated.write
-    changed = [path for declared in wanted for path in step(declared, ROOT)]
+    changed = [shown_path(path) for entry in wanted for path in step(generated.files_of(entry))]
     if check and changed:
         raise PermanentError(
             f"Generated files differ from their declaration: {', '.join(changed)}.", hint="Run `meterlake ddl`."
@@ -79,4 +79,4 @@ def _create_iceberg_tables(settings: Settings, wanted: Sequence[Dataset]) -> Non
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(ddl)
+    app.command(rich_help_panel="Generated files")(ddl)

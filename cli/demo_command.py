@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-import datasets
 from cli import demo_live as live
 from cli import load_command, report_command
 from cli.batch_commands import Engine
 from cli.output import Output, OutputOption, progress_console, show, tell
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.settings import ROOT, Settings, load_settings
 from stack import launcher
@@ -70,7 +70,7 @@ def demo(
     from engines import spark
 
     settings, tale = load_settings(), Tale()
-    instance, dataset = Instance(settings), datasets.get(DATASET)
+    instance, dataset = Instance(settings), registry.declaration(DATASET)
     begin = time.monotonic()
     with tale.step("Start the servers") as told:
         told["proved"] = _start(instance)
@@ -102,7 +102,7 @@ def _live(settings: Settings, dataset: Dataset, shift: int, tale: Tale, log: Pat
     """Let sensors and streams run, and batch in the middle."""
     with ExitStack() as stack:
         with tale.step("Start the streaming queries") as told:
-            running = stack.enter_context(live.streams(DATASET, log))
+            running = stack.enter_context(live.streams(settings, DATASET, log))
             running.wait_until_ready()
             told["proved"] = "archive and views, in one process"
         with tale.step(f"{live.METERS} meters send their last 20 minutes") as told:
@@ -166,7 +166,7 @@ def _load(settings: Settings) -> tuple[int, str]:
     if hdfs.client(settings).status(NOTE, strict=False) is not None:
         shift = int(json.loads(hdfs.read_bytes(settings, NOTE))["moved_by_days"])
         return shift, f"loaded by an earlier demo, moved by {shift:,} days"
-    form = datasets.text_format(DATASET)
+    form = registry.text_format(DATASET)
     request = Request(form, str(HISTORY), form.meter_id, form.utc_offset, True)
     with load_command.upload_progress(HISTORY.name) as on_bytes:
         result = load(settings, request, system_clock, on_bytes)
@@ -206,7 +206,7 @@ def _queries(settings: Settings, dataset: Dataset, shift: int) -> list[tuple[str
         f"minute {sign} TIMESTAMP '{line + timedelta(minutes=minutes):%Y-%m-%d %H:%M:00}'"
         for sign, minutes in ((">=", -3), ("<", 3))
     )
-    meter = datasets.text_format(DATASET).meter_id
+    meter = registry.text_format(DATASET).meter_id
     year = (date(2010, 1, 1) + timedelta(days=shift)).year
     return [
         (
@@ -244,7 +244,7 @@ def _query(settings: Settings, engine: Engine, sql: str, output: Output) -> str:
 def _draw(dataset: Dataset, out: Path, shift: int) -> str:
     """Draw the history, and today across the boundary."""
     out.mkdir(parents=True, exist_ok=True)
-    moved, meter = timedelta(days=shift), datasets.text_format(DATASET).meter_id
+    moved, meter = timedelta(days=shift), registry.text_format(DATASET).meter_id
     today = system_clock().astimezone(ZoneInfo(dataset.time_zone)).date()
     wanted = [(name, name, since + moved, until + moved) for name, since, until in PICTURES]
     wanted.append(("today", "active-power", today, today + timedelta(days=1)))
@@ -257,4 +257,4 @@ def _draw(dataset: Dataset, out: Path, shift: int) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(demo)
+    app.command(rich_help_panel="Start here")(demo)

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +16,10 @@ from urllib.request import urlopen
 
 from meterlake.errors import TransientError
 from stack.process import last_lines
+from stack.watch import Stalled, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from meterlake.declaration import Dataset
@@ -30,8 +31,6 @@ FAULTS: Final = "late=0.002,out_of_order=0.02,duplicate=0.01,conflict=0.002,revi
 CATCH_UP: Final = ("--for", "20m", "--speed", "20")
 """Twenty minutes in one: the boundary comes to lie in what was sent live, and batch has minutes to compare."""
 LIVE: Final = ("--for", "70s")
-_READY_S: Final = 120
-_CATCH_UP_S: Final = 120
 _FRESHNESS: Final = "meterlake_stream_freshness_seconds_bucket"
 
 
@@ -42,29 +41,34 @@ class DemoFailed(TransientError):
 class Streams:
     """Both streaming queries in a process of their own."""
 
-    def __init__(self, dataset: str, log: Path) -> None:
+    def __init__(self, settings: Settings, dataset: str, log: Path) -> None:
         self._port = _free_port()
+        self._stall = settings.stall_timeout
         self.log = log
         command = ["stream", dataset, "--with-archive", "--metrics-port", str(self._port)]
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "meterlake", *command],
+                [sys.executable, "-m", "cli", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
 
     def wait_until_ready(self) -> None:
-        """Wait until both queries have done an update. Raises DemoFailed."""
-        until = time.monotonic() + _READY_S
-        while time.monotonic() < until and self._process.poll() is None:
-            if len(self.samples("meterlake_stream_last_batch_timestamp_seconds")) == 2:
-                return
-            time.sleep(0.5)
-        raise DemoFailed(
-            f"The streaming queries were not ready after {_READY_S} s.\n{last_lines(self.log)}",
-            hint=f"The whole log: {self.log}",
-        )
+        """Wait until both queries have done an update, as long as they make progress. Raises DemoFailed."""
+        self._wait("to be ready", lambda: len(self.samples("meterlake_stream_last_batch_timestamp_seconds")) == 2)
+
+    def _wait(self, what: str, done: Callable[[], bool]) -> None:
+        watch = Watch("The process of the streaming queries", self._process.pid, self.log, self._stall)
+        try:
+            watch.until(lambda: self._process.poll() is not None or done(), pause_s=0.5)
+        except Stalled as stalled:
+            raise self._failed(f"Waited for the streaming queries {what}. {stalled.what}") from stalled
+        if self._process.poll() is not None:
+            raise self._failed(f"The streaming queries ended with {self._process.returncode}.")
+
+    def _failed(self, what: str) -> DemoFailed:
+        return DemoFailed(f"{what}\n{last_lines(self.log)}", hint=f"The whole log: {self.log}")
 
     def samples(self, name: str) -> dict[str, float]:
         """Return the samples of a metric, by their labels as text."""
@@ -84,31 +88,25 @@ class Streams:
         topic = topics.required(settings, dataset.readings_topic)
         ends = {partition: span.end for partition, span in topics.spans(settings, topic).items()}
         checkpoints = [Checkpoint(settings, dataset, query) for query in ("views", "archive")]
-        until = time.monotonic() + _CATCH_UP_S
-        while not all(found.has_reached(topic.name, ends) for found in checkpoints):
-            if time.monotonic() > until or self._process.poll() is not None:
-                raise DemoFailed(
-                    f"The streaming queries are still behind after {_CATCH_UP_S} s.\n{last_lines(self.log)}",
-                    hint=f"The whole log: {self.log}",
-                )
-            time.sleep(0.5)
+        self._wait(f"to reach {ends}", lambda: all(found.has_reached(topic.name, ends) for found in checkpoints))
 
     def stop(self) -> None:
         """End them in order; a second request would not make it quicker."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+            watch = Watch("The process of the streaming queries", self._process.pid, self.log, self._stall)
             try:
-                self._process.wait(60)
-            except subprocess.TimeoutExpired:
+                watch.until(lambda: self._process.poll() is not None)
+            except Stalled:
                 self._process.kill()
                 self._process.wait()
 
 
 @contextmanager
-def streams(dataset: str, log: Path) -> Iterator[Streams]:
+def streams(settings: Settings, dataset: str, log: Path) -> Iterator[Streams]:
     """Run both queries as long as the body runs."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    running = Streams(dataset, log)
+    running = Streams(settings, dataset, log)
     try:
         yield running
     finally:
@@ -122,7 +120,7 @@ class Sensors:
         wish = ["--meters", str(METERS), "--seed", str(SEED), "--faults", FAULTS, "--fill-gaps"]
         command = ["simulate", dataset, *wish, *when, "--shift-days", str(shift_days), "--output", "json"]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "meterlake", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+            [sys.executable, "-m", "cli", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         )
 
     def totals(self) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, console, show
+from meterlake import registry
 from meterlake.errors import UsageError
 from meterlake.settings import load_settings
 from meterlake.units import to_decimal
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def explain(
-    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     meter: Annotated[str, typer.Argument(help="Meter, as its readings name it.")],
     minute: Annotated[str, typer.Argument(help="Minute in UTC: 2026-11-21T12:34; or with an offset: …+01:00.")],
     output: OutputOption = Output.TEXT,
@@ -33,12 +34,14 @@ def explain(
     superseded, conflicting, or rejected with the rule. Then the layer and the run that answer the minute now, the rows
     of both layers, and whether the readings make the row to the last unit.
 
-    Examples: `meterlake explain household sceaux 2007-02-01T17:05`,
-    `meterlake explain household sceaux 2007-02-01T18:05+01:00 --output json`.
+    Examples:
+
+    - `meterlake explain household sceaux 2007-02-01T17:05`
+    - `meterlake explain household sceaux 2007-02-01T18:05+01:00 --output json`
     """
     from serving_layer.explain import explain as run
 
-    declared, settings = datasets.get(dataset), load_settings()
+    declared, settings = registry.declaration(dataset), load_settings()
     found = run(settings, declared, meter, _moment(minute))
     if output is Output.JSON:
         show([_record(declared, found)], output)
@@ -134,4 +137,4 @@ def _short(value: object) -> object:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(explain)
+    app.command(rich_help_panel="Answers")(explain)

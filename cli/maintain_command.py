@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, show
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def maintain(
-    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     keep: Annotated[
         str, typer.Option("--keep", help="Snapshots younger than this stay, so longer than any query runs: 1d, 12h.")
     ] = "1d",
@@ -37,13 +38,15 @@ def maintain(
     finds exactly the days that have changed. The record of runs is compacted, too, and keeps every run. No row changes.
     Run it once a day; batch waits meanwhile.
 
-    Example: `meterlake maintain household --keep 12h`.
+    Examples:
+
+    - `meterlake maintain household --keep 12h`
     """
     try:
         kept = parse_duration(keep)
     except ValueError as error:
         raise UsageError(f"--keep: {error}.") from error
-    show(keep_up(load_settings(), datasets.get(dataset), kept, system_clock), output)
+    show(keep_up(load_settings(), registry.declaration(dataset), kept, system_clock), output)
 
 
 def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:
@@ -85,4 +88,4 @@ def _snapshots(record: Record) -> list[int]:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(maintain)
+    app.command(rich_help_panel="Upkeep")(maintain)

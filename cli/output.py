@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from cli.layout import laid_out
+from meterlake.settings import ROOT, Settings
 
 
 class Output(StrEnum):
@@ -26,6 +29,16 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="text for p
 
 console = Console(highlight=False)
 progress_console = Console(stderr=True, highlight=False)
+
+
+def log_to_file(settings: Settings, command: str, dataset: str) -> None:
+    """Log what a command does as JSON to a file of its own, and bind what holds for all its lines."""
+    from structlog.contextvars import bind_contextvars
+
+    from meterlake import log
+
+    log.configure(settings.home / "logs" / f"{command}-{dataset}.jsonl")
+    bind_contextvars(command=command, dataset=dataset)
 
 
 def tell(doing: str) -> None:
@@ -46,34 +59,44 @@ def as_json(value: object) -> object:
     return str(value)
 
 
-def show(records: Sequence[Mapping[str, Any]], output: Output, *, title: str = "", err: bool = False) -> None:
-    """Print ``records`` (one mapping a row, the same keys in each) in the asked format; ``err``: beside progress."""
+def finite(value: object) -> object:
+    """Return ``value`` with None for the numbers that JSON and CSV do not have: NaN and the infinities."""
+    if isinstance(value, float | Decimal):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def show(
+    records: Sequence[Mapping[str, Any]],
+    output: Output,
+    *,
+    title: str = "",
+    err: bool = False,
+    optional: Sequence[str] = (),
+) -> None:
+    """Print ``records`` (one mapping a row, the same keys in each) in the asked format.
+
+    optional: columns that may be left out where the terminal is too narrow, the first one first; they are named then.
+    err: print beside progress.
+    """
     if output is Output.JSON:
-        typer.echo(json.dumps([dict(record) for record in records], default=as_json, indent=2), err=err)
+        rows = [finite(dict(record)) for record in records]
+        typer.echo(json.dumps(rows, default=as_json, indent=2, allow_nan=False), err=err)
         return
     target = progress_console if err else console
+    if title:
+        target.print(title, markup=False, style="italic", soft_wrap=True)
     if not records:
         target.print("(no rows)")
         return
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in records[0]:
-        numeric = all(isinstance(r[column], int | float | Decimal | None) for r in records)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
-    for record in records:
-        table.add_row(*(_cell(value) for value in record.values()))
-    target.print(table)
+    for part in laid_out(records, target.width, optional):
+        target.print(part)
 
 
-_COLOURS = {
-    "healthy": "green",
-    "ok": "green",
-    "missing": "red",
-    "unhealthy": "red",
-    "crashed": "red",
-    "failed": "red",
-}
-
-
-def _cell(value: object) -> Text:
-    text = "" if value is None else str(value)
-    return Text(text, style=_COLOURS.get(text, ""))
+def shown_path(path: Path) -> str:
+    """Return a path as people read it: within the checkout, relative to it."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

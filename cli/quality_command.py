@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, as_json, progress_console, show
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import duration_text
 from meterlake.errors import PermanentError, UsageError
@@ -46,7 +47,7 @@ class NothingPublished(PermanentError):
 
 
 def quality(
-    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     meter_id: Annotated[str | None, typer.Option("--meter-id", help="Show one meter only; all are looked at.")] = None,
     listed: Annotated[
         int, typer.Option("--list", min=0, max=SHOWN, help="Also show so many findings, longest first.")
@@ -62,10 +63,13 @@ def quality(
     written with `--out`, are the counts and up to 1,000 findings, the longest first. Nothing is refused or changed:
     the views stay as they are.
 
-    Examples: `meterlake quality household --list 20`, `meterlake quality household --out quality.html`,
-    `meterlake query "SELECT * FROM hive.batch.household_quality WHERE finding = 'long_gap'"`.
+    Examples:
+
+    - `meterlake quality household --list 20`
+    - `meterlake quality household --out quality.html`
+    - `meterlake query "SELECT * FROM hive.batch.household_quality WHERE finding = 'long_gap'"`
     """
-    declared, settings = datasets.get(dataset), load_settings()
+    declared, settings = registry.declaration(dataset), load_settings()
     if out and out.suffix not in _WRITERS:
         raise UsageError(f"{out} cannot be written: unknown kind of file.", hint=f"Use one of {', '.join(_WRITERS)}.")
     if not declared.quality:
@@ -108,6 +112,7 @@ def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: 
     from batch_layer import quality as checks
     from batch_layer.views import files, plan, tables
     from engines import metastore
+    from meterlake.slices import Layout
     from serving_layer.publish import tables as published
     from serving_layer.publish.folders import difference
 
@@ -118,17 +123,19 @@ def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: 
     rows = files.read(session, minutes, folders[minutes.name].values())
     ordered = checks.in_order(rows, dataset).persist()
     try:
-        written = files.write(checks.findings(ordered, dataset), table, base, plan.new_run_id(publisher.clock()))
+        now = publisher.clock()
+        months = Layout(table.partition, table.smallest, now.date())
+        written = files.write(checks.findings(ordered, dataset), table, months, base, plan.new_run_id(now))
     finally:
         ordered.unpersist()
-    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partition)])
+    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partitions)])
     with metastore.client(settings) as client:
         before = published.locations(client, table.name)
-    after = {f"{table.partition}={value}": folder for value, folder in written.partitions.items()}
+    after = {table.partition_name(name): folder for name, folder in written.slices.items()}
     changes = difference({table.name: before}, {table.name: after})
     published.switch(settings, table.name, changes.get(table.name, {}), after, publisher.lease)
     files.remove_runs(session, table, base, {*after.values(), *before.values()})
-    return files.read(session, table, written.partitions.values())
+    return files.read(session, table, after.values())
 
 
 def _told(found: Any, dataset: Dataset, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401
@@ -159,7 +166,7 @@ def _line(row: dict[str, Any], key: str) -> dict[str, Any]:
     return {
         "meter": row[key],
         "what": _what(row),
-        "begins (UTC)": f"{row['begins']:%Y-%m-%d %H:%M}",
+        "begins_utc": f"{row['begins']:%Y-%m-%d %H:%M}",
         "lasted": duration_text(timedelta(seconds=row["lasted_s"])),
         "value": " to ".join(values),
     }
@@ -205,4 +212,4 @@ _WRITERS = {".csv": _csv, ".html": _html, ".json": _json}
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(quality)
+    app.command(rich_help_panel="Answers")(quality)

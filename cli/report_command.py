@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, progress_console, show
+from meterlake import registry
 from meterlake.errors import UsageError
 from meterlake.report_specs import Report, Summary, report_of, reports_of
 from meterlake.settings import load_settings
@@ -32,12 +33,16 @@ class GrainName(StrEnum):
     """Length of the intervals."""
 
     MINUTE = "minute"
+    FIVE_MINUTES = "five_minutes"
+    TEN_MINUTES = "ten_minutes"
+    QUARTER_HOUR = "quarter_hour"
+    HALF_HOUR = "half_hour"
     HOUR = "hour"
     DAY = "day"
 
 
 def report(
-    dataset: Annotated[str, typer.Argument(help="Data set, such as household.")],
+    dataset: DatasetArgument,
     name: Annotated[str | None, typer.Argument(help="Report; --list shows all.")] = None,
     since: Annotated[
         str | None,
@@ -70,15 +75,12 @@ def report(
 
     Examples:
 
-    `meterlake report household --list`
-
-    `meterlake report household voltage --from 2007-02-01 --to 2007-02-08 --out voltage.png`
-
-    `meterlake report household cost --tariff data/tariff.example.toml --out cost.html`
-
-    `meterlake report household summary --from 2008-01-01 --to 2009-01-01 --out 2008.html`
+    - `meterlake report household --list`
+    - `meterlake report household voltage --from 2007-02-01 --to 2007-02-08 --out voltage.png`
+    - `meterlake report household cost --tariff data/tariff.example.toml --out cost.html`
+    - `meterlake report household summary --from 2008-01-01 --to 2009-01-01 --out 2008.html`
     """
-    declared = datasets.get(dataset)
+    declared = registry.declaration(dataset)
     if list_reports:
         rows = [{"report": found.name, "what_it_shows": found.doc} for found in reports_of(declared).values()]
         show(rows, output)
@@ -113,7 +115,7 @@ def _make(
         render.check_path(out, render.PAGE_EXTENSIONS if isinstance(chosen, Summary) else render.EXTENSIONS)
     prices = load_tariff(tariff) if tariff else None
     reader = source_of(source, load_settings())
-    request = make_request(reader, datasets.get(dataset), Wish(**wish, tariff=prices))
+    request = make_request(reader, registry.declaration(dataset), Wish(**wish, tariff=prices))
     if isinstance(chosen, Summary):
         found = summary.summary(chosen, request, reader)
         if out:
@@ -128,9 +130,9 @@ def _make(
 def draw(dataset: str, name: str, since: str, until: str, out: Path, meter: str | None = None) -> None:
     """Draw a report from the merged views into a file, for the demo."""
     wish: dict[str, Any] = {"since": since, "until": until, "meter": meter, "grain": None, "threshold": None}
-    _make(report_of(datasets.get(dataset), name), str(SourceName.MERGED), dataset, wish, None, out)
+    _make(report_of(registry.declaration(dataset), name), str(SourceName.MERGED), dataset, wish, None, out)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(report)
+    app.command(rich_help_panel="Answers")(report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,9 +16,10 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-import datasets
-from cli.output import Output, OutputOption, show
+from cli.arguments import DatasetArgument
+from cli.output import Output, OutputOption, progress_console, show
 from cli.simulate_status import Status, shown
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
@@ -40,7 +41,7 @@ class To(StrEnum):
 
 
 def simulate(
-    dataset: Annotated[str, typer.Argument(help=f"One of {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     meters: Annotated[int, typer.Option(min=1, max=20_000, help="How many meters send.")] = 1,
     duration: Annotated[
         str, typer.Option("--for", help="How much of the readings' own time: 90s, 10m, 2h, 7d. Without: until Ctrl-C.")
@@ -51,7 +52,7 @@ def simulate(
     speed: Annotated[
         str, typer.Option(help="How fast time passes: 1 is real, 60 makes an hour a minute; max waits for nothing.")
     ] = "1",
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of everything left to chance.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, metavar="NUMBER", help="Of all random values.")] = 1,
     faults: Annotated[
         str, typer.Option(help="What goes wrong with which share: late=0.01,duplicate=0.01. list: explain them.")
     ] = "",
@@ -81,9 +82,12 @@ def simulate(
     Faults, each with a share from 0 to 1: late, out_of_order, duplicate, conflict (another value), revision (a later
     one), corrupt (of eleven kinds), missing, future (a year ahead), clock_skew (this share of meters, a day ahead).
 
-    Examples: `meterlake simulate household`, `meterlake simulate household --meters 2000 --for 10m`,
-    `meterlake simulate household --meters 10 --for 2h --speed 60 --faults late=0.01,corrupt=0.05`,
-    `meterlake simulate household --for 1h --speed max --start 2026-11-21T12:00:00Z --to file --out hour.tsv`.
+    Examples:
+
+    - `meterlake simulate household`
+    - `meterlake simulate household --meters 2000 --for 10m`
+    - `meterlake simulate household --meters 10 --for 2h --speed 60 --faults late=0.01,corrupt=0.05`
+    - `meterlake simulate household --for 1h --speed max --start 2026-11-21T12:00:00Z --to file --out hour.tsv`
     """
     from producers import faults as known
     from producers import simulate as run
@@ -92,9 +96,9 @@ def simulate(
     from producers.pace import Pace, schedule
 
     if faults == "list":
-        show([{"fault": name, "a reading": meaning} for name, meaning in known.MEANINGS.items()], output)
+        show([{"fault": name, "reading": meaning} for name, meaning in known.MEANINGS.items()], output)
         return
-    settings, replay, stop = load_settings(), datasets.replay(dataset), Event()
+    settings, replay, stop = load_settings(), registry.replay(dataset), Event()
     shares, now = known.parse(faults), system_clock()
     length = _duration(duration) if duration else None
     begin = _moment(start) if start else None
@@ -113,6 +117,8 @@ def simulate(
         shares=shares,
     )
     told = run.script(request, settings.cache_dir)
+    if told.history.skipped:
+        progress_console.print(_skipped(request.history, told.history.skipped), markup=False, soft_wrap=True)
     if begin:  # its time is not the clock's: what reading the history took is not to be caught up with
         plan = replace(plan, begin=system_clock())
     totals, pace = run.begun(told, plan), Pace(plan, system_clock, stop)
@@ -138,6 +144,11 @@ def _sink(
     from producers.kafka_sink import KafkaSink
 
     return KafkaSink(settings, dataset, totals, stop)
+
+
+def _skipped(path: Path, reasons: Mapping[str, int]) -> str:
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{path}: {sum(reasons.values()):,} lines are no readings and were skipped ({listed})."
 
 
 def _check_files(to: To, out: Path | None) -> None:
@@ -218,4 +229,4 @@ def _moment(text: str) -> datetime:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(simulate)
+    app.command(rich_help_panel="Readings in")(simulate)

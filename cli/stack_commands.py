@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-import datasets
 from cli import ddl_command
 from cli.output import Output, OutputOption, progress_console, show
-from engines.runtime import maven
+from meterlake import registry
 from meterlake.errors import PermanentError, UnknownName
 from meterlake.settings import load_settings
 from stack import extra, launcher
@@ -19,6 +18,7 @@ from stack.doctor import examine
 from stack.extra import Extra
 from stack.instance import Instance
 from stack.launcher import State, Status
+from stack.runtime import maven
 from stack.service import Service
 from stack.services import EXTRAS, GROUPS, SERVICES, select, split_extras, with_needs
 
@@ -38,7 +38,11 @@ def up(
 
     Does nothing for those that are up. The first start downloads the servers into the cache (1.5 GB).
 
-    Examples: `meterlake up`, `meterlake up kafka cassandra`, `METERLAKE_PORT_OFFSET=1000 meterlake up`.
+    Examples:
+
+    - `meterlake up`
+    - `meterlake up kafka cassandra`
+    - `METERLAKE_PORT_OFFSET=1000 meterlake up`
     """
     instance = Instance(load_settings())
     names, extras = split_extras(services or [])
@@ -81,14 +85,14 @@ def _start(wanted: list[Service], instance: Instance) -> None:
         with StackProgress() as progress:
             launcher.up(wanted, instance, progress.service, progress.download)
     if any(service.name == "cassandra" for service in wanted):
-        for name in datasets.names():
-            tables.apply(instance.settings, datasets.get(name))
+        for declared in registry.declarations():
+            tables.apply(instance.settings, declared)
 
 
 def _start_extras(extras: list[Extra], instance: Instance) -> None:
     """Start viewers, Grafana with everything that its panels ask for."""
     if any(found.name == "grafana" for found in extras):
-        ddl_command.make_all(instance.settings, [datasets.get(name) for name in datasets.names()])
+        ddl_command.make_all(instance.settings, registry.declarations())
     for found in extras:
         progress_console.print(f"{found.title}: {extra.up(found, instance)}", markup=False)
 
@@ -153,8 +157,11 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
 
     Exit code 1 when something that `up` needs is missing.
     """
-    findings = examine(Instance(load_settings()), [datasets.get(name) for name in datasets.names()])
-    rows = [{"state": f.state, "what": f.what, "found": f.found, "to_do": f.to_do} for f in findings]
+    findings = examine(Instance(load_settings()), registry.declarations())
+    if output is Output.JSON:
+        rows = [{"state": f.state, "what": f.what, "found": f.found, "to_do": f.to_do} for f in findings]
+    else:
+        rows = [{"state": f.state, "what": f.what, "finding": f"{f.found}. {f.to_do}".rstrip(" .")} for f in findings]
     show(rows, output)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)
@@ -179,4 +186,4 @@ def _show_states(states: list[Status], output: Output) -> None:
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
     for command in (up, down, status, logs, doctor):
-        app.command()(command)
+        app.command(rich_help_panel="Servers")(command)

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from cli import merged_views
-from cli.output import Output, OutputOption, progress_console, show
-from datasets import get, names
+from cli.arguments import DatasetArgument
+from cli.output import Output, OutputOption, log_to_file, show
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.settings import load_settings
 
-DatasetArgument = Annotated[str, typer.Argument(help=f"Data set: {', '.join(names())}.")]
 OnceOption = Annotated[bool, typer.Option("--once", help="Process what is in Kafka now, then end.")]
 PortOption = Annotated[
     int | None, typer.Option("--metrics-port", min=0, max=65535, help="Prometheus metrics on loopback; 0 means none.")
@@ -30,7 +30,10 @@ def archive(
     Runs until Ctrl-C or SIGTERM, which let the append under way end. Killed in any other way it loses and doubles
     nothing: start it again. Servers that go away are waited for.
 
-    Examples: `meterlake archive household`, `meterlake archive household --once`.
+    Examples:
+
+    - `meterlake archive household`
+    - `meterlake archive household --once`
     """
     _run(dataset, archive=True, views=False, once=once, metrics_port=metrics_port, output=output)
 
@@ -49,31 +52,31 @@ def stream(
     Creates the Cassandra tables, and the topics. Runs until Ctrl-C or SIGTERM, which let the update under way end.
     Killed in any other way it loses and doubles nothing: start it again. Servers that go away are waited for.
 
-    Examples: `meterlake stream household --with-archive`, `meterlake stream household --once`,
-    `meterlake stream household --metrics-port 9464`.
+    Examples:
+
+    - `meterlake stream household --with-archive`
+    - `meterlake stream household --once`
+    - `meterlake stream household --metrics-port 9464`
     """
     _run(dataset, archive=with_archive, views=True, once=once, metrics_port=metrics_port, output=output)
 
 
 def _run(dataset: str, *, archive: bool, views: bool, once: bool, metrics_port: int | None, output: Output) -> None:
     from speed_layer import tables
-    from speed_layer.run import Wish, run
+    from speed_layer.run import Queries, run
 
-    found, settings = get(dataset), load_settings()
+    found, settings = registry.declaration(dataset), load_settings()
     port = settings.metrics_port if metrics_port is None else metrics_port
-    wish = Wish(archive, views, once, port)
+    queries = Queries(archive, views, once, port)
+    log_to_file(settings, "stream" if views else "archive", dataset)
     if views:
         tables.apply(settings, found)
         merged_views.prepare_if_possible(settings, found, system_clock)
-    read = run(settings, found, wish, system_clock, _tell)
+    read = run(settings, found, queries, system_clock)
     show([{"dataset": dataset, "query": query, "messages": count} for query, count in read.items()], output)
-
-
-def _tell(query: str, words: str) -> None:
-    progress_console.print(f"{query}: {words}" if query else words, markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
     for command in (archive, stream):
-        app.command()(command)
+        app.command(rich_help_panel="Readings in")(command)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-import datasets
+from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, as_json, progress_console, show
+from meterlake import registry
 from meterlake.errors import UsageError
 from meterlake.settings import load_settings
 from meterlake.textformat import parse_offset
@@ -27,7 +28,7 @@ LISTED: Final = 20
 
 
 def verify(
-    dataset: Annotated[str, typer.Argument(help=f"Data set: {', '.join(datasets.names())}.")],
+    dataset: DatasetArgument,
     against: Annotated[
         list[Path] | None,
         typer.Option(
@@ -60,11 +61,14 @@ def verify(
 
     Exit code 1 when anything else differs, or when there is nothing to compare.
 
-    Examples: `meterlake verify household`, `meterlake verify household --from 2007-02-01 --to 2007-03-01`,
-    `meterlake verify household --against data/household_power_consumption.txt.xz`,
-    `meterlake verify household --against day.tsv`.
+    Examples:
+
+    - `meterlake verify household`
+    - `meterlake verify household --from 2007-02-01 --to 2007-03-01`
+    - `meterlake verify household --against data/household_power_consumption.txt.xz`
+    - `meterlake verify household --against day.tsv`
     """
-    declared = datasets.get(dataset)
+    declared = registry.declaration(dataset)
     if utc_offset and not against:
         raise UsageError("--utc-offset is that of a file.", hint="Give the file with --against.")
 
@@ -93,18 +97,19 @@ def from_files(scope: Scope, paths: list[Path], utc_offset: str | None, record: 
     """Return the files as an input, and the scope limited to what they tell: their meters, and what has arrived."""
     from serving_layer.verify.messages import Messages, is_messages, meters_in
     from serving_layer.verify.raw_text import RawText
+    from serving_layer.verify.raw_text import meters_in as meters_of_text
     from serving_layer.verify.verify import Inputs
 
-    form = datasets.text_format(scope.dataset.name)
+    form = registry.text_format(scope.dataset.name)
     messages = [path for path in paths if is_messages(path)]
     texts = [path for path in paths if path not in messages]
     inputs: list[Input] = []
     meters: set[str] = set()
     if texts:
-        meter = scope.meters[0] if scope.meters else form.meter_id
+        meter = "" if form.has_meters else scope.meters[0] if scope.meters else form.meter_id
         offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
         inputs.append(RawText(form, texts, meter, offset, record.at))
-        meters.add(meter)
+        meters |= meters_of_text(form, texts) if form.has_meters else {meter}
     if messages:
         inputs.append(Messages(scope.dataset, messages, record.at))
         meters |= meters_in(messages)
@@ -122,7 +127,7 @@ def show_report(report: Report, output: Output) -> None:
         show([{**about, **row} for row in rows], output)
         return
     columns = ("view", "rows", "equal", "missing", "extra", "different", "explained", "path")
-    show([{name: row[name] for name in columns} for row in rows], output)
+    show([{name: row[name] for name in columns} for row in rows], output, optional=("path",))
     differences = [found for comparison in report.comparisons for found in comparison.examples]
     if differences:
         show([_line(found) for found in differences], output, title="The first rows that differ")
@@ -159,4 +164,4 @@ def _tell(doing: str) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command()(verify)
+    app.command(rich_help_panel="Answers")(verify)

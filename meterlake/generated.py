@@ -1,43 +1,80 @@
-"""Files that are generated from declarations and checked in, so that people and tools can read them."""
+"""Files that are generated from declarations and checked in, so that people and tools can read them.
+
+Those of our own data sets stand where each engine's files are; those of anybody else's in the folder ``generated`` of
+their data set.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from meterlake.ddl import cassandra_ddl, hive_ddl
+from meterlake.errors import PermanentError
 from meterlake.merged import trino_ddl
 from meterlake.schema import json_schema_text
+from meterlake.settings import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from meterlake.dataset import Entry
     from meterlake.declaration import Dataset
 
+Layout = tuple[str, str, str, str]
+"""Paths of the JSON Schema, the Hive DDL, the Cassandra CQL and the Trino views; {name} and {version} are replaced."""
 
-def files(dataset: Dataset) -> dict[str, str]:
-    """Return path (relative to the repository) -> text of a data set's generated files."""
-    name = dataset.name
-    return {
-        f"datasets/{name}/schemas/{name}.v{dataset.wire_version}.json": json_schema_text(dataset),
-        f"hive_ddl/{name}.hql": hive_ddl(dataset),
-        f"speed_layer/cql/{name}.cql": cassandra_ddl(dataset),
-        f"serving_layer/sql/{name}.sql": trino_ddl(dataset),
-    }
+OURS: Final[Layout] = (
+    "datasets/{name}/schemas/{name}.v{version}.json",
+    "hive_ddl/{name}.hql",
+    "speed_layer/cql/{name}.cql",
+    "serving_layer/sql/{name}.sql",
+)
+FOLDER: Final = "generated"
+
+THEIRS: Final[Layout] = (
+    f"{FOLDER}/{{name}}.v{{version}}.json",
+    f"{FOLDER}/{{name}}.hql",
+    f"{FOLDER}/{{name}}.cql",
+    f"{FOLDER}/{{name}}.sql",
+)
 
 
-def drift(dataset: Dataset, root: Path) -> list[str]:
-    """Return the paths of generated files that are missing or differ from the declaration."""
-    return [path for path, text in files(dataset).items() if _read(root / path) != text]
+def files(dataset: Dataset, layout: Layout = OURS) -> dict[str, str]:
+    """Return relative path -> text of a data set's generated files."""
+    texts = (json_schema_text(dataset), hive_ddl(dataset), cassandra_ddl(dataset), trino_ddl(dataset))
+    paths = [path.format(name=dataset.name, version=dataset.wire_version) for path in layout]
+    return dict(zip(paths, texts, strict=True))
 
 
-def write(dataset: Dataset, root: Path) -> list[str]:
-    """Bring the generated files up to date; return the paths of those that changed."""
-    changed = drift(dataset, root)
+def files_of(entry: Entry) -> dict[Path, str]:
+    """Return path -> text of the generated files of a data set: in the checkout if it is ours, else in its folder."""
+    root, layout = (ROOT, OURS) if entry.is_ours or entry.folder is None else (entry.folder, THEIRS)
+    return {root / path: text for path, text in files(entry.declaration, layout).items()}
+
+
+def drift(wanted: Mapping[Path, str]) -> list[Path]:
+    """Return the paths of files that are missing or differ."""
+    return [path for path, text in wanted.items() if _read(path) != text]
+
+
+def write(wanted: Mapping[Path, str]) -> list[Path]:
+    """Bring files up to date; return the paths of those that changed. Raises PermanentError where it may not."""
+    changed = drift(wanted)
     for path in changed:
-        target = root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(files(dataset)[path], encoding="utf-8")
+        put(path, wanted[path])
     return changed
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file and the folders that it needs. Raises PermanentError where it may not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PermanentError(
+            f"{path} cannot be written: {error.strerror}.", hint="Make its folder writable, or name the data set."
+        ) from error
 
 
 def _read(path: Path) -> str | None:

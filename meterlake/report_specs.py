@@ -6,11 +6,10 @@ is computed and drawn is the serving layer's business (``serving_layer.reports``
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from meterlake import registry
 from meterlake.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -147,14 +146,11 @@ SUMMARY: Final = Summary(name="summary", title="Summary", doc=SUMMARY_DOC)
 def reports_of(dataset: Dataset) -> dict[str, Report]:
     """Return name -> report of a data set.
 
-    Its catalogue is ``REPORTS`` of the module ``<data set>_reports`` beside its declaration; a data set
-    without one gets a course of every level and derived value, the gaps and the summary.
+    Its catalogue is the part ``reports`` of its folder; a data set without one gets a course of every level and
+    derived value, the gaps and the summary.
     """
-    module = f"datasets.{dataset.name}.reports"
-    if importlib.util.find_spec(f"datasets.{dataset.name}") is None or importlib.util.find_spec(module) is None:
-        declared = plain_reports(dataset)
-    else:
-        declared = importlib.import_module(module).REPORTS
+    known = registry.find(dataset.name)
+    declared = (known and known.reports()) or plain_reports(dataset)
     return {report.name: report for report in declared}
 
 
@@ -169,13 +165,13 @@ def report_of(dataset: Dataset, name: str) -> Report:
 
 def plain_reports(dataset: Dataset) -> tuple[Report, ...]:
     """Return what can be reported of any data set."""
-    values = [(level.name, level.title) for level in dataset.levels]
+    values = [(measure.name, measure.title) for measure in dataset.measures]
     values += [(derived.name, derived.title) for derived in dataset.derived]
     courses = [
         Course(
             name=name.replace("_", "-"),
             title=f"{title or name} over time",
-            doc=f"{title or name} by minute, hour or day.",
+            doc=f"{title or name} in each row of a view.",
             value=name,
         )
         for name, title in values

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +42,12 @@ class Settings(BaseSettings):
         json_schema_extra={"shown": "~/.cache/meterlake"},
     )
 
+    datasets: str = Field(
+        "",
+        description="Where data sets of your own are: folders (of data sets, or one itself) or importable packages,"
+        f" separated by commas or {os.pathsep!r}.",
+    )
+
     # Native stack
     host: str = Field("127.0.0.1", description="Every server binds here: the native stack is for one machine.")
     port_offset: int = Field(
@@ -60,7 +67,11 @@ class Settings(BaseSettings):
     port_trino: int = Field(8080, description="Trino, HTTP.")
     port_prometheus: int = Field(9090, description="Prometheus, HTTP; where it is installed.")
     port_grafana: int = Field(3000, description="Grafana, HTTP; where it is installed.")
-    start_timeout_s: int = Field(180, gt=0, description="A server that is not healthy by then has failed to start.")
+    stall_timeout: Duration = Field(
+        timedelta(minutes=2),
+        description="A server that lives but shows no progress for so long (log, CPU time, memory, what its health"
+        " check answers) has failed to start. One that makes progress may take 15 minutes.",
+    )
     server_time_zone: str = Field("UTC", description="Time zone of the servers' JVMs; results do not depend on it.")
 
     # Java
@@ -91,6 +102,14 @@ class Settings(BaseSettings):
 
     # Spark
     spark_master: str = Field("local[*]", description="Any Spark master: local[*], yarn, k8s://…, spark://….")
+    spark_home: Path | None = Field(
+        None, description="A Spark that has the jars for Iceberg and Kafka itself; empty: that of pyspark."
+    )
+    spark_jars: str = Field(
+        "",
+        description="Jars for Iceberg and Kafka: files and folders, comma separated, with the Java of JAVA_HOME; empty:"
+        " those of the native stack, downloaded once.",
+    )
     spark_driver_memory: str = Field("1536m", description="Measured peak of the streaming driver is 1.4 GB.")
     spark_shuffle_partitions: int = Field(
         2, gt=0, description="On 2 cores 2 beats 16 by a quarter; raise on a cluster."
@@ -143,8 +162,18 @@ class Settings(BaseSettings):
     grafana_home: Path | None = Field(
         None, description="Grafana's folder, for `meterlake up grafana`; else it is looked for on the PATH."
     )
+    grafana_plugins: Path | None = Field(
+        None,
+        description="Folder with the unpacked plugins, a folder each; nothing is fetched then. Else `meterlake up"
+        " grafana` has Grafana fetch the two data source plugins from its catalogue.",
+    )
     grafana_token: SecretStr = Field(
         SecretStr(""), description="Token of a service account, for `meterlake dashboards --push`."
+    )
+    runbooks_url: str = Field(
+        "",
+        description="Where your people read docs/runbooks, such as https://git.example.org/meterlake/blob/main/docs/"
+        "runbooks: alerts link to it. Without it they name the page by its path.",
     )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Prometheus metrics of the streaming queries, on loopback; 0 means none."

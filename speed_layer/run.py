@@ -12,16 +12,17 @@ from engines import cassandra, metastore, topics
 from engines import spark as engine
 from engines.hdfs import ERRORS, client, failure
 from meterlake.boundary import check_kafka_retention, check_ttl
+from meterlake.log import get_logger
 from speed_layer import session, tables
 from speed_layer.archive.task import ArchiveTask
 from speed_layer.metrics import Listener, Metrics
-from speed_layer.running import Patience, Supervisor
+from speed_layer.running import RetryPolicy, Supervisor
 from speed_layer.task import Job
 from speed_layer.views.sink import Sink
 from speed_layer.views.task import ViewsTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Queries:
     """Which queries to run. once: what is in Kafka now, and then end. metrics_port: 0 for none."""
 
     archive: bool
@@ -38,42 +39,41 @@ class Wish:
     metrics_port: int = 0
 
 
-def run(
-    settings: Settings, dataset: Dataset, wish: Wish, clock: Clock, tell: Callable[[str, str], None]
-) -> dict[str, int]:
+def run(settings: Settings, dataset: Dataset, queries: Queries, clock: Clock) -> dict[str, int]:
     """Run queries until they have finished or SIGTERM or SIGINT comes; return how many messages each has read.
 
-    tell: takes a query's name and a line for its user. Raises TtlTooShort, KafkaRetentionTooShort, what
+    Raises TtlTooShort, KafkaRetentionTooShort, ProducersTimes, what
     ``Checkpoint.open`` and ``tables.apply`` raise, EngineUnavailable where a server does not answer at the start,
     and what ends a query.
     """
-    if wish.views:
+    if queries.views:
         check_ttl(dataset.name, settings.speed_ttl, settings.batch_interval, dataset.lateness)
-    _servers_answer(settings, archive=wish.archive)
+    _servers_answer(settings, archive=queries.archive)
     topics.ensure(settings, dataset)
-    if wish.views:
+    topics.check_times(settings, dataset.readings_topic)
+    if queries.views:
         kept = topics.retention(settings, dataset.readings_topic)
         check_kafka_retention(dataset.name, kept, settings.batch_interval, dataset.lateness)
     stop = threading.Event()
     metrics = Metrics(dataset.name, clock)
-    patience = Patience(stop, tell, metrics.retry)
-    app = "stream" if wish.views else "archive"
+    retries = RetryPolicy(stop, metrics.retry)
+    app = "stream" if queries.views else "archive"
     with ExitStack() as stack:
-        stack.callback(metrics.serve(wish.metrics_port))
+        stack.callback(metrics.serve(queries.metrics_port))
         sink = None
-        if wish.views:
+        if queries.views:
             tables.apply(settings, dataset)
             sink = Sink(settings, dataset, stack.enter_context(cassandra.session(settings)))
         spark = stack.enter_context(engine.session(settings, app, session.options(settings)))
-        stack.enter_context(_stopping(stop, tell))
-        job = Job(settings, dataset, spark, metrics, patience, clock, wish.once)
+        stack.enter_context(_stopping(stop))
+        job = Job(settings, dataset, spark, metrics, retries, clock, queries.once)
         tasks: list[ArchiveTask | ViewsTask] = [ViewsTask(job, sink)] if sink is not None else []
-        if wish.archive:
+        if queries.archive:
             tasks.append(ArchiveTask(job))
         listener = Listener({task.spark_name: task.progress for task in tasks})
         spark.streams.addListener(listener)
         stack.callback(spark.streams.removeListener, listener)
-        Supervisor(settings, patience, str(settings.home / "logs" / f"spark-{app}.log")).run(tasks)
+        Supervisor(settings, retries, str(settings.home / "logs" / f"spark-{app}.log")).run(tasks)
     return {task.name: task.messages for task in tasks}
 
 
@@ -89,7 +89,7 @@ def _servers_answer(settings: Settings, *, archive: bool) -> None:
 
 
 @contextmanager
-def _stopping(stop: threading.Event, tell: Callable[[str, str], None]) -> Iterator[None]:
+def _stopping(stop: threading.Event) -> Iterator[None]:
     """Let SIGTERM and SIGINT set ``stop``; a second one interrupts."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -99,7 +99,7 @@ def _stopping(stop: threading.Event, tell: Callable[[str, str], None]) -> Iterat
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        tell("", "stopping when the update under way is written")
+        get_logger().info("stopping when the update under way is written")
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -11,6 +11,7 @@ from tenacity.nap import sleep_using_event
 
 from engines.spark_failures import meaning
 from meterlake.errors import MeterlakeError, PermanentError, TransientError
+from meterlake.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,14 +61,10 @@ class Task(Protocol):
 
 
 @dataclass
-class Patience:
-    """Tries again while a server does not answer, and says so; until ``stop``.
-
-    told: takes the query's name and the words.
-    """
+class RetryPolicy:
+    """Tries again while a server does not answer, and logs that; until ``stop``. count: takes the query's name."""
 
     stop: Event
-    tell: Callable[[str, str], None]
     count: Callable[[str], None]
     failures: dict[str, Exception] = field(default_factory=dict)
 
@@ -78,7 +75,8 @@ class Patience:
             outcome, action = state.outcome, state.next_action
             error = outcome.exception() if outcome else None
             self.count(name)
-            self.tell(name, f"{error} Trying again in {action.sleep if action else 0:g} s.")
+            pause = action.sleep if action else 0
+            get_logger().warning(f"{error} Trying again in {pause:g} s.", query=name, attempt=state.attempt_number)
 
         return Retrying(
             retry=retry_if_exception_type(TransientError),
@@ -113,8 +111,8 @@ class Patience:
 class Supervisor:
     """Runs tasks side by side. log: where Spark writes."""
 
-    def __init__(self, settings: Settings, patience: Patience, log: str) -> None:
-        self._settings, self._patience, self._log = settings, patience, log
+    def __init__(self, settings: Settings, retries: RetryPolicy, log: str) -> None:
+        self._settings, self._retries, self._log = settings, retries, log
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Run until all have finished, or ``stop`` is set: then their micro-batches end first.
@@ -125,7 +123,7 @@ class Supervisor:
         try:
             for task in tasks:
                 running[task.name] = task.start()
-            while running and not self._patience.stop.wait(POLL_S):
+            while running and not self._retries.stop.wait(POLL_S):
                 for task in tasks:
                     if task.name in running and not running[task.name].isActive:
                         self._ended(task, running)
@@ -140,17 +138,17 @@ class Supervisor:
         if error is None:
             return
         if isinstance(error, QueryDied):
-            self._patience.trying(task.name)(task.check)  # may know better what is wrong
+            self._retries.trying(task.name)(task.check)  # may know better what is wrong
         if not isinstance(error, TransientError):
             raise error
-        self._patience.count(task.name)
-        self._patience.tell(task.name, f"{error} Starting the query again.")
-        if not self._patience.stop.wait(1):
-            running[task.name] = self._patience.trying(task.name)(task.start)
+        self._retries.count(task.name)
+        get_logger().warning(f"{error} Starting the query again.", query=task.name)
+        if not self._retries.stop.wait(1):
+            running[task.name] = self._retries.trying(task.name)(task.start)
 
     def _error(self, name: str, query: StreamingQuery) -> Exception | None:
         """Return what ended a query, None if it has just finished."""
-        kept = self._patience.failures.pop(name, None)
+        kept = self._retries.failures.pop(name, None)
         if isinstance(kept, MeterlakeError):
             return kept
         if query.exception() is None:

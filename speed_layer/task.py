@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from engines import topics
+from meterlake.log import get_logger
 from speed_layer.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
     from speed_layer.checkpoint import Owner
     from speed_layer.metrics import Metrics
-    from speed_layer.running import Patience
+    from speed_layer.running import RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Job:
     dataset: Dataset
     spark: SparkSession
     metrics: Metrics
-    patience: Patience
+    retries: RetryPolicy
     clock: Clock
     once: bool
 
@@ -74,7 +75,7 @@ class KafkaTask:
         # A pool of its own for each query: the archive's long tasks do not queue before the views' short ones.
         self.job.spark.sparkContext.setLocalProperty("spark.scheduler.pool", self.name)
         named = writer.queryName(self.spark_name).option("checkpointLocation", self.checkpoint.location)
-        given = named.foreachBatch(self.job.patience.on_batch(self.name, function))
+        given = named.foreachBatch(self.job.retries.on_batch(self.name, function))
         if self.job.once:
             return given.trigger(availableNow=True).start()
         return given.trigger(processingTime=f"{every.total_seconds()} seconds").start()
@@ -82,4 +83,12 @@ class KafkaTask:
     def progress(self, progress: Any) -> None:  # noqa: ANN401 - pyspark's
         """Take what Spark says of a micro-batch."""
         self.messages += progress.numInputRows
+        get_logger().debug(
+            "micro-batch",
+            query=self.name,
+            batch_id=progress.batchId,
+            rows=progress.numInputRows,
+            offsets=[{"from": source.startOffset, "to": source.endOffset} for source in progress.sources],
+            duration_ms=progress.batchDuration,
+        )
         self.job.metrics.batch(self.name, progress)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,11 +21,10 @@ from meterlake.errors import PermanentError
 from stack import preflight, process
 from stack.errors import PortBusy, StartFailed
 from stack.instance import Instance
+from stack.watch import Stalled, Watch
 
 POLL_S = 0.3
 GRACE_S = 15.0
-_CHILDREN: list[subprocess.Popen[bytes]] = []
-"""Wrappers that this process started; they are meant to outlive it, so nothing else waits for them."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,6 @@ def down(extra: Extra, instance: Instance) -> bool:
     if found is None:
         return False
     process.stop([found], GRACE_S)
-    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
     return True
 
 
@@ -133,35 +130,28 @@ def _check_port(extra: Extra, instance: Instance) -> None:
         )
 
 
-def _spawn(extra: Extra, instance: Instance, program: Path) -> subprocess.Popen[bytes]:
+def _spawn(extra: Extra, instance: Instance, program: Path) -> process.Lasting:
     log = instance.log(extra.name)
     for folder in (log.parent, instance.run(extra.name), instance.data(extra.name)):
         folder.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "USER") if name in os.environ}
     command = [sys.executable, "-m", "stack.wrapped", _tag(extra, instance), str(program)]
-    with log.open("ab") as output:
-        child = subprocess.Popen(  # noqa: S603 - our own words
-            command + extra.arguments(instance, program),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=instance.run(extra.name),
-            env=kept | {"TZ": "UTC"} | dict(extra.env(instance)),
-            start_new_session=True,
-        )
-    _CHILDREN.append(child)
-    return child
+    environment = kept | {"TZ": "UTC"} | dict(extra.env(instance))
+    return process.launch(command + extra.arguments(instance, program), log, instance.run(extra.name), environment)
 
 
-def _await(extra: Extra, instance: Instance, started: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + instance.settings.start_timeout_s
+def _await(extra: Extra, instance: Instance, started: process.Lasting) -> None:
+    log = instance.log(extra.name)
+    watch = Watch(extra.title, started.pid, log, instance.settings.stall_timeout)
     while not healthy(extra, instance):
-        ended = started.poll() is not None
-        if ended or time.monotonic() > until:
-            log = instance.log(extra.name)
-            what = f"ended with {started.returncode} while starting" if ended else "was not healthy in time"
-            raise StartFailed(
-                f"{extra.title} {what}.\nLast lines of its log:\n{process.last_lines(log)}",
-                hint=f"\nThe whole log: {log}",
-            )
+        if started.poll() is not None:
+            raise _failed(f"{extra.title} ended with {started.returncode} while starting.", log)
+        try:
+            watch.check()
+        except Stalled as stalled:
+            raise _failed(stalled.what, log) from stalled
         time.sleep(POLL_S)
+
+
+def _failed(what: str, log: Path) -> StartFailed:
+    return StartFailed(f"{what}\nLast lines of its log:\n{process.last_lines(log)}", hint=f"\nThe whole log: {log}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,15 +14,16 @@ from enum import StrEnum
 
 import psutil
 
-from engines.runtime import maven
-from engines.runtime.java import ensure_java
 from meterlake.clock import system_clock
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
 from stack.errors import Busy, StartFailed, Unhealthy
 from stack.instance import Instance
+from stack.runtime import maven
+from stack.runtime.java import ensure_java
 from stack.service import Service
 from stack.services import SERVICES, with_needs
+from stack.watch import Stalled, Watch
 
 POLL_S = 0.3
 # Time that a server gets to end by itself. Cassandra flushes its tables, Kafka its logs.
@@ -76,7 +76,7 @@ def up(
         to_start = [service for service in wanted if service.name not in alive]
         preflight.check(to_start, instance)
         fetch(to_start, instance, downloads)
-        _start_all(wanted, set(alive), instance, listener)
+        _start_all(wanted, alive, instance, listener)
 
 
 def down(instance: Instance, listener: Listener) -> list[str]:
@@ -114,7 +114,7 @@ def fetch(services: list[Service], instance: Instance, downloads: maven.Progress
         service.fetch(instance)
 
 
-def _start_all(wanted: list[Service], alive: set[str], instance: Instance, listener: Listener) -> None:
+def _start_all(wanted: list[Service], alive: dict[str, psutil.Process], instance: Instance, listener: Listener) -> None:
     futures: dict[str, Future[None]] = {}
     stop = threading.Event()
     all_known = threading.Event()
@@ -122,7 +122,7 @@ def _start_all(wanted: list[Service], alive: set[str], instance: Instance, liste
     def run(service: Service) -> None:
         all_known.wait()
         try:
-            _start_one(service, service.name in alive, instance, _Waiter(futures, stop), listener)
+            _start_one(service, alive.get(service.name), instance, _Waiter(futures, stop), listener)
         except MeterlakeError as error:
             stop.set()
             listener(service.name, State.FAILED, error.what.splitlines()[0])
@@ -167,48 +167,56 @@ class _Waiter:
             raise _Abandoned(f"{service.name} was given up, because another service failed.")
 
 
-def _start_one(service: Service, alive: bool, instance: Instance, waiter: _Waiter, listener: Listener) -> None:
-    started: subprocess.Popen[bytes] | None = None
-    if not alive:
+def _start_one(
+    service: Service, alive: psutil.Process | None, instance: Instance, waiter: _Waiter, listener: Listener
+) -> None:
+    if alive is None:
         listener(service.name, State.WAITING, ", ".join(service.after))
         waiter.wait_for(service, service.after)
         listener(service.name, State.PREPARING, "")
         service.write_config(instance)
         service.prepare(instance)
         waiter.check(service)
-        started = process.spawn(service, instance)
+    server = alive or process.spawn(service, instance)
     listener(service.name, State.STARTING, "")
-    _await_health(service, started, instance, waiter)
+    _await_health(service, server, instance, waiter)
     listener(service.name, State.HEALTHY, "was up" if alive else "")
 
 
 def _await_health(
-    service: Service, started: subprocess.Popen[bytes] | None, instance: Instance, waiter: _Waiter
+    service: Service, server: psutil.Process | process.Lasting, instance: Instance, waiter: _Waiter
 ) -> None:
-    deadline = time.monotonic() + instance.settings.start_timeout_s
+    """Wait until a server does its work, as long as it makes progress. Raises StartFailed."""
+    watch = Watch(service.title, server.pid, instance.log(service.name), instance.settings.stall_timeout)
     waited = False
     while True:
-        if started and started.poll() is not None:
-            raise _ended(service, f"ended with {started.returncode} while starting", instance)
+        _check_alive(service, server, instance)
         try:
             check_health(service, instance, deep=waited)
             if waited:
                 return
             waiter.wait_for(service, _needs(service))
             waited = True
+            watch.restart()
             continue
         except _Abandoned:
             raise
         except MeterlakeError as error:
             last = error
         waiter.check(service)
-        if time.monotonic() > deadline:
-            raise _ended(
-                service,
-                f"was not healthy within {instance.settings.start_timeout_s} s ({last.what})",
-                instance,
-            ) from last
+        try:
+            watch.check(last.what)
+        except Stalled as stalled:
+            raise _failed(stalled.what, service, instance) from last
         time.sleep(POLL_S)
+
+
+def _check_alive(service: Service, server: psutil.Process | process.Lasting, instance: Instance) -> None:
+    if isinstance(server, psutil.Process):
+        if not server.is_running():
+            raise _failed(f"{service.title} ended while it was waited for.", service, instance)
+    elif server.poll() is not None:
+        raise _failed(f"{service.title} ended with {server.returncode} while starting.", service, instance)
 
 
 def check_health(service: Service, instance: Instance, *, deep: bool = True) -> None:
@@ -223,10 +231,10 @@ def check_health(service: Service, instance: Instance, *, deep: bool = True) -> 
         service.healthy(instance)
 
 
-def _ended(service: Service, what: str, instance: Instance) -> StartFailed:
+def _failed(what: str, service: Service, instance: Instance) -> StartFailed:
     log = instance.log(service.name)
     return StartFailed(
-        f"{service.title} {what}.\nLast lines of its log:\n{process.last_lines(log)}",
+        f"{what}\nLast lines of its log:\n{process.last_lines(log)}",
         hint=f"\nThe whole log: {log}",
     )
 

@@ -11,10 +11,20 @@ import psutil
 from stack.errors import StartFailed
 from stack.instance import Instance
 from stack.service import Service
+from stack.watch import Watch
 
 MAX_LOG = 20 * 1024 * 1024
-_CHILDREN: list[subprocess.Popen[bytes]] = []
-"""Servers that this process started; they are meant to outlive it, so nothing else waits for them."""
+
+
+class Lasting(subprocess.Popen[bytes]):
+    """A process that is meant to outlive the one that started it: nothing waits for it, and nothing warns of that."""
+
+    def __del__(self) -> None:
+        """Leave it running, without a word."""
+
+
+_CHILDREN: list[Lasting] = []
+"""Kept so that ``reap`` can take the exit codes of those that have ended."""
 
 
 def running(instance: Instance) -> dict[str, list[psutil.Process]]:
@@ -32,7 +42,28 @@ def running(instance: Instance) -> dict[str, list[psutil.Process]]:
     return {name: sorted(processes, key=lambda p: p.create_time()) for name, processes in found.items()}
 
 
-def spawn(service: Service, instance: Instance) -> subprocess.Popen[bytes]:
+def launch(command: list[str], log: Path, folder: Path, environment: dict[str, str]) -> Lasting:
+    """Start a process that lasts, in a session of its own; it works in ``folder``, and its output goes to ``log``."""
+    with log.open("ab") as output:
+        child = Lasting(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+        )
+    _CHILDREN.append(child)
+    return child
+
+
+def reap() -> None:
+    """Take the exit codes of processes that have ended, so that no zombies stay."""
+    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+
+
+def spawn(service: Service, instance: Instance) -> Lasting:
     """Start the server in a session of its own, its output appended to its log."""
     log = instance.log(service.name)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -41,18 +72,7 @@ def spawn(service: Service, instance: Instance) -> subprocess.Popen[bytes]:
     instance.run(service.name).mkdir(parents=True, exist_ok=True)
     instance.started_mark(service.name).touch()
     command, environment = service.command(instance), service.environment(instance)
-    with log.open("ab") as output:
-        child = subprocess.Popen(  # noqa: S603 - the command is built from our own words
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=instance.run(service.name),
-            env=environment,
-            start_new_session=True,
-        )
-    _CHILDREN.append(child)
-    return child
+    return launch(command, log, instance.run(service.name), environment)
 
 
 def run_tool(service: Service, instance: Instance, main: str, arguments: list[str]) -> None:
@@ -63,16 +83,23 @@ def run_tool(service: Service, instance: Instance, main: str, arguments: list[st
     log = instance.log(service.name)
     log.parent.mkdir(parents=True, exist_ok=True)
     instance.run(service.name).mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        code = subprocess.run(  # noqa: S603 - the command is built from our own words
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(  # noqa: S603 - the command is built from our own words
             service.command(instance, main, arguments),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=instance.run(service.name),
             env=service.environment(instance),
-            check=False,
-        ).returncode
+        ) as tool,
+    ):
+        watch = Watch(f"{main.rpartition('.')[2]} of {service.title}", tool.pid, log, instance.settings.stall_timeout)
+        try:
+            watch.until(lambda: tool.poll() is not None)
+        finally:
+            tool.kill()
+    code = tool.returncode
     if code:
         raise StartFailed(
             f"Preparing {service.name} failed: {main.rpartition('.')[2]} ended with {code}.\n{last_lines(log)}",
@@ -94,7 +121,7 @@ def stop(processes: list[psutil.Process], grace_s: float) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(alive, timeout=10)
-    _CHILDREN[:] = [child for child in _CHILDREN if child.poll() is None]
+    reap()
 
 
 def last_lines(log: Path, count: int = 15) -> str:

@@ -25,7 +25,6 @@ from meterlake import boundary as boundaries
 from meterlake.errors import MeterlakeError, TransientError
 from meterlake.fingerprint import fingerprint
 from serving_layer.publish import records
-from serving_layer.publish.folders import by_name
 from serving_layer.publish.publish import RECONCILIATION, Publication, Publisher
 from serving_layer.publish.tables import ViewTable
 
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
-    from serving_layer.publish.folders import Tables
     from serving_layer.publish.history import History, Record
 
 Report = Callable[[str], None]
@@ -104,7 +102,7 @@ def _run(batch: _Batch, request: Request) -> Outcome:
         session = stack.enter_context(spark.session(settings, "batch"))
         source, history, progress = master(session, settings, dataset), settled.result(), reached.result()
         present = history.current
-        before = plan.Current(present.run_id, present.snapshot, _by_value(history.tables)) if present else None
+        before = plan.Current(present.run_id, present.snapshot, history.tables) if present else None
         planned = plan.make(dataset, request, before, source, run_clock)
         boundary = next_boundary(dataset, planned, progress, run_clock, present)
         made_by = _made_by(batch, planned, present)
@@ -114,13 +112,13 @@ def _run(batch: _Batch, request: Request) -> Outcome:
             publication = _moved(history, present, boundary)
         else:
             try:
-                computed = _compute(batch, session, source, planned, before)
+                computed = _compute(batch, session, source, planned, before, run_clock)
             except StorageFull:
                 _clean_up(batch, session, history)  # its half-written files take the room
                 raise
             details = {**_details(computed, time.monotonic() - begin), DECLARATION: made_by}
             about = (planned.run_id, boundary, planned.snapshot)
-            publication = Publication.of(history, about, by_name(computed.tables), details)
+            publication = Publication(*about, history.seq, computed.changes, details)
         batch.report("publishing")
         history = batch.publisher.publish(publication, shapes(dataset))
         _clean_up(batch, session, history)
@@ -129,10 +127,10 @@ def _run(batch: _Batch, request: Request) -> Outcome:
 
 
 def _compute(
-    batch: _Batch, session: SparkSession, source: Master, planned: Plan, before: plan.Current | None
+    batch: _Batch, session: SparkSession, source: Master, planned: Plan, before: plan.Current | None, now: datetime
 ) -> Result:
     with translated(batch.settings, f"run {planned.run_id} of {batch.dataset.name}"):
-        return work.compute(Run(session, batch.dataset, source, before, planned, batch.base, batch.report))
+        return work.compute(Run(session, batch.dataset, source, before, planned, batch.base, now, batch.report))
 
 
 def _made_by(batch: _Batch, planned: Plan, present: Record | None) -> str:
@@ -175,21 +173,13 @@ def next_boundary(
 
 def shapes(dataset: Dataset) -> list[ViewTable]:
     """Return the tables that a publish switches."""
-    return [ViewTable(table.name, table.columns, table.partition) for table in tables.all_tables(dataset)]
+    return [ViewTable(table.name, table.columns, table.partitions) for table in tables.all_tables(dataset)]
 
 
 def _moved(history: History, present: Record, boundary: datetime) -> Publication:
     """Return the present run with a later boundary: nothing new has come, so it holds all up to there."""
     details = {key: value for key, value in present.details.items() if key != RECONCILIATION}
     return Publication(present.run_id, boundary, present.snapshot, history.seq, {}, details)
-
-
-def _by_value(located: Tables) -> dict[str, dict[str, str]]:
-    """Return where the partitions lie, named by their value as the views are."""
-    return {
-        table: {name.partition("=")[2]: folder for name, folder in partitions.items()}
-        for table, partitions in located.items()
-    }
 
 
 def _clean_up(batch: _Batch, session: SparkSession, history: History) -> None:

@@ -16,7 +16,7 @@ from engines import hdfs, metastore
 from engines.errors import QueryFailed
 from engines.metastore import ExternalTable, HiveColumn, PartitionValues
 from meterlake.columns import Column
-from meterlake.ddl import HIVE_DATABASE
+from meterlake.ddl import EMPTY_FOLDER, HIVE_DATABASE
 from meterlake.errors import PermanentError
 from serving_layer.publish.errors import FenceMoved
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from serving_layer.publish.lease import Lease
 
 FOLDER: Final = "/meterlake/batch"
-_EMPTY: Final = f"{FOLDER}/empty"
+_EMPTY: Final = f"{FOLDER}/{EMPTY_FOLDER}"
 """A folder without files: where a partition lies before its rows are shown, and after they are gone."""
 _FENCE: Final = "~"
 """What the value of a fence begins with; it sorts after every value of a partition."""
@@ -48,20 +48,26 @@ class TableDiffers(PermanentError):
 
 @dataclass(frozen=True)
 class ViewTable:
-    """A table to be published. partition: name of its partition's column."""
+    """A table to be published. partitions: names of its partition columns."""
 
     name: str
     columns: tuple[Column, ...]
-    partition: str
+    partitions: tuple[str, ...]
 
 
 def ensure(settings: Settings, tables: list[ViewTable]) -> None:
-    """Create the tables that are not there. Raises TableDiffers where one is there with other columns."""
+    """Create the tables that are not there. Raises TableDiffers where one is there with other columns.
+
+    Tables of an earlier version, partitioned otherwise, are made again: the run that is published has all their rows.
+    """
     with metastore.client(settings) as client:
         metastore.ensure_database(client, HIVE_DATABASE, f"{settings.hdfs}{FOLDER}")
         for table in tables:
             wanted = _external(settings, table)
             found = metastore.get_table(client, HIVE_DATABASE, table.name)
+            if found is not None and _is_of_earlier_version(found, wanted):
+                metastore.drop_table(client, HIVE_DATABASE, table.name)
+                found = None
             if found is None:
                 metastore.create_table(client, wanted)
             elif _shape(found) != _shape(wanted):
@@ -154,8 +160,15 @@ def _external(settings: Settings, table: ViewTable) -> ExternalTable:
         name=table.name,
         columns=tuple(HiveColumn(column.name, column.type.sql("hive"), column.doc) for column in table.columns),
         location=f"{settings.hdfs}{FOLDER}/{table.name}",
-        partitioned_by=(HiveColumn(table.partition, "string"),),
+        partitioned_by=tuple(HiveColumn(name, "string") for name in table.partitions),
     )
+
+
+def _is_of_earlier_version(found: ExternalTable, wanted: ExternalTable) -> bool:
+    """Return whether a table differs by its partition columns alone: before there were slices, there was only one."""
+    rows = len(found.columns)
+    same_rows = _shape(found)[:rows] == _shape(wanted)[: len(wanted.columns)]
+    return same_rows and _shape(found)[rows:] == _shape(wanted)[len(wanted.columns) :][:1]
 
 
 def _shape(table: ExternalTable) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engines import archive_progress, topics
+from meterlake.log import get_logger
 from speed_layer.archive.batch import Archive
 from speed_layer.checkpoint import reachable
 from speed_layer.decode import decoded
@@ -63,10 +64,10 @@ class ArchiveTask(KafkaTask):
 
     def _warn(self, unknown: int, holes: int) -> None:
         if unknown:
-            self.job.patience.tell(
-                self.name,
+            get_logger().warning(
                 f"{unknown} messages have a version other than {self.job.dataset.wire_version}, the one known here:"
                 " they are in quarantine. Are their senders newer than this program?",
+                query=self.name,
             )
         if holes:
-            self.job.patience.tell(self.name, f"{holes} offsets hold no message: Kafka has dropped them.")
+            get_logger().warning(f"{holes} offsets hold no message: Kafka has dropped them.", query=self.name)

@@ -7,12 +7,12 @@ import uuid
 from pathlib import Path
 
 from engines import hdfs, hive, metastore
-from engines.runtime import maven
 from meterlake.errors import TransientError, UsageError
 from meterlake.settings import PREFIX
 from stack.errors import Unhealthy
 from stack.instance import Instance, metastore_db
 from stack.process import run_tool
+from stack.runtime import maven
 from stack.service import Service, opens
 
 HEALTH_DATABASE = "meterlake_health"
@@ -53,7 +53,7 @@ def _flags(name: str, instance: Instance) -> list[str]:
 
 
 def _schema_home(instance: Instance) -> Path:
-    return maven.unpacked("hive-schema", instance.settings, lambda name: name.startswith("scripts/"))
+    return maven.unpacked("hive-schema", instance.settings)
 
 
 def _create_schema(instance: Instance) -> None:

@@ -29,11 +29,12 @@ from speed_layer.checkpoint import Checkpoint
 from stack import launcher
 from stack.instance import Instance
 from stack.process import last_lines
+from stack.watch import LONGEST
 
 METERS: Final = 40
 FAULTS: Final = "duplicate=0.02,conflict=0.01,revision=0.01,out_of_order=0.02,corrupt=0.02"
 BATCH_EVERY: Final = "20s"
-PATIENCE_S: Final = 240
+PATIENCE_S: Final = LONGEST.total_seconds()
 QUERIES: Final = {"stream": "views", "archive": "archive"}
 """Command -> the query that it runs."""
 
@@ -82,7 +83,7 @@ class World:
     def stop(self, name: str) -> None:
         process = self.running.pop(name)
         process.send_signal(signal.SIGTERM)
-        process.wait(120)
+        process.wait(900)
 
     def end(self) -> None:
         """Stop what runs; what does not stop is killed."""

@@ -18,8 +18,9 @@ from typing import Any
 import batch_samples
 
 import cli
-import datasets
 from datasets.household.text import HOUSEHOLD_TEXT
+from meterlake import registry
+from meterlake.dataset import DataSet
 
 MOMENT_S = 0.7
 
@@ -46,17 +47,18 @@ def _die_at(when: str, module: str, name: str) -> None:
 def main() -> None:
     name, place, *words = sys.argv[1:]
     form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, name=name))
-    dataset = batch_samples.DATASET if name == batch_samples.NAME else form.dataset
-    datasets._DATASETS[name] = dataset  # noqa: SLF001 - for this process alone
-    datasets._TEXT_FORMATS[name] = form  # noqa: SLF001
+    if name == batch_samples.NAME:
+        form = replace(form, dataset=batch_samples.DATASET)
+    replay = None
     if words[0] == "simulate":
         from datasets.household.replay import HOUSEHOLD_REPLAY
 
-        datasets.replay = lambda _: replace(HOUSEHOLD_REPLAY, form=form)
+        replay = replace(HOUSEHOLD_REPLAY, form=form)
     if place != "-":
         _die_at(*place.split(":"))
     sys.argv = ["meterlake", *words]
-    cli.main()
+    with registry.added(DataSet(declaration=form.dataset, formats=(form,), replay=replay)):
+        cli.main()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def command(settings: Settings, dataset: str, *words: str, die: str = "-") -> It
 def run(settings: Settings, dataset: str, *words: str, die: str = "-") -> tuple[int, str]:
     """Run a command to its end; return its exit code and all it said. Also its JVM has ended then."""
     with command(settings, dataset, *words, die=die) as process:
-        said = process.communicate(timeout=400)[0]
+        said = process.communicate(timeout=900)[0]
     return process.returncode, said
 
 
@@ -63,7 +63,7 @@ def said_until(process: subprocess.Popen[str], words: str) -> str:
 def kill(process: subprocess.Popen[str]) -> str:
     """End a command as ``kill -9`` does, and wait for its JVM, which ends with it; return what else was said."""
     process.send_signal(signal.SIGKILL)
-    said = process.communicate(timeout=120)[0]
+    said = process.communicate(timeout=900)[0]
     assert process.returncode == -signal.SIGKILL
     return said
 
@@ -75,7 +75,7 @@ def end_all(processes: Iterable[subprocess.Popen[bytes]]) -> None:
         process.terminate()
     for process in running:
         try:
-            process.wait(120)
+            process.wait(900)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

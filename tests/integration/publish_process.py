@@ -16,9 +16,10 @@ from pathlib import Path
 import merged_samples as samples
 
 from batch_layer import lease
-from engines import spark
+from engines import spark, spark_runtime
 from meterlake.settings import Settings
 from serving_layer.publish.publish import Publisher
+from stack.runtime.spark import runtime
 
 
 @dataclass
@@ -54,6 +55,7 @@ def main() -> None:
     run, moment, home, offset = json.loads(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
     settings = Settings(home=home, port_offset=offset)
     written = samples.Written(run["run_id"], datetime.fromisoformat(run["boundary"]), run["tables"])
+    spark_runtime.provide(runtime)
     with (
         spark.session(settings, "publish-process"),
         lease.held(settings, samples.NAME, "a test", samples.clock) as held,

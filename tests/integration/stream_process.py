@@ -15,12 +15,14 @@ from typing import Any
 import typer
 
 from datasets.household.declaration import HOUSEHOLD
+from engines import spark_runtime
 from meterlake.clock import system_clock
 from meterlake.errors import MeterlakeError
 from meterlake.settings import load_settings
 from speed_layer.archive.batch import Archive
-from speed_layer.run import Wish, run
+from speed_layer.run import Queries, run
 from speed_layer.views.sink import Sink
+from stack.runtime.spark import runtime
 
 
 def _die_after(kind: type, method: str) -> None:
@@ -35,6 +37,7 @@ def _die_after(kind: type, method: str) -> None:
 
 
 def main() -> int:
+    spark_runtime.provide(runtime)
     name, queries, how, *dies = sys.argv[1:]
     if "archived" in dies:
         _die_after(Archive, "append")
@@ -43,9 +46,9 @@ def main() -> int:
     if "written" in dies:
         _die_after(Sink, "write_minutes")
     dataset = replace(HOUSEHOLD, name=name)
-    wish = Wish("archive" in queries, "views" in queries, once=how == "once")
+    request = Queries("archive" in queries, "views" in queries, once=how == "once")
     try:
-        run(load_settings(), dataset, wish, system_clock, lambda query, words: typer.echo(f"{query} {words}"))
+        run(load_settings(), dataset, request, system_clock)
     except MeterlakeError as error:
         typer.echo(f"error: {error}")
         return error.exit_code

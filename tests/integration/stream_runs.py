@@ -11,19 +11,21 @@ from typing import Any, Final
 
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
+from structlog.testing import capture_logs
 
 from datasets.household.declaration import HOUSEHOLD
 from engines import cassandra, topics
 from engines import spark as engine
 from engines.kafka import client_config
+from meterlake import log
 from meterlake.clock import system_clock
 from meterlake.declaration import Dataset
 from meterlake.settings import Settings
 from speed_layer import session as streaming
-from speed_layer.run import Wish, run
+from speed_layer.run import Queries, run
 
-BOTH: Final = Wish(archive=True, views=True, once=True)
-ARCHIVE: Final = Wish(archive=True, views=False, once=True)
+BOTH: Final = Queries(archive=True, views=True, once=True)
+ARCHIVE: Final = Queries(archive=True, views=False, once=True)
 
 
 def small_batches(settings: Settings) -> Settings:
@@ -58,17 +60,18 @@ def delete_topics(settings: Settings, *names: str) -> None:
     admin = AdminClient(client_config(settings))  # held until the answers are there
     for outcome in admin.delete_topics(there).values() if there else ():
         assert outcome.exception(30) is None
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 900
     while any(topics.find(settings, name) for name in there):
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
 
-def stream(settings: Settings, dataset: Dataset, wish: Wish = BOTH) -> list[str]:
-    """Run both queries over what is there; return what they said."""
-    said: list[str] = []
-    run(settings, dataset, wish, system_clock, lambda _, words: said.append(words))
-    return said
+def stream(settings: Settings, dataset: Dataset, queries: Queries = BOTH) -> list[str]:
+    """Run both queries over what is there; return what they logged."""
+    log.configure(None)
+    with capture_logs() as lines:
+        run(settings, dataset, queries, system_clock)
+    return [line["event"] for line in lines]
 
 
 def archived(spark: SparkSession, dataset: Dataset, table: str = "") -> list[Any]:

@@ -29,7 +29,7 @@ from stack.services import select
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.chaos,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk"),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -113,7 +113,7 @@ def test_a_batch_says_that_the_disk_is_full_and_can_be_run_again(
     with command(settings, NAME, "batch", NAME) as batch:
         said_until(batch, doing)
         disk.fill(left)
-        said = batch.communicate(timeout=400)[0]
+        said = batch.communicate(timeout=900)[0]
     assert batch.returncode == 1, said
     assert re.search("error: HDFS at .* has no room left for .*Free disk space", said, re.DOTALL), said
     assert "Traceback" not in said

@@ -32,7 +32,7 @@ from serving_layer.explain import NothingKnown, explain
 from serving_layer.publish.history import Record
 from speed_layer import session as streaming
 from speed_layer import tables
-from speed_layer.run import Wish, run
+from speed_layer.run import Queries, run
 from stack.instance import Instance
 
 pytestmark = [
@@ -62,7 +62,7 @@ def live(stack: Instance, settings: Settings) -> Iterator[Settings]:
 def send(settings: Settings, readings: list[Reading]) -> None:
     messages = [(found.meter_id, wire.encode(DATASET, found)) for found in readings]
     samples.send(settings, DATASET.readings_topic, messages)
-    run(settings, DATASET, Wish(archive=True, views=True, once=True), system_clock, lambda *_: None)
+    run(settings, DATASET, Queries(archive=True, views=True, once=True), system_clock)
 
 
 def in_kafka(settings: Settings) -> list[Reading]:
@@ -93,7 +93,7 @@ def test_1_live_readings_are_seen_before_any_batch(live: Settings) -> None:
     assert seen(live) == {}
     script = samples.script(DATASET, START, MINUTES, seed=3)
     samples.send(live, DATASET.readings_topic, script)
-    run(live, DATASET, Wish(archive=True, views=True, once=True), system_clock, lambda *_: None)
+    run(live, DATASET, Queries(archive=True, views=True, once=True), system_clock)
     assert seen(live) == truth(in_kafka(live))
 
 

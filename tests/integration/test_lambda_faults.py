@@ -46,13 +46,13 @@ from serving_layer.verify.scope import Scope
 from serving_layer.verify.verify import Input, MasterInput, Report, published, verify
 from speed_layer import session as streaming
 from speed_layer import tables
-from speed_layer.run import Wish, run
+from speed_layer.run import Queries, run
 from stack.instance import Instance
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -133,7 +133,7 @@ def test_1_speed_has_every_minute_but_for_what_came_late(live: Settings, folder:
     sent = simulated(live, folder, to_file=False)
     assert simulated(live, folder, to_file=True).sent == sent.acknowledged > METERS * MINUTES * 50
     assert all(sent.faults[name] for name in SHARES)
-    run(live, DATASET, Wish(archive=True, views=True, once=True), system_clock, lambda *_: None)
+    run(live, DATASET, Queries(archive=True, views=True, once=True), system_clock)
     arrived = samples.arrived(live, DATASET.readings_topic)
     assert len(arrived) == sent.sent
     readings, reasons = samples.decoded(DATASET, arrived)

@@ -95,7 +95,7 @@ LOADER = "batch_layer.ingest.load"
         "before:engines.table_format_iceberg:IcebergTable.publish",
     ],
 )
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_killed_loader_leaves_nothing_half_visible_and_can_be_run_again(
     stack: Instance, settings: Settings, form: TextFormat, file: str, place: str
 ) -> None:
@@ -117,7 +117,7 @@ def test_a_killed_loader_leaves_nothing_half_visible_and_can_be_run_again(
     assert len(leftovers(settings, form)) == ("_settle" in place)  # upkeep removes it a day later
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_loader_killed_after_its_commit_is_done(
     stack: Instance, settings: Settings, form: TextFormat, file: str
 ) -> None:
@@ -140,7 +140,7 @@ def test_a_loader_killed_after_its_commit_is_done(
         ("datanode", "_stage", "HDFS at .* does not answer"),
     ],
 )
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_server_dies_in_the_middle(
     settings: Settings,
     whole: Instance,

@@ -16,13 +16,14 @@ from load_samples import DAY, HEADER, REFUSED, VALUES, text_of, write
 from pyspark.sql import SparkSession
 
 import cli
-import datasets
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import spark as engine
 from engines import trino
+from meterlake import registry
+from meterlake.dataset import DataSet
 from meterlake.errors import MeterlakeError
 from meterlake.settings import Settings, load_settings
-from meterlake.textformat import MAX_LINE_BYTES
+from meterlake.textlines import MAX_LINE_BYTES
 from stack.instance import Instance
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
@@ -50,8 +51,6 @@ def meterlake(
 ) -> Iterator[Command]:
     """Return what runs a command in this process, as ``main`` does, and returns its exit code and what it said."""
     form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, name=NAME))
-    monkeypatch.setitem(datasets._DATASETS, NAME, form.dataset)  # noqa: SLF001 - for this test alone
-    monkeypatch.setitem(datasets._TEXT_FORMATS, NAME, form)  # noqa: SLF001
     monkeypatch.setenv("METERLAKE_HOME", str(settings.home))
     monkeypatch.setenv("METERLAKE_PORT_OFFSET", str(settings.port_offset))
     monkeypatch.setenv("COLUMNS", "200")
@@ -65,7 +64,8 @@ def meterlake(
         return int(end.value.code or 0), said.out + said.err
 
     before = signal.getsignal(signal.SIGTERM)
-    yield run
+    with registry.added(DataSet(declaration=form.dataset, formats=(form,))):
+        yield run
     signal.signal(signal.SIGTERM, before)
     load_settings.cache_clear()
 

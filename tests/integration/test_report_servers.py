@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from report_samples import build, minutes, source_for
 
-import datasets
 from engines import hdfs, hive, trino
+from meterlake import registry
 from meterlake.ddl import gaps_table, hive_ddl, view_table
 from meterlake.declaration import Dataset
 from meterlake.report_specs import report_of
@@ -31,7 +31,7 @@ from serving_layer.reports.sources import SqlSource, source_of
 from serving_layer.reports.tariff import load_tariff
 
 pytestmark = pytest.mark.integration
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 BATCH, MERGED = "report_test", "report_test_merged"
 TARIFF = Path(__file__).parents[2] / "data" / "tariff.example.toml"
 
@@ -70,7 +70,8 @@ def publish(settings: Settings, dataset: Dataset, reference: duckdb.DuckDBPyConn
     tables[gaps_table(dataset)] = "month"
     for table, partition in tables.items():
         reference.execute(
-            f"COPY batch.{table} TO '{folder / table}' (FORMAT parquet, PARTITION_BY ({partition}), OVERWRITE)"
+            f"COPY (SELECT *, {partition} AS slice FROM batch.{table}) TO '{folder / table}'"
+            f" (FORMAT parquet, PARTITION_BY ({partition}, slice), OVERWRITE)"
         )
     hdfs.client(settings).delete(location, recursive=True)
     hdfs.client(settings).upload(location, str(folder))

@@ -8,14 +8,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 
-from engines import cassandra, hdfs, kafka
+from engines import cassandra, hdfs, kafka, kafka_probe
 from meterlake.settings import Settings
 from stack import launcher, process
 from stack.errors import BrokenData, Busy, PortBusy, StartFailed
@@ -25,7 +28,7 @@ from stack.services import SERVICES, select
 
 POSTGRES_PORT = 15432
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 
 def silent(*_: object) -> None:
@@ -36,7 +39,7 @@ def states(instance: Instance) -> dict[str, State]:
     return {status.service.name: status.state for status in launcher.status(instance)}
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -44,9 +47,9 @@ def wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
 
 
 @pytest.fixture
-def second(tmp_path: Path) -> Iterator[Instance]:
+def second(settings: Settings, tmp_path: Path) -> Iterator[Instance]:
     """An instance of its own beside the shared one; whatever a test leaves running is ended."""
-    instance = Instance(Settings(home=tmp_path / "second", port_offset=16000, start_timeout_s=120))
+    instance = Instance(Settings(home=tmp_path / "second", port_offset=settings.port_offset + 5000))
     yield instance
     launcher.down(instance, silent)
     assert not process.running(instance)
@@ -77,7 +80,7 @@ def test_every_server_listens_on_loopback_only(stack: Instance) -> None:
 
 def test_a_killed_server_shows_as_crashed_and_comes_back_with_its_data(stack: Instance, settings: Settings) -> None:
     kafka.create_topic(settings, "stack.kept", partitions=1)
-    partition, offset = kafka.send_one(settings, "stack.kept", b"kept")
+    partition, offset = kafka_probe.send_one(settings, "stack.kept", b"kept")
     (broker,) = process.running(stack)["kafka"]
     broker.kill()
     wait_until(lambda: "kafka" not in process.running(stack))
@@ -87,7 +90,7 @@ def test_a_killed_server_shows_as_crashed_and_comes_back_with_its_data(stack: In
     assert "INFO" in crashed.detail, "the last lines of its log are shown"
 
     launcher.up(select(["kafka"]), stack, silent)
-    assert kafka.read_one(settings, "stack.kept", partition, offset) == b"kept"
+    assert kafka_probe.read_one(settings, "stack.kept", partition, offset) == b"kept"
 
 
 def test_data_survives_down_and_up(second: Instance) -> None:
@@ -169,6 +172,50 @@ def test_a_server_that_ends_while_starting_shows_its_log(second: Instance) -> No
     assert str(second.log("kafka")) in error.value.hint
 
 
+@contextmanager
+def slowed(instance: Instance, service: str, runs_s: float) -> Iterator[None]:
+    """Let a server run for so much of each second only, from its first sign on; 0 stops it for good."""
+    over = threading.Event()
+
+    def slow() -> None:
+        while not over.wait(0.05 if runs_s == 0 else runs_s):
+            for found in process.running(instance).get(service, []):
+                with suppress(psutil.NoSuchProcess):
+                    if launcher.is_server(SERVICES[service], found):
+                        found.suspend()
+                        if runs_s and not over.wait(1 - runs_s):
+                            found.resume()
+
+    thread = threading.Thread(target=slow)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        for found in process.running(instance).get(service, []):
+            found.resume()
+
+
+def test_a_slow_server_is_waited_for_longer_than_the_limit_of_one_that_stands_still(second: Instance) -> None:
+    hasty = Instance(second.settings.model_copy(update={"stall_timeout": timedelta(seconds=4)}))
+    begin = time.monotonic()
+    with slowed(hasty, "kafka", runs_s=0.2):
+        launcher.up(select(["kafka"]), hasty, silent)
+    assert time.monotonic() - begin > 4
+    assert states(hasty)["kafka"] is State.HEALTHY
+
+
+def test_a_server_that_stands_still_fails_with_what_its_health_check_said(second: Instance) -> None:
+    hasty = Instance(second.settings.model_copy(update={"stall_timeout": timedelta(seconds=2)}))
+    with (
+        slowed(hasty, "kafka", runs_s=0),
+        pytest.raises(StartFailed, match=r"has shown no progress for 2 s \(kafka does not listen on port") as error,
+    ):
+        launcher.up(select(["kafka"]), hasty, silent)
+    assert str(second.log("kafka")) in error.value.hint
+
+
 def test_a_half_written_folder_is_refused_before_the_start(second: Instance) -> None:
     folder = second.data("kafka")
     folder.mkdir(parents=True)
@@ -203,11 +250,11 @@ def postgres() -> Iterator[Callable[[str], str]]:
 
 
 @pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")
-def test_the_metastore_runs_on_postgres(tmp_path: Path, postgres: Callable[[str], str]) -> None:
+def test_the_metastore_runs_on_postgres(settings: Settings, tmp_path: Path, postgres: Callable[[str], str]) -> None:
     instance = Instance(
         Settings(
             home=tmp_path / "second",
-            port_offset=16000,
+            port_offset=settings.port_offset + 5000,
             metastore_db="postgres",
             metastore_db_url=f"jdbc:postgresql://127.0.0.1:{POSTGRES_PORT}/metastore",
             metastore_db_user="hive",

@@ -58,7 +58,7 @@ def test_status_of_nothing_is_json(tmp_path: Path) -> None:
 
 HOLDING = """
 import time, cli, cli.app as root
-def app():
+def app(**_):
     try:
         print("held", flush=True)
         time.sleep(120)

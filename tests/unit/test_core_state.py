@@ -14,7 +14,7 @@ from core_samples import TANK, query, tank_columns, tank_readings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import datasets
+from meterlake import registry
 from meterlake.declaration import MAX_UNITS, Dataset
 from meterlake.rules import flagged_sql, is_flagged
 from meterlake.state import (
@@ -128,7 +128,7 @@ def test_levels_weigh_by_time_and_amounts_do_not() -> None:
 
 def test_states_of_other_measures_do_not_merge() -> None:
     with pytest.raises(ValueError, match="do not merge"):
-        State.empty(TANK).merge(State.empty(datasets.get("household")))
+        State.empty(TANK).merge(State.empty(registry.declaration("household")))
 
 
 @settings(max_examples=40)
@@ -166,14 +166,14 @@ def test_view_columns_are_as_promised() -> None:
 
 
 def test_derived_values_read_only_the_state() -> None:
-    household: Dataset = datasets.get("household")
+    household: Dataset = registry.declaration("household")
     state_names = {column.name for column in view_columns(household, "day")}
     for formula in read_time_values(household).values():
         assert state_names.issuperset(formula.columns)
 
 
 def test_household_formulas() -> None:
-    household = datasets.get("household")
+    household = registry.declaration("household")
     state = State.of_reading(household, 60, [3000, 4000, 23_000, 21_739, 10_000, 20_000, 30_000])
     derived = derived_values(household, state)
     assert derived["energy_wh"] == 180.0 / 3.6  # 3 kW for a minute: 50 Wh

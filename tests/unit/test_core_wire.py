@@ -13,8 +13,7 @@ from core_samples import NOON, TANK, changed, tank_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-import datasets
-from meterlake import generated
+from meterlake import generated, registry
 from meterlake.ddl import cassandra_ddl, hive_ddl
 from meterlake.declaration import Retention
 from meterlake.reading import Reading
@@ -135,19 +134,19 @@ def test_fields_come_from_the_declaration() -> None:
     assert {field.name: field.type.sql("spark") for field in master}["ts"] == "TIMESTAMP_NTZ"
 
 
-@pytest.mark.parametrize("name", datasets.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_generated_files_are_up_to_date(name: str) -> None:
-    drifted = generated.drift(datasets.get(name), ROOT)
+    drifted = generated.drift(generated.files_of(registry.entry(name)))
     assert drifted == [], f"Run: meterlake ddl {name}"
 
 
 def test_drift_is_found_and_repaired(tmp_path: Path) -> None:
-    everything = sorted(generated.files(TANK))
-    assert sorted(generated.write(TANK, tmp_path)) == everything
-    assert generated.write(TANK, tmp_path) == []
+    wanted = {tmp_path / path: text for path, text in generated.files(TANK).items()}
+    assert sorted(generated.write(wanted)) == sorted(wanted)
+    assert generated.write(wanted) == []
     spoiled = tmp_path / "hive_ddl/tank.hql"
     spoiled.write_text(spoiled.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    assert generated.drift(TANK, tmp_path) == ["hive_ddl/tank.hql"]
+    assert generated.drift(wanted) == [spoiled]
 
 
 def test_tables_hold_exact_types() -> None:

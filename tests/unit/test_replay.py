@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -13,10 +14,9 @@ from core_samples import TANK, tank_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-import datasets
 from datasets.household.declaration import HOUSEHOLD
 from datasets.household.replay import HOUSEHOLD_REPLAY, split
-from meterlake import dice
+from meterlake import dice, registry
 from meterlake.dice import Dice, Numbers
 from meterlake.errors import DeclarationError, UnknownName
 from meterlake.reading import Reading
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.unit
 
 P, Q, V, CURRENT = range(4)
 SUBS = slice(4, 7)
+NOON = datetime(2007, 2, 1, 12, tzinfo=UTC)
 Minute = tuple[int, ...]
 
 KETTLE = (4216, 418, 23484, 18400, 0, 1000, 17000)
@@ -80,7 +81,7 @@ def test_a_real_minute_is_neither_rejected_nor_flagged_and_not_constant(minute: 
     assert raised == (minute is CONTRADICTION)
     for row in seconds.tolist():
         values = tuple(to_float(unit, measure.scale) for unit, measure in zip(row, HOUSEHOLD.measures, strict=True))
-        reading = Reading("m", 0, 1, values)
+        reading = Reading("m", int(NOON.timestamp()), 1, values, received_at=NOON)
         assert reject_reason(HOUSEHOLD, reading) is None
         assert not is_flagged(HOUSEHOLD, reading)
     assert len(set(seconds[:, P].tolist())) > 5
@@ -134,9 +135,9 @@ def test_numbers_are_even_and_differ_by_lane_seed_and_thing() -> None:
 
 
 def test_a_replay_is_found_by_name() -> None:
-    assert datasets.replay("household") is HOUSEHOLD_REPLAY
+    assert registry.replay("household") is HOUSEHOLD_REPLAY
     with pytest.raises(UnknownName, match="household"):
-        datasets.replay("houshold")
+        registry.replay("houshold")
 
 
 @pytest.mark.parametrize(

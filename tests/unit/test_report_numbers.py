@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from report_samples import build, minutes, source_for
 
-import datasets
+from meterlake import registry
 from meterlake.report_specs import Summary, report_of, reports_of
 from serving_layer.reports.catalogue import make
 from serving_layer.reports.render import picture
@@ -22,7 +22,7 @@ from serving_layer.reports.result import Result
 from serving_layer.reports.tariff import Tariff
 
 pytestmark = pytest.mark.unit
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 Make = Callable[..., Result]
 
 

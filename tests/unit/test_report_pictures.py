@@ -17,8 +17,8 @@ import pytest
 from report_samples import METER, build, minutes, source_for
 from typer.testing import CliRunner
 
-import datasets
 from cli.app import app
+from meterlake import registry
 from meterlake.errors import MeterlakeError
 from meterlake.report_specs import Summary, report_of, reports_of
 from serving_layer.reports import sources
@@ -32,7 +32,7 @@ from serving_layer.reports.style import date_range_text, shortened
 from serving_layer.reports.tariff import load_tariff
 
 pytestmark = pytest.mark.unit
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 TARIFF = Path(__file__).parents[2] / "data" / "tariff.example.toml"
 NAMES = [name for name, report in reports_of(HOUSEHOLD).items() if not isinstance(report, Summary)]
 

@@ -1,0 +1,170 @@
+"""What the folder of a data set holds: its declaration, and the parts that it has.
+
+The folder's ``__init__.py`` has one entry::
+
+    DATASET = DataSet(declaration=LONDON, formats=(LONDON_TEXT,), reports=".reports:REPORTS")
+
+Only the declaration is required. What takes time to import is named instead, as ``"module:NAME"``; a module that begins
+with a point counts from the folder. ``meterlake.registry`` finds the folders.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from meterlake.declaration import MeterSeries
+from meterlake.errors import DeclarationError, PermanentError
+from meterlake.textformat import TextFormat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meterlake.dashboard_specs import Board
+    from meterlake.replay import Replay
+    from meterlake.report_specs import Report
+
+ENTRY: Final = "DATASET"
+"""Name of the one entry of a folder."""
+
+OURS: Final = "datasets"
+"""The package of the data sets that come with this platform."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """A data set and its parts.
+
+    formats: of its files. replay: how its history becomes live readings. reports: its catalogue; without one it has
+    the plain reports. board: what its dashboards show.
+    """
+
+    declaration: MeterSeries
+    formats: tuple[TextFormat, ...] = ()
+    replay: Replay | str | None = None
+    reports: tuple[Report, ...] | str | None = None
+    board: Board | str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.declaration, MeterSeries):
+            raise DeclarationError(
+                "A DataSet", f"its declaration is {self.declaration!r}", expected="Give what meterlake.declaration has"
+            )
+        where = f"Data set {self.name!r}"
+        if not isinstance(self.formats, tuple):
+            raise DeclarationError(where, "its formats are not a tuple", expected="Write (…,)")
+        for form in self.formats:
+            if not isinstance(form, TextFormat):
+                raise DeclarationError(where, f"the format {form!r} is none", expected="Give a TextFormat")
+            if form.dataset != self.declaration:
+                raise DeclarationError(
+                    where, f"a format is that of {form.dataset.name!r}", expected="Give it this declaration"
+                )
+
+    @property
+    def name(self) -> str:
+        """The name of the data set."""
+        return self.declaration.name
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The optional parts that it has."""
+        return tuple(part for part in ("formats", "replay", "reports", "board") if getattr(self, part))
+
+
+class UnusablePart(PermanentError):
+    """A part of a data set cannot be imported, or is something else."""
+
+    def __init__(self, name: str, part: str, problem: str, hint: str) -> None:
+        super().__init__(f"Data set {name!r}, {part}: {problem}.", hint=hint)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A data set and where it was found.
+
+    package: the module that holds it, from which its parts count. folder: where its files lie, if anywhere.
+    source: who named it.
+    """
+
+    data_set: DataSet
+    package: str
+    folder: Path | None
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The name of the data set."""
+        return self.data_set.name
+
+    @property
+    def declaration(self) -> MeterSeries:
+        """Its declaration."""
+        return self.data_set.declaration
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it comes with this platform."""
+        return self.package.partition(".")[0] == OURS
+
+    def text_format(self) -> TextFormat:
+        """Return the format of its files. Raises PermanentError where it has none."""
+        if not self.data_set.formats:
+            raise self._lacks("text format", "formats", "meterlake.textformat")
+        return self.data_set.formats[0]
+
+    def replay(self) -> Replay:
+        """Return how its history is replayed. Raises PermanentError where it cannot be."""
+        from meterlake.replay import Replay  # numpy takes its time to import
+
+        given = self.data_set.replay
+        if given is None:
+            raise self._lacks("replay", "replay", "meterlake.replay")
+        return resolved(self.name, "replay", given, self.package, Replay)
+
+    def reports(self) -> tuple[Report, ...] | None:
+        """Return its catalogue of reports, if it has one."""
+        from meterlake.report_specs import Report
+
+        given = self.data_set.reports
+        return None if given is None else resolved(self.name, "reports", given, self.package, Report)
+
+    def board(self) -> Board | None:
+        """Return what its dashboards show, if it has any."""
+        from meterlake.dashboard_specs import Board
+
+        given = self.data_set.board
+        return None if given is None else resolved(self.name, "board", given, self.package, Board)
+
+    def _lacks(self, what: str, part: str, module: str) -> PermanentError:
+        where = f"{ENTRY} of {self.folder or self.package}"
+        return PermanentError(
+            f"Data set {self.name!r} has no {what}.", hint=f"Declare one ({module}) and give it as {part}= to {where}."
+        )
+
+
+def resolved(name: str, part: str, given: T | str, package: str, kind: type[Any]) -> T:
+    """Return a part of the data set ``name``, imported where it is named as ``module:NAME``.
+
+    package: from which a relative module counts. kind: the type it must have. Raises UnusablePart.
+    """
+    value: Any = _imported(name, part, given, package) if isinstance(given, str) else given
+    items = value if isinstance(value, tuple) else (value,)
+    wrong = next((item for item in items if not isinstance(item, kind)), None)
+    if wrong is not None:
+        raise UnusablePart(name, part, f"{wrong!r} is no {kind.__name__}", f"Give what {kind.__module__} has.")
+    return value  # type: ignore[no-any-return]
+
+
+def _imported(name: str, part: str, path: str, package: str) -> object:
+    module, _, attribute = path.partition(":")
+    if not module or not attribute:
+        raise UnusablePart(name, part, f"{path!r} names nothing", "Write 'module:NAME', such as '.reports:REPORTS'.")
+    try:
+        return getattr(importlib.import_module(module, package or None), attribute)
+    except (ImportError, AttributeError, TypeError) as error:
+        hint = f"{path!r} counts from {package or 'the packages that can be imported'}: mend it, or the module."
+        raise UnusablePart(name, part, f"{path!r} cannot be imported ({error})", hint) from error

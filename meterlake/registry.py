@@ -1,0 +1,97 @@
+"""The data sets that can be used by name (``meterlake.discovery`` says where they are found).
+
+What cannot be used does not keep anybody from the other data sets, but whoever asks for all gets its error.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from meterlake import discovery
+from meterlake.dataset import DataSet, Entry
+from meterlake.errors import UnknownName
+from meterlake.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meterlake.declaration import Dataset
+    from meterlake.replay import Replay
+    from meterlake.textformat import TextFormat
+
+_added: Final[list[Entry]] = []
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all data sets that can be used, sorted."""
+    return tuple(sorted(listing().entries))
+
+
+def entry(name: str) -> Entry:
+    """Return a data set by name.
+
+    Raises UnknownName, which lists the known ones; UnusableDataSet where it may be one that cannot be used.
+    """
+    known = listing()
+    if name in known.entries:
+        return known.entries[name]
+    if known.problems:
+        raise known.problems[0].with_traceback(None)
+    raise UnknownName("data set", name, known.entries)
+
+
+def find(name: str) -> Entry | None:
+    """Return a data set by name, or nothing where there is none."""
+    return listing().entries.get(name)
+
+
+def declaration(name: str) -> Dataset:
+    """Return the declaration of a data set. Raises what ``entry`` raises."""
+    return entry(name).declaration
+
+
+def text_format(name: str) -> TextFormat:
+    """Return the format of a data set's files. Raises what ``entry`` raises; PermanentError where it has none."""
+    return entry(name).text_format()
+
+
+def replay(name: str) -> Replay:
+    """Return how a data set's history is replayed. Raises what ``entry`` raises; PermanentError where it cannot be."""
+    return entry(name).replay()
+
+
+def entries() -> tuple[Entry, ...]:
+    """Return all data sets, by name. Raises UnusableDataSet where one cannot be used: none is left out in silence."""
+    known = listing()
+    if known.problems:
+        raise known.problems[0].with_traceback(None)
+    return tuple(known.entries[name] for name in sorted(known.entries))
+
+
+def declarations() -> tuple[Dataset, ...]:
+    """Return all declarations, by name. Raises what ``entries`` raises."""
+    return tuple(item.declaration for item in entries())
+
+
+def listing() -> discovery.Listing:
+    """Return all data sets, and the problems of places."""
+    known = _discovered(load_settings().datasets)
+    return discovery.merged([*known.entries.values(), *_added], known) if _added else known
+
+
+@contextmanager
+def added(data_set: DataSet) -> Iterator[Entry]:
+    """Know a data set in this process for a while: in a notebook, or a test."""
+    item = Entry(data_set, "", None, "this process")
+    _added.append(item)
+    try:
+        yield item
+    finally:
+        _added.remove(item)
+
+
+@lru_cache(maxsize=8)
+def _discovered(setting: str) -> discovery.Listing:
+    return discovery.discover(setting)
