@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlglot
 
-import datasets
+from meterlake import registry
 from meterlake.dashboard_specs import Band, Board, plain_board, rate, total
 from meterlake.declaration import Amount, Dataset, Derived, Level, View
 from meterlake.report_specs import Limits
@@ -182,7 +182,7 @@ def test_times_follow_the_interval() -> None:
 
 
 def test_a_plain_board_leads_with_power_before_what_is_declared_first() -> None:
-    household = datasets.get("household")
+    household = registry.declaration("household")
     shuffled = replace(household, name="other", measures=household.measures[::-1])
     board = plain_board(shuffled)
     assert board.main == "global_active_power"
