@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlglot
 
-import datasets
+from meterlake import registry
 from meterlake.dashboard_specs import Band, Board, plain_board, rate, total
 from meterlake.declaration import Amount, Dataset, Derived, Level, View
 from meterlake.report_specs import Limits
@@ -91,7 +91,7 @@ def titles(dataset: Dataset, board: Board | None = None) -> str:
 
 def queries(dataset: Dataset) -> list[asked.Asked]:
     alarms = [asked.Asked(rule.title, rule.query) for rule in rules_of(dataset, plain_board(dataset))]
-    own = [one for one in asked.queries(boards(dataset)) if not one.where.startswith("alert")]
+    own = list(asked.queries(boards(dataset), []))
     return own + alarms
 
 
@@ -182,7 +182,7 @@ def test_times_follow_the_interval() -> None:
 
 
 def test_a_plain_board_leads_with_power_before_what_is_declared_first() -> None:
-    household = datasets.get("household")
+    household = registry.declaration("household")
     shuffled = replace(household, name="other", measures=household.measures[::-1])
     board = plain_board(shuffled)
     assert board.main == "global_active_power"
