@@ -160,7 +160,8 @@ def _ask_each(instance: Instance) -> list[dict[str, Any]]:
 
 def _load(settings: Settings) -> tuple[int, str]:
     """Load the history once; return the days by which it was moved, and what was done."""
-    from batch_layer.ingest.load import Request, load
+    from batch_layer.ingest.load import load
+    from batch_layer.ingest.request import Request
     from engines import hdfs
 
     if hdfs.client(settings).status(NOTE, strict=False) is not None:
