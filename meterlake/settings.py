@@ -162,8 +162,18 @@ class Settings(BaseSettings):
     grafana_home: Path | None = Field(
         None, description="Grafana's folder, for `meterlake up grafana`; else it is looked for on the PATH."
     )
+    grafana_plugins: Path | None = Field(
+        None,
+        description="Folder with the unpacked plugins, a folder each; nothing is fetched then. Else `meterlake up"
+        " grafana` has Grafana fetch the two data source plugins from its catalogue.",
+    )
     grafana_token: SecretStr = Field(
         SecretStr(""), description="Token of a service account, for `meterlake dashboards --push`."
+    )
+    runbooks_url: str = Field(
+        "",
+        description="Where your people read docs/runbooks, such as https://git.example.org/meterlake/blob/main/docs/"
+        "runbooks: alerts link to it. Without it they name the page by its path.",
     )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Prometheus metrics of the streaming queries, on loopback; 0 means none."

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from meterlake.textformat import TextFormat
 
 _SEPARATORS: Final = ",;\t|"
+_SAMPLE: Final = 400
 _WIDE: Final = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -56,6 +57,8 @@ def layout(form: TextFormat, path: str, head: bytes) -> TextFormat:
         raise WrongEncoding(
             path, f"is {wide or 'UTF-16'} text, not UTF-8", "Convert it: iconv -f UTF-16 -t UTF-8 FILE."
         )
+    if b"\0" in head[:_SAMPLE]:
+        raise WrongEncoding(path, "is no text: there are NUL bytes at its beginning", "Export it as CSV in UTF-8.")
     line, rest = first_line(head)
     header = line.decode(errors="replace")
     found = _matched(form, header)
@@ -75,7 +78,7 @@ def _matched(form: TextFormat, header: str) -> TextFormat | None:
     if header == form.header:
         return form
     wanted = [_plain(column.header) for column in form.columns]
-    for separator in dict.fromkeys((form.separator, *_SEPARATORS)):
+    for separator in dict.fromkeys((form.separator, *_SEPARATORS.replace(form.decimal, ""))):
         names = _names(header, separator)
         if [name for name in names if name] == wanted:
             declared = iter(form.columns)
@@ -98,8 +101,9 @@ def _plain(name: str) -> str:
 
 def _looks_wide(head: bytes) -> bool:
     """Return whether every other byte is NUL, as in UTF-16 without a mark."""
-    sample = head[:400]
-    return sample.count(0) * 3 > len(sample)
+    even, odd = (head[:_SAMPLE][at::2] for at in (0, 1))
+    one, other = sorted((even.count(0), odd.count(0)))
+    return other * 1.5 > len(odd) and one * 10 < other
 
 
 def _difference(form: TextFormat, header: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from meterlake.rules import quarantine_reason_sql
-from meterlake.schema import LATEST_TS
-from meterlake.textformat import NUMBER, Moment, Value
+from meterlake.schema import KEY_PATTERN, LATEST_TS
+from meterlake.textformat import NUMBER, Epoch, MeterColumn, Moment, Value
+from meterlake.timepattern import FRACTION, has_fraction
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -21,20 +22,23 @@ LINES: Final = "lines"
 
 
 def rows_sql(form: TextFormat, offset: timedelta) -> str:
-    """Return SQL of the lines below the header: ``line``, the event time, the interval, the measures and ``reason``.
+    """Return SQL of the lines below the header: ``line``, the event time, the interval, the measures and ``reason``;
+    also the meter, where a column says it.
 
     reason: the first why a line is no reading, or NULL. offset: of the file's clock from UTC.
     """
     dataset, at = form.dataset, form.dataset.event_time
     places = {column.measure: place for place, column in enumerate(form.columns) if isinstance(column, Value)}
-    fields = {measure.name: _field(places[measure.name]) for measure in dataset.measures}
+    fields = {measure.name: _field(form, places[measure.name]) for measure in dataset.measures}
     missing = ", ".join(map(_quoted, form.missing))
     given = {name: f"({field} NOT IN ({missing}))" for name, field in fields.items()}
     numbers = [
-        f"CASE WHEN {given[name]} AND regexp_full_match({field}, {_quoted(NUMBER)})"
-        f" THEN try_cast({field} AS DOUBLE) END AS {name}"
-        for name, field in fields.items()
+        f"CASE WHEN {given[name]} AND regexp_full_match({number}, {_quoted(NUMBER)})"
+        f" THEN try_cast({number} AS DOUBLE) END AS {name}"
+        for name, number in ((name, _number(form, field)) for name, field in fields.items())
     ]
+    meter = next((_field(form, at) for at, column in enumerate(form.columns) if isinstance(column, MeterColumn)), None)
+    key = f"{meter} AS {dataset.key}, " if meter else ""
     seconds = f"epoch({at})"
     cases = [
         ("undecoded IS NOT NULL", "undecoded"),
@@ -42,6 +46,7 @@ def rows_sql(form: TextFormat, offset: timedelta) -> str:
         (f"text = {_quoted(form.header)}", "'header_again'"),
         (f"len(fields) < {len(form.columns)}", "'missing_column'"),
         (f"len(fields) > {len(form.columns)}", "'extra_column'"),
+        *([(f"NOT regexp_matches({dataset.key}, {_quoted(KEY_PATTERN)})", "'bad_meter'")] if meter else []),
         (f"{at} IS NULL OR NOT ({seconds} BETWEEN 0 AND {LATEST_TS})", "'bad_time'"),
     ]
     for measure in form.measures:
@@ -57,11 +62,11 @@ WITH split AS (
   SELECT line, text, undecoded, {_fields(form)} AS fields FROM {LINES} WHERE line > 1
 ), decoded AS (
   SELECT line, text, undecoded, fields, {form.interval_s} AS {dataset.interval},
-    {_moment(form)} - INTERVAL {round(offset.total_seconds())} SECOND AS {at},
+    {key}{_moment(form)} - INTERVAL {round((offset + form.lead).total_seconds())} SECOND AS {at},
     {listed}
   FROM split
 )
-SELECT line, {at}, {dataset.interval}, {", ".join(fields)},
+SELECT line, {f"{dataset.key}, " if meter else ""}{at}, {dataset.interval}, {", ".join(fields)},
   CASE {whens}
     ELSE {off} END AS reason
 FROM decoded"""
@@ -75,16 +80,29 @@ def _fields(form: TextFormat) -> str:
 
 
 def _moment(form: TextFormat) -> str:
+    """Return SQL of a line's time, as the file's clock says it; NULL for no such time."""
+    for place, column in enumerate(form.columns):
+        if isinstance(column, Epoch):
+            field = _field(form, place)
+            whole = f"regexp_full_match({field}, '[0-9]{{1,10}}')"
+            return f"make_timestamp(CASE WHEN {whole} THEN CAST({field} AS BIGINT) * 1000000 END)"
     moments = [place for place, column in enumerate(form.columns) if isinstance(column, Moment)]
-    clock = " || ' ' || ".join(map(_field, moments))
+    clock = " || ' ' || ".join(_field(form, place) for place in moments)
+    if has_fraction(form.pattern):
+        clock = f"regexp_replace({clock}, {_quoted(FRACTION)}, '')"
     return (
         f"CASE WHEN regexp_full_match({clock}, {_quoted(form.time_regex)})"
         f" THEN try_strptime({clock}, {_quoted(form.strptime)}) END"
     )
 
 
-def _field(place: int) -> str:
-    return f"coalesce(fields[{place + 1}], '')"
+def _field(form: TextFormat, place: int) -> str:
+    field = f"coalesce(fields[{place + 1}], '')"
+    return f"trim({field})" if form.padded else field
+
+
+def _number(form: TextFormat, field: str) -> str:
+    return field if form.decimal == "." else f"translate({field}, ',.', '.x')"
 
 
 def _quoted(text: str) -> str:

@@ -7,13 +7,14 @@ others are left out, as the loader puts them into quarantine.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from contextlib import ExitStack
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.text_lines import line_tables
-from meterlake.packed import DAMAGED, NotOneFile, opened
+from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.textformat import offset_text
 from meterlake.texthead import WrongText, layout
 from meterlake.textlines import CHUNK
@@ -23,7 +24,6 @@ from serving_layer.verify.expected import READINGS, make_readings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from duckdb import DuckDBPyConnection
 
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 
 class RawText:
-    """Files of one meter, in the order in which they were loaded.
+    """Files in the order in which they were loaded.
 
+    meter_id: of all lines; empty where the format has a column for it.
     received_at: aware; the run's own time, since the text does not say when it was loaded.
     """
 
@@ -50,7 +51,8 @@ class RawText:
         self._forms: list[TextFormat] = []
         check_paths(self._paths)
         names = ", ".join(str(path) for path in self._paths)
-        self.title = f"raw text of meter {meter_id} at UTC{offset_text(offset)}: {names}"
+        meter = f" of meter {meter_id}" if meter_id else ""
+        self.title = f"raw text{meter} at UTC{offset_text(offset)}: {names}"
 
     def fetch(self, folder: Path) -> None:
         """Unpack the files into ``folder``. Raises UnreadableFile."""
@@ -62,7 +64,7 @@ class RawText:
             try:
                 self._forms.append(layout(self._form, str(path), head))
             except WrongText as error:
-                raise UnreadableFile(str(path), error.problem) from error
+                raise UnreadableFile(str(path), error.problem, error.hint) from error
             self._unpacked.append(target)
 
     def read(self, connection: DuckDBPyConnection) -> None:
@@ -70,7 +72,7 @@ class RawText:
         names = ", ".join(make_readings(connection, self._form.dataset))
         for number, path in enumerate(self._unpacked):
             values = {
-                "meter": self._meter,
+                **({} if self._form.has_meters else {"meter": self._meter}),
                 "received": self._received_at + timedelta(microseconds=number),
                 "origin": self._paths[number].name,
             }
@@ -80,6 +82,18 @@ class RawText:
                     sql = readings_sql(self._forms[number], self._offset)
                     connection.execute(f"INSERT INTO {READINGS} SELECT {names} FROM ({sql})", values)
                     connection.unregister(LINES)
+
+
+def meters_in(form: TextFormat, paths: Sequence[Path]) -> set[str]:
+    """Return the meters that the lines of files name. Raises UnreadableFile."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        source = RawText(form, paths, "", form.utc_offset, datetime(1970, 1, 1, tzinfo=UTC))
+        source.fetch(Path(folder))
+        source.read(connection)
+        rows = connection.execute(f"SELECT DISTINCT {form.dataset.key} FROM {READINGS}").fetchall()
+    return {meter for (meter,) in rows}
 
 
 def check_paths(paths: Sequence[Path]) -> None:
@@ -94,8 +108,8 @@ def unpack(path: Path, target: Path) -> None:
     try:
         with ExitStack() as stack, target.open("wb") as file:
             shutil.copyfileobj(opened(path, stack), file, 1 << 20)
-    except NotOneFile as error:
-        raise UnreadableFile(str(path), str(error)) from error
+    except NotText as error:
+        raise UnreadableFile(str(path), error.problem, error.hint) from error
     except DAMAGED as error:
         raise UnreadableFile(str(path), f"is damaged or cut off ({error})") from error
     except OSError as error:
@@ -103,8 +117,9 @@ def unpack(path: Path, target: Path) -> None:
 
 
 def readings_sql(form: TextFormat, offset: timedelta) -> str:
-    """Return SQL of the readings in a text file, over its lines and the values ``meter``, ``received``, ``origin``."""
+    """Return SQL of the readings in a text file, over its lines and the values ``received``, ``origin``, ``meter``."""
+    meter = "" if form.has_meters else f", $meter AS {form.dataset.key}"
     return f"""
-SELECT * EXCLUDE (line, reason), $meter AS {form.dataset.key}, 0 AS revision, $received::TIMESTAMP AS received_at,
+SELECT * EXCLUDE (line, reason){meter}, 0 AS revision, $received::TIMESTAMP AS received_at,
   $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
 FROM ({rows_sql(form, offset)}) WHERE reason IS NULL"""

@@ -82,6 +82,8 @@ def test_a_meter_id_must_be_usable_everywhere(meter: str) -> None:
         (f"{HEADER}\n{LINE}\n".encode("utf-16-le"), WrongEncoding, "UTF-16"),
         (f"{HEADER}\n{LINE}\n".encode("utf-16-be"), WrongEncoding, "UTF-16"),
         (f"{HEADER}\n{LINE}\n".encode("utf-32"), WrongEncoding, "UTF-32"),
+        (bytes(range(256)) * 4, WrongEncoding, "no text"),
+        (b"\1\0\0\0" * 400, WrongEncoding, "no text"),
     ],
 )
 def test_a_wrong_file_is_told_by_its_head(head: bytes, error: type[Exception], says: str) -> None:
