@@ -25,7 +25,7 @@ from stack.services import SERVICES
 
 pytestmark = pytest.mark.integration
 
-PASSWORD = 'p"ass\\word'
+PASSWORD = "correct horse; battery=staple"
 PORT_OFFSET = 6_100
 """Beside the stack of the other tests."""
 
@@ -105,9 +105,8 @@ def secured_kafka(native: Instance, certificates: Certificates) -> Iterator[Sett
     }
     kept = [line for line in file.read_text().splitlines() if line.partition("=")[0] not in changed]
     file.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in changed.items())]) + "\n")
-    escaped = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
     words = ["format", "--cluster-id", uuid.uuid4().hex[:22], "--config", str(file)]
-    words += ["--add-scram", f'SCRAM-SHA-512=[name="reader",password="{escaped}"]']
+    words += ["--add-scram", f'SCRAM-SHA-512=[name="reader",password="{PASSWORD}"]']
     run_tool(service, native, "kafka.tools.StorageTool", words)
     reader = native.settings.model_copy(
         update={
