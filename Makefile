@@ -70,7 +70,7 @@ generate: $(READY) ## write all generated files anew: DDL, schemas, dashboards, 
 
 lock: $(READY) ## pin all versions anew: Python packages, jars, Java runtimes
 	$(BIN)/uv pip compile setup.cfg --extra dev --upgrade --generate-hashes --no-header --python-version 3.11 --quiet -o requirements.lock
-	$(BIN)/python -m engines.runtime.lock
+	$(BIN)/python -m stack.runtime.lock
 
 clean: ## stop the servers and remove the environment; data in .meterlake is kept
 	-$(BIN)/meterlake down

@@ -24,12 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
 import merged_samples as samples
 from reader_loop import reading
 
-from engines import spark
+from engines import spark, spark_runtime
 from meterlake.errors import TransientError
 from meterlake.grains import Grain
 from meterlake.settings import Settings, load_settings
 from serving_layer.publish import history as past
 from serving_layer.publish import publish, records
+from stack.runtime.spark import runtime
 
 
 @dataclass
@@ -70,6 +71,7 @@ def main() -> int:
         meter = (None, *samples.METERS)[number % 3]
         return "" if samples.seen(settings, grain, meter) == wanted[grain, meter] else f"other rows, meter {meter}"
 
+    spark_runtime.provide(runtime)
     samples.forget(settings)
     samples.make_speed_tables(settings)
     runs = samples.write_layers(settings, f"turn-{os.getpid()}")

@@ -33,7 +33,7 @@ from pyspark.sql.streaming.listener import StreamingQueryListener
 
 from datasets.household.declaration import HOUSEHOLD
 from datasets.household.replay import HOUSEHOLD_REPLAY
-from engines import cassandra, hdfs, topics
+from engines import cassandra, hdfs, spark_runtime, topics
 from engines import spark as engine
 from engines.kafka import client_config
 from meterlake.clock import system_clock
@@ -46,6 +46,7 @@ from producers.simulate import Request, begun, script, simulate
 from speed_layer import session as streaming
 from speed_layer.checkpoint import FOLDER
 from speed_layer.run import Queries, run
+from stack.runtime.spark import runtime
 
 ALLOWED = {"state_rows": 1.05, "state_mb": 1.2}
 """How much more at the end is no growth. Spark estimates memory by samples, and counts versions that it still keeps."""
@@ -159,6 +160,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=int, default=60)
     wish = parser.parse_args()
     settings, dataset = load_settings(), replace(HOUSEHOLD, name=f"state{uuid.uuid4().hex[:8]}")
+    spark_runtime.provide(runtime)
     topics.ensure(settings, dataset)
     try:
         sent = send(settings, dataset, wish.meters, wish.minutes)

@@ -13,7 +13,7 @@ import typer
 
 from cli import batch_metrics, batch_run
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, as_json, progress_console, show
+from cli.output import Output, OutputOption, as_json, finite, progress_console, show
 from meterlake import registry
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
@@ -249,6 +249,7 @@ def _interval(text: str) -> timedelta:
 
 
 def _csv(value: object) -> object:
+    value = finite(value)
     return "" if value is None else value if isinstance(value, int | float | str) else as_json(value)
 
 

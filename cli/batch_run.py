@@ -73,12 +73,13 @@ def _batch(
             base = f"{settings.hdfs}{FOLDER}"
             try:
                 with translated(settings, f"run {planned.run_id} of {dataset.name}"):
-                    computed = work.compute(Run(session, dataset, table, before, planned, base, tell))
+                    computed = work.compute(Run(session, dataset, table, before, planned, base, run_clock, tell))
             except StorageFull:
                 _clean_up(session, settings, dataset, history, held)  # its half-written files take the room
                 raise
             details = {**_details(computed, time.monotonic() - begin), DECLARATION: made_by}
-            publication = publish.Publication(planned.run_id, boundary, planned.snapshot, computed.tables, details)
+            after = computed.tables(before.tables if before else {})
+            publication = publish.Publication(planned.run_id, boundary, planned.snapshot, after, details)
             result = "published"
         held.check()
         tell("publishing")
@@ -132,7 +133,7 @@ def shapes(dataset: Dataset) -> list[Any]:
     from batch_layer.views.tables import all_tables
     from serving_layer.publish.tables import ViewTable
 
-    return [ViewTable(table.name, table.columns, table.partition) for table in all_tables(dataset)]
+    return [ViewTable(table.name, table.columns, table.partitions) for table in all_tables(dataset)]
 
 
 def tell(doing: str) -> None:

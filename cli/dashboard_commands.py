@@ -47,7 +47,7 @@ def dashboards(
 def _write(output: Output) -> None:
     from serving_layer.dashboards import catalogue
 
-    changed = catalogue.write(ROOT)
+    changed = catalogue.write(ROOT, load_settings().runbooks_url)
     if output is Output.JSON:
         show([{"changed": path} for path in changed], output)
     else:
@@ -58,7 +58,7 @@ def _check(output: Output) -> None:
     from serving_layer.dashboards import catalogue
     from serving_layer.dashboards.check import check
 
-    differing = catalogue.drift(ROOT)
+    differing = catalogue.drift(ROOT, load_settings().runbooks_url)
     if differing:
         raise PermanentError(
             f"Generated files differ from the code: {', '.join(differing)}.", hint="Run `meterlake dashboards`."

@@ -48,7 +48,7 @@ class Streams:
         command = ["stream", dataset, "--with-archive", "--metrics-port", str(self._port)]
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "-m", "meterlake", *command],
+                [sys.executable, "-m", "cli", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -120,7 +120,7 @@ class Sensors:
         wish = ["--meters", str(METERS), "--seed", str(SEED), "--faults", FAULTS, "--fill-gaps"]
         command = ["simulate", dataset, *wish, *when, "--shift-days", str(shift_days), "--output", "json"]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "meterlake", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+            [sys.executable, "-m", "cli", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         )
 
     def totals(self) -> dict[str, Any]:

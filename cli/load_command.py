@@ -14,6 +14,7 @@ from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, progress_console, show
 from meterlake import registry
 from meterlake.clock import system_clock
+from meterlake.errors import UsageError
 from meterlake.settings import load_settings
 from meterlake.textformat import check_meter_id, parse_offset
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batch_layer.ingest.load import Result
+    from meterlake.textformat import TextFormat
 
 
 class Rebase(StrEnum):
@@ -31,7 +33,9 @@ class Rebase(StrEnum):
 
 def load(
     dataset: DatasetArgument,
-    path: Annotated[str, typer.Argument(help="One file: text, or packed by xz, gzip or zip; local, or hdfs://….")],
+    path: Annotated[
+        str, typer.Argument(help="One file: text, or packed (xz, gzip, bzip2, zip, tar); local, or hdfs://….")
+    ],
     meter_id: Annotated[
         str,
         typer.Option("--meter-id", help="Whose readings they are; by default the meter of the data set's own file."),
@@ -58,7 +62,7 @@ def load(
     """
     form = registry.text_format(dataset)
     offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
-    meter = check_meter_id(meter_id or form.meter_id)
+    meter = meter_of(form, meter_id)
 
     from batch_layer.ingest.load import Request, load as run  # noqa: I001 - Spark takes half a second to import
 
@@ -69,6 +73,18 @@ def load(
         show([asdict(result)], output)
     else:
         show([{"what": name, "value": value} for name, value in _facts(result).items()], output)
+
+
+def meter_of(form: TextFormat, given: str | None) -> str:
+    """Return the meter of all lines of a file; empty where a column says it. Raises UsageError."""
+    if not form.has_meters:
+        return check_meter_id(given or form.meter_id)
+    if given:
+        raise UsageError(
+            f"Files of {form.dataset.name!r} have a column with the meter: --meter-id {given!r} cannot apply.",
+            hint="Leave --meter-id out.",
+        )
+    return ""
 
 
 @contextmanager
@@ -100,14 +116,14 @@ def _facts(result: Result) -> dict[str, object]:
     """Return a result for people."""
     if result.already_loaded:
         return {
-            "result": f"nothing to do: this file is loaded already for meter {result.meter_id}",
+            "result": f"nothing to do: this file is loaded already{_for(result)}",
             "lines": result.lines,
             "load": result.load_id,
             "seconds": result.seconds["total"],
         }
     reasons = ", ".join(f"{count} {reason}" for reason, count in result.quarantined.items())
     facts = {
-        "result": f"loaded into the master data set of {result.dataset}, meter {result.meter_id}",
+        "result": f"loaded into the master data set of {result.dataset}{_for(result)}",
         "lines read": result.lines,
         "readings": result.readings,
         "gap rows": result.gaps,
@@ -124,6 +140,10 @@ def _facts(result: Result) -> dict[str, object]:
     }
     optional = ("not loaded (in the future)", "moved by days")
     return {name: value for name, value in facts.items() if value or name not in optional}
+
+
+def _for(result: Result) -> str:
+    return f", meter {result.meter_id}" if result.meter_id else ", each line for its meter"
 
 
 def register(app: typer.Typer) -> None:

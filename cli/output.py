@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -52,6 +53,17 @@ def as_json(value: object) -> object:
     return str(value)
 
 
+def finite(value: object) -> object:
+    """Return ``value`` with None for the numbers that JSON and CSV do not have: NaN and the infinities."""
+    if isinstance(value, float | Decimal):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
 def show(
     records: Sequence[Mapping[str, Any]],
     output: Output,
@@ -66,7 +78,8 @@ def show(
     err: print beside progress.
     """
     if output is Output.JSON:
-        typer.echo(json.dumps([dict(record) for record in records], default=as_json, indent=2), err=err)
+        rows = [finite(dict(record)) for record in records]
+        typer.echo(json.dumps(rows, default=as_json, indent=2, allow_nan=False), err=err)
         return
     target = progress_console if err else console
     if title:

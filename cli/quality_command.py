@@ -113,6 +113,7 @@ def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, c
     from batch_layer import quality as checks
     from batch_layer.views import files, plan, tables
     from engines import metastore
+    from meterlake.slices import Layout
     from serving_layer.publish import tables as published
 
     minutes, table = tables.view_table(dataset, dataset.finest.grain), checks.table(dataset)
@@ -121,15 +122,18 @@ def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, c
     rows = files.read(session, minutes, folders[minutes.name].values())
     ordered = checks.in_order(rows, dataset).persist()
     try:
-        written = files.write(checks.findings(ordered, dataset), table, base, plan.new_run_id(clock()))
+        now = clock()
+        months = Layout(table.partition, table.smallest, now.date())
+        written = files.write(checks.findings(ordered, dataset), table, months, base, plan.new_run_id(now))
     finally:
         ordered.unpersist()
-    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partition)])
+    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partitions)])
     with metastore.client(settings) as client:
         before = metastore.partition_locations(client, HIVE_DATABASE, table.name)
-    published.switch(settings, table.name, written.partitions)
-    files.remove_runs(session, table, base, {*written.partitions.values(), *before.values()})
-    return files.read(session, table, written.partitions.values())
+    after = {table.partition_name(name): folder for name, folder in written.slices.items()}
+    published.switch(settings, table.name, after)
+    files.remove_runs(session, table, base, {*after.values(), *before.values()})
+    return files.read(session, table, after.values())
 
 
 def _told(found: Any, dataset: Dataset, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, show
+from cli.output import Output, OutputOption, progress_console, show
 from cli.simulate_status import Status, shown
 from meterlake import registry
 from meterlake.clock import system_clock
@@ -117,6 +117,8 @@ def simulate(
         shares=shares,
     )
     told = run.script(request, settings.cache_dir)
+    if told.history.skipped:
+        progress_console.print(_skipped(request.history, told.history.skipped), markup=False, soft_wrap=True)
     if begin:  # its time is not the clock's: what reading the history took is not to be caught up with
         plan = replace(plan, begin=system_clock())
     totals, pace = run.begun(told, plan), Pace(plan, system_clock, stop)
@@ -142,6 +144,11 @@ def _sink(
     from producers.kafka_sink import KafkaSink
 
     return KafkaSink(settings, dataset, totals, stop)
+
+
+def _skipped(path: Path, reasons: Mapping[str, int]) -> str:
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{path}: {sum(reasons.values()):,} lines are no readings and were skipped ({listed})."
 
 
 def _check_files(to: To, out: Path | None) -> None:

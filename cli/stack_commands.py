@@ -10,7 +10,6 @@ import typer
 
 from cli import ddl_command
 from cli.output import Output, OutputOption, progress_console, show
-from engines.runtime import maven
 from meterlake import registry
 from meterlake.errors import PermanentError, UnknownName
 from meterlake.settings import load_settings
@@ -19,6 +18,7 @@ from stack.doctor import examine
 from stack.extra import Extra
 from stack.instance import Instance
 from stack.launcher import State, Status
+from stack.runtime import maven
 from stack.service import Service
 from stack.services import EXTRAS, GROUPS, SERVICES, select, split_extras, with_needs
 

@@ -97,6 +97,7 @@ def from_files(scope: Scope, paths: list[Path], utc_offset: str | None, record: 
     """Return the files as an input, and the scope limited to what they tell: their meters, and what has arrived."""
     from serving_layer.verify.messages import Messages, is_messages, meters_in
     from serving_layer.verify.raw_text import RawText
+    from serving_layer.verify.raw_text import meters_in as meters_of_text
     from serving_layer.verify.verify import Inputs
 
     form = registry.text_format(scope.dataset.name)
@@ -105,10 +106,10 @@ def from_files(scope: Scope, paths: list[Path], utc_offset: str | None, record: 
     inputs: list[Input] = []
     meters: set[str] = set()
     if texts:
-        meter = scope.meters[0] if scope.meters else form.meter_id
+        meter = "" if form.has_meters else scope.meters[0] if scope.meters else form.meter_id
         offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
         inputs.append(RawText(form, texts, meter, offset, record.at))
-        meters.add(meter)
+        meters |= meters_of_text(form, texts) if form.has_meters else {meter}
     if messages:
         inputs.append(Messages(scope.dataset, messages, record.at))
         meters |= meters_in(messages)

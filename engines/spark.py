@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engines.runtime import maven
-from engines.runtime.spark_java import spark_java_home
+from engines.spark_runtime import runtime
 from meterlake import discovery
 from meterlake.errors import PermanentError
 
@@ -67,7 +66,8 @@ def session(
     The JVM stays until the process ends, with the memory of the first session; a later one starts in a second.
 
     conf: Spark options on top of ``options``, winning over them.
-    Raises SparkFailed, MissingTool or ArtifactError; OtherSession when the open one has another value of an option.
+    Raises SparkFailed, NoRuntime, and what its provider raises; OtherSession when the open one has another value of
+    an option.
     """
     held = _hold(settings, app_name, options(settings, conf))
     try:
@@ -115,7 +115,7 @@ def _stop(session: SparkSession) -> None:
 
 
 def options(settings: Settings, conf: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return all Spark options of a session, ``conf`` included; pure but for the jars being resolved."""
+    """Return all Spark options of a session, ``conf`` included; pure but for what ``runtime`` does."""
     return {
         "spark.master": settings.spark_master,
         **_driver(settings),
@@ -194,7 +194,9 @@ def _storage(settings: Settings) -> dict[str, str]:
 
 
 def _jars(settings: Settings) -> dict[str, str]:
-    files = sorted(maven.resolve("spark", settings), key=lambda file: not file.name.startswith(_FIRST_JAR))
+    files = sorted(runtime(settings).jars, key=lambda file: not file.name.startswith(_FIRST_JAR))
+    if not files:
+        return {}
     on_driver = {"spark.driver.extraClassPath": os.pathsep.join(map(str, files))}
     if _is_local(settings):
         return on_driver
@@ -235,11 +237,9 @@ def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSess
 
 def _variables(settings: Settings) -> dict[str, str]:
     """Return what pyspark takes from the environment alone."""
-    found = {
-        "JAVA_HOME": str(spark_java_home(settings)),
-        "PYSPARK_PYTHON": sys.executable,
-        "SPARK_HOME": _spark_home(),
-    }
+    found = {"PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(settings.spark_home or _spark_home())}
+    if home := runtime(settings).java_home:
+        found["JAVA_HOME"] = str(home)
     if settings.hdfs_user:
         found["HADOOP_USER_NAME"] = settings.hdfs_user
     return found | {"SPARK_LOCAL_IP": settings.host} if _is_local(settings) else found

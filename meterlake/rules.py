@@ -14,7 +14,6 @@ that the same input gives the same output for ever.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake.evaluate import evaluate
@@ -22,6 +21,8 @@ from meterlake.rendering import double_literal
 from meterlake.timegrid import OFF_GRID, epoch_seconds_sql, off_grid_sql, on_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from meterlake.columns import Dialect
     from meterlake.declaration import Dataset, Measure
     from meterlake.reading import Reading
@@ -40,24 +41,33 @@ class RangeRule(NamedTuple):
 
 def reasons(dataset: Dataset) -> tuple[str, ...]:
     """Return every reason for which the views reject a reading, in the order in which they are tried."""
-    ranges = [rule.reason for measure in dataset.measures for rule in range_rules(measure)]
+    ranges = [rule.reason for measure in dataset.measures for rule in range_rules(dataset, measure)]
     return (*ranges, *(rule.name for rule in dataset.rejects), RECEIVED_BEFORE_EVENT)
 
 
-@lru_cache(maxsize=256)
-def range_rules(measure: Measure) -> tuple[RangeRule, RangeRule, RangeRule]:
+def range_rules(dataset: Dataset, measure: Measure) -> tuple[RangeRule, RangeRule, RangeRule]:
     """Return the generated rules of a measure, in order.
 
     Not finite comes first, written so that every engine agrees: NaN is the largest double in Spark and
     DuckDB and incomparable in Trino, so that ``abs(v) <= largest`` is not true for it in any of them.
     """
-    low, high = measure.range
+    limits = [measure.limits(length) for length in dataset.intervals]
+    lows, highs = zip(*limits, strict=True)
     name = measure.name
     return (
         RangeRule(f"{name}_not_finite", f"NOT (ABS({name}) <= {_LARGEST})"),
-        RangeRule(f"{name}_below_min", f"{name} < {double_literal(low)}"),
-        RangeRule(f"{name}_above_max", f"{name} > {double_literal(high)}"),
+        RangeRule(f"{name}_below_min", f"{name} < {_limit_sql(dataset, lows)}"),
+        RangeRule(f"{name}_above_max", f"{name} > {_limit_sql(dataset, highs)}"),
     )
+
+
+def _limit_sql(dataset: Dataset, limits: Sequence[float]) -> str:
+    """Return a limit as a DOUBLE: a number, or one for each interval length where it is in proportion to it."""
+    if len(set(limits)) == 1:
+        return double_literal(limits[0])
+    cases = zip(dataset.intervals, limits, strict=True)
+    branches = " ".join(f"WHEN {length} THEN {double_literal(limit)}" for length, limit in cases)
+    return f"CASE {dataset.interval} {branches} END"
 
 
 def quarantine_reason(dataset: Dataset, reading: Reading) -> str | None:
@@ -82,7 +92,7 @@ def quarantine_reason_sql(dataset: Dataset, dialect: Dialect, epoch_seconds: str
 def reject_reason(dataset: Dataset, reading: Reading) -> str | None:
     """Return the first reason for which the views reject a reading of the master data set, or None."""
     for measure, value in zip(dataset.measures, reading.values, strict=True):
-        reason = None if value is None else _range_reason(measure, value)
+        reason = None if value is None else _range_reason(measure, value, reading.interval_s)
         if reason:
             return reason
     row = reading.row(dataset)
@@ -95,7 +105,7 @@ def reject_reason(dataset: Dataset, reading: Reading) -> str | None:
 
 def reject_reason_sql(dataset: Dataset, dialect: Dialect) -> str:
     """Return SQL of the first reason for which the views reject a row, or NULL."""
-    branches = [(rule.sql, rule.reason) for measure in dataset.measures for rule in range_rules(measure)]
+    branches = [(rule.sql, rule.reason) for measure in dataset.measures for rule in range_rules(dataset, measure)]
     branches += [(rule.expression.sql(dialect), rule.name) for rule in dataset.rejects]
     branches.append((received_before_event_sql(dataset), RECEIVED_BEFORE_EVENT))
     cases = " ".join(f"WHEN {condition} THEN '{reason}'" for condition, reason in branches)
@@ -120,8 +130,8 @@ def flagged_sql(dataset: Dataset, dialect: Dialect) -> str:
     return f"CASE WHEN {' OR '.join(conditions)} THEN 1 ELSE 0 END" if conditions else "0"
 
 
-def _range_reason(measure: Measure, value: float) -> str | None:
-    low, high = measure.range
+def _range_reason(measure: Measure, value: float, interval_s: int) -> str | None:
+    low, high = measure.limits(interval_s)
     if not math.isfinite(value):
         return f"{measure.name}_not_finite"
     if value < low:

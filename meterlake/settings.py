@@ -94,6 +94,14 @@ class Settings(Connections):
 
     # Spark
     spark_master: str = Field("local[*]", description="Any Spark master: local[*], yarn, k8s://…, spark://….")
+    spark_home: Path | None = Field(
+        None, description="A Spark that has the jars for Iceberg and Kafka itself; empty: that of pyspark."
+    )
+    spark_jars: str = Field(
+        "",
+        description="Jars for Iceberg and Kafka: files and folders, comma separated, with the Java of JAVA_HOME; empty:"
+        " those of the native stack, downloaded once.",
+    )
     spark_driver_memory: str = Field("1536m", description="Measured peak of the streaming driver is 1.4 GB.")
     spark_shuffle_partitions: int = Field(
         2, gt=0, description="On 2 cores 2 beats 16 by a quarter; raise on a cluster."
@@ -146,8 +154,18 @@ class Settings(Connections):
     grafana_home: Path | None = Field(
         None, description="Grafana's folder, for `meterlake up grafana`; else it is looked for on the PATH."
     )
+    grafana_plugins: Path | None = Field(
+        None,
+        description="Folder with the unpacked plugins, a folder each; nothing is fetched then. Else `meterlake up"
+        " grafana` has Grafana fetch the two data source plugins from its catalogue.",
+    )
     grafana_token: SecretStr = Field(
         SecretStr(""), description="Token of a service account, for `meterlake dashboards --push`."
+    )
+    runbooks_url: str = Field(
+        "",
+        description="Where your people read docs/runbooks, such as https://git.example.org/meterlake/blob/main/docs/"
+        "runbooks: alerts link to it. Without it they name the page by its path.",
     )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Prometheus metrics of the streaming queries, on loopback; 0 means none."

@@ -9,7 +9,7 @@ merges small ones when their time has become old. Rows never move between slices
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -150,11 +150,6 @@ def changed(before: Mapping[str, str], changes: Mapping[str, Change]) -> dict[st
     after = {name: changes[name].after if name in changes else folder for name, folder in before.items()}
     after |= {name: change.after for name, change in changes.items()}
     return {name: folder for name, folder in sorted(after.items()) if folder is not None}
-
-
-def names_of(times: Iterable[date], layout: Layout) -> set[str]:
-    """Return the slices that hold some times."""
-    return {layout.slice_of(time) for time in times}
 
 
 def _next_month(first: date) -> date:

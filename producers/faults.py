@@ -62,7 +62,7 @@ class Case:
         at = self.luck % len(self.dataset.measures)
         measure, value = self.dataset.measures[at], self.reading.values[at]
         units = to_units(value or 0.0, measure.scale) + 1
-        units -= 2 if to_float(units, measure.scale) > measure.range[1] else 0
+        units -= 2 if to_float(units, measure.scale) > measure.limits(self.reading.interval_s)[1] else 0
         return (*self.reading.values[:at], to_float(units, measure.scale), *self.reading.values[at + 1 :])
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections import Counter
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Final
 
+import duckdb
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
-from pyarrow import csv
 
-from meterlake.packed import DAMAGED, NotOneFile, opened
-from meterlake.schema import LATEST_TS
-from meterlake.textformat import Moment
+from engines.text_lines import line_tables
+from meterlake.packed import DAMAGED, NotText, opened
+from meterlake.texthead import WrongText, layout
+from meterlake.textlines import CHUNK
+from meterlake.textrows import LINES, rows_sql
 from producers.errors import HistoryUnreadable
 
 if TYPE_CHECKING:
@@ -28,18 +30,24 @@ if TYPE_CHECKING:
 MISSING: Final = np.iinfo(np.int64).min
 """Where the history has no values."""
 
-_BLOCK: Final = 8 << 20
-_LAYOUT: Final = "1"
+# Names come from the declaration.
+# ruff: noqa: S608
+
+_LAYOUT: Final = "2"
 """Of a cached history; another one is another file."""
 
 
 @dataclass(frozen=True)
 class History:
-    """Row i holds the units of all measures from ``first + i · interval_s`` on, or MISSING."""
+    """Row i holds the units of all measures from ``first + i · interval_s`` on, or MISSING.
+
+    skipped: lines of the file that are no readings, by reason, as `load` quarantines them.
+    """
 
     first: int
     interval_s: int
     units: Numbers
+    skipped: dict[str, int] = field(default_factory=dict)
 
     @property
     def end(self) -> int:
@@ -58,23 +66,28 @@ def load(cache: Path, form: TextFormat, path: Path, offset: timedelta) -> Histor
         raise HistoryUnreadable(str(path), f"cannot be read: {error.strerror}") from error
     kept = cache / "histories" / name
     with suppress(OSError, ValueError):  # none yet, or one that was damaged
-        return _history(form, np.load(kept, mmap_mode="r"))
-    rows = _rows(form, path, offset)
+        return _history(form, np.load(kept, mmap_mode="r"), json.loads(_reasons_path(kept).read_text()))
+    rows, skipped = _rows(form, path, offset)
     with suppress(OSError):  # no room for a cache is no reason to fail
-        _keep(kept, rows)
-    return _history(form, rows)
+        _keep(kept, rows, skipped)
+    return _history(form, rows, skipped)
 
 
-def _history(form: TextFormat, rows: Numbers) -> History:
-    return History(int(rows[0, 0]), form.interval_s, rows[:, 1:])
+def _history(form: TextFormat, rows: Numbers, skipped: dict[str, int]) -> History:
+    return History(int(rows[0, 0]), form.interval_s, rows[:, 1:], skipped)
 
 
-def _keep(path: Path, rows: Numbers) -> None:
+def _keep(path: Path, rows: Numbers, skipped: dict[str, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    _reasons_path(path).write_text(json.dumps(skipped))
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as file:
         np.save(file, rows)
     partial.replace(path)
+
+
+def _reasons_path(path: Path) -> Path:
+    return path.with_suffix(".json")
 
 
 def _fingerprint(form: TextFormat, path: Path, offset: timedelta) -> str:
@@ -86,59 +99,67 @@ def _fingerprint(form: TextFormat, path: Path, offset: timedelta) -> str:
     return digest.hexdigest()[:32]
 
 
-def _rows(form: TextFormat, path: Path, offset: timedelta) -> Numbers:
-    """Return the start of each interval and its units, from the first to the last of the file."""
+def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dict[str, int]]:
+    """Return the start of each interval and its units, from the first to the last of the file; and what was skipped."""
+    parts, skipped = [], Counter[str]()
     try:
-        with ExitStack() as stack:
-            parts = [_decoded(form, batch) for batch in _reader(form, path, stack)]
-    except NotOneFile as error:
-        raise HistoryUnreadable(str(path), str(error)) from error
-    except (*DAMAGED, pa.ArrowInvalid) as error:
-        raise HistoryUnreadable(str(path), f"is damaged or of another format ({error})") from error
+        with ExitStack() as stack, duckdb.connect() as connection:
+            file = opened(path, stack)
+            head = file.read(CHUNK)
+            found = layout(form, str(path), head)
+            stream = _Joined(head, file)
+            for chunk in line_tables(stream.read):
+                connection.register(LINES, chunk)
+                parts.append(_decoded(connection, found, offset))
+                skipped.update(_reasons(connection))
+                connection.unregister(LINES)
+    except WrongText as error:
+        raise HistoryUnreadable(str(path), error.problem, error.hint) from error
+    except NotText as error:
+        raise HistoryUnreadable(str(path), error.problem, error.hint) from error
+    except DAMAGED as error:
+        raise HistoryUnreadable(str(path), f"is damaged or cut off ({error})") from error
     except OSError as error:
         raise HistoryUnreadable(str(path), f"cannot be read: {error.strerror or error}") from error
-    times = np.concatenate([[], *(times for times, _ in parts)]).astype(np.int64) - int(offset.total_seconds())
-    usable = (times >= 0) & (times <= LATEST_TS) & (times % form.interval_s == 0)
-    if not usable.any():
-        raise HistoryUnreadable(str(path), "holds no reading")
-    units = np.concatenate([units for _, units in parts])
-    return _gridded(times[usable], units[usable], form.interval_s)
+    times = np.concatenate([times for times, _ in parts])
+    if not len(times):
+        worst = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3))
+        raise HistoryUnreadable(str(path), f"holds no reading ({worst})")
+    return _gridded(times, np.concatenate([units for _, units in parts]), form.interval_s), dict(skipped)
 
 
-def _reader(form: TextFormat, path: Path, stack: ExitStack) -> csv.CSVStreamingReader:
-    headers = [column.header for column in form.columns]
-    texts = {column.header: pa.string() for column in form.columns if isinstance(column, Moment)}
-    reader = csv.open_csv(
-        opened(path, stack),
-        csv.ReadOptions(block_size=_BLOCK),
-        csv.ParseOptions(delimiter=form.separator, quote_char=False, invalid_row_handler=lambda _: "skip"),
-        csv.ConvertOptions(
-            column_types={header: pa.float64() for header in headers} | texts, null_values=list(form.missing)
-        ),
-    )
-    stack.callback(reader.close)
-    if reader.schema.names != headers:
-        raise HistoryUnreadable(str(path), f"does not begin with the header {form.header!r}")
-    return reader
+class _Joined:
+    """A stream of which the head was read already."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head, self._rest = head, rest
+
+    def read(self, size: int) -> bytes:
+        head, self._head = self._head, b""
+        return head or self._rest.read(size)
 
 
-def _decoded(form: TextFormat, batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
-    """Return the file's times in seconds, and the units of all measures, of the lines that have a time."""
-    columns: list[Any] = [batch.column(column.header) for column in form.columns if isinstance(column, Moment)]
-    moments = pc.strptime(
-        pc.binary_join_element_wise(*columns, " "), format=form.strptime, unit="s", error_is_null=True
-    )
-    has_time = pc.is_valid(moments)
-    times = pc.filter(moments, has_time).cast(pa.int64()).to_numpy(zero_copy_only=False)
-    headers = {column.measure: column.header for column in form.values}
-    values = [
-        pc.filter(batch.column(headers[measure.name]), has_time).to_numpy(zero_copy_only=False)
-        for measure in form.dataset.measures
-    ]
+def _decoded(connection: duckdb.DuckDBPyConnection, form: TextFormat, offset: timedelta) -> tuple[Numbers, Numbers]:
+    """Return the times in seconds, and the units of all measures, of the lines that are readings or gap rows."""
+    at = form.dataset.event_time
+    names = [measure.name for measure in form.dataset.measures]
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE rows AS {rows_sql(form, offset)}")
+    listed = ", ".join(names)
+    columns = connection.execute(
+        f"SELECT CAST(epoch({at}) AS BIGINT) AS second, {listed} FROM rows WHERE reason IS NULL ORDER BY line"
+    ).fetchnumpy()
+    values = [np.ma.filled(np.ma.asarray(columns[name], np.float64), np.nan) for name in names]
     scales = np.array([10.0**measure.scale for measure in form.dataset.measures])
     counted = np.floor(np.column_stack(values) * scales + 0.5)
     whole = np.isfinite(counted).all(axis=1, keepdims=True)
+    times = np.ma.getdata(columns["second"]).astype(np.int64)
     return times, np.where(whole, np.where(whole, counted, 0).astype(np.int64), MISSING)
+
+
+def _reasons(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return how many of the lines that were decoded last are no readings, by reason."""
+    sql = "SELECT reason, count(*) FROM rows WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
+    return dict(connection.execute(sql).fetchall())
 
 
 def _gridded(times: Numbers, units: Numbers, interval_s: int) -> Numbers:

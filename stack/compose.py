@@ -12,10 +12,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engines.runtime import maven
-from engines.runtime.locks import read_lock
 from meterlake.settings import Settings, load_settings
 from stack.instance import HOSTS, port_names, render
+from stack.runtime import maven
+from stack.runtime.locks import read_lock
 from stack.services import SERVICES
 
 ROOT = Path(__file__).parent.parent

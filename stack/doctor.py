@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 import psutil
 
-from engines.runtime import maven
-from engines.runtime.java import find_java
+from engines import topics
 from meterlake.boundary import check_kafka_retention, check_ttl, needed_ttl
 from meterlake.declaration import Dataset
 from meterlake.durations import duration_text
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
 from stack.instance import Instance
+from stack.runtime import maven
+from stack.runtime.java import find_java
 from stack.services import SERVICES
 
 
@@ -41,6 +42,7 @@ def examine(instance: Instance, datasets: Sequence[Dataset]) -> list[Finding]:
         *_room(instance),
         *_ports(instance),
         *_retention(instance, datasets),
+        *_topics(instance, datasets),
     ]
 
 
@@ -123,6 +125,21 @@ def _ports(instance: Instance) -> Iterator[Finding]:
                 yield Finding("ok", f"Port {number}", f"free, for {service.title}")
             except MeterlakeError as error:
                 yield Finding("missing", f"Port {number}", error.what, error.hint)
+
+
+def _topics(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Finding]:
+    """Check topics that are there, perhaps made by others, as `stream` and `archive` will."""
+    if "kafka" not in process.running(instance):
+        return
+    for dataset in datasets:
+        topic, what = dataset.readings_topic, f"Topic of {dataset.name}"
+        try:
+            if topics.find(instance.settings, topic) is None:
+                continue  # `stream` creates it
+            topics.check_times(instance.settings, topic)
+            yield Finding("ok", what, f"{topic}, stamped by the broker")
+        except MeterlakeError as error:
+            yield Finding("missing", what, error.what, error.hint)
 
 
 def _retention(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Finding]:

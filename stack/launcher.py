@@ -14,13 +14,13 @@ from enum import StrEnum
 
 import psutil
 
-from engines.runtime import maven
-from engines.runtime.java import ensure_java
 from meterlake.clock import system_clock
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
 from stack.errors import Busy, StartFailed, Unhealthy
 from stack.instance import Instance
+from stack.runtime import maven
+from stack.runtime.java import ensure_java
 from stack.service import Service
 from stack.services import SERVICES, with_needs
 from stack.watch import Stalled, Watch

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 
 import psutil
 
-from engines.runtime import maven
 from meterlake.settings import PREFIX, Settings
 from stack.errors import BrokenData, NotEnough, PortBusy
 from stack.instance import Instance
+from stack.runtime import maven
 from stack.service import Service
 
 # Logs, commit logs and first data; jars and Java runtimes come on top while they are not in the cache.

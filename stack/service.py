@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engines.runtime import maven
-from engines.runtime.java import ensure_java
-from engines.runtime.locks import pinned_version
 from stack.instance import Instance, render
+from stack.runtime import maven
+from stack.runtime.java import ensure_java
+from stack.runtime.locks import pinned_version
 
 
 def nothing(_: Instance) -> None:
@@ -34,7 +34,7 @@ class Service:
     name: str
     title: str
     jars: str
-    """Name of its POM and lock in ``engines/runtime/jars``."""
+    """Name of its POM and lock in ``stack/runtime/jars``."""
     main: str
     """Main class."""
     healthy: Callable[[Instance], None]

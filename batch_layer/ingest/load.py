@@ -151,7 +151,7 @@ class _Load:
         self, settings: Settings, spark: SparkSession, request: Request, raw: Raw, now: datetime, phases: _Phases
     ) -> None:  # fmt: skip
         self.settings, self.spark, self.request, self.raw, self.phases = settings, spark, request, raw, phases
-        self.form, self.dataset = request.form, request.form.dataset
+        self.form, self.dataset = raw.form, raw.form.dataset
         self.now = now
         self.lines = numbered_lines(spark, raw.location, raw.first_lines, SPLIT)
         self.shift = self._shift()

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from meterlake import textformat
 from meterlake.schema import master_fields, quarantine_fields
+from meterlake.textlines import UNDECODED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ _ROW_IN_TASK = "monotonically_increasing_id() & ((1L << 33) - 1)"
 
 @dataclass(frozen=True)
 class Arrival:
-    """What is the same for all rows of a load. received_at: aware."""
+    """What is the same for all rows of a load. received_at: aware. meter_id: empty where a column says it."""
 
     meter_id: str
     received_at: datetime
@@ -100,14 +101,16 @@ def latest(lines: DataFrame, form: TextFormat, offset: timedelta) -> datetime | 
 def readings(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
     """Return the rows of the master table from decoded lines; those with a reason are left out."""
     dataset = form.dataset
-    given = {dataset.key: F.lit(arrival.meter_id), "revision": F.lit(0), **_arrived(arrival)}
+    column = textformat.meter_sql(form)
+    meter = F.lit(arrival.meter_id) if column is None else F.expr(column)
+    given = {dataset.key: meter, "revision": F.lit(0), **_arrived(arrival)}
     names = [column.name for column in master_fields(dataset)]
     return rows.where("reason IS NULL").select(*(given.get(name, F.col(name)).alias(name) for name in names))
 
 
 def rejected(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
     """Return the rows of the quarantine from decoded lines; only those with a reason."""
-    undecoded = ", ".join(f"'{reason}'" for reason in textformat.UNDECODED)
+    undecoded = ", ".join(f"'{reason}'" for reason in UNDECODED)
     payload = F.expr(
         f"CASE WHEN reason IN ({undecoded})"
         # Spark breaks Base64 into lines of 76.

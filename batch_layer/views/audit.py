@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.views.decimals import in_units
+from batch_layer.views import decimals
+from batch_layer.views.scope import INSIDE
+from batch_layer.views.slicing import MISPLACED
 from engines import columns as shared
 from meterlake import timegrid
 from meterlake.errors import PermanentError
@@ -19,7 +21,7 @@ from meterlake.validation import STATE_COLUMNS, measure_columns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
     from meterlake.declaration import Dataset
     from meterlake.grains import Grain
@@ -42,44 +44,53 @@ class AuditFailed(PermanentError):
 
 @dataclass(frozen=True)
 class Survey:
-    """What one look at a view's rows has found. inside, outside: states by meter, of the days asked for and others.
+    """What one look at a view's rows has seen. inside, outside: states by meter, of recomputed rows and of others.
 
-    keyless: rows without meter or time. most, least: seconds that a row covers; None without rows.
+    keyless: rows without meter or time. misplaced: rows that lie outside their slice. most, least: seconds that a row
+    covers; None without rows.
     """
 
     inside: Totals
     outside: Totals
     keyless: int
+    misplaced: int
     most: int | None
     least: int | None
 
 
-def survey(rows: DataFrame, dataset: Dataset, grain: Grain, inside: Column | None = None) -> Survey:
+def survey(rows: DataFrame, dataset: Dataset, grain: Grain) -> Survey:
     """Return the states of each meter over rows as stored, merged, and what no row may be.
 
-    inside: tells the rows of the days asked for from the others; None: all are.
+    rows: with ``inside``, and ``misplaced`` as ``slicing`` tells it.
     """
     keyless = F.col(dataset.key).isNull() | F.col(grain).isNull()
     looked = [
         F.count_if(keyless).alias("keyless"),
+        F.count_if(MISPLACED).alias(MISPLACED),
         F.max("covered_s").alias("most"),
         F.min("covered_s").alias("least"),
     ]
     # Merged sums take names that rows have, so these are looked at under others.
-    units = in_units(rows, dataset, grain)
-    grouped = units.groupBy(dataset.key, (F.lit(True) if inside is None else inside).alias("inside"))
-    found = [row.asDict() for row in grouped.agg(*shared.merge_columns(dataset), *looked).collect()]
-    bounds = [(row.pop("keyless"), row.pop("most"), row.pop("least")) for row in found]
+    units = decimals.in_units(rows, dataset, grain, INSIDE, MISPLACED)
+    grouped = units.groupBy(dataset.key, INSIDE)
+    seen = [row.asDict() for row in grouped.agg(*shared.merge_columns(dataset), *looked).collect()]
+    bounds = [(row.pop("keyless"), row.pop(MISPLACED), row.pop("most"), row.pop("least")) for row in seen]
     apart: dict[bool, Totals] = {True: {}, False: {}}
-    for row in found:
-        apart[bool(row.pop("inside"))][row[dataset.key]] = row
+    for row in seen:
+        apart[bool(row.pop(INSIDE))][row[dataset.key]] = row
     return Survey(
         apart[True],
         apart[False],
         keyless=sum(bound[0] for bound in bounds),
-        most=max((bound[1] for bound in bounds), default=None),
-        least=min((bound[2] for bound in bounds), default=None),
+        misplaced=sum(bound[1] for bound in bounds),
+        most=max((bound[2] for bound in bounds), default=None),
+        least=min((bound[3] for bound in bounds), default=None),
     )
+
+
+def all_inside(rows: DataFrame) -> DataFrame:
+    """Return rows that come from several slices, all of them recomputed, as ``survey`` takes them."""
+    return rows.withColumns({INSIDE: F.lit(True), MISPLACED: F.lit(False)})
 
 
 def sums(found: Totals, dataset: Dataset) -> dict[str, int]:
@@ -96,10 +107,15 @@ def check_equal(run_id: str, place: str, left: Mapping[Any, Any], right: Mapping
 
 
 def check_survey(run_id: str, found: Survey, dataset: Dataset, grain: Grain) -> None:
-    """Raise AuditFailed where a row has no key, or covers nothing, or more than its length (days: ``check_days``)."""
+    """Raise AuditFailed where a row has no key, lies outside its slice, or covers nothing or more than its length.
+
+    How long a local day is, ``check_days`` knows.
+    """
     place = f"view {grain}"
     if found.keyless:
         raise AuditFailed(run_id, place, f"{found.keyless} rows have no meter or no time")
+    if found.misplaced:
+        raise AuditFailed(run_id, place, f"{found.misplaced} rows lie outside their slice")
     if found.least is not None and found.least <= 0:
         raise AuditFailed(run_id, place, f"a row covers {found.least} s")
     if grain != "day" and found.most is not None:

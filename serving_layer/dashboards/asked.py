@@ -23,8 +23,9 @@ SOURCES: Final = {
 """The data sources that are provisioned: uid -> type."""
 
 _TIME_BOUND: Final = re.compile(r"\$__time(Filter|From)\(|current_timestamp")
-_KEY_BOUND: Final = re.compile(r"WHERE \w+ IN \(\$\{meter:sqlstring\}\)|WHERE key = 'local'")
-_LATEST: Final = re.compile(r"FROM (cassandra\.)?speed\.\w+_latest( LIMIT \d+)?$")
+_KEY_BOUND: Final = re.compile(r"WHERE \w+ IN \(\$\{(meter|shown):sqlstring\}\)|WHERE key = 'local'")
+_LATEST: Final = re.compile(r"\bFROM\s+(cassandra\.)?speed\.\w+_latest\b")
+_TABLE: Final = re.compile(r"\bFROM\s+([a-z_]+\.[a-z_.]+)")
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,11 @@ def unbounded(asked: Asked) -> bool:
     The latest readings are bounded by their table: one row a meter.
     """
     text = asked.query.text
-    if _LATEST.search(text):
+    if _LATEST.search(text) and len(_LATEST.findall(text)) == len(_TABLE.findall(text)):
         return False
     if isinstance(asked.query, CassandraQuery):
-        return not _KEY_BOUND.search(text) or ("_minute" in text and "AND day IN ('$yesterday', '$today')" not in text)
+        by_day = "_recent" in text or "system.local" in text or "AND day IN ('$yesterday', '$today')" in text
+        return not _KEY_BOUND.search(text) or not by_day
     if isinstance(asked.query, TrinoQuery):
         return not _TIME_BOUND.search(text)
     return False

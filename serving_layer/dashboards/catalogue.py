@@ -67,26 +67,26 @@ def all_boards() -> list[Board]:
     found = []
     for dataset, spec in boards():
         found += [Board(CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
-    return [*found, Board(OPERATION, health([dataset for dataset, _ in boards()]).build())]
+    return [*found, Board(OPERATION, health(boards()).build())]
 
 
-def files() -> dict[str, str]:
-    """Return path (relative to the repository) -> text of every generated file."""
+def files(runbooks: str = "") -> dict[str, str]:
+    """Return path (relative to the repository) -> text of every generated file. runbooks: address of their pages."""
     texts = {board.path: board.text() for board in all_boards()}
-    return texts | {f"{ALERTING}/rules.yaml": alerts.rules_text()}
+    return texts | {f"{ALERTING}/rules.yaml": alerts.rules_text(runbooks)}
 
 
-def drift(root: Path) -> list[str]:
+def drift(root: Path, runbooks: str = "") -> list[str]:
     """Return the paths of files that are missing, differ from the code, or that no code makes."""
-    wanted = files()
+    wanted = files(runbooks)
     found = {str(path.relative_to(root)) for path in (root / FOLDER).rglob("*.json")}
     differing = [path for path, text in wanted.items() if _read(root / path) != text]
     return differing + sorted(found - wanted.keys())
 
 
-def write(root: Path) -> list[str]:
+def write(root: Path, runbooks: str = "") -> list[str]:
     """Bring the files up to date; return the paths of those that changed."""
-    changed, wanted = drift(root), files()
+    changed, wanted = drift(root, runbooks), files(runbooks)
     for path in changed:
         target = root / path
         if path in wanted:

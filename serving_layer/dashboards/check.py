@@ -15,6 +15,7 @@ from meterlake.durations import parse_duration
 from serving_layer.dashboards import asked as asking
 from serving_layer.dashboards import catalogue, cql, macros, sql
 from serving_layer.dashboards.queries import CassandraQuery, Kind, PrometheusQuery, Query, TrinoQuery
+from serving_layer.dashboards.timing import Timing
 
 if TYPE_CHECKING:
     from meterlake.clock import Clock
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "empty", "wrong"]
 
-RANGES: Final = {"live": timedelta(minutes=15), "history": timedelta(days=30), "merged": timedelta(hours=24)}
-"""Range in which a dashboard is asked: the one with which it opens."""
+RANGES: Final = {"history": timedelta(days=30), "merged": timedelta(hours=24)}
+"""Range in which a dashboard is asked: the one with which it opens; of live ones the data set's."""
 _PLAIN: Final[dict[Kind, tuple[type, ...]]] = {"time": (datetime, date), "number": (int, float), "text": (str,)}
 
 
@@ -81,6 +82,8 @@ class _Servers:
         datasets = [dataset for dataset, _ in boards()]
         self._live = {dataset.name: self._live_meters(dataset) for dataset in datasets}
         self._all = {dataset.name: self._all_meters(dataset) for dataset in datasets}
+        self._timing = {dataset.name: Timing.of(dataset) for dataset in datasets}
+        self._grains = {dataset.name: sql.daily(dataset) for dataset in datasets}
 
     def ask(self, asked: asking.Asked) -> Finding:
         """Ask one query."""
@@ -113,15 +116,19 @@ class _Servers:
         """Return what a viewer has before him who has just opened the dashboard: all meters, first choices."""
         name, _, kind = asked.board.removeprefix("meterlake-").rpartition("-")
         since = self._now - RANGES.get(kind, timedelta(hours=3))
-        if asked.range and asked.range != "now/d":
+        if name and kind == "live":
+            since = self._now - parse_duration(self._timing[name].live_range)
+        if asked.range:
             since = self._now - parse_duration(asked.range)
         values: dict[str, str | Sequence[str]] = {
             "today": f"{self._now:%Y-%m-%d}",
             "yesterday": f"{self._now - timedelta(days=1):%Y-%m-%d}",
-            "grain": "auto" if kind == "merged" else "day",
+            "grain": "auto" if kind == "merged" or not name else self._grains[name],
         }
         if name:
             values["meter"] = self._live[name] if kind == "live" else self._all[name]
+            values["shown"] = self._live[name][: cql.MOST_SHOWN]
+            values["search"] = ""
         return macros.Dashboard(since, self._now, values)
 
     def _live_meters(self, dataset: Dataset) -> list[str]:
@@ -129,7 +136,7 @@ class _Servers:
 
     def _all_meters(self, dataset: Dataset) -> list[str]:
         query = TrinoQuery(sql.meters(dataset))
-        chosen = macros.Dashboard(self._now - RANGES["history"], self._now)
+        chosen = macros.Dashboard(self._now - RANGES["history"], self._now, {"search": ""})
         return [row[0] for row in trino.rows(self._settings, macros.trino(query, chosen))]
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 from engines import hdfs, metastore
 from engines.metastore import ExternalTable, HiveColumn
 from meterlake.columns import Column
-from meterlake.ddl import HIVE_DATABASE
+from meterlake.ddl import EMPTY_FOLDER, HIVE_DATABASE
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 FOLDER: Final = "/meterlake/batch"
-_EMPTY: Final = f"{FOLDER}/empty"
+_EMPTY: Final = f"{FOLDER}/{EMPTY_FOLDER}"
 """A folder without files: where a partition lies before its rows are shown, and after they are gone."""
 
 
@@ -34,20 +34,26 @@ class TableDiffers(PermanentError):
 
 @dataclass(frozen=True)
 class ViewTable:
-    """A table to be published. partition: name of its partition's column."""
+    """A table to be published. partitions: names of its partition columns."""
 
     name: str
     columns: tuple[Column, ...]
-    partition: str
+    partitions: tuple[str, ...]
 
 
 def ensure(settings: Settings, tables: list[ViewTable]) -> None:
-    """Create the tables that are not there. Raises TableDiffers where one is there with other columns."""
+    """Create the tables that are not there. Raises TableDiffers where one is there with other columns.
+
+    Tables of an earlier version, partitioned otherwise, are made again: the run that is published has all their rows.
+    """
     with metastore.client(settings) as client:
         metastore.ensure_database(client, HIVE_DATABASE, f"{settings.hdfs}{FOLDER}")
         for table in tables:
             wanted = _external(settings, table)
             found = metastore.get_table(client, HIVE_DATABASE, table.name)
+            if found is not None and _is_of_earlier_version(found, wanted):
+                metastore.drop_table(client, HIVE_DATABASE, table.name)
+                found = None
             if found is None:
                 metastore.create_table(client, wanted)
             elif _shape(found) != _shape(wanted):
@@ -59,7 +65,9 @@ def ensure(settings: Settings, tables: list[ViewTable]) -> None:
 
 
 def switch(settings: Settings, table: str, folders: Mapping[str, str]) -> None:
-    """Make ``folders`` (partition -> folder) all that readers of a table see, in one call; doing it twice does no harm.
+    """Make ``folders`` all that readers of a table see, in one call; doing it twice does no harm.
+
+    folders: by the partitions' names in Hive, such as ``month=2026-11/slice=2026-11-26``.
 
     New partitions are added at an empty folder first, and those that are gone are emptied in the same call, so that
     no reader sees a part of the change.
@@ -67,12 +75,17 @@ def switch(settings: Settings, table: str, folders: Mapping[str, str]) -> None:
     empty = f"{settings.hdfs}{_EMPTY}"
     with metastore.client(settings) as client:
         found = metastore.partition_locations(client, HIVE_DATABASE, table)
-        wanted = {(value,): folder for value, folder in folders.items()}
+        wanted = {_values(name): folder for name, folder in folders.items()}
         new, gone = wanted.keys() - found.keys(), found.keys() - wanted.keys()
         metastore.add_partitions(client, HIVE_DATABASE, table, dict.fromkeys(sorted(new), empty))
         changed = {key: folder for key, folder in wanted.items() if found.get(key) != folder}
         metastore.switch_partitions(client, HIVE_DATABASE, table, changed | dict.fromkeys(gone, empty))
         metastore.drop_partitions(client, HIVE_DATABASE, table, sorted(gone))
+
+
+def _values(partition: str) -> tuple[str, ...]:
+    """Return the values in a partition's name in Hive."""
+    return tuple(part.partition("=")[2] for part in partition.split("/"))
 
 
 def _external(settings: Settings, table: ViewTable) -> ExternalTable:
@@ -81,8 +94,15 @@ def _external(settings: Settings, table: ViewTable) -> ExternalTable:
         name=table.name,
         columns=tuple(HiveColumn(column.name, column.type.sql("hive"), column.doc) for column in table.columns),
         location=f"{settings.hdfs}{FOLDER}/{table.name}",
-        partitioned_by=(HiveColumn(table.partition, "string"),),
+        partitioned_by=tuple(HiveColumn(name, "string") for name in table.partitions),
     )
+
+
+def _is_of_earlier_version(found: ExternalTable, wanted: ExternalTable) -> bool:
+    """Return whether a table differs by its partition columns alone: before there were slices, there was only one."""
+    rows = len(found.columns)
+    same_rows = _shape(found)[:rows] == _shape(wanted)[: len(wanted.columns)]
+    return same_rows and _shape(found)[rows:] == _shape(wanted)[len(wanted.columns) :][:1]
 
 
 def _shape(table: ExternalTable) -> list[tuple[str, str]]:

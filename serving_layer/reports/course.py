@@ -59,7 +59,7 @@ def _key_figures(
 ) -> tuple[KeyFigure, ...]:
     weights = table["covered_s"].where(table["mean"].notna(), 0.0)
     mean = float((table["mean"] * weights).sum() / weights.sum()) if weights.sum() else np.nan
-    unit, digits = shown.shown_unit, 3 if shown.unit in ("1", "kW", "kvar") else 1
+    unit, digits = shown.shown_unit, shown.digits
     low = table["low" if shown.level else "mean"].min()
     high = table["high" if shown.level else "mean"].max()
     figures = [

@@ -133,7 +133,7 @@ class Tariff(_Strict):
 def load_tariff(path: Path) -> Tariff:
     """Read a tariff file. Raises WrongTariff, which says what is wrong with it and where."""
     try:
-        return Tariff.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Tariff.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise WrongTariff(path, f"cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError:

@@ -7,11 +7,41 @@ from typing import Final
 
 from meterlake.declaration import Dataset
 from meterlake.grains import Grain
+from meterlake.physical_units import factor, for_small_values, for_totals, physical_unit
 
-GRAIN_WORDS: Final[dict[Grain, str]] = {"minute": "minute by minute", "hour": "by the hour", "day": "by the day"}
-MEAN_WORDS: Final[dict[Grain, str]] = {"minute": "minute means", "hour": "hourly means", "day": "daily means"}
-_LARGER: Final = {"Wh": ("kWh", 0.001)}
-_SMALLER: Final = {"kW": ("W", 1000.0)}
+GRAIN_WORDS: Final[dict[Grain, str]] = {
+    "minute": "minute by minute",
+    "five_minutes": "by five minutes",
+    "ten_minutes": "by ten minutes",
+    "quarter_hour": "by the quarter of an hour",
+    "half_hour": "by the half-hour",
+    "hour": "by the hour",
+    "day": "by the day",
+    "month": "by the month",
+}
+MEAN_WORDS: Final[dict[Grain, str]] = {
+    "minute": "minute means",
+    "five_minutes": "five-minute means",
+    "ten_minutes": "ten-minute means",
+    "quarter_hour": "quarter-hour means",
+    "half_hour": "half-hour means",
+    "hour": "hourly means",
+    "day": "daily means",
+    "month": "monthly means",
+}
+IN_A: Final[dict[Grain, str]] = {
+    "minute": "in a minute",
+    "five_minutes": "in five minutes",
+    "ten_minutes": "in ten minutes",
+    "quarter_hour": "in a quarter of an hour",
+    "half_hour": "in half an hour",
+    "hour": "in an hour",
+    "day": "in a day",
+    "month": "in a month",
+}
+"""After an amount, such as ``in an hour``."""
+_FINE: Final = 1000.0
+"""Units that are worth so many base units or more are read with three digits after the point, ratios likewise."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +65,11 @@ class Quantity:
         return "" if self.unit == "1" else f"_{self.unit}"
 
     @property
+    def digits(self) -> int:
+        """Digits after the point of its figures: three of a ratio and of a large unit such as kW, else one."""
+        return 3 if self.unit == "1" or physical_unit(self.unit).scale >= _FINE else 1
+
+    @property
     def shown_unit(self) -> str:
         """For a number: nothing for a ratio."""
         return "" if self.unit == "1" else self.unit
@@ -51,16 +86,17 @@ def quantity(dataset: Dataset, name: str) -> Quantity:
 
 def larger(shown: Quantity) -> Quantity:
     """Return a quantity in the unit for totals, such as kWh for Wh."""
-    return _rescaled(shown, *_LARGER.get(shown.unit, (shown.unit, 1.0)))
+    return in_unit(shown, for_totals(shown.unit).symbol)
 
 
 def smaller(shown: Quantity) -> Quantity:
     """Return a quantity in the unit for small values, such as W for kW."""
-    return _rescaled(shown, *_SMALLER.get(shown.unit, (shown.unit, 1.0)))
+    return in_unit(shown, for_small_values(shown.unit).symbol)
 
 
-def _rescaled(shown: Quantity, unit: str, factor: float) -> Quantity:
-    return Quantity(shown.name, shown.title, unit, shown.factor * factor, shown.level)
+def in_unit(shown: Quantity, unit: str) -> Quantity:
+    """Return a quantity in another unit. Raises UnitsDiffer where that measures something else."""
+    return Quantity(shown.name, shown.title, unit, shown.factor * factor(shown.unit, unit), shown.level)
 
 
 def columns_of(shown: Quantity) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def has_speed_layer(settings: Settings, dataset: Dataset) -> bool:
     Cassandra itself is asked: Trino learns of a new table only some moments later.
     Raises EngineUnavailable where that cannot be told.
     """
-    names = (CASSANDRA_KEYSPACE, view_table(dataset, "minute"))
+    names = (CASSANDRA_KEYSPACE, view_table(dataset, dataset.finest.grain))
     with cassandra.session(settings) as session:
         found = session.execute(
             "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s", names

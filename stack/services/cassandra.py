@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 
 from engines import cassandra
-from engines.runtime import maven
 from meterlake.errors import TransientError
 from stack.errors import BrokenData, Unhealthy
 from stack.instance import Instance
+from stack.runtime import maven
 from stack.service import Service, exports, opens
 
 HEALTH_KEYSPACE = "meterlake_health"

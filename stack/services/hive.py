@@ -7,12 +7,12 @@ import uuid
 from pathlib import Path
 
 from engines import hdfs, hive, metastore
-from engines.runtime import maven
 from meterlake.errors import TransientError, UsageError
 from meterlake.settings import PREFIX
 from stack.errors import Unhealthy
 from stack.instance import Instance, metastore_db
 from stack.process import run_tool
+from stack.runtime import maven
 from stack.service import Service, opens
 
 HEALTH_DATABASE = "meterlake_health"

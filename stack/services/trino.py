@@ -6,11 +6,11 @@ import uuid
 from pathlib import Path
 
 from engines import trino
-from engines.runtime import maven
-from engines.runtime.java import ensure_java
 from meterlake.errors import TransientError
 from stack.errors import Unhealthy
 from stack.instance import Instance
+from stack.runtime import maven
+from stack.runtime.java import ensure_java
 from stack.service import Service
 from stack.services.hive import HEALTH_DATABASE
 

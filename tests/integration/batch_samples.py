@@ -42,6 +42,7 @@ DATASET: Dataset = replace(
     derived=(),
     views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
 )
+TABLES = ("minute", "hour", "day", "gaps", "rejects", "meters", "quality")
 DAYS = [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)]  # Paris: a day of 23 hours in the middle
 NEW_DAY = date(2026, 3, 31)
 LOADED = datetime(2026, 6, 1, tzinfo=UTC)  # after every day that a test may load: readings from the future are rejected
@@ -163,8 +164,8 @@ def fresh(settings: Settings, dataset: Dataset = DATASET) -> Iterator[SparkSessi
 
 def _forget(settings: Settings, dataset: Dataset) -> None:
     with metastore.client(settings) as client:
-        for table in ("minute", "hour", "day", "gaps", "rejects", "quality"):
+        for table in TABLES:
             metastore.drop_table(client, "batch", f"{dataset.name}_{table}")
-    for table in ("minute", "hour", "day", "gaps", "rejects", "quality"):
+    for table in TABLES:
         hdfs.client(settings).delete(f"/meterlake/batch/{dataset.name}_{table}", recursive=True)
     hdfs.client(settings).delete(f"{lease.FOLDER}/{dataset.name}.json")

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from engines import spark_runtime
 from meterlake.settings import Settings
 from stack import launcher
 from stack.instance import Instance
+from stack.runtime.spark import runtime
 from stack.services import select
 
 ROOT = Path(__file__).parents[2]
 TEST_PORT_OFFSET = 11000
+spark_runtime.provide(runtime)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

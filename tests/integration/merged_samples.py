@@ -102,7 +102,11 @@ def naive(time: datetime | date) -> datetime | date:
 
 def shapes() -> list[ViewTable]:
     return [
-        ViewTable(ddl.view_table(DATASET, view.grain), tuple(view_columns(DATASET, view.grain)), view.partition)
+        ViewTable(
+            ddl.view_table(DATASET, view.grain),
+            tuple(view_columns(DATASET, view.grain)),
+            ddl.partition_columns(view.partition),
+        )
         for view in DATASET.views
     ]
 
@@ -146,9 +150,10 @@ def write_run(settings: Settings, run_id: str, boundary: datetime, rows: Rows) -
             parts[view.partition_value(time)].append((meter, naive(time), *physical(state)))
         tables[table] = {}
         for value, listed in parts.items():
-            folder = f"{FOLDER}/{table}/{view.partition}={value}/run={run_id}"
+            partition = f"{view.partition}={value}/slice={value}"
+            folder = f"{FOLDER}/{table}/{partition}/run={run_id}"
             _write(settings, f"{folder}/part.parquet", view.grain, listed)
-            tables[table][value] = f"{settings.hdfs}{folder}"
+            tables[table][partition] = f"{settings.hdfs}{folder}"
     return Publication(run_id, boundary, None, tables, {"mode": "full"})
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import merged_samples as samples
 
-from engines import spark
+from engines import spark, spark_runtime
 from meterlake.settings import Settings
 from serving_layer.publish import publish
+from stack.runtime.spark import runtime
 
 
 def main() -> None:
@@ -25,6 +26,7 @@ def main() -> None:
         if name == fatal:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    spark_runtime.provide(runtime)
     with spark.session(settings, "publish-process"):
         publish.publish(settings, samples.DATASET, wanted, samples.shapes(), samples.clock, step)
 

@@ -15,12 +15,14 @@ from typing import Any
 import typer
 
 from datasets.household.declaration import HOUSEHOLD
+from engines import spark_runtime
 from meterlake.clock import system_clock
 from meterlake.errors import MeterlakeError
 from meterlake.settings import load_settings
 from speed_layer.archive.batch import Archive
 from speed_layer.run import Queries, run
 from speed_layer.views.sink import Sink
+from stack.runtime.spark import runtime
 
 
 def _die_after(kind: type, method: str) -> None:
@@ -35,6 +37,7 @@ def _die_after(kind: type, method: str) -> None:
 
 
 def main() -> int:
+    spark_runtime.provide(runtime)
     name, queries, how, *dies = sys.argv[1:]
     if "archived" in dies:
         _die_after(Archive, "append")

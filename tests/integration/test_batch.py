@@ -121,7 +121,7 @@ def test_5_a_batch_killed_while_it_publishes_is_finished_by_the_next_command(
     assert publish.roll_forward(settings, DATASET, clock) == settled
 
 
-def test_6_that_run_read_one_day_and_rewrote_one_partition(session: SparkSession, settings: Settings) -> None:
+def test_6_that_run_read_one_day_and_wrote_its_slices(session: SparkSession, settings: Settings) -> None:
     details = history(settings)[-1].details
     assert details["mode"] == "incremental"
     assert details["tables"]["master"] == {
@@ -131,10 +131,10 @@ def test_6_that_run_read_one_day_and_rewrote_one_partition(session: SparkSession
         "readings": len(readings(NEW_DAY)),
     }
     minute = details["tables"][f"{NAME}_minute"]
-    assert minute["partitions_rewritten"] == ["2026-03"]
-    assert (minute["files_written"], minute["files_copied_from"]) == (1, 1)
+    assert {name[:10] for name in minute["slices_rewritten"]} == {NEW_DAY.isoformat()}
+    assert minute["files_written"] == len(minute["slices_rewritten"])
+    assert minute["bytes_copied_from"] == 0
     first = next(found.details["tables"] for found in history(settings) if found.event == "published")
-    assert minute["bytes_copied_from"] == first[f"{NAME}_minute"]["bytes_written"]
     assert details["tables"]["master"]["bytes_read"] < first["master"]["bytes_read"]
 
 
@@ -160,10 +160,14 @@ def test_8_a_full_run_gives_the_same_rows_and_old_folders_go(session: SparkSessi
         assert run(settings, full=True)["mode"] == "full"
         contents.append(checksums(settings))
     assert contents[0] == contents[1]
-    assert len(contents[0]) == 4  # March of minutes, hours and gaps, and the year of days; no rejects
+    tables = {table.removeprefix(f"{NAME}_") for table, _ in contents[0]}
+    assert tables == {"minute", "hour", "day", "gaps", "meters"}  # no rejects
     assert {grain: seen(settings, grain) for grain in before} == before
-    listed = hdfs.client(settings).list(f"/meterlake/batch/{NAME}_minute/month=2026-03")
-    kept = {found.after[f"{NAME}_minute"]["2026-03"].rpartition("/")[2] for found in past.reachable(history(settings))}
+    (place,) = {
+        name for name in past.reachable(history(settings))[0].after[f"{NAME}_hour"] if NEW_DAY.isoformat() in name
+    }
+    listed = hdfs.client(settings).list(f"/meterlake/batch/{NAME}_hour/{place}")
+    kept = {found.after[f"{NAME}_hour"][place].rpartition("/")[2] for found in past.reachable(history(settings))}
     assert set(listed) == kept
     assert len(kept) == 4
 
@@ -177,7 +181,7 @@ def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_comm
     shown[oldest.run_id] = seen(settings)
     steps = [
         "publishing",
-        *(f"{NAME}_{table}" for table in ("day", "gaps", "hour", "minute", "rejects")),
+        *(f"{NAME}_{table}" for table in ("day", "gaps", "hour", "meters", "minute", "rejects")),
         "views",
         "published",
     ]

@@ -62,10 +62,9 @@ class Story:
         kept = past.folders_in_use(history(self.settings))
         base = f"/meterlake/batch/{NAME}_minute"
         found = hdfs.client(self.settings)
-        for partition in found.list(base):
-            assert not partition.startswith("_staging"), partition
-            runs = {f"{self.settings.hdfs}{base}/{partition}/{name}" for name in found.list(f"{base}/{partition}")}
-            assert runs <= kept
+        for place, folders, _ in found.walk(base, depth=3):
+            assert not any(name.startswith("_staging") for name in folders), folders
+            assert {f"{self.settings.hdfs}{place}/{name}" for name in folders if name.startswith("run=")} <= kept
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import datetime
@@ -11,8 +12,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from engines import spark as engine
-from engines.runtime.spark_java import spark_java_home
 from meterlake.settings import Settings
+from stack.runtime.spark import runtime, spark_java_home
 
 pytestmark = pytest.mark.spark
 
@@ -48,8 +49,10 @@ def test_workers_are_this_python(spark: SparkSession) -> None:
 def test_nothing_is_printed_and_nothing_is_left(tmp_path: Path, spark_settings: Settings) -> None:
     script = (
         "from pathlib import Path\n"
-        "from engines import spark\n"
+        "from engines import spark, spark_runtime\n"
         "from meterlake.settings import Settings\n"
+        "from stack.runtime.spark import runtime\n"
+        "spark_runtime.provide(runtime)\n"
         f"with spark.session(Settings(home=Path({str(spark_settings.home)!r})), 'A Query!') as session:\n"
         "    session.sql('create or replace temp view v as select 1 as a')\n"
         "    assert session.table('v').head().a == 1\n"
@@ -64,6 +67,30 @@ def test_nothing_is_printed_and_nothing_is_left(tmp_path: Path, spark_settings: 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
     assert (spark_settings.home / "logs" / "spark-a-query.log").exists()
+
+
+def test_jars_that_settings_name_are_all_that_is_needed(tmp_path: Path, spark_settings: Settings) -> None:
+    """No provider, as in a scheduler or on a cluster: Iceberg is there, and Java is that of the environment."""
+    given = runtime(spark_settings)
+    script = (
+        "from pathlib import Path\n"
+        "from engines import spark\n"
+        "from meterlake.settings import Settings\n"
+        f"with spark.session(Settings(home=Path({str(tmp_path)!r})), 'elsewhere') as session:\n"
+        "    print(session._jvm.java.lang.Class.forName('org.apache.iceberg.spark.SparkCatalog').getSimpleName())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "JAVA_HOME": str(given.java_home),
+            "METERLAKE_SPARK_JARS": ",".join(map(str, given.jars)),
+        },
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["SparkCatalog"]), done.stderr
 
 
 def test_java_is_not_asked_for_a_module_that_it_may_lack(spark_settings: Settings) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from engines.runtime import locks, maven
 from meterlake.settings import PREFIX, Settings
 from stack import compose
 from stack.instance import HOSTS, Instance, render
+from stack.runtime import locks, maven
 from stack.services import SERVICES
 from stack.services import trino as trino_service
 

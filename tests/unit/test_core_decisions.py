@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from core_samples import NOON, TANK, query, tank_columns, tank_readings
+from core_samples import NOON, TANK, changed, query, tank_columns, tank_readings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.household.declaration import HOUSEHOLD
 from meterlake.boundary import (
     PartitionProgress,
     check_kafka_retention,
@@ -24,6 +25,7 @@ from meterlake.boundary import (
     rollback_hole,
     speed_days,
 )
+from meterlake.declaration import Amount, Dataset, per_hour
 from meterlake.durations import duration_text
 from meterlake.errors import KafkaRetentionTooShort, OutOfBalance, RollbackLosesMinutes, TtlTooShort
 from meterlake.precedence import Balance, key_columns, order, order_sql, resolve
@@ -41,21 +43,48 @@ from meterlake.rules import (
 pytestmark = pytest.mark.unit
 
 T = int(NOON.timestamp())
+RATED = changed(measures=(*TANK.measures[:2], Amount("inflow", "l", "0.001", between=per_hour(0, 108))))
 GOOD = Reading("a", T, 60, (2.0, 300.0, 1.0), received_at=NOON)
 
 
 @settings(max_examples=80)
-@given(st.lists(tank_readings(wild=True), min_size=1, max_size=25))
-def test_rules_are_the_same_in_python_and_duckdb(readings: list[Reading]) -> None:
+@given(st.lists(tank_readings(wild=True), min_size=1, max_size=25), st.sampled_from([TANK, RATED]))
+def test_rules_are_the_same_in_python_and_duckdb(readings: list[Reading], dataset: Dataset) -> None:
     expressions = (
-        quarantine_reason_sql(TANK, "duckdb"), reject_reason_sql(TANK, "duckdb"), flagged_sql(TANK, "duckdb")
+        quarantine_reason_sql(dataset, "duckdb"), reject_reason_sql(dataset, "duckdb"), flagged_sql(dataset, "duckdb")
     )  # fmt: skip
     rows = query(f"SELECT {', '.join(expressions)} FROM t ORDER BY n", tank_columns(readings))
     for reading, (quarantined, rejected, flagged) in zip(readings, rows, strict=True):
-        assert quarantined == quarantine_reason(TANK, reading)
-        assert rejected == reject_reason(TANK, reading)
+        assert quarantined == quarantine_reason(dataset, reading)
+        if quarantined != "off_grid":  # a length that is not declared has no limits
+            assert rejected == reject_reason(dataset, reading)
         if rejected is None:  # flags are for accepted readings
-            assert flagged == is_flagged(TANK, reading)
+            assert flagged == is_flagged(dataset, reading)
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "inflow", "reason"),
+    [
+        (10, 0.3, None),  # exactly what 108 l an hour are
+        (10, math.nextafter(0.3, 1), "inflow_above_max"),
+        (60, 1.8, None),
+        (60, math.nextafter(1.8, 2), "inflow_above_max"),
+        (60, 0.0, None),
+        (10, -0.0001, "inflow_below_min"),
+    ],
+)
+def test_the_limits_of_a_rate_are_exact_in_every_interval(interval_s: int, inflow: float, reason: str | None) -> None:
+    reading = replace(GOOD, interval_s=interval_s, values=(2.0, 300.0, inflow))
+    assert reject_reason(RATED, reading) == reason
+    assert query(f"SELECT {reject_reason_sql(RATED, 'duckdb')} FROM t", tank_columns([reading])) == [(reason,)]
+
+
+@pytest.mark.parametrize(("interval_s", "wh"), [(1, 8_400.0), (60, 8_400.0)])
+def test_a_days_energy_sent_again_after_a_restart_is_no_reading_of_a_household(interval_s: int, wh: float) -> None:
+    good = Reading("a", T, interval_s, (0.6, 0.1, 240.0, 2.6, 0.0, 0.0, 1.0), received_at=NOON)
+    assert reject_reason(HOUSEHOLD, good) is None
+    again = replace(good, values=(*good.values[:-1], wh))
+    assert reject_reason(HOUSEHOLD, again) == "sub_metering_3_above_max"
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from core_samples import NOON, TANK, tank_readings
+from core_samples import LONDON, NOON, TANK, tank_readings
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from datasets.household.declaration import HOUSEHOLD
 from meterlake import merged, timegrid
 from meterlake.boundary import BEGINNING
+from meterlake.ddl import cassandra_ddl, hive_ddl, speed_tables
 from meterlake.declaration import View
-from meterlake.grains import Grain
+from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.judgement import judge, state_of
 from meterlake.precedence import Balance
 from meterlake.reading import Reading
@@ -31,7 +32,7 @@ ZONES = st.sampled_from(["Europe/Paris", "Asia/Kolkata", "America/St_Johns", "UT
 HOURLY = replace(TANK, time_zone="Europe/Paris", views=(View("hour", "month"), View("day", "year")))
 
 
-@given(MOMENTS, st.sampled_from(["minute", "hour", "day"]), ZONES)
+@given(MOMENTS, st.sampled_from(sorted(GRAIN_SECONDS)), ZONES)
 def test_a_row_holds_the_moment_from_which_its_time_is_taken(moment: datetime, grain: Grain, zone: str) -> None:
     time = timegrid.row_time(moment, grain, zone)
     begins = timegrid.row_start(moment, grain, zone)
@@ -66,9 +67,48 @@ def test_local_days_begin_where_the_zone_says_and_may_need_two_partitions() -> N
     boundary = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)  # Paris: 00:30 on the first of November
     sql = merged.merged_sql(HOUSEHOLD, "day", merged.line(HOUSEHOLD, boundary, boundary, TTL))
     assert "WHERE day < DATE '2026-11-01'" in sql
+    assert "hour < TIMESTAMP" not in sql  # its first hour is not over
     assert "minute >= TIMESTAMP '2026-10-31 23:00'" in sql
     late = merged.merged_sql(HOUSEHOLD, "day", merged.line(HOUSEHOLD, boundary + timedelta(hours=3), boundary, TTL))
-    assert "month IN ('2026-10', '2026-11')" in late
+    assert (
+        "month IN ('2026-10', '2026-11')\n    AND hour >= TIMESTAMP '2026-10-31 23:00'\n"
+        "    AND hour < TIMESTAMP '2026-11-01 02:00'" in late
+    )
+    assert "minute >= TIMESTAMP '2026-11-01 02:00'" in late
+
+
+def test_a_month_is_made_of_days_hours_and_half_hours_up_to_the_line() -> None:
+    boundary = datetime(2026, 7, 21, 12, 44, tzinfo=UTC)
+    found = merged.line(LONDON, boundary, boundary, TTL)
+    assert found.at == datetime(2026, 7, 21, 12, 30, tzinfo=UTC)
+    assert merged.batch_pieces(LONDON, "month", found.at) == [
+        merged.Piece("half_hour", datetime(2026, 7, 21, 12, tzinfo=UTC), found.at),
+        merged.Piece("hour", datetime(2026, 7, 20, 23, tzinfo=UTC), datetime(2026, 7, 21, 12, tzinfo=UTC)),
+        merged.Piece("day", datetime(2026, 6, 30, 23, tzinfo=UTC), datetime(2026, 7, 20, 23, tzinfo=UTC)),
+    ]
+    sql = merged.merged_sql(LONDON, "month", found)
+    assert "WHERE month < DATE '2026-07-01'" in sql
+    assert (
+        "FROM hive.batch.london_day\n  WHERE year IN ('2026')\n"
+        "    AND day >= DATE '2026-07-01'\n    AND day < DATE '2026-07-21'" in sql
+    )
+    assert "date_trunc('month', day) AS month" in sql
+    assert "date_format(month, '%Y') AS year" in sql
+
+
+def test_half_hours_live_in_tables_of_their_name_in_both_layers() -> None:
+    sql = merged.merged_sql(LONDON, "half_hour", merged.line(LONDON, NOON, NOON, TTL))
+    assert "FROM hive.batch.london_half_hour\n  WHERE half_hour < TIMESTAMP '2026-11-21 12:00'" in sql
+    assert "CAST(half_hour AT TIME ZONE 'UTC' AS TIMESTAMP(6)) AS half_hour" in sql
+    assert "FROM cassandra.speed.london_half_hour\n  WHERE day IN ('2026-11-21'" in sql
+    assert "AND half_hour >= TIMESTAMP '2026-11-21 12:00 UTC'" in sql
+    assert "energy_avg" not in sql  # an amount has none
+    cql = cassandra_ddl(LONDON)
+    assert "CREATE TABLE IF NOT EXISTS speed.london_half_hour (" in cql
+    assert "PRIMARY KEY ((meter_id, day), half_hour)" in cql
+    assert "minute" not in cql.lower().replace("'minutes'", "")
+    assert list(speed_tables(LONDON)) == ["london_half_hour", "london_latest", "london_recent"]
+    assert "batch.london_month (\n" in hive_ddl(LONDON)
 
 
 def test_a_view_shows_the_partition_of_its_rows_whichever_layer_they_come_from() -> None:

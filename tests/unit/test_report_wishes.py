@@ -3,6 +3,8 @@
 # ruff: noqa: DTZ001 - UTC wall clock, as the tables hold it
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,18 @@ def test_unknown_meter_lists_the_known_ones(source: SqlSource) -> None:
         make_request(source, HOUSEHOLD, wish(meter="house-2"))
 
 
+def test_a_named_meter_is_asked_for_by_its_key(source: SqlSource) -> None:
+    asked: list[tuple[str, list[Any]]] = []
+
+    def run(statement: str, values: list[Any]) -> Sequence[Sequence[Any]]:
+        asked.append((statement, values))
+        return source.run(statement, values)
+
+    request = make_request(replace(source, run=run), HOUSEHOLD, wish(meter=METER))
+    assert request.extent == make_request(source, HOUSEHOLD, wish()).extent
+    assert asked == [("SELECT MIN(day), MAX(day) FROM batch.household_day WHERE meter_id = ?", [METER])]
+
+
 def test_several_meters_need_a_choice(source: SqlSource) -> None:
     with pytest.raises(UsageError, match="--meter-id: house-1, it's"):
         make_request(source, HOUSEHOLD, Wish())
@@ -215,8 +229,12 @@ def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path
     assert not any(isinstance(result.report, Cost) for result in found.results)
 
 
-def test_the_example_tariff_is_sound() -> None:
+def test_the_example_tariff_is_sound_with_a_byte_order_mark_and_windows_line_ends_too(tmp_path: Path) -> None:
     tariff = load_tariff(EXAMPLE)
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(EXAMPLE.read_bytes().replace(b"\n", b"\r\n"))
+    marked.write_bytes(b"\xef\xbb\xbf" + marked.read_bytes())
+    assert load_tariff(marked) == tariff
     assert tariff.whole_hours
     assert len(tariff.price) == 3
     assert tariff.at(datetime(2005, 1, 1).date()) is None

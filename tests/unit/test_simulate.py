@@ -88,7 +88,7 @@ def test_a_history_is_read_once_and_whole(tmp_path: Path) -> None:
     assert first.units.shape == (240, 7)
     assert (first.units[GAP] == MISSING).all()
     assert first.units[1].tolist() == [400, 20, 24025, 1400, 1000, 1000, 1000]
-    kept = list((tmp_path / "histories").iterdir())
+    kept = list((tmp_path / "histories").glob("*.npy"))
     assert len(kept) == 1
     assert (load(tmp_path, HOUSEHOLD_TEXT, path, HOUR).units == first.units).all()
     assert (load(tmp_path / "other", HOUSEHOLD_TEXT, packed, HOUR).units == first.units).all()
@@ -103,7 +103,10 @@ def test_lines_that_are_no_readings_are_gaps(tmp_path: Path) -> None:
     lines[2] = "40/2/2007;01:01:00;1;1;1;1;1;1;1"
     lines[3] = "nonsense"
     path.write_text("\n".join([*lines, lines[1].replace("0.300", "9.999")]))
-    units = load(tmp_path, HOUSEHOLD_TEXT, path, HOUR).units
+    history = load(tmp_path, HOUSEHOLD_TEXT, path, HOUR)
+    assert history.skipped == {"bad_time": 1, "missing_column": 1}
+    assert load(tmp_path, HOUSEHOLD_TEXT, path, HOUR).skipped == history.skipped
+    units = history.units
     assert (units[:, 0] == MISSING).tolist() == [False, True, True, False, False]
     assert units[0, 0] == 300  # the first of two lines counts
 
@@ -112,10 +115,13 @@ def test_lines_that_are_no_readings_are_gaps(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (None, "No such file"),
-        (b"", "damaged or of another format"),
+        (b"", "is empty"),
         (b"a;b\n1;2\n", "does not begin with the header"),
-        (HOUSEHOLD_TEXT.header.encode() + b"\n", "holds no reading"),
-        (HOUSEHOLD_TEXT.header.encode() + b"\n1/2/2007;01:00:00;x;1;1;1;1;1;1\n", "another format"),
+        (HOUSEHOLD_TEXT.header.encode() + b"\n", "has a header but no reading"),
+        (
+            HOUSEHOLD_TEXT.header.encode() + b"\n1/2/2007;01:00:00;x;1;1;1;1;1;1\n",
+            "holds no reading .1 bad_value",
+        ),
         (lzma.compress(HOUSEHOLD_TEXT.header.encode() * 1000)[:-40], "damaged"),
     ],
 )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engines.runtime.errors import MissingTool
-from engines.runtime.java import find_java, fits
 from meterlake.settings import Settings
+from stack.runtime.errors import MissingTool
+from stack.runtime.java import find_java, fits
 
 pytestmark = pytest.mark.unit
 
@@ -57,12 +57,12 @@ def test_a_home_without_java_is_refused(tmp_path: Path) -> None:
 
 
 def test_machine_only_says_what_to_install_when_nothing_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engines.runtime.java._machine_homes", lambda: iter([a_jdk(tmp_path / "old", "11.0.1")]))
+    monkeypatch.setattr("stack.runtime.java._machine_homes", lambda: iter([a_jdk(tmp_path / "old", "11.0.1")]))
     with pytest.raises(MissingTool, match="No JDK 17 on this machine, and METERLAKE_JAVA=machine") as error:
         find_java(17, Settings(java="machine", cache_dir=tmp_path))
     assert all(word in error.value.hint for word in ("Debian", "Fedora", "macOS", "METERLAKE_JAVA=auto"))
 
 
 def test_pypi_ignores_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engines.runtime.java._machine_homes", lambda: iter([a_jdk(tmp_path / "jdk", "17.0.1")]))
+    monkeypatch.setattr("stack.runtime.java._machine_homes", lambda: iter([a_jdk(tmp_path / "jdk", "17.0.1")]))
     assert find_java(17, Settings(java="pypi", cache_dir=tmp_path)) is None

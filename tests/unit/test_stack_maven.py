@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from engines.runtime import locks, maven
-from engines.runtime.errors import ArtifactError, MissingTool
-from engines.runtime.unpack import extract
 from meterlake.settings import Settings
+from stack.runtime import locks, maven
+from stack.runtime.errors import ArtifactError, MissingTool
+from stack.runtime.unpack import extract
 
 pytestmark = pytest.mark.unit
 

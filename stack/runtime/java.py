@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.runtime.errors import MissingTool
 from meterlake.settings import PREFIX, Settings
+from stack.runtime.errors import MissingTool
 
 # Proved: 17 runs all but Trino, which needs 24 or newer.
 RUNTIMES = {17: "17.0.9.2", 24: "25.0.2.1"}

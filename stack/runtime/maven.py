@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from engines.runtime.errors import ArtifactError, MissingTool
-from engines.runtime.java import ensure_java
-from engines.runtime.locks import JARS, archives, lock_hash, read_lock, sha256, write_lock
-from engines.runtime.unpack import extract
 from meterlake.settings import Settings
+from stack.runtime.errors import ArtifactError, MissingTool
+from stack.runtime.java import ensure_java
+from stack.runtime.locks import JARS, archives, lock_hash, read_lock, sha256, write_lock
+from stack.runtime.unpack import extract
 
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 # Debian's and Fedora's; a runtime from PyPI brings only the public authorities.

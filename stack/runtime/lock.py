@@ -1,11 +1,11 @@
-"""``python -m engines.runtime.lock``: pin the closure of every POM anew (``make lock``)."""
+"""``python -m stack.runtime.lock``: pin the closure of every POM anew (``make lock``)."""
 
 from __future__ import annotations
 
 import sys
 
-from engines.runtime import locks, maven
 from meterlake.settings import load_settings
+from stack.runtime import locks, maven
 
 if __name__ == "__main__":
     for name in locks.names():

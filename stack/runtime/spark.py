@@ -1,4 +1,4 @@
-"""A Java home for the Spark driver."""
+"""What the Spark driver runs on, in the native stack: jars from the cache, and a Java home of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from engines.runtime.java import ensure_java
+from engines.spark_runtime import Runtime
+from stack.runtime import maven
+from stack.runtime.java import ensure_java
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,11 @@ for word do
 done
 exec {java} "$@"
 """
+
+
+def runtime(settings: Settings) -> Runtime:
+    """Return jars and Java of the native stack, downloaded once. Raises MissingTool or ArtifactError."""
+    return Runtime(tuple(maven.resolve("spark", settings)), spark_java_home(settings))
 
 
 def spark_java_home(settings: Settings) -> Path:

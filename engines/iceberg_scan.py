@@ -1,0 +1,43 @@
+"""What a scan of an Iceberg table would open, by Iceberg's own planning: only manifests that may hold it are read."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from engines.table_format import Size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import SparkSession
+
+    from engines.table_format import Span
+
+
+def size(spark: SparkSession, table: Any, time: str, key: str, spans: Sequence[Span], snapshot: int) -> Size:
+    """Return the files, bytes and rows that a scan of some spans opens, as of a snapshot.
+
+    table: Iceberg's own object. time, key: its columns, a timestamp without zone and a string.
+    """
+    jvm: Any = spark._jvm  # noqa: SLF001 - the way to Java that PySpark has
+    make = jvm.org.apache.iceberg.expressions.Expressions
+    both, either = getattr(make, "and"), getattr(make, "or")
+
+    def condition(span: Span) -> Any:
+        terms = (
+            make.greaterThanOrEqual(time, span.begin.isoformat()),
+            make.lessThan(time, span.end.isoformat()),
+            make.greaterThanOrEqual(key, span.first),
+            make.lessThanOrEqual(key, span.last),
+        )
+        return reduce(both, terms)
+
+    tasks = table.newScan().useSnapshot(snapshot).filter(reduce(either, map(condition, spans))).planFiles()
+    try:
+        found = [task.file() for task in tasks]
+        return Size(
+            len(found), sum(file.fileSizeInBytes() for file in found), sum(file.recordCount() for file in found)
+        )
+    finally:
+        tasks.close()
