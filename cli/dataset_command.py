@@ -126,7 +126,8 @@ def _read(entry: Entry, file: Path) -> Finding:
         return Finding("wrong", str(file), f"none of its {seen.lines} lines is a reading: {reasons}", hint)
     odd = f"; no readings, to go to quarantine: {reasons}" if reasons else ""
     length = duration_text(seen.last - seen.first)
-    counts = f"{seen.readings} readings, {seen.gaps} gap rows, {len(seen.meters)} meters"
+    counted = {"reading": seen.readings, "gap row": seen.gaps, "meter": len(seen.meters)}
+    counts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counted.items())
     return Finding("ok", f"{file}: {counts}, from {seen.first} UTC on for {length}{odd}")
 
 

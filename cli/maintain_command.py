@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
-    from serving_layer.publish.history import Record
+    from serving_layer.publish.history import History, Record
 
 
 def maintain(
@@ -58,28 +58,26 @@ def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock)
     from engines import spark
     from engines.spark_failures import translated
     from serving_layer.publish import records
+    from serving_layer.publish.publish import Publisher
 
     doing = f"upkeep of {dataset.name}"
     with (
-        lease.held(settings, dataset.name, doing, clock),
+        lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "maintain") as session,
         translated(settings, doing),
     ):
-        needed, now = what_runs_need(settings, dataset, clock), clock()
+        needed, now = what_runs_need(Publisher(settings, dataset, held, clock).roll_forward()), clock()
         rows = upkeep.maintain(session, settings, dataset, needed, keep, now)
         done = records.upkeep(session, settings, now - keep, now - upkeep.ORPHANED)
         return [*rows, {"table": records.FULL_NAME, **done}] if done else rows
 
 
-def what_runs_need(settings: Settings, dataset: Dataset, clock: Clock) -> Needed:
-    """Return what the runs stand on to which readers may be taken; an interrupted publish is finished first."""
+def what_runs_need(history: History) -> Needed:
+    """Return what the runs stand on to which readers may be taken."""
     from batch_layer.maintain import Needed
-    from serving_layer.publish import history as past
-    from serving_layer.publish import publish
 
-    history = publish.roll_forward(settings, dataset, clock)
-    snapshots = {found for record in past.reachable(history) for found in _snapshots(record)}
-    return Needed(frozenset(snapshots), frozenset(past.folders_in_use(history)))
+    snapshots = {snapshot for run in history.runs for snapshot in _snapshots(run.record)}
+    return Needed(frozenset(snapshots), frozenset(history.folders_in_use))
 
 
 def _snapshots(record: Record) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.batch_run import shapes, tell
+from cli.output import tell
 from meterlake.errors import TransientError
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ def prepare(settings: Settings, dataset: Dataset, clock: Clock) -> None:
     Raises RunUnderWay, which makes them itself, and EngineUnavailable.
     """
     from batch_layer import lease
-    from serving_layer.publish import publish
+    from batch_layer.pipeline.batch import shapes
+    from serving_layer.publish.publish import Publisher
 
-    with lease.held(settings, dataset.name, f"views of {dataset.name}", clock):
-        publish.prepare(settings, dataset, shapes(dataset), clock)
+    with lease.held(settings, dataset.name, f"views of {dataset.name}", clock) as held:
+        Publisher(settings, dataset, held, clock).prepare(shapes(dataset))
 
 
 def prepare_if_possible(settings: Settings, dataset: Dataset, clock: Clock) -> None:

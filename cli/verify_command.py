@@ -82,11 +82,11 @@ def verify(
     meters = (meter_id,) if meter_id else ()
     scope = Scope(declared, meters, since.date() if since else None, until.date() if until else None)
     check_paths(paths)
-    history, record = published(settings, declared)
-    source: Input = MasterInput(settings, declared, history, record)
+    present = published(settings, declared)
+    source: Input = MasterInput(settings, declared, present)
     if paths:
-        source, scope = from_files(scope, paths, utc_offset, record)
-    report = run(settings, scope, record, source, _tell)
+        source, scope = from_files(scope, paths, utc_offset, present.record)
+    report = run(settings, scope, present.record, source, _tell)
     show_report(report, output)
     if report.wrong:
         views = list(dict.fromkeys(comparison.view for comparison in report.wrong))

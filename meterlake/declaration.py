@@ -229,6 +229,8 @@ class MeterSeries(Declaration):
     intervals: the lengths that occur; each divides a minute or is a multiple of one, up to an hour.
     views: the finest one has a row for each longest interval, or for several.
     lateness: how long the speed layer waits for late readings after the end of their row.
+    earliest: no reading is from before this day (UTC); one that says so has its meter's factory date, and is rejected.
+    jump_limit: a few readings of a file that lie further than this from all others are set aside, as ``jumps`` says.
     quality: checks that need readings in order (``meterlake.quality``).
     """
 
@@ -242,6 +244,8 @@ class MeterSeries(Declaration):
     interval: str = "interval_s"
     derived: tuple[Derived, ...] = ()
     lateness: timedelta = timedelta(minutes=10)
+    earliest: date | None = None
+    jump_limit: timedelta = timedelta(days=366)
     quality: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:

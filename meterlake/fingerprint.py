@@ -22,6 +22,7 @@ def fingerprint(dataset: Dataset) -> str:
         "cell_s": dataset.cell_s,
         "time_zone": dataset.time_zone,
         "clock_tolerance_s": dataset.clock_tolerance.total_seconds(),
+        "earliest": str(dataset.earliest or ""),
     }
     return hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
 

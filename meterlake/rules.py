@@ -4,7 +4,8 @@
    value is a gap row and passes.
 2. In the views (``reject_reason``), the first that applies: for each measure ``<measure>_not_finite``,
    ``<measure>_below_min``, ``<measure>_above_max``; then the declared rejects; then
-   ``received_before_event``: ``ts`` lies more than the tolerance after the **stored** time of arrival.
+   ``before_earliest``: ``ts`` lies before the declared earliest day; then ``received_before_event``: ``ts`` lies more
+   than the tolerance after the **stored** time of arrival.
 3. ``is_flagged``: whether a declared flag applies to an accepted reading.
 
 Rules read the values as they arrived, in doubles. They look at the row alone, never at the present, so
@@ -14,6 +15,7 @@ that the same input gives the same output for ever.
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake.evaluate import evaluate
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from meterlake.reading import Reading
 
 MISSING_MEASURE: Final = "missing_measure"
+BEFORE_EARLIEST: Final = "before_earliest"
 RECEIVED_BEFORE_EVENT: Final = "received_before_event"
 _LARGEST: Final = "1.7976931348623157E308"
 
@@ -42,7 +45,7 @@ class RangeRule(NamedTuple):
 def reasons(dataset: Dataset) -> tuple[str, ...]:
     """Return every reason for which the views reject a reading, in the order in which they are tried."""
     ranges = [rule.reason for measure in dataset.measures for rule in range_rules(dataset, measure)]
-    return (*ranges, *(rule.name for rule in dataset.rejects), RECEIVED_BEFORE_EVENT)
+    return (*ranges, *(rule.name for rule in dataset.rejects), BEFORE_EARLIEST, RECEIVED_BEFORE_EVENT)
 
 
 def range_rules(dataset: Dataset, measure: Measure) -> tuple[RangeRule, RangeRule, RangeRule]:
@@ -99,6 +102,8 @@ def reject_reason(dataset: Dataset, reading: Reading) -> str | None:
     for rule in dataset.rejects:
         if evaluate(rule.expression, row) is True:
             return rule.name
+    if reading.ts < earliest_ts(dataset):
+        return BEFORE_EARLIEST
     tolerance = dataset.clock_tolerance.total_seconds()
     return RECEIVED_BEFORE_EVENT if reading.ts > reading.received_at.timestamp() + tolerance else None
 
@@ -107,9 +112,19 @@ def reject_reason_sql(dataset: Dataset, dialect: Dialect) -> str:
     """Return SQL of the first reason for which the views reject a row, or NULL."""
     branches = [(rule.sql, rule.reason) for measure in dataset.measures for rule in range_rules(dataset, measure)]
     branches += [(rule.expression.sql(dialect), rule.name) for rule in dataset.rejects]
+    if dataset.earliest:
+        seconds = epoch_seconds_sql(dataset.event_time, dialect)
+        branches.append((f"{seconds} < {earliest_ts(dataset)}", BEFORE_EARLIEST))
     branches.append((received_before_event_sql(dataset), RECEIVED_BEFORE_EVENT))
     cases = " ".join(f"WHEN {condition} THEN '{reason}'" for condition, reason in branches)
     return f"CASE {cases} END"
+
+
+def earliest_ts(dataset: Dataset) -> int:
+    """Return the first second of the earliest day from which a reading can be; 0 where none is declared."""
+    if dataset.earliest is None:
+        return 0
+    return int(datetime.combine(dataset.earliest, time(0), UTC).timestamp())
 
 
 def received_before_event_sql(dataset: Dataset, received_at: str = "received_at") -> str:

@@ -57,7 +57,7 @@ def validate(dataset: Dataset) -> None:
     _check_intervals(dataset, where)
     _check_views(dataset, where)
     _check_calendar(dataset, where)
-    check_durations({"lateness": dataset.lateness}, where)
+    check_durations({"lateness": dataset.lateness, "jump_limit": dataset.jump_limit}, where)
     check_checks(dataset, dataset.quality, where)
 
 
@@ -93,7 +93,7 @@ def _check_columns(dataset: Dataset, where: str) -> None:
 def _generated_rules(dataset: Dataset) -> set[str]:
     """Return the reasons of the rules that are generated."""
     ranges = {f"{m.name}_{end}" for m in dataset.measures for end in ("below_min", "above_max", "not_finite")}
-    return {*ranges, "off_grid", "missing_measure", "received_before_event"}
+    return {*ranges, "off_grid", "missing_measure", "before_earliest", "received_before_event"}
 
 
 def _check_derived(dataset: Dataset, where: str) -> None:

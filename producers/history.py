@@ -14,7 +14,10 @@ import duckdb
 import numpy as np
 
 from engines.text_lines import line_tables
+from meterlake.jumps import FAR_FROM_OTHERS, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
+from meterlake.rules import BEFORE_EARLIEST, earliest_ts
+from meterlake.schema import LATEST_TS
 from meterlake.texthead import WrongText, layout
 from meterlake.textlines import CHUNK
 from meterlake.textrows import LINES, rows_sql
@@ -23,6 +26,8 @@ from producers.errors import HistoryUnreadable
 if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from meterlake.dice import Numbers
     from meterlake.textformat import TextFormat
@@ -33,6 +38,7 @@ MISSING: Final = np.iinfo(np.int64).min
 # Names come from the declaration.
 # ruff: noqa: S608
 
+_DAY_S: Final = 86_400
 _LAYOUT: Final = "2"
 """Of a cached history; another one is another file."""
 
@@ -64,12 +70,12 @@ def load(cache: Path, form: TextFormat, path: Path, offset: timedelta) -> Histor
         name = f"{form.dataset.name}-{_fingerprint(form, path, offset)}.npy"
     except OSError as error:
         raise HistoryUnreadable(str(path), f"cannot be read: {error.strerror}") from error
-    kept = cache / "histories" / name
+    file = cache / "histories" / name
     with suppress(OSError, ValueError):  # none yet, or one that was damaged
-        return _history(form, np.load(kept, mmap_mode="r"), json.loads(_reasons_path(kept).read_text()))
+        return _history(form, np.load(file, mmap_mode="r"), json.loads(_reasons_path(file).read_text()))
     rows, skipped = _rows(form, path, offset)
     with suppress(OSError):  # no room for a cache is no reason to fail
-        _keep(kept, rows, skipped)
+        _keep(file, rows, skipped)
     return _history(form, rows, skipped)
 
 
@@ -94,14 +100,15 @@ def _fingerprint(form: TextFormat, path: Path, offset: timedelta) -> str:
     """Return what a decoded history depends on: the file's bytes, and how they are read."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    read_as = (_LAYOUT, form.columns, form.missing, form.interval_s, offset, form.dataset.measures)
+    read_as = (_LAYOUT, form.columns, form.missing, form.interval_s, offset, form.dataset)
     digest.update(repr(read_as).encode())
     return digest.hexdigest()[:32]
 
 
 def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dict[str, int]]:
-    """Return the start of each interval and its units, from the first to the last of the file; and what was skipped."""
-    parts, skipped = [], Counter[str]()
+    """Return the start of each interval and its units, of the last stretch without a jump; and what was skipped."""
+    parts: list[tuple[Numbers, Numbers, NDArray[np.bool_]]] = []
+    skipped = Counter[str]()
     try:
         with ExitStack() as stack, duckdb.connect() as connection:
             file = opened(path, stack)
@@ -121,11 +128,31 @@ def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dic
         raise HistoryUnreadable(str(path), f"is damaged or cut off ({error})") from error
     except OSError as error:
         raise HistoryUnreadable(str(path), f"cannot be read: {error.strerror or error}") from error
-    times = np.concatenate([times for times, _ in parts])
-    if not len(times):
+    times, units, read = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    if not read.any():
         worst = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3))
         raise HistoryUnreadable(str(path), f"holds no reading ({worst})")
-    return _gridded(times, np.concatenate([units for _, units in parts]), form.interval_s), dict(skipped)
+    lived = _last_stretch(form, times)
+    if not (lived & read).any():
+        raise HistoryUnreadable(str(path), "holds no reading after its last jump in time")
+    for reason, count in _set_aside(form, times[read & ~lived]).items():
+        skipped[reason] += count
+    span = int(times[lived].min()), int(times[lived].max())
+    return _gridded(times[lived & read], units[lived & read], form.interval_s, span), dict(skipped)
+
+
+def _last_stretch(form: TextFormat, times: Numbers) -> NDArray[np.bool_]:
+    """Return which times belong to the last stretch without a jump: what the simulator's meters live."""
+    days, counts = np.unique(times // _DAY_S * _DAY_S, return_counts=True)
+    found = stretches(form.dataset, dict(zip(days.tolist(), counts.tolist(), strict=True)), _DAY_S)
+    last = kept(form.dataset, found, form.interval_s)[-1]
+    return (times >= max(last.begin, earliest_ts(form.dataset))) & (times < last.end)
+
+
+def _set_aside(form: TextFormat, times: Numbers) -> dict[str, int]:
+    early = int((times < earliest_ts(form.dataset)).sum())
+    counts = {BEFORE_EARLIEST: early, FAR_FROM_OTHERS: len(times) - early}
+    return {reason: count for reason, count in counts.items() if count}
 
 
 class _Joined:
@@ -139,21 +166,25 @@ class _Joined:
         return head or self._rest.read(size)
 
 
-def _decoded(connection: duckdb.DuckDBPyConnection, form: TextFormat, offset: timedelta) -> tuple[Numbers, Numbers]:
-    """Return the times in seconds, and the units of all measures, of the lines that are readings or gap rows."""
+def _decoded(
+    connection: duckdb.DuckDBPyConnection, form: TextFormat, offset: timedelta
+) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
+    """Return times in seconds, units of all measures, and whether it is a reading or gap row, of lines with a time."""
     at = form.dataset.event_time
     names = [measure.name for measure in form.dataset.measures]
     connection.execute(f"CREATE OR REPLACE TEMP TABLE rows AS {rows_sql(form, offset)}")
     listed = ", ".join(names)
     columns = connection.execute(
-        f"SELECT CAST(epoch({at}) AS BIGINT) AS second, {listed} FROM rows WHERE reason IS NULL ORDER BY line"
+        f"SELECT CAST(epoch({at}) AS BIGINT) AS second, reason IS NULL AS read, {listed} FROM rows"
+        f" WHERE reason IS NULL OR (second BETWEEN 0 AND {LATEST_TS} AND second % {form.interval_s} = 0) ORDER BY line"
     ).fetchnumpy()
     values = [np.ma.filled(np.ma.asarray(columns[name], np.float64), np.nan) for name in names]
     scales = np.array([10.0**measure.scale for measure in form.dataset.measures])
     counted = np.floor(np.column_stack(values) * scales + 0.5)
     whole = np.isfinite(counted).all(axis=1, keepdims=True)
     times = np.ma.getdata(columns["second"]).astype(np.int64)
-    return times, np.where(whole, np.where(whole, counted, 0).astype(np.int64), MISSING)
+    units = np.where(whole, np.where(whole, counted, 0).astype(np.int64), MISSING)
+    return times, units, np.ma.getdata(columns["read"]).astype(bool)
 
 
 def _reasons(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -162,9 +193,9 @@ def _reasons(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(connection.execute(sql).fetchall())
 
 
-def _gridded(times: Numbers, units: Numbers, interval_s: int) -> Numbers:
-    """Put each reading where its time belongs; of several of one time, the first counts."""
-    first, last = int(times.min()), int(times.max())
+def _gridded(times: Numbers, units: Numbers, interval_s: int, span: tuple[int, int]) -> Numbers:
+    """Put each reading where its time belongs, from the first to the last; of several of one time, the first counts."""
+    first, last = span
     rows = np.full(((last - first) // interval_s + 1, 1 + units.shape[1]), MISSING)
     rows[:, 0] = np.arange(first, last + 1, interval_s)
     rows[((times - first) // interval_s)[::-1], 1:] = units[::-1]

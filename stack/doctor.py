@@ -19,7 +19,7 @@ from stack import preflight, process
 from stack.instance import Instance
 from stack.runtime import maven
 from stack.runtime.java import find_java
-from stack.services import SERVICES
+from stack.services import EXTRAS, SERVICES
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def examine(instance: Instance, datasets: Sequence[Dataset]) -> list[Finding]:
         *_ports(instance),
         *_retention(instance, datasets),
         *_topics(instance, datasets),
+        *_extras(instance),
     ]
 
 
@@ -157,3 +158,13 @@ def _retention(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Find
                 yield Finding("ok", f"{what} of {dataset.name}", f"live {duration_text(life)}, {needed} needed")
             except MeterlakeError as error:
                 yield Finding("missing", f"{what} of {dataset.name}", error.what, error.hint)
+
+
+def _extras(instance: Instance) -> Iterator[Finding]:
+    """Look for the servers that people bring themselves; everything else works without them."""
+    for extra in EXTRAS.values():
+        program = extra.program(instance)
+        if program:
+            yield Finding("ok", extra.title, f"{program}, start it by `meterlake up {extra.name}`")
+        else:
+            yield Finding("note", extra.title, "not on this machine", extra.to_get)

@@ -19,16 +19,18 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 from batch_layer.ingest.errors import NotThisFormat
 from batch_layer.ingest.identity import Identity
 from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.parse import Arrival, decoded, latest, numbered_lines, reading_lines, readings, rejected
+from batch_layer.ingest.parse import DAY_S, Arrival, days, decoded, numbered_lines, reading_lines, readings, rejected
 from batch_layer.ingest.upload import Raw, upload
 from engines import hdfs, master, metastore
 from engines import spark as engine
 from engines.errors import EngineUnavailable
 from engines.spark_failures import translated
 from engines.table_format import AlreadyPublished
+from meterlake import jumps
 from meterlake.errors import OutOfBalance
 from meterlake.precedence import gap_sql
 from meterlake.rebase import whole_weeks
+from meterlake.timegrid import epoch_seconds_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from engines.table_format import Snapshot, Table
     from meterlake.clock import Clock
+    from meterlake.jumps import Stretch
     from meterlake.settings import Settings
     from meterlake.textformat import TextFormat
 
@@ -88,6 +91,8 @@ class Counts:
     bad: int
     future: int
     gaps: int
+    first: int
+    last: int
 
 
 @dataclass
@@ -154,6 +159,7 @@ class _Load:
         self.form, self.dataset = raw.form, raw.form.dataset
         self.now = now
         self.lines = numbered_lines(spark, raw.location, raw.first_lines, SPLIT)
+        self.kept: list[Stretch] | None = None
         self.shift = self._shift()
         self.identity = Identity(self.dataset.name, raw.sha256, request.meter_id, request.offset, self.shift)
         self.arrival = Arrival(request.meter_id, now, raw.name, self.identity.load_id)
@@ -165,6 +171,8 @@ class _Load:
         if self._is_loaded(table):
             return self._result(already_loaded=True)
         staged, counts = self._stage(table)
+        if self.kept is None and self._has_jump(counts):
+            staged, counts = self._stage(table)
         self.phases.done("parse and write")
         self._check(staged, counts)
         quarantined = self._quarantine(counts)
@@ -191,7 +199,8 @@ class _Load:
     def _rows(self) -> tuple[DataFrame, Observation]:
         """Return the decoded lines with ``future`` (not to be loaded), and what will have been seen of them."""
         observed = Observation("lines")
-        rows = decoded(self.lines, self.form, self.request.offset, self.shift)
+        rows = decoded(self.lines, self.form, self.request.offset, self.shift, self.kept)
+        second, none = F.expr(f"CASE WHEN reason IS NULL THEN {self._second} END"), F.lit(0)
         rows = rows.select("*", F.expr(self._future()).alias("future")).observe(
             observed,
             F.count(F.lit(1)).alias("lines"),
@@ -199,6 +208,8 @@ class _Load:
             F.count_if(F.col("reason").isNotNull()).alias("bad"),
             F.count_if("future").alias("future"),
             F.count_if(F.expr(f"reason IS NULL AND NOT future AND {gap_sql(self.dataset)}")).alias("gaps"),
+            F.coalesce(F.min(second), none).alias("first"),
+            F.coalesce(F.max(second), none).alias("last"),
         )
         return rows, observed
 
@@ -212,11 +223,32 @@ class _Load:
     def _shift(self) -> timedelta:
         if not self.request.rebase:
             return timedelta(0)
-        last = latest(self.lines, self.form, self.request.offset)
+        last = self._keep()
         self.phases.done("find the end")
         if last is None:
             return timedelta(0)
         return whole_weeks(last + timedelta(seconds=self.form.interval_s), self.now.replace(tzinfo=None))
+
+    def _has_jump(self, counts: Counts) -> bool:
+        """Return whether readings far from all others are now to be set aside; most files show at once that none is."""
+        covered = (counts.lines - counts.bad) * self.form.interval_s
+        if not jumps.may_jump(self.dataset, counts.first, counts.last, covered):
+            return False
+        self._keep()
+        return self.kept is not None
+
+    def _keep(self) -> datetime | None:
+        """Find out where readings may lie, and return the latest time there."""
+        found = days(self.lines, self.form, self.request.offset)
+        stretches = jumps.stretches(self.dataset, {day.begin: day.lines for day in found}, DAY_S)
+        kept = jumps.kept(self.dataset, stretches, self.form.interval_s)
+        if len(kept) < len(stretches):
+            self.kept = kept
+        return max((day.latest for day in found if any(s.begin <= day.begin < s.end for s in kept)), default=None)
+
+    @property
+    def _second(self) -> str:
+        return epoch_seconds_sql(self.dataset.event_time, "spark")
 
     def _stage(self, table: Table) -> tuple[Snapshot, Counts]:
         rows, observed = self._rows()

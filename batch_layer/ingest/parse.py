@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from meterlake import textformat
+from meterlake.jumps import FAR_FROM_OTHERS
 from meterlake.schema import master_fields, quarantine_fields
 from meterlake.textlines import UNDECODED
+from meterlake.timegrid import epoch_seconds_sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
+    from meterlake.jumps import Stretch
     from meterlake.textformat import TextFormat
 
+DAY_S: Final = 86_400
 # Index of a row in its task; one task reads one split.
 _ROW_IN_TASK = "monotonically_increasing_id() & ((1L << 33) - 1)"
 
@@ -70,10 +74,13 @@ def numbered_lines(spark: SparkSession, location: str, first_lines: Sequence[int
     return lines.where("line > 1")
 
 
-def decoded(lines: DataFrame, form: TextFormat, offset: timedelta, shift: timedelta) -> DataFrame:
+def decoded(
+    lines: DataFrame, form: TextFormat, offset: timedelta, shift: timedelta, kept: Sequence[Stretch] | None = None
+) -> DataFrame:
     """Return each line with its fields decoded, and ``reason``: why it is no reading, or NULL.
 
-    offset: of the file's clock from UTC. shift: added to every time. Put an ``observe`` on it before filtering by
+    offset: of the file's clock from UTC. shift: added to every time. kept: where readings may lie, before they are
+    shifted; the others are set aside. Put an ``observe`` on it before filtering by
     ``reason``, or Spark computes all of it again for the filter.
     """
     dataset = form.dataset
@@ -85,17 +92,36 @@ def decoded(lines: DataFrame, form: TextFormat, offset: timedelta, shift: timede
             "*", F.expr(textformat.fields_sql(form)).alias("fields"), F.expr(textformat.odd_sql(form)).alias("odd")
         )
         .select("*", time, interval, *values)
-        .select("*", F.expr(textformat.reason_sql(form)).alias("reason"))
+        .select("*", F.expr(_reason(form, shift, kept)).alias("reason"))
     )
 
 
-def latest(lines: DataFrame, form: TextFormat, offset: timedelta) -> datetime | None:
-    """Return the latest time in the file, UTC without zone, whatever the line's values are worth."""
+def _reason(form: TextFormat, shift: timedelta, kept: Sequence[Stretch] | None) -> str:
+    reason = textformat.reason_sql(form)
+    if kept is None:
+        return reason
+    time = f"{epoch_seconds_sql(form.dataset.event_time, 'spark')} - {int(shift.total_seconds())}"
+    inside = " OR ".join(f"{time} BETWEEN {stretch.begin} AND {stretch.end - 1}" for stretch in kept)
+    return f"coalesce({reason}, CASE WHEN NOT ({inside}) THEN '{FAR_FROM_OTHERS}' END)"
+
+
+@dataclass(frozen=True)
+class Day:
+    """Lines whose time lies on a UTC day: its first second, how many, and the latest time."""
+
+    begin: int
+    lines: int
+    latest: datetime
+
+
+def days(lines: DataFrame, form: TextFormat, offset: timedelta) -> list[Day]:
+    """Return the days of a file in order, by the times of its lines, whatever their values are worth."""
     rows = lines.select(F.expr(textformat.fields_sql(form)).alias("fields"))
     time = F.expr(textformat.time_sql(form, -offset))
     likely = rows.select(time.alias("time")).where(F.expr(textformat.likely_time_sql("time")))
-    found: datetime | None = likely.agg(F.max("time")).collect()[0][0]
-    return found
+    day = F.expr(f"{epoch_seconds_sql('time', 'spark')} DIV {DAY_S} * {DAY_S}").alias("day")
+    found = likely.groupBy(day).agg(F.count(F.lit(1)).alias("lines"), F.max("time").alias("latest"))
+    return [Day(row.day, row["lines"], row.latest) for row in found.orderBy("day").collect()]
 
 
 def readings(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:

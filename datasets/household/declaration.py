@@ -13,7 +13,7 @@ second. The largest value of the history is 88 Wh in a minute.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Final
 
 from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View, per_hour
@@ -24,6 +24,7 @@ HOUSEHOLD: Final = Dataset(
     title="Household power consumption",
     intervals=(1, 60),
     time_zone="Europe/Paris",
+    earliest=date(2005, 1, 1),
     measures=(
         Level("global_active_power", "kW", "0.001", between=(0, 100), title="Active power"),
         Level("global_reactive_power", "kvar", "0.001", between=(-100, 100), title="Reactive power"),

@@ -200,7 +200,7 @@ def _time(dataset: Dataset, table: str) -> str:
 
 
 def _acceptable(dataset: Dataset) -> str:
-    """Return the condition that no rule rejects a row: grid, completeness, ranges, declared rejects, arrival."""
+    """Return the condition that no rule rejects a row: grid, completeness, ranges, declared rejects, times."""
     lengths = ", ".join(map(str, dataset.intervals))
     given = " + ".join(f"CAST({measure.name} IS NOT NULL AS INT)" for measure in dataset.measures)
     terms = [
@@ -214,6 +214,8 @@ def _acceptable(dataset: Dataset) -> str:
             inside.append(f"{dataset.interval} = {length} AND {name} BETWEEN {low!r}::DOUBLE AND {high!r}::DOUBLE")
         terms.append(f"({name} IS NULL OR (isfinite({name}) AND ({' OR '.join(inside)})))")
     terms += [f"({rule.sql}) IS NOT TRUE" for rule in dataset.rejects]
+    if dataset.earliest:
+        terms.append(f"{dataset.event_time} >= TIMESTAMP '{dataset.earliest:%Y-%m-%d} 00:00:00'")
     tolerance = int(dataset.clock_tolerance.total_seconds())
     terms.append(f"{dataset.event_time} <= received_at + INTERVAL {tolerance} SECOND")
     return "\n    AND ".join(terms)

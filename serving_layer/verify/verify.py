@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.errors import QueryFailed
 from meterlake.clock import system_clock
-from serving_layer.publish import history as past
 from serving_layer.publish import records
 from serving_layer.verify import expected, found, live, speed
 from serving_layer.verify.answers import Answers, compare_files, compare_served
 from serving_layer.verify.errors import NothingToVerify, NotPublished, PublishUnderWay
-from serving_layer.verify.lineage import layers
 from serving_layer.verify.master_files import MasterFiles
 from serving_layer.verify.merged import compare_merged, view_name
 
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
-    from serving_layer.publish.history import History, Record
+    from serving_layer.publish.history import Record, Run
     from serving_layer.verify.compare import Comparison
     from serving_layer.verify.scope import Scope
 
@@ -83,9 +81,9 @@ class MasterInput:
 
     has_live = True
 
-    def __init__(self, settings: Settings, dataset: Dataset, history: History, record: Record) -> None:
-        self._files = MasterFiles(settings, dataset, record.run_id)
-        self._layers = layers(history, record)
+    def __init__(self, settings: Settings, dataset: Dataset, run: Run) -> None:
+        self._files = MasterFiles(settings, dataset, run.run_id)
+        self._layers = run.layers
         self._fetched: list[list[str]] = []
         snapshots = ", ".join(str(layer.snapshot) for layer in self._layers)
         self.title = f"master data files of {dataset.name}, snapshot {snapshots}"
@@ -118,16 +116,14 @@ class Inputs:
             each.read(connection)
 
 
-def published(settings: Settings, dataset: Dataset) -> tuple[History, Record]:
-    """Return the history and the run that readers see. Raises NotPublished or PublishUnderWay."""
+def published(settings: Settings, dataset: Dataset) -> Run:
+    """Return the run that readers see. Raises NotPublished or PublishUnderWay."""
     history = records.load(settings, dataset.name)
-    under_way = past.unfinished(history)
-    if under_way is not None:
-        raise PublishUnderWay(dataset.name, under_way.run_id)
-    record = past.current(history)
-    if record is None:
+    if history.begun is not None:
+        raise PublishUnderWay(dataset.name, history.begun.run_id)
+    if history.present is None:
         raise NotPublished(dataset.name)
-    return history, record
+    return history.present
 
 
 def verify(
@@ -168,7 +164,7 @@ def verify(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    if published(settings, dataset)[1].seq != record.seq:
+    if published(settings, dataset).record.seq != record.seq:
         raise PublishUnderWay(dataset.name, record.run_id)
     if not any(each.rows or each.extra or each.explained for each in comparisons):
         raise NothingToVerify(dataset.name, scope.text())

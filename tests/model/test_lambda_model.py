@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -22,9 +23,9 @@ from model_readers import Reader, oracle, states
 from model_world import DATASET, PARTITIONS, Append, Crash, World
 
 from meterlake import rules
-from meterlake.errors import RollbackLosesMinutes
+from meterlake.errors import LeaseLost, RollbackLosesMinutes
 from meterlake.reading import Reading
-from serving_layer.publish import history as past
+from serving_layer.publish.errors import Overtaken
 from speed_layer.errors import MessagesLost
 
 SCHEDULES = int(os.environ.get("METERLAKE_MODEL_SCHEDULES", "100"))
@@ -162,10 +163,10 @@ class Lambda(RuleBasedStateMachine):
         self._publishing(crash, lambda step: self.batch.run(full=full, meanwhile=meanwhile, step=step))
         self._differences_are_explained()
 
-    @precondition(lambda self: len(past.reachable(self.world.history)) > 1 and not past.unfinished(self.world.history))
+    @precondition(lambda self: self.world.history.kept and self.world.history.begun is None)
     @rule(which=st.integers(0, 2), allow_gap=st.booleans(), crash=crashes)
     def roll_back(self, which: int, allow_gap: bool, crash: int | None) -> None:
-        others = past.reachable(self.world.history)[1:]
+        others = self.world.history.kept
         wanted = others[which % len(others)]
 
         def expecting_less(step: Callable[[str], None]) -> None:
@@ -180,6 +181,35 @@ class Lambda(RuleBasedStateMachine):
             self._publishing(crash, expecting_less)
         except RollbackLosesMinutes:
             assert not allow_gap
+
+    @rule(at=st.integers(0, 40), sleeps_in_check=st.booleans(), hours=st.sampled_from([0, 1, 3]), back=st.booleans())
+    def batch_sleeps_and_is_overtaken(self, at: int, sleeps_in_check: bool, hours: int, back: bool) -> None:
+        """A laptop's lid: a run stops before or after the check of any step; another takes over and publishes."""
+        moments = count()
+
+        def stop() -> None:
+            if next(moments) == at:
+                self.world.between = lambda: None
+                self.world.now += timedelta(minutes=5, hours=hours)
+                self._run_archive()
+                self.batch.run(step=self._look)
+                kept = self.world.history.kept
+                if back and kept:
+                    self.reader.forget(kept[0], lost=True)
+                    self.batch.roll_back(kept[0].run_id, allow_gap=True, step=self._look)
+
+        def step(name: str) -> None:
+            self._look(name)
+            if not sleeps_in_check:
+                stop()
+
+        self.world.between = stop if sleeps_in_check else lambda: None
+        try:
+            with suppress(LeaseLost, Overtaken):
+                self.batch.run(step=step)
+        finally:
+            self.world.between = lambda: None
+        self._look("after it woke up")
 
     @rule(most=amounts)
     def replay_archive(self, most: Most) -> None:
@@ -198,13 +228,13 @@ class Lambda(RuleBasedStateMachine):
 
     @invariant()
     def readers_are_right(self) -> None:
-        if past.unfinished(self.world.history) is None:
+        if self.world.history.begun is None:
             self.reader.look()
             self.reader.remember()
 
     def _differences_are_explained(self) -> None:
         """Where the speed layer was not behind the archive, what differs from batch is late, revised or loaded."""
-        last = self.world.history[-1] if self.world.history else None
+        last = self.world.records[-1] if self.world.records else None
         if last is None or last.event != "published" or self.is_disturbed:
             return
         done = self.speed.checkpoint.reached()

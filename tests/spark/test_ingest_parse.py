@@ -14,7 +14,17 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from batch_layer.ingest.lines import Lines
-from batch_layer.ingest.parse import Arrival, decoded, latest, numbered_lines, reading_lines, readings, rejected
+from batch_layer.ingest.parse import (
+    DAY_S,
+    Arrival,
+    Day,
+    days,
+    decoded,
+    numbered_lines,
+    reading_lines,
+    readings,
+    rejected,
+)
 from datasets.household.text import HOUSEHOLD_TEXT as FORM
 from engines.text_lines import line_tables
 from meterlake.schema import master_fields, quarantine_fields
@@ -235,7 +245,10 @@ def test_a_shift_moves_all_times_and_the_latest_is_found(spark: SparkSession, tm
     lines = [GAP, GOOD, changed(0, "16/12/2106"), "junk"]
     with reading_lines(spark, 1 << 25):
         read = lines_of(spark, file_of(tmp_path, lines))
-        assert latest(read, FORM, HOUR) == oracle(GAP)[0]
+        assert days(read, FORM, HOUR) == [
+            Day(DAY_S * 13498, 1, oracle(GAP)[0] - timedelta(days=5) + timedelta(hours=6, minutes=1)),
+            Day(DAY_S * 13503, 1, oracle(GAP)[0]),
+        ]
         times = {row.line: row.ts for row in decoded(read, FORM, HOUR, week).where("reason IS NULL").collect()}
     assert times == {2: oracle(GAP)[0] + week, 3: oracle(GOOD)[0] + week}
 
