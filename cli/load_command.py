@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, progress_console, show
+from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.errors import UsageError
+from meterlake.log import get_logger
 from meterlake.settings import load_settings
 from meterlake.textformat import check_meter_id, parse_offset
 
@@ -82,8 +83,11 @@ def load(
     if by and not corrects:
         raise UsageError("--by says who corrects.", hint="Write it with --corrects.")
     request = Request(form, path, meter, offset, rebase is not None, (by or getpass.getuser()) if corrects else "")
+    settings = load_settings()
+    log_to_file(settings, "load", dataset)
     with upload_progress(path) as on_bytes:
-        result = run(load_settings(), request, system_clock, on_bytes)
+        result = run(settings, request, system_clock, on_bytes)
+    get_logger().debug("loaded", **asdict(result))
     if output is Output.JSON:
         show([asdict(result)], output)
     else:

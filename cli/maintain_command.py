@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, show
+from cli.output import Output, OutputOption, log_to_file, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
+from meterlake.log import get_logger
 from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
@@ -46,7 +47,12 @@ def maintain(
         kept = parse_duration(keep)
     except ValueError as error:
         raise UsageError(f"--keep: {error}.") from error
-    show(keep_up(load_settings(), registry.declaration(dataset), kept, system_clock), output)
+    settings = load_settings()
+    log_to_file(settings, "maintain", dataset)
+    rows = keep_up(settings, registry.declaration(dataset), kept, system_clock)
+    for row in rows:
+        get_logger().debug("upkeep", **row)
+    show(rows, output)
 
 
 def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:
