@@ -139,8 +139,9 @@ def _write_view(
 def measure(settings: Settings, rounds: int) -> Iterator[dict[str, object]]:
     """Ask each dashboard's queries at once; yield the times of the last and of the slowest answers."""
     with cassandra.session(settings) as session:
-        servers = check.Servers(settings, session, system_clock())
-        everything = [one for one in asked.queries(catalogue.all_boards()) if one.board]
+        whole = catalogue.whole()
+        servers = check.Servers(settings, session, [dataset for dataset, _ in whole.shown], system_clock())
+        everything = list(asked.queries(whole.boards(), []))
         for uid in dict.fromkeys(one.board for one in everything):
             mine = [one for one in everything if one.board == uid and not isinstance(one.query, PrometheusQuery)]
             for meters in (None, 1):

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from cli.layout import laid_out
-from meterlake.settings import Settings
+from meterlake.settings import ROOT, Settings
 
 
 class Output(StrEnum):
@@ -38,6 +39,14 @@ def log_to_file(settings: Settings, command: str, dataset: str) -> None:
 
     log.configure(settings.home / "logs" / f"{command}-{dataset}.jsonl")
     bind_contextvars(command=command, dataset=dataset)
+
+
+def report_progress(doing: str) -> None:
+    """Say what is being done, beside the result, and log it."""
+    from meterlake.log import get_logger
+
+    progress_console.print(doing, markup=False, soft_wrap=True)
+    get_logger().debug(doing)
 
 
 def as_json(value: object) -> object:
@@ -89,3 +98,8 @@ def show(
         return
     for part in laid_out(records, target.width, optional):
         target.print(part)
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as people read it: within the checkout, relative to it."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

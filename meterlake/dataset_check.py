@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake import generated
+from meterlake.dashboard_specs import check_board
 from meterlake.errors import MeterlakeError
 from meterlake.report_specs import Report
 from meterlake.validation import measure_columns
@@ -66,11 +67,11 @@ def _reports(entry: Entry) -> Iterator[str]:
                 yield f"the report {report.name!r} shows {name!r}, which is not declared"
 
 
-def _board(entry: Entry) -> Iterator[str]:
-    board, known = entry.board(), _names(entry.declaration)
-    for name in _texts(getattr(board, field.name) for field in fields(board)) if board else ():
-        if name not in known:
-            yield f"it shows {name!r}, which is not declared"
+def _board(entry: Entry) -> Iterable[str]:
+    board = entry.board()
+    if board:
+        check_board(entry.declaration, board)  # says itself what is wrong
+    return ()
 
 
 def _named(report: Report) -> list[str]:

@@ -157,7 +157,7 @@ def utc_days_of_local_day(day: date, time_zone: str) -> list[date]:
 
 
 def choose_interval(coverage: Mapping[int, int]) -> int:
-    """Return the interval length that counts where a meter's minute has readings of several.
+    """Return the interval length that counts where a row of the finest view has readings of several.
 
     coverage: interval_s -> seconds covered by the used readings of that length, in one cell of
     ``dataset.cell_s`` seconds. More coverage wins; at a tie the finer. Raises ValueError if empty.

@@ -16,6 +16,7 @@ from batch_layer.views.slicing import MISPLACED
 from engines import columns as shared
 from meterlake import timegrid
 from meterlake.errors import PermanentError
+from meterlake.grains import is_fixed
 from meterlake.validation import STATE_COLUMNS, measure_columns
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def check_equal(run_id: str, place: str, left: Mapping[Any, Any], right: Mapping
 def check_survey(run_id: str, found: Survey, dataset: Dataset, grain: Grain) -> None:
     """Raise AuditFailed where a row has no key, lies outside its slice, or covers nothing or more than its length.
 
-    How long a local day is, ``check_days`` knows.
+    How long a local day or month is, ``check_calendar`` knows.
     """
     place = f"view {grain}"
     if found.keyless:
@@ -118,15 +119,15 @@ def check_survey(run_id: str, found: Survey, dataset: Dataset, grain: Grain) -> 
         raise AuditFailed(run_id, place, f"{found.misplaced} rows lie outside their slice")
     if found.least is not None and found.least <= 0:
         raise AuditFailed(run_id, place, f"a row covers {found.least} s")
-    if grain != "day" and found.most is not None:
+    if is_fixed(grain) and found.most is not None:
         _check_most(run_id, place, found.most, timegrid.full_coverage(dataset, grain))
 
 
-def check_days(run_id: str, rows: DataFrame, dataset: Dataset) -> None:
-    """Raise AuditFailed where a local day, which may have 23 or 25 hours, is covered for longer than it is."""
-    for row in rows.groupBy("day").agg(F.max("covered_s").alias("most")).collect():
-        length = timegrid.full_coverage(dataset, "day", row["day"])
-        _check_most(run_id, f"view day, {row['day']}", row["most"], length)
+def check_calendar(run_id: str, rows: DataFrame, dataset: Dataset, grain: Grain) -> None:
+    """Raise AuditFailed where a local day or month, whose length differs, is covered for longer than it is."""
+    for row in rows.groupBy(grain).agg(F.max("covered_s").alias("most")).collect():
+        length = timegrid.full_coverage(dataset, grain, row[grain])
+        _check_most(run_id, f"view {grain}, {row[grain]}", row["most"], length)
 
 
 def _check_most(run_id: str, place: str, most: int, length: int) -> None:

@@ -72,7 +72,7 @@ class Run:
 
     def published(self, table: Table) -> Mapping[str, str]:
         """Return where the published partitions of a table lie, by their names in Hive."""
-        return self.current.folders(table.name) if self.current else {}
+        return self.current.folders(table.name) if self.current and self.current.is_sliced else {}
 
     def before(self, table: Table) -> dict[str, str]:
         """Return where the published slices of a table lie; those without rows are none."""
@@ -137,6 +137,12 @@ class Run:
             "files_copied_from": count,
             "bytes_copied_from": size,
         }
+
+    def give_up_unsliced(self) -> None:
+        """Note that partitions of an earlier version, which were not sliced, are gone."""
+        if self.current and not self.current.is_sliced:
+            for name, folders in self.current.tables.items():
+                self.changes[name] = {partition: Change(folder, None) for partition, folder in folders.items()}
 
     def change(self, table: Table, changes: Mapping[str, Change]) -> None:
         """Note what becomes of some partitions."""

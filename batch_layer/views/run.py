@@ -19,7 +19,7 @@ from batch_layer.views.tally import Tally
 from engines import columns as shared
 from engines import verdicts
 from meterlake import slices, timegrid
-from meterlake.grains import GRAIN_SECONDS
+from meterlake.grains import GRAIN_SECONDS, is_calendar
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -58,6 +58,7 @@ def compute(run: Run) -> Result:
 
     Raises OutOfBalance or AuditFailed, with nothing published; a later clean-up removes the files of a failed run.
     """
+    run.give_up_unsliced()
     source = open_source(run)
     run.newest, run.fleet = source.newest, source.fleet
     run.figures["master"] = {
@@ -109,7 +110,7 @@ def _as_if_uncontended(run: Run, scope: Scope, judged: DataFrame, old: dict[str,
     counted, competing = Tally(run.dataset), Observation("competing")
     found = cells.cells(counted.watch(judged), run.dataset)
     found = found.observe(competing, F.count_if(cells.CONTENDED).alias("cells"))
-    _stage_finest(run, scope, cells.rows(found, run.dataset), old)
+    _stage_finest(run, scope, cells.rows(found), old)
     return None if competing.get["cells"] else counted
 
 
@@ -215,15 +216,18 @@ def _gaps_near(run: Run, changes: DataFrame, meters: DataFrame) -> DataFrame:
     Of meters whose first or last row is gone, all gaps: one of them may be none any more.
     """
     dataset, table = run.dataset, tables.gaps_table(run.dataset)
-    before, part = run.before(table), F.col("part")
+    before = run.before(table)
     interior = coverage.within(changes, meters, dataset).persist()
     touched = interior.select(dataset.key, coverage.partition_of("start", table.partition).alias("part")).distinct()
-    values = {row["part"] for row in touched.select(part).distinct().collect()}
+    values = {row["part"] for row in touched.select("part").distinct().collect()}
+    if not values:
+        interior.unpersist()
+        return run.read(table, {})
     ended = coverage.at_ends(interior, dataset)
     some = {name: before[name] for name in before if any(name.startswith(value) for value in values)}
     rows = run.read(table, some).withColumn("part", coverage.partition_of("gap_start", table.partition))
     near = rows.join(touched, [dataset.key, "part"], "left_semi").drop("part")
-    if values and not ended.isEmpty():
+    if not ended.isEmpty():
         every = run.read(table, before).join(ended, dataset.key, "left_semi")
         near = near.unionByName(every).distinct()
     near = near.localCheckpoint()
@@ -239,8 +243,8 @@ def _audit(run: Run, scope: Scope, expected: dict[str, int]) -> None:
         rows = scope.marked(run.read_placed(table, run.written(table)), grain)
         seen = audit.survey(rows, dataset, grain)
         audit.check_survey(run_id, seen, dataset, grain)
-        if grain == "day":
-            audit.check_days(run_id, rows, dataset)
+        if is_calendar(grain):
+            audit.check_calendar(run_id, rows, dataset, grain)
         if grain == finest:
             audit.check_equal(run_id, f"readings and {table.name}", expected, audit.sums(seen.inside, dataset))
         else:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from serving_layer.dashboards import alerts
 from serving_layer.dashboards.queries import CassandraQuery, Query, TrinoQuery
 
 if TYPE_CHECKING:
+    from serving_layer.dashboards.alerts import Rule
     from serving_layer.dashboards.catalogue import Board
 
 SOURCES: Final = {
@@ -41,8 +41,8 @@ class Asked:
     range: str = ""
 
 
-def queries(boards: list[Board]) -> Iterator[Asked]:
-    """Return the queries of all panels, variables and annotations, and of all alert rules."""
+def queries(boards: Sequence[Board], rules: Sequence[Rule]) -> Iterator[Asked]:
+    """Return the queries of all panels, variables and annotations of dashboards, and of alert rules."""
     for board in boards:
         yield from _of_panels(board)
         for variable in board.dashboard.templating.list_val or []:
@@ -51,7 +51,7 @@ def queries(boards: list[Board]) -> Iterator[Asked]:
         for mark in board.dashboard.annotations.list_val or []:
             if isinstance(mark.target, Query):
                 yield Asked(f"{board.uid}: marks {mark.name!r}", mark.target, board.uid)
-    for rule in alerts.all_rules():
+    for rule in rules:
         yield Asked(f"alert: {rule.title}", rule.query)
 
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from engines import cassandra, trino
 from engines.errors import QueryFailed
-from meterlake.dashboard_specs import boards
 from meterlake.durations import parse_duration
 from serving_layer.dashboards import asked as asking
-from serving_layer.dashboards import catalogue, cql, macros, sql
+from serving_layer.dashboards import cql, macros, sql
 from serving_layer.dashboards.queries import CassandraQuery, Kind, PrometheusQuery, Query, TrinoQuery
 from serving_layer.dashboards.timing import Timing
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
+    from serving_layer.dashboards.catalogue import Part
 
 State = Literal["ok", "empty", "wrong"]
 
@@ -41,16 +41,18 @@ class Finding:
     problem: str = ""
 
 
-def check(settings: Settings, clock: Clock, tell: Callable[[Finding], None] = lambda _: None) -> list[Finding]:
-    """Ask every query once; ``tell`` hears of each finding at once. Raises EngineUnavailable.
+def check(
+    settings: Settings, part: Part, clock: Clock, tell: Callable[[Finding], None] = lambda _: None
+) -> list[Finding]:
+    """Ask every query of dashboards and alerts once; ``tell`` gets each finding at once. Raises EngineUnavailable.
 
     Queries of Prometheus are not asked: their metrics are there only while streams and batch run.
     """
-    shown = catalogue.all_boards()
+    shown = part.boards()
     found = [Finding(line, "", "wrong", 0, 0, line) for board in shown for line in asking.problems(board)]
     with cassandra.session(settings) as session:
-        servers = Servers(settings, session, clock())
-        for asked in asking.queries(shown):
+        servers = Servers(settings, session, [dataset for dataset, _ in part.shown], clock())
+        for asked in asking.queries(shown, part.rules()):
             if not isinstance(asked.query, PrometheusQuery):
                 finding = servers.ask(asked)
                 tell(finding)
@@ -77,9 +79,14 @@ def columns_missing(query: Query, names: Sequence[str], rows: Sequence[Sequence[
 class Servers:
     """Open connections, the meters that they know, and the time of the check."""
 
-    def __init__(self, settings: Settings, session: Any, now: datetime) -> None:  # noqa: ANN401 - the driver's own
+    def __init__(
+        self,
+        settings: Settings,
+        session: Any,  # noqa: ANN401 - the driver's own
+        datasets: Sequence[Dataset],
+        now: datetime,
+    ) -> None:
         self._settings, self._session, self._now = settings, session, now
-        datasets = [dataset for dataset, _ in boards()]
         self._live = {dataset.name: self._live_meters(dataset) for dataset in datasets}
         self._all = {dataset.name: self._all_meters(dataset) for dataset in datasets}
         self._timing = {dataset.name: Timing.of(dataset) for dataset in datasets}

@@ -35,11 +35,11 @@ _HOW: Final = (
 )
 
 
-def health(shown: Sequence[tuple[Dataset, Board]]) -> Dashboard:
-    """Return the dashboard of those who run the platform: all data sets in one."""
+def health(shown: Sequence[tuple[Dataset, Board]], owner: str = "") -> Dashboard:
+    """Return the dashboard of those who run the platform: all data sets in one. owner: the one that it is for."""
     found = panels.dashboard(
-        "meterlake-health",
-        "Pipeline health",
+        f"meterlake-{owner}-health" if owner else "meterlake-health",
+        f"Pipeline health: {owner}" if owner else "Pipeline health",
         "Is what comes in read, kept, computed and shown in time? Metrics of streams and batch, runs, quarantine.",
         "now-3h",
         "30s",

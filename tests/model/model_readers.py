@@ -73,7 +73,7 @@ class Reader:
 
     def forget(self, run: Run, *, lost: bool) -> None:
         """Expect only what a roll-back to a run promises. lost: it may open a hole where speed rows have expired."""
-        folders = run.tables[view_table(DATASET, "minute")].values()
+        folders = run.tables.get(view_table(DATASET, "minute"), {}).values()
         batch = {
             cell: found for f in folders for row in self.world.folders[f].values() for cell, found in row.cells.items()
         }

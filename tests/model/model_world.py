@@ -118,6 +118,13 @@ class World:
     audited: set[str] = field(default_factory=set)
     tables: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     line: Line | None = None
+    line_record: int = 0
+    """The record as of which the views are."""
+    lease: str | None = None
+    """Who may publish; somebody who died or sleeps, until another takes over."""
+    fences: dict[str, str] = field(default_factory=dict)
+    between: Callable[[], None] = lambda: None
+    """What happens between the check of a lease and what is done after it."""
     records: list[Record] = field(default_factory=list)
     history: History = field(default_factory=History)
 

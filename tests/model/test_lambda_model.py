@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -24,9 +25,10 @@ from model_readers import Reader, oracle, states
 from model_world import DATASET, PARTITIONS, Append, Crash, World
 
 from meterlake import rules, timegrid
-from meterlake.errors import RollbackLosesMinutes
+from meterlake.errors import LeaseLost, RollbackLosesMinutes
 from meterlake.lateness import watermark_delay
 from meterlake.reading import Reading
+from serving_layer.publish.errors import Overtaken
 from speed_layer.errors import MessagesLost
 
 SCHEDULES = int(os.environ.get("METERLAKE_MODEL_SCHEDULES", "100"))
@@ -210,6 +212,35 @@ class Lambda(RuleBasedStateMachine):
             self._publishing(crash, expecting_less)
         except RollbackLosesMinutes:
             assert not allow_gap
+
+    @rule(at=st.integers(0, 40), sleeps_in_check=st.booleans(), hours=st.sampled_from([0, 1, 3]), back=st.booleans())
+    def batch_sleeps_and_is_overtaken(self, at: int, sleeps_in_check: bool, hours: int, back: bool) -> None:
+        """A laptop's lid: a run stops before or after the check of any step; another takes over and publishes."""
+        moments = count()
+
+        def stop() -> None:
+            if next(moments) == at:
+                self.world.between = lambda: None
+                self.world.now += timedelta(minutes=5, hours=hours)
+                self._run_archive()
+                self.batch.run(step=self._look)
+                kept = self.world.history.kept
+                if back and kept:
+                    self.reader.forget(kept[0], lost=True)
+                    self.batch.roll_back(kept[0].run_id, allow_gap=True, step=self._look)
+
+        def step(name: str) -> None:
+            self._look(name)
+            if not sleeps_in_check:
+                stop()
+
+        self.world.between = stop if sleeps_in_check else lambda: None
+        try:
+            with suppress(LeaseLost, Overtaken):
+                self.batch.run(step=step)
+        finally:
+            self.world.between = lambda: None
+        self._look("after it woke up")
 
     @rule(most=amounts)
     def replay_archive(self, most: Most) -> None:

@@ -63,7 +63,7 @@ def ordered(rows: list[Row]) -> list[Row]:
 
 @SETS
 def test_states_equal_those_of_the_core(spark: SparkSession, dataset: Dataset) -> None:
-    rows = readings(dataset, 3000, seed=1)
+    rows = readings(dataset, 2000, seed=1)
     units = columns.in_units(frame(spark, dataset, rows), dataset).cache()
     for grain in grains(dataset):
         found = collected(columns.states(units, dataset, grain))

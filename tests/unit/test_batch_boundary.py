@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from batch_layer.pipeline.batch import next_boundary
 from batch_layer.views.plan import Plan
 from cli import batch_metrics
-from cli.batch_run import next_boundary
 from datasets.household.declaration import HOUSEHOLD
 from meterlake.boundary import BEGINNING, PartitionProgress
 from meterlake.settings import Settings

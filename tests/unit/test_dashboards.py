@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 PROVISIONING = ROOT / "grafana" / "provisioning"
 HOUSEHOLD = registry.declaration("household")
 SHOWN = catalogue.all_boards()
-ASKED = list(asked.queries(SHOWN))
+ASKED = list(asked.queries(SHOWN, catalogue.whole().rules()))
 CHOSEN = macros.Dashboard(
     datetime(2026, 11, 20, 22, 30, tzinfo=UTC),
     datetime(2026, 11, 21, 10, tzinfo=UTC),
@@ -52,21 +53,22 @@ def panel_of(uid: str, title: str) -> dict[str, Any]:
 
 
 def test_checked_in_files_are_what_the_code_gives() -> None:
-    assert catalogue.drift(ROOT) == []
+    assert catalogue.drift(catalogue.ours()) == []
 
 
 def test_drift_names_changed_missing_and_foreign_files(tmp_path: Path) -> None:
-    written = catalogue.write(tmp_path)
-    assert sorted(written) == sorted(catalogue.files())
-    changed, missing, *_ = (path for path in written if path.endswith(".json"))
-    (tmp_path / changed).write_text("{}")
-    (tmp_path / missing).unlink()
-    foreign = f"{catalogue.FOLDER}/by-hand.json"
-    (tmp_path / foreign).write_text("{}")
-    assert set(catalogue.drift(tmp_path)) == {changed, missing, foreign}
-    catalogue.write(tmp_path)
-    assert catalogue.drift(tmp_path) == []
-    assert not (tmp_path / foreign).exists()
+    part = replace(catalogue.ours(), root=tmp_path)
+    written = catalogue.write(part)
+    assert sorted(written) == sorted(tmp_path / path for path in part.files())
+    changed, missing, *_ = (path for path in written if path.suffix == ".json")
+    changed.write_text("{}")
+    missing.unlink()
+    foreign = tmp_path / catalogue.FOLDER / "by-hand.json"
+    foreign.write_text("{}")
+    assert set(catalogue.drift(part)) == {changed, missing, foreign}
+    catalogue.write(part)
+    assert catalogue.drift(part) == []
+    assert not foreign.exists()
 
 
 def test_names_are_stable_and_ids_are_grafanas() -> None:
@@ -291,7 +293,7 @@ def test_answers_are_compared_with_what_a_panel_needs() -> None:
 def test_rules_have_a_page_a_severity_and_a_query_of_ours() -> None:
     document = yaml.safe_load((PROVISIONING / "alerting/rules.yaml").read_text())
     rules = document["groups"][0]["rules"]
-    assert len({rule["uid"] for rule in rules}) == len(rules) == len(alerts.all_rules()) == 9
+    assert len({rule["uid"] for rule in rules}) == len(rules) == len(catalogue.whole().rules()) == 9
     for rule in rules:
         assert (ROOT / rule["annotations"]["runbook"]).is_file(), rule["title"]
         assert rule["labels"]["severity"] in {"critical", "warning"}
@@ -303,7 +305,7 @@ def test_rules_have_a_page_a_severity_and_a_query_of_ours() -> None:
 
 
 def test_alerts_link_to_their_page_under_the_address_that_is_set() -> None:
-    document = yaml.safe_load(alerts.rules_text("https://wiki.example.org/runbooks/"))
+    document = yaml.safe_load(alerts.rules_text(catalogue.whole().rules(), "https://wiki.example.org/runbooks/"))
     links = {rule["uid"]: rule["annotations"]["runbook_url"] for rule in document["groups"][0]["rules"]}
     assert links["meterlake-stream-down"] == "https://wiki.example.org/runbooks/stream-down.md"
     assert all(link.startswith("https://wiki.example.org/runbooks/") for link in links.values())

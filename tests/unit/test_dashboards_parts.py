@@ -91,7 +91,7 @@ def titles(dataset: Dataset, board: Board | None = None) -> str:
 
 def queries(dataset: Dataset) -> list[asked.Asked]:
     alarms = [asked.Asked(rule.title, rule.query) for rule in rules_of(dataset, plain_board(dataset))]
-    own = [one for one in asked.queries(boards(dataset)) if not one.where.startswith("alert")]
+    own = list(asked.queries(boards(dataset), []))
     return own + alarms
 
 

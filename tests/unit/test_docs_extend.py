@@ -27,7 +27,7 @@ def test_its_commands_lead_to_a_data_set_that_can_be_used(tmp_path: Path) -> Non
     declared = discovery.in_folder(tmp_path / "my_datasets").entries["campus"].declaration
     assert declared.time_zone == "Europe/London"
     made = sorted(path.name for path in (tmp_path / "my_datasets" / "campus" / "generated").iterdir())
-    assert made == ["campus.cql", "campus.hql", "campus.sql", "campus.v1.json"]
+    assert made == ["campus.cql", "campus.hql", "campus.sql", "campus.v1.json", "grafana"]
 
 
 def test_what_it_says_of_formats_exists() -> None:
