@@ -102,6 +102,30 @@ class Lambda(RuleBasedStateMachine):
         self.world.now = end + wait
         self._send(meter, int(end.timestamp()) - interval, interval, value, revision)
 
+    @rule(meter=meters, limit=st.sampled_from(LIMITS), beyond=beyond, value=values)
+    def speed_is_ahead_at_a_limit(self, meter: str, limit: timedelta, beyond: int, value: tuple[float, float]) -> None:
+        """Two readings of a minute at one moment: the archive takes the first, speed both; then batch runs."""
+        self.send_at_a_limit(meter, limit, beyond, 10, value, 0)
+        assert self.last
+        self._run_archive()
+        self._send(meter, self.last.ts - 10, 10, value, 0)
+        self._run_speed()
+        self.readers_are_right()
+        self.run_batch(full=False, crash=None, burst=False)
+
+    @rule(meter=meters, interval=st.sampled_from([10, 60]), value=values, again=st.booleans())
+    def withdraw_before_batch(self, meter: str, interval: int, value: tuple[float, float], again: bool) -> None:
+        """A reading is taken back while its minute is open, or once more sent; then batch takes over."""
+        self.send(meter, 0, interval, value, 0)
+        self._run_speed()
+        self.withdraw()
+        if again:
+            self.send_otherwise(value, 1)
+        self._run_speed()
+        self.world.now += DATASET.lateness + timedelta(minutes=2)
+        self._run_archive()
+        self.run_batch(full=False, crash=None, burst=False)
+
     @rule(minutes=st.integers(1, 12), value=values)
     def report_each_minute(self, minutes: int, value: tuple[float, float]) -> None:
         for _ in range(minutes):
