@@ -80,8 +80,9 @@ def simulate(
     its own scale. The same --start, --seed and options make the same bytes. Ctrl-C sends what is under way and says
     what was done. A broker that is away is waited for; what it never acknowledged is counted, and the exit code is 1.
 
-    Faults, each with a share from 0 to 1: late, out_of_order, duplicate, conflict (another value), revision (a later
-    one), corrupt (of eleven kinds), missing, future (a year ahead), clock_skew (this share of meters, a day ahead).
+    Faults, each with a share from 0 to 1: late, delayed, out_of_order, duplicate, conflict (another value), revision (a
+    later one), withdraw (taken back), corrupt (of eleven kinds), missing, future (a year ahead), clock_skew (this share
+    of meters, a day ahead).
 
     Examples:
 
