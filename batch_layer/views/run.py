@@ -87,14 +87,14 @@ def _coarser(run: Run) -> list[Grain]:
 def _from_readings(run: Run, source: Source) -> Tally:
     """Write the finest view and the rejects; return what was counted on the way."""
     dataset = run.dataset
-    run.tell(f"judging {source.expected:,} readings")
+    run.report(f"judging {source.expected:,} readings")
     reasoned = verdicts.with_reason(source.rows, dataset)
     judged = verdicts.judged(reasoned, dataset, None)
     old = run.touched(run.finest, source.scope, run.finest_grain)
     counted = _as_if_uncontended(run, source.scope, judged, old)
     if counted is not None:
         return _settled(run, source, judged, counted, old)
-    run.tell("deciding between readings that compete")
+    run.report("deciding between readings that compete")
     contended = verdicts.disputed_cells(reasoned, dataset).persist()
     try:
         judged, counted = verdicts.judged(reasoned, dataset, contended), Tally(dataset)
@@ -236,7 +236,7 @@ def _gaps_near(run: Run, changes: DataFrame, meters: DataFrame) -> DataFrame:
 
 
 def _audit(run: Run, scope: Scope, expected: dict[str, int]) -> None:
-    run.tell("auditing")
+    run.report("auditing")
     dataset, run_id, finest = run.dataset, run.plan.run_id, run.finest_grain
     for grain in (finest, *_coarser(run)):
         table = tables.view_table(dataset, grain)
