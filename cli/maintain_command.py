@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, show, tell
+from cli.output import Output, OutputOption, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
+from meterlake.log import get_logger
 from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
@@ -47,7 +48,12 @@ def maintain(
         kept = parse_duration(keep)
     except ValueError as error:
         raise UsageError(f"--keep: {error}.") from error
-    show(keep_up(load_settings(), registry.declaration(dataset), kept, system_clock), output)
+    settings = load_settings()
+    log_to_file(settings, "maintain", dataset)
+    rows = keep_up(settings, registry.declaration(dataset), kept, system_clock)
+    for row in rows:
+        get_logger().debug("upkeep", **row)
+    show(rows, output)
 
 
 def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:
@@ -69,7 +75,7 @@ def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock)
         translated(settings, doing),
     ):
         publisher = Publisher(settings, dataset, held, clock)
-        merged = merge_slices(session, publisher, tell)
+        merged = merge_slices(session, publisher, report_progress)
         needed, now = what_runs_need(publisher.roll_forward()), clock()
         rows = upkeep.maintain(session, settings, dataset, needed, keep, now)
         rows.append({"table": "slices merged", **upkeep.NOTHING, "removed": merged})

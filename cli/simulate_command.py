@@ -17,12 +17,13 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, progress_console, show
+from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from cli.simulate_status import Status, shown
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
+from meterlake.log import get_logger
 from meterlake.settings import ROOT, Settings, load_settings
 from meterlake.textformat import check_meter_id, parse_offset
 
@@ -100,6 +101,7 @@ def simulate(
         return
     settings, replay, stop = load_settings(), registry.replay(dataset), Event()
     shares, now = known.parse(faults), system_clock()
+    log_to_file(settings, "simulate", dataset)
     length = _duration(duration) if duration else None
     begin = _moment(start) if start else None
     plan = schedule(now, replay.interval_s, _speed(speed), length, begin)
@@ -189,6 +191,7 @@ def _stopped_by_signals(stop: Event) -> Iterator[None]:
 def _show(totals: Totals, output: Output, to: To) -> None:
     """Print the totals, on the error stream where the messages are on the other."""
     facts, err = totals.facts(), to is To.STDOUT
+    get_logger().debug("simulated", **facts)
     if output is Output.JSON:
         show([facts], output, err=err)
         return

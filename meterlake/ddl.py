@@ -141,6 +141,11 @@ def cassandra_ddl(
     return "\n".join([head, space, *tables])
 
 
+def replication(datacenter: str, copies: int) -> str:
+    """Return the CQL map of a keyspace whose rows have so many copies in one data centre."""
+    return f"{{'class': 'NetworkTopologyStrategy', '{datacenter}': {copies}}}"
+
+
 def speed_tables(dataset: Dataset) -> dict[str, list[Column]]:
     """Return the columns of each speed table, by its name without the keyspace."""
     return {

@@ -52,7 +52,8 @@ def apply(settings: Settings, dataset: Dataset) -> list[str]:
 
 
 def _creates(settings: Settings, dataset: Dataset) -> list[str]:
-    text = ddl.cassandra_ddl(dataset, speed_ttl=settings.speed_ttl)
+    replication = ddl.replication(settings.cassandra_datacenter, settings.cassandra_replication)
+    text = ddl.cassandra_ddl(dataset, replication=replication, speed_ttl=settings.speed_ttl)
     lines = [line for line in text.splitlines() if not line.startswith("--")]
     return [statement.strip() for statement in "\n".join(lines).split(";") if statement.strip()]
 
