@@ -23,8 +23,8 @@ def merge_slices(session: SparkSession, publisher: Publisher, report: Report = l
     It is published as the run that readers see: once with the larger partitions beside the others, and once with the
     rows in them. Call it under the lease of ``publisher``.
     """
-    history = publisher.roll_forward()
-    before = _slices(history)
+    history, base = publisher.roll_forward(), f"{publisher.settings.hdfs}{tables.FOLDER}"
+    before = _slices(history, base)
     for _ in range(2):
         present = history.current
         if present is None or present.snapshot is None:
@@ -35,15 +35,14 @@ def merge_slices(session: SparkSession, publisher: Publisher, report: Report = l
         now = publisher.clock()
         merged = plan.Plan(plan.new_run_id(now), "merge", present.snapshot, present.snapshot)
         source = master(session, publisher.settings, publisher.dataset)
-        base = f"{publisher.settings.hdfs}{tables.FOLDER}"
         changes = merging.merge_all(Run(session, publisher.dataset, source, current, merged, base, now, report))
         if not changes:
             break
         details = {key: value for key, value in present.details.items() if key != RECONCILIATION}
         about = (present.run_id, present.boundary, present.snapshot)
         history = publisher.publish(Publication(*about, history.seq, changes, details), shapes(publisher.dataset))
-    return before - _slices(history)
+    return before - _slices(history, base)
 
 
-def _slices(history: History) -> int:
-    return sum(len(set(partitions.values())) for partitions in history.tables.values())
+def _slices(history: History, base: str) -> int:
+    return sum(len({*partitions.values()} - {tables.empty(base)}) for partitions in history.tables.values())

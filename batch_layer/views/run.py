@@ -239,19 +239,13 @@ def _audit(run: Run, scope: Scope, expected: dict[str, int]) -> None:
     run.report("auditing")
     dataset, run_id, finest = run.dataset, run.plan.run_id, run.finest_grain
     for grain in (finest, *_coarser(run)):
-        table = tables.view_table(dataset, grain)
-        rows = scope.marked(run.read_placed(table, run.written(table)), grain)
-        seen = audit.survey(rows, dataset, grain)
-        audit.check_survey(run_id, seen, dataset, grain)
-        if is_calendar(grain):
-            audit.check_calendar(run_id, rows, dataset, grain)
+        table, is_all = tables.view_table(dataset, grain), isinstance(scope, Everything)
+        new = scope.marked(run.read_placed(table, run.written(table)), grain)
+        made_of = None if grain == finest else _rows_below(run, scope, finest, grain)
+        before = None if is_all else scope.marked(run.read(table, run.touched(table, scope, grain)), grain)
+        seen = audit.look(dataset, grain, new, made_of, before)
         if grain == finest:
-            audit.check_equal(run_id, f"readings and {table.name}", expected, audit.sums(seen.inside, dataset))
-        else:
-            below = audit.all_inside(_rows_below(run, scope, finest, grain))
-            made_of = audit.survey(below, dataset, finest)
-            audit.check_equal(run_id, f"{run.finest.name} and {table.name}", made_of.inside, seen.inside)
-        if not isinstance(scope, Everything):
-            before = run.read_placed(table, run.touched(table, scope, grain))
-            old = audit.survey(scope.marked(before, grain), dataset, grain)
-            audit.check_equal(run_id, f"copied rows of {table.name}", old.outside, seen.outside)
+            audit.check_equal(run_id, f"readings and {table.name}", expected, seen.sums)
+        audit.check_rows(run_id, seen, dataset, grain, table.name)
+        if is_calendar(grain):
+            audit.check_calendar(run_id, new, dataset, grain)
