@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.arguments import DatasetArgument
+from cli.formats import format_of
 from cli.output import Output, OutputOption, progress_console, show
 from meterlake import registry
 from meterlake.clock import system_clock
@@ -60,7 +61,8 @@ def load(
     - `meterlake load household data/household_power_consumption.txt.xz`
     - `meterlake load household house2.csv --meter-id house2 --rebase now`
     """
-    form = registry.text_format(dataset)
+    settings = load_settings()
+    form = format_of(settings, registry.entry(dataset), path)
     offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
     meter = meter_of(form, meter_id)
 
@@ -68,7 +70,7 @@ def load(
 
     request = Request(form, path, meter, offset, rebase is not None)
     with upload_progress(path) as on_bytes:
-        result = run(load_settings(), request, system_clock, on_bytes)
+        result = run(settings, request, system_clock, on_bytes)
     if output is Output.JSON:
         show([asdict(result)], output)
     else:
