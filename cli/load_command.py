@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.arguments import DatasetArgument
+from cli.formats import format_of
 from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from meterlake import registry
 from meterlake.clock import system_clock
@@ -73,7 +74,8 @@ def load(
     - `meterlake load household house2.csv --meter-id house2 --rebase now`
     - `meterlake load household october-corrected.txt --corrects --by "A. Martin, invoice 2025-118"`
     """
-    form = registry.text_format(dataset)
+    settings = load_settings()
+    form = format_of(settings, registry.entry(dataset), path)
     offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
     meter = meter_of(form, meter_id)
 
@@ -83,7 +85,6 @@ def load(
     if by and not corrects:
         raise UsageError("--by says who corrects.", hint="Write it with --corrects.")
     request = Request(form, path, meter, offset, rebase is not None, (by or getpass.getuser()) if corrects else "")
-    settings = load_settings()
     log_to_file(settings, "load", dataset)
     with upload_progress(path) as on_bytes:
         result = run(settings, request, system_clock, on_bytes)

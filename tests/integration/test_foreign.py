@@ -106,7 +106,7 @@ class Story:
         last = int(end.timestamp()) // self.interval_s
         return [
             Reading(
-                meter, at * self.interval_s, self.interval_s, (None if at % 11 == 0 else (at * 7 + place) % 50 + 0.5,)
+                meter, at * self.interval_s, self.interval_s, (None if at % 11 == 0 else at * 7 % 50 + place + 0.5,)
             )
             for at in range(last - count, last)
             for place, meter in enumerate(self.meters)
