@@ -162,7 +162,13 @@ def measure(settings: Settings, rounds: int) -> Iterator[dict[str, object]]:
                 }
 
 
-def _ask(settings: Settings, session: Any, servers: check.Servers, one: asked.Asked, meters: int | None) -> float:
+def _ask(
+    settings: Settings,
+    session: Any,  # noqa: ANN401 - the driver's own
+    servers: check.Servers,
+    one: asked.Asked,
+    meters: int | None,
+) -> float:
     """Ask a query; return Trino's CPU seconds."""
     chosen = servers.chosen(one, meters)
     if isinstance(one.query, CassandraQuery):
