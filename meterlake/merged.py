@@ -162,14 +162,14 @@ def _plain(dataset: Dataset, line: Line) -> str:
     stored = [column.name for column in view_columns(dataset, grain)]
     source = f"FROM {batch_table(dataset, grain)}\nWHERE {grain} < {_timestamp(line.at)}"
     partition = partition_of(dataset, grain)
-    computed = f"{partition_sql(dataset, grain, _speed_time(dataset))} AS {partition}"
+    computed = f"{partition_sql(dataset, grain, speed_time(dataset))} AS {partition}"
     return _union([_select([*stored, "'batch' AS source", partition], source), _speed(dataset, line, computed)])
 
 
 def _rolled(dataset: Dataset, grain: Grain, line: Line) -> str:
     """Return SQL of the rows of a coarser view: whole ones of batch, and the rest rolled up."""
     stored = [column.name for column in view_columns(dataset, grain)]
-    begin = _literal(timegrid.row_time(line.at, grain, dataset.time_zone))
+    begin = literal(timegrid.row_time(line.at, grain, dataset.time_zone))
     whole = f"FROM {batch_table(dataset, grain)}\nWHERE {grain} < {begin}"
     merged = [f"{sql} AS {name}" for name, sql in merge_aggregates(dataset, "trino", "decimal")]
     source = "CASE WHEN MIN(source) = MAX(source) THEN MIN(source) ELSE 'both' END AS source"
@@ -224,7 +224,7 @@ def _batch_rows(dataset: Dataset, piece: Piece) -> str:
     values = ", ".join(f"'{value}'" for value in sorted({view.partition_value(day) for day in days}))
     return (
         f"FROM {batch_table(dataset, piece.grain)}\nWHERE {view.partition} IN ({values})\n"
-        f"  AND {piece.grain} >= {_literal(first)}\n  AND {piece.grain} < {_literal(end)}"
+        f"  AND {piece.grain} >= {literal(first)}\n  AND {piece.grain} < {literal(end)}"
     )
 
 
@@ -245,10 +245,10 @@ def _speed(dataset: Dataset, line: Line, *more: str) -> str:
         f"FROM {speed_table(dataset)}\nWHERE day IN ({days})\n  AND day <= {_TOMORROW}\n"
         f"  AND {grain} >= TIMESTAMP '{line.at:%Y-%m-%d %H:%M} UTC'"
     )
-    return _select([dataset.key, f"{_speed_time(dataset)} AS {grain}", *states, "'speed' AS source", *more], source)
+    return _select([dataset.key, f"{speed_time(dataset)} AS {grain}", *states, "'speed' AS source", *more], source)
 
 
-def _speed_time(dataset: Dataset) -> str:
+def speed_time(dataset: Dataset) -> str:
     """Return the time of Cassandra's rows, as batch holds it."""
     return f"CAST({dataset.finest.grain} AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
 
@@ -261,7 +261,8 @@ def _derived(dataset: Dataset) -> list[str]:
     return [f"{sql} AS {name}" for name, sql in derived_sql(dataset, "trino")]
 
 
-def _literal(moment: datetime | date) -> str:
+def literal(moment: datetime | date) -> str:
+    """Return a time as Trino writes it."""
     if isinstance(moment, datetime):
         return _timestamp(moment)
     return f"DATE '{moment.isoformat()}'"

@@ -112,6 +112,10 @@ class Settings(Connections):
         timedelta(days=3), description="Life of a speed row; batch must have covered it by then."
     )
     batch_interval: Duration = Field(timedelta(hours=1), description="How often batch runs; feeds the retention check.")
+    reconcile_budget: Duration = Field(
+        timedelta(seconds=30),
+        description="So long a publish compares the layers; what is left then is pending, and the next run goes on.",
+    )
     kafka_partitions: int = Field(
         2, gt=0, description="Partitions of a readings topic when it is created: as many tasks read it side by side."
     )

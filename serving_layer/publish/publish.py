@@ -1,7 +1,7 @@
 """Publishing a run, finishing what was interrupted, and rolling back: all of it under the data set's lease.
 
-A publish is: the record ``publishing``; the tables, one call each; the comparison of both layers up to the new
-boundary; the Trino views; the record ``published``. Whoever comes after an interruption finds the first record without
+A publish is: the record ``publishing``; the tables, one call each; the Trino views; the comparison of both layers up to
+the new boundary; the record ``published``. Whoever comes after an interruption finds the first record without
 the second, and does the rest: each step may be repeated.
 
 The views never reach beyond what the tables hold. So where the boundary rises the tables come first, where it falls the
@@ -32,7 +32,7 @@ from serving_layer.publish import records, tables
 from serving_layer.publish.errors import OfEarlierVersion, Overtaken
 from serving_layer.publish.folders import Changes, Tables, applied, difference, is_sliced
 from serving_layer.publish.history import History, Record
-from serving_layer.reconcile.reconcile import reconcile
+from serving_layer.reconcile.reconcile import Pending, reconcile
 from serving_layer.sql import views
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ class Publisher:
         history = self.roll_forward()
         if history.seq != publication.based_on:
             raise Overtaken(self.dataset.name, publication.run_id, publication.based_on, history.seq)
+        self.lease.check()
         tables.ensure(self.settings, shapes, replace=bool(publication.changes))
         begun = Record(
             dataset=self.dataset.name,
@@ -194,7 +195,6 @@ class Publisher:
         begun, present = _begun(history), history.current
         speed, shown_by = bool(begun.details.get(SPEED)), begun.seq + 1
         rises = present is None or begun.boundary >= present.boundary
-        found: dict[str, Any] = {}
         if not rises:
             self._before("views")
             _again(self._replace_views, begun.boundary, shown_by, speed=speed)
@@ -205,11 +205,10 @@ class Publisher:
             self._before(table)
             _again(tables.switch, self.settings, table, begun.changes[table], whole.get(table, {}), self.lease)
         if rises:
-            self._before("reconcile")
-            found = _again(self._reconciliation, present, begun) if speed else {}
             self._before("views")
             _again(self._replace_views, begun.boundary, shown_by, speed=speed)
-        return found
+        self._before("reconcile")
+        return self._reconciliation(present, begun) if speed else {}
 
     def _finish(self, history: History) -> History:
         """Do the steps after a record's beginning, and record its end."""
@@ -255,14 +254,18 @@ class Publisher:
             history = records.load(self.settings, self.dataset.name)
 
     def _reconciliation(self, present: Record | None, begun: Record) -> dict[str, Any]:
-        """Compare the layers for the minutes that the boundary is about to move over."""
+        """Compare the layers for the minutes over which the boundary has moved, and those that were left to be done.
+
+        Readers see the run already: this does not hold it up.
+        """
+        living = boundaries.first_living(self.clock(), self.settings.speed_ttl)
         line = merged.line_at(self.dataset, begun.boundary)
-        before = merged.line_at(self.dataset, present.boundary if present else BEGINNING)
-        since = max(before, boundaries.first_living(self.clock(), self.settings.speed_ttl))
-        if since >= line:
+        since = max(living, merged.line_at(self.dataset, present.boundary if present else BEGINNING))
+        left = Pending.of(present.details.get(RECONCILIATION, {}), living, line) if present else None
+        if left is None and since >= line:
             return {}
         snapshot = begun.details.get("read_snapshot", begun.snapshot)
-        return {RECONCILIATION: reconcile(self.settings, self.dataset, since, line, snapshot)}
+        return {RECONCILIATION: reconcile(self.settings, self.dataset, (since, line), snapshot, left)}
 
     def _replace_views(self, boundary: datetime, seq: int, *, speed: bool) -> None:
         line = merged.line(self.dataset, boundary, self.clock(), self.settings.speed_ttl) if speed else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import merged_samples as samples
@@ -147,7 +147,7 @@ def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishe
     runs: list[samples.Written], settings: Settings
 ) -> None:
     tables = [f"{NAME}_{grain}" for grain in sorted(GRAINS)]
-    rising = [*tables, "reconcile", "views", "published"]
+    rising = [*tables, "views", "reconcile", "published"]
     falling = ["views", "settle", *reversed(tables), "published"]
     show(settings, runs[1])
     for number, steps in enumerate(zip(rising, falling, strict=True)):
@@ -198,3 +198,30 @@ def test_7_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
         roll_back(settings, DATASET, "run-2", clock)
     assert answers.wrong == []
     assert all(answers.counts[grain] for grain in GRAINS)
+
+
+def test_8_the_layers_are_compared_within_a_budget_and_what_is_left_is_caught_up_with(
+    runs: list[samples.Written], settings: Settings
+) -> None:
+    def minutes(since: datetime, until: datetime) -> int:
+        return sum(since <= moment < until for _, moment in TRUTH)
+
+    show(settings, runs[0])
+    compared = show(settings, runs[1]).details["reconciliation"]
+    assert (compared["equal"], compared["examples"]) == (minutes(BOUNDARIES[0], BOUNDARIES[1]), [])
+    assert sum(count for count in compared.values() if isinstance(count, int)) == compared["equal"]
+    assert "pending" not in compared
+
+    busy = settings.model_copy(update={"reconcile_budget": timedelta(0)})
+    record = show(busy, runs[2])
+    left = record.details["reconciliation"]
+    assert left["equal"] == 0
+    assert left["pending"]["since"] == BOUNDARIES[1].isoformat()
+    assert "There was more to compare than can be done in 0 s" in left["pending"]["reason"]
+    assert record.boundary == BOUNDARIES[2]  # readers do not wait for it
+    assert all(seen(settings, grain) == expected(grain) for grain in GRAINS)
+
+    caught_up = show(settings, runs[3]).details["reconciliation"]
+    assert caught_up["since"] == BOUNDARIES[1].isoformat()
+    assert caught_up["equal"] == minutes(BOUNDARIES[1], BOUNDARIES[3])
+    assert "pending" not in caught_up

@@ -114,7 +114,7 @@ def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance
     runs = samples.write_layers(settings, "away")
 
     def kill(step: str) -> None:
-        if step == "reconcile":
+        if step == "views":
             kill_server(whole, "cassandra")
 
     with spark.session(settings, "chaos") as session:
