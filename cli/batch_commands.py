@@ -13,12 +13,13 @@ import typer
 
 from cli import batch_metrics
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, as_json, finite, progress_console, show, tell
+from cli.output import Output, OutputOption, as_json, finite, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import TransientError, UsageError
+from meterlake.log import get_logger
 from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def batch(
 
     found, settings = registry.declaration(dataset), load_settings()
     request = Request(full, since.date() if since else None, until.date() if until else None)
+    log_to_file(settings, "batch", dataset)
     if every is None:
         _show_run(batch_once(settings, found, request, system_clock), output)
         return
@@ -97,7 +99,7 @@ def batch(
         try:
             _show_run(batch_once(settings, found, request, system_clock), output)
         except TransientError as error:
-            progress_console.print(f"{error} Trying again in {every}.", markup=False, soft_wrap=True)
+            report_progress(f"{error} Trying again in {every}.")
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
 
 
@@ -188,7 +190,7 @@ def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Cl
     from batch_layer.pipeline.batch import run_batch
 
     begin = time.monotonic()
-    outcome = run_batch(settings, dataset, request, clock, tell)
+    outcome = run_batch(settings, dataset, request, clock, report_progress)
     result, record = outcome.result, outcome.record
     if result == "nothing has changed" or record is None:
         return {"dataset": dataset.name, "run": record.run_id if record else None, "result": result, "days": 0}
@@ -196,11 +198,13 @@ def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Cl
     row = {name: value for name, value in _described(record, "current", Output.TEXT).items() if name in shown}
     batch_metrics.write(settings, record, time.monotonic() - begin)
     if row["unexplained"]:
-        tell(
+        report_progress(
             f"{row['unexplained']} minutes differ between batch and speed without an explanation: see"
             f" `meterlake runs {dataset.name} --output json` (reconciliation) and `meterlake explain`."
         )
-    return {"dataset": dataset.name, **row, "seconds": round(time.monotonic() - begin, 1), "result": result}
+    row |= {"seconds": round(time.monotonic() - begin, 1), "result": result}
+    get_logger().debug("batch run", **row)
+    return {"dataset": dataset.name, **row}
 
 
 def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> History:

@@ -16,7 +16,7 @@ import typer
 from cli import demo_live as live
 from cli import load_command, report_command
 from cli.batch_commands import Engine
-from cli.output import Output, OutputOption, progress_console, show, tell
+from cli.output import Output, OutputOption, progress_console, report_progress, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.settings import ROOT, Settings, load_settings
@@ -183,7 +183,7 @@ def _batch(settings: Settings, dataset: Dataset) -> tuple[str, dict[str, Any]]:
     from batch_layer.pipeline.batch import run_batch
     from batch_layer.views.plan import Request
 
-    outcome = run_batch(settings, dataset, Request(), system_clock, tell)
+    outcome = run_batch(settings, dataset, Request(), system_clock, report_progress)
     result, record = outcome.result, outcome.record
     details = dict(record.details) if record else {}
     counts = details.get("balance", {})

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
-from cli.output import Output, OutputOption, progress_console, show
+from cli.formats import format_of
+from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.errors import UsageError
+from meterlake.log import get_logger
 from meterlake.settings import load_settings
 from meterlake.textformat import check_meter_id
 
@@ -74,7 +76,8 @@ def load(
     - `meterlake load household logger.csv --time-zone Europe/Paris`
     - `meterlake load household october-corrected.txt --corrects --by "A. Martin, invoice 2025-118"`
     """
-    form = registry.text_format(dataset)
+    settings = load_settings()
+    form = format_of(settings, registry.entry(dataset), path)
     clock = file_clock(form, utc_offset, time_zone)
     meter = meter_of(form, meter_id)
 
@@ -84,8 +87,10 @@ def load(
     if by and not corrects:
         raise UsageError("--by says who corrects.", hint="Write it with --corrects.")
     request = Request(form, path, meter, clock, rebase is not None, (by or getpass.getuser()) if corrects else "")
+    log_to_file(settings, "load", dataset)
     with upload_progress(path) as on_bytes:
-        result = run(load_settings(), request, system_clock, on_bytes)
+        result = run(settings, request, system_clock, on_bytes)
+    get_logger().debug("loaded", **asdict(result))
     if output is Output.JSON:
         show([asdict(result)], output)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.output import tell
+from cli.output import report_progress
 from meterlake.errors import TransientError
 
 if TYPE_CHECKING:
@@ -31,4 +31,6 @@ def prepare_if_possible(settings: Settings, dataset: Dataset, clock: Clock) -> N
     try:
         prepare(settings, dataset, clock)
     except TransientError as error:
-        tell(f"The merged views are not ready: {error.what} The next batch makes them, or `meterlake ddl --apply`.")
+        report_progress(
+            f"The merged views are not ready: {error.what} The next batch makes them, or `meterlake ddl --apply`."
+        )

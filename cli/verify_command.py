@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
+from cli.formats import format_of
 from cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake import registry
 from meterlake.errors import UsageError
@@ -115,12 +116,12 @@ def from_files(
     from serving_layer.verify.raw_text import meters_in as meters_of_text
     from serving_layer.verify.verify import Inputs
 
-    form = registry.text_format(scope.dataset.name)
     messages = [path for path in paths if is_messages(path)]
     texts = [path for path in paths if path not in messages]
     inputs: list[Input] = []
     meters: set[str] = set()
     if texts or corrections:
+        form = format_of(load_settings(), registry.entry(scope.dataset.name), str([*texts, *corrections][0]))
         meter = "" if form.has_meters else scope.meters[0] if scope.meters else form.meter_id
         clock = file_clock(form, utc_offset, time_zone)
         inputs.append(RawText(form, texts, meter, clock, record.at, corrections))

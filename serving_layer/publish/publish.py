@@ -29,8 +29,8 @@ from meterlake import merged
 from meterlake.boundary import BEGINNING
 from meterlake.errors import LeaseLost, TransientError
 from serving_layer.publish import records, tables
-from serving_layer.publish.errors import Overtaken
-from serving_layer.publish.folders import Changes, Tables, applied, difference
+from serving_layer.publish.errors import OfEarlierVersion, Overtaken
+from serving_layer.publish.folders import Changes, Tables, applied, difference, is_sliced
 from serving_layer.publish.history import History, Record
 from serving_layer.reconcile.reconcile import reconcile
 from serving_layer.sql import views
@@ -118,7 +118,7 @@ class Publisher:
         history = self.roll_forward()
         if history.seq != publication.based_on:
             raise Overtaken(self.dataset.name, publication.run_id, publication.based_on, history.seq)
-        tables.ensure(self.settings, shapes)
+        tables.ensure(self.settings, shapes, replace=bool(publication.changes))
         begun = Record(
             dataset=self.dataset.name,
             seq=history.seq + 1,
@@ -144,12 +144,15 @@ class Publisher:
     def roll_back(self, run_id: str, *, allow_gap: bool = False) -> History:
         """Let readers see an earlier run again; return the history with that.
 
-        Raises UnknownName for a run that cannot be reached; RollbackLosesMinutes where the speed rows after the older
+        Raises UnknownName for a run that cannot be reached, OfEarlierVersion for one whose partitions the tables do not
+        have any more; RollbackLosesMinutes where the speed rows after the older
         boundary have expired, unless ``allow_gap``: then the record lists what is uncovered.
         """
         ttl = self.settings.speed_ttl
         history = self.roll_forward()
         run, present = history.target(self.dataset.name, run_id), history.current
+        if not is_sliced(run.tables):
+            raise OfEarlierVersion(self.dataset.name, run_id)
         wanted = run.record
         details = {key: value for key, value in wanted.details.items() if key not in _OF_ONE_MOVE}
         details[SPEED] = self._speed_layer(present)

@@ -85,7 +85,10 @@ def append(settings: Settings, history: History, record: Record) -> History:
         selected = ", ".join(f"CAST(:{name} AS {kind}) AS {name}" for name, kind in kinds.items())
         row = session.sql(f"SELECT {selected}", args=values(record, state) | dict.fromkeys(former))
         _append_behind(session, history.seq, record, row)
-    return after if state is None else _noted(settings, record, state)
+    if state is None:
+        return after
+    note_state(settings, record.dataset, record.seq)
+    return replace(after, state_seq=record.seq)
 
 
 def _append_behind(session: SparkSession, last_seq: int, record: Record, row: DataFrame) -> None:
@@ -115,11 +118,10 @@ def _append_behind(session: SparkSession, last_seq: int, record: Record, row: Da
         raise
 
 
-def _noted(settings: Settings, record: Record, state: History) -> History:
-    """Note where a history was recorded whole; return it."""
+def note_state(settings: Settings, dataset: str, seq: int) -> None:
+    """Note with which record a history was recorded whole."""
     with metastore.client(settings) as client:
-        metastore.set_database_property(client, DATABASE, f"{_STATE}{record.dataset}", str(record.seq))
-    return replace(state, state_seq=record.seq)
+        metastore.set_database_property(client, DATABASE, f"{_STATE}{dataset}", str(seq))
 
 
 def tidy(session: SparkSession, settings: Settings, now: datetime) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from meterlake.settings import Settings
+
+Progress = Callable[[str, int, int], None]
+"""Called with (name, bytes there, bytes wanted)."""
 
 
 @contextmanager

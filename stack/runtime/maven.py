@@ -9,13 +9,13 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from meterlake.settings import Settings
-from stack.runtime.cache import filling, made_whole
+from stack.runtime.cache import Progress, filling, made_whole
 from stack.runtime.errors import ArtifactError, MissingTool
 from stack.runtime.java import ensure_java
 from stack.runtime.locks import JARS, PARTS, archives, lock_hash, parts_hash, read_lock, sha256, write_lock
@@ -27,13 +27,15 @@ TRUST_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/java/cacerts
 REPORT_EVERY_S = 0.5
 LOCK = "lock"
 
-Progress = Callable[[str, int, int], None]
-"""Called with (name, bytes there, bytes wanted)."""
-
 
 def missing(settings: Settings, wanted: list[str]) -> list[str]:
     """Return those of ``wanted`` that would have to be downloaded."""
     return [name for name in wanted if not _is_resolved(name, settings)]
+
+
+def size(name: str) -> int:
+    """Return the bytes of all files of ``name``."""
+    return sum(item.size for item in read_lock(name))
 
 
 def resolve(name: str, settings: Settings, progress: Progress | None = None) -> list[Path]:
@@ -129,7 +131,7 @@ def _reporting(name: str, settings: Settings, progress: Progress | None) -> Iter
     if progress is None:
         yield
         return
-    wanted = sum(item.size for item in read_lock(name))
+    wanted = size(name)
     done = threading.Event()
 
     def report() -> None:

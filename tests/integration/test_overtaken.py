@@ -94,7 +94,13 @@ def runs(stack: Instance, settings: Settings) -> Iterator[list[samples.Written]]
 
 
 @pytest.mark.parametrize(
-    "moment", [pytest.param(each, marks=[pytest.mark.short] if each in SHORT else []) for each in MOMENTS]
+    "moment",
+    [
+        pytest.param(
+            each, marks=[pytest.mark.short] * (each in SHORT), id=f"{each[0].removeprefix(f'{NAME}_')}{each[1]}"
+        )
+        for each in MOMENTS
+    ],
 )
 def test_a_publish_that_sleeps_and_is_overtaken_gives_up(
     runs: list[samples.Written], settings: Settings, moment: tuple[str, int]

@@ -90,7 +90,7 @@ class Batch:
             snapshot = len(world.appends)
             meanwhile()
             progress = self._progress(snapshot)
-            boundary = next_boundary(progress, run_clock, DATASET.lateness, present.boundary if present else None)
+            boundary = next_boundary(DATASET, progress, run_clock, present.boundary if present else None)
             self.runs += 1
             after = self._compute(f"run{self.runs}", history, snapshot, full=full)
             step("computed")
@@ -279,15 +279,17 @@ def _reconcile(world: World, since: datetime, until: datetime, snapshot: int) ->
         key: row for f in world.tables[view_table(DATASET, "minute")].values() for key, row in world.folders[f].items()
     }
     speed = {row_key(cell, "minute"): row for cell, row in world.living().items()}
-    readings = by_cell(world.master(snapshot))
+    readings, now = by_cell(world.master(snapshot)), by_cell(world.master(len(world.appends)))
     outcomes = {}
     for key in batch.keys() | speed.keys():
         meter, time = key
         if since <= _aware(time) < until:
             have, live = batch.get(key), speed.get(key)
-            arrived = readings.get((meter, int(_aware(time).timestamp())), frozenset())
-            outcome = explain(DATASET, have.state if have else None, live.state if live else None, list(arrived))
-            outcomes[f"{meter} {time}"] = outcome
+            cell = (meter, int(_aware(time).timestamp()))
+            known = readings.get(cell, frozenset())
+            newer = now.get(cell, frozenset()) - known
+            states = (have.state if have else None, live.state if live else None)
+            outcomes[f"{meter} {time}"] = explain(DATASET, *states, list(known), list(newer))
     return outcomes
 
 
