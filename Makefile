@@ -1,77 +1,111 @@
 # Two commands matter: `make demo` and `make test`. Both do their own set-up on a fresh clone.
-PYTHON ?= python3.11
+# Any Python from 3.11 to 3.13: the first that uv finds, or else one that it brings. `make PYTHON=3.12 …` names one.
+PYTHON ?= >=3.11,<3.14
+PYTHONS := 3.11 3.12 3.13
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
 PYTEST := $(BIN)/pytest
+UV := $(or $(shell command -v uv),.uv/bin/uv)
+INSTALL = VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(UV) pip install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format lint types unit model spark integration chaos fetch up down status lock generate clean
+.PHONY: help demo test test-all test-pythons check format lint types unit model spark integration chaos fetch up down status lock generate clean
 
 help: ## show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-$(READY): requirements.lock setup.cfg pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed and '$(PYTHON)' is not on the PATH: install it, or name it: make PYTHON=/path/to/python3.11 …"; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed; $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11 …")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/pip install --quiet --no-deps --editable .
-	@touch $(READY)
+# uv, where it is not on the PATH: the version of the lock, checked by its hash.
+.uv/bin/uv: requirements.lock
+	@echo "set-up: uv, into .uv"
+	@python3 -m venv .uv || { echo "Neither uv nor a python3 with its venv module is here. Install one: https://docs.astral.sh/uv, or apt-get install python3-venv."; exit 1; }
+	@awk '/^[a-z]/ {keep = /^uv==/} keep' requirements.lock > .uv/requirements.txt
+	@.uv/bin/pip install --disable-pip-version-check --quiet --require-hashes --requirement .uv/requirements.txt
+	@touch $@
 
-demo: $(READY) ## the whole system on real servers, with progress; leaves the stack up
+# What runs. An environment of a Python that does not fit is made again.
+$(RUN): requirements.lock setup.cfg pyproject.toml | $(UV)
+	@echo "set-up: $$(grep -c '^[a-z]' requirements.lock) packages that run, into $(VENV)"
+	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || $(UV) venv --clear --python "$(PYTHON)" $(VENV)
+	@$(INSTALL) --require-hashes --requirement requirements.lock
+	@$(INSTALL) --quiet --no-deps --editable .
+	@touch $@
+
+# What develops, on top.
+$(DEV): requirements-dev.lock $(RUN)
+	@echo "set-up: packages for tests and lint"
+	@$(INSTALL) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+demo: $(RUN) ## the whole system on real servers, with progress; leaves the stack up
 	$(BIN)/meterlake demo
 
 test: check model spark integration ## all that a change must pass: lint, types, unit, the model, Spark and the real servers
+
+test-pythons: fetch $(PYTHONS:%=.pythons/%) ## unit and Spark tests on every Python that is supported
+	@for python in $(PYTHONS); do echo "Python $$python"; \
+	.pythons/$$python/bin/pytest -m unit -n auto tests/unit && .pythons/$$python/bin/pytest -m spark tests/spark || exit 1; done
+
+.pythons/%: requirements-dev.lock setup.cfg | $(UV)
+	@echo "set-up: Python $*, into $@"
+	@$(UV) venv --quiet --clear --python $* $@
+	@VIRTUAL_ENV="$(CURDIR)/$@" $(UV) pip install --quiet --require-hashes --requirement requirements-dev.lock
+	@VIRTUAL_ENV="$(CURDIR)/$@" $(UV) pip install --quiet --no-deps --editable .
+	@touch $@
 
 test-all: check model spark ## the same and the slow tests
 	$(PYTEST) -m "integration and (short or not chaos)" tests/integration
 
 check: lint types unit ## lint, types and unit tests, in under a minute
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --config setup.cfg
 
-types: $(READY)
+types: $(DEV)
 	$(BIN)/mypy
 
-unit: $(READY)
+unit: $(DEV)
 	$(PYTEST) -m unit -n auto tests/unit
 
-model: $(READY) ## random faults on a model of the whole system; METERLAKE_MODEL_SCHEDULES=10000 for more
+model: $(DEV) ## random faults on a model of the whole system; METERLAKE_MODEL_SCHEDULES=10000 for more
 	$(PYTEST) -m model --timeout 0 tests/model
 
-spark: $(READY) fetch ## the tests on a local Spark
+spark: $(DEV) fetch ## the tests on a local Spark
 	$(PYTEST) -m spark tests/spark
 
-integration: $(READY) fetch ## the tests on the real servers, which they start and stop
+integration: $(DEV) fetch ## the tests on the real servers, which they start and stop
 	$(PYTEST) -m "integration and not slow and (short or not chaos)" tests/integration
 
-chaos: $(READY) fetch ## every fault on the real servers; a short form of it is in `make integration`
+chaos: $(DEV) fetch ## every fault on the real servers; a short form of it is in `make integration`
 	$(PYTEST) -m chaos tests/integration
 
-fetch: $(READY) ## download all servers into the cache, once
+fetch: $(RUN) ## download all servers into the cache, once
 	$(BIN)/meterlake up --fetch-only
 
-up down status: $(READY) ## start, stop or show the servers
+up down status: $(RUN) ## start, stop or show the servers
 	$(BIN)/meterlake $@
 
-format: $(READY) ## format the code
+format: $(DEV) ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(READY) ## write all generated files anew: DDL, schemas, dashboards, compose configuration, settings reference
+generate: $(DEV) ## write all generated files: DDL, schemas, dashboards, compose configuration, settings reference
 	$(BIN)/meterlake ddl
 	$(BIN)/meterlake dashboards
 	$(BIN)/python -m meterlake.reference
 	$(BIN)/python -m stack.compose
 
-lock: $(READY) ## pin all versions anew: Python packages, jars, Java runtimes
-	$(BIN)/uv pip compile setup.cfg --extra dev --upgrade --generate-hashes --no-header --python-version 3.11 --quiet -o requirements.lock
+COMPILE = $(UV) pip compile setup.cfg --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+
+lock: $(DEV) ## pin all versions again, for all Pythons: packages, jars, Java runtimes
+	$(COMPILE) --upgrade --extra dev -o requirements-dev.lock
+	cp requirements-dev.lock requirements.lock
+	$(COMPILE) -o requirements.lock
 	$(BIN)/python -m stack.runtime.lock
 
 clean: ## stop the servers and remove the environment; data in .meterlake is kept
 	-$(BIN)/meterlake down
-	rm -rf $(VENV) build dist *.egg-info .*_cache
+	rm -rf $(VENV) .uv .pythons build dist *.egg-info .*_cache

@@ -30,10 +30,12 @@ from batch_layer.views import run as work
 from batch_layer.views.context import Run
 from datasets.household.declaration import HOUSEHOLD
 from engines import spark as engine
+from engines import spark_runtime
 from engines.table_format_iceberg import IcebergTable
 from engines.table_layout import Layout
 from meterlake.schema import master_fields
 from meterlake.settings import load_settings
+from stack.runtime.spark import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -218,6 +220,7 @@ def main() -> int:
     parser.add_argument("--years", type=int, nargs="+", default=[1, 3, 10], help="years: lengths of the histories")
     options = parser.parse_args()
     settings = load_settings()
+    spark_runtime.provide(runtime)
     with tempfile.TemporaryDirectory(dir=settings.home) as name:
         folder = Path(name)
         with engine.session(settings, "growth", in_folder(folder)) as spark:

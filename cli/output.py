@@ -41,6 +41,14 @@ def log_to_file(settings: Settings, command: str, dataset: str) -> None:
     bind_contextvars(command=command, dataset=dataset)
 
 
+def report_progress(doing: str) -> None:
+    """Say what is being done, beside the result, and log it."""
+    from meterlake.log import get_logger
+
+    progress_console.print(doing, markup=False, soft_wrap=True)
+    get_logger().debug(doing)
+
+
 def as_json(value: object) -> object:
     """Return ``value`` as JSON knows it: times in ISO 8601 UTC, decimals exact as text."""
     if isinstance(value, datetime):

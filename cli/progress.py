@@ -24,6 +24,7 @@ _STYLE = {
     State.FAILED: "bold red",
     State.STOPPED: "dim",
 }
+_TENTHS = 10
 
 
 class StackProgress:
@@ -64,9 +65,17 @@ class StackProgress:
         with self._lock:
             if name not in self._tasks:
                 self._tasks[name] = self._downloads.add_task(name, total=total)
-                if not self._terminal:
-                    progress_console.print(f"downloading {name}: {total / 1e6:.0f} MB", markup=False)
+                self._print_download(name, "to download:", total)
+            before = self._downloads.tasks[self._tasks[name]].completed
             self._downloads.update(self._tasks[name], completed=done)
+            if int(_TENTHS * done / total) > int(_TENTHS * before / total):
+                self._print_download(name, f"{100 * done // total:3} % of", total)
+
+    def _print_download(self, name: str, words: str, total: int) -> None:
+        """Print a line where no terminal shows a bar."""
+        if not self._terminal:
+            seconds = time.monotonic() - self._begin
+            progress_console.print(f"{seconds:6.1f} s  {name:<12} {words} {total / 1e6:.0f} MB", markup=False)
 
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False, show_header=False)
@@ -74,6 +83,8 @@ class StackProgress:
             for name, service in SERVICES.items():
                 if name in self._rows:
                     state, detail, seconds = self._rows[name]
+                    if state in (State.PREPARING, State.STARTING):
+                        seconds = time.monotonic() - self._begin
                     style = _STYLE.get(state, "")
                     table.add_row(
                         service.title,

@@ -63,12 +63,7 @@ def roll_up(rows: DataFrame, dataset: Dataset, *, finer: Grain, grain: Grain, st
 
     Rows of ``grain`` must begin on those of ``finer`` (``timegrid.rolls_up_from``; the declaration sees to it).
     """
-    return merged(rows, dataset, finer, grain, stored)
-
-
-def merged(rows: DataFrame, dataset: Dataset, time: str, grain: Grain, stored: Stored = "units") -> DataFrame:
-    """Return the states of ``grain`` from rows of state that have a finer ``time``, held the same way."""
-    return _grouped(rows, dataset, time, grain, merge_columns(dataset, stored))
+    return _grouped(rows, dataset, finer, grain, merge_columns(dataset, stored))
 
 
 def with_row_time(rows: DataFrame, dataset: Dataset, time: str, grain: Grain) -> DataFrame:

@@ -34,10 +34,12 @@ def size(spark: SparkSession, table: Any, time: str, key: str, spans: Sequence[S
         return reduce(both, terms)
 
     tasks = table.newScan().useSnapshot(snapshot).filter(reduce(either, map(condition, spans))).planFiles()
+    count = size = rows = 0
     try:
-        found = [task.file() for task in tasks]
-        return Size(
-            len(found), sum(file.fileSizeInBytes() for file in found), sum(file.recordCount() for file in found)
-        )
+        planned = tasks.iterator()
+        while planned.hasNext():
+            file = planned.next().file()
+            count, size, rows = count + 1, size + file.fileSizeInBytes(), rows + file.recordCount()
+        return Size(count, size, rows)
     finally:
         tasks.close()

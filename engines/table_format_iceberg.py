@@ -15,7 +15,6 @@ from engines.spark import CATALOG
 from engines.spark_failures import translated
 from engines.table_format import Added, AlreadyPublished, Compaction, Size, Snapshot, SnapshotExpired
 from engines.table_layout import create_sql, in_spans, literal, spans, within
-from meterlake.clock import system_clock
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -225,7 +224,7 @@ class IcebergTable:
         """Free the table from a writer that died in its commit: nobody else would, and each commit would wait."""
         _, database, table = self._table.split(".")
         with metastore.client(self._settings) as client:
-            metastore.release_stale_locks(client, database, table, system_clock())
+            metastore.release_stale_locks(client, database, table)
 
     def _files(self, snapshot: int | None) -> DataFrame:
         """Return metadata of the data files as of a snapshot, without those that only say what is deleted."""

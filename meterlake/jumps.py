@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FAR_FROM_OTHERS: Final = "far_from_others"
 
-_DAY_S: Final = 86_400
+DAY_S: Final = 86_400
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,6 @@ def kept(dataset: Dataset, found: Sequence[Stretch], interval_s: int) -> list[St
     """
     sound = [stretch for stretch in found if stretch.end > earliest_ts(dataset)]
     most = max((stretch.readings for stretch in sound), default=0)
-    enough = min(_DAY_S // interval_s, most)
+    enough = min(DAY_S // interval_s, most)
     early = [stretch for stretch in found if stretch.end <= earliest_ts(dataset)]
     return [*early, *(stretch for stretch in sound if stretch.readings >= enough)]

@@ -40,6 +40,8 @@ MERGED: Final = "merged"
 SPEED_CATALOG: Final = "cassandra"
 _TOMORROW: Final = "date_format(current_timestamp AT TIME ZONE 'UTC' + INTERVAL '1' DAY, '%Y-%m-%d')"
 """A day after which no live row lies, whatever the clocks; Trino computes it before it asks Cassandra."""
+SAMPLE_RECORD: Final = 2
+"""Record of a first run, in the checked-in text of the merged views."""
 SAMPLE_BOUNDARY: Final = datetime(2026, 11, 21, 12, 34, tzinfo=UTC)
 """Boundary in the checked-in text of the merged views; the real one is written by each publish."""
 
@@ -110,9 +112,23 @@ def published_sql(dataset: Dataset, grain: Grain) -> str:
     return _view(published_view(dataset, grain), _select(shown, rows))
 
 
-def merged_sql(dataset: Dataset, grain: Grain, line: Line | None) -> str:
-    """Return SQL that makes the merged view of a grain. line: None where there is no speed layer."""
-    name = merged_view(dataset, grain)
+def record_comment(seq: int) -> str:
+    """Return what a merged view says of itself: the record of the run that it shows."""
+    return f"As of record {seq}"
+
+
+def record_of(comment: str | None) -> int | None:
+    """Return the record in a view's comment; the inverse of ``record_comment``. None where there is none."""
+    number = (comment or "").removeprefix(record_comment(0)[:-1])
+    return int(number) if number.isdecimal() else None
+
+
+def merged_sql(dataset: Dataset, grain: Grain, line: Line | None, seq: int = 0) -> str:
+    """Return SQL that makes the merged view of a grain.
+
+    line: None where there is no speed layer. seq: the record of the run that it shows; 0 before the first.
+    """
+    name = f"{merged_view(dataset, grain)} COMMENT '{record_comment(seq)}'"
     stored = [column.name for column in view_columns(dataset, grain)]
     if line is None:
         rows = f"FROM {batch_table(dataset, grain)}"
@@ -136,7 +152,7 @@ def trino_ddl(dataset: Dataset) -> str:
         f"{SAMPLE_BOUNDARY:%Y-%m-%d %H:%M} UTC.\n"
     )
     texts = [published_sql(dataset, view.grain) for view in dataset.views]
-    texts += [merged_sql(dataset, view.grain, sample) for view in dataset.views]
+    texts += [merged_sql(dataset, view.grain, sample, SAMPLE_RECORD) for view in dataset.views]
     return "\n".join([head, *(f"{text};\n" for text in texts)])
 
 

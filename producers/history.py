@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 
 from engines.text_lines import line_tables
-from meterlake.jumps import FAR_FROM_OTHERS, kept, stretches
+from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.rules import BEFORE_EARLIEST, earliest_ts
 from meterlake.schema import LATEST_TS
@@ -38,7 +38,6 @@ MISSING: Final = np.iinfo(np.int64).min
 # Names come from the declaration.
 # ruff: noqa: S608
 
-_DAY_S: Final = 86_400
 _LAYOUT: Final = "2"
 """Of a cached history; another one is another file."""
 
@@ -143,8 +142,8 @@ def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dic
 
 def _last_stretch(form: TextFormat, times: Numbers) -> NDArray[np.bool_]:
     """Return which times belong to the last stretch without a jump: what the simulator's meters live."""
-    days, counts = np.unique(times // _DAY_S * _DAY_S, return_counts=True)
-    found = stretches(form.dataset, dict(zip(days.tolist(), counts.tolist(), strict=True)), _DAY_S)
+    days, counts = np.unique(times // DAY_S * DAY_S, return_counts=True)
+    found = stretches(form.dataset, dict(zip(days.tolist(), counts.tolist(), strict=True)), DAY_S)
     last = kept(form.dataset, found, form.interval_s)[-1]
     return (times >= max(last.begin, earliest_ts(form.dataset))) & (times < last.end)
 

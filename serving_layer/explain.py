@@ -91,7 +91,8 @@ def explain(settings: Settings, dataset: Dataset, meter: str, minute: datetime) 
     if not now and batch is None and speed is None:
         raise NothingKnown(dataset.name, meter, start)
     layer: Literal["batch", "speed"] = "batch" if line is None or start < line else "speed"
-    comparison = reconciliation.explain(dataset, batch, speed, known) if speed is not None else "no speed row"
+    since = [found.reading for found in later]
+    comparison = reconciliation.explain(dataset, batch, speed, known, since) if speed is not None else "no speed row"
     proved = state_of(dataset, judged) == batch if layer == "batch" else None
     return Explanation(meter, start, layer, line, run, snapshot, judged, later, batch, speed, comparison, proved)
 

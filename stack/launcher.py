@@ -20,6 +20,7 @@ from stack import preflight, process
 from stack.errors import Busy, StartFailed, Unhealthy
 from stack.instance import Instance
 from stack.runtime import maven
+from stack.runtime.cache import Progress
 from stack.runtime.java import ensure_java
 from stack.service import Service
 from stack.services import SERVICES, with_needs
@@ -64,7 +65,7 @@ def up(
     services: list[Service],
     instance: Instance,
     listener: Listener,
-    downloads: maven.Progress | None = None,
+    downloads: Progress | None = None,
 ) -> None:
     """Start ``services`` and what they need, and wait until all are healthy; do nothing for those that are.
 
@@ -103,12 +104,15 @@ def status(instance: Instance, *, check: bool = True) -> list[Status]:
         return list(pool.map(lambda s: _status(s, found.get(s.name, []), instance, check), SERVICES.values()))
 
 
-def fetch(services: list[Service], instance: Instance, downloads: maven.Progress | None = None) -> None:
+def fetch(services: list[Service], instance: Instance, downloads: Progress | None = None) -> None:
     """Bring all that ``services`` need into the cache: Java runtimes, jars, unpacked servers."""
-    settings = instance.settings
+    settings, names = instance.settings, sorted({service.jars for service in services})
+    if downloads:
+        for name in maven.missing(settings, names):
+            downloads(name, 0, maven.size(name))
     for version in sorted({service.java for service in services}):
-        ensure_java(version, settings)
-    for name in sorted({service.jars for service in services}):
+        ensure_java(version, settings, downloads)
+    for name in names:
         maven.resolve(name, settings, downloads)
     for service in services:
         service.fetch(instance)

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
+from batch_layer.ingest.compare import Overlap, highest_revision, overlap
 from batch_layer.ingest.errors import NotThisFormat
 from batch_layer.ingest.identity import Identity
 from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.parse import DAY_S, Arrival, days, decoded, numbered_lines, reading_lines, readings, rejected
+from batch_layer.ingest.parse import Arrival, days, decoded, numbered_lines, reading_lines, readings, rejected
+from batch_layer.ingest.request import Counts, Request, Result
 from batch_layer.ingest.upload import Raw, upload
 from engines import hdfs, master, metastore
 from engines import spark as engine
@@ -42,57 +44,9 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.jumps import Stretch
     from meterlake.settings import Settings
-    from meterlake.textformat import TextFormat
 
 MANY: Final = 1000
 """With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to load. offset: of the file's clock from UTC. rebase: move it by whole weeks to end now."""
-
-    form: TextFormat
-    path: str
-    meter_id: str
-    offset: timedelta
-    rebase: bool = False
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a load did. lines = readings + gaps + quarantined + not_loaded; ``already_loaded``: it did nothing."""
-
-    dataset: str
-    file: str
-    meter_id: str
-    load_id: str
-    already_loaded: bool
-    lines: int
-    readings: int = 0
-    gaps: int = 0
-    quarantined: dict[str, int] = field(default_factory=dict)
-    not_loaded: int = 0
-    days: int = 0
-    first: datetime | None = None
-    last: datetime | None = None
-    shift_days: int = 0
-    bytes: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    snapshot: int | None = None
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What Spark saw of the lines below the header."""
-
-    lines: int
-    line_sum: int
-    bad: int
-    future: int
-    gaps: int
-    first: int
-    last: int
 
 
 @dataclass
@@ -161,13 +115,14 @@ class _Load:
         self.lines = numbered_lines(spark, raw.location, raw.first_lines, SPLIT)
         self.kept: list[Stretch] | None = None
         self.shift = self._shift()
-        self.identity = Identity(self.dataset.name, raw.sha256, request.meter_id, request.offset, self.shift)
-        self.arrival = Arrival(request.meter_id, now, raw.name, self.identity.load_id)
+        self._set_revision(0)
 
     def run(self) -> Result:
         """Stage, check, quarantine, publish."""
         table = master.master(self.spark, self.settings, self.dataset)
         self.phases.done("open")
+        if self.request.corrects:
+            self._revise(table)
         if self._is_loaded(table):
             return self._result(already_loaded=True)
         staged, counts = self._stage(table)
@@ -177,6 +132,8 @@ class _Load:
         self._check(staged, counts)
         quarantined = self._quarantine(counts)
         self.phases.done("quarantine")
+        compared = self._compare(table, staged)
+        self.phases.done("compare")
         try:
             published = table.publish(staged)
         except AlreadyPublished:
@@ -194,7 +151,39 @@ class _Load:
             first=first,
             last=last,
             snapshot=published.id,
+            overlap=compared,
+            revision=self.identity.revision,
+            corrected_by=self.request.corrects,
         )
+
+    def _set_revision(self, revision: int) -> None:
+        request = self.request
+        self.identity = Identity(
+            self.dataset.name, self.raw.sha256, request.meter_id, request.offset, self.shift, revision
+        )
+        self.arrival = Arrival(request.meter_id, self.now, self.raw.name, self.identity.load_id, revision)
+
+    def _revise(self, table: Table) -> None:
+        """Give the readings a higher revision than any of their meter has; the same correction is loaded once."""
+        highest = highest_revision(self._held(table.read()))
+        self._set_revision(max(highest, 0))
+        if highest < 1 or not self._is_loaded(table):
+            self._set_revision(highest + 1)
+
+    def _compare(self, table: Table, staged: Snapshot) -> Overlap:
+        """Compare staged readings with those of the same time that readers see."""
+        if staged.parent is None or not staged.added_rows:
+            return Overlap()
+        mine = table.read(snapshot=staged.id).where(F.col("load_id") == self.identity.load_id)
+        time = F.col(self.dataset.event_time)
+        first, last = mine.agg(F.min(time), F.max(time)).collect()[0]
+        held = self._held(table.read(snapshot=staged.parent)).where(time.between(first, last))
+        return overlap(held, mine, self.dataset)
+
+    def _held(self, rows: DataFrame) -> DataFrame:
+        """Return readings of the master, of the file's meter where all of it is of one."""
+        meter = self.request.meter_id
+        return rows.where(F.col(self.dataset.key) == meter) if meter else rows
 
     def _rows(self) -> tuple[DataFrame, Observation]:
         """Return the decoded lines with ``future`` (not to be loaded), and what will have been seen of them."""
@@ -240,7 +229,7 @@ class _Load:
     def _keep(self) -> datetime | None:
         """Find out where readings may lie, and return the latest time there."""
         found = days(self.lines, self.form, self.request.offset)
-        stretches = jumps.stretches(self.dataset, {day.begin: day.lines for day in found}, DAY_S)
+        stretches = jumps.stretches(self.dataset, {day.begin: day.lines for day in found}, jumps.DAY_S)
         kept = jumps.kept(self.dataset, stretches, self.form.interval_s)
         if len(kept) < len(stretches):
             self.kept = kept
@@ -313,6 +302,7 @@ class _Load:
             "load-file": self.raw.name,
             "load-raw": self.raw.location,
             "load-lines": str(self.raw.lines - 1),
+            **({"load-corrected-by": self.request.corrects} if self.request.corrects else {}),
         }
 
     def _result(self, *, already_loaded: bool, **more: Any) -> Result:  # noqa: ANN401 - fields of Result

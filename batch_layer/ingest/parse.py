@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from meterlake import textformat
-from meterlake.jumps import FAR_FROM_OTHERS
+from meterlake.jumps import DAY_S, FAR_FROM_OTHERS
 from meterlake.schema import master_fields, quarantine_fields
 from meterlake.textlines import UNDECODED
 from meterlake.timegrid import epoch_seconds_sql
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from meterlake.jumps import Stretch
     from meterlake.textformat import TextFormat
 
-DAY_S: Final = 86_400
 # Index of a row in its task; one task reads one split.
 _ROW_IN_TASK = "monotonically_increasing_id() & ((1L << 33) - 1)"
 
@@ -37,6 +36,7 @@ class Arrival:
     received_at: datetime
     origin: str
     load_id: str
+    revision: int = 0
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def readings(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
     dataset = form.dataset
     column = textformat.meter_sql(form)
     meter = F.lit(arrival.meter_id) if column is None else F.expr(column)
-    given = {dataset.key: meter, "revision": F.lit(0), **_arrived(arrival)}
+    given = {dataset.key: meter, "revision": F.lit(arrival.revision), **_arrived(arrival)}
     names = [column.name for column in master_fields(dataset)]
     return rows.where("reason IS NULL").select(*(given.get(name, F.col(name)).alias(name) for name in names))
 

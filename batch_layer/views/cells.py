@@ -15,7 +15,6 @@ from engines import columns as shared
 from engines import verdicts
 from engines.catalyst import Bits
 from meterlake import state
-from meterlake.grains import GRAIN_SECONDS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
     from meterlake.declaration import Dataset
 
 CONTENDED: Final = "contended"
-CELL: Final = "cell"
 _START: Final = "start_us"
 _SECONDS: Final = "epoch_s"
 
 
 def cells(judged: DataFrame, dataset: Dataset) -> DataFrame:
-    """Return one row a cell: key, ``cell`` at which it starts, its state in units, and ``contended``.
+    """Return one row a cell: key, the time at which it starts, its state in units, and ``contended``.
 
     judged: as if nothing were contended. Where a cell is, its state is wrong; that of the others is right.
     """
@@ -51,14 +49,11 @@ def cells(judged: DataFrame, dataset: Dataset) -> DataFrame:
     # Gap rows compete, but add nothing: their values are NULL.
     used = {"readings": F.col("readings") - F.col("gaps"), "covered_s": F.col("covered_s") - F.col("gap_s")}
     names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
-    cell = Bits(found).time(_START).alias(CELL)
+    start = Bits(found).time(_START).alias(dataset.finest.grain)
     contended = verdicts.is_disputed(dataset).alias(CONTENDED)
-    return found.withColumns({**used, CONTENDED: contended}).select(dataset.key, cell, *names, CONTENDED)
+    return found.withColumns({**used, CONTENDED: contended}).select(dataset.key, start, *names, CONTENDED)
 
 
-def rows(found: DataFrame, dataset: Dataset) -> DataFrame:
+def rows(found: DataFrame) -> DataFrame:
     """Return the rows of the finest view, in units, from cells of which none is contended."""
-    covered, grain = found.where("readings > 0").drop(CONTENDED), dataset.finest.grain
-    if dataset.cell_s == GRAIN_SECONDS[grain]:
-        return like_copied(covered.withColumnRenamed(CELL, grain))
-    return like_copied(shared.merged(covered, dataset, CELL, grain))
+    return like_copied(found.where("readings > 0").drop(CONTENDED))

@@ -51,12 +51,12 @@ def stage(rows: DataFrame, table: Table, layout: Layout, base: str, run_id: str,
     Slices are files of a range of meters each, sorted: the same rows make the same bytes.
     """
     names = [column.name for column in table.columns]
-    name = slicing.slice_column(table, layout).alias(slices.COLUMN)
+    name = slicing.file_column(table, layout, fleet).alias(slices.COLUMN)
     shards = _SHARDS_A_CORE * rows.sparkSession.sparkContext.defaultParallelism
     # One folder column only: with a second, Spark sorts by both again, and the order of rows is lost.
     (
         rows.select(*names, name)
-        .repartition(shards, slices.COLUMN, slicing.file_column(table, fleet, slices.COLUMN))
+        .repartition(shards, slices.COLUMN)
         .sortWithinPartitions(slices.COLUMN, *table.order)
         .write.partitionBy(slices.COLUMN)
         .option("compression", "zstd")
@@ -71,14 +71,16 @@ def place(spark: SparkSession, table: Table, base: str, run_id: str) -> Written:
     folders: dict[str, str] = {}
     count = size = 0
     for staged, _ in _glob(spark, f"{staging}/{slices.COLUMN}=*"):
-        name = staged.rpartition("=")[2]
+        value = staged.rpartition("=")[2]
+        name = slicing.slice_of_file(value)
         listed = _glob(spark, f"{staged}/*.parquet")
         count, size = count + len(listed), size + sum(length for _, length in listed)
-        folders[name] = table.location(base, name, run_id)
-        written, system = _path(spark, staged)
-        place, _ = _path(spark, folders[name])
-        system.mkdirs(place.getParent())
-        system.rename(written, place)
+        if name not in folders:
+            folders[name] = table.location(base, name, run_id)
+            _rename(spark, staged, folders[name])
+        else:
+            for file, _ in listed:
+                _rename(spark, file, f"{folders[name]}/{value}-{file.rpartition('/')[2]}")
     remove(spark, [staging])
     return Written(count, size, dict(sorted(folders.items())))
 
@@ -102,6 +104,11 @@ def remove(spark: SparkSession, folders: Iterable[str]) -> None:
         system.delete(path, True)  # recursive
 
 
+def remove_staged(spark: SparkSession, table: Table, base: str) -> None:
+    """Remove what is staged of a table, left by a run that died. Call it under the lease."""
+    remove(spark, [folder for folder, _ in _glob(spark, f"{base}/{table.name}/{_STAGING}*")])
+
+
 def remove_runs(spark: SparkSession, table: Table, base: str, keep: set[str]) -> list[str]:
     """Remove the folders of runs that are not in ``keep``; return them.
 
@@ -113,10 +120,17 @@ def remove_runs(spark: SparkSession, table: Table, base: str, keep: set[str]) ->
     listed = _glob(spark, f"{base}/{table.name}/{parts}/run=*")
     # Slices of an earlier version were whole partitions.
     listed += _glob(spark, f"{base}/{table.name}/{table.partition}=*/run=*")
-    listed += _glob(spark, f"{base}/{table.name}/{_STAGING}*")
     gone = [folder for folder, _ in listed if urlparse(folder).path not in kept]
     remove(spark, gone)
+    remove_staged(spark, table, base)
     return gone
+
+
+def _rename(spark: SparkSession, old: str, new: str) -> None:
+    source, system = _path(spark, old)
+    place, _ = _path(spark, new)
+    system.mkdirs(place.getParent())
+    system.rename(source, place)
 
 
 def _staging(table: Table, base: str, run_id: str) -> str:

@@ -19,7 +19,7 @@ from batch_layer.views.tally import Tally
 from engines import columns as shared
 from engines import verdicts
 from meterlake import slices, timegrid
-from meterlake.grains import GRAIN_SECONDS
+from meterlake.grains import GRAIN_SECONDS, is_calendar
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -58,6 +58,7 @@ def compute(run: Run) -> Result:
 
     Raises OutOfBalance or AuditFailed, with nothing published; a later clean-up removes the files of a failed run.
     """
+    run.give_up_unsliced()
     source = open_source(run)
     run.newest, run.fleet = source.newest, source.fleet
     run.figures["master"] = {
@@ -86,14 +87,14 @@ def _coarser(run: Run) -> list[Grain]:
 def _from_readings(run: Run, source: Source) -> Tally:
     """Write the finest view and the rejects; return what was counted on the way."""
     dataset = run.dataset
-    run.tell(f"judging {source.expected:,} readings")
+    run.report(f"judging {source.expected:,} readings")
     reasoned = verdicts.with_reason(source.rows, dataset)
     judged = verdicts.judged(reasoned, dataset, None)
     old = run.touched(run.finest, source.scope, run.finest_grain)
     counted = _as_if_uncontended(run, source.scope, judged, old)
     if counted is not None:
         return _settled(run, source, judged, counted, old)
-    run.tell("deciding between readings that compete")
+    run.report("deciding between readings that compete")
     contended = verdicts.disputed_cells(reasoned, dataset).persist()
     try:
         judged, counted = verdicts.judged(reasoned, dataset, contended), Tally(dataset)
@@ -109,7 +110,7 @@ def _as_if_uncontended(run: Run, scope: Scope, judged: DataFrame, old: dict[str,
     counted, competing = Tally(run.dataset), Observation("competing")
     found = cells.cells(counted.watch(judged), run.dataset)
     found = found.observe(competing, F.count_if(cells.CONTENDED).alias("cells"))
-    _stage_finest(run, scope, cells.rows(found, run.dataset), old)
+    _stage_finest(run, scope, cells.rows(found), old)
     return None if competing.get["cells"] else counted
 
 
@@ -215,15 +216,18 @@ def _gaps_near(run: Run, changes: DataFrame, meters: DataFrame) -> DataFrame:
     Of meters whose first or last row is gone, all gaps: one of them may be none any more.
     """
     dataset, table = run.dataset, tables.gaps_table(run.dataset)
-    before, part = run.before(table), F.col("part")
+    before = run.before(table)
     interior = coverage.within(changes, meters, dataset).persist()
     touched = interior.select(dataset.key, coverage.partition_of("start", table.partition).alias("part")).distinct()
-    values = {row["part"] for row in touched.select(part).distinct().collect()}
+    values = {row["part"] for row in touched.select("part").distinct().collect()}
+    if not values:
+        interior.unpersist()
+        return run.read(table, {})
     ended = coverage.at_ends(interior, dataset)
     some = {name: before[name] for name in before if any(name.startswith(value) for value in values)}
     rows = run.read(table, some).withColumn("part", coverage.partition_of("gap_start", table.partition))
     near = rows.join(touched, [dataset.key, "part"], "left_semi").drop("part")
-    if values and not ended.isEmpty():
+    if not ended.isEmpty():
         every = run.read(table, before).join(ended, dataset.key, "left_semi")
         near = near.unionByName(every).distinct()
     near = near.localCheckpoint()
@@ -232,22 +236,16 @@ def _gaps_near(run: Run, changes: DataFrame, meters: DataFrame) -> DataFrame:
 
 
 def _audit(run: Run, scope: Scope, expected: dict[str, int]) -> None:
-    run.tell("auditing")
+    run.report("auditing")
     dataset, run_id, finest = run.dataset, run.plan.run_id, run.finest_grain
     for grain in (finest, *_coarser(run)):
-        table = tables.view_table(dataset, grain)
-        rows = scope.marked(run.read_placed(table, run.written(table)), grain)
-        seen = audit.survey(rows, dataset, grain)
-        audit.check_survey(run_id, seen, dataset, grain)
-        if grain == "day":
-            audit.check_days(run_id, rows, dataset)
+        table, is_all = tables.view_table(dataset, grain), isinstance(scope, Everything)
+        new = scope.marked(run.read_placed(table, run.written(table)), grain)
+        made_of = None if grain == finest else _rows_below(run, scope, finest, grain)
+        before = None if is_all else scope.marked(run.read(table, run.touched(table, scope, grain)), grain)
+        seen = audit.look(dataset, grain, new, made_of, before)
         if grain == finest:
-            audit.check_equal(run_id, f"readings and {table.name}", expected, audit.sums(seen.inside, dataset))
-        else:
-            below = audit.all_inside(_rows_below(run, scope, finest, grain))
-            made_of = audit.survey(below, dataset, finest)
-            audit.check_equal(run_id, f"{run.finest.name} and {table.name}", made_of.inside, seen.inside)
-        if not isinstance(scope, Everything):
-            before = run.read_placed(table, run.touched(table, scope, grain))
-            old = audit.survey(scope.marked(before, grain), dataset, grain)
-            audit.check_equal(run_id, f"copied rows of {table.name}", old.outside, seen.outside)
+            audit.check_equal(run_id, f"readings and {table.name}", expected, seen.sums)
+        audit.check_rows(run_id, seen, dataset, grain, table.name)
+        if is_calendar(grain):
+            audit.check_calendar(run_id, new, dataset, grain)

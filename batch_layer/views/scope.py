@@ -16,7 +16,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 from batch_layer.views import transforms
 from engines import columns as shared
 from meterlake import slices, timegrid
-from meterlake.grains import GRAIN_SECONDS
+from meterlake.grains import is_calendar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,15 +56,15 @@ class Scope(ABC):
 
     def slices(self, layout: Layout, grain: Grain) -> set[str]:
         """Return the slices in which recomputed rows of ``grain`` may lie."""
-        times: Iterable[date] = self.hours if _within_day(grain) else self.dates(grain)
+        times: Iterable[date] = self.dates(grain) if is_calendar(grain) else self.hours
         return {layout.slice_of(time) for time in times}
 
     def slices_below(self, names: Iterable[str], source: Grain, grain: Grain) -> set[str]:
         """Return which slices of ``source`` may hold the rows of which recomputed rows of ``grain`` are made."""
         times: Iterable[date] = self.hours
-        if not _within_day(grain):
+        if is_calendar(grain):
             days = [day for first in self.dates(grain) for day in _days_of(first, grain)]
-            times = _hours_of(days, self.dataset.time_zone) if _within_day(source) else days
+            times = days if is_calendar(source) else _hours_of(days, self.dataset.time_zone)
         held = {time.isoformat()[:length] for time in times for length in slices.NAME_LENGTH.values()}
         return set(names) & held
 
@@ -111,7 +111,7 @@ class Days(Scope):
 
     def marked(self, rows: DataFrame, grain: Grain) -> DataFrame:
         """Return rows marked by their day."""
-        days = {hour.date() for hour in self.hours} if _within_day(grain) else self.dates(grain)
+        days = self.dates(grain) if is_calendar(grain) else {hour.date() for hour in self.hours}
         return rows.withColumn(INSIDE, F.col(grain).cast("date").isin(sorted(days)))
 
 
@@ -145,10 +145,6 @@ class Cells(Scope):
             timed = shared.with_row_time(self.cells, self.dataset, finest, grain)
             self._known[grain] = timed.select(self.dataset.key, grain).distinct()
         return self._known[grain]
-
-
-def _within_day(grain: Grain) -> bool:
-    return GRAIN_SECONDS[grain] < GRAIN_SECONDS["day"]
 
 
 def _days_of(first: date, grain: Grain) -> list[date]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
@@ -11,7 +13,7 @@ from batch_layer.views.tables import ALL
 from meterlake import slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from pyspark.sql import Column, DataFrame
 
@@ -24,6 +26,7 @@ ROWS_A_TASK: Final = 100_000
 """A slice of at least so many rows is written by two tasks, into two files."""
 MISPLACED: Final = "misplaced"
 _SAMPLE: Final = 1024
+_FILE: Final = "~"
 _SECONDS: Final[dict[Level, int]] = {"year": 366 * 86_400, "month": 31 * 86_400, "day": 86_400, "hour": 3600}
 
 
@@ -74,21 +77,25 @@ def slice_column(table: Table, layout: Layout, time: str | None = None) -> Colum
     return _first_of(cases, name(layout.smallest))
 
 
-def file_column(table: Table, fleet: Fleet, name: str) -> Column:
-    """Return the number of the file in its slice that a row is written to. name: the column of the slice's name.
+def file_column(table: Table, layout: Layout, fleet: Fleet) -> Column:
+    """Return the slice of each row, and the number of the file in it where there are several: ``2026-11~0003``.
 
     Each file holds a range of meters, which do not overlap.
     """
+    name = slice_column(table, layout)
     if table.time is None:
-        return _part(table, fleet.cuts(parts(fleet.meters)))
-    counted = {level: parts(fleet.meters * _SECONDS[level] // table.step_s) for level in slices.LEVELS}
-    length = F.length(name)
+        return F.concat(name, _part(table, fleet.cuts(parts(fleet.meters))))
+    counted = {level: parts(fleet.meters * _SECONDS[level] // table.step_s) for level in layout.levels}
     cases = [
-        (length == slices.NAME_LENGTH[level], _part(table, fleet.cuts(count)))
+        (F.length(name) == slices.NAME_LENGTH[level], F.concat(name, _part(table, fleet.cuts(count))))
         for level, count in counted.items()
-        if count > 1
     ]
-    return _first_of(cases, F.lit(0))
+    return _first_of(cases, name)
+
+
+def slice_of_file(value: str) -> str:
+    """Return the slice in a value of ``file_column``."""
+    return value.partition(_FILE)[0]
 
 
 def parts(rows: int) -> int:
@@ -104,8 +111,10 @@ def with_misplaced(rows: DataFrame, table: Table) -> DataFrame:
 
 
 def _part(table: Table, cuts: list[str]) -> Column:
-    counts: Callable[[str], Column] = lambda cut: (F.col(table.order[0]) >= cut).cast("int")  # noqa: E731
-    return sum(map(counts, cuts), F.lit(0))
+    if not cuts:
+        return F.lit("")
+    number = reduce(add, ((F.col(table.order[0]) >= cut).cast("int") for cut in cuts))
+    return F.concat(F.lit(_FILE), F.lpad(number.cast("string"), 4, "0"))
 
 
 def _sorted(names: Iterable[str]) -> list[str]:

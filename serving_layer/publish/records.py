@@ -8,11 +8,12 @@ metastore on Derby: its comparison of parameters fails there.)
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from engines import iceberg_upkeep, metastore, spark, trino
 from engines.spark_failures import translated
-from meterlake.clock import system_clock
+from serving_layer.publish.errors import Overtaken
 from serving_layer.publish.history import History
 from serving_layer.publish.packing import COLUMNS, FORMER, record_of, state_of, values
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from meterlake.settings import Settings
     from serving_layer.publish.history import Record
@@ -30,6 +31,8 @@ TABLE: Final = "batch_runs"
 FULL_NAME: Final = f"{spark.CATALOG}.{DATABASE}.{TABLE}"
 BLOCK: Final = 1000
 """So many records of a data set make a partition of the table: compaction and reading leave the others alone."""
+_KEPT: Final = timedelta(hours=1)
+"""Younger snapshots stay, for queries that are reading them."""
 _STATE: Final = "meterlake.state."
 """Property of the database, followed by a data set: the last record with which its history was recorded whole."""
 
@@ -67,9 +70,10 @@ def last(settings: Settings, dataset: str, seq: int, count: int | None) -> list[
 
 
 def append(settings: Settings, history: History, record: Record) -> History:
-    """Append one record to a history, in one commit; return the history with it.
+    """Append one record behind the last one of a history, in one commit; return the history with it.
 
-    Opens a Spark session, or uses the one that is open.
+    Raises Overtaken, with nothing changed, if there is another record behind it: also if that comes while this one is
+    written. Opens a Spark session, or uses the one that is open.
     """
     after = history.after(record)
     state = after if after.state_is_due else None
@@ -78,17 +82,54 @@ def append(settings: Settings, history: History, record: Record) -> History:
         create(session, settings)
         former = {name: "STRING" for name in FORMER if name in session.table(FULL_NAME).columns}
         kinds: dict[str, str] = COLUMNS | former
-        row = values(record, state) | dict.fromkeys(former)
         selected = ", ".join(f"CAST(:{name} AS {kind}) AS {name}" for name, kind in kinds.items())
-        session.sql(f"SELECT {selected}", args=row).writeTo(FULL_NAME).append()
-    return after if state is None else _noted(settings, record, state)
+        row = session.sql(f"SELECT {selected}", args=values(record, state) | dict.fromkeys(former))
+        _append_behind(session, history.seq, record, row)
+    if state is None:
+        return after
+    note_state(settings, record.dataset, record.seq)
+    return replace(after, state_seq=record.seq)
 
 
-def _noted(settings: Settings, record: Record, state: History) -> History:
-    """Note where a history was recorded whole; return it."""
+def _append_behind(session: SparkSession, last_seq: int, record: Record, row: DataFrame) -> None:
+    """Append a row that is valid only behind record ``last_seq`` of its data set.
+
+    What was committed since the snapshot in which that was the last one must not hold this record: Iceberg checks it
+    in its own commit. (The condition of ``overwrite`` says what must not be there; in that snapshot, nothing is.)
+    """
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+    snapshot = iceberg_upkeep.load(session, FULL_NAME).currentSnapshot()
+    own, behind = F.col("dataset") == record.dataset, F.col("seq") >= record.seq
+    writer = row.writeTo(FULL_NAME).option("isolation-level", "serializable")
+    if snapshot is not None:
+        known = session.read.option("snapshot-id", snapshot.snapshotId()).table(FULL_NAME)
+        newest: Any = known.where(own & (F.col("seq") >= last_seq)).agg(F.max("seq")).first()
+        if (newest[0] or 0) != last_seq:
+            raise Overtaken(record.dataset, record.run_id, last_seq, newest[0])
+        writer = writer.option("validate-from-snapshot-id", str(snapshot.snapshotId()))
+    try:
+        writer.overwrite(own & behind)
+    except (Py4JJavaError, PySparkException) as error:
+        if "Found conflicting files" in f"{error}":
+            raise Overtaken(record.dataset, record.run_id, last_seq, record.seq) from error
+        raise
+
+
+def note_state(settings: Settings, dataset: str, seq: int) -> None:
+    """Note with which record a history was recorded whole."""
     with metastore.client(settings) as client:
-        metastore.set_database_property(client, DATABASE, f"{_STATE}{record.dataset}", str(record.seq))
-    return replace(state, state_seq=record.seq)
+        metastore.set_database_property(client, DATABASE, f"{_STATE}{dataset}", str(seq))
+
+
+def tidy(session: SparkSession, settings: Settings, now: datetime) -> None:
+    """Do the upkeep that keeps reading quick while publishes go on: files of the last blocks, snapshots of an hour."""
+    _release_stale_locks(settings)
+    with translated(settings, FULL_NAME):
+        iceberg_upkeep.compact(session, FULL_NAME, order="dataset, seq")
+        iceberg_upkeep.expire_before(iceberg_upkeep.load(session, FULL_NAME), now - _KEPT)
 
 
 def upkeep(session: SparkSession, settings: Settings, before: datetime, orphaned: datetime) -> dict[str, int]:
@@ -114,7 +155,7 @@ def upkeep(session: SparkSession, settings: Settings, before: datetime, orphaned
 def _release_stale_locks(settings: Settings) -> None:
     """Free the table from a publish that was killed in its commit: until then every later one would wait."""
     with metastore.client(settings) as client:
-        metastore.release_stale_locks(client, DATABASE, TABLE, system_clock())
+        metastore.release_stale_locks(client, DATABASE, TABLE)
 
 
 def create(session: SparkSession, settings: Settings) -> None:
@@ -132,6 +173,11 @@ def create(session: SparkSession, settings: Settings) -> None:
         session.sql(f"ALTER TABLE {FULL_NAME} ADD PARTITION FIELD dataset")
         session.sql(f"ALTER TABLE {FULL_NAME} ADD PARTITION FIELD truncate({BLOCK}, seq)")
         session.sql(f"ALTER TABLE {FULL_NAME} ADD COLUMNS (changes STRING, state STRING)")
+        # Files of several data sets would keep ``_append_behind`` from seeing that none of them holds its record.
+        session.sql(
+            f"CALL {spark.CATALOG}.system.rewrite_data_files(table => '{FULL_NAME}',"
+            " options => map('rewrite-all', 'true'))"
+        )
 
 
 def _columns(client: metastore.Client) -> list[str]:

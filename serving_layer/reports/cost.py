@@ -16,6 +16,7 @@ from meterlake.report_specs import Cost
 from serving_layer.reports import style
 from serving_layer.reports.errors import TariffNeeded
 from serving_layer.reports.frames import coverage, local_index, local_midnights, period
+from serving_layer.reports.local_hours import hour_grain
 from serving_layer.reports.request import Request
 from serving_layer.reports.result import Inputs, KeyFigure, Result, figure, percent
 from serving_layer.reports.tariff import Tariff, priced
@@ -69,12 +70,8 @@ def tariff_of(report: Cost, request: Request) -> Tariff:
 
 
 def grain_for(report: Cost, request: Request) -> Grain:
-    """Return hours where there is a view of them and prices change at full UTC hours, else the finest grain."""
-    tariff = tariff_of(report, request)
-    offsets = {moment.astimezone(request.zone).utcoffset() for moment in (request.since, request.until)}
-    whole = all(offset is not None and offset.total_seconds() % 3600 == 0 for offset in offsets)
-    hours = any(view.grain == "hour" for view in request.dataset.views)
-    return "hour" if hours and whole and tariff.whole_hours else request.dataset.finest.grain
+    """Return the coarsest grain whose rows no change of a price cuts, at any offset that the zone has in the range."""
+    return hour_grain(request, tariff_of(report, request).step_s)
 
 
 def cost_table(frame: pd.DataFrame, energy: pd.Series, prices: pd.DataFrame, tariff: Tariff) -> pd.DataFrame:

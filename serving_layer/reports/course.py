@@ -42,7 +42,7 @@ def course(report: Course, request: Request, inputs: Inputs) -> Result:
 def course_table(frame: pd.DataFrame, shown: Quantity) -> pd.DataFrame:
     """Return ``mean`` (for a level also ``low`` and ``high``) and ``covered_s`` for every interval of the grid."""
     if not shown.level:
-        return pd.DataFrame({"mean": frame[shown.name], "covered_s": frame["covered_s"]})
+        return pd.DataFrame({"mean": frame[shown.column], "covered_s": frame["covered_s"]})
     columns = {"mean": f"{shown.name}_avg", "low": f"{shown.name}_min", "high": f"{shown.name}_max"}
     table = pd.DataFrame({short: frame[name] for short, name in columns.items()})
     return table.assign(covered_s=frame["covered_s"])
@@ -67,6 +67,8 @@ def _key_figures(
         figure("Lowest", low, unit, digits),
         figure("Highest", high, unit, digits),
     ]
+    if shown.amount:
+        figures.insert(0, figure("Sum", table["mean"].sum(), unit, digits))
     if report.limits:
         outside = (table["low"] < report.limits.low) | (table["high"] > report.limits.high)
         figures.append(figure("Intervals with a value outside the limits", float(outside.sum()), digits=0))

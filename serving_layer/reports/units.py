@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from meterlake.declaration import Dataset
@@ -53,6 +53,12 @@ class Quantity:
     unit: str
     factor: float = 1.0
     level: bool = False
+    amount: bool = False
+
+    @property
+    def column(self) -> str:
+        """The view's column of what is no level: an amount's sum, or a derived value itself."""
+        return f"{self.name}_sum" if self.amount else self.name
 
     @property
     def label(self) -> str:
@@ -79,7 +85,8 @@ def quantity(dataset: Dataset, name: str) -> Quantity:
     """Return a measure or derived value, in its declared unit. Raises KeyError for an unknown name."""
     for measure in dataset.measures:
         if measure.name == name:
-            return Quantity(name, measure.title or name, measure.unit, level=measure.kind == "level")
+            level = measure.kind == "level"
+            return Quantity(name, measure.title or name, measure.unit, level=level, amount=not level)
     derived = {value.name: value for value in dataset.derived}[name]
     return Quantity(name, derived.title or name, derived.unit)
 
@@ -96,16 +103,16 @@ def smaller(shown: Quantity) -> Quantity:
 
 def in_unit(shown: Quantity, unit: str) -> Quantity:
     """Return a quantity in another unit. Raises UnitsDiffer where that measures something else."""
-    return Quantity(shown.name, shown.title, unit, shown.factor * factor(shown.unit, unit), shown.level)
+    return replace(shown, unit=unit, factor=shown.factor * factor(shown.unit, unit))
 
 
 def columns_of(shown: Quantity) -> tuple[str, ...]:
     """Return the view columns of a quantity: mean, lowest and highest of a level, else its one column."""
     if shown.level:
         return (f"{shown.name}_avg", f"{shown.name}_min", f"{shown.name}_max")
-    return (shown.name,)
+    return (shown.column,)
 
 
 def sum_column(dataset: Dataset, name: str) -> str:
     """Return the column that holds a total: an amount's sum, or a derived value itself."""
-    return f"{name}_sum" if name in {measure.name for measure in dataset.measures} else name
+    return quantity(dataset, name).column

@@ -121,7 +121,7 @@ SELECT
   year
 FROM hive.batch.household_day;
 
-CREATE OR REPLACE VIEW hive.merged.household_minute SECURITY INVOKER AS
+CREATE OR REPLACE VIEW hive.merged.household_minute COMMENT 'As of record 2' SECURITY INVOKER AS
 WITH states AS (
   SELECT
     meter_id,
@@ -228,7 +228,7 @@ SELECT
   month
 FROM states;
 
-CREATE OR REPLACE VIEW hive.merged.household_hour SECURITY INVOKER AS
+CREATE OR REPLACE VIEW hive.merged.household_hour COMMENT 'As of record 2' SECURITY INVOKER AS
 WITH pieces AS (
   SELECT
     meter_id,
@@ -430,7 +430,7 @@ SELECT
   month
 FROM states;
 
-CREATE OR REPLACE VIEW hive.merged.household_day SECURITY INVOKER AS
+CREATE OR REPLACE VIEW hive.merged.household_day COMMENT 'As of record 2' SECURITY INVOKER AS
 WITH pieces AS (
   SELECT
     meter_id,

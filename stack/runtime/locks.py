@@ -12,6 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 JARS = Path(__file__).parent / "jars"
+PARTS = {
+    "hive-schema": ("scripts/",),
+    # Of sixty plugins those that the catalogs in stack/templates/trino name.
+    "trino": ("lib/", "plugin/cassandra/", "plugin/hive/", "plugin/iceberg/"),
+}
+"""What is used of an archive, as beginnings of paths below its top folder."""
 _SPACE = "{http://maven.apache.org/POM/4.0.0}"
 
 
@@ -53,6 +59,11 @@ def write_lock(name: str, files: list[Path], repository: Path) -> None:
 def lock_hash(name: str) -> str:
     """Return a short name for this very lock."""
     return hashlib.sha256((JARS / f"{name}.lock").read_bytes()).hexdigest()[:12]
+
+
+def parts_hash(name: str) -> str:
+    """Return a short name for what is used of the archive of ``name``."""
+    return hashlib.sha256("\n".join(PARTS[name]).encode()).hexdigest()[:8]
 
 
 def archives(name: str, repository: Path) -> list[Path]:

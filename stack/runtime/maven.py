@@ -5,34 +5,37 @@ A stamp in the cache says that this very lock was resolved and checked: from the
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from meterlake.settings import Settings
+from stack.runtime.cache import Progress, filling, made_whole
 from stack.runtime.errors import ArtifactError, MissingTool
 from stack.runtime.java import ensure_java
-from stack.runtime.locks import JARS, archives, lock_hash, read_lock, sha256, write_lock
+from stack.runtime.locks import JARS, PARTS, archives, lock_hash, parts_hash, read_lock, sha256, write_lock
 from stack.runtime.unpack import extract
 
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 # Debian's and Fedora's; a runtime from PyPI brings only the public authorities.
 TRUST_STORES = (Path("/etc/ssl/certs/java/cacerts"), Path("/etc/pki/java/cacerts"))
 REPORT_EVERY_S = 0.5
-
-Progress = Callable[[str, int, int], None]
-"""Called with (name, bytes there, bytes wanted)."""
+LOCK = "lock"
 
 
 def missing(settings: Settings, wanted: list[str]) -> list[str]:
     """Return those of ``wanted`` that would have to be downloaded."""
     return [name for name in wanted if not _is_resolved(name, settings)]
+
+
+def size(name: str) -> int:
+    """Return the bytes of all files of ``name``."""
+    return sum(item.size for item in read_lock(name))
 
 
 def resolve(name: str, settings: Settings, progress: Progress | None = None) -> list[Path]:
@@ -41,10 +44,10 @@ def resolve(name: str, settings: Settings, progress: Progress | None = None) -> 
     Raises MissingTool without Maven, ArtifactError when Maven fails or a file is not the locked one.
     """
     if not _is_resolved(name, settings):
-        with _cache_lock(settings):
+        # Reported also while another process downloads it.
+        with _reporting(name, settings, progress), filling(settings, LOCK):
             if not _is_resolved(name, settings):
-                with _reporting(name, settings, progress):
-                    _run_maven(name, settings)
+                _run_maven(name, settings)
                 _check(name, settings)
                 _stamp(name, settings).parent.mkdir(parents=True, exist_ok=True)
                 _stamp(name, settings).touch()
@@ -52,23 +55,20 @@ def resolve(name: str, settings: Settings, progress: Progress | None = None) -> 
 
 
 def unpacked_folder(name: str, settings: Settings) -> Path:
-    """Return where ``unpacked`` puts the archive of ``name``."""
-    return settings.cache_dir / "unpacked" / f"{name}-{lock_hash(name)}"
+    """Return where ``unpacked`` puts the archive of ``name``; other parts of it go into another folder."""
+    return settings.cache_dir / "unpacked" / f"{name}-{lock_hash(name)}-{parts_hash(name)}"
 
 
-def unpacked(name: str, settings: Settings, wanted: Callable[[str], bool]) -> Path:
-    """Return the folder with the ``wanted`` members of the one tar.gz of ``name``, unpacked once."""
+def unpacked(name: str, settings: Settings) -> Path:
+    """Return the folder with the parts that we use of the one tar.gz of ``name``, unpacked once."""
     target = unpacked_folder(name, settings)
     if target.is_dir():
         return target
     (archive,) = resolve(name, settings)
-    with _cache_lock(settings):
+    with filling(settings, LOCK):
         if not target.is_dir():
-            partial = target.with_name(target.name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            extract(archive, partial, wanted)
-            partial.rename(target)
+            with made_whole(target) as partial:
+                extract(archive, partial, lambda member: member.startswith(PARTS[name]))
     return target
 
 
@@ -131,7 +131,7 @@ def _reporting(name: str, settings: Settings, progress: Progress | None) -> Iter
     if progress is None:
         yield
         return
-    wanted = sum(item.size for item in read_lock(name))
+    wanted = size(name)
     done = threading.Event()
 
     def report() -> None:
@@ -190,12 +190,3 @@ def _repository(settings: Settings) -> Path:
 
 def _class_path_file(name: str, settings: Settings) -> Path:
     return settings.cache_dir / f"{name}.classpath"
-
-
-@contextmanager
-def _cache_lock(settings: Settings) -> Iterator[None]:
-    """Keep two processes from filling the cache at once; the kernel lets go of it when a process ends."""
-    settings.cache_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.cache_dir / "lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

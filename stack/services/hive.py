@@ -53,7 +53,7 @@ def _flags(name: str, instance: Instance) -> list[str]:
 
 
 def _schema_home(instance: Instance) -> Path:
-    return maven.unpacked("hive-schema", instance.settings, lambda name: name.startswith("scripts/"))
+    return maven.unpacked("hive-schema", instance.settings)
 
 
 def _create_schema(instance: Instance) -> None:

@@ -14,13 +14,9 @@ from stack.runtime.java import ensure_java
 from stack.service import Service
 from stack.services.hive import HEALTH_DATABASE
 
-PLUGINS = ("cassandra", "hive", "iceberg")
-
 
 def _home(instance: Instance) -> Path:
-    """Return the unpacked server with only the plugins that the catalogs name (of 60)."""
-    wanted = ("lib/", *(f"plugin/{name}/" for name in PLUGINS))
-    return maven.unpacked("trino", instance.settings, lambda name: name.startswith(wanted))
+    return maven.unpacked("trino", instance.settings)
 
 
 def _flags(instance: Instance) -> list[str]:

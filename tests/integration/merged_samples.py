@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from publishing import present, publisher
 
 from datasets.household.declaration import HOUSEHOLD
 from engines import cassandra, hdfs, metastore, trino
@@ -24,8 +25,8 @@ from meterlake.state import State, merge_all
 from meterlake.units import to_decimal
 from meterlake.validation import measure_columns
 from meterlake.views import view_columns
-from serving_layer.publish import publish, records
 from serving_layer.publish.history import History, Record
+from serving_layer.publish.publish import Publication
 from serving_layer.publish.tables import FOLDER, ViewTable
 
 NAME = os.environ.get("METERLAKE_TEST_DATASET", "merged_test")
@@ -61,14 +62,12 @@ class Written:
 
 def show(settings: Settings, run: Written, **more: Any) -> Record:
     """Publish a run; return the record of it."""
-    about = (run.run_id, run.boundary, None)
-    wanted = publish.Publication.of(records.load(settings, NAME), about, run.tables, {"mode": "full"})
-    return present(publish.publish(settings, DATASET, wanted, shapes(), clock, **more))
+    with publisher(settings, DATASET, clock, **more) as found:
+        return present(found.publish(publication(found.roll_forward(), run), shapes()))
 
 
-def present(history: History) -> Record:
-    assert history.current is not None
-    return history.current
+def publication(history: History, run: Written) -> Publication:
+    return Publication.of(history, (run.run_id, run.boundary, None), run.tables, {"mode": "full"})
 
 
 def minutes() -> Rows:

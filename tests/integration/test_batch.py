@@ -29,6 +29,7 @@ from batch_samples import (
     seen,
     stored,
 )
+from publishing import publisher, roll_back, roll_forward
 from pyspark.sql import SparkSession
 
 from batch_layer import lease
@@ -36,7 +37,8 @@ from engines import hdfs, hive
 from meterlake import merged
 from meterlake.settings import Settings
 from meterlake.views import derived_values
-from serving_layer.publish import publish
+from serving_layer.publish import tables
+from serving_layer.publish.publish import Publication
 from serving_layer.sql import query
 from stack.instance import Instance
 
@@ -100,25 +102,23 @@ def test_5_a_batch_killed_while_it_publishes_is_finished_by_the_next_command(
     load(session, settings, readings(NEW_DAY))
     rows = [row for day in (*DAYS, NEW_DAY) for row in readings(day)]
     old = seen(settings)
-    whole = publish.publish
+    whole = tables.switch
 
-    def dying(*arguments: Any) -> Any:
-        def step(name: str) -> None:
-            if name == f"{NAME}_minute":
-                raise Killed
+    def dying(settings: Settings, table: str, *arguments: Any) -> None:
+        if table == f"{NAME}_minute":
+            raise Killed
+        whole(settings, table, *arguments)
 
-        return whole(*arguments, step)
-
-    monkeypatch.setattr(publish, "publish", dying)
+    monkeypatch.setattr(tables, "switch", dying)
     with pytest.raises(Killed):
         run(settings)
     assert history(settings).begun is not None
     assert seen(settings) == old
     monkeypatch.undo()
-    settled = publish.roll_forward(settings, DATASET, clock)
+    settled = roll_forward(settings, DATASET, clock)
     assert settled.begun is None
     assert seen(settings) == expected(rows, "minute")
-    assert publish.roll_forward(settings, DATASET, clock) == settled
+    assert roll_forward(settings, DATASET, clock) == settled
 
 
 def test_6_that_run_read_one_day_and_wrote_its_slices(session: SparkSession, settings: Settings) -> None:
@@ -143,8 +143,7 @@ def test_7_roll_back_shows_the_earlier_run_and_the_next_batch_starts_from_its_in
 ) -> None:
     rows = [row for day in DAYS for row in readings(day)]
     second, first = (run.record for run in history(settings).runs)
-    record = publish.roll_back(settings, DATASET, first.run_id, clock).current
-    assert record is not None
+    record = roll_back(settings, DATASET, first.run_id, clock)
     assert (record.event, record.snapshot) == ("rolled_back", first.snapshot)
     for grain in ("minute", "hour", "day"):
         assert seen(settings, grain) == expected(rows, grain)
@@ -177,7 +176,7 @@ def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_comm
 ) -> None:
     newest, *_, oldest = history(settings).runs
     shown = {newest.run_id: seen(settings)}
-    publish.roll_back(settings, DATASET, oldest.run_id, clock)
+    roll_back(settings, DATASET, oldest.run_id, clock)
     shown[oldest.run_id] = seen(settings)
     steps = [
         "publishing",
@@ -188,17 +187,17 @@ def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_comm
     for number, fatal in enumerate(steps):
         source = (newest, oldest)[number % 2]
         about = (f"killed-{number}", source.record.boundary, source.record.snapshot)
-        wanted = publish.Publication.of(history(settings), about, source.tables)
+        wanted = Publication.of(history(settings), about, source.tables)
         before = seen(settings)
 
         def step(name: str, fatal: str = fatal) -> None:
             if name == fatal:
                 raise Killed
 
-        with pytest.raises(Killed):
-            publish.publish(settings, DATASET, wanted, [], clock, step)
+        with pytest.raises(Killed), publisher(settings, DATASET, clock, step) as found:
+            found.publish(wanted, [])
         assert seen(settings) in (before, shown[source.run_id])
-        settled = publish.roll_forward(settings, DATASET, clock)
+        settled = roll_forward(settings, DATASET, clock)
         begun = fatal != "publishing"  # before its first record, a publish has changed nothing
         assert seen(settings) == (shown[source.run_id] if begun else before)
         assert settled.current is not None

@@ -13,7 +13,8 @@ import pytest
 from batch_samples import checksums, clock, fresh, history, run
 from pyspark.sql import SparkSession
 
-from batch_layer.ingest.load import Request, Result, load
+from batch_layer.ingest.load import load
+from batch_layer.ingest.request import Request, Result
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, hive, trino
 from meterlake.settings import Settings

@@ -13,10 +13,9 @@ from uuid import uuid4
 
 import pytest
 
-from engines import cassandra, hdfs, hive, kafka, metastore, trino
+from engines import cassandra, hdfs, hive, kafka, kafka_probe, metastore, trino
 from engines.errors import EngineUnavailable, QueryFailed
 from engines.metastore import ExternalTable, HiveColumn
-from meterlake.clock import system_clock
 from meterlake.settings import Settings
 from stack.instance import Instance
 
@@ -57,8 +56,8 @@ CALLS: dict[str, Callable[[Settings], Any]] = {
     "HDFS": lambda settings: hdfs.write_bytes(settings, f"{FOLDER}/x", b"x"),
     "HDFS, reading": lambda settings: hdfs.read_bytes(settings, f"{FOLDER}/x"),
     "Kafka": lambda settings: kafka.create_topic(settings, "test.nowhere", partitions=1),
-    "Kafka, sending": lambda settings: kafka.send_one(settings, "test.nowhere", b"x"),
-    "Kafka, reading": lambda settings: kafka.read_one(settings, "test.nowhere", 0, 0),
+    "Kafka, sending": lambda settings: kafka_probe.send_one(settings, "test.nowhere", b"x"),
+    "Kafka, reading": lambda settings: kafka_probe.read_one(settings, "test.nowhere", 0, 0),
     "Cassandra": lambda settings: ask_cassandra(settings, "SELECT now() FROM system.local"),
     "Hive metastore": ask_metastore,
     "HiveServer2": lambda settings: hive.rows(settings, "SELECT 1"),
@@ -114,8 +113,8 @@ def test_kafka_keeps_every_byte(stack: Instance) -> None:
     assert kafka.create_topic(stack.settings, topic, partitions=3, config={"retention.ms": "3600000"})
     assert not kafka.create_topic(stack.settings, topic, partitions=3)
     content = b"\x00\xff" + WORDS.encode()
-    partition, offset = kafka.send_one(stack.settings, topic, content)
-    assert kafka.read_one(stack.settings, topic, partition, offset) == content
+    partition, offset = kafka_probe.send_one(stack.settings, topic, content)
+    assert kafka_probe.read_one(stack.settings, topic, partition, offset) == content
 
 
 def test_cassandra_keeps_values(stack: Instance) -> None:
@@ -227,18 +226,20 @@ class TestMetastore:
             )
         assert metastore.partition_locations(client, DATABASE, "views") == old
 
-    def test_only_the_lock_of_a_dead_writer_is_released(self, client: Any, table: ExternalTable) -> None:
+    def test_only_the_lock_of_a_dead_writer_is_released(
+        self, client: Any, table: ExternalTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from hive_metastore import ttypes
 
         kind = {"type": ttypes.LockType.EXCLUSIVE, "level": ttypes.LockLevel.TABLE}
         part = ttypes.LockComponent(**kind, dbname=DATABASE, tablename=table.name)
         request = ttypes.LockRequest([part], user="nobody", hostname="nowhere", agentInfo="Iceberg-test")
         client.lock(request)
-        now = system_clock()
-        assert metastore.release_stale_locks(client, DATABASE, table.name, now) == 0
-        assert metastore.release_stale_locks(client, DATABASE, table.name, now + timedelta(minutes=2)) == 1
+        assert metastore.release_stale_locks(client, DATABASE, table.name) == 0
+        monkeypatch.setattr(metastore, "STALE_LOCK", timedelta(seconds=-1))  # whatever is held now is old enough
+        assert metastore.release_stale_locks(client, DATABASE, table.name) == 1
         assert client.lock(request).state == ttypes.LockState.ACQUIRED
-        assert metastore.release_stale_locks(client, DATABASE, table.name, now + timedelta(minutes=2)) == 1
+        assert metastore.release_stale_locks(client, DATABASE, table.name) == 1
 
     def test_a_wrong_request_is_refused(self, stack: Instance, table: ExternalTable) -> None:
         nowhere = ExternalTable("no_such_database", "t", table.columns, table.location)

@@ -17,8 +17,9 @@ import layers_samples as layers
 import pytest
 import stream_samples as samples
 
+from batch_layer.pipeline.batch import run_batch
 from batch_layer.views.plan import Request
-from cli import batch_run, merged_views
+from cli import merged_views
 from engines import cassandra, topics, trino
 from engines import spark as engine
 from meterlake import merged, timegrid, wire
@@ -93,10 +94,10 @@ def in_kafka(settings: Settings) -> list[Reading]:
 
 
 def batch(settings: Settings, ahead: timedelta = timedelta(0)) -> Record:
-    result, record = batch_run.batch_once(settings, DATASET, Request(), lambda: system_clock() + ahead)
-    assert result == "published"
-    assert record is not None
-    return record
+    outcome = run_batch(settings, DATASET, Request(), lambda: system_clock() + ahead)
+    assert outcome.result == "published"
+    assert outcome.record is not None
+    return outcome.record
 
 
 def truth(rows: list[Reading], grain: Grain) -> dict[tuple[str, Any], tuple[Any, ...]]:

@@ -22,8 +22,9 @@ import pytest
 import stream_samples as samples
 from layers_samples import Rows, forget
 
+from batch_layer.pipeline.batch import run_batch
 from batch_layer.views.plan import Request as BatchRequest
-from cli import batch_run, merged_views
+from cli import merged_views
 from datasets.household.declaration import HOUSEHOLD
 from datasets.household.replay import HOUSEHOLD_REPLAY
 from engines import cassandra, topics, trino
@@ -149,8 +150,9 @@ def test_2_after_batch_the_merged_view_is_the_truth(live: Settings) -> None:
     readings, _ = samples.decoded(DATASET, samples.arrived(live, DATASET.readings_topic))
     whole, before = truth(readings), seen(live)
     differing = {key for key in whole.keys() | before.keys() if whole.get(key) != before.get(key)}
-    result, record = batch_run.batch_once(live, DATASET, BatchRequest(), lambda: system_clock() + AHEAD)
-    assert (result, record is not None) == ("published", True)
+    outcome = run_batch(live, DATASET, BatchRequest(), lambda: system_clock() + AHEAD)
+    record = outcome.record
+    assert outcome.result == "published"
     assert seen(live) == whole
     assert record is not None
     compared = record.details["reconciliation"]

@@ -23,10 +23,10 @@ from merged_samples import (
     TRUTH,
     clock,
     expected,
-    present,
     seen,
     show,
 )
+from publishing import present, publisher, roll_back, roll_forward
 from pyspark.sql import SparkSession
 from reader_loop import reading
 
@@ -38,7 +38,7 @@ from meterlake.grains import Grain
 from meterlake.settings import Settings
 from serving_layer.merged.layers import Window
 from serving_layer.merged.merge import merged_rows
-from serving_layer.publish import publish, records
+from serving_layer.publish import records
 from serving_layer.sql import query, views
 from stack.instance import Instance
 
@@ -88,7 +88,8 @@ def test_a_speed_layer_is_there_as_soon_as_its_table_is(stack: Instance, setting
 
 
 def test_1_live_only_a_viewer_sees_what_speed_has(session: SparkSession, settings: Settings) -> None:
-    publish.prepare(settings, DATASET, samples.shapes(), clock)
+    with publisher(settings, DATASET, clock) as found:
+        found.prepare(samples.shapes())
     assert seen(settings, "minute") == {}
     row = {("live", LAST): next(iter(TRUTH.values()))}
     samples.write_speed(settings, row)
@@ -160,7 +161,7 @@ def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishe
             with pytest.raises(Killed):
                 show(settings, killed, step=step)
             assert seen(settings, "hour", "a") == expected("hour", "a")
-            settled = publish.roll_forward(settings, DATASET, clock)
+            settled = roll_forward(settings, DATASET, clock)
             assert (present(settled).run_id, present(settled).event) == (killed.run_id, "published")
             assert seen(settings, "hour", "a") == expected("hour", "a")
             assert views.line_in_force(settings, DATASET) == killed.boundary
@@ -173,9 +174,9 @@ def test_6_a_roll_back_over_expired_rows_is_refused_and_lists_the_hole(
     show(settings, runs[3])
     short = settings.model_copy(update={"speed_ttl": samples.NOW - BOUNDARIES[2]})
     with pytest.raises(RollbackLosesMinutes, match="--allow-gap"):
-        publish.roll_back(short, DATASET, "run-0", clock)
+        roll_back(short, DATASET, "run-0", clock)
     assert seen(settings, "day") == expected("day")
-    record = present(publish.roll_back(short, DATASET, "run-0", clock, allow_gap=True))
+    record = roll_back(short, DATASET, "run-0", clock, allow_gap=True)
     hole = [BOUNDARIES[0].isoformat(), (BOUNDARIES[2] + timedelta(minutes=1)).isoformat()]
     assert record.details["hole"] == hole
 
@@ -192,8 +193,8 @@ def test_7_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
     with reading(check, readers=2) as answers:
         for number in (3, 1, 2):
             show(settings, runs[number])
-        publish.roll_back(settings, DATASET, "run-1", clock)
-        publish.roll_back(settings, DATASET, "run-3", clock)  # forward again: the tables first
-        publish.roll_back(settings, DATASET, "run-2", clock)
+        roll_back(settings, DATASET, "run-1", clock)
+        roll_back(settings, DATASET, "run-3", clock)  # forward again: the tables first
+        roll_back(settings, DATASET, "run-2", clock)
     assert answers.wrong == []
     assert all(answers.counts[grain] for grain in GRAINS)

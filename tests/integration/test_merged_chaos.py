@@ -11,14 +11,15 @@ from pathlib import Path
 
 import merged_samples as samples
 import pytest
-from commands import kill_server
-from merged_samples import BOUNDARIES, DATASET, NAME, clock, expected, present, seen
+from commands import age_lease, kill_server
+from merged_samples import BOUNDARIES, DATASET, NAME, clock, expected, seen
+from publishing import present, publisher, roll_forward
 
 from engines import spark
 from meterlake.ddl import view_table
 from meterlake.errors import TransientError
 from meterlake.settings import Settings
-from serving_layer.publish import publish, records
+from serving_layer.publish import records
 from serving_layer.publish.history import History
 from stack import launcher
 from stack.instance import Instance
@@ -34,10 +35,16 @@ PROGRAM = Path(__file__).with_name("publish_process.py")
 ROOT = Path(__file__).parents[2]
 
 
+def words_of(settings: Settings, run: samples.Written, moment: tuple[str, int, int]) -> list[str]:
+    """Return the command that publishes a run and sends itself a signal at a moment."""
+    content = json.dumps({"run_id": run.run_id, "boundary": run.boundary.isoformat(), "tables": run.tables})
+    place = [str(settings.home), str(settings.port_offset)]
+    return [sys.executable, str(PROGRAM), content, json.dumps(moment), *place]
+
+
 def die(settings: Settings, run: samples.Written, step: str) -> None:
     """Publish in a process that is killed before ``step``."""
-    told = {"run_id": run.run_id, "boundary": run.boundary.isoformat(), "tables": run.tables}
-    words = [sys.executable, str(PROGRAM), json.dumps(told), step, str(settings.home), str(settings.port_offset)]
+    words = words_of(settings, run, (step, 0, signal.SIGKILL))
     done = subprocess.run(
         words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=200
     )
@@ -52,8 +59,9 @@ def test_a_killed_publish_is_finished_by_the_next_command(stack: Instance, setti
     with spark.session(settings, "chaos") as session:
         samples.show(settings, runs[0])
         die(settings, runs[2], step)
+        age_lease(settings, NAME, clock)
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
-        settled = publish.roll_forward(settings, DATASET, clock)
+        settled = roll_forward(settings, DATASET, clock)
         assert (present(settled).run_id, present(settled).event) == (runs[2].run_id, "published")
         assert present(settled).boundary == BOUNDARIES[2]
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
@@ -75,7 +83,8 @@ def test_a_first_publish_does_not_take_the_speed_layer_for_missing_because_it_is
     samples.make_speed_tables(settings)
     runs = samples.write_layers(settings, "first")
     with spark.session(settings, "chaos") as session:
-        publish.prepare(settings, DATASET, samples.shapes(), clock)
+        with publisher(settings, DATASET, clock) as found:
+            found.prepare(samples.shapes())
         before = {grain: seen(settings, grain) for grain in samples.GRAINS}
         assert all(before.values())
         kill_server(whole, "cassandra")
@@ -115,7 +124,7 @@ def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance
         assert records.load(settings, NAME).begun is not None
         launcher.up(select(["cassandra"]), whole, lambda *_: None)
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
-        settled = publish.roll_forward(settings, DATASET, clock)
+        settled = roll_forward(settings, DATASET, clock)
         assert (present(settled).run_id, present(settled).event) == (runs[2].run_id, "published")
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
         session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from itertools import count
+from typing import Any, Final
 from unittest.mock import patch
 
 from model_world import (
@@ -15,6 +16,7 @@ from model_world import (
     SETTINGS,
     TOPIC,
     Cell,
+    Crash,
     Key,
     Readings,
     Row,
@@ -30,6 +32,7 @@ from engines.archive_progress import at_ends
 from meterlake import timegrid
 from meterlake.boundary import PartitionProgress, next_boundary
 from meterlake.ddl import view_table
+from meterlake.errors import LeaseLost
 from meterlake.grains import Grain
 from meterlake.judgement import judge
 from meterlake.merged import Line
@@ -38,6 +41,7 @@ from meterlake.reading import Reading
 from meterlake.reconciliation import explain
 from meterlake.state import merge_all
 from serving_layer.publish import publish as product
+from serving_layer.publish.errors import Overtaken
 from serving_layer.publish.folders import Change, applied
 from serving_layer.publish.history import History, Record
 
@@ -79,30 +83,30 @@ class Batch:
     def run(self, *, full: bool = False, meanwhile: Callable[[], None] = lambda: None, step: Step) -> None:
         """Compute, audit, publish. meanwhile: what happens between the reading of the clock and of Kafka's ends."""
         world = self.world
-        with self._ports():
-            history = product.roll_forward(SETTINGS, DATASET, world.host_clock)
+        with self._publisher(step) as publisher:
+            history = publisher.roll_forward()
             present = history.current
             run_clock = world.host_clock()
             snapshot = len(world.appends)
             meanwhile()
             progress = self._progress(snapshot)
-            boundary = next_boundary(progress, run_clock, DATASET.lateness, present.boundary if present else None)
+            boundary = next_boundary(DATASET, progress, run_clock, present.boundary if present else None)
             self.runs += 1
             after = self._compute(f"run{self.runs}", history, snapshot, full=full)
             step("computed")
             publication = product.Publication.of(history, (f"run{self.runs}", boundary, snapshot), after)
-            product.publish(SETTINGS, DATASET, publication, [], world.host_clock, step)
+            publisher.publish(publication, [])
             self._clean_up()
 
     def roll_back(self, run_id: str, *, allow_gap: bool, step: Step) -> None:
         """Let readers see an earlier run; raises what the product raises."""
-        with self._ports():
-            product.roll_back(SETTINGS, DATASET, run_id, self.world.host_clock, allow_gap=allow_gap, step=step)
+        with self._publisher(step) as publisher:
+            publisher.roll_back(run_id, allow_gap=allow_gap)
 
     def roll_forward(self) -> None:
         """Finish what was interrupted."""
-        with self._ports():
-            product.roll_forward(SETTINGS, DATASET, self.world.host_clock)
+        with self._publisher(lambda _: None) as publisher:
+            publisher.roll_forward()
 
     def _progress(self, snapshot: int) -> list[PartitionProgress]:
         archived = self.world.archived(snapshot)
@@ -162,6 +166,21 @@ class Batch:
         used = self.world.history.folders_in_use
         self.world.folders = {name: rows for name, rows in self.world.folders.items() if name in used}
 
+    @contextmanager
+    def _publisher(self, step: Step) -> Iterator[product.Publisher]:
+        """Take the lease, over from whoever has it: in the model nobody asks for one that is in use."""
+        lease = _Lease(self.world, f"lease{next(_TOKENS)}", self.world.lease is not None)
+        self.world.lease = lease.token
+        with self._ports():
+            try:
+                yield product.Publisher(SETTINGS, DATASET, lease, self.world.host_clock, step)
+            except Crash:
+                raise
+            except Exception:
+                lease.release()
+                raise
+            lease.release()
+
     def _ports(self) -> AbstractContextManager[Any]:
         return patch.multiple(
             product,
@@ -173,6 +192,28 @@ class Batch:
         )
 
 
+_TOKENS: Final = count(1)
+
+
+@dataclass
+class _Lease:
+    world: World
+    token: str
+    took_over: bool
+
+    def check(self) -> None:
+        if self.world.lease != self.token:
+            raise LeaseLost(DATASET.name, "2 min")
+        self.world.between()
+
+    def settled(self) -> None:
+        self.took_over = False
+
+    def release(self) -> None:
+        if self.world.lease == self.token:
+            self.world.lease = None
+
+
 @dataclass(frozen=True)
 class _Records:
     world: World
@@ -181,7 +222,8 @@ class _Records:
         return self.world.history
 
     def append(self, _: object, history: History, record: Record) -> History:
-        assert history is self.world.history
+        if history.seq != self.world.history.seq:
+            raise Overtaken(record.dataset, record.run_id, history.seq, self.world.history.seq)
         self.world.records.append(record)
         self.world.history = history.after(record)
         return self.world.history
@@ -194,7 +236,17 @@ class _Tables:
     def ensure(self, *_: object) -> None:
         """Nothing to create."""
 
-    def switch(self, _: object, table: str, changed: Mapping[str, Change], whole: Mapping[str, str]) -> None:
+    def fence_off(self, _settings: object, _dataset: str, token: str) -> None:
+        self.world.fences = {view_table(DATASET, grain): token for grain in GRAINS}
+
+    def switch(
+        self, _: object, table: str, changed: Mapping[str, Change], whole: Mapping[str, str], lease: _Lease
+    ) -> None:
+        fence = self.world.fences.setdefault(table, lease.token)
+        lease.check()
+        if self.world.fences[table] != fence:
+            lease.check()  # as a metastore that does not find the fence
+            raise AssertionError(f"the fence of {table} was moved, and the lease was not")
         self.world.tables[table] = dict(applied(self.world.tables, {table: changed}).get(table, {}))
         assert self.world.tables[table] == whole
 
@@ -206,8 +258,14 @@ class _Views:
     def has_speed_layer(self, *_: object) -> bool:
         return True
 
-    def replace(self, _settings: object, _dataset: object, line: Line | None) -> None:
-        self.world.line = line
+    def shown(self, *_: object) -> int:
+        return self.world.line_record
+
+    def replace(
+        self, _settings: object, _dataset: object, line: Line | None, seq: int, check: Callable[[], None] = lambda: None
+    ) -> None:
+        check()
+        self.world.line, self.world.line_record = line, seq
 
 
 class _Trino:
@@ -221,15 +279,17 @@ def _reconcile(world: World, since: datetime, until: datetime, snapshot: int) ->
         key: row for f in world.tables[view_table(DATASET, "minute")].values() for key, row in world.folders[f].items()
     }
     speed = {row_key(cell, "minute"): row for cell, row in world.living().items()}
-    readings = by_cell(world.master(snapshot))
+    readings, now = by_cell(world.master(snapshot)), by_cell(world.master(len(world.appends)))
     outcomes = {}
     for key in batch.keys() | speed.keys():
         meter, time = key
         if since <= _aware(time) < until:
             have, live = batch.get(key), speed.get(key)
-            arrived = readings.get((meter, int(_aware(time).timestamp())), frozenset())
-            outcome = explain(DATASET, have.state if have else None, live.state if live else None, list(arrived))
-            outcomes[f"{meter} {time}"] = outcome
+            cell = (meter, int(_aware(time).timestamp()))
+            known = readings.get(cell, frozenset())
+            newer = now.get(cell, frozenset()) - known
+            states = (have.state if have else None, live.state if live else None)
+            outcomes[f"{meter} {time}"] = explain(DATASET, *states, list(known), list(newer))
     return outcomes
 
 

@@ -56,7 +56,7 @@ def readings(dataset: Dataset, count: int, seed: int) -> list[Reading]:
     found: dict[tuple[str, int, int], Reading] = {}
     while len(found) < count:
         length = pick.choice(dataset.intervals)
-        moment = int(pick.choice(ANCHORS).timestamp()) + pick.randrange(0, 7200)
+        moment = int(pick.choice(ANCHORS).timestamp()) + pick.randrange(0, 120 * max(dataset.intervals))
         reading = Reading(
             meter_id=pick.choice(["a", "b", "é-ß"]),
             ts=moment - moment % length,

@@ -15,7 +15,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.parse import (
-    DAY_S,
     Arrival,
     Day,
     days,
@@ -27,6 +26,7 @@ from batch_layer.ingest.parse import (
 )
 from datasets.household.text import HOUSEHOLD_TEXT as FORM
 from engines.text_lines import line_tables
+from meterlake.jumps import DAY_S
 from meterlake.schema import master_fields, quarantine_fields
 from meterlake.textformat import PAYLOAD_BYTES
 from meterlake.textlines import MAX_LINE_BYTES

@@ -170,15 +170,15 @@ def meters(spark: SparkSession, done: Done) -> list[Any]:
 def test_an_incremental_run_reads_only_the_new_files_and_equals_a_full_one(
     spark: SparkSession, master: LocalMaster, base: str
 ) -> None:
-    master.add(row for day in (DAYS[0], DAYS[2], DAYS[5]) for row in readings(day))
+    master.add(row for day in (DAYS[0], DAYS[1], DAYS[5]) for row in readings(day))
     first = execute(master, base)
-    added = master.add(readings(DAYS[1]))
+    added = master.add(readings(DAYS[3]))
     second = execute(master, base, first)
     assert second.plan.mode == "incremental"
     figures = second.figures["master"]
-    assert (figures["readings"], figures["files_read"]) == (len(readings(DAYS[1])), 1)
+    assert (figures["readings"], figures["files_read"]) == (len(readings(DAYS[3])), 1)
     assert figures["bytes_read"] == added.added_bytes
-    assert second.figures["small_minute"]["slices_rewritten"] == ["2026-03-28"]
+    assert second.figures["small_minute"]["slices_rewritten"] == ["2026-03-30"]
     assert second.figures["small_minute"]["files_copied_from"] == 0
     assert set(first.folders("minute").values()) < set(second.folders("minute").values())
     full = execute(master, base, second, full=True)
@@ -189,8 +189,8 @@ def test_earlier_readings_are_read_again_only_where_new_ones_join_them(
     spark: SparkSession, master: LocalMaster, base: str
 ) -> None:
     old = readings(DAYS[0])
-    master.add(old[:20])
-    master.add(old[20:])
+    for meter in "ab":
+        master.add(row for row in old if row.meter_id == meter)
     first = execute(master, base)
     late = [replace(row, revision=1, values=(0.5, 2.0)) for row in old[3:5]]
     master.add(late)
@@ -208,7 +208,7 @@ def test_whatever_comes_in_whatever_steps_the_views_are_those_of_one_full_run(
     done: Done | None = None
     sent: list[Reading] = []
     for step in range(9):
-        day = date(2026, 3, 29) + timedelta(days=step if step < 6 else step + 30)
+        day = date(2026, 3, 26) + timedelta(days=step if step < 6 else step + 20)
         fresh = [row for row in readings(day, "abcd"[: 1 + step % 4]) if pick.random() < 0.8]
         fresh += readings(day - timedelta(days=pick.choice((1, 3, 40))), pick.choice("aex"))[: pick.randrange(9)]
         known = pick.sample(sent, min(len(sent), 30))
@@ -224,7 +224,7 @@ def test_whatever_comes_in_whatever_steps_the_views_are_those_of_one_full_run(
     assert everything(spark, done) == everything(spark, full)
     again = execute(master, base, done, full=True)
     assert everything(spark, again) == everything(spark, full)
-    assert set(again.folders("minute")) == set(done.folders("minute"))
+    assert {*again.folders("minute").values()} & {*done.folders("minute").values()} <= {tables.empty(base)}
 
 
 CHANGES: list[Callable[[Reading, random.Random], dict[str, Any]]] = [
@@ -391,16 +391,12 @@ def test_old_slices_are_merged_and_readers_see_every_row_once(
     assert {merged[name] for name in hours if "27T" in name} == {empty}
     assert "2026-03-27T00" not in dropped
     assert seen[1].figures["small_minute"]["slices_merged_into"] == ["2026-03-27"]
-    april = execute(master, base, done, now=NOW)
-    master.add(readings(date(2026, 4, 20)))
-    for _ in range(2):
-        april = execute(master, base, april, now=NOW)
-        master.add(readings(date(2026, 4, 21 + _)))
-    assert {name for name, folder in april.folders("minute").items() if folder != empty and "03" in name[5:7]} == {
-        "2026-03"
-    }
-    full = execute(master, base, now=NOW)
-    assert everything(spark, execute(master, base, april, now=NOW)) == everything(spark, full)
+    for number in (20, 21, 22):
+        master.add(readings(date(2026, 4, number)))
+        done = execute(master, base, done)
+        assert view(spark, done, "minute") == by_hand(master.readings, "minute")
+    assert {name for name in done.folders("minute") if name.startswith("2026-03")} == {"2026-03"}
+    assert everything(spark, done) == everything(spark, execute(master, base))
 
 
 def test_a_layout_in_spark_is_that_of_the_core(spark: SparkSession) -> None:

@@ -11,14 +11,14 @@ import duckdb
 import pytest
 import sqlglot
 
-import datasets
+from meterlake import registry
 from meterlake.dashboard_specs import Board, board_of
 from serving_layer.dashboards import alerts, catalogue, cql, sql
 from serving_layer.dashboards.alerts import Rule, rules_of
 
 pytestmark = pytest.mark.unit
 
-HOUSEHOLD = datasets.get("household")
+HOUSEHOLD = registry.declaration("household")
 SHOWN = {board.uid.removeprefix("meterlake-household-"): json.loads(board.text()) for board in catalogue.all_boards()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from report_samples import METER, build, minutes, source_for
 
 from meterlake import registry
-from meterlake.declaration import Dataset, Derived, Level, View
+from meterlake.declaration import Amount, Dataset, Derived, Level, View, per_hour
 from meterlake.errors import UnknownName, UsageError
 from meterlake.report_specs import Cost, Summary, plain_reports, report_of, reports_of
 from serving_layer.reports.catalogue import KINDS, make
@@ -213,6 +213,38 @@ def test_a_data_set_without_a_catalogue_has_plain_reports() -> None:
     assert plain_reports(pump)[0].title == "Flow over time"
 
 
+def test_half_hours_of_one_amount_are_reported() -> None:
+    london = Dataset(
+        name="london",
+        time_zone="Europe/London",
+        intervals=("30 min",),
+        measures=(Amount("energy", "kWh", "0.001", between=per_hour(0, 100), title="Energy"),),
+        views=(View("30 min"), View("hour"), View("day"), View("month")),
+    )
+    assert list(reports_of(london)) == ["energy", "gaps", "summary"]
+    start = datetime(2026, 10, 24, 23)  # local midnight of a day of 25 hours
+    readings = [
+        {"meter_id": "m", "ts": start + timedelta(minutes=30 * n), "interval_s": 1800, "flagged": 0, "energy": 0.25}
+        for n in range(50)
+        if n != 5
+    ]
+    with duckdb.connect() as connection:
+        build(connection, london, readings)
+        source = source_for(connection)
+        request = make_request(source, london, Wish())
+        assert request.grain_by_range() == "half_hour"
+        result = make(report_of(london, "energy"), source, request)
+        halves = result.table
+        assert list(halves.columns) == ["energy_kWh", "covered_s"]
+        assert (len(halves), halves["energy_kWh"].sum(), halves["covered_s"].sum()) == (50, 12.25, 49 * 1800)
+        daily = make(report_of(london, "energy"), source, make_request(source, london, Wish(grain="day")))
+        assert daily.table["energy_kWh"].tolist() == [12.25]
+        figures = {item.label: item.number for item in result.key_figures}
+        assert (figures["Sum"], figures["Coverage"]) == (12.25, 0.98)
+        with pytest.raises(UnknownName, match="grain of london"):
+            make_request(source, london, Wish(grain="month"))
+
+
 def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path) -> None:
     with pytest.raises(TariffNeeded, match="--tariff"):
         make(report_of(HOUSEHOLD, "cost"), source, make_request(source, HOUSEHOLD, wish()))
@@ -235,7 +267,7 @@ def test_the_example_tariff_is_sound_with_a_byte_order_mark_and_windows_line_end
     marked.write_bytes(EXAMPLE.read_bytes().replace(b"\n", b"\r\n"))
     marked.write_bytes(b"\xef\xbb\xbf" + marked.read_bytes())
     assert load_tariff(marked) == tariff
-    assert tariff.whole_hours
+    assert tariff.step_s == 2 * 3600
     assert len(tariff.price) == 3
     assert tariff.at(datetime(2005, 1, 1).date()) is None
 

@@ -1,0 +1,99 @@
+"""What setup.cfg asks for is what the code imports, in both directions, and the locks hold it for every Python."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {
+    "batch_layer",
+    "cli",
+    "datasets",
+    "engines",
+    "meterlake",
+    "producers",
+    "serving_layer",
+    "speed_layer",
+    "stack",
+}
+NOT_IMPORTED = {
+    # Needed without an import of ours.
+    "grafana-client": "dashboards --push",
+    "pyiceberg": "imported as hive_metastore, its Thrift client",
+    "check-jsonschema": "a command: docker-compose.yml against its schema",
+    "import-linter": "a command: the architecture",
+    "mypy": "a command: types",
+    "pandas-stubs": "types for mypy",
+    "pytest-timeout": "a plugin of pytest",
+    "pytest-xdist": "a plugin of pytest",
+    "ruff": "a command: lint and format",
+    "types-psutil": "types for mypy",
+    "types-pyyaml": "types for mypy",
+}
+
+
+def declared(extra: str = "") -> dict[str, Requirement]:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    text = config["options.extras_require"][extra] if extra else config["options"]["install_requires"]
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {canonicalize_name(found.name): found for found in map(Requirement, lines)}
+
+
+def imported(*folders: str) -> set[str]:
+    """Return the distributions that the code in some folders imports."""
+    distributions, modules = packages_distributions(), set()
+    for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module.partition(".")[0])
+    others = modules - PACKAGES - sys.stdlib_module_names
+    return {canonicalize_name(name) for module in others for name in distributions.get(module, [])}
+
+
+def locked(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def test_all_that_runs_is_imported() -> None:
+    assert declared().keys() - imported(*PACKAGES) - NOT_IMPORTED.keys() == set()
+
+
+def test_all_that_is_imported_is_declared() -> None:
+    assert imported(*PACKAGES) - declared().keys() == set()
+
+
+def test_development_packages_are_used_and_declared() -> None:
+    used = imported("tests", "benchmarks")
+    assert declared("dev").keys() - used - NOT_IMPORTED.keys() == set()
+    assert used - declared().keys() - declared("dev").keys() - {"setuptools"} == set()
+
+
+def test_no_reason_is_left_over() -> None:
+    assert NOT_IMPORTED.keys() <= declared().keys() | declared("dev").keys()
+
+
+@pytest.mark.parametrize(("name", "extras"), [("requirements.lock", [""]), ("requirements-dev.lock", ["", "dev"])])
+def test_the_locks_hold_what_is_declared(name: str, extras: list[str]) -> None:
+    pinned = locked(name)
+    for found in (found for extra in extras for found in declared(extra).items()):
+        assert found[1].specifier.contains(pinned[found[0]]), found
+
+
+def test_both_locks_agree() -> None:
+    run, dev = locked("requirements.lock"), locked("requirements-dev.lock")
+    assert run.items() <= dev.items()
+    assert not run.keys() & {"hypothesis", "import-linter", "mypy", "pytest", "ruff"}
