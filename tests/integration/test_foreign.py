@@ -159,9 +159,9 @@ def seen(world: World, entry: Entry) -> layers.Rows:
     rows: list[Any] = trino.rows(
         world.settings, f"SELECT meter_id, {grain}, {', '.join(names)} FROM {merged.merged_view(dataset, grain)}"
     )
-    found = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
-    assert len(found) == len(rows)
-    return found
+    values = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
+    assert len(values) == len(rows)
+    return values
 
 
 def batch(world: World, entry: Entry, ago: timedelta = timedelta(0)) -> None:
