@@ -197,9 +197,17 @@ class _History:
 
     def heatmap(self) -> heatmap.Panel:
         local = f"(with_timezone({self.hour}, 'UTC') AT TIME ZONE '{self.dataset.time_zone}')"
-        cells = ",\n  ".join(f'{self._mean_of(f"hour({local}) = {hour}")} AS "{hour:02}"' for hour in range(24))
-        columns = f"with_timezone(CAST(date_trunc('day', {local}) AS TIMESTAMP(3)), 'UTC') AS time,\n  {cells}"
-        text = sql.hours(self.dataset, columns, tail="\nGROUP BY 1\nORDER BY 1")
+        mean = self.rate.expression.sql("trino", lambda name: f"sum({name})")
+        hours = sql.hours(
+            self.dataset,
+            f"CAST({local} AS DATE) AS day, hour({local}) AS hour, {mean} AS rate",
+            tail="\nGROUP BY 1, 2",
+        )
+        cells = ",\n  ".join(f'max(rate) FILTER (WHERE hour = {hour}) AS "{hour:02}"' for hour in range(24))
+        text = (
+            f"SELECT with_timezone(CAST(day AS TIMESTAMP(3)), 'UTC') AS time,\n  {cells}\n"
+            f"FROM (\n{hours}\n)\nGROUP BY 1\nORDER BY 1"
+        )
         query = TrinoQuery(text, {"time": "time", **{f"{hour:02}": "number" for hour in range(24)}})
         return (
             heatmap.Panel()
@@ -294,18 +302,7 @@ class _History:
     def _rows(self, columns: str, grains: tuple[Grain, ...] = ()) -> str:
         """Return SQL of published rows; fewer of a fleet's than of a few meters'."""
         offered = list(dict.fromkeys(grains or (self.hour, self.day)))
-        few = sql.fitting(offered)
-        many = sql.fitting(offered, most=sql.FLEET_ROWS)
-        wanted = {grain: f"({sql.FEW} AND {few[grain]} OR {sql.MANY} AND {many[grain]})" for grain in offered}
-        return sql.of_grain(self.dataset, published_view, wanted, columns)
-
-    def _mean_of(self, condition: str) -> str:
-        """Return SQL of the mean rate of the rows that meet a condition."""
-
-        def summed(name: str) -> str:
-            return f"sum({name}) FILTER (WHERE {condition})"
-
-        return self.rate.expression.sql("trino", summed)
+        return sql.of_grain(self.dataset, published_view, sql.few_or_many(offered), columns)
 
     def _by_meter(self, rows: str) -> TrinoQuery:
         text = sql.with_gaps(rows, ["value"], self.key)
