@@ -257,17 +257,14 @@ class _History:
     def spread(self) -> timeseries.Panel:
         shown = self.total or self.rate
         rows = self._rows(f"{shown.expression.sql('trino')} AS value", (self.day,))
-        columns = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
-        names = dict(zip(columns, sql.SPREAD, strict=True))
-        sums = ", ".join(f"approx_percentile(value, {share}) AS {name}" for name, share in columns.items())
-        text = sql.with_gaps(f"SELECT time, step_s, {sums}\nFROM (\n{rows}\n)\nGROUP BY 1, 2", list(columns))
-        query = TrinoQuery(text, {"time": "time", **dict.fromkeys(columns, "number")})
+        shares = dict(zip(sql.SPREAD, (0.1, 0.5, 0.9), strict=True))
+        sums = ", ".join(f'approx_percentile(value, {share}) AS "{name}"' for name, share in shares.items())
+        quoted = [f'"{name}"' for name in shares]
+        text = sql.with_gaps(f"SELECT time, step_s, {sums}\nFROM (\n{rows}\n)\nGROUP BY 1, 2", quoted)
+        query = TrinoQuery(text, {"time": "time", **dict.fromkeys(shares, "number")})
         doc = f"{shown.title} of a meter per {self._words(self.day)}: 10 % of the meters are below, half, 90 %."
         panel = panels.lines(f"Spread of {shown.title.lower()} over the meters", doc, panels.unit(shown.unit), [query])
-        panels.column(panel, "p90", **{"custom.fillBelowTo": "p10", "custom.lineWidth": 0})
-        panels.column(panel, "p10", **{"custom.lineWidth": 0})
-        panels.coloured(panel, tuple(columns), (GREY, BLUE, GREY))
-        return panels.titled(panel, names)
+        return panels.filled(panel, *sql.SPREAD)
 
     def ranking(self, *, lowest: bool) -> table.Panel:
         main = self.dataset.measure(self.board.main)

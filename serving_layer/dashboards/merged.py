@@ -161,7 +161,7 @@ class _Merged:
         title = "Today against the same weekday"
         panel = panels.categories(title, doc, panels.unit(total.unit), query, "hour")
         panels.coloured(panel, ("today", "usual"), (BLUE, YELLOW))
-        return panels.titled(panel, {"today": "Today", "usual": "Same weekday", "hour": "Hour"})
+        return panels.titled(panel, {"today": "Today", "usual": "Same weekday"})
 
     def _rows(self, columns: str, present: str = "") -> str:
         """Return SQL of rows within the range. present: SQL of the present moment of a fleet."""

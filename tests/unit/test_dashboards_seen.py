@@ -224,3 +224,27 @@ def test_a_voltage_that_many_meters_see_raises_one_alert() -> None:
         ask = [sqlglot.transpile(rule.query.text, read="trino", write="duckdb")[0] for rule in (voltage, many)]
         assert [engine.execute(text).fetchall() for text in ask] == [[], [("all meters of household", 1.0)]]
     assert sql.MOST_LINES == 50
+
+
+def test_bands_are_filled_down_to_a_series_that_is_called_so() -> None:
+    """Grafana looks the series up by the name that is shown: no title may be put over it."""
+    seen = 0
+    for board in SHOWN.values():
+        for found in board["panels"]:
+            if "fieldConfig" not in found:
+                continue
+            given = overrides(found)
+            for name, properties in given.items():
+                if below := properties.get("custom.fillBelowTo"):
+                    assert "displayName" not in properties
+                    assert "displayName" not in given[below]
+                    assert f'AS "{below}"' in found["targets"][0]["rawSQL"], found["title"]
+                    assert f'AS "{name}"' in found["targets"][0]["rawSQL"], found["title"]
+                    seen += 1
+    assert seen == 5
+
+
+def test_the_figures_of_a_spread_are_told_apart() -> None:
+    found = panel("live", "Of a meter: 10 %, median, 90 %")
+    assert found["options"]["reduceOptions"]["calcs"] == ["p10", "p50", "p90"]
+    assert found["fieldConfig"]["defaults"]["displayName"] == "${__calc}"
