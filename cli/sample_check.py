@@ -59,7 +59,7 @@ def read(form: TextFormat, path: Path) -> Seen:
             with opened(path, stack) as file:
                 laid_out = layout(form, str(path), file.read(CHUNK))
             connection = stack.enter_context(duckdb.connect())
-            set_clock(connection, found, form.clock, opened(path, stack).read)
+            set_clock(connection, laid_out, form.clock, opened(path, stack).read)
             for table in line_tables(opened(path, stack).read):
                 connection.register(LINES, table)
                 _add(seen, laid_out, connection)
