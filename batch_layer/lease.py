@@ -3,6 +3,9 @@
 Its owner renews it while it works (the file's modification time); one that has not been renewed for ``TERM`` belongs to
 nobody, and the next run takes it over. Whoever is about to publish asks ``check`` whether the lease is still its own.
 One that HDFS was away for when it should have been given back is taken over by the same process at once.
+
+A lease that another process takes over leaves its file under another name, until what its owner may have begun can do
+no harm any more: it may be asleep, and not dead (``Lease.took_over``).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from uuid import uuid4
 from engines import hdfs
 from engines.errors import EngineUnavailable, StorageFull
 from meterlake.clock import Clock, system_clock
-from meterlake.errors import MeterlakeError, PermanentError, TransientError
+from meterlake.errors import LeaseLost, MeterlakeError, PermanentError, TransientError
 
 if TYPE_CHECKING:
     from meterlake.settings import Settings
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 FOLDER: Final = "/meterlake/leases"
 TERM: Final = timedelta(minutes=2)
 """A run that has not renewed its lease for this long is dead; it renews four times as often."""
+_LOST: Final = ".lost"
 _LEFT_BEHIND: Final[set[str]] = set()
 """Tokens of leases of this process that may still lie in HDFS, though nobody works under them any more."""
 
@@ -44,26 +48,15 @@ class RunUnderWay(TransientError):
         )
 
 
-class LeaseLost(TransientError):
-    """The lease could not be renewed in time, and somebody else may be at work."""
-
-    def __init__(self, dataset: str) -> None:
-        self.dataset = dataset
-        super().__init__(
-            f"The lease on {dataset} was lost: it was not renewed for {TERM.total_seconds():g} s"
-            " (HDFS away, or this process stopped).",
-            hint="Nothing was published. Run again.",
-        )
-
-
 @dataclass
 class Lease:
-    """A lease that is held."""
+    """A lease that is held. remains: files of owners that lost theirs, and may still be asleep."""
 
     settings: Settings
     dataset: str
     token: str
     clock: Clock
+    remains: tuple[str, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -71,11 +64,22 @@ class Lease:
         """The lease's file."""
         return f"{FOLDER}/{self.dataset}.json"
 
+    @property
+    def took_over(self) -> bool:
+        """Whether an owner who lost the lease may still have a step before it."""
+        return bool(self.remains)
+
+    def settled(self) -> None:
+        """Note that no step of an earlier owner can change anything any more."""
+        for name in self.remains:
+            _call(self.settings, "delete", f"{FOLDER}/{name}")
+        self.remains = ()
+
     def check(self) -> None:
         """Renew the lease. Raises LeaseLost if it is not ours any more, EngineUnavailable if HDFS does not answer."""
         found = _read(self.settings, self.path)
         if found is None or found.get("token") != self.token:
-            raise LeaseLost(self.dataset)
+            raise LeaseLost(self.dataset, f"{TERM.total_seconds():g} s")
         _touch(self.settings, self.path, self.clock())
 
     def keep(self) -> None:
@@ -121,10 +125,18 @@ def held(settings: Settings, dataset: str, doing: str, clock: Clock = system_clo
 def _acquire(lease: Lease, doing: str) -> None:
     for _ in range(2):
         if _create(lease, doing):
+            lease.remains = _remains(lease)
             return
         _take_over_if_free(lease)
     if not _create(lease, doing):
         _refuse(lease)
+    lease.remains = _remains(lease)
+
+
+def _remains(lease: Lease) -> tuple[str, ...]:
+    """Return the files of owners that lost the lease. Their names: data set, token, ``lost``."""
+    names = _call(lease.settings, "list", FOLDER)
+    return tuple(sorted(name for name in names if name.startswith(f"{lease.dataset}.") and name.endswith(_LOST)))
 
 
 def _create(lease: Lease, doing: str) -> bool:
@@ -153,17 +165,21 @@ def _remove_empty(lease: Lease) -> None:
 
 
 def _take_over_if_free(lease: Lease) -> None:
-    """Remove the file of a dead owner, or of this process that could not. Of two that try, one creates the new one."""
+    """Take a dead owner's file away, or one that this process could not. Of two that try, one creates the new one."""
     status = _call(lease.settings, "status", lease.path, strict=False)
     if status is None:
         return
     token = (_read(lease.settings, lease.path) or {}).get("token")
     if token not in _LEFT_BEHIND and _moment(status["modificationTime"]) + TERM > lease.clock():
         _refuse(lease)
-    _LEFT_BEHIND.discard(token or "")
     before = _call(lease.settings, "status", lease.path, strict=False)
-    if before is not None and before["fileId"] == status["fileId"]:
+    if before is None or before["fileId"] != status["fileId"]:
+        return
+    if token in _LEFT_BEHIND:
+        _LEFT_BEHIND.discard(token)
         _call(lease.settings, "delete", lease.path)
+    else:
+        _call(lease.settings, "rename", lease.path, f"{FOLDER}/{lease.dataset}.{token or uuid4().hex}{_LOST}")
 
 
 def _refuse(lease: Lease) -> None:

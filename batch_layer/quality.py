@@ -29,9 +29,11 @@ _BEFORE: Final = "end_before"
 
 
 def table(dataset: Dataset) -> Table:
-    """Return the table of the findings, partitioned as the finest view."""
+    """Return the table of the findings: each look writes it whole, so its slices are whole months (or years)."""
+    partition, step = dataset.finest.partition, GRAIN_SECONDS[dataset.finest.grain]
     order = (dataset.key, "begins", "finding", "measure")
-    return Table(quality_table(dataset), tuple(finding_columns(dataset)), dataset.finest.partition, "begins", order)
+    columns = tuple(finding_columns(dataset))
+    return Table(quality_table(dataset), columns, order, "begins", partition, partition, step)
 
 
 def in_order(rows: DataFrame, dataset: Dataset) -> DataFrame:

@@ -22,14 +22,18 @@ os.environ.setdefault("METERLAKE_TEST_DATASET", "merged_benchmark")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "integration"))
 
 import merged_samples as samples
+import publishing
 from reader_loop import reading
 
 from engines import spark, spark_runtime
+from meterlake.clock import system_clock
 from meterlake.errors import TransientError
 from meterlake.grains import Grain
-from meterlake.settings import Settings, load_settings
-from serving_layer.publish import history as past
-from serving_layer.publish import publish, records
+from meterlake.settings import load_settings
+from serving_layer.publish import records
+from serving_layer.publish.folders import difference
+from serving_layer.publish.history import History
+from serving_layer.publish.publish import Publisher
 from stack.runtime.spark import runtime
 
 
@@ -76,15 +80,17 @@ def main() -> int:
     samples.make_speed_tables(settings)
     runs = samples.write_layers(settings, f"turn-{os.getpid()}")
     steps = Steps()
-    with spark.session(settings, "publish-under-readers"):
-        present = publish.publish(settings, samples.DATASET, runs[0], samples.shapes(), samples.clock)
+    with (
+        spark.session(settings, "publish-under-readers"),
+        publishing.publisher(settings, samples.DATASET, system_clock, steps) as publisher,
+    ):
+        history = publisher.publish(samples.publication(publisher.roll_forward(), runs[0]), samples.shapes())
         begin = time.monotonic()
         with reading(check, asked.readers) as answers:
             for number in range(1, asked.turns + 1):
-                run = chance.choice([run for run in runs if run.run_id != present.run_id])
-                present = (
-                    _complete(settings, present, run) if number % 50 == 0 else _turn(settings, present, run, steps)
-                )
+                run = chance.choice([run for run in runs if run.run_id != publishing.present(history).run_id])
+                history = _complete(publisher, history, run) if number % 50 == 0 else _turn(publisher, history, run)
+                steps("")
                 if number % 20 == 0:
                     seconds = round(time.monotonic() - begin)
                     print(number, seconds, dict(answers.counts), answers.wrong[:3], flush=True)
@@ -100,11 +106,22 @@ def main() -> int:
     return 1 if answers.wrong else 0
 
 
-def _turn(settings: Settings, present: past.Record, run: publish.Publication, steps: Steps) -> past.Record:
-    begun = replace(present, run_id=run.run_id, boundary=run.boundary, before=present.after, after=run.tables)
-    _until_done(lambda: publish.turn(settings, samples.DATASET, present, begun, samples.clock, steps))
-    steps("")
-    return begun
+def _turn(publisher: Publisher, history: History, run: samples.Written) -> History:
+    begun = _begun(history, run)
+    _until_done(lambda: publisher.turn(begun))
+    return _ended(begun)
+
+
+def _begun(history: History, run: samples.Written) -> History:
+    """Return a history in which a publish of a run is under way."""
+    changes = difference(history.tables, run.tables)
+    about = {"run_id": run.run_id, "boundary": run.boundary, "changes": changes}
+    return history.after(replace(publishing.present(history), seq=history.seq + 1, event="publishing", **about))
+
+
+def _ended(history: History) -> History:
+    assert history.begun is not None  # noqa: S101 - narrows the type
+    return history.after(replace(history.begun, seq=history.seq + 1, event="published"))
 
 
 def _until_done(work: Callable[[], object]) -> None:
@@ -118,14 +135,15 @@ def _until_done(work: Callable[[], object]) -> None:
             return
 
 
-def _complete(settings: Settings, present: past.Record, run: publish.Publication) -> past.Record:
+def _complete(publisher: Publisher, history: History, run: samples.Written) -> History:
     """Publish or roll back with the records, starting from what they say."""
-    history = records.load(settings, samples.NAME)
-    recorded = past.reachable(history)[0]
-    _until_done(lambda: publish.turn(settings, samples.DATASET, present, recorded, samples.clock))
-    if run.run_id in {found.run_id for found in past.reachable(history)[1:]}:
-        return publish.roll_back(settings, samples.DATASET, run.run_id, samples.clock)
-    return publish.publish(settings, samples.DATASET, run, samples.shapes(), samples.clock)
+    recorded = records.load(publisher.settings, samples.NAME)
+    there = samples.Written(publishing.present(recorded).run_id, publishing.present(recorded).boundary, recorded.tables)
+    back = _begun(history, there)
+    _until_done(lambda: publisher.turn(back))
+    if run.run_id in {kept.run_id for kept in recorded.kept}:
+        return publisher.roll_back(run.run_id)
+    return publisher.publish(samples.publication(recorded, run), samples.shapes())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import typer
 from cli import (
     batch_commands,
     dashboard_commands,
+    dataset_command,
     ddl_command,
     demo_command,
     explain_command,
@@ -42,6 +43,7 @@ for module in (
     verify_command,
     quality_command,
     maintain_command,
+    dataset_command,
     ddl_command,
     dashboard_commands,
 ):

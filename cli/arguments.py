@@ -9,11 +9,11 @@ import typer
 from meterlake import registry
 
 
-def _beginning(incomplete: str) -> list[str]:
+def beginning(incomplete: str) -> list[str]:
     """Return the names of data sets that begin so: the shell completes by them."""
     return [name for name in registry.names() if name.startswith(incomplete)]
 
 
 DatasetArgument = Annotated[
-    str, typer.Argument(help="Data set: see `meterlake dataset list`.", autocompletion=_beginning)
+    str, typer.Argument(help="Data set: see `meterlake dataset list`.", autocompletion=beginning)
 ]

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import batch_metrics, batch_run
+from cli import batch_metrics
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, as_json, progress_console, show
+from cli.output import Output, OutputOption, as_json, finite, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import TransientError, UsageError
+from meterlake.log import get_logger
 from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from batch_layer.views.plan import Request
     from meterlake.declaration import Dataset
-    from serving_layer.publish.history import Record
+    from serving_layer.publish.history import History, Record
 
 
 class Engine(StrEnum):
@@ -86,6 +87,7 @@ def batch(
 
     found, settings = registry.declaration(dataset), load_settings()
     request = Request(full, since.date() if since else None, until.date() if until else None)
+    log_to_file(settings, "batch", dataset)
     if every is None:
         _show_run(batch_once(settings, found, request, system_clock), output)
         return
@@ -97,13 +99,14 @@ def batch(
         try:
             _show_run(batch_once(settings, found, request, system_clock), output)
         except TransientError as error:
-            progress_console.print(f"{error} Trying again in {every}.", markup=False, soft_wrap=True)
+            report_progress(f"{error} Trying again in {every}.")
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
 
 
 def runs(
     dataset: DatasetArgument,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many of the last runs.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="All runs, however many.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show the published runs, newest last: what each read, used and wrote, and where its boundary lies.
@@ -116,12 +119,12 @@ def runs(
     - `meterlake runs household`
     - `meterlake runs household -n 1 --output json`
     """
-    from serving_layer.publish import history as past
+    from serving_layer.publish import records
 
     found, settings = registry.declaration(dataset), load_settings()
     history = _settled(settings, found, system_clock)
-    finished = [record for record in history if record.is_finished][-limit:]
-    rows = [_described(record, past.status(history, record), output) for record in finished]
+    last = records.last(settings, found.name, history.seq, None if every else limit)
+    rows = [_described(record, history.status(record), output) for record in last]
     show(rows, output, optional=("event", "files", "rejected", "mode", "read", "days", "seconds", "at", "used"))
 
 
@@ -144,12 +147,14 @@ def rollback(
     """
     from batch_layer import lease
     from engines import spark
-    from serving_layer.publish import publish
+    from serving_layer.publish.publish import Publisher
 
     found, settings = registry.declaration(dataset), load_settings()
-    with lease.held(settings, found.name, f"rollback to {run}", system_clock), spark.session(settings, "rollback"):
-        record = publish.roll_back(settings, found, run, system_clock, allow_gap=allow_gap)
-    _show_run(_described(record, "current", output), output)
+    doing = f"rollback to {run}"
+    with lease.held(settings, found.name, doing, system_clock) as held, spark.session(settings, "rollback"):
+        history = Publisher(settings, found, held, system_clock).roll_back(run, allow_gap=allow_gap)
+    assert history.current is not None  # noqa: S101 - narrows the type
+    _show_run(_described(history.current, "current", output), output)
 
 
 def query(
@@ -182,33 +187,38 @@ def query(
 
 def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Clock) -> dict[str, Any]:
     """Run once, under the lease; return what is to be shown."""
+    from batch_layer.pipeline.batch import run_batch
+
     begin = time.monotonic()
-    result, record = batch_run.batch_once(settings, dataset, request, clock)
+    outcome = run_batch(settings, dataset, request, clock, report_progress)
+    result, record = outcome.result, outcome.record
     if result == "nothing has changed" or record is None:
         return {"dataset": dataset.name, "run": record.run_id if record else None, "result": result, "days": 0}
-    told = ("run", "mode", "days", "read", "used", "rejected", "files", "boundary", "unexplained")
-    row = {name: value for name, value in _described(record, "current", Output.TEXT).items() if name in told}
+    shown = ("run", "mode", "days", "read", "used", "rejected", "files", "boundary", "unexplained")
+    row = {name: value for name, value in _described(record, "current", Output.TEXT).items() if name in shown}
     batch_metrics.write(settings, record, time.monotonic() - begin)
     if row["unexplained"]:
-        batch_run.tell(
+        report_progress(
             f"{row['unexplained']} minutes differ between batch and speed without an explanation: see"
             f" `meterlake runs {dataset.name} --output json` (reconciliation) and `meterlake explain`."
         )
-    return {"dataset": dataset.name, **row, "seconds": round(time.monotonic() - begin, 1), "result": result}
+    row |= {"seconds": round(time.monotonic() - begin, 1), "result": result}
+    get_logger().debug("batch run", **row)
+    return {"dataset": dataset.name, **row}
 
 
-def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> list[Record]:
+def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> History:
     """Return the history, an interrupted publish finished; while a run is under way, it is left to that."""
     from batch_layer import lease
-    from serving_layer.publish import history as past
-    from serving_layer.publish import publish, records
+    from serving_layer.publish import records
+    from serving_layer.publish.publish import Publisher
 
     history = records.load(settings, dataset.name)
-    if past.unfinished(history) is None:
+    if history.begun is None:
         return history
     try:
-        with lease.held(settings, dataset.name, "finishing an interrupted publish", clock):
-            return publish.roll_forward(settings, dataset, clock)
+        with lease.held(settings, dataset.name, "finishing an interrupted publish", clock) as held:
+            return Publisher(settings, dataset, held, clock).roll_forward()
     except lease.RunUnderWay:
         return history
 
@@ -249,6 +259,7 @@ def _interval(text: str) -> timedelta:
 
 
 def _csv(value: object) -> object:
+    value = finite(value)
     return "" if value is None else value if isinstance(value, int | float | str) else as_json(value)
 
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import Output, OutputOption, progress_console, show
+from cli.arguments import beginning
+from cli.output import Output, OutputOption, progress_console, show, shown_path
 from meterlake.clock import system_clock
 from meterlake.errors import PermanentError, UsageError
-from meterlake.settings import ROOT, load_settings
+from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
     from serving_layer.dashboards.check import Finding
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 
 def dashboards(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Those of this data set; nothing means all.", autocompletion=beginning)
+    ] = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Write nothing; compare the files, and ask Trino and Cassandra every query."),
@@ -28,6 +32,8 @@ def dashboards(
 ) -> None:
     """Write Grafana's dashboards and alert rules to `grafana/`, where they are checked in and provisioned from.
 
+    Those of a data set of your own are written into its folder, below `generated/grafana`.
+
     `--check` fails when a file differs from the code, when a server refuses a query, or when a panel would lack a
     column. A query without an answer is shown as `empty`: right in a system without data.
 
@@ -37,33 +43,37 @@ def dashboards(
     if check and push:
         raise UsageError("--check and --push do not go together.", hint="Give one of them.")
     if check:
-        _check(output)
+        _check(dataset, output)
     elif push:
-        _push(push, output)
+        _push(dataset, push, output)
     else:
-        _write(output)
+        _write(dataset, output)
 
 
-def _write(output: Output) -> None:
+def _write(dataset: str | None, output: Output) -> None:
     from serving_layer.dashboards import catalogue
 
-    changed = catalogue.write(ROOT)
+    address = load_settings().runbooks_url
+    parts = [catalogue.part(dataset)] if dataset else catalogue.parts()
+    changed = [shown_path(path) for part in parts for path in catalogue.write(part, address)]
     if output is Output.JSON:
         show([{"changed": path} for path in changed], output)
     else:
         progress_console.print("\n".join(changed) or "All dashboards are up to date.", markup=False)
 
 
-def _check(output: Output) -> None:
+def _check(dataset: str | None, output: Output) -> None:
     from serving_layer.dashboards import catalogue
     from serving_layer.dashboards.check import check
 
-    differing = catalogue.drift(ROOT)
+    address = load_settings().runbooks_url
+    parts = [catalogue.part(dataset)] if dataset else catalogue.parts()
+    differing = [shown_path(path) for part in parts for path in catalogue.drift(part, address)]
     if differing:
         raise PermanentError(
             f"Generated files differ from the code: {', '.join(differing)}.", hint="Run `meterlake dashboards`."
         )
-    found = check(load_settings(), system_clock)
+    found = check(load_settings(), parts[0] if dataset else catalogue.whole(), system_clock)
     show([_row(finding) for finding in found], output)
     counts = {state: sum(finding.state == state for finding in found) for state in ("ok", "empty", "wrong")}
     progress_console.print(", ".join(f"{count} {state}" for state, count in counts.items()))
@@ -76,14 +86,15 @@ def _row(finding: Finding) -> dict[str, object]:
     return {**row, "ms": finding.ms, "problem": finding.problem}
 
 
-def _push(url: str, output: Output) -> None:
+def _push(dataset: str | None, url: str, output: Output) -> None:
     from serving_layer.dashboards import catalogue
     from serving_layer.dashboards import push as grafana
 
     def tell(pushed: Pushed) -> None:
         progress_console.print(f"{pushed.outcome:9} {pushed.url}", markup=False)
 
-    found = grafana.push(url, load_settings().grafana_token, catalogue.all_boards(), tell)
+    boards = (catalogue.part(dataset) if dataset else catalogue.whole()).boards()
+    found = grafana.push(url, load_settings().grafana_token, boards, tell)
     if output is Output.JSON:
         show([{"uid": pushed.uid, "outcome": pushed.outcome, "url": pushed.url} for pushed in found], output)
 

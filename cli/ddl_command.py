@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import merged_views
-from cli.output import Output, OutputOption, progress_console, show
+from cli.output import Output, OutputOption, progress_console, show, shown_path
 from meterlake import generated, registry
 from meterlake.clock import system_clock
 from meterlake.errors import PermanentError
-from meterlake.settings import ROOT, load_settings
+from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
 
@@ -42,7 +40,7 @@ def ddl(
         show(make_all(load_settings(), [entry.declaration for entry in wanted]), output)
         return
     step = generated.drift if check else generated.write
-    changed = [shown(path) for entry in wanted for path in step(generated.files_of(entry))]
+    changed = [shown_path(path) for entry in wanted for path in step(generated.files_of(entry))]
     if check and changed:
         raise PermanentError(
             f"Generated files differ from their declaration: {', '.join(changed)}.", hint="Run `meterlake ddl`."
@@ -51,11 +49,6 @@ def ddl(
         show([{"changed": path} for path in changed], output)
     else:
         progress_console.print("\n".join(changed) or "All generated files are up to date.", markup=False)
-
-
-def shown(path: Path) -> str:
-    """Return a path as people read it: within the checkout, relative to it."""
-    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def make_all(settings: Settings, wanted: Sequence[Dataset]) -> list[dict[str, object]]:

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from cli import batch_run, load_command, report_command
 from cli import demo_live as live
+from cli import load_command, report_command
 from cli.batch_commands import Engine
-from cli.output import Output, OutputOption, progress_console, show
+from cli.output import Output, OutputOption, progress_console, report_progress, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.settings import ROOT, Settings, load_settings
@@ -160,7 +160,8 @@ def _ask_each(instance: Instance) -> list[dict[str, Any]]:
 
 def _load(settings: Settings) -> tuple[int, str]:
     """Load the history once; return the days by which it was moved, and what was done."""
-    from batch_layer.ingest.load import Request, load
+    from batch_layer.ingest.load import load
+    from batch_layer.ingest.request import Request
     from engines import hdfs
 
     if hdfs.client(settings).status(NOTE, strict=False) is not None:
@@ -179,9 +180,11 @@ def _load(settings: Settings) -> tuple[int, str]:
 
 def _batch(settings: Settings, dataset: Dataset) -> tuple[str, dict[str, Any]]:
     """Run once; return what was done, and the figures of the run."""
+    from batch_layer.pipeline.batch import run_batch
     from batch_layer.views.plan import Request
 
-    result, record = batch_run.batch_once(settings, dataset, Request(False, None, None), system_clock)
+    outcome = run_batch(settings, dataset, Request(), system_clock, report_progress)
+    result, record = outcome.result, outcome.record
     details = dict(record.details) if record else {}
     counts = details.get("balance", {})
     if result != "published" or record is None:

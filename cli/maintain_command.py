@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, show
+from cli.output import Output, OutputOption, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
+from meterlake.log import get_logger
 from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
-    from serving_layer.publish.history import Record
+    from serving_layer.publish.history import History, Record
 
 
 def maintain(
@@ -33,9 +34,10 @@ def maintain(
 ) -> None:
     """Make small files of the master data set large, and remove what nobody needs any more.
 
-    Removed are old snapshots, folders of runs that can no longer be rolled back to, and what killed writers left. Kept
-    is all that the published run, the runs to roll back to and the streaming archive stand on: the next batch still
-    finds exactly the days that have changed. The record of runs is compacted, too, and keeps every run. No row changes.
+    Small slices of the views whose time has become old are merged into large ones. Removed are old snapshots, folders
+    of runs that can no longer be rolled back to, and what killed writers left. Kept is all that the published run, the
+    runs to roll back to and the streaming archive stand on: the next batch still finds exactly what has changed. The
+    record of runs is compacted, too, and keeps every run. No row changes.
     Run it once a day; batch waits meanwhile.
 
     Examples:
@@ -46,7 +48,12 @@ def maintain(
         kept = parse_duration(keep)
     except ValueError as error:
         raise UsageError(f"--keep: {error}.") from error
-    show(keep_up(load_settings(), registry.declaration(dataset), kept, system_clock), output)
+    settings = load_settings()
+    log_to_file(settings, "maintain", dataset)
+    rows = keep_up(settings, registry.declaration(dataset), kept, system_clock)
+    for row in rows:
+        get_logger().debug("upkeep", **row)
+    show(rows, output)
 
 
 def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:
@@ -55,31 +62,33 @@ def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock)
     keep: snapshots younger than this stay.
     """
     from batch_layer import lease, maintain as upkeep  # noqa: I001 - Spark takes half a second to import
+    from batch_layer.pipeline.merge import merge_slices
     from engines import spark
     from engines.spark_failures import translated
     from serving_layer.publish import records
+    from serving_layer.publish.publish import Publisher
 
     doing = f"upkeep of {dataset.name}"
     with (
-        lease.held(settings, dataset.name, doing, clock),
+        lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "maintain") as session,
         translated(settings, doing),
     ):
-        needed, now = what_runs_need(settings, dataset, clock), clock()
+        publisher = Publisher(settings, dataset, held, clock)
+        merged = merge_slices(session, publisher, report_progress)
+        needed, now = what_runs_need(publisher.roll_forward()), clock()
         rows = upkeep.maintain(session, settings, dataset, needed, keep, now)
+        rows.append({"table": "slices merged", **upkeep.NOTHING, "removed": merged})
         done = records.upkeep(session, settings, now - keep, now - upkeep.ORPHANED)
         return [*rows, {"table": records.FULL_NAME, **done}] if done else rows
 
 
-def what_runs_need(settings: Settings, dataset: Dataset, clock: Clock) -> Needed:
-    """Return what the runs stand on to which readers may be taken; an interrupted publish is finished first."""
+def what_runs_need(history: History) -> Needed:
+    """Return what the runs stand on to which readers may be taken."""
     from batch_layer.maintain import Needed
-    from serving_layer.publish import history as past
-    from serving_layer.publish import publish
 
-    history = publish.roll_forward(settings, dataset, clock)
-    snapshots = {found for record in past.reachable(history) for found in _snapshots(record)}
-    return Needed(frozenset(snapshots), frozenset(past.folders_in_use(history)))
+    snapshots = {snapshot for run in history.runs for snapshot in _snapshots(run.record)}
+    return Needed(frozenset(snapshots), frozenset(history.folders_in_use))
 
 
 def _snapshots(record: Record) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.batch_run import shapes, tell
+from cli.output import report_progress
 from meterlake.errors import TransientError
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ def prepare(settings: Settings, dataset: Dataset, clock: Clock) -> None:
     Raises RunUnderWay, which makes them itself, and EngineUnavailable.
     """
     from batch_layer import lease
-    from serving_layer.publish import publish
+    from batch_layer.pipeline.batch import shapes
+    from serving_layer.publish.publish import Publisher
 
-    with lease.held(settings, dataset.name, f"views of {dataset.name}", clock):
-        publish.prepare(settings, dataset, shapes(dataset), clock)
+    with lease.held(settings, dataset.name, f"views of {dataset.name}", clock) as held:
+        Publisher(settings, dataset, held, clock).prepare(shapes(dataset))
 
 
 def prepare_if_possible(settings: Settings, dataset: Dataset, clock: Clock) -> None:
@@ -30,4 +31,6 @@ def prepare_if_possible(settings: Settings, dataset: Dataset, clock: Clock) -> N
     try:
         prepare(settings, dataset, clock)
     except TransientError as error:
-        tell(f"The merged views are not ready: {error.what} The next batch makes them, or `meterlake ddl --apply`.")
+        report_progress(
+            f"The merged views are not ready: {error.what} The next batch makes them, or `meterlake ddl --apply`."
+        )

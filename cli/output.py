@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from cli.layout import laid_out
-from meterlake.settings import Settings
+from meterlake.settings import ROOT, Settings
 
 
 class Output(StrEnum):
@@ -39,6 +41,14 @@ def log_to_file(settings: Settings, command: str, dataset: str) -> None:
     bind_contextvars(command=command, dataset=dataset)
 
 
+def report_progress(doing: str) -> None:
+    """Say what is being done, beside the result, and log it."""
+    from meterlake.log import get_logger
+
+    progress_console.print(doing, markup=False, soft_wrap=True)
+    get_logger().debug(doing)
+
+
 def as_json(value: object) -> object:
     """Return ``value`` as JSON knows it: times in ISO 8601 UTC, decimals exact as text."""
     if isinstance(value, datetime):
@@ -50,6 +60,17 @@ def as_json(value: object) -> object:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return str(value)
+
+
+def finite(value: object) -> object:
+    """Return ``value`` with None for the numbers that JSON and CSV do not have: NaN and the infinities."""
+    if isinstance(value, float | Decimal):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
 
 
 def show(
@@ -66,7 +87,8 @@ def show(
     err: print beside progress.
     """
     if output is Output.JSON:
-        typer.echo(json.dumps([dict(record) for record in records], default=as_json, indent=2), err=err)
+        rows = [finite(dict(record)) for record in records]
+        typer.echo(json.dumps(rows, default=as_json, indent=2, allow_nan=False), err=err)
         return
     target = progress_console if err else console
     if title:
@@ -76,3 +98,8 @@ def show(
         return
     for part in laid_out(records, target.width, optional):
         target.print(part)
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as people read it: within the checkout, relative to it."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

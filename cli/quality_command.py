@@ -15,7 +15,6 @@ from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake import registry
 from meterlake.clock import system_clock
-from meterlake.ddl import HIVE_DATABASE
 from meterlake.durations import duration_text
 from meterlake.errors import PermanentError, UsageError
 from meterlake.settings import load_settings
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
+    from serving_layer.publish.publish import Publisher
 
 Rows = list[dict[str, Any]]
 
@@ -91,8 +91,7 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
     from batch_layer import lease
     from engines import spark
     from engines.spark_failures import translated
-    from serving_layer.publish import history as past
-    from serving_layer.publish import publish
+    from serving_layer.publish.publish import Publisher
 
     # Under the lease no batch removes the files that are read.
     with (
@@ -100,36 +99,43 @@ def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | Non
         spark.session(settings, "quality") as session,
         translated(settings, f"quality of {dataset.name}"),
     ):
-        present = past.current(publish.roll_forward(settings, dataset, clock))
-        if present is None:
+        history = Publisher(settings, dataset, held, clock).roll_forward()
+        if history.present is None:
             raise NothingPublished(dataset.name)
-        found = _written(session, settings, dataset, present.after, clock)
+        found = _written(session, Publisher(settings, dataset, held, clock), history.tables)
         held.check()
         return _told(found, dataset, meter_id)
 
 
-def _written(session: Any, settings: Settings, dataset: Dataset, folders: Any, clock: Clock) -> Any:  # noqa: ANN401 - of Spark
+def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: ANN401 - of Spark
     """Write the findings of published folders, show them to readers, and return them."""
     from batch_layer import quality as checks
     from batch_layer.views import files, plan, tables
     from engines import metastore
+    from meterlake.slices import Layout
     from serving_layer.publish import tables as published
+    from serving_layer.publish.folders import difference
 
+    settings, dataset = publisher.settings, publisher.dataset
     minutes, table = tables.view_table(dataset, dataset.finest.grain), checks.table(dataset)
     base = f"{settings.hdfs}{tables.FOLDER}"
     progress_console.print(f"looking at {minutes.name}", markup=False)
     rows = files.read(session, minutes, folders[minutes.name].values())
     ordered = checks.in_order(rows, dataset).persist()
     try:
-        written = files.write(checks.findings(ordered, dataset), table, base, plan.new_run_id(clock()))
+        now = publisher.clock()
+        months = Layout(table.partition, table.smallest, now.date())
+        written = files.write(checks.findings(ordered, dataset), table, months, base, plan.new_run_id(now))
     finally:
         ordered.unpersist()
-    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partition)])
+    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partitions)], replace=True)
     with metastore.client(settings) as client:
-        before = metastore.partition_locations(client, HIVE_DATABASE, table.name)
-    published.switch(settings, table.name, written.partitions)
-    files.remove_runs(session, table, base, {*written.partitions.values(), *before.values()})
-    return files.read(session, table, written.partitions.values())
+        before = published.locations(client, table.name)
+    after = {table.partition_name(name): folder for name, folder in written.slices.items()}
+    changes = difference({table.name: before}, {table.name: after})
+    published.switch(settings, table.name, changes.get(table.name, {}), after, publisher.lease)
+    files.remove_runs(session, table, base, {*after.values(), *before.values()})
+    return files.read(session, table, after.values())
 
 
 def _told(found: Any, dataset: Dataset, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401

@@ -33,6 +33,10 @@ class GrainName(StrEnum):
     """Length of the intervals."""
 
     MINUTE = "minute"
+    FIVE_MINUTES = "five_minutes"
+    TEN_MINUTES = "ten_minutes"
+    QUARTER_HOUR = "quarter_hour"
+    HALF_HOUR = "half_hour"
     HOUR = "hour"
     DAY = "day"
 

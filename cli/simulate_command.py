@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,12 +17,13 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, show
+from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from cli.simulate_status import Status, shown
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
+from meterlake.log import get_logger
 from meterlake.settings import ROOT, Settings, load_settings
 from meterlake.textformat import check_meter_id, parse_offset
 
@@ -79,8 +80,9 @@ def simulate(
     its own scale. The same --start, --seed and options make the same bytes. Ctrl-C sends what is under way and says
     what was done. A broker that is away is waited for; what it never acknowledged is counted, and the exit code is 1.
 
-    Faults, each with a share from 0 to 1: late, out_of_order, duplicate, conflict (another value), revision (a later
-    one), corrupt (of eleven kinds), missing, future (a year ahead), clock_skew (this share of meters, a day ahead).
+    Faults, each with a share from 0 to 1: late, delayed, out_of_order, duplicate, conflict (another value), revision (a
+    later one), withdraw (taken back), corrupt (of eleven kinds), missing, future (a year ahead), clock_skew (this share
+    of meters, a day ahead).
 
     Examples:
 
@@ -100,6 +102,7 @@ def simulate(
         return
     settings, replay, stop = load_settings(), registry.replay(dataset), Event()
     shares, now = known.parse(faults), system_clock()
+    log_to_file(settings, "simulate", dataset)
     length = _duration(duration) if duration else None
     begin = _moment(start) if start else None
     plan = schedule(now, replay.interval_s, _speed(speed), length, begin)
@@ -117,6 +120,8 @@ def simulate(
         shares=shares,
     )
     told = run.script(request, settings.cache_dir)
+    if told.history.skipped:
+        progress_console.print(_skipped(request.history, told.history.skipped), markup=False, soft_wrap=True)
     if begin:  # its time is not the clock's: what reading the history took is not to be caught up with
         plan = replace(plan, begin=system_clock())
     totals, pace = run.begun(told, plan), Pace(plan, system_clock, stop)
@@ -142,6 +147,11 @@ def _sink(
     from producers.kafka_sink import KafkaSink
 
     return KafkaSink(settings, dataset, totals, stop)
+
+
+def _skipped(path: Path, reasons: Mapping[str, int]) -> str:
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{path}: {sum(reasons.values()):,} lines are no readings and were skipped ({listed})."
 
 
 def _check_files(to: To, out: Path | None) -> None:
@@ -182,6 +192,7 @@ def _stopped_by_signals(stop: Event) -> Iterator[None]:
 def _show(totals: Totals, output: Output, to: To) -> None:
     """Print the totals, on the error stream where the messages are on the other."""
     facts, err = totals.facts(), to is To.STDOUT
+    get_logger().debug("simulated", **facts)
     if output is Output.JSON:
         show([facts], output, err=err)
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cli.arguments import DatasetArgument
+from cli.formats import format_of
 from cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake import registry
 from meterlake.errors import UsageError
@@ -17,6 +18,8 @@ from meterlake.settings import load_settings
 from meterlake.textformat import parse_offset
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from serving_layer.publish.history import Record
     from serving_layer.verify.compare import Difference
     from serving_layer.verify.scope import Scope
@@ -45,6 +48,10 @@ def verify(
     meter_id: Annotated[str | None, typer.Option("--meter-id", help="Compare one meter only.")] = None,
     utc_offset: Annotated[
         str | None, typer.Option("--utc-offset", help="Of the clock of --against, as it was loaded: +01:00.")
+    ] = None,
+    correction: Annotated[
+        list[Path] | None,
+        typer.Option(help="A raw history that was loaded with --corrects, after those of --against. Repeat in order."),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -78,37 +85,42 @@ def verify(
     from serving_layer.verify.verify import MasterInput, published
     from serving_layer.verify.verify import verify as run
 
-    settings, paths = load_settings(), against or []
+    settings, paths, corrections = load_settings(), against or [], correction or []
+    if corrections and not paths:
+        raise UsageError("--correction corrects a file.", hint="Give that with --against.")
     meters = (meter_id,) if meter_id else ()
     scope = Scope(declared, meters, since.date() if since else None, until.date() if until else None)
-    check_paths(paths)
-    history, record = published(settings, declared)
-    source: Input = MasterInput(settings, declared, history, record)
+    check_paths([*paths, *corrections])
+    present = published(settings, declared)
+    source: Input = MasterInput(settings, declared, present)
     if paths:
-        source, scope = from_files(scope, paths, utc_offset, record)
-    report = run(settings, scope, record, source, _tell)
+        source, scope = from_files(scope, paths, utc_offset, present.record, corrections)
+    report = run(settings, scope, present.record, source, _tell)
     show_report(report, output)
     if report.wrong:
         views = list(dict.fromkeys(comparison.view for comparison in report.wrong))
         raise ViewsDiffer(dataset, report.run_id, report.wrong_rows, views)
 
 
-def from_files(scope: Scope, paths: list[Path], utc_offset: str | None, record: Record) -> tuple[Input, Scope]:
+def from_files(
+    scope: Scope, paths: list[Path], utc_offset: str | None, record: Record, corrections: Sequence[Path] = ()
+) -> tuple[Input, Scope]:
     """Return the files as an input, and the scope limited to what they tell: their meters, and what has arrived."""
     from serving_layer.verify.messages import Messages, is_messages, meters_in
     from serving_layer.verify.raw_text import RawText
+    from serving_layer.verify.raw_text import meters_in as meters_of_text
     from serving_layer.verify.verify import Inputs
 
-    form = registry.text_format(scope.dataset.name)
     messages = [path for path in paths if is_messages(path)]
     texts = [path for path in paths if path not in messages]
     inputs: list[Input] = []
     meters: set[str] = set()
-    if texts:
-        meter = scope.meters[0] if scope.meters else form.meter_id
+    if texts or corrections:
+        form = format_of(load_settings(), registry.entry(scope.dataset.name), str([*texts, *corrections][0]))
+        meter = "" if form.has_meters else scope.meters[0] if scope.meters else form.meter_id
         offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
-        inputs.append(RawText(form, texts, meter, offset, record.at))
-        meters.add(meter)
+        inputs.append(RawText(form, texts, meter, offset, record.at, corrections))
+        meters |= meters_of_text(form, [*texts, *corrections]) if form.has_meters else {meter}
     if messages:
         inputs.append(Messages(scope.dataset, messages, record.at))
         meters |= meters_in(messages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,14 +27,15 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
     from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 
-    points = settings.cassandra
     profile = ExecutionProfile(
-        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy("datacenter1")),
+        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_datacenter)),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
     )
     cluster = Cluster(
-        [host for host, _ in points],
-        port=points[0][1],
+        settings.cassandra,
+        port=settings.cassandra[0][1],
+        auth_provider=_authentication(settings),
+        ssl_context=_tls(settings),
         protocol_version=5,
         connect_timeout=CONNECT_TIMEOUT_S,
         reconnection_policy=ConstantReconnectionPolicy(1.0, max_attempts=None),
@@ -44,6 +46,23 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
             yield cluster.connect(keyspace)
     finally:
         cluster.shutdown()
+
+
+def _authentication(settings: Settings) -> Any:
+    from cassandra.auth import PlainTextAuthProvider
+
+    if not settings.cassandra_user:
+        return None
+    return PlainTextAuthProvider(settings.cassandra_user, settings.cassandra_password.get_secret_value())
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """Return what the nodes' certificates are checked with; nodes are known by address, so names are not compared."""
+    if not settings.cassandra_tls:
+        return None
+    context = ssl.create_default_context(cafile=settings.cassandra_ca)
+    context.check_hostname = False
+    return context
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from engines.catalyst import Bits
 from meterlake import rules, state, timegrid
-from meterlake.grains import GRAIN_SECONDS
+from meterlake.grains import GRAIN_SECONDS, is_fixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 def columns(pairs: Iterable[tuple[str, str]]) -> list[Column]:
     """Return named columns of (name, Spark SQL), as the core generates them."""
     return [F.expr(sql).alias(name) for name, sql in pairs]
-
-
-def minute(dataset: Dataset) -> Column:
-    """Return the start of the reading's minute, TIMESTAMP_NTZ: what a watermark and a state's key stand on."""
-    return F.expr(timegrid.floor_sql(dataset.event_time, "minute", "spark")).alias("minute")
 
 
 def state_columns(dataset: Dataset) -> list[Column]:
@@ -56,7 +51,7 @@ def in_units(readings: DataFrame, dataset: Dataset, *more: Column) -> DataFrame:
 
 
 def states(units: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
-    """Return the state of every meter and minute, hour or local day.
+    """Return the state of every meter and row of a view.
 
     units: rows made by ``in_units``. Returns key, ``grain``, and the state's columns in units.
     """
@@ -66,10 +61,15 @@ def states(units: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
 def roll_up(rows: DataFrame, dataset: Dataset, *, finer: Grain, grain: Grain, stored: Stored = "units") -> DataFrame:
     """Return the states of ``grain`` from those of a ``finer`` one, held the same way.
 
-    Hours may come from minutes; days from either, as long as local days begin on its rows' boundaries
-    (the declaration sees to it).
+    Rows of ``grain`` must begin on those of ``finer`` (``timegrid.rolls_up_from``; the declaration sees to it).
     """
     return _grouped(rows, dataset, finer, grain, merge_columns(dataset, stored))
+
+
+def with_row_time(rows: DataFrame, dataset: Dataset, time: str, grain: Grain) -> DataFrame:
+    """Return rows with the time, in the column ``grain``, of the row of that view to which their ``time`` belongs."""
+    key, start = _time_key(rows, dataset, time, grain)
+    return rows.withColumn("time_key", key).withColumn(grain, start).drop("time_key")
 
 
 def physical(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
@@ -92,10 +92,13 @@ def _grouped(rows: DataFrame, dataset: Dataset, time: str, grain: Grain, aggrega
 def _time_key(rows: DataFrame, dataset: Dataset, time: str, grain: Grain) -> tuple[Column, Column]:
     """Return (what to group by, over the rows; what that is as the view's time column, over ``time_key``).
 
-    Minutes and hours are grouped by the microseconds of their start. ``pmod`` is right before 1970, too.
+    time: UTC wall clock, or the DATE of rows of days. Rows of a fixed length are grouped by the microseconds of their
+    start. ``pmod`` is right before 1970, too.
     """
-    if grain == "day":
-        return F.expr(timegrid.local_day_sql(time, dataset.time_zone, "spark")), F.col("time_key")
+    if not is_fixed(grain):
+        of_days = timegrid.month_sql(time, "spark")
+        sql = of_days if time == "day" else timegrid.row_time_sql(time, grain, dataset.time_zone, "spark")
+        return F.expr(sql), F.col("time_key")
     bits = Bits(rows)
     return floor_micros(bits.micros(time), GRAIN_SECONDS[grain]), bits.time("time_key")
 

@@ -36,6 +36,17 @@ class StorageFull(TransientError):
         )
 
 
+class MissingPackage(PermanentError):
+    """A connection needs a package that is not installed."""
+
+    def __init__(self, package: str, wanted_by: str, extra: str) -> None:
+        self.package = package
+        super().__init__(
+            f"{wanted_by} needs the package {package}, which is not installed.",
+            hint=f"Install it beside meterlake: pip install '{extra}'.",
+        )
+
+
 def _short(cause: object) -> str:
     lines = str(cause).strip().splitlines()
     return (lines[0] if lines else type(cause).__name__)[:400].rstrip(".")

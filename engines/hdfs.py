@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from typing import Any
 
@@ -10,7 +9,7 @@ import requests
 from hdfs import InsecureClient
 from hdfs.util import HdfsError
 
-from engines.errors import EngineUnavailable, QueryFailed, StorageFull
+from engines.errors import EngineUnavailable, MissingPackage, QueryFailed, StorageFull
 from meterlake.settings import Settings
 
 ERRORS = (HdfsError, requests.RequestException)
@@ -65,8 +64,20 @@ def _is_full(settings: Settings) -> bool:
 
 
 def client(settings: Settings) -> Client:
-    """Return a WebHDFS client acting as the present user."""
-    return InsecureClient(settings.webhdfs, user=getpass.getuser(), timeout=TIMEOUT_S)
+    """Return a WebHDFS client acting as the user of the settings. Raises MissingPackage."""
+    session = requests.Session()
+    session.verify = str(settings.hdfs_ca) if settings.hdfs_ca else True
+    if settings.hdfs_auth == "kerberos":
+        return _kerberos(settings, session)
+    return InsecureClient(settings.webhdfs, user=settings.user("hdfs"), timeout=TIMEOUT_S, session=session)
+
+
+def _kerberos(settings: Settings, session: requests.Session) -> Client:
+    try:
+        from hdfs.ext.kerberos import KerberosClient
+    except ImportError as error:
+        raise MissingPackage("requests-kerberos", "METERLAKE_HDFS_AUTH=kerberos", "hdfs[kerberos]") from error
+    return KerberosClient(settings.webhdfs, timeout=TIMEOUT_S, session=session)
 
 
 def write_bytes(settings: Settings, path: str, content: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,8 +21,17 @@ def cursor(settings: Settings, database: str = "default") -> Iterator[Any]:
     from thrift.Thrift import TException
 
     host, port = settings.hive
+    password = settings.hive_password.get_secret_value() or None
     try:
-        connection = hive.connect(host=host, port=port, username=getpass.getuser(), auth="NONE", database=database)
+        connection = hive.connect(
+            host=host,
+            port=port,
+            scheme=settings.hive_scheme,
+            username=settings.user("hive"),
+            password=password,
+            auth="LDAP" if password else "NONE",
+            database=database,
+        )
     except (TException, OSError, EOFError) as error:
         raise EngineUnavailable("HiveServer2", f"{host}:{port}", error) from error
     except Error as error:  # it cannot open a session: what it needs is not there (yet)

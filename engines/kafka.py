@@ -17,17 +17,67 @@ TIMEOUT_S = 10.0
 
 def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
     """Return what every client of ours shares. The client's own log goes nowhere: errors come as exceptions."""
-    return {"bootstrap.servers": settings.kafka, "log_level": 0, "error_cb": lambda _: None, **more}
+    return {
+        "bootstrap.servers": settings.kafka,
+        "log_level": 0,
+        "error_cb": lambda _: None,
+        **_security(settings),
+        **more,
+    }
+
+
+def _security(settings: Settings) -> dict[str, str]:
+    """Return librdkafka's options of who we are and whom we trust."""
+    found: dict[str, str] = {"security.protocol": settings.kafka_security}
+    if "SASL" in settings.kafka_security:
+        found |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_user,
+            "sasl.password": settings.kafka_password.get_secret_value(),
+        }
+    if "SSL" in settings.kafka_security:
+        if settings.kafka_ca:
+            found["ssl.ca.location"] = str(settings.kafka_ca)
+        if settings.kafka_certificate:
+            path = str(settings.kafka_certificate)
+            found |= {"ssl.certificate.location": path, "ssl.key.location": path}
+    return found
+
+
+def spark_options(settings: Settings) -> dict[str, str]:
+    """Return the options of Spark's Kafka source and sink: the Java client's, with the prefix ``kafka.``.
+
+    The files of certificates must lie at the same place on every executor.
+    """
+    found = {"bootstrap.servers": settings.kafka, "security.protocol": settings.kafka_security}
+    if "SASL" in settings.kafka_security:
+        found |= {"sasl.mechanism": settings.kafka_sasl_mechanism, "sasl.jaas.config": _jaas(settings)}
+    if "SSL" in settings.kafka_security:
+        if settings.kafka_ca:
+            found |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(settings.kafka_ca)}
+        if settings.kafka_certificate:
+            found |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": str(settings.kafka_certificate)}
+    return {f"kafka.{name}": value for name, value in found.items()}
+
+
+def _jaas(settings: Settings) -> str:
+    module = "plain.PlainLoginModule" if settings.kafka_sasl_mechanism == "PLAIN" else "scram.ScramLoginModule"
+    user, password = (_quoted(text) for text in (settings.kafka_user, settings.kafka_password.get_secret_value()))
+    return f"org.apache.kafka.common.security.{module} required username={user} password={password};"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def create_topic(settings: Settings, topic: str, partitions: int, config: dict[str, str] | None = None) -> bool:
     """Create ``topic`` unless it is there; return whether it was created. Raises EngineUnavailable."""
     admin = AdminClient(client_config(settings))
-    made = admin.create_topics(
-        [NewTopic(topic, num_partitions=partitions, replication_factor=1, config=config or {})],
-        operation_timeout=TIMEOUT_S,
-        request_timeout=TIMEOUT_S,
+    wanted = NewTopic(
+        topic, num_partitions=partitions, replication_factor=settings.kafka_replication, config=config or {}
     )
+    made = admin.create_topics([wanted], operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
     try:
         made[topic].result(TIMEOUT_S)
     except (KafkaException, TimeoutError) as error:

@@ -10,9 +10,10 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import quote, unquote, urlparse
+from uuid import uuid4
 
 from engines.errors import EngineUnavailable, QueryFailed
 from meterlake.settings import Settings
@@ -28,6 +29,8 @@ Client = Any
 PartitionValues = tuple[str, ...]
 """Values of a table's partition columns, in their order, such as ``("2026-11",)``."""
 
+# What Hive leaves as it is in a partition's name.
+_PLAIN = " !$&()+,-.;<>@_`|~"
 _PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
 # What a MetaException says when the metastore's own database is the trouble.
 _DATABASE_TROUBLE = ("javax.jdo", "java.sql", "JDBC", "SQLException", "Connection")
@@ -154,13 +157,13 @@ def get_table(metastore: Client, database: str, name: str) -> ExternalTable | No
     )
 
 
-def set_table_property(metastore: Client, database: str, name: str, key: str, value: str) -> None:
-    """Set one property of a table, keeping the others. Raises QueryFailed if there is no such table."""
+def set_table_properties(metastore: Client, database: str, name: str, properties: Mapping[str, str]) -> None:
+    """Set some properties of a table, keeping the others. Raises QueryFailed if there is no such table."""
     from hive_metastore import ttypes
 
-    _require(metastore, database, name)
+    require_table(metastore, database, name)
     table = metastore.get_table_req(ttypes.GetTableRequest(dbName=database, tblName=name)).table
-    table.parameters = {**(table.parameters or {}), key: value}
+    table.parameters = {**(table.parameters or {}), **properties}
     metastore.alter_table(database, name, table)
 
 
@@ -174,10 +177,31 @@ def drop_table(metastore: Client, database: str, name: str) -> None:
         return
 
 
-def partition_locations(metastore: Client, database: str, table: str) -> dict[PartitionValues, str]:
-    """Return where each partition of a table lies. Raises QueryFailed if there is no such table."""
-    _require(metastore, database, table)  # or an unknown table would just have no partitions
-    return {tuple(p.values): p.sd.location for p in metastore.get_partitions(database, table, -1)}
+def partition_name(keys: Iterable[str], values: Iterable[str]) -> str:
+    """Return the name of a partition as Hive writes it: ``month=2026-11/slice=2026-11-26``."""
+    return "/".join(f"{key}={quote(value, safe=_PLAIN)}" for key, value in zip(keys, values, strict=True))
+
+
+def partition_values(name: str) -> PartitionValues:
+    """Return the values in a partition's name; the inverse of ``partition_name``."""
+    return tuple(unquote(part.partition("=")[2]) for part in name.split("/"))
+
+
+def has_partitions(metastore: Client, database: str, table: str, before: str) -> bool:
+    """Return whether a table has a partition whose first value sorts before ``before``."""
+    key = require_table(metastore, database, table).partitioned_by[0].name
+    return bool(metastore.get_partitions_by_filter(database, table, f'{key} < "{before}"', 1))
+
+
+def partition_locations(
+    metastore: Client, database: str, table: str, some: Iterable[PartitionValues] | None = None
+) -> dict[PartitionValues, str]:
+    """Return where the partitions of a table lie: all, or those of ``some`` that are there.
+
+    Raises QueryFailed if there is no such table.
+    """
+    table_found = require_table(metastore, database, table)  # or an unknown table would just have no partitions
+    return {tuple(p.values): p.sd.location for p in _partitions(metastore, table_found, some)}
 
 
 def add_partitions(metastore: Client, database: str, table: str, locations: Mapping[PartitionValues, str]) -> None:
@@ -186,7 +210,7 @@ def add_partitions(metastore: Client, database: str, table: str, locations: Mapp
 
     if not locations:
         return
-    columns = _require(metastore, database, table).columns
+    columns = require_table(metastore, database, table).columns
     parts = [
         ttypes.Partition(
             values=list(values),
@@ -211,8 +235,8 @@ def switch_partitions(metastore: Client, database: str, table: str, locations: M
     """
     if not locations:
         return
-    columns = _require(metastore, database, table).columns
-    found = {tuple(p.values): p for p in metastore.get_partitions(database, table, -1)}
+    whole = require_table(metastore, database, table)
+    found = {tuple(p.values): p for p in _partitions(metastore, whole, locations)}
     absent = [values for values in locations if values not in found]
     if absent:
         raise QueryFailed(ENGINE, f"switch partitions of {database}.{table}", f"it has no partition {absent[0]}")
@@ -220,51 +244,98 @@ def switch_partitions(metastore: Client, database: str, table: str, locations: M
     for values, location in locations.items():
         part = found[values]
         # The schema of the table as it is now, too: a partition keeps its own copy.
-        part.sd = _storage(columns, location)
+        part.sd = _storage(whole.columns, location)
         changed.append(part)
     metastore.alter_partitions(database, table, changed)
 
 
-def drop_partitions(metastore: Client, database: str, table: str, partitions: Iterable[PartitionValues]) -> None:
-    """Remove partitions from the metastore, in one call; those that are not there do not matter. Files stay."""
+def partitions_from(metastore: Client, database: str, table: str, first: str) -> list[PartitionValues]:
+    """Return the partitions whose first value is ``first`` or sorts after it. Only those are read."""
+    key = require_table(metastore, database, table).partitioned_by[0].name
+    found = metastore.get_partitions_by_filter(database, table, f'{key} >= "{first}"', -1)
+    return sorted(tuple(partition.values) for partition in found)
+
+
+def table_names(metastore: Client, database: str, prefix: str) -> list[str]:
+    """Return the tables of a database whose names begin with ``prefix``."""
+    return sorted(name for name in metastore.get_tables(database, f"{prefix}*") if name.startswith(prefix))
+
+
+def drop_partitions(
+    metastore: Client, database: str, table: str, partitions: Iterable[PartitionValues], *, strict: bool = False
+) -> None:
+    """Remove partitions from the metastore, in one call; files stay.
+
+    strict: all or none; raises QueryFailed if one is not there. By default those do not matter.
+    """
     from hive_metastore import ttypes
 
-    keys = [column.name for column in _require(metastore, database, table).partitioned_by]
-    names = ["/".join(f"{key}={value}" for key, value in zip(keys, values, strict=True)) for values in partitions]
+    keys = [column.name for column in require_table(metastore, database, table).partitioned_by]
+    names = [partition_name(keys, values) for values in partitions]
     if names:
         request = ttypes.DropPartitionsRequest(
             dbName=database,
             tblName=table,
             parts=ttypes.RequestPartsSpec(names=names),
             deleteData=False,
-            ifExists=True,
+            ifExists=not strict,
             needResult=False,
         )
         metastore.drop_partitions_req(request)
 
 
-def release_stale_locks(metastore: Client, database: str, table: str, now: datetime) -> int:
+def release_stale_locks(metastore: Client, database: str, table: str) -> int:
     """Remove the locks of Iceberg writers that died while committing to a table; return how many there were.
 
     A living writer shows itself every few seconds (``engines.spark``). A dead one's lock would stop every later
-    commit: nothing in the metastore ends it within a quarter of an hour.
+    commit: nothing in the metastore ends it within a quarter of an hour. Age is judged by the metastore's own clock.
     """
     from hive_metastore import ttypes
 
-    request = ttypes.ShowLocksRequest(dbname=database, tablename=table)
-    oldest = (now - STALE_LOCK).timestamp() * 1000
-    stale = {
-        lock.lockid
-        for lock in metastore.show_locks(request).locks or ()
-        if (lock.agentInfo or "").startswith("Iceberg") and max(lock.lastheartbeat, lock.acquiredat or 0) < oldest
-    }
+    held = [lock for lock in _locks(metastore, database, table) if (lock.agentInfo or "").startswith("Iceberg")]
+    if not held:
+        return 0
+    oldest = _clock_ms(metastore, database) - STALE_LOCK.total_seconds() * 1000
+    stale = {lock.lockid for lock in held if max(lock.lastheartbeat, lock.acquiredat or 0) < oldest}
     for lock_id in sorted(stale):
         with suppress(ttypes.NoSuchLockException):
             metastore.unlock(ttypes.UnlockRequest(lockid=lock_id))
     return len(stale)
 
 
-def _require(metastore: Client, database: str, name: str) -> ExternalTable:
+def _clock_ms(metastore: Client, database: str) -> int:
+    """Return the metastore's time: that at which it grants a lock on a name that nobody else uses."""
+    from hive_metastore import ttypes
+
+    name = f"clock_{uuid4().hex}"
+    part = ttypes.LockComponent(
+        type=ttypes.LockType.SHARED_READ, level=ttypes.LockLevel.TABLE, dbname=database, tablename=name
+    )
+    request = ttypes.LockRequest([part], user="meterlake", hostname=socket.gethostname(), agentInfo="meterlake-clock")
+    lock_id = metastore.lock(request).lockid
+    try:
+        return max(int(lock.acquiredat) for lock in _locks(metastore, database, name))
+    finally:
+        metastore.unlock(ttypes.UnlockRequest(lockid=lock_id))
+
+
+def _locks(metastore: Client, database: str, table: str) -> list[Any]:
+    from hive_metastore import ttypes
+
+    return list(metastore.show_locks(ttypes.ShowLocksRequest(dbname=database, tablename=table)).locks or ())
+
+
+def _partitions(metastore: Client, table: ExternalTable, some: Iterable[PartitionValues] | None) -> list[Any]:
+    """Return the metastore's own objects of all partitions, or of ``some`` of them: so many, however many there are."""
+    if some is None:
+        return list(metastore.get_partitions(table.database, table.name, -1))
+    keys = [column.name for column in table.partitioned_by]
+    names = [partition_name(keys, values) for values in some]
+    return list(metastore.get_partitions_by_names(table.database, table.name, names)) if names else []
+
+
+def require_table(metastore: Client, database: str, name: str) -> ExternalTable:
+    """Return a table. Raises QueryFailed if there is none of that name."""
     table = get_table(metastore, database, name)
     if table is None:
         raise QueryFailed(ENGINE, f"get table {database}.{name}", f"there is no table {database}.{name}")

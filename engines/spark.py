@@ -122,6 +122,7 @@ def options(settings: Settings, conf: Mapping[str, str] | None = None) -> dict[s
         **_sql(settings),
         **_storage(settings),
         **_jars(settings),
+        **_properties(settings.spark_properties),
         **(conf or {}),
     }
 
@@ -174,11 +175,11 @@ def _storage(settings: Settings) -> dict[str, str]:
         # A commit holds a lock in the metastore; by these signs of life one tells a dead holder (engines.metastore).
         "iceberg.hive.lock-heartbeat-interval-ms": "10000",
     }
+    replication = settings.hdfs_replication or (None if settings.hdfs_url else 1)
+    if replication:
+        found["dfs.replication"] = str(replication)
     if not settings.hdfs_url:
-        found |= {
-            "dfs.replication": "1",
-            "dfs.client.block.write.replace-datanode-on-failure.enable": "false",
-        }
+        found["dfs.client.block.write.replace-datanode-on-failure.enable"] = "false"
     catalog = f"spark.sql.catalog.{CATALOG}"
     return {f"spark.hadoop.{key}": value for key, value in found.items()} | {
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
@@ -203,6 +204,15 @@ def _jars(settings: Settings) -> dict[str, str]:
         "spark.jars": ",".join(map(str, files)),
         "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
     }
+
+
+def _properties(file: Path | None) -> dict[str, str]:
+    """Return the properties of a file as Spark's own spark-defaults.conf is written: name, white space or =, value."""
+    if file is None:
+        return {}
+    lines = (line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines())
+    pairs = (re.split(r"\s*=\s*|\s+", line, maxsplit=1) for line in lines if line and not line.startswith("#"))
+    return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}
 
 
 def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSession:
@@ -230,6 +240,8 @@ def _variables(settings: Settings) -> dict[str, str]:
     found = {"PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(settings.spark_home or _spark_home())}
     if home := runtime(settings).java_home:
         found["JAVA_HOME"] = str(home)
+    if settings.hdfs_user:
+        found["HADOOP_USER_NAME"] = settings.hdfs_user
     return found | {"SPARK_LOCAL_IP": settings.host} if _is_local(settings) else found
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from pyspark.sql import DataFrame
@@ -38,6 +38,11 @@ class Snapshot:
         return int(self.summary.get("added-records", 0))
 
     @property
+    def added_files(self) -> int:
+        """Data files that the commit added."""
+        return int(self.summary.get("added-data-files", 0))
+
+    @property
     def added_bytes(self) -> int:
         """Bytes of the data files that the commit added."""
         return int(self.summary.get("added-files-size", 0))
@@ -45,11 +50,32 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Size:
-    """What a read of a table touches."""
+    """What a read of a table opens. rows: as they were written; of those, some may have been deleted since."""
 
     files: int
     bytes: int
     rows: int
+
+
+@dataclass(frozen=True)
+class Added:
+    """What was added between two snapshots, from metadata.
+
+    only: whether nothing else happened, so that the rows before are all there still. size: of the files added.
+    """
+
+    only: bool
+    size: Size
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows whose time lies in [begin, end), of the keys from ``first`` to ``last``, both included. Times are UTC."""
+
+    begin: datetime
+    end: datetime
+    first: str
+    last: str
 
 
 @dataclass(frozen=True)
@@ -102,9 +128,33 @@ class Table(Protocol):
         """Return the UTC days whose rows changed after snapshot ``since``, up to ``until`` (default: current).
 
         From metadata only. Rewrites that change no row (``replace``) do not count. Each data file counts with
-        all days from its first to its last reading: never too few, and exact for files of one day.
+        all days from its first to its last reading: never too few, and exact for files of one day. Where rows were
+        deleted within files, all days of their partition count.
         since: None for all days that have rows. Raises SnapshotExpired if ``since`` is not known any more.
         """
+        ...
+
+    def added(self, since: int, until: int) -> Added:
+        """Return what was added after snapshot ``since`` up to ``until``, from metadata.
+
+        Raises SnapshotExpired if ``since`` is not known any more.
+        """
+        ...
+
+    def read_added(self, since: int, until: int) -> DataFrame:
+        """Return the rows that were added after snapshot ``since`` up to ``until``, and no others."""
+        ...
+
+    def read_spans(self, spans: Sequence[Span], snapshot: int) -> DataFrame:
+        """Return the rows of some spans, as of ``snapshot``."""
+        ...
+
+    def span_size(self, spans: Sequence[Span], snapshot: int) -> Size:
+        """Return the files, bytes and rows that ``read_spans`` of the same arguments opens, from metadata."""
+        ...
+
+    def has_deleted_rows(self, snapshot: int) -> bool:
+        """Return whether files hold rows that were deleted since, so that ``size`` counts more rows than there are."""
         ...
 
     def read(self, days: Iterable[date] | None = None, snapshot: int | None = None) -> DataFrame:
@@ -142,7 +192,7 @@ class SnapshotExpired(PermanentError):
     def __init__(self, table: str, snapshot: int) -> None:
         self.table, self.snapshot = table, snapshot
         super().__init__(
-            f"{table} has no snapshot {snapshot} in its history: it has expired, or the table was made anew.",
+            f"{table} has no snapshot {snapshot} in its history: it has expired, or the table was made again.",
             hint="What changed since then is unknown; recompute all (`meterlake batch … --full`).",
         )
 

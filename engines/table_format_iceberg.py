@@ -7,21 +7,23 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from engines import iceberg_upkeep, metastore
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from engines import iceberg_scan, iceberg_upkeep, metastore
 from engines.snapshots import expendable
 from engines.spark import CATALOG
 from engines.spark_failures import translated
-from engines.table_format import AlreadyPublished, Compaction, Size, Snapshot, SnapshotExpired
-from engines.table_layout import create_sql, literal, spans, within
-from meterlake.clock import system_clock
+from engines.table_format import Added, AlreadyPublished, Compaction, Size, Snapshot, SnapshotExpired
+from engines.table_layout import create_sql, in_spans, literal, spans, within
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from engines.table_format import Span
     from engines.table_layout import Layout
     from meterlake.settings import Settings
 
@@ -31,6 +33,7 @@ _PUBLISHED_TOKEN = "published-wap-id"  # noqa: S105
 _SOURCE = "source-snapshot-id"
 _MARK = "write-id"
 _PROPERTY = "snapshot-property."
+_APPEND = "append"
 # Commits that change no row: compaction.
 _REPLACE = "replace"
 
@@ -112,20 +115,52 @@ class IcebergTable:
         changed = self._between(since, until)
         if not changed:
             return []
-        ids = ", ".join(str(snapshot.id) for snapshot in changed)
         with self._translated():
             if since is None:  # not from the history, whose beginning may have expired
-                files = self._spark.read.options(**_as_of(until)).table(f"{self._table}.files")
+                files = [self._files(until)]
             else:
-                entries = self._spark.table(f"{self._table}.all_entries")
-                files = entries.where(f"snapshot_id IN ({ids}) AND status <> 0")
+                files = self._changed_files(since, until, [snapshot.id for snapshot in changed])
             bounds = f"readable_metrics.{self._layout.time}"
             span = (f"to_date({bounds}.lower_bound) AS first", f"to_date({bounds}.upper_bound) AS last")
-            rows = files.selectExpr(*span).distinct().collect()
+            rows = {row for part in files for row in part.selectExpr(*span).distinct().collect()}
         days: set[date] = set()
         for first, last in rows:
             days.update(first + timedelta(days=step) for step in range((last - first).days + 1))
         return sorted(days)
+
+    def added(self, since: int, until: int) -> Added:
+        """Return what was added between two snapshots."""
+        changed = self._between(since, until)
+        counts = [
+            (snapshot.added_files, snapshot.added_bytes, snapshot.added_rows)
+            for snapshot in changed
+            if snapshot.operation == _APPEND
+        ]
+        files, size, rows = (sum(column) for column in zip(*counts, strict=True)) if counts else (0, 0, 0)
+        return Added(len(counts) == len(changed), Size(files, size, rows))
+
+    def read_added(self, since: int, until: int) -> DataFrame:
+        """Return the rows that were added between two snapshots."""
+        options = {"start-snapshot-id": str(since), "end-snapshot-id": str(until)}
+        with self._translated():
+            return self._spark.read.options(**options).table(self._table)
+
+    def read_spans(self, spans: Sequence[Span], snapshot: int) -> DataFrame:
+        """Return the rows of some spans, as of a snapshot."""
+        return self.read(None, snapshot).where(in_spans(self._layout.time, self._layout.key, spans))
+
+    def span_size(self, spans: Sequence[Span], snapshot: int) -> Size:
+        """Return the files, bytes and rows that a read of some spans opens."""
+        if not spans:
+            return Size(0, 0, 0)
+        with self._translated():
+            return iceberg_scan.size(self._spark, self._java(), self._layout.time, self._layout.key, spans, snapshot)
+
+    def has_deleted_rows(self, snapshot: int) -> bool:
+        """Return whether files hold rows that were deleted since."""
+        with self._translated():
+            found = _snapshot(self._java().snapshot(snapshot))
+        return found is None or found.summary.get("total-delete-files", "0") != "0"
 
     def read(self, days: Iterable[date] | None = None, snapshot: int | None = None) -> DataFrame:
         """Return the rows of some days, as of a snapshot."""
@@ -137,7 +172,7 @@ class IcebergTable:
         """Return the files, bytes and rows that ``read`` opens."""
         bounds = f"readable_metrics.{self._layout.time}"
         with self._translated():
-            files = self._spark.read.options(**_as_of(snapshot)).table(f"{self._table}.files")
+            files = self._files(snapshot)
             if days is not None:
                 held = [
                     f"({bounds}.lower_bound < {literal(last)} AND {bounds}.upper_bound >= {literal(first)})"
@@ -156,7 +191,7 @@ class IcebergTable:
 
     def expire(self, before: datetime, needed: Iterable[int], newest_of: str) -> int:
         """Forget old snapshots that nobody needs."""
-        published = self._history()
+        published = list(self._history())
         seen = {snapshot.id for snapshot in published}
         staged = [snapshot for snapshot in self._snapshots() if snapshot.id not in seen]
         old = expendable(published, staged, before, set(needed), newest_of)
@@ -189,31 +224,54 @@ class IcebergTable:
         """Free the table from a writer that died in its commit: nobody else would, and each commit would wait."""
         _, database, table = self._table.split(".")
         with metastore.client(self._settings) as client:
-            metastore.release_stale_locks(client, database, table, system_clock())
+            metastore.release_stale_locks(client, database, table)
+
+    def _files(self, snapshot: int | None) -> DataFrame:
+        """Return metadata of the data files as of a snapshot, without those that only say what is deleted."""
+        return self._spark.read.options(**_as_of(snapshot)).table(f"{self._table}.files").where("content = 0")
+
+    def _changed_files(self, since: int, until: int | None, snapshots: list[int]) -> list[DataFrame]:
+        """Return metadata of the data files that some snapshots added or removed, or deleted rows of."""
+        ids = ", ".join(map(str, snapshots))
+        entries = self._spark.table(f"{self._table}.all_entries").where(f"snapshot_id IN ({ids}) AND status <> 0")
+        data = entries.where("data_file.content = 0")
+        deletes = entries.where("data_file.content <> 0").select(F.col("data_file.partition").alias("partition"))
+        if deletes.isEmpty():
+            return [data]
+        # Which rows were deleted is not in the metadata; all days of the partition count.
+        held = [self._files(known).join(deletes.distinct(), "partition", "left_semi") for known in (since, until)]
+        return [data, *held]
 
     def _between(self, since: int | None, until: int | None) -> list[Snapshot]:
         """Return the snapshots after ``since`` up to ``until`` that changed rows, newest first."""
-        history = self._history()
-        ids = [snapshot.id for snapshot in history]
-        for wanted in (since, until):
-            if wanted is not None and wanted not in ids:
-                raise SnapshotExpired(self._table, wanted)
-        begin = ids.index(until) if until is not None else 0
-        end = ids.index(since) if since is not None else len(ids)
-        return [snapshot for snapshot in history[begin:end] if snapshot.operation != _REPLACE]
+        found = []
+        for snapshot in self._history(until):
+            if snapshot.id == since:
+                break
+            found.append(snapshot)
+        else:
+            if since is not None:
+                raise SnapshotExpired(self._table, since)
+        return [snapshot for snapshot in found if snapshot.operation != _REPLACE]
 
-    def _history(self) -> list[Snapshot]:
-        """Return the published snapshots, newest first."""
+    def _history(self, until: int | None = None) -> Iterator[Snapshot]:
+        """Return the published snapshots, newest first, from ``until`` on; each is asked for when it is needed.
+
+        Raises SnapshotExpired where ``until`` is not one of them.
+        """
         with self._translated():
             table = self._java()
-            known = {snapshot.id: snapshot for snapshot in map(_snapshot, table.snapshots()) if snapshot}
-            current = table.currentSnapshot()
-        found = []
-        at = known.get(current.snapshotId()) if current else None
-        while at is not None:
-            found.append(at)
-            at = known.get(at.parent) if at.parent is not None else None
-        return found
+            found = table.currentSnapshot()
+            begun = until is None
+            while found is not None:
+                snapshot = _snapshot(found) if begun or found.snapshotId() == until else None
+                if snapshot is not None:
+                    begun = True
+                    yield snapshot
+                parent = found.parentId()
+                found = table.snapshot(parent) if parent is not None else None
+        if not begun and until is not None:
+            raise SnapshotExpired(self._table, until)
 
     def _snapshots(self) -> list[Snapshot]:
         """Return all snapshots, the staged ones too."""

@@ -1,15 +1,23 @@
-"""How a table lies on disk, and the SQL that follows from it: its creation, and the conditions on its days."""
+"""How a table lies on disk, and the SQL that follows from it: its creation, and the conditions on its rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
-    from meterlake.columns import Column
+    from pyspark.sql import Column
+
+    from engines.table_format import Span
+    from meterlake import columns
     from meterlake.declaration import Partition
 
 
@@ -20,7 +28,7 @@ class Layout:
     time: the column that partitions it (``partition`` of it) and is sorted by, within a day after ``key``.
     """
 
-    columns: Sequence[Column]
+    columns: Sequence[columns.Column]
     time: str
     key: str
     partition: Partition
@@ -60,6 +68,21 @@ def within(time: str, days: Iterable[date]) -> str:
     """Return the condition that a time lies in one of ``days``, as few ranges as can be."""
     ranges = [f"({time} >= {literal(first)} AND {time} < {literal(last)})" for first, last in spans(days)]
     return " OR ".join(ranges) or "false"
+
+
+def in_spans(time: str, key: str, spans: Iterable[Span]) -> Column:
+    """Return the condition that a row lies in one of some spans."""
+    conditions = [
+        (F.col(time) >= _moment(span.begin))
+        & (F.col(time) < _moment(span.end))
+        & F.col(key).between(F.lit(span.first), F.lit(span.last))
+        for span in spans
+    ]
+    return reduce(or_, conditions) if conditions else F.lit(False)
+
+
+def _moment(moment: datetime) -> Column:
+    return F.lit(moment.isoformat(sep=" ")).cast("timestamp_ntz")
 
 
 def spans(days: Iterable[date]) -> list[tuple[date, date]]:

@@ -27,6 +27,23 @@ MAX_MESSAGE_BYTES: Final = 1_048_576
 """Of every topic. A reading is much smaller; but what is sent must arrive, to be seen in quarantine."""
 
 
+APPEND_TIME: Final = "LogAppendTime"
+
+
+class ProducersTimes(PermanentError):
+    """A topic keeps the times that producers give: their clocks would decide what is late."""
+
+    def __init__(self, topic: str, bootstrap: str, kind: str) -> None:
+        self.topic = topic
+        super().__init__(
+            f"Topic {topic} at {bootstrap} has message.timestamp.type={kind} instead of {APPEND_TIME}: the time of"
+            " arrival would be that of each producer's clock, and one that is slow would have its readings rejected as"
+            " received before they were measured.",
+            hint=f"Let the broker stamp them: `kafka-python admin -b {bootstrap} configs alter -r topic -n {topic} -c"
+            f" message.timestamp.type={APPEND_TIME}`. Messages that are there already keep their times.",
+        )
+
+
 class NoSuchTopic(PermanentError):
     """The topic is not there."""
 
@@ -59,7 +76,7 @@ def ensure(settings: Settings, dataset: Dataset) -> list[str]:
     """Create the topics of a data set that are not there; return their names. Raises EngineUnavailable."""
     retention = str(int(settings.kafka_retention.total_seconds() * 1000))
     config = {
-        "message.timestamp.type": "LogAppendTime",
+        "message.timestamp.type": APPEND_TIME,
         "retention.ms": retention,
         "max.message.bytes": str(MAX_MESSAGE_BYTES),
         "cleanup.policy": "delete",
@@ -98,13 +115,24 @@ def required(settings: Settings, name: str) -> Topic:
 
 def retention(settings: Settings, name: str) -> timedelta | None:
     """Return how long the broker keeps the messages of a topic; None if for ever. Raises EngineUnavailable."""
+    kept = int(_config(settings, name, "retention.ms"))
+    return timedelta(milliseconds=kept) if kept >= 0 else None
+
+
+def check_times(settings: Settings, name: str) -> None:
+    """Raise ProducersTimes unless the broker stamps the messages of a topic. Raises EngineUnavailable."""
+    kind = _config(settings, name, "message.timestamp.type")
+    if kind != APPEND_TIME:
+        raise ProducersTimes(name, settings.kafka, kind)
+
+
+def _config(settings: Settings, name: str, key: str) -> str:
     admin, resource = AdminClient(client_config(settings)), ConfigResource(ResourceType.TOPIC, name)
     try:
         found = admin.describe_configs([resource], request_timeout=TIMEOUT_S)
-        kept = int(found[resource].result(TIMEOUT_S)["retention.ms"].value)
+        return str(found[resource].result(TIMEOUT_S)[key].value)
     except (KafkaException, TimeoutError) as error:
         raise EngineUnavailable("Kafka", settings.kafka, _reason(error)) from error
-    return timedelta(milliseconds=kept) if kept >= 0 else None
 
 
 def spans(settings: Settings, topic: Topic) -> dict[int, Span]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -36,8 +35,10 @@ def select(
     connection = dbapi.connect(
         host=address.hostname,
         port=address.port,
-        user=getpass.getuser(),
+        user=settings.user("trino"),
+        auth=_authentication(settings),
         http_scheme=address.scheme,
+        verify=str(settings.trino_ca) if settings.trino_ca else True,
         source="meterlake",
         request_timeout=60,
         max_attempts=1,
@@ -56,6 +57,13 @@ def select(
     finally:
         connection.close()
     return columns, result
+
+
+def _authentication(settings: Settings) -> Any:
+    from trino.auth import BasicAuthentication
+
+    password = settings.trino_password.get_secret_value()
+    return BasicAuthentication(settings.user("trino"), password) if password else None
 
 
 def settle(settings: Settings, patience: timedelta, pause: Callable[[float], None] = time.sleep) -> int:

@@ -31,7 +31,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_minute (
   sub_metering_3_min        DECIMAL(18,3) COMMENT 'Wh, lowest',
   sub_metering_3_max        DECIMAL(18,3) COMMENT 'Wh, highest'
 )
-PARTITIONED BY (month STRING)
+PARTITIONED BY (month STRING, slice STRING)
 STORED AS PARQUET
 LOCATION '/meterlake/batch/household_minute';
 
@@ -63,7 +63,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_hour (
   sub_metering_3_min        DECIMAL(18,3) COMMENT 'Wh, lowest',
   sub_metering_3_max        DECIMAL(18,3) COMMENT 'Wh, highest'
 )
-PARTITIONED BY (month STRING)
+PARTITIONED BY (month STRING, slice STRING)
 STORED AS PARQUET
 LOCATION '/meterlake/batch/household_hour';
 
@@ -95,7 +95,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_day (
   sub_metering_3_min        DECIMAL(18,3) COMMENT 'Wh, lowest',
   sub_metering_3_max        DECIMAL(18,3) COMMENT 'Wh, highest'
 )
-PARTITIONED BY (year STRING)
+PARTITIONED BY (year STRING, slice STRING)
 STORED AS PARQUET
 LOCATION '/meterlake/batch/household_day';
 
@@ -105,7 +105,7 @@ CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_gaps (
   gap_end   TIMESTAMP COMMENT 'end of the last one, not included, UTC',
   missing_s BIGINT    COMMENT 'seconds between them'
 )
-PARTITIONED BY (month STRING)
+PARTITIONED BY (month STRING, slice STRING)
 STORED AS PARQUET
 LOCATION '/meterlake/batch/household_gaps';
 
@@ -129,9 +129,18 @@ CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_rejects (
   verdict               STRING    COMMENT 'rejected, or conflicting: another payload of the same key and revision won',
   reason                STRING    COMMENT 'the rule, or conflict'
 )
-PARTITIONED BY (month STRING)
+PARTITIONED BY (month STRING, slice STRING)
 STORED AS PARQUET
 LOCATION '/meterlake/batch/household_rejects';
+
+CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_meters (
+  meter_id     STRING    COMMENT 'meter',
+  covered_from TIMESTAMP COMMENT 'start of its first row in the finest view, UTC',
+  covered_to   TIMESTAMP COMMENT 'end of its last one, not included, UTC'
+)
+PARTITIONED BY (slice STRING)
+STORED AS PARQUET
+LOCATION '/meterlake/batch/household_meters';
 
 CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_quality (
   meter_id STRING    COMMENT 'meter',
@@ -143,6 +152,6 @@ CREATE EXTERNAL TABLE IF NOT EXISTS batch.household_quality (
   before   DOUBLE    COMMENT 'jump: the mean of the row before, in the measures unit',
   value    DOUBLE    COMMENT 'stuck: the value; jump: the mean after it; in the measures unit'
 )
-PARTITIONED BY (month STRING)
+PARTITIONED BY (month STRING, slice STRING)
 STORED AS PARQUET
 LOCATION '/meterlake/batch/household_quality';

@@ -14,7 +14,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.errors import DeclarationError, PermanentError
 from meterlake.textformat import TextFormat
 
@@ -42,14 +42,14 @@ class DataSet:
     the plain reports. board: what its dashboards show.
     """
 
-    declaration: Dataset
+    declaration: MeterSeries
     formats: tuple[TextFormat, ...] = ()
     replay: Replay | str | None = None
     reports: tuple[Report, ...] | str | None = None
     board: Board | str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.declaration, Dataset):
+        if not isinstance(self.declaration, MeterSeries):
             raise DeclarationError(
                 "A DataSet", f"its declaration is {self.declaration!r}", expected="Give what meterlake.declaration has"
             )
@@ -101,7 +101,7 @@ class Entry:
         return self.data_set.name
 
     @property
-    def declaration(self) -> Dataset:
+    def declaration(self) -> MeterSeries:
         """Its declaration."""
         return self.data_set.declaration
 

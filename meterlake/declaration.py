@@ -1,4 +1,4 @@
-"""The declaration of a data set: plain frozen values, checked when they are made.
+"""The declaration of a meter series: plain frozen values, checked when they are made.
 
 Everything else is derived from it: schemas, decoders, validation, aggregation, DDL, dashboards.
 A contradiction raises ``DeclarationError`` at construction, so that no engine ever meets one.
@@ -12,44 +12,65 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from meterlake.errors import DeclarationError, ExpressionError
-from meterlake.expressions import Expression, ExpressionKind, parse_expression
-from meterlake.grains import GRAIN_SECONDS, Grain
+from meterlake.columns import DOUBLE, LogicalType
+from meterlake.durations import parse_duration
+from meterlake.errors import DeclarationError
+from meterlake.expressions import Expression, parse_expression
+from meterlake.grains import GRAIN_SECONDS, Grain, is_calendar, parse_grain
+from meterlake.kinds import Declaration, Field, Flag, Reject, Retention, Rule, TableFormat, check_expression
 from meterlake.names import check_name
+from meterlake.ranges import Range, Rate, per_hour
 from meterlake.validation import check_resolution, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from meterlake.quality import Check
 
+__all__ = [
+    "MAX_UNITS",
+    "PARTITION_FORMATS",
+    "Amount",
+    "Dataset",
+    "Derived",
+    "Flag",
+    "Level",
+    "Measure",
+    "MeterSeries",
+    "Partition",
+    "Reject",
+    "Retention",
+    "Rule",
+    "TableFormat",
+    "View",
+    "per_hour",
+]
+
 Partition = Literal["month", "year"]
-TableFormat = Literal["iceberg", "delta"]
 
 MAX_UNITS: Final = 10**11
 """Largest magnitude of one value, in units of its resolution; declared ranges must stay within it.
 
 A local day has at most 25 h = 90,000 s and coverage is at most 100 %, so a day's sum is at most
 10^11 · 90,000 = 9.0·10^15. That is below 2^53 = 9.007·10^15 (every sum becomes a DOUBLE without
-rounding, in all engines), far below 10^18 (DECIMAL(18, s)) and 2^63 (BIGINT).
+rounding, in all engines). A month's is at most 2.7·10^17, below 10^18 (DECIMAL(18, s)) and 2^63 (BIGINT):
+exact, too; as a DOUBLE it is rounded once, where values of more than 3·10^9 units fill the month.
 """
 
 
 @dataclass(frozen=True)
-class Measure:
+class Measure(Field):
     """Something a meter reports; use ``Level`` or ``Amount``.
 
     resolution: the unit of counting, a power of ten such as ``"0.001"``; finer digits are rounded away.
     between: lowest and highest physical value, both allowed; ``None`` leaves a side open (it then ends
-    at MAX_UNITS). Values outside are rejected.
+    at MAX_UNITS). For an amount ``per_hour(lowest, highest)``: limits in proportion to the interval.
+    Values outside are rejected.
     """
 
-    name: str
-    unit: str
     resolution: str
-    between: tuple[float | None, float | None] = (None, None)
-    title: str = ""
+    between: Range | Rate = (None, None)
 
     kind: ClassVar[Literal["level", "amount"]]
 
@@ -61,7 +82,13 @@ class Measure:
         if not self.unit:
             raise DeclarationError(where, "has no unit", expected="Give one, '1' for a ratio")
         check_resolution(self.resolution, where)
-        low, high = self.range
+        if isinstance(self.between, Rate) and self.kind == "level":
+            raise DeclarationError(
+                where,
+                f"its range {self.between} is a rate, but a level is the same in any interval",
+                expected="Give (lowest, highest)",
+            )
+        low, high = self.limits(GRAIN_SECONDS["hour"])
         if low >= high:
             raise DeclarationError(
                 where, f"its range {self.between} is empty or reversed", expected="Give (lowest, highest)"
@@ -74,6 +101,11 @@ class Measure:
             )
 
     @property
+    def type(self) -> LogicalType:
+        """A double: the value as it arrived."""
+        return DOUBLE
+
+    @property
     def scale(self) -> int:
         """s of the resolution 10^-s: digits after the point."""
         exponent = Decimal(self.resolution).normalize().as_tuple().exponent
@@ -84,10 +116,9 @@ class Measure:
         """Largest magnitude that can be counted, in physical units."""
         return float(Decimal(MAX_UNITS).scaleb(-self.scale))
 
-    @property
-    def range(self) -> tuple[float, float]:
-        """Lowest and highest value accepted; an open side ends at ``limit``."""
-        low, high = self.between
+    def limits(self, interval_s: int) -> tuple[float, float]:
+        """Return the lowest and highest value accepted in an interval; an open side ends at ``limit``."""
+        low, high = self.between.limits(interval_s) if isinstance(self.between, Rate) else self.between
         return (-self.limit if low is None else float(low), self.limit if high is None else float(high))
 
 
@@ -106,46 +137,12 @@ class Amount(Measure):
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A condition on one reading, in SQL over the measures and the interval; use ``Reject`` or ``Flag``.
-
-    It applies where the condition is true (NULL does not apply).
-    """
-
-    name: str
-    sql: str
-    doc: str = ""
-
-    def __post_init__(self) -> None:
-        where = f"Rule {self.name!r}"
-        check_name(self.name, where)
-        if type(self) is Rule:
-            raise DeclarationError(where, "is neither a Reject nor a Flag", expected="Use one of the two")
-        _expression(self.sql, where, "boolean")
-
-    @cached_property
-    def expression(self) -> Expression:
-        """The parsed condition."""
-        return parse_expression(self.sql)
-
-
-@dataclass(frozen=True)
-class Reject(Rule):
-    """A reading that meets the condition is left out of the views and recorded with the rule's name."""
-
-
-@dataclass(frozen=True)
-class Flag(Rule):
-    """A reading that meets the condition is counted as flagged; its values are used as they are."""
-
-
-@dataclass(frozen=True)
 class Derived:
     """A value of every view, computed when it is read, from the state of its row.
 
     sql: reads ``readings``, ``covered_s``, ``flagged``, ``<measure>_sum|_min|_max`` (physical units; the
     sum of a level in unit · s), ``<level>_avg``, other derived values, and the names in ``where``.
-    One formula serves minute, hour and day, so it must be written over sums, not over averages of them.
+    One formula serves all grains, so it must be written over sums, not over averages of them.
     where: names for parts of the formula.
     """
 
@@ -159,10 +156,10 @@ class Derived:
         where = f"Derived {self.name!r}"
         object.__setattr__(self, "where", dict(self.where))
         check_name(self.name, where)
-        _expression(self.sql, where, "number")
+        check_expression(self.sql, where, "number")
         for name, sql in self.where.items():
             check_name(name, f"{where}, where")
-            _expression(sql, f"{where}, where {name!r}", "number")
+            check_expression(sql, f"{where}, where {name!r}", "number")
 
     @cached_property
     def expression(self) -> Expression:
@@ -175,78 +172,95 @@ PARTITION_FORMATS: Final[dict[Partition, str]] = {"month": "%Y-%m", "year": "%Y"
 """Form of a partition's value, as Python and Trino write it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class View:
-    """A table of states: one row a meter and minute, hour (both UTC) or local day.
+    """A table of states: one row a meter and grain; its table and its time column are named after the grain.
 
-    partition: the unit of rewrite, ``month`` or ``year`` of the row's own time.
+    grain: a duration of a minute to an hour (``"30 min"``; rows begin at UTC boundaries), ``day`` or ``month`` (local).
+    partition: the unit in which rows are stored, ``month`` or ``year`` of the row's own time; months for durations
+    and years for days and months where it is left out.
     """
 
     grain: Grain
     partition: Partition
 
-    def __post_init__(self) -> None:
-        if self.grain not in GRAIN_SECONDS:
-            raise DeclarationError("View", f"its grain {self.grain!r} is unknown", expected="Use minute, hour or day")
-        if self.partition not in ("month", "year"):
+    def __init__(self, grain: str, partition: Partition | None = None) -> None:
+        try:
+            known = parse_grain(grain)
+        except ValueError as error:
+            raise DeclarationError("View", f"its grain {error}", expected="Use one of these") from None
+        held: Partition = partition or ("year" if is_calendar(known) else "month")
+        where = f"View {known!r}"
+        if held not in PARTITION_FORMATS:
+            raise DeclarationError(where, f"its partition {held!r} is unknown", expected="Use month or year")
+        if known == held:
             raise DeclarationError(
-                f"View {self.grain!r}",
-                f"its partition {self.partition!r} is unknown",
-                expected="Use month or year",
+                where, f"its partition {held!r} has the name of its time column", expected="Partition it by year"
             )
+        object.__setattr__(self, "grain", known)
+        object.__setattr__(self, "partition", held)
 
     def partition_value(self, day: date) -> str:
         """Return the value of the partition that holds a day, such as ``2026-11``."""
         return day.strftime(PARTITION_FORMATS[self.partition])
 
 
-@dataclass(frozen=True)
-class Retention:
-    """How long the speed layer keeps rows.
+class _Lengths:
+    """Interval lengths: declared in seconds or as durations such as ``"30 min"``, read in seconds."""
 
-    speed: minute states and latest readings. recent: raw readings for live panels.
-    """
+    def __get__(self, series: MeterSeries | None, owner: type[MeterSeries]) -> tuple[int, ...]:
+        if series is None:
+            raise AttributeError("intervals")  # a dataclass takes this for: no default
+        lengths: tuple[int, ...] = series.__dict__["intervals"]
+        return lengths
 
-    speed: timedelta = timedelta(days=3)
-    recent: timedelta = timedelta(hours=1)
+    def __set__(self, series: MeterSeries, lengths: Sequence[int | str]) -> None:
+        listed = [lengths] if isinstance(lengths, str) else lengths
+        series.__dict__["intervals"] = tuple(
+            _seconds(length) if isinstance(length, str) else length for length in listed
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """A data set of metered readings.
+class MeterSeries(Declaration):
+    """A data set of metered readings; what every kind has is described in ``Declaration``.
 
-    name: names topics, tables and commands. title: for people.
     key, event_time, interval: columns of the meter, the start of the interval, and its length in seconds.
-    intervals: the lengths that occur; each divides a minute or is a multiple of one.
-    time_zone: IANA name; local days follow it, daylight saving included.
-    lateness: how long the speed layer waits for late readings.
-    clock_tolerance: how far a meter's clock may run ahead of the time of arrival.
-    table_format: of the master data set. wire_version: ``v`` of its messages.
-    max_message_bytes: longer messages are quarantined as ``too_large``.
+    intervals: the lengths that occur; each divides a minute or is a multiple of one, up to an hour.
+    views: the finest one has a row for each longest interval, or for several.
+    lateness: how long the speed layer waits for late readings after the end of their row.
+    earliest: no reading is from before this day (UTC); one that says so has its meter's factory date, and is rejected.
+    jump_limit: a few readings of a file that lie further than this from all others are set aside, as ``jumps`` says.
     quality: checks that need readings in order (``meterlake.quality``).
     """
 
-    name: str
-    title: str
+    kind = "meter series"
+
     measures: tuple[Measure, ...]
-    intervals: tuple[int, ...]
-    time_zone: str
+    intervals: _Lengths = _Lengths()
     views: tuple[View, ...]
     key: str = "meter_id"
     event_time: str = "ts"
     interval: str = "interval_s"
-    rules: tuple[Rule, ...] = ()
     derived: tuple[Derived, ...] = ()
     lateness: timedelta = timedelta(minutes=10)
-    clock_tolerance: timedelta = timedelta(minutes=1)
-    table_format: TableFormat = "iceberg"
-    retention: Retention = Retention()
-    wire_version: int = 1
-    max_message_bytes: int = 16_384
+    earliest: date | None = None
+    jump_limit: timedelta = timedelta(days=366)
     quality: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         validate(self)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The measures."""
+        return self.measures
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Meter, start and length of the interval."""
+        return (self.key, self.event_time, self.interval)
 
     @property
     def readings_topic(self) -> str:
@@ -264,24 +278,14 @@ class Dataset:
         return tuple(measure for measure in self.measures if measure.kind == "level")
 
     @property
-    def rejects(self) -> tuple[Reject, ...]:
-        """The rules that reject, in order."""
-        return tuple(rule for rule in self.rules if isinstance(rule, Reject))
-
-    @property
-    def flags(self) -> tuple[Flag, ...]:
-        """The rules that flag, in order."""
-        return tuple(rule for rule in self.rules if isinstance(rule, Flag))
+    def finest(self) -> View:
+        """The view computed from readings, in both layers; coarser ones roll up from it."""
+        return min(self.views, key=lambda view: GRAIN_SECONDS[view.grain])
 
     @property
     def cell_s(self) -> int:
-        """Seconds of the cell in which one interval length is chosen: a minute, or the longest interval."""
-        return max(60, *self.intervals)
-
-    @property
-    def finest(self) -> View:
-        """The view computed from readings; coarser ones roll up from it."""
-        return min(self.views, key=lambda view: GRAIN_SECONDS[view.grain])
+        """Seconds of a row of the finest view: the cell in which one interval length is chosen."""
+        return GRAIN_SECONDS[self.finest.grain]
 
     def measure(self, name: str) -> Measure:
         """Return a measure by name; raises KeyError."""
@@ -292,11 +296,12 @@ class Dataset:
         return {view.grain: view for view in self.views}[grain]
 
 
-def _expression(sql: str, where: str, kind: ExpressionKind) -> None:
+Dataset = MeterSeries
+
+
+def _seconds(duration: str) -> int | float:
     try:
-        expression = parse_expression(sql)
-    except ExpressionError as error:
-        raise DeclarationError(where, error.what.rstrip("."), expected=error.hint.rstrip(".")) from None
-    if expression.kind != kind:
-        expected = {"boolean": "Write a condition", "number": "Write a formula"}[kind]
-        raise DeclarationError(where, f"{sql!r} is a {expression.kind}, not a {kind}", expected=expected)
+        length = parse_duration(duration).total_seconds()
+    except ValueError as error:
+        raise DeclarationError("Interval", str(error), expected="Write it such as '30 min', or in seconds") from None
+    return int(length) if length.is_integer() else length

@@ -32,6 +32,18 @@ class TransientError(MeterlakeError):
     """A later try may work: a server is starting, restarting or out of reach."""
 
 
+class LeaseLost(TransientError):
+    """A lease was not renewed in time, and somebody else may be at work."""
+
+    def __init__(self, dataset: str, term: str) -> None:
+        self.dataset = dataset
+        super().__init__(
+            f"The lease on {dataset} was lost: it was not renewed for {term} (HDFS away, or this process stopped).",
+            hint="Nothing more was changed. What had been recorded as begun is finished by the next command:"
+            f" see `meterlake runs {dataset}`, then run again.",
+        )
+
+
 class UsageError(PermanentError):
     """The command's words are wrong."""
 

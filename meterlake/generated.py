@@ -30,11 +30,13 @@ OURS: Final[Layout] = (
     "speed_layer/cql/{name}.cql",
     "serving_layer/sql/{name}.sql",
 )
+FOLDER: Final = "generated"
+
 THEIRS: Final[Layout] = (
-    "generated/{name}.v{version}.json",
-    "generated/{name}.hql",
-    "generated/{name}.cql",
-    "generated/{name}.sql",
+    f"{FOLDER}/{{name}}.v{{version}}.json",
+    f"{FOLDER}/{{name}}.hql",
+    f"{FOLDER}/{{name}}.cql",
+    f"{FOLDER}/{{name}}.sql",
 )
 
 
@@ -60,14 +62,19 @@ def write(wanted: Mapping[Path, str]) -> list[Path]:
     """Bring files up to date; return the paths of those that changed. Raises PermanentError where it may not."""
     changed = drift(wanted)
     for path in changed:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(wanted[path], encoding="utf-8")
-        except OSError as error:
-            raise PermanentError(
-                f"{path} cannot be written: {error.strerror}.", hint="Make its folder writable, or name the data set."
-            ) from error
+        put(path, wanted[path])
     return changed
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file and the folders that it needs. Raises PermanentError where it may not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PermanentError(
+            f"{path} cannot be written: {error.strerror}.", hint="Make its folder writable, or name the data set."
+        ) from error
 
 
 def _read(path: Path) -> str | None:

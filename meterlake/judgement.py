@@ -1,7 +1,7 @@
 """What becomes of readings, and the state that they make: rules, precedence, choice of a length.
 
-The reference for both layers: batch and speed decide the same in bulk. A cell is a meter's minute, or its longest
-interval (``dataset.cell_s``).
+The reference for both layers: batch and speed decide the same in bulk. A cell is a row of the finest view
+(``dataset.cell_s`` seconds).
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@ The line is the boundary at the beginning of a row of the finest batch view; whe
 same. A merged view of any grain is made of
 
 - whole rows of batch of that grain, before the row that holds the line;
-- for what is left up to the line, rows of the finest batch view;
-- from the line on, minutes of the speed layer.
+- for what is left up to the line, whole rows of the view that it rolls up from, and so on down to the finest;
+- from the line on, rows of the speed layer, which are those of the finest view.
 
 Beside their columns the views show the partition of the batch tables (``month`` or ``year``): where it is bounded, too,
 no file of another one is opened.
 
-So each minute comes from one layer, whichever of the tables has been switched to a newer run already: rows of batch
+So each moment comes from one layer, whichever of the tables has been switched to a newer run already: rows of batch
 beyond the line are never looked at. Without a speed layer there is no line, and batch answers to its end.
 """
 
@@ -38,10 +38,10 @@ CATALOG: Final = "hive"
 PUBLISHED: Final = "published"
 MERGED: Final = "merged"
 SPEED_CATALOG: Final = "cassandra"
-_MINUTE: Final = "CAST(minute AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
-"""Cassandra's minute, as batch holds it."""
 _TOMORROW: Final = "date_format(current_timestamp AT TIME ZONE 'UTC' + INTERVAL '1' DAY, '%Y-%m-%d')"
 """A day after which no live row lies, whatever the clocks; Trino computes it before it asks Cassandra."""
+SAMPLE_RECORD: Final = 2
+"""Record of a first run, in the checked-in text of the merged views."""
 SAMPLE_BOUNDARY: Final = datetime(2026, 11, 21, 12, 34, tzinfo=UTC)
 """Boundary in the checked-in text of the merged views; the real one is written by each publish."""
 
@@ -76,8 +76,8 @@ def merged_view(dataset: Dataset, grain: Grain) -> str:
 
 
 def speed_table(dataset: Dataset) -> str:
-    """Return the full name, in Trino, of the speed layer's minutes."""
-    return f"{SPEED_CATALOG}.{CASSANDRA_KEYSPACE}.{view_table(dataset, 'minute')}"
+    """Return the full name, in Trino, of the speed layer's states."""
+    return f"{SPEED_CATALOG}.{CASSANDRA_KEYSPACE}.{view_table(dataset, dataset.finest.grain)}"
 
 
 def batch_table(dataset: Dataset, grain: Grain) -> str:
@@ -86,19 +86,21 @@ def batch_table(dataset: Dataset, grain: Grain) -> str:
 
 
 def row_time_sql(dataset: Dataset, grain: Grain, time: str) -> str:
-    """Return Trino's SQL of the time of a view's row that holds a time in UTC."""
-    if grain == "day":
-        return timegrid.local_day_sql(time, dataset.time_zone, "trino")
-    return time if time == grain else timegrid.floor_sql(time, grain, "trino")
+    """Return Trino's SQL of the time of a view's row that holds a time: in UTC, or the ``day`` of a row of days."""
+    if time == grain:
+        return time
+    if time == "day":
+        return timegrid.month_sql(time, "trino")
+    return timegrid.row_time_sql(time, grain, dataset.time_zone, "trino")
 
 
 def partition_of(dataset: Dataset, grain: Grain) -> Partition:
     """Return the name of the partition's column of a view."""
-    return next(view.partition for view in dataset.views if view.grain == grain)
+    return dataset.view(grain).partition
 
 
 def partition_sql(dataset: Dataset, grain: Grain, time: str) -> str:
-    """Return Trino's SQL of the partition of a view that holds a time (a date for days)."""
+    """Return Trino's SQL of the partition of a view that holds a time (a date for days and months)."""
     return f"date_format({time}, '{PARTITION_FORMATS[partition_of(dataset, grain)]}')"
 
 
@@ -110,17 +112,32 @@ def published_sql(dataset: Dataset, grain: Grain) -> str:
     return _view(published_view(dataset, grain), _select(shown, rows))
 
 
-def merged_sql(dataset: Dataset, grain: Grain, line: Line | None) -> str:
-    """Return SQL that makes the merged view of a grain. line: None where there is no speed layer."""
-    name = merged_view(dataset, grain)
+def record_comment(seq: int) -> str:
+    """Return what a merged view says of itself: the record of the run that it shows."""
+    return f"As of record {seq}"
+
+
+def record_of(comment: str | None) -> int | None:
+    """Return the record in a view's comment; the inverse of ``record_comment``. None where there is none."""
+    number = (comment or "").removeprefix(record_comment(0)[:-1])
+    return int(number) if number.isdecimal() else None
+
+
+def merged_sql(dataset: Dataset, grain: Grain, line: Line | None, seq: int = 0) -> str:
+    """Return SQL that makes the merged view of a grain.
+
+    line: None where there is no speed layer. seq: the record of the run that it shows; 0 before the first.
+    """
+    name = f"{merged_view(dataset, grain)} COMMENT '{record_comment(seq)}'"
     stored = [column.name for column in view_columns(dataset, grain)]
     if line is None:
         rows = f"FROM {batch_table(dataset, grain)}"
         shown = [*stored, *_derived(dataset), "'batch' AS source", partition_of(dataset, grain)]
         return _view(name, _select(shown, rows))
-    parts = {"states": _plain(dataset, line) if grain == "minute" else _rolled(dataset, grain, line)}
-    if grain != "minute":
-        parts = {"pieces": _pieces(dataset, grain, line), **parts}
+    if grain == dataset.finest.grain:
+        parts = {"states": _plain(dataset, line)}
+    else:
+        parts = {"pieces": _pieces(dataset, grain, line), "states": _rolled(dataset, grain, line)}
     tables = ",\n".join(f"{part} AS (\n{_indented(sql)}\n)" for part, sql in parts.items())
     select = _select([*stored, *_derived(dataset), "source", partition_of(dataset, grain)], "FROM states")
     return _view(name, f"WITH {tables}\n{select}")
@@ -135,21 +152,22 @@ def trino_ddl(dataset: Dataset) -> str:
         f"{SAMPLE_BOUNDARY:%Y-%m-%d %H:%M} UTC.\n"
     )
     texts = [published_sql(dataset, view.grain) for view in dataset.views]
-    texts += [merged_sql(dataset, view.grain, sample) for view in dataset.views]
+    texts += [merged_sql(dataset, view.grain, sample, SAMPLE_RECORD) for view in dataset.views]
     return "\n".join([head, *(f"{text};\n" for text in texts)])
 
 
 def _plain(dataset: Dataset, line: Line) -> str:
-    """Return SQL of minutes: batch before the line, speed from it on."""
-    stored = [column.name for column in view_columns(dataset, "minute")]
-    source = f"FROM {batch_table(dataset, 'minute')}\nWHERE minute < {_timestamp(line.at)}"
-    partition = partition_of(dataset, "minute")
-    computed = f"{partition_sql(dataset, 'minute', _MINUTE)} AS {partition}"
+    """Return SQL of the finest view's rows: batch before the line, speed from it on."""
+    grain = dataset.finest.grain
+    stored = [column.name for column in view_columns(dataset, grain)]
+    source = f"FROM {batch_table(dataset, grain)}\nWHERE {grain} < {_timestamp(line.at)}"
+    partition = partition_of(dataset, grain)
+    computed = f"{partition_sql(dataset, grain, _speed_time(dataset))} AS {partition}"
     return _union([_select([*stored, "'batch' AS source", partition], source), _speed(dataset, line, computed)])
 
 
 def _rolled(dataset: Dataset, grain: Grain, line: Line) -> str:
-    """Return SQL of hours or days: whole rows of batch, and the rest rolled up."""
+    """Return SQL of the rows of a coarser view: whole ones of batch, and the rest rolled up."""
     stored = [column.name for column in view_columns(dataset, grain)]
     begin = _literal(timegrid.row_time(line.at, grain, dataset.time_zone))
     whole = f"FROM {batch_table(dataset, grain)}\nWHERE {grain} < {begin}"
@@ -164,38 +182,75 @@ def _rolled(dataset: Dataset, grain: Grain, line: Line) -> str:
 
 def _pieces(dataset: Dataset, grain: Grain, line: Line) -> str:
     """Return SQL of what the row that holds the line, and those after it, are made of."""
-    speed = _select(
-        [dataset.key, f"{row_time_sql(dataset, grain, 'minute')} AS {grain}", *_states(dataset), "source"], ""
-    )
+    time = row_time_sql(dataset, grain, dataset.finest.grain)
+    speed = _select([dataset.key, f"{time} AS {grain}", *_states(dataset), "source"], "")
     rows = [f"{speed}FROM (\n{_indented(_speed(dataset, line))}\n)"]
-    start = timegrid.row_start(line.at, grain, dataset.time_zone)
-    if start < line.at:
-        finest = dataset.finest
-        last = line.at - timedelta(seconds=1)
-        days = [start.date() + timedelta(days=step) for step in range((last.date() - start.date()).days + 1)]
-        values = ", ".join(f"'{value}'" for value in sorted({finest.partition_value(day) for day in days}))
-        source = (
-            f"FROM {batch_table(dataset, finest.grain)}\nWHERE {finest.partition} IN ({values})\n"
-            f"  AND {finest.grain} >= {_timestamp(start)}\n  AND {finest.grain} < {_timestamp(line.at)}"
-        )
-        time = f"{row_time_sql(dataset, grain, finest.grain)} AS {grain}"
-        rows.insert(0, _select([dataset.key, time, *_states(dataset), "'batch' AS source"], source))
-    return _union(rows)
+    for piece in batch_pieces(dataset, grain, line.at):
+        time = f"{row_time_sql(dataset, grain, piece.grain)} AS {grain}"
+        rows.append(_select([dataset.key, time, *_states(dataset), "'batch' AS source"], _batch_rows(dataset, piece)))
+    return _union(rows[::-1])
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Whole rows of a batch view, from one moment (UTC) up to, not including, another."""
+
+    grain: Grain
+    since: datetime
+    until: datetime
+
+
+def batch_pieces(dataset: Dataset, grain: Grain, line: datetime) -> list[Piece]:
+    """Return the batch rows that the part in front of the line of a view's row is made of, the finest first."""
+    pieces: list[Piece] = []
+    since = timegrid.row_start(line, grain, dataset.time_zone)
+    while grain != dataset.finest.grain:
+        grain = timegrid.rolls_up_from(dataset, grain)
+        until = timegrid.row_start(line, grain, dataset.time_zone)
+        if since < until:
+            pieces.insert(0, Piece(grain, since, until))
+        since = until
+    return pieces
+
+
+def _batch_rows(dataset: Dataset, piece: Piece) -> str:
+    """Return FROM and WHERE of a piece, bounded by partitions, too, so that no file of another one is opened."""
+    view, zone = dataset.view(piece.grain), dataset.time_zone
+    first, last, end = (
+        timegrid.row_time(moment, piece.grain, zone)
+        for moment in (piece.since, piece.until - timedelta(seconds=1), piece.until)
+    )
+    days = [_day(first) + timedelta(days=step) for step in range((_day(last) - _day(first)).days + 1)]
+    values = ", ".join(f"'{value}'" for value in sorted({view.partition_value(day) for day in days}))
+    return (
+        f"FROM {batch_table(dataset, piece.grain)}\nWHERE {view.partition} IN ({values})\n"
+        f"  AND {piece.grain} >= {_literal(first)}\n  AND {piece.grain} < {_literal(end)}"
+    )
+
+
+def _day(time: datetime | date) -> date:
+    return time.date() if isinstance(time, datetime) else time
 
 
 def _speed(dataset: Dataset, line: Line, *more: str) -> str:
-    """Return SQL of the speed layer's minutes from the line on, as batch holds them. more: further columns.
+    """Return SQL of the speed layer's rows from the line on, as batch holds them. more: further columns.
 
-    Cassandra is asked by partition key only with ``day IN`` over texts, and bounds ``minute`` only by a literal. The
+    Cassandra is asked by partition key only with ``day IN`` over texts, and bounds the time only by a literal. The
     days are those that may come until the next publish; a query asks for those that may be there now.
     """
+    grain = dataset.finest.grain
     days = ", ".join(f"'{day}'" for day in line.days)
     states = [sql if sql == name else f"{sql} AS {name}" for name, sql in physical(dataset, "trino")]
     source = (
         f"FROM {speed_table(dataset)}\nWHERE day IN ({days})\n  AND day <= {_TOMORROW}\n"
-        f"  AND minute >= TIMESTAMP '{line.at:%Y-%m-%d %H:%M} UTC'"
+        f"  AND {grain} >= TIMESTAMP '{line.at:%Y-%m-%d %H:%M} UTC'"
     )
-    return _select([dataset.key, f"{_MINUTE} AS minute", *states, "'speed' AS source", *more], source)
+    return _select([dataset.key, f"{_speed_time(dataset)} AS {grain}", *states, "'speed' AS source", *more], source)
+
+
+def _speed_time(dataset: Dataset) -> str:
+    """Return the time of Cassandra's rows, as batch holds it."""
+    return f"CAST({dataset.finest.grain} AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
 
 
 def _states(dataset: Dataset) -> list[str]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections import Counter
+from typing import TYPE_CHECKING, Final
 
 from meterlake.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 MAX_NAME: Final = 40
@@ -43,3 +47,10 @@ def check_name(name: str, where: str) -> None:
             f"the name {name!r} is a reserved word",
             expected="Choose a longer name, such as one with its unit",
         )
+
+
+def check_unique(names: Iterable[str], where: str, kind: str) -> None:
+    """Raise DeclarationError where a name occurs twice. kind: what is named so."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise DeclarationError(where, f"the {kind} {name!r} occurs {count} times", expected="Rename one")

@@ -1,38 +1,245 @@
-"""Local files as they are or packed by xz, gzip or zip: their first bytes tell, their names may lie."""
+"""Files as they are or packed: their first bytes tell, their names may lie.
+
+xz, gzip, bzip2, and zip or tar with one file are read, one in the other, too. What else a file can be is named.
+"""
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import lzma
+import shutil
+import tarfile
+import tempfile
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from contextlib import ExitStack
     from pathlib import Path
 
-DAMAGED: Final = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, RuntimeError)
+
+class Damaged(Exception):
+    """A packed file is cut off or damaged, where its library says so without a type."""
+
+
+DAMAGED: Final = (
+    Damaged,
+    EOFError,
+    RuntimeError,
+    lzma.LZMAError,
+    zlib.error,
+    gzip.BadGzipFile,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+)
 """What reading raises where a packed file is cut off or damaged."""
 
+PLAIN: Final = "text"
 
-class NotOneFile(Exception):
-    """An archive does not hold exactly one file."""
+_DEEPEST: Final = 4
+_BLOCK: Final = 512
+_CHUNK: Final = 1 << 20
+_AS_CSV: Final = "Export it as CSV in UTF-8."
+_UNPACK: Final = "Unpack it first, or pack it by xz, gzip or zip."
+_REFUSED: Final[dict[bytes, tuple[str, str]]] = {
+    b"\x28\xb5\x2f\xfd": ("a zstd file", "Unpack it first: zstd -d FILE."),
+    b"\x04\x22\x4d\x18": ("an LZ4 file", "Unpack it first: lz4 -d FILE."),
+    b"\x1f\x9d": ("a compress (.Z) file", "Unpack it first: gzip -d FILE."),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
+    b"Rar!": ("a rar archive", _UNPACK),
+    b"PK\x05\x06": ("an empty zip archive", "Give an archive of one text file."),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an old Excel workbook (xls), whatever its name", _AS_CSV),
+    b"PAR1": ("a Parquet file", _AS_CSV),
+    b"ORC": ("an ORC file", _AS_CSV),
+    b"Obj\x01": ("an Avro file", _AS_CSV),
+    b"ARROW1": ("an Arrow (feather) file", _AS_CSV),
+    b"SQLite format 3\x00": ("an SQLite database", _AS_CSV),
+    b"\x89HDF\r\n\x1a\n": ("an HDF5 file", _AS_CSV),
+    b"%PDF-": ("a PDF document", _AS_CSV),
+    b"{": ("JSON", _AS_CSV),
+    b"[": ("JSON", _AS_CSV),
+}
+_MARKUP: Final = {
+    b"<!doctype html": ("a web page", "Download the file itself: this is perhaps the page of a login or an error."),
+    b"<html": ("a web page", "Download the file itself: this is perhaps the page of a login or an error."),
+    b"<?xml": ("XML", _AS_CSV),
+}
+_WORKBOOKS: Final = {"[Content_Types].xml": "an Excel workbook (xlsx)", "mimetype": "an OpenDocument file (ods)"}
 
 
-def opened(path: Path, stack: ExitStack) -> IO[Any]:
-    """Return a file's unpacked bytes. Raises OSError, one of DAMAGED, or NotOneFile."""
-    raw = stack.enter_context(path.open("rb"))
-    head = raw.read(6)
-    raw.seek(0)
-    if head.startswith(b"\xfd7zXZ"):
-        return stack.enter_context(lzma.open(raw))
+class NotText(Exception):
+    """A file is, or holds, something else than one text file. problem: without the path; hint: how to go on."""
+
+    def __init__(self, problem: str, hint: str) -> None:
+        self.problem, self.hint = problem, hint
+        super().__init__(problem)
+
+
+def opened(path: Path, stack: ExitStack) -> IO[bytes]:
+    """Return a local file's unpacked bytes. Raises OSError, one of DAMAGED (also while reading), or NotText."""
+    return unpacked(stack.enter_context(path.open("rb")), stack)[0]
+
+
+def unpacked(raw: IO[bytes], stack: ExitStack) -> tuple[IO[bytes], str]:
+    """Return the text in a stream, and how the stream itself is packed.
+
+    Raises OSError, one of DAMAGED, or NotText, also while reading.
+    """
+    outermost = ""
+    for _ in range(_DEEPEST + 1):
+        head, raw = _peeked(raw)
+        kind = _kind(head)
+        outermost = outermost or kind
+        if kind == PLAIN:
+            _check_text(head)
+            return raw, outermost
+        raw = _OPENERS[kind](raw, stack)
+    raise NotText(f"is packed more than {_DEEPEST} times", _UNPACK)
+
+
+def _peeked(raw: IO[bytes]) -> tuple[bytes, IO[bytes]]:
+    """Return the first bytes of a stream, and the stream with them."""
+    head = raw.read(_BLOCK)
+    if raw.seekable():
+        raw.seek(0)
+        return head, raw
+    return head, cast("IO[bytes]", io.BufferedReader(_Pieces([io.BytesIO(head).read, raw.read]), _CHUNK))
+
+
+class _Pieces(io.RawIOBase):
+    """Streams, one after the other, as one. done: called at the end of the last."""
+
+    def __init__(self, reads: Sequence[Callable[[int], bytes]], done: Callable[[], None] | None = None) -> None:
+        self._reads, self._done = list(reads), done
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+        while self._reads:
+            data = self._reads[0](len(buffer))
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+            del self._reads[0]
+        done, self._done = self._done, None
+        if done:
+            done()
+        return 0
+
+
+def _kind(head: bytes) -> str:
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return "xz"
     if head.startswith(b"\x1f\x8b"):
-        return stack.enter_context(cast("IO[bytes]", gzip.open(raw)))
+        return "gzip"
+    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":
+        return "bzip2"
     if head.startswith(b"PK\x03\x04"):
-        archive = stack.enter_context(zipfile.ZipFile(raw))
-        files = [item for item in archive.infolist() if not item.is_dir()]
-        if len(files) != 1:
-            raise NotOneFile(f"holds {len(files)} files instead of one")
+        return "zip"
+    return "tar" if _is_tar(head) else PLAIN
+
+
+def _is_tar(head: bytes) -> bool:
+    """Return whether a block is the header of a member: its checksum tells."""
+    try:
+        tarfile.TarInfo.frombuf(head, tarfile.ENCODING, "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _check_text(head: bytes) -> None:
+    found = next((named for magic, named in _REFUSED.items() if head.startswith(magic)), None)
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    found = found or next((named for magic, named in _MARKUP.items() if start.startswith(magic)), None)
+    if found:
+        name, hint = found
+        raise NotText(f"is {name}", hint)
+
+
+def _open_xz(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
+    return stack.enter_context(lzma.open(raw))
+
+
+def _open_gzip(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
+    return stack.enter_context(cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb")))
+
+
+def _open_bzip2(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
+    file = stack.enter_context(bz2.open(raw))  # noqa: SIM115 - closed by the stack
+
+    def read(size: int) -> bytes:
+        try:
+            return file.read(size)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise Damaged(str(error)) from error
+
+    return cast("IO[bytes]", io.BufferedReader(_Pieces([read]), _CHUNK))
+
+
+def _open_zip(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
+    """Open the one file in a zip archive, whose index stands at its end."""
+    if not raw.seekable():
+        file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by the stack
+        shutil.copyfileobj(raw, file, _CHUNK)
+        raw = file
+    archive = stack.enter_context(zipfile.ZipFile(raw))
+    workbook = next((_WORKBOOKS[name] for name in archive.namelist() if name in _WORKBOOKS), None)
+    if workbook:
+        raise NotText(f"is {workbook}", _AS_CSV)
+    files = [item for item in archive.infolist() if not item.is_dir() and not _is_hidden(item.filename)]
+    if len(files) != 1:
+        raise _not_one([item.filename for item in files])
+    try:
         return stack.enter_context(archive.open(files[0]))
-    return raw
+    except (RuntimeError, NotImplementedError) as error:
+        raise NotText(f"cannot be unpacked ({error})", "Pack it without a password, by deflate.") from error
+
+
+def _open_tar(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
+    """Open the one file in a tar archive; whether it is the only one is known at its end."""
+    archive = stack.enter_context(tarfile.open(fileobj=raw, mode="r|"))  # noqa: SIM115 - closed by the stack
+    first = _next_file(archive)
+    member = archive.extractfile(first) if first else None
+    if first is None or member is None:
+        raise _not_one([])
+
+    def check_end() -> None:
+        second = _next_file(archive)
+        if second:
+            raise NotText(f"holds several files ({first.name}, {second.name}, …)", "Give an archive of one text file.")
+
+    return cast("IO[bytes]", io.BufferedReader(_Pieces([member.read], check_end), _CHUNK))
+
+
+def _next_file(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    while member := archive.next():
+        if member.isfile() and not _is_hidden(member.name):
+            return member
+    return None
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a member is one that macOS adds."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
+
+
+def _not_one(names: list[str]) -> NotText:
+    listed = ", ".join(names[:5]) or "none"
+    return NotText(f"holds {len(names)} files ({listed})", "Give an archive of one text file.")
+
+
+_OPENERS: Final[dict[str, Callable[[IO[bytes], ExitStack], IO[bytes]]]] = {
+    "xz": _open_xz,
+    "gzip": _open_gzip,
+    "bzip2": _open_bzip2,
+    "zip": _open_zip,
+    "tar": _open_tar,
+}

@@ -55,6 +55,8 @@ class Replay:
                 f"its interval of {self.interval_s} s does not fit",
                 expected=f"Use one of {self.dataset.intervals} that divides the history's {self.form.interval_s} s",
             )
+        if self.form.has_meters:
+            raise DeclarationError(where, "its history is that of many meters", expected="Use a format of one meter")
         unknown = set(self.scaled) - {measure.name for measure in self.dataset.measures}
         if unknown:
             raise DeclarationError(

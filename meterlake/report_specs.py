@@ -165,13 +165,13 @@ def report_of(dataset: Dataset, name: str) -> Report:
 
 def plain_reports(dataset: Dataset) -> tuple[Report, ...]:
     """Return what can be reported of any data set."""
-    values = [(level.name, level.title) for level in dataset.levels]
+    values = [(measure.name, measure.title) for measure in dataset.measures]
     values += [(derived.name, derived.title) for derived in dataset.derived]
     courses = [
         Course(
             name=name.replace("_", "-"),
             title=f"{title or name} over time",
-            doc=f"{title or name} by minute, hour or day.",
+            doc=f"{title or name} in each row of a view.",
             value=name,
         )
         for name, title in values

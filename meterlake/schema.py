@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from meterlake.columns import BIGINT, DOUBLE, INT, STRING, TIMESTAMP, Column
+from meterlake.columns import BIGINT, INT, STRING, TIMESTAMP, Column
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset, Measure
@@ -90,7 +90,9 @@ def json_schema_text(dataset: Dataset) -> str:
 
 
 def _measure_fields(dataset: Dataset) -> list[Column]:
-    return [Column(measure.name, DOUBLE, nullable=True, doc=_measure_doc(measure)) for measure in dataset.measures]
+    return [
+        Column(measure.name, measure.type, nullable=True, doc=_measure_doc(measure)) for measure in dataset.measures
+    ]
 
 
 def _measure_doc(measure: Measure) -> str:

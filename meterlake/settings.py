@@ -13,8 +13,9 @@ from typing import Literal
 
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from meterlake.connections import Connections
 from meterlake.durations import Duration
 from meterlake.errors import UsageError
 
@@ -25,7 +26,7 @@ ROOT = _CHECKOUT if (_CHECKOUT / "Makefile").is_file() else Path.cwd()
 """The checkout that this package runs from, wherever it is called; the working directory for an installed package."""
 
 
-class Settings(BaseSettings):
+class Settings(Connections):
     """Everything a user may set. Ports of the native stack are below 32768: see ``docs/operate.md``."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", extra="ignore", frozen=True)
@@ -91,15 +92,6 @@ class Settings(BaseSettings):
     metastore_db_user: str = Field("", description="Its user.")
     metastore_db_password: SecretStr = Field(SecretStr(""), description="Its password.")
 
-    # Clusters: set these to use servers that somebody else runs; empty means the native stack.
-    hdfs_url: str = Field("", description="Default file system, such as hdfs://namenode:8020.")
-    webhdfs_url: str = Field("", description="WebHDFS, such as http://namenode:9870.")
-    kafka_bootstrap: str = Field("", description="Kafka bootstrap servers, comma separated.")
-    cassandra_hosts: str = Field("", description="Cassandra contact points, host:port, comma separated.")
-    metastore_url: str = Field("", description="Hive metastore, such as thrift://metastore:9083.")
-    hive_url: str = Field("", description="HiveServer2, host:port.")
-    trino_url: str = Field("", description="Trino, such as http://trino:8080.")
-
     # Spark
     spark_master: str = Field("local[*]", description="Any Spark master: local[*], yarn, k8s://…, spark://….")
     spark_home: Path | None = Field(
@@ -162,8 +154,18 @@ class Settings(BaseSettings):
     grafana_home: Path | None = Field(
         None, description="Grafana's folder, for `meterlake up grafana`; else it is looked for on the PATH."
     )
+    grafana_plugins: Path | None = Field(
+        None,
+        description="Folder with the unpacked plugins, a folder each; nothing is fetched then. Else `meterlake up"
+        " grafana` has Grafana fetch the two data source plugins from its catalogue.",
+    )
     grafana_token: SecretStr = Field(
         SecretStr(""), description="Token of a service account, for `meterlake dashboards --push`."
+    )
+    runbooks_url: str = Field(
+        "",
+        description="Where your people read docs/runbooks, such as https://git.example.org/meterlake/blob/main/docs/"
+        "runbooks: alerts link to it. Without it they name the page by its path.",
     )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Prometheus metrics of the streaming queries, on loopback; 0 means none."
@@ -207,8 +209,13 @@ class Settings(BaseSettings):
     @property
     def hive(self) -> tuple[str, int]:
         """HiveServer2 as (host, port)."""
-        host, _, port = (self.hive_url or self.address("hiveserver2")).rpartition(":")
+        host, _, port = (self.hive_url.split("://")[-1] or self.address("hiveserver2")).rpartition(":")
         return host, int(port)
+
+    @property
+    def hive_scheme(self) -> str | None:
+        """``http`` or ``https`` where HiveServer2 speaks HTTP; None for its binary transport."""
+        return self.hive_url.split("://")[0] if "://" in self.hive_url else None
 
     @property
     def trino(self) -> str:

@@ -9,11 +9,11 @@ merges small ones when their time has become old. Rows never move between slices
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from meterlake.declaration import Partition
@@ -137,8 +137,7 @@ class Layout:
         return dict(found)
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """What becomes of one partition: the folders where it lay and lies; None where there is no such partition."""
 
     before: str | None
@@ -150,11 +149,6 @@ def changed(before: Mapping[str, str], changes: Mapping[str, Change]) -> dict[st
     after = {name: changes[name].after if name in changes else folder for name, folder in before.items()}
     after |= {name: change.after for name, change in changes.items()}
     return {name: folder for name, folder in sorted(after.items()) if folder is not None}
-
-
-def names_of(times: Iterable[date], layout: Layout) -> set[str]:
-    """Return the slices that hold some times."""
-    return {layout.slice_of(time) for time in times}
 
 
 def _next_month(first: date) -> date:

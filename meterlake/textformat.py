@@ -1,13 +1,15 @@
 """Text files of readings: what a line looks like, as a declaration, and the Spark SQL that decodes it.
 
-A file has one header line, one separator, one interval length, and a clock of fixed offset. Each line is a
-reading, a gap row (no value at all), or goes to quarantine with the first reason that applies:
+A file has one header line, one separator, one interval length, and a clock of fixed offset; it is that of one meter,
+or has a column with the meter of each line. Each line is a reading, a gap row (no value at all), or goes to quarantine
+with the first reason that applies:
 
 ``line_too_long`` · ``nul_byte`` · ``not_utf8`` · ``empty_line`` · ``header_again`` · ``missing_column`` ·
-``extra_column`` · ``bad_time`` (no such moment, or not between 1970 and 2100) · for each measure in order
-``bad_value:<measure>`` and ``not_finite:<measure>`` · ``off_grid`` · ``missing_measure``.
+``extra_column`` · ``bad_meter`` · ``bad_time`` (no such moment, or not between 1970 and 2100) · for each measure in
+order ``bad_value:<measure>`` and ``not_finite:<measure>`` · ``off_grid`` · ``missing_measure``.
 
-Values are neither rounded nor range-checked: that is the views' business.
+What a line is, ``textlines`` decides. A field may stand between double quotes. Values are neither rounded nor
+range-checked: that is the views' business.
 """
 
 from __future__ import annotations
@@ -15,40 +17,27 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from meterlake import timepattern
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.rules import quarantine_reason_sql
 from meterlake.schema import KEY_PATTERN, LATEST_TS
+from meterlake.textlines import LINE_TOO_LONG, MAX_LINE_BYTES, NOT_UTF8, NUL_BYTE
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
 
-MAX_LINE_BYTES: Final = 1 << 20
-"""Longer lines are no readings; they are cut while they are read, so that nothing has to hold them."""
-
-UNDECODED: Final = ("line_too_long", "nul_byte", "not_utf8")
-"""Reasons of lines that are not text: quarantine holds their bytes in Base64."""
+NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+"""What a number looks like, as a regular expression."""
 
 PAYLOAD_BYTES: Final = 4096
 """Of such a line, quarantine keeps this much; the whole stands in the raw file."""
 
 _OFFSET: Final = re.compile(r"([+-])(\d{2}):([0-5]\d)")
 _FARTHEST: Final = timedelta(hours=18)
-# Java reads more as a number than people do: "1d", "0x1p3", "Infinity".
+# Java reads more as a number than people do: "1d", "0x1p3", "Infinity"; of these characters, only what NUMBER is.
 _NUMBER_CHARACTERS: Final = "0123456789.+-eE"
-_TIME_CHARACTERS: Final = "/:"
-_STRPTIME: Final = {
-    "d": "%d",
-    "dd": "%d",
-    "M": "%m",
-    "MM": "%m",
-    "yyyy": "%Y",
-    "H": "%H",
-    "HH": "%H",
-    "mm": "%M",
-    "ss": "%S",
-}
 _REGEX_SIGNS: Final = ".$|()[{^?*+"
 
 
@@ -56,11 +45,25 @@ _REGEX_SIGNS: Final = ".$|()[{^?*+"
 class Moment:
     """A column with the reading's local time or a part of it; parts are joined by a blank.
 
-    pattern: Java's letters, such as ``d/M/yyyy`` or ``H:mm:ss``.
+    pattern: Java's letters, such as ``d/M/yyyy`` or ``H:mm:ss`` (``meterlake.timepattern``).
     """
 
     header: str
     pattern: str
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A column with the reading's time in whole seconds since 1970, UTC."""
+
+    header: str
+
+
+@dataclass(frozen=True)
+class MeterColumn:
+    """A column with the meter's id."""
+
+    header: str
 
 
 @dataclass(frozen=True)
@@ -78,21 +81,30 @@ class Skipped:
     header: str
 
 
+TextColumn: TypeAlias = Moment | Epoch | MeterColumn | Value | Skipped
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextFormat:
-    """A text file of readings of one meter.
+    """A text file of readings.
 
-    columns: in the file's order. missing: texts that stand for no value.
-    meter_id, utc_offset: unless the command says otherwise.
+    columns: in the file's order. missing: texts that stand for no value. padded: whether blanks around fields mean
+    nothing. decimal: what stands before the digits of a fraction. marks: which end of its interval a time is.
+    meter_id: of all lines, where no column says it. meter_id, utc_offset: unless the command says otherwise.
+    written: the header as one file has it, see ``texthead``.
     """
 
     dataset: Dataset
-    columns: tuple[Moment | Value | Skipped, ...]
+    columns: tuple[TextColumn, ...]
     interval_s: int
-    meter_id: str
+    meter_id: str = ""
     separator: str = ","
     missing: tuple[str, ...] = ("",)
     utc_offset: timedelta = timedelta(0)
+    padded: bool = False
+    decimal: Literal[".", ","] = "."
+    marks: Literal["start", "end"] = "start"
+    written: str = ""
 
     def __post_init__(self) -> None:
         where = f"Text format of {self.dataset.name!r}"
@@ -101,8 +113,7 @@ class TextFormat:
             raise DeclarationError(
                 where, f"its columns hold {self.measures}", expected=f"Give each of {measures} one column"
             )
-        if not self.pattern:
-            raise DeclarationError(where, "no column holds the time", expected="Give a Moment")
+        self._check_time(where)
         if self.interval_s not in self.dataset.intervals:
             raise DeclarationError(
                 where,
@@ -113,12 +124,39 @@ class TextFormat:
             raise DeclarationError(
                 where, f"the separator {self.separator!r} cannot be used", expected="Use one character such as ;"
             )
-        check_meter_id(self.meter_id)
+        if self.decimal == self.separator:
+            raise DeclarationError(
+                where, f"{self.decimal!r} separates columns and fractions", expected="Give another separator or decimal"
+            )
+        if self.has_meters == bool(self.meter_id):
+            problem = "names a meter, and a column does, too" if self.has_meters else "no column holds the meter"
+            raise DeclarationError(where, problem, expected="Give either one MeterColumn or meter_id")
+        if self.meter_id:
+            check_meter_id(self.meter_id)
+
+    def _check_time(self, where: str) -> None:
+        epochs = [column for column in self.columns if isinstance(column, Epoch)]
+        if not self.pattern and not epochs:
+            raise DeclarationError(where, "no column holds the time", expected="Give a Moment or an Epoch")
+        if len(epochs) > 1 or (epochs and self.pattern):
+            raise DeclarationError(where, "two columns hold the time", expected="Give Moments, or one Epoch")
+        if epochs and self.utc_offset:
+            raise DeclarationError(where, "an Epoch is UTC", expected="Leave utc_offset out")
+        problem = timepattern.problem(self.pattern)
+        if problem:
+            raise DeclarationError(
+                where, f"the time {self.pattern!r} cannot be read: {problem}", expected="Write d/M/yyyy H:mm:ss or so"
+            )
+
+    @property
+    def has_meters(self) -> bool:
+        """Whether a column says the meter of each line."""
+        return any(isinstance(column, MeterColumn) for column in self.columns)
 
     @property
     def header(self) -> str:
         """The first line of a file."""
-        return self.separator.join(column.header for column in self.columns)
+        return self.written or self.separator.join(column.header for column in self.columns)
 
     @property
     def values(self) -> list[Value]:
@@ -132,13 +170,23 @@ class TextFormat:
 
     @property
     def strptime(self) -> str:
-        """The pattern of the joined time in C's letters."""
-        return re.sub(r"[A-Za-z]+", lambda found: _STRPTIME[found[0]], self.pattern)
+        """The pattern of the joined time in C's letters, without the fraction of a second."""
+        return timepattern.strptime(self.pattern)
+
+    @property
+    def time_regex(self) -> str:
+        """What the joined time looks like, without the fraction of a second, as a regular expression."""
+        return timepattern.regex(self.pattern)
 
     @property
     def pattern(self) -> str:
         """The pattern of the joined time."""
         return " ".join(column.pattern for column in self.columns if isinstance(column, Moment))
+
+    @property
+    def lead(self) -> timedelta:
+        """How long before a line's time its interval begins."""
+        return timedelta(seconds=self.interval_s if self.marks == "end" else 0)
 
 
 def check_meter_id(meter_id: str) -> str:
@@ -177,15 +225,48 @@ def fields_sql(form: TextFormat) -> str:
     """Return Spark SQL of a line's fields, an array, over the column ``text`` (a line without its line end)."""
     # A plain character, escaped only where it must be: Java splits by anything else with a regular expression.
     separator = f"\\{form.separator}" if form.separator in _REGEX_SIGNS else form.separator
-    return f"split(text, {_quoted(separator)}, -1)"
+    fields = f"split(text, {_quoted(separator)}, -1)"
+    plain = (
+        f"transform({fields}, field -> CASE WHEN length(field) > 1 AND startswith(field, '\"') AND"
+        " endswith(field, '\"') THEN substring(field, 2, length(field) - 2) ELSE field END)"
+    )
+    return f"CASE WHEN instr(text, '\"') > 0 THEN {plain} ELSE {fields} END"
 
 
 def time_sql(form: TextFormat, shift: timedelta) -> str:
     """Return Spark SQL of the start, the file's clock moved by ``shift``, over ``fields``; NULL for no such moment."""
-    parts = ", ' ', ".join(f"get(fields, {at})" for at, part in enumerate(form.columns) if isinstance(part, Moment))
-    seconds = round(shift.total_seconds())
-    moment = f"CAST(try_to_timestamp(concat({parts}), {_quoted(form.pattern)}) AS TIMESTAMP_NTZ)"
-    return f"{moment} + INTERVAL '{seconds}' SECOND"
+    seconds = round((shift - form.lead).total_seconds())
+    return f"{_moment_sql(form)} + INTERVAL '{seconds}' SECOND"
+
+
+def _moment_sql(form: TextFormat) -> str:
+    for at, column in enumerate(form.columns):
+        if isinstance(column, Epoch):
+            field = _field(form, at)
+            whole = f"CASE WHEN {field} RLIKE '^[0-9]{{1,10}}$' THEN CAST({field} AS BIGINT) END"
+            return f"CAST(timestamp_seconds({whole}) AS TIMESTAMP_NTZ)"
+    parts = ", ' ', ".join(_field(form, at) for at, part in enumerate(form.columns) if isinstance(part, Moment))
+    text = f"concat({parts})"
+    if timepattern.has_fraction(form.pattern):
+        text = f"regexp_replace({text}, '{timepattern.FRACTION}', '')"
+    pattern = _quoted(timepattern.whole_seconds(form.pattern))
+    like = f"{text} RLIKE {_quoted(f'^{form.time_regex}$')}"
+    return f"CASE WHEN {like} THEN CAST(try_to_timestamp({text}, {pattern}) AS TIMESTAMP_NTZ) END"
+
+
+def meter_sql(form: TextFormat) -> str | None:
+    """Return Spark SQL of a line's meter over ``fields``, if a column says it."""
+    places = [at for at, column in enumerate(form.columns) if isinstance(column, MeterColumn)]
+    return _field(form, places[0]) if places else None
+
+
+def _field(form: TextFormat, at: int) -> str:
+    return f"trim(get(fields, {at}))" if form.padded else f"get(fields, {at})"
+
+
+def _number(form: TextFormat, field: str) -> str:
+    """Return Spark SQL of a field's number with a point; of one with a point instead of a comma, nothing usable."""
+    return field if form.decimal == "." else f"translate({field}, ',.', '.x')"
 
 
 def likely_time_sql(time: str) -> str:
@@ -199,8 +280,9 @@ def value_columns(form: TextFormat) -> list[tuple[str, str]]:
     found = {}
     for at, column in enumerate(form.columns):
         if isinstance(column, Value):
-            field = f"get(fields, {at})"
-            found[column.measure] = f"CASE WHEN {field} NOT IN ({missing}) THEN try_cast({field} AS DOUBLE) END"
+            field = _field(form, at)
+            number = _number(form, field)
+            found[column.measure] = f"CASE WHEN {field} NOT IN ({missing}) THEN try_cast({number} AS DOUBLE) END"
     return [(measure.name, found[measure.name]) for measure in form.dataset.measures]
 
 
@@ -209,7 +291,10 @@ def odd_sql(form: TextFormat) -> str:
 
     One look at the line saves one at each of its fields.
     """
-    plain = "".join(sorted({*_NUMBER_CHARACTERS, *_TIME_CHARACTERS, form.separator, *"".join(form.missing)}))
+    others = timepattern.characters(form.pattern) + "".join(form.missing) + form.decimal
+    # Never a blank or a letter: they may stand beside a number, and are then taken for a part of it.
+    signs = {sign for sign in others if not (sign.isalnum() or sign.isspace())}
+    plain = "".join(sorted({*_NUMBER_CHARACTERS, *signs, form.separator}))
     return f"translate(text, {_quoted(plain)}, '') <> ''"
 
 
@@ -221,13 +306,14 @@ def reason_sql(form: TextFormat) -> str:
     count = len(form.columns)
     time = form.dataset.event_time
     cases = [
-        (f"octet_length(text) > {MAX_LINE_BYTES}", "line_too_long"),
-        ("instr(text, '\\0') > 0", "nul_byte"),
-        ("NOT is_valid_utf8(text)", "not_utf8"),
+        (f"octet_length(text) > {MAX_LINE_BYTES}", LINE_TOO_LONG),
+        ("instr(text, '\\0') > 0", NUL_BYTE),
+        ("NOT is_valid_utf8(text)", NOT_UTF8),
         ("text = ''", "empty_line"),
         (f"text = {_quoted(form.header)}", "header_again"),
         (f"size(fields) < {count}", "missing_column"),
         (f"size(fields) > {count}", "extra_column"),
+        *_meter_cases(form),
         (f"{time} IS NULL OR NOT ({likely_time_sql(time)})", "bad_time"),
         *_value_cases(form),
     ]
@@ -235,13 +321,18 @@ def reason_sql(form: TextFormat) -> str:
     return f"CASE {whens} ELSE {quarantine_reason_sql(form.dataset, 'spark', _seconds(time))} END"
 
 
+def _meter_cases(form: TextFormat) -> list[tuple[str, str]]:
+    meter = meter_sql(form)
+    return [(f"NOT {meter} RLIKE {_quoted(KEY_PATTERN)}", "bad_meter")] if meter else []
+
+
 def _value_cases(form: TextFormat) -> list[tuple[str, str]]:
     missing = ", ".join(map(_quoted, form.missing))
     cases = []
     for at, column in enumerate(form.columns):
         if isinstance(column, Value):
-            field, name = f"get(fields, {at})", column.measure
-            odd = f"odd AND translate({field}, '{_NUMBER_CHARACTERS}', '') <> ''"
+            field, name = _field(form, at), column.measure
+            odd = f"odd AND NOT {_number(form, field)} RLIKE {_quoted(f'^{NUMBER}$')}"
             cases += [
                 (f"{field} NOT IN ({missing}) AND ({name} IS NULL OR ({odd}))", f"bad_value:{name}"),
                 (f"abs({name}) = DOUBLE('Infinity')", f"not_finite:{name}"),

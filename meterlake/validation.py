@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from meterlake import timegrid
+from meterlake.durations import duration_text
 from meterlake.errors import DeclarationError
-from meterlake.grains import GRAIN_SECONDS
-from meterlake.names import check_name
+from meterlake.grains import GRAIN_SECONDS, is_calendar, is_fixed
+from meterlake.kinds import check_base, check_durations, check_reads, check_rules
+from meterlake.names import check_unique
 from meterlake.quality import check_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from meterlake.declaration import Dataset, Derived, Measure
+    from meterlake.grains import FixedGrain
 
 STATE_COLUMNS: Final = ("readings", "covered_s", "flagged")
 """Columns of every state, before those of its measures."""
@@ -49,16 +48,16 @@ def check_resolution(text: str, where: str) -> None:
 def validate(dataset: Dataset) -> None:
     """Raise DeclarationError at the first contradiction of a declaration."""
     where = f"Data set {dataset.name!r}"
-    for name in (dataset.name, dataset.key, dataset.event_time, dataset.interval):
-        check_name(name, where)
-    _check_measures(dataset, where)
+    check_base(dataset, where)
+    _check_parts(dataset, where)
     _check_columns(dataset, where)
-    _check_rules(dataset, where)
+    known = (*(measure.name for measure in dataset.measures), dataset.interval)
+    check_rules(dataset, known, _generated_rules(dataset), where)
     _check_derived(dataset, where)
     _check_intervals(dataset, where)
     _check_views(dataset, where)
-    _check_zone(dataset, where)
-    _check_times(dataset, where)
+    _check_calendar(dataset, where)
+    check_durations({"lateness": dataset.lateness, "jump_limit": dataset.jump_limit}, where)
     check_checks(dataset, dataset.quality, where)
 
 
@@ -74,7 +73,7 @@ def derivable(dataset: Dataset) -> tuple[str, ...]:
     return (*STATE_COLUMNS, *state, *averages)
 
 
-def _check_measures(dataset: Dataset, where: str) -> None:
+def _check_parts(dataset: Dataset, where: str) -> None:
     for attribute in ("measures", "views", "intervals"):
         if not getattr(dataset, attribute):
             raise DeclarationError(where, f"has no {attribute}", expected="Declare at least one")
@@ -84,41 +83,17 @@ def _check_measures(dataset: Dataset, where: str) -> None:
 
 
 def _check_columns(dataset: Dataset, where: str) -> None:
-    names = [dataset.key, dataset.event_time, dataset.interval, *OWN_COLUMNS]
+    names = [*dataset.identity, *OWN_COLUMNS]
     for measure in dataset.measures:
         names += [measure.name, *measure_columns(measure), f"{measure.name}_avg", f"{measure.name}_u"]
     names += [derived.name for derived in dataset.derived]
-    _check_unique(names, where, "column")
-    _check_unique([rule.name for rule in dataset.rules], where, "rule")
-    generated = {f"{m.name}_{end}" for m in dataset.measures for end in ("below_min", "above_max", "not_finite")}
-    generated |= {"off_grid", "missing_measure", "received_before_event"}
-    for rule in dataset.rules:
-        if rule.name in generated:
-            raise DeclarationError(
-                where,
-                f"the rule {rule.name!r} has the name of a generated one",
-                expected="Choose another name",
-            )
+    check_unique(names, where, "column")
 
 
-def _check_unique(names: Iterable[str], where: str, kind: str) -> None:
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise DeclarationError(where, f"the {kind} {name!r} occurs {count} times", expected="Rename one")
-
-
-def _check_rules(dataset: Dataset, where: str) -> None:
-    known = (*(measure.name for measure in dataset.measures), dataset.interval)
-    for rule in dataset.rules:
-        _check_reads(rule.expression.columns, known, f"{where}, rule {rule.name!r}")
-
-
-def _check_reads(columns: Iterable[str], known: tuple[str, ...], where: str) -> None:
-    for column in columns:
-        if column not in known:
-            raise DeclarationError(
-                where, f"it reads the unknown column {column!r}", expected=f"It may read {', '.join(known)}"
-            )
+def _generated_rules(dataset: Dataset) -> set[str]:
+    """Return the reasons of the rules that are generated."""
+    ranges = {f"{m.name}_{end}" for m in dataset.measures for end in ("below_min", "above_max", "not_finite")}
+    return {*ranges, "off_grid", "missing_measure", "before_earliest", "received_before_event"}
 
 
 def _check_derived(dataset: Dataset, where: str) -> None:
@@ -129,7 +104,7 @@ def _check_derived(dataset: Dataset, where: str) -> None:
         for name in derived.where:
             if name in known:
                 raise DeclarationError(place, f"its where hides the column {name!r}", expected="Choose another name")
-        _check_reads(derived.expression.columns, known, place)
+        check_reads(derived.expression.columns, known, place)
     for derived in dataset.derived:
         _check_acyclic(derived, by_name, (), where)
 
@@ -148,7 +123,7 @@ def _check_acyclic(derived: Derived, by_name: dict[str, Derived], path: tuple[st
 
 
 def _check_intervals(dataset: Dataset, where: str) -> None:
-    _check_unique(map(str, dataset.intervals), where, "interval length")
+    check_unique(map(str, dataset.intervals), where, "interval length")
     for length in dataset.intervals:
         whole = length > 0 and length == int(length)
         if not whole or (60 % length and length % 60):
@@ -157,75 +132,76 @@ def _check_intervals(dataset: Dataset, where: str) -> None:
                 f"the interval of {length!r} s neither divides a minute nor is a multiple of one",
                 expected="Use whole seconds such as 1, 10, 60, 900 or 1800",
             )
-        if dataset.cell_s % length or GRAIN_SECONDS["day"] % length:
+        if length > GRAIN_SECONDS["hour"]:
             raise DeclarationError(
-                where,
-                f"the interval of {length} s does not divide both {dataset.cell_s} s and a day",
-                expected="Intervals of one data set must nest, or they cannot be compared",
+                where, f"the interval of {length} s is longer than an hour", expected="Use at most 3600 s"
             )
 
 
 def _check_views(dataset: Dataset, where: str) -> None:
-    _check_unique((view.grain for view in dataset.views), where, "view")
+    check_unique((view.grain for view in dataset.views), where, "view")
+    finest = dataset.finest.grain
+    if is_calendar(finest):
+        raise DeclarationError(
+            where,
+            f"its finest view {finest!r} follows the calendar",
+            expected="Declare a view of a minute to an hour beside it: the layers take turns at its rows",
+        )
     for view in dataset.views:
-        if GRAIN_SECONDS[view.grain] % dataset.cell_s:
+        seconds = GRAIN_SECONDS[view.grain]
+        for length in dataset.intervals:
+            if seconds % length:
+                raise DeclarationError(
+                    where,
+                    f"its view {view.grain!r} does not consist of whole intervals of {length} s",
+                    expected="Drop that view: nothing is known inside an interval",
+                )
+        if is_fixed(view.grain) and seconds % GRAIN_SECONDS[finest]:
             raise DeclarationError(
                 where,
-                f"its view {view.grain!r} does not consist of whole intervals of {dataset.cell_s} s",
-                expected="Drop that view: nothing is known inside an interval",
+                f"its view {view.grain!r} does not consist of whole rows of {finest!r}",
+                expected="Drop one of them, or declare a finer view that divides both",
             )
 
 
-def _check_zone(dataset: Dataset, where: str) -> None:
-    try:
-        ZoneInfo(dataset.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise DeclarationError(
-            where,
-            f"the time zone {dataset.time_zone!r} is unknown",
-            expected="Use an IANA name such as Europe/Paris, or UTC",
-        ) from None
-    if "day" not in {view.grain for view in dataset.views}:
+def _check_calendar(dataset: Dataset, where: str) -> None:
+    """Days and months are made of whole rows: the zone's offsets from UTC must not cut them."""
+    if not any(is_calendar(view.grain) for view in dataset.views):
         return
-    base = dataset.cell_s if dataset.finest.grain == "day" else GRAIN_SECONDS[dataset.finest.grain]
-    for offset in timegrid.zone_offsets(dataset.time_zone):
-        if offset % base:
-            raise DeclarationError(
-                where,
-                f"local days of {dataset.time_zone} (UTC{offset / 3600:+g} h) cut its rows of {base} s",
-                expected="Declare a finer view, or the day view alone with shorter intervals",
-            )
-
-
-def _check_times(dataset: Dataset, where: str) -> None:
-    times = {
-        "lateness": dataset.lateness,
-        "clock_tolerance": dataset.clock_tolerance,
-        "retention.speed": dataset.retention.speed,
-        "retention.recent": dataset.retention.recent,
-    }
-    for name, value in times.items():
-        if value < timedelta(0) or value % timedelta(seconds=1):
-            raise DeclarationError(where, f"its {name} of {value} is not whole seconds", expected="Use timedelta")
-    if dataset.lateness < timedelta(seconds=dataset.cell_s):
+    cutting = timegrid.offsets_cut(dataset, dataset.cell_s)
+    if cutting:
         raise DeclarationError(
             where,
-            f"its lateness of {dataset.lateness} is shorter than its longest interval, {dataset.cell_s} s",
-            expected="Wait at least as long: a reading arrives when its interval is over",
+            f"local days of {dataset.time_zone} (UTC{cutting[0] / 3600:+g} h) cut its rows of {dataset.cell_s} s",
+            expected=_uncut(dataset),
         )
-    if not timedelta(0) < dataset.retention.recent <= dataset.retention.speed:
-        raise DeclarationError(
-            where,
-            f"it keeps recent readings {dataset.retention.recent} and minutes {dataset.retention.speed}",
-            expected="Keep recent readings longer than 0 and no longer than minutes",
-        )
-    if dataset.table_format not in ("iceberg", "delta"):
-        raise DeclarationError(
-            where, f"the table format {dataset.table_format!r} is unknown", expected="Use iceberg or delta"
-        )
-    if dataset.wire_version < 1:
-        raise DeclarationError(where, f"wire_version is {dataset.wire_version}", expected="Count from 1")
-    if not 1 <= dataset.max_message_bytes <= 1 << 20:
-        raise DeclarationError(
-            where, f"max_message_bytes is {dataset.max_message_bytes}", expected="Give 1 byte to 1 MiB"
-        )
+
+
+def _uncut(dataset: Dataset) -> str:
+    """Return what to do where local days cut rows of the finest view."""
+    fitting = _coarsest_fitting(dataset)
+    since = timegrid.uncut_since(dataset.time_zone, dataset.cell_s)
+    ways = [f"declare the view {fitting!r} too: days are made of its rows"] if fitting else []
+    if since is not None:
+        ways.append(f"declare earliest={since!r}, if no reading is older".replace("datetime.", ""))
+    if not fitting:
+        ways.append(f"drop its views of days and months: its intervals of {_longest(dataset)} cannot be cut")
+    text = ", or ".join(ways)
+    return text[0].upper() + text[1:]
+
+
+def _coarsest_fitting(dataset: Dataset) -> FixedGrain | None:
+    """Return the coarsest grain that local days are made of and that consists of whole intervals."""
+    fitting = [
+        grain
+        for grain, seconds in GRAIN_SECONDS.items()
+        if is_fixed(grain)
+        and dataset.cell_s % seconds == 0
+        and not timegrid.offsets_cut(dataset, seconds)
+        and not any(seconds % length for length in dataset.intervals)
+    ]
+    return fitting[-1] if fitting else None
+
+
+def _longest(dataset: Dataset) -> str:
+    return duration_text(timedelta(seconds=max(dataset.intervals)))

@@ -1,6 +1,6 @@
 """Columns of views, and the values derived when they are read.
 
-Every view: ``meter_id``, ``minute`` | ``hour`` | ``day``, ``readings``, ``covered_s``, ``flagged``,
+Every view: ``meter_id``, ``minute`` | ``half_hour`` | ``hour`` | ``day`` …, ``readings``, ``covered_s``, ``flagged``,
 ``<measure>_sum|_min|_max``. Published and merged views add ``<level>_avg`` = sum / covered_s, the declared
 derived values, and ``source`` (``batch`` | ``speed`` | ``both``).
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from meterlake.columns import BIGINT, DATE, DOUBLE, STRING, TIMESTAMP, Column, decimal
 from meterlake.evaluate import evaluate
 from meterlake.expressions import Expression, parse_expression
+from meterlake.grains import is_fixed
 from meterlake.units import to_float
 from meterlake.validation import measure_columns
 
@@ -30,13 +31,18 @@ if TYPE_CHECKING:
 
 def key_columns(dataset: Dataset, grain: Grain) -> list[Column]:
     """Return the meter's column and the time column of a view, which is named as its grain."""
+    return [Column(dataset.key, STRING, doc="meter"), time_column(dataset, grain)]
+
+
+def time_column(dataset: Dataset, grain: Grain) -> Column:
+    """Return the time column of a view: the start of a row in UTC, or the local date of a day or month."""
+    if is_fixed(grain):
+        return Column(grain, TIMESTAMP, doc=f"start of the {grain.replace('_', ' ')}, UTC")
     docs = {
-        "minute": "start of the minute, UTC",
-        "hour": "start of the hour, UTC",
         "day": f"calendar day in {dataset.time_zone}",
+        "month": f"first day of the calendar month in {dataset.time_zone}",
     }
-    time = Column(grain, DATE if grain == "day" else TIMESTAMP, doc=docs[grain])
-    return [Column(dataset.key, STRING, doc="meter"), time]
+    return Column(grain, DATE, doc=docs[grain])
 
 
 def state_columns(dataset: Dataset) -> list[Column]:

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 class HistoryUnreadable(PermanentError):
     """The history's file is missing, damaged, or of another format."""
 
-    def __init__(self, path: str, problem: str) -> None:
+    def __init__(self, path: str, problem: str, hint: str = "") -> None:
         self.path = path
-        super().__init__(
-            f"The history {path} {problem}.", hint="Give a file that `meterlake load` takes with --history, or none."
-        )
+        general = "Give a file that `meterlake load` takes with --history, or none."
+        super().__init__(f"The history {path} {problem}.", hint=f"{hint} {general}".strip())
 
 
 class SinkFailed(PermanentError):

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections import Counter
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Final
 
+import duckdb
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
-from pyarrow import csv
 
-from meterlake.packed import DAMAGED, NotOneFile, opened
+from engines.text_lines import line_tables
+from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, kept, stretches
+from meterlake.packed import DAMAGED, NotText, opened
+from meterlake.rules import BEFORE_EARLIEST, earliest_ts
 from meterlake.schema import LATEST_TS
-from meterlake.textformat import Moment
+from meterlake.texthead import WrongText, layout
+from meterlake.textlines import CHUNK
+from meterlake.textrows import LINES, rows_sql
 from producers.errors import HistoryUnreadable
 
 if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from meterlake.dice import Numbers
     from meterlake.textformat import TextFormat
@@ -28,18 +35,24 @@ if TYPE_CHECKING:
 MISSING: Final = np.iinfo(np.int64).min
 """Where the history has no values."""
 
-_BLOCK: Final = 8 << 20
-_LAYOUT: Final = "1"
+# Names come from the declaration.
+# ruff: noqa: S608
+
+_LAYOUT: Final = "2"
 """Of a cached history; another one is another file."""
 
 
 @dataclass(frozen=True)
 class History:
-    """Row i holds the units of all measures from ``first + i · interval_s`` on, or MISSING."""
+    """Row i holds the units of all measures from ``first + i · interval_s`` on, or MISSING.
+
+    skipped: lines of the file that are no readings, by reason, as `load` quarantines them.
+    """
 
     first: int
     interval_s: int
     units: Numbers
+    skipped: dict[str, int] = field(default_factory=dict)
 
     @property
     def end(self) -> int:
@@ -56,94 +69,132 @@ def load(cache: Path, form: TextFormat, path: Path, offset: timedelta) -> Histor
         name = f"{form.dataset.name}-{_fingerprint(form, path, offset)}.npy"
     except OSError as error:
         raise HistoryUnreadable(str(path), f"cannot be read: {error.strerror}") from error
-    kept = cache / "histories" / name
+    file = cache / "histories" / name
     with suppress(OSError, ValueError):  # none yet, or one that was damaged
-        return _history(form, np.load(kept, mmap_mode="r"))
-    rows = _rows(form, path, offset)
+        return _history(form, np.load(file, mmap_mode="r"), json.loads(_reasons_path(file).read_text()))
+    rows, skipped = _rows(form, path, offset)
     with suppress(OSError):  # no room for a cache is no reason to fail
-        _keep(kept, rows)
-    return _history(form, rows)
+        _keep(file, rows, skipped)
+    return _history(form, rows, skipped)
 
 
-def _history(form: TextFormat, rows: Numbers) -> History:
-    return History(int(rows[0, 0]), form.interval_s, rows[:, 1:])
+def _history(form: TextFormat, rows: Numbers, skipped: dict[str, int]) -> History:
+    return History(int(rows[0, 0]), form.interval_s, rows[:, 1:], skipped)
 
 
-def _keep(path: Path, rows: Numbers) -> None:
+def _keep(path: Path, rows: Numbers, skipped: dict[str, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    _reasons_path(path).write_text(json.dumps(skipped))
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as file:
         np.save(file, rows)
     partial.replace(path)
 
 
+def _reasons_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
 def _fingerprint(form: TextFormat, path: Path, offset: timedelta) -> str:
     """Return what a decoded history depends on: the file's bytes, and how they are read."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    read_as = (_LAYOUT, form.columns, form.missing, form.interval_s, offset, form.dataset.measures)
+    read_as = (_LAYOUT, form.columns, form.missing, form.interval_s, offset, form.dataset)
     digest.update(repr(read_as).encode())
     return digest.hexdigest()[:32]
 
 
-def _rows(form: TextFormat, path: Path, offset: timedelta) -> Numbers:
-    """Return the start of each interval and its units, from the first to the last of the file."""
+def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dict[str, int]]:
+    """Return the start of each interval and its units, of the last stretch without a jump; and what was skipped."""
+    parts: list[tuple[Numbers, Numbers, NDArray[np.bool_]]] = []
+    skipped = Counter[str]()
     try:
-        with ExitStack() as stack:
-            parts = [_decoded(form, batch) for batch in _reader(form, path, stack)]
-    except NotOneFile as error:
-        raise HistoryUnreadable(str(path), str(error)) from error
-    except (*DAMAGED, pa.ArrowInvalid) as error:
-        raise HistoryUnreadable(str(path), f"is damaged or of another format ({error})") from error
+        with ExitStack() as stack, duckdb.connect() as connection:
+            file = opened(path, stack)
+            head = file.read(CHUNK)
+            found = layout(form, str(path), head)
+            stream = _Joined(head, file)
+            for chunk in line_tables(stream.read):
+                connection.register(LINES, chunk)
+                parts.append(_decoded(connection, found, offset))
+                skipped.update(_reasons(connection))
+                connection.unregister(LINES)
+    except WrongText as error:
+        raise HistoryUnreadable(str(path), error.problem, error.hint) from error
+    except NotText as error:
+        raise HistoryUnreadable(str(path), error.problem, error.hint) from error
+    except DAMAGED as error:
+        raise HistoryUnreadable(str(path), f"is damaged or cut off ({error})") from error
     except OSError as error:
         raise HistoryUnreadable(str(path), f"cannot be read: {error.strerror or error}") from error
-    times = np.concatenate([[], *(times for times, _ in parts)]).astype(np.int64) - int(offset.total_seconds())
-    usable = (times >= 0) & (times <= LATEST_TS) & (times % form.interval_s == 0)
-    if not usable.any():
-        raise HistoryUnreadable(str(path), "holds no reading")
-    units = np.concatenate([units for _, units in parts])
-    return _gridded(times[usable], units[usable], form.interval_s)
+    times, units, read = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    if not read.any():
+        worst = ", ".join(f"{count} {reason}" for reason, count in skipped.most_common(3))
+        raise HistoryUnreadable(str(path), f"holds no reading ({worst})")
+    lived = _last_stretch(form, times)
+    if not (lived & read).any():
+        raise HistoryUnreadable(str(path), "holds no reading after its last jump in time")
+    for reason, count in _set_aside(form, times[read & ~lived]).items():
+        skipped[reason] += count
+    span = int(times[lived].min()), int(times[lived].max())
+    return _gridded(times[lived & read], units[lived & read], form.interval_s, span), dict(skipped)
 
 
-def _reader(form: TextFormat, path: Path, stack: ExitStack) -> csv.CSVStreamingReader:
-    headers = [column.header for column in form.columns]
-    texts = {column.header: pa.string() for column in form.columns if isinstance(column, Moment)}
-    reader = csv.open_csv(
-        opened(path, stack),
-        csv.ReadOptions(block_size=_BLOCK),
-        csv.ParseOptions(delimiter=form.separator, quote_char=False, invalid_row_handler=lambda _: "skip"),
-        csv.ConvertOptions(
-            column_types={header: pa.float64() for header in headers} | texts, null_values=list(form.missing)
-        ),
-    )
-    stack.callback(reader.close)
-    if reader.schema.names != headers:
-        raise HistoryUnreadable(str(path), f"does not begin with the header {form.header!r}")
-    return reader
+def _last_stretch(form: TextFormat, times: Numbers) -> NDArray[np.bool_]:
+    """Return which times belong to the last stretch without a jump: what the simulator's meters live."""
+    days, counts = np.unique(times // DAY_S * DAY_S, return_counts=True)
+    found = stretches(form.dataset, dict(zip(days.tolist(), counts.tolist(), strict=True)), DAY_S)
+    last = kept(form.dataset, found, form.interval_s)[-1]
+    return (times >= max(last.begin, earliest_ts(form.dataset))) & (times < last.end)
 
 
-def _decoded(form: TextFormat, batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
-    """Return the file's times in seconds, and the units of all measures, of the lines that have a time."""
-    columns: list[Any] = [batch.column(column.header) for column in form.columns if isinstance(column, Moment)]
-    moments = pc.strptime(
-        pc.binary_join_element_wise(*columns, " "), format=form.strptime, unit="s", error_is_null=True
-    )
-    has_time = pc.is_valid(moments)
-    times = pc.filter(moments, has_time).cast(pa.int64()).to_numpy(zero_copy_only=False)
-    headers = {column.measure: column.header for column in form.values}
-    values = [
-        pc.filter(batch.column(headers[measure.name]), has_time).to_numpy(zero_copy_only=False)
-        for measure in form.dataset.measures
-    ]
+def _set_aside(form: TextFormat, times: Numbers) -> dict[str, int]:
+    early = int((times < earliest_ts(form.dataset)).sum())
+    counts = {BEFORE_EARLIEST: early, FAR_FROM_OTHERS: len(times) - early}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+class _Joined:
+    """A stream of which the head was read already."""
+
+    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
+        self._head, self._rest = head, rest
+
+    def read(self, size: int) -> bytes:
+        head, self._head = self._head, b""
+        return head or self._rest.read(size)
+
+
+def _decoded(
+    connection: duckdb.DuckDBPyConnection, form: TextFormat, offset: timedelta
+) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
+    """Return times in seconds, units of all measures, and whether it is a reading or gap row, of lines with a time."""
+    at = form.dataset.event_time
+    names = [measure.name for measure in form.dataset.measures]
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE rows AS {rows_sql(form, offset)}")
+    listed = ", ".join(names)
+    columns = connection.execute(
+        f"SELECT CAST(epoch({at}) AS BIGINT) AS second, reason IS NULL AS read, {listed} FROM rows"
+        f" WHERE reason IS NULL OR (second BETWEEN 0 AND {LATEST_TS} AND second % {form.interval_s} = 0) ORDER BY line"
+    ).fetchnumpy()
+    values = [np.ma.filled(np.ma.asarray(columns[name], np.float64), np.nan) for name in names]
     scales = np.array([10.0**measure.scale for measure in form.dataset.measures])
     counted = np.floor(np.column_stack(values) * scales + 0.5)
     whole = np.isfinite(counted).all(axis=1, keepdims=True)
-    return times, np.where(whole, np.where(whole, counted, 0).astype(np.int64), MISSING)
+    times = np.ma.getdata(columns["second"]).astype(np.int64)
+    units = np.where(whole, np.where(whole, counted, 0).astype(np.int64), MISSING)
+    return times, units, np.ma.getdata(columns["read"]).astype(bool)
 
 
-def _gridded(times: Numbers, units: Numbers, interval_s: int) -> Numbers:
-    """Put each reading where its time belongs; of several of one time, the first counts."""
-    first, last = int(times.min()), int(times.max())
+def _reasons(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return how many of the lines that were decoded last are no readings, by reason."""
+    sql = "SELECT reason, count(*) FROM rows WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
+    return dict(connection.execute(sql).fetchall())
+
+
+def _gridded(times: Numbers, units: Numbers, interval_s: int, span: tuple[int, int]) -> Numbers:
+    """Put each reading where its time belongs, from the first to the last; of several of one time, the first counts."""
+    first, last = span
     rows = np.full(((last - first) // interval_s + 1, 1 + units.shape[1]), MISSING)
     rows[:, 0] = np.arange(first, last + 1, interval_s)
     rows[((times - first) // interval_s)[::-1], 1:] = units[::-1]

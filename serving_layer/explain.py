@@ -16,10 +16,8 @@ from meterlake.judgement import judge, state_of
 from meterlake.state import merge_all
 from serving_layer.merged.layers import Window, batch_states, speed_states, through_trino
 from serving_layer.merged.readings import readings_of
-from serving_layer.publish import history as past
 from serving_layer.publish import records
 from serving_layer.sql import views
-from serving_layer.verify.lineage import layers
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from meterlake.reading import Reading
     from meterlake.settings import Settings
     from meterlake.state import State
-    from serving_layer.publish.history import Record
+    from serving_layer.publish.history import History, Record
 
 
 class NothingKnown(PermanentError):
@@ -77,8 +75,8 @@ def explain(settings: Settings, dataset: Dataset, meter: str, minute: datetime) 
     time, start = timegrid.row_time(minute, grain, zone), timegrid.row_start(minute, grain, zone)
     end = start + timedelta(seconds=GRAIN_SECONDS[grain])
     history = records.load(settings, dataset.name)
-    run, line = past.current(history), views.line_in_force(settings, dataset)
-    snapshot = _snapshot(history, run, start)
+    run, line = history.current, views.line_in_force(settings, dataset)
+    snapshot = _snapshot(history, start)
     now = _readings(settings, dataset, meter, start)
     known = _readings(settings, dataset, meter, start, snapshot) if run is not None else []
     judged = judge(dataset, known)
@@ -93,17 +91,16 @@ def explain(settings: Settings, dataset: Dataset, meter: str, minute: datetime) 
     if not now and batch is None and speed is None:
         raise NothingKnown(dataset.name, meter, start)
     layer: Literal["batch", "speed"] = "batch" if line is None or start < line else "speed"
-    comparison = reconciliation.explain(dataset, batch, speed, known) if speed is not None else "no speed row"
+    since = [found.reading for found in later]
+    comparison = reconciliation.explain(dataset, batch, speed, known, since) if speed is not None else "no speed row"
     proved = state_of(dataset, judged) == batch if layer == "batch" else None
     return Explanation(meter, start, layer, line, run, snapshot, judged, later, batch, speed, comparison, proved)
 
 
-def _snapshot(history: list[Record], run: Record | None, start: datetime) -> int | None:
+def _snapshot(history: History, start: datetime) -> int | None:
     """Return the snapshot of the master data set from which the published run has a moment's UTC day."""
-    if run is None:
-        return None
-    found = layers(history, run)
-    return next((layer.snapshot for layer in found if layer.days is None or start.date() in layer.days), None)
+    layers = history.present.layers if history.present else ()
+    return next((layer.snapshot for layer in layers if layer.days is None or start.date() in layer.days), None)
 
 
 def _readings(

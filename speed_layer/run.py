@@ -42,7 +42,7 @@ class Queries:
 def run(settings: Settings, dataset: Dataset, queries: Queries, clock: Clock) -> dict[str, int]:
     """Run queries until they have finished or SIGTERM or SIGINT comes; return how many messages each has read.
 
-    Raises TtlTooShort, KafkaRetentionTooShort, what
+    Raises TtlTooShort, KafkaRetentionTooShort, ProducersTimes, what
     ``Checkpoint.open`` and ``tables.apply`` raise, EngineUnavailable where a server does not answer at the start,
     and what ends a query.
     """
@@ -50,6 +50,7 @@ def run(settings: Settings, dataset: Dataset, queries: Queries, clock: Clock) ->
         check_ttl(dataset.name, settings.speed_ttl, settings.batch_interval, dataset.lateness)
     _servers_answer(settings, archive=queries.archive)
     topics.ensure(settings, dataset)
+    topics.check_times(settings, dataset.readings_topic)
     if queries.views:
         kept = topics.retention(settings, dataset.readings_topic)
         check_kafka_retention(dataset.name, kept, settings.batch_interval, dataset.lateness)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from engines import kafka
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -67,7 +69,7 @@ def messages(
     topic = dataset.readings_topic
     return (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.kafka)
+        .options(**kafka.spark_options(settings))
         .option("subscribe", topic)
         .option("startingOffsets", _starting(topic, starting) if starting else settings.starting_offsets)
         .option("failOnDataLoss", str(settings.fail_on_data_loss).lower())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from engines import topics
 from meterlake.boundary import check_kafka_retention, check_ttl, needed_ttl
 from meterlake.declaration import Dataset
 from meterlake.durations import duration_text
@@ -18,7 +19,7 @@ from stack import preflight, process
 from stack.instance import Instance
 from stack.runtime import maven
 from stack.runtime.java import find_java
-from stack.services import SERVICES
+from stack.services import EXTRAS, SERVICES
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def examine(instance: Instance, datasets: Sequence[Dataset]) -> list[Finding]:
         *_room(instance),
         *_ports(instance),
         *_retention(instance, datasets),
+        *_topics(instance, datasets),
+        *_extras(instance),
     ]
 
 
@@ -125,6 +128,21 @@ def _ports(instance: Instance) -> Iterator[Finding]:
                 yield Finding("missing", f"Port {number}", error.what, error.hint)
 
 
+def _topics(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Finding]:
+    """Check topics that are there, perhaps made by others, as `stream` and `archive` will."""
+    if "kafka" not in process.running(instance):
+        return
+    for dataset in datasets:
+        topic, what = dataset.readings_topic, f"Topic of {dataset.name}"
+        try:
+            if topics.find(instance.settings, topic) is None:
+                continue  # `stream` creates it
+            topics.check_times(instance.settings, topic)
+            yield Finding("ok", what, f"{topic}, stamped by the broker")
+        except MeterlakeError as error:
+            yield Finding("missing", what, error.what, error.hint)
+
+
 def _retention(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Finding]:
     """Check that speed rows and Kafka's messages live until batch has covered them, as `stream` will."""
     settings = instance.settings
@@ -140,3 +158,13 @@ def _retention(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Find
                 yield Finding("ok", f"{what} of {dataset.name}", f"live {duration_text(life)}, {needed} needed")
             except MeterlakeError as error:
                 yield Finding("missing", f"{what} of {dataset.name}", error.what, error.hint)
+
+
+def _extras(instance: Instance) -> Iterator[Finding]:
+    """Look for the servers that people bring themselves; everything else works without them."""
+    for extra in EXTRAS.values():
+        program = extra.program(instance)
+        if program:
+            yield Finding("ok", extra.title, f"{program}, start it by `meterlake up {extra.name}`")
+        else:
+            yield Finding("note", extra.title, "not on this machine", extra.to_get)

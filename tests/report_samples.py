@@ -13,7 +13,7 @@ import pandas as pd
 from meterlake.ddl import gaps_table, view_table
 from meterlake.declaration import Dataset
 from meterlake.state import merge_aggregates, physical, state_aggregates, unit_columns
-from meterlake.timegrid import local_day_sql
+from meterlake.timegrid import row_time_sql
 from serving_layer.reports.sources import SqlSource
 
 METER = "house-1"
@@ -41,15 +41,15 @@ def build(
     connection.execute("INSERT INTO readings SELECT * FROM given")
     connection.unregister("given")
     units = f"SELECT *, {_select(unit_columns(dataset))} FROM readings"
-    minute = _group("date_trunc('minute', ts)", "minute", state_aggregates(dataset, "duckdb"), f"({units})")
-    minute = f"SELECT meter_id, minute, {_select(physical(dataset, 'duckdb'))} FROM ({minute})"
+    finest, zone = dataset.finest.grain, dataset.time_zone
+    start = row_time_sql("ts", finest, zone, "duckdb")
+    rows = _group(start, finest, state_aggregates(dataset, "duckdb"), f"({units})")
+    queries = {finest: f"SELECT meter_id, {finest}, {_select(physical(dataset, 'duckdb'))} FROM ({rows})"}
     merged = merge_aggregates(dataset, "duckdb", "decimal")
-    source = f"{schema}.{view_table(dataset, 'minute')}"
-    queries = {
-        "minute": minute,
-        "hour": _group("date_trunc('hour', minute)", "hour", merged, source),
-        "day": _group(local_day_sql("minute", dataset.time_zone, "duckdb"), "day", merged, source),
-    }
+    source = f"{schema}.{view_table(dataset, finest)}"
+    for view in dataset.views:
+        start = row_time_sql(finest, view.grain, zone, "duckdb")
+        queries.setdefault(view.grain, _group(start, view.grain, merged, source))
     for view in dataset.views:
         pattern = f"strftime({view.grain}, '{PARTITION[view.partition]}') AS {view.partition}"
         text = f"SELECT *, {pattern} FROM ({queries[view.grain]}) ORDER BY 1, 2"
@@ -59,9 +59,10 @@ def build(
 
 def _gaps(connection: duckdb.DuckDBPyConnection, dataset: Dataset, schema: str, source: str) -> None:
     """A gap that crosses a month is a row in each (here: in at most two)."""
+    time = dataset.finest.grain
     runs = (
-        "SELECT meter_id, minute + INTERVAL 1 MINUTE AS gap_start, "
-        f"LEAD(minute) OVER (PARTITION BY meter_id ORDER BY minute) AS gap_end FROM {source}"
+        f"SELECT meter_id, {time} + INTERVAL {dataset.cell_s} SECOND AS gap_start, "
+        f"LEAD({time}) OVER (PARTITION BY meter_id ORDER BY {time}) AS gap_end FROM {source}"
     )
     edge = "date_trunc('month', gap_end)"
     crosses = f"{edge} > gap_start AND {edge} < gap_end"

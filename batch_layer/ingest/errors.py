@@ -20,17 +20,5 @@ class BrokenArchive(PermanentError):
         )
 
 
-class EmptyInput(PermanentError):
-    """There is no reading in the file."""
-
-
-class WrongEncoding(PermanentError):
-    """The file is not UTF-8 text."""
-
-
-class WrongHeader(PermanentError):
-    """The first line is not that of the data set's text format."""
-
-
 class NotThisFormat(PermanentError):
     """None, or only a minority, of very many lines can be decoded."""

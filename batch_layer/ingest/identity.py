@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Identity:
-    """Loads of one identity add their readings once, however often they are run."""
+    """Loads of one identity add their readings once, however often they are run.
+
+    revision: of its readings; above 0 for a correction.
+    """
 
     dataset: str
     sha256: str
     meter_id: str
     offset: timedelta
     shift: timedelta
+    revision: int = 0
 
     @property
     def load_id(self) -> str:
@@ -29,10 +33,11 @@ class Identity:
 
     def properties(self) -> dict[str, str]:
         """Return what a load's commit says about it."""
-        return {
+        found = {
             "load-dataset": self.dataset,
             "load-sha256": self.sha256,
             "load-meter-id": self.meter_id,
             "load-utc-offset": offset_text(self.offset),
             "load-shift-s": str(int(self.shift.total_seconds())),
         }
+        return {**found, "load-revision": str(self.revision)} if self.revision else found

@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING, Any, Final
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
+from batch_layer.ingest.compare import Overlap, highest_revision, overlap
 from batch_layer.ingest.errors import NotThisFormat
 from batch_layer.ingest.identity import Identity
 from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.parse import Arrival, decoded, latest, numbered_lines, reading_lines, readings, rejected
+from batch_layer.ingest.parse import Arrival, days, decoded, numbered_lines, reading_lines, readings, rejected
+from batch_layer.ingest.request import Counts, Request, Result
 from batch_layer.ingest.upload import Raw, upload
 from engines import hdfs, master, metastore
 from engines import spark as engine
 from engines.errors import EngineUnavailable
 from engines.spark_failures import translated
 from engines.table_format import AlreadyPublished
+from meterlake import jumps
 from meterlake.errors import OutOfBalance
 from meterlake.precedence import gap_sql
 from meterlake.rebase import whole_weeks
+from meterlake.timegrid import epoch_seconds_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,56 +42,11 @@ if TYPE_CHECKING:
 
     from engines.table_format import Snapshot, Table
     from meterlake.clock import Clock
+    from meterlake.jumps import Stretch
     from meterlake.settings import Settings
-    from meterlake.textformat import TextFormat
 
 MANY: Final = 1000
 """With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to load. offset: of the file's clock from UTC. rebase: move it by whole weeks to end now."""
-
-    form: TextFormat
-    path: str
-    meter_id: str
-    offset: timedelta
-    rebase: bool = False
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a load did. lines = readings + gaps + quarantined + not_loaded; ``already_loaded``: it did nothing."""
-
-    dataset: str
-    file: str
-    meter_id: str
-    load_id: str
-    already_loaded: bool
-    lines: int
-    readings: int = 0
-    gaps: int = 0
-    quarantined: dict[str, int] = field(default_factory=dict)
-    not_loaded: int = 0
-    days: int = 0
-    first: datetime | None = None
-    last: datetime | None = None
-    shift_days: int = 0
-    bytes: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    snapshot: int | None = None
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What Spark saw of the lines below the header."""
-
-    lines: int
-    line_sum: int
-    bad: int
-    future: int
-    gaps: int
 
 
 @dataclass
@@ -151,24 +110,30 @@ class _Load:
         self, settings: Settings, spark: SparkSession, request: Request, raw: Raw, now: datetime, phases: _Phases
     ) -> None:  # fmt: skip
         self.settings, self.spark, self.request, self.raw, self.phases = settings, spark, request, raw, phases
-        self.form, self.dataset = request.form, request.form.dataset
+        self.form, self.dataset = raw.form, raw.form.dataset
         self.now = now
         self.lines = numbered_lines(spark, raw.location, raw.first_lines, SPLIT)
+        self.kept: list[Stretch] | None = None
         self.shift = self._shift()
-        self.identity = Identity(self.dataset.name, raw.sha256, request.meter_id, request.offset, self.shift)
-        self.arrival = Arrival(request.meter_id, now, raw.name, self.identity.load_id)
+        self._set_revision(0)
 
     def run(self) -> Result:
         """Stage, check, quarantine, publish."""
         table = master.master(self.spark, self.settings, self.dataset)
         self.phases.done("open")
+        if self.request.corrects:
+            self._revise(table)
         if self._is_loaded(table):
             return self._result(already_loaded=True)
         staged, counts = self._stage(table)
+        if self.kept is None and self._has_jump(counts):
+            staged, counts = self._stage(table)
         self.phases.done("parse and write")
         self._check(staged, counts)
         quarantined = self._quarantine(counts)
         self.phases.done("quarantine")
+        compared = self._compare(table, staged)
+        self.phases.done("compare")
         try:
             published = table.publish(staged)
         except AlreadyPublished:
@@ -186,12 +151,45 @@ class _Load:
             first=first,
             last=last,
             snapshot=published.id,
+            overlap=compared,
+            revision=self.identity.revision,
+            corrected_by=self.request.corrects,
         )
+
+    def _set_revision(self, revision: int) -> None:
+        request = self.request
+        self.identity = Identity(
+            self.dataset.name, self.raw.sha256, request.meter_id, request.offset, self.shift, revision
+        )
+        self.arrival = Arrival(request.meter_id, self.now, self.raw.name, self.identity.load_id, revision)
+
+    def _revise(self, table: Table) -> None:
+        """Give the readings a higher revision than any of their meter has; the same correction is loaded once."""
+        highest = highest_revision(self._held(table.read()))
+        self._set_revision(max(highest, 0))
+        if highest < 1 or not self._is_loaded(table):
+            self._set_revision(highest + 1)
+
+    def _compare(self, table: Table, staged: Snapshot) -> Overlap:
+        """Compare staged readings with those of the same time that readers see."""
+        if staged.parent is None or not staged.added_rows:
+            return Overlap()
+        mine = table.read(snapshot=staged.id).where(F.col("load_id") == self.identity.load_id)
+        time = F.col(self.dataset.event_time)
+        first, last = mine.agg(F.min(time), F.max(time)).collect()[0]
+        held = self._held(table.read(snapshot=staged.parent)).where(time.between(first, last))
+        return overlap(held, mine, self.dataset)
+
+    def _held(self, rows: DataFrame) -> DataFrame:
+        """Return readings of the master, of the file's meter where all of it is of one."""
+        meter = self.request.meter_id
+        return rows.where(F.col(self.dataset.key) == meter) if meter else rows
 
     def _rows(self) -> tuple[DataFrame, Observation]:
         """Return the decoded lines with ``future`` (not to be loaded), and what will have been seen of them."""
         observed = Observation("lines")
-        rows = decoded(self.lines, self.form, self.request.offset, self.shift)
+        rows = decoded(self.lines, self.form, self.request.offset, self.shift, self.kept)
+        second, none = F.expr(f"CASE WHEN reason IS NULL THEN {self._second} END"), F.lit(0)
         rows = rows.select("*", F.expr(self._future()).alias("future")).observe(
             observed,
             F.count(F.lit(1)).alias("lines"),
@@ -199,6 +197,8 @@ class _Load:
             F.count_if(F.col("reason").isNotNull()).alias("bad"),
             F.count_if("future").alias("future"),
             F.count_if(F.expr(f"reason IS NULL AND NOT future AND {gap_sql(self.dataset)}")).alias("gaps"),
+            F.coalesce(F.min(second), none).alias("first"),
+            F.coalesce(F.max(second), none).alias("last"),
         )
         return rows, observed
 
@@ -212,11 +212,32 @@ class _Load:
     def _shift(self) -> timedelta:
         if not self.request.rebase:
             return timedelta(0)
-        last = latest(self.lines, self.form, self.request.offset)
+        last = self._keep()
         self.phases.done("find the end")
         if last is None:
             return timedelta(0)
         return whole_weeks(last + timedelta(seconds=self.form.interval_s), self.now.replace(tzinfo=None))
+
+    def _has_jump(self, counts: Counts) -> bool:
+        """Return whether readings far from all others are now to be set aside; most files show at once that none is."""
+        covered = (counts.lines - counts.bad) * self.form.interval_s
+        if not jumps.may_jump(self.dataset, counts.first, counts.last, covered):
+            return False
+        self._keep()
+        return self.kept is not None
+
+    def _keep(self) -> datetime | None:
+        """Find out where readings may lie, and return the latest time there."""
+        found = days(self.lines, self.form, self.request.offset)
+        stretches = jumps.stretches(self.dataset, {day.begin: day.lines for day in found}, jumps.DAY_S)
+        kept = jumps.kept(self.dataset, stretches, self.form.interval_s)
+        if len(kept) < len(stretches):
+            self.kept = kept
+        return max((day.latest for day in found if any(s.begin <= day.begin < s.end for s in kept)), default=None)
+
+    @property
+    def _second(self) -> str:
+        return epoch_seconds_sql(self.dataset.event_time, "spark")
 
     def _stage(self, table: Table) -> tuple[Snapshot, Counts]:
         rows, observed = self._rows()
@@ -281,6 +302,7 @@ class _Load:
             "load-file": self.raw.name,
             "load-raw": self.raw.location,
             "load-lines": str(self.raw.lines - 1),
+            **({"load-corrected-by": self.request.corrects} if self.request.corrects else {}),
         }
 
     def _result(self, *, already_loaded: bool, **more: Any) -> Result:  # noqa: ANN401 - fields of Result

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from meterlake import textformat
+from meterlake.jumps import DAY_S, FAR_FROM_OTHERS
 from meterlake.schema import master_fields, quarantine_fields
+from meterlake.textlines import UNDECODED
+from meterlake.timegrid import epoch_seconds_sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
+    from meterlake.jumps import Stretch
     from meterlake.textformat import TextFormat
 
 # Index of a row in its task; one task reads one split.
@@ -26,12 +30,13 @@ _ROW_IN_TASK = "monotonically_increasing_id() & ((1L << 33) - 1)"
 
 @dataclass(frozen=True)
 class Arrival:
-    """What is the same for all rows of a load. received_at: aware."""
+    """What is the same for all rows of a load. received_at: aware. meter_id: empty where a column says it."""
 
     meter_id: str
     received_at: datetime
     origin: str
     load_id: str
+    revision: int = 0
 
 
 @contextmanager
@@ -69,10 +74,13 @@ def numbered_lines(spark: SparkSession, location: str, first_lines: Sequence[int
     return lines.where("line > 1")
 
 
-def decoded(lines: DataFrame, form: TextFormat, offset: timedelta, shift: timedelta) -> DataFrame:
+def decoded(
+    lines: DataFrame, form: TextFormat, offset: timedelta, shift: timedelta, kept: Sequence[Stretch] | None = None
+) -> DataFrame:
     """Return each line with its fields decoded, and ``reason``: why it is no reading, or NULL.
 
-    offset: of the file's clock from UTC. shift: added to every time. Put an ``observe`` on it before filtering by
+    offset: of the file's clock from UTC. shift: added to every time. kept: where readings may lie, before they are
+    shifted; the others are set aside. Put an ``observe`` on it before filtering by
     ``reason``, or Spark computes all of it again for the filter.
     """
     dataset = form.dataset
@@ -84,30 +92,51 @@ def decoded(lines: DataFrame, form: TextFormat, offset: timedelta, shift: timede
             "*", F.expr(textformat.fields_sql(form)).alias("fields"), F.expr(textformat.odd_sql(form)).alias("odd")
         )
         .select("*", time, interval, *values)
-        .select("*", F.expr(textformat.reason_sql(form)).alias("reason"))
+        .select("*", F.expr(_reason(form, shift, kept)).alias("reason"))
     )
 
 
-def latest(lines: DataFrame, form: TextFormat, offset: timedelta) -> datetime | None:
-    """Return the latest time in the file, UTC without zone, whatever the line's values are worth."""
+def _reason(form: TextFormat, shift: timedelta, kept: Sequence[Stretch] | None) -> str:
+    reason = textformat.reason_sql(form)
+    if kept is None:
+        return reason
+    time = f"{epoch_seconds_sql(form.dataset.event_time, 'spark')} - {int(shift.total_seconds())}"
+    inside = " OR ".join(f"{time} BETWEEN {stretch.begin} AND {stretch.end - 1}" for stretch in kept)
+    return f"coalesce({reason}, CASE WHEN NOT ({inside}) THEN '{FAR_FROM_OTHERS}' END)"
+
+
+@dataclass(frozen=True)
+class Day:
+    """Lines whose time lies on a UTC day: its first second, how many, and the latest time."""
+
+    begin: int
+    lines: int
+    latest: datetime
+
+
+def days(lines: DataFrame, form: TextFormat, offset: timedelta) -> list[Day]:
+    """Return the days of a file in order, by the times of its lines, whatever their values are worth."""
     rows = lines.select(F.expr(textformat.fields_sql(form)).alias("fields"))
     time = F.expr(textformat.time_sql(form, -offset))
     likely = rows.select(time.alias("time")).where(F.expr(textformat.likely_time_sql("time")))
-    found: datetime | None = likely.agg(F.max("time")).collect()[0][0]
-    return found
+    day = F.expr(f"{epoch_seconds_sql('time', 'spark')} DIV {DAY_S} * {DAY_S}").alias("day")
+    found = likely.groupBy(day).agg(F.count(F.lit(1)).alias("lines"), F.max("time").alias("latest"))
+    return [Day(row.day, row["lines"], row.latest) for row in found.orderBy("day").collect()]
 
 
 def readings(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
     """Return the rows of the master table from decoded lines; those with a reason are left out."""
     dataset = form.dataset
-    given = {dataset.key: F.lit(arrival.meter_id), "revision": F.lit(0), **_arrived(arrival)}
+    column = textformat.meter_sql(form)
+    meter = F.lit(arrival.meter_id) if column is None else F.expr(column)
+    given = {dataset.key: meter, "revision": F.lit(arrival.revision), **_arrived(arrival)}
     names = [column.name for column in master_fields(dataset)]
     return rows.where("reason IS NULL").select(*(given.get(name, F.col(name)).alias(name) for name in names))
 
 
 def rejected(rows: DataFrame, form: TextFormat, arrival: Arrival) -> DataFrame:
     """Return the rows of the quarantine from decoded lines; only those with a reason."""
-    undecoded = ", ".join(f"'{reason}'" for reason in textformat.UNDECODED)
+    undecoded = ", ".join(f"'{reason}'" for reason in UNDECODED)
     payload = F.expr(
         f"CASE WHEN reason IN ({undecoded})"
         # Spark breaks Base64 into lines of 76.

@@ -1,20 +1,14 @@
-"""Where a file comes from: a local or an HDFS path, as it is or packed by xz, gzip or zip; read as one stream."""
+"""Where a file comes from: a local or an HDFS path, as it is or packed; read as one stream."""
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
-import shutil
 import stat
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlparse
 
 import requests
@@ -23,6 +17,7 @@ from hdfs.util import HdfsError
 from batch_layer.ingest.errors import BrokenArchive, Unreadable
 from engines import hdfs
 from engines.errors import EngineUnavailable
+from meterlake.packed import DAMAGED, NotText, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,18 +25,6 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 CHUNK: int = 1 << 20
-_PLAIN = "text"
-# The first bytes tell what a file is; its name may lie.
-_MAGIC = {b"\xfd7zXZ\x00": "xz", b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip"}
-_REFUSED = {
-    b"BZh": "bzip2",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"7z\xbc\xaf": "7z",
-    b"Rar!": "rar",
-    b"PAR1": "Parquet",
-    b"PK\x05\x06": "empty zip",
-}
-_DAMAGED = (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -65,14 +48,11 @@ def opened(settings: Settings, path: str) -> Iterator[Source]:
     with ExitStack() as stack:
         raw, size = _remote(settings, path, stack) if path.startswith("hdfs:") else _local(path, stack)
         counting = _Counting(raw)
-        buffered = io.BufferedReader(counting, CHUNK)
-        kind = _kind(path, buffered.peek(8)[:8])
-        unpacked = _unpack(path, kind, buffered, stack)
+        packed = cast("IO[bytes]", io.BufferedReader(counting, CHUNK))
+        with _named(path, "packed"):
+            text, kind = unpacked(packed, stack)
         name = quote(PurePosixPath(urlparse(path).path if path.startswith("hdfs:") else path).name, safe=" ()+,@=")
-        yield Source(path, name, size, lambda: _read(path, kind, unpacked), lambda: counting.done)
-
-
-_Packed: TypeAlias = "io.BufferedReader[_Counting]"
+        yield Source(path, name, size, lambda: _read(path, kind, text), lambda: counting.done)
 
 
 class _Counting(io.RawIOBase):
@@ -138,48 +118,19 @@ def _remote(settings: Settings, path: str, stack: ExitStack) -> tuple[IO[bytes],
         raise EngineUnavailable("HDFS", settings.webhdfs, error) from error
 
 
-def _kind(path: str, head: bytes) -> str:
-    for magic, kind in _REFUSED.items():
-        if head.startswith(magic):
-            raise Unreadable(f"{path} is a {kind} file.", hint="Give text, or text packed by xz, gzip or zip.")
-    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), _PLAIN)
-
-
-def _unpack(path: str, kind: str, packed: _Packed, stack: ExitStack) -> IO[bytes]:
-    if kind == "xz":
-        return stack.enter_context(lzma.open(packed))
-    if kind == "gzip":
-        return stack.enter_context(cast("IO[bytes]", gzip.GzipFile(fileobj=packed)))
-    if kind == "zip":
-        return _unzip(path, packed, stack)
-    return packed
-
-
-def _unzip(path: str, packed: _Packed, stack: ExitStack) -> IO[bytes]:
-    """Open the one file in a zip archive, whose index stands at its end."""
-    file: IO[bytes] = packed
-    if not packed.seekable():
-        file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by the stack
-        shutil.copyfileobj(packed, file, CHUNK)
+@contextmanager
+def _named(path: str, kind: str) -> Iterator[None]:
+    """Turn what reading raises into an error that names the file."""
     try:
-        archive = stack.enter_context(zipfile.ZipFile(file))
-        files = [item for item in archive.infolist() if not item.is_dir() and not item.filename.startswith("__MACOSX/")]
-        if len(files) != 1:
-            names = ", ".join(item.filename for item in files[:5]) or "none"
-            raise Unreadable(f"{path} holds {len(files)} files ({names}).", hint="Give an archive of one text file.")
-        return stack.enter_context(archive.open(files[0]))
-    except (RuntimeError, NotImplementedError) as error:
-        raise Unreadable(
-            f"{path} cannot be unpacked: {error}.", hint="Pack it without a password, by deflate."
-        ) from error
-    except _DAMAGED as error:
-        raise BrokenArchive(path, "zip", error) from error
-
-
-def _read(path: str, kind: str, unpacked: IO[bytes]) -> bytes:
-    try:
-        return unpacked.read(CHUNK)
-    except _DAMAGED as error:
+        yield
+    except NotText as error:
+        raise Unreadable(f"{path} {error.problem}.", hint=error.hint) from error
+    except DAMAGED as error:
         raise BrokenArchive(path, kind, error) from error
     except (OSError, requests.RequestException) as error:
         raise Unreadable(f"{path} cannot be read to its end: {error}.", hint="Nothing was loaded.") from error
+
+
+def _read(path: str, kind: str, text: IO[bytes]) -> bytes:
+    with _named(path, kind):
+        return text.read(CHUNK)

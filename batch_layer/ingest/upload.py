@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 import requests
 from hdfs.util import HdfsError
 
-from batch_layer.ingest.lines import Lines, check_head
+from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.sources import opened
 from engines import hdfs
 from engines.errors import EngineUnavailable, QueryFailed, StorageFull
+from meterlake.texthead import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,10 +32,11 @@ _STALE_S: Final = 86_400
 class Raw:
     """A whole file in HDFS.
 
-    location: its full path, with scheme. name: the file's own. bytes: of the unpacked content.
-    lines: all, the header included. first_lines: see ``Lines``. seconds: what the upload took.
+    form: as this file has it. location: its full path, with scheme. name: the file's own. bytes: of the unpacked
+    content. lines: all, the header included. first_lines: see ``Lines``. seconds: what the upload took.
     """
 
+    form: TextFormat
     location: str
     name: str
     sha256: str
@@ -56,7 +58,7 @@ def upload(settings: Settings, form: TextFormat, path: str, on_bytes: Callable[[
     lines = Lines()
     with opened(settings, path) as source:
         head = source.read()
-        check_head(form, path, head)
+        found = layout(form, path, head)
         client = hdfs.client(settings)
         try:
             _remove_stale(client, folder)
@@ -70,6 +72,7 @@ def upload(settings: Settings, form: TextFormat, path: str, on_bytes: Callable[[
                 raise
             raise failure from error
     return Raw(
+        form=found,
         location=f"{settings.hdfs}{final}",
         name=source.name,
         sha256=lines.sha256,
@@ -88,6 +91,8 @@ def _passing(source: Source, head: bytes, lines: Lines, on_bytes: Callable[[int,
             yield kept
         on_bytes(source.position(), source.size)
         chunk = source.read()
+    if rest := lines.rest():
+        yield rest
 
 
 def _settle(client: hdfs.Client, partial: str, final: str, size: int) -> None:

@@ -1,6 +1,6 @@
 """The quick way from readings to the finest view: one look that both sums them up and finds out whether any compete.
 
-Almost no history holds a key twice or two interval lengths in a minute. So a run sums up as if nothing were disputed,
+Almost no history holds a key twice or two interval lengths in a minute. So a run sums up as if nothing were contended,
 and only where a cell turns out to be, it goes the long way (``engines.verdicts``).
 """
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
     from meterlake.declaration import Dataset
 
-DISPUTED: Final = "disputed"
+CONTENDED: Final = "contended"
 _START: Final = "start_us"
 _SECONDS: Final = "epoch_s"
 
 
 def cells(judged: DataFrame, dataset: Dataset) -> DataFrame:
-    """Return one row a cell: key, ``minute`` in which it starts, its state in units, and ``disputed``.
+    """Return one row a cell: key, the time at which it starts, its state in units, and ``contended``.
 
-    judged: as if nothing were disputed. Where a cell is, its state is wrong; that of the others is right.
+    judged: as if nothing were contended. Where a cell is, its state is wrong; that of the others is right.
     """
     gap = (F.col(verdicts.VERDICT) == "gap").cast("bigint").alias("gap")
     units = shared.in_units(judged.where(F.col(verdicts.VERDICT) != "rejected"), dataset, gap)
@@ -49,12 +49,11 @@ def cells(judged: DataFrame, dataset: Dataset) -> DataFrame:
     # Gap rows compete, but add nothing: their values are NULL.
     used = {"readings": F.col("readings") - F.col("gaps"), "covered_s": F.col("covered_s") - F.col("gap_s")}
     names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
-    minute = Bits(found).time(_START).alias("minute")
-    disputed = verdicts.is_disputed(dataset).alias(DISPUTED)
-    return found.withColumns({**used, DISPUTED: disputed}).select(dataset.key, minute, *names, DISPUTED)
+    start = Bits(found).time(_START).alias(dataset.finest.grain)
+    contended = verdicts.is_disputed(dataset).alias(CONTENDED)
+    return found.withColumns({**used, CONTENDED: contended}).select(dataset.key, start, *names, CONTENDED)
 
 
-def rows(found: DataFrame, dataset: Dataset) -> DataFrame:
-    """Return the rows of the finest view, in units, from cells of which none is disputed."""
-    covered, grain = found.where("readings > 0").drop(DISPUTED), dataset.finest.grain
-    return like_copied(covered if grain == "minute" else shared.roll_up(covered, dataset, finer="minute", grain=grain))
+def rows(found: DataFrame) -> DataFrame:
+    """Return the rows of the finest view, in units, from cells of which none is contended."""
+    return like_copied(found.where("readings > 0").drop(CONTENDED))

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from batch_layer.views import files, plan, tables, transforms
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from batch_layer.views import files, slicing, tables
+from batch_layer.views.slicing import Fleet
+from meterlake import slices
+from meterlake.slices import Change, Layout
 
 if TYPE_CHECKING:
-    from datetime import date
+    from collections.abc import Iterable
 
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from batch_layer.views.plan import Current, Plan
+    from batch_layer.views.scope import Scope
     from batch_layer.views.tables import Table
     from engines.table_format import Table as Master
     from meterlake.declaration import Dataset
     from meterlake.grains import Grain
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 """Takes one line about what is being done, for people."""
 
 
 @dataclass
 class Run:
-    """``readings``, ``after`` and ``figures`` are found while the run goes on; the rest stays.
+    """``newest``, ``fleet``, ``changes`` and ``figures`` come about while the run goes on; the rest stays.
 
-    base: folder of all batch tables. readings: how many are to be judged. after: table -> partition -> folder, once
-    published.
+    base: folder of all batch tables. now: the run's clock. changes: table -> name of its partition in Hive -> what
+    becomes of it, once published.
     """
 
     spark: SparkSession
@@ -37,9 +44,11 @@ class Run:
     current: Current | None
     plan: Plan
     base: str
-    tell: Tell = lambda _: None
-    readings: int = 0
-    after: dict[str, dict[str, str]] = field(default_factory=dict)
+    now: datetime
+    report: Report = lambda _: None
+    newest: date = date.min
+    fleet: Fleet = field(default_factory=Fleet)
+    changes: dict[str, dict[str, Change]] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -52,48 +61,104 @@ class Run:
         """The table of that view."""
         return tables.view_table(self.dataset, self.finest_grain)
 
-    def span(self, grain: Grain) -> set[date] | None:
-        """Return the days of a view that are recomputed, None for all: local ones for days, UTC ones for the others."""
-        if self.plan.days is None:
-            return None
-        return plan.local_days(self.dataset, self.plan.days) if grain == "day" else set(self.plan.days)
+    def newest_of(self, days: Iterable[date]) -> date:
+        """Return the newest day that is covered: of some days and of the slices that are published.
 
-    def day_of(self, grain: Grain, time: str) -> Column:
-        """Return the day, in the calendar of ``grain``, of a time column of UTC wall clock."""
-        return transforms.local_day(time, self.dataset) if grain == "day" else transforms.utc_day(time)
-
-    def before(self, table: Table, days: set[date] | None = None) -> dict[str, str]:
-        """Return where the published partitions lie: all, or those that hold some days."""
-        known = dict(self.current.tables.get(table.name, {})) if self.current else {}
-        return known if days is None else {value: known[value] for value in table.values(days) & known.keys()}
-
-    def written(self, table: Table) -> list[str]:
-        """Return the folders that this run has written of a table."""
-        mark = f"/run={self.plan.run_id}"
-        return [folder for folder in self.after[table.name].values() if folder.endswith(mark)]
-
-    def read(self, table: Table, folders: Mapping[str, str] | list[str]) -> DataFrame:
-        """Return the rows of some folders of a table."""
-        return files.read(self.spark, table, folders.values() if isinstance(folders, Mapping) else folders)
-
-    def write(self, table: Table, rows: DataFrame, old: Mapping[str, str], copied: DataFrame | None = None) -> None:
-        """Write the new partitions of a table, and say what became of the ``old`` ones in their place.
-
-        copied: rows of ``old`` that stay as they are.
+        What lies after the run's clock comes from a meter whose clock is wrong.
         """
-        self.tell(f"writing {table.name}")
-        every = rows if copied is None else rows.unionByName(copied)
-        written = files.write(every, table, self.base, self.plan.run_id)
-        gone = old.keys() - written.partitions.keys()
-        emptied = {value: table.location(self.base, value, self.plan.run_id) for value in gone}
-        for folder in emptied.values():
-            files.make_folder(self.spark, folder)
-        self.after[table.name] = {**self.before(table), **written.partitions, **emptied}
-        count, size = files.size(self.spark, old.values()) if copied is not None else (0, 0)
+        last = self.now.date() + timedelta(days=1)
+        known = (slices.last_day(name) for name in self.before(self.finest))
+        return max((day for day in (*days, *known) if day <= last), default=last)
+
+    def published(self, table: Table) -> Mapping[str, str]:
+        """Return where the published partitions of a table lie, by their names in Hive."""
+        return self.current.folders(table.name) if self.current and self.current.is_sliced else {}
+
+    def before(self, table: Table) -> dict[str, str]:
+        """Return where the published slices of a table lie; those without rows are none."""
+        return self._slices(self.published(table))
+
+    def after(self, table: Table) -> dict[str, str]:
+        """Return where the slices of a table lie once this run is published."""
+        return self._slices(slices.changed(self.published(table), self.changes.get(table.name, {})))
+
+    def written(self, table: Table) -> dict[str, str]:
+        """Return the slices of a table that this run has written."""
+        mark = f"/run={self.plan.run_id}"
+        return {name: folder for name, folder in self.after(table).items() if folder.endswith(mark)}
+
+    def layout(self, table: Table) -> Layout:
+        """Return the slices of a table as they are published."""
+        return Layout(table.partition, table.smallest, self.newest, frozenset(self.before(table)))
+
+    def touched(self, table: Table, scope: Scope, grain: Grain) -> dict[str, str]:
+        """Return the published slices of a table that may hold recomputed rows."""
+        before = self.before(table)
+        return {name: before[name] for name in scope.slices(self.layout(table), grain) & before.keys()}
+
+    def read(self, table: Table, folders: Mapping[str, str]) -> DataFrame:
+        """Return the rows of some slices of a table."""
+        return files.read(self.spark, table, folders.values())
+
+    def read_placed(self, table: Table, folders: Mapping[str, str]) -> DataFrame:
+        """Return the rows of some slices of a view with ``misplaced``: whether they lie outside their slice."""
+        rows = self.read(table, folders)
+        if not folders:
+            return rows.withColumn(slicing.MISPLACED, F.lit(False))
+        return slicing.with_misplaced(rows, table)
+
+    def known_meters(self) -> Fleet | None:
+        """Return the published meters; None where none are."""
+        table = tables.meters_table(self.dataset)
+        folders = self.before(table)
+        if not folders:
+            return None
+        rows = self.read(table, folders)
+        return Fleet.of(rows, self.dataset.key, rows.count())
+
+    def stage(self, table: Table, rows: DataFrame) -> None:
+        """Write rows of a table where nobody looks for them."""
+        self.report(f"writing {table.name}")
+        files.stage(rows, table, self.layout(table), self.base, self.plan.run_id, self.fleet)
+
+    def place(self, table: Table, old: Mapping[str, str], copied_from: Mapping[str, str]) -> None:
+        """Let staged rows take the place of the slices ``old``. copied_from: those of which rows were copied."""
+        written = files.place(self.spark, table, self.base, self.plan.run_id)
+        published = self.published(table)
+        new = {table.partition_name(name): folder for name, folder in written.slices.items()}
+        gone = {table.partition_name(name) for name in old.keys() - written.slices.keys()}
+        after = new | dict.fromkeys(gone, tables.empty(self.base))
+        self.change(table, {name: Change(published.get(name), folder) for name, folder in after.items()})
+        count, size = files.size(self.spark, copied_from.values())
         self.figures[table.name] = {
-            "partitions_rewritten": sorted({*written.partitions, *emptied}),
+            "slices_rewritten": sorted({*written.slices, *old}),
             "files_written": written.files,
             "bytes_written": written.bytes,
             "files_copied_from": count,
             "bytes_copied_from": size,
         }
+
+    def give_up_unsliced(self) -> None:
+        """Note that partitions of an earlier version, which were not sliced, are gone."""
+        if self.current and not self.current.is_sliced:
+            for name, folders in self.current.tables.items():
+                self.changes[name] = {partition: Change(folder, None) for partition, folder in folders.items()}
+
+    def new_folders(self) -> set[str]:
+        """Return the folders that this run has written."""
+        mark = f"/run={self.plan.run_id}"
+        after = {change.after for changes in self.changes.values() for change in changes.values()}
+        return {folder for folder in after if folder is not None and folder.endswith(mark)}
+
+    def change(self, table: Table, changes: Mapping[str, Change]) -> None:
+        """Note what becomes of some partitions."""
+        self.changes.setdefault(table.name, {}).update(changes)
+
+    def replace(self, table: Table, rows: DataFrame, old: Mapping[str, str], copied: DataFrame | None) -> None:
+        """Write rows of a table, and copied ones beside them, in the place of the slices ``old``."""
+        self.stage(table, rows if copied is None else rows.unionByName(copied))
+        self.place(table, old, old if copied is not None else {})
+
+    def _slices(self, partitions: Mapping[str, str]) -> dict[str, str]:
+        none = tables.empty(self.base)
+        return {tables.slice_name(name): folder for name, folder in partitions.items() if folder != none}

@@ -24,14 +24,16 @@ def stored(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
     return _converted(rows, dataset, grain, Bits(rows).decimal)
 
 
-def in_units(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
-    """Return states in units from DECIMAL(18, s): the inverse of ``stored``."""
+def in_units(rows: DataFrame, dataset: Dataset, grain: Grain, *more: str) -> DataFrame:
+    """Return states in units from DECIMAL(18, s): the inverse of ``stored``. more: columns to be kept beside."""
     bits = Bits(rows)
-    return _converted(rows, dataset, grain, lambda name, _scale: bits.units(name))
+    return _converted(rows, dataset, grain, lambda name, _scale: bits.units(name), *more)
 
 
-def _converted(rows: DataFrame, dataset: Dataset, grain: Grain, convert: Callable[[str, int], Column]) -> DataFrame:
+def _converted(
+    rows: DataFrame, dataset: Dataset, grain: Grain, convert: Callable[[str, int], Column], *more: str
+) -> DataFrame:
     columns = [
         convert(name, measure.scale).alias(name) for measure in dataset.measures for name in measure_columns(measure)
     ]
-    return rows.select(dataset.key, grain, *STATE_COLUMNS, *columns)
+    return rows.select(dataset.key, grain, *STATE_COLUMNS, *columns, *more)

@@ -1,4 +1,4 @@
-"""The batch tables' files: written by path, sorted, one a partition, into folders of their run's own."""
+"""The batch tables' files: written by path, sorted, a range of meters each, into folders of their run's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from batch_layer.views.transforms import partition_of
+from batch_layer.views import slicing
+from batch_layer.views.slicing import Fleet
+from meterlake import slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from batch_layer.views.tables import Table
+    from meterlake.slices import Layout
 
 _SHARDS_A_CORE = 4
 _STAGING = "_staging-"
@@ -21,64 +24,65 @@ _STAGING = "_staging-"
 
 @dataclass(frozen=True)
 class Written:
-    """What a run wrote of a table. partitions: value -> folder."""
+    """What a run wrote of a table. slices: name -> folder."""
 
     files: int = 0
     bytes: int = 0
-    partitions: Mapping[str, str] = field(default_factory=dict)
+    slices: Mapping[str, str] = field(default_factory=dict)
 
 
 def read(spark: SparkSession, table: Table, folders: Iterable[str]) -> DataFrame:
-    """Return the rows of some partitions, without the partition's column."""
+    """Return the rows of some slices, without the partition columns."""
     wanted = sorted(folders)
     if not wanted:
         return spark.createDataFrame([], table.spark_schema())
     return spark.read.schema(table.spark_schema()).parquet(*wanted)
 
 
-def write(rows: DataFrame, table: Table, base: str, run_id: str) -> Written:
-    """Write rows into the run's folders, and return what is there.
+def write(rows: DataFrame, table: Table, layout: Layout, base: str, run_id: str, fleet: Fleet | None = None) -> Written:
+    """Write rows into the run's folders, and return what is there."""
+    stage(rows, table, layout, base, run_id, fleet or Fleet())
+    return place(rows.sparkSession, table, base, run_id)
 
-    Each partition is one file, sorted: the same rows make the same bytes.
+
+def stage(rows: DataFrame, table: Table, layout: Layout, base: str, run_id: str, fleet: Fleet) -> None:
+    """Write rows beside the run's folders, instead of what was staged of the table before.
+
+    Slices are files of a range of meters each, sorted: the same rows make the same bytes.
     """
     names = [column.name for column in table.columns]
-    value = partition_of(table.time, table.partition).alias(table.partition)
+    name = slicing.file_column(table, layout, fleet).alias(slices.COLUMN)
     shards = _SHARDS_A_CORE * rows.sparkSession.sparkContext.defaultParallelism
-    staging = f"{base}/{table.name}/{_STAGING}{run_id}"
-    # One folder column only: with a second, Spark sorts by both anew, and the order of rows is lost.
+    # One folder column only: with a second, Spark sorts by both again, and the order of rows is lost.
     (
-        rows.select(*names, value)
-        .repartition(shards, table.partition)
-        .sortWithinPartitions(table.partition, *table.order)
-        .write.partitionBy(table.partition)
+        rows.select(*names, name)
+        .repartition(shards, slices.COLUMN)
+        .sortWithinPartitions(slices.COLUMN, *table.order)
+        .write.partitionBy(slices.COLUMN)
         .option("compression", "zstd")
         .mode("overwrite")
-        .parquet(staging)
+        .parquet(_staging(table, base, run_id))
     )
-    _move(rows.sparkSession, table, base, run_id, staging)
-    return found(rows.sparkSession, table, base, run_id)
 
 
-def _move(spark: SparkSession, table: Table, base: str, run_id: str, staging: str) -> None:
-    """Give each written partition its place beside those of other runs, instead of what this run wrote before."""
-    _delete(spark, [folder for folder, _ in _glob(spark, f"{base}/{table.name}/{table.partition}=*/run={run_id}")])
-    for folder, _ in _glob(spark, f"{staging}/{table.partition}=*"):
-        written, system = _path(spark, folder)
-        place, _ = _path(spark, table.location(base, folder.rpartition("=")[2], run_id))
-        system.mkdirs(place.getParent())
-        system.rename(written, place)
-    _delete(spark, [staging])
-
-
-def found(spark: SparkSession, table: Table, base: str, run_id: str) -> Written:
-    """Return what a run has written of a table."""
-    listed = _glob(spark, f"{base}/{table.name}/{table.partition}=*/run={run_id}/*.parquet")
-    values = {path.split(f"/{table.partition}=")[1].split("/")[0] for path, _ in listed}
-    return Written(
-        files=len(listed),
-        bytes=sum(size for _, size in listed),
-        partitions={value: table.location(base, value, run_id) for value in sorted(values)},
-    )
+def place(spark: SparkSession, table: Table, base: str, run_id: str) -> Written:
+    """Give each slice that is staged its place beside those of other runs; return them."""
+    staging = _staging(table, base, run_id)
+    folders: dict[str, str] = {}
+    count = size = 0
+    for staged, _ in _glob(spark, f"{staging}/{slices.COLUMN}=*"):
+        value = staged.rpartition("=")[2]
+        name = slicing.slice_of_file(value)
+        listed = _glob(spark, f"{staged}/*.parquet")
+        count, size = count + len(listed), size + sum(length for _, length in listed)
+        if name not in folders:
+            folders[name] = table.location(base, name, run_id)
+            _rename(spark, staged, folders[name])
+        else:
+            for file, _ in listed:
+                _rename(spark, file, f"{folders[name]}/{value}-{file.rpartition('/')[2]}")
+    remove(spark, [staging])
+    return Written(count, size, dict(sorted(folders.items())))
 
 
 def size(spark: SparkSession, folders: Iterable[str]) -> tuple[int, int]:
@@ -88,28 +92,49 @@ def size(spark: SparkSession, folders: Iterable[str]) -> tuple[int, int]:
 
 
 def make_folder(spark: SparkSession, folder: str) -> None:
-    """Make an empty folder: a partition whose rows are all gone."""
+    """Make an empty folder: a slice whose rows are all gone."""
     path, system = _path(spark, folder)
     system.mkdirs(path)
+
+
+def remove(spark: SparkSession, folders: Iterable[str]) -> None:
+    """Remove folders; those that are not there do not matter."""
+    for folder in folders:
+        path, system = _path(spark, folder)
+        system.delete(path, True)  # recursive
+
+
+def remove_staged(spark: SparkSession, table: Table, base: str) -> None:
+    """Remove what is staged of a table, left by a run that died. Call it under the lease."""
+    remove(spark, [folder for folder, _ in _glob(spark, f"{base}/{table.name}/{_STAGING}*")])
 
 
 def remove_runs(spark: SparkSession, table: Table, base: str, keep: set[str]) -> list[str]:
     """Remove the folders of runs that are not in ``keep``; return them.
 
-    Call it under the lease: whatever is not kept is old, or left over by a run that died.
+    It looks at every folder of the table, so it is for upkeep. Call it under the lease: whatever is not kept is old, or
+    left over by a run that died.
     """
     kept = {urlparse(folder).path for folder in keep}
-    listed = _glob(spark, f"{base}/{table.name}/{table.partition}=*/run=*")
-    listed += _glob(spark, f"{base}/{table.name}/{_STAGING}*")
+    parts = "/".join(f"{column}=*" for column in table.partitions)
+    listed = _glob(spark, f"{base}/{table.name}/{parts}/run=*")
+    # Slices of an earlier version were whole partitions.
+    listed += _glob(spark, f"{base}/{table.name}/{table.partition}=*/run=*")
     gone = [folder for folder, _ in listed if urlparse(folder).path not in kept]
-    _delete(spark, gone)
+    remove(spark, gone)
+    remove_staged(spark, table, base)
     return gone
 
 
-def _delete(spark: SparkSession, folders: Iterable[str]) -> None:
-    for folder in folders:
-        path, system = _path(spark, folder)
-        system.delete(path, True)  # recursive
+def _rename(spark: SparkSession, old: str, new: str) -> None:
+    source, system = _path(spark, old)
+    place, _ = _path(spark, new)
+    system.mkdirs(place.getParent())
+    system.rename(source, place)
+
+
+def _staging(table: Table, base: str, run_id: str) -> str:
+    return f"{base}/{table.name}/{_STAGING}{run_id}"
 
 
 def _glob(spark: SparkSession, pattern: str) -> list[tuple[str, int]]:

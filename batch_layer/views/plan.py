@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from meterlake import timegrid
+from meterlake import slices
 from meterlake.errors import PermanentError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import date, datetime
 
     from batch_layer.views.tables import Locations
     from engines.table_format import Table as Master
     from meterlake.declaration import Dataset
 
-Mode = Literal["full", "incremental", "range"]
+Mode = Literal["full", "incremental", "range", "merge"]
 
 
 class NothingLoaded(PermanentError):
@@ -33,11 +33,21 @@ class NothingLoaded(PermanentError):
 
 @dataclass(frozen=True)
 class Current:
-    """What is published: the run, the input snapshot whose days are all in it, and its folders."""
+    """What is published: the run, the input snapshot whose changes are all in it, and its folders."""
 
     run_id: str
     snapshot: int | None
     tables: Locations = field(hash=False)
+
+    def folders(self, table: str) -> Mapping[str, str]:
+        """Return where the partitions of a table lie, by their names in Hive."""
+        return self.tables.get(table, {})
+
+    @property
+    def is_sliced(self) -> bool:
+        """Whether all partitions are of this version's form; those of an earlier one are written again."""
+        names = (name for folders in self.tables.values() for name in folders)
+        return all(f"{slices.COLUMN}=" in name for name in names)
 
 
 @dataclass(frozen=True)
@@ -65,18 +75,20 @@ class Plan:
     """A run before it has begun.
 
     read_snapshot: the master data set as it is read. snapshot: up to which all its changes are in the views afterwards.
-    days: UTC days that are recomputed; None for all.
+    since: the snapshot after which what was added is read; None: whole days are. days: UTC days that are recomputed;
+    None for all, or for what ``since`` tells.
     """
 
     run_id: str
     mode: Mode
     read_snapshot: int
     snapshot: int | None
-    days: tuple[date, ...] | None
+    days: tuple[date, ...] | None = None
+    since: int | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether no day has changed: the views are as they should be."""
+        """Whether nothing has changed: the views are as they should be."""
         return self.days == ()
 
 
@@ -89,28 +101,21 @@ def make(dataset: Dataset, request: Request, current: Current | None, master: Ma
     if newest is None:
         raise NothingLoaded(dataset.name)
     run_id = new_run_id(now)
-    if request.is_range:
+    if request.is_range and (current is None or current.is_sliced):
         days = _within(master.changed_days(None, newest.id), request)
         return Plan(run_id, "range", newest.id, current.snapshot if current else None, days)
-    if request.full or current is None or current.snapshot is None:
-        return Plan(run_id, "full", newest.id, newest.id, None)
-    days = tuple(master.changed_days(current.snapshot, newest.id))
+    if request.full or current is None or current.snapshot is None or not current.is_sliced:
+        return Plan(run_id, "full", newest.id, newest.id)
+    added = master.added(current.snapshot, newest.id)
+    if added.only and added.size.rows:
+        return Plan(run_id, "incremental", newest.id, newest.id, since=current.snapshot)
+    days = () if added.only else tuple(master.changed_days(current.snapshot, newest.id))
     return Plan(run_id, "incremental", newest.id, newest.id, days)
 
 
 def new_run_id(now: datetime) -> str:
     """Return the name of a run: the moment in UTC, so that names sort, and four random digits."""
     return f"{now:%Y%m%dT%H%M%S}-{uuid4().hex[:4]}"
-
-
-def local_days(dataset: Dataset, days: Iterable[date]) -> set[date]:
-    """Return the local days that UTC days touch."""
-    return {local for day in days for local in timegrid.local_days_of_utc_day(day, dataset.time_zone)}
-
-
-def utc_days(dataset: Dataset, days: Iterable[date]) -> set[date]:
-    """Return the UTC days from which local days roll up."""
-    return {utc for day in days for utc in timegrid.utc_days_of_local_day(day, dataset.time_zone)}
 
 
 def _within(days: Iterable[date], request: Request) -> tuple[date, ...]:

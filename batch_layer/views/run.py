@@ -1,7 +1,7 @@
 """One run: from the master data set to audited files that nobody reads yet.
 
-The finest view comes from readings; hours, days and gaps come from the finest view's own new files. A partition that is
-touched is written anew: its touched days are computed, the others copied from what is published.
+The finest view comes from readings; hours, days and gaps come from the finest view's own new files. A slice that is
+touched is written again: its touched rows are computed, the others copied from what is published.
 """
 
 from __future__ import annotations
@@ -12,38 +12,45 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.views import audit, cells, decimals, plan, tables, transforms
+from batch_layer.views import audit, cells, coverage, decimals, merging, slicing, tables, transforms
+from batch_layer.views.scope import Everything
+from batch_layer.views.source import open_source
 from batch_layer.views.tally import Tally
 from engines import columns as shared
 from engines import verdicts
-from meterlake import timegrid
-from meterlake.grains import GRAIN_SECONDS
+from meterlake import slices, timegrid
+from meterlake.grains import GRAIN_SECONDS, is_calendar
 
 if TYPE_CHECKING:
-    from datetime import date
+    from pyspark.sql import DataFrame
 
-    from pyspark.sql import Column, DataFrame
-
-    from batch_layer.views.audit import Survey
     from batch_layer.views.context import Run
     from batch_layer.views.plan import Plan
-    from batch_layer.views.tables import Table
+    from batch_layer.views.scope import Scope
+    from batch_layer.views.source import Source
+    from batch_layer.views.tables import Locations, Table
     from meterlake.grains import Grain
     from meterlake.precedence import Balance
+    from meterlake.slices import Change
 
 
 @dataclass(frozen=True)
 class Result:
     """A run whose files are written and audited.
 
-    tables: where every partition of every table lies once this run is published, touched or not.
-    figures: what was read, computed, copied and written, for the run's record.
+    changes: table -> name of its partition in Hive -> what becomes of it once this run is published. figures: what was
+    read, computed, copied and written, for the run's record.
     """
 
     plan: Plan
     balance: Balance
-    tables: dict[str, dict[str, str]]
+    changes: dict[str, dict[str, Change]]
     figures: dict[str, Any]
+
+    def tables(self, before: Locations) -> dict[str, dict[str, str]]:
+        """Return where every partition of every table lies once this run is published, touched or not."""
+        names = sorted(before.keys() | self.changes.keys())
+        return {name: slices.changed(before.get(name, {}), self.changes.get(name, {})) for name in names}
 
 
 def compute(run: Run) -> Result:
@@ -51,147 +58,194 @@ def compute(run: Run) -> Result:
 
     Raises OutOfBalance or AuditFailed, with nothing published; a later clean-up removes the files of a failed run.
     """
-    counted = _from_readings(run)
-    for grain in sorted((view.grain for view in run.dataset.views), key=GRAIN_SECONDS.__getitem__)[1:]:
-        _roll_up(run, grain)
-    _gaps(run)
-    _audit(run, counted.sums())
-    return Result(run.plan, counted.balance(run.readings), run.after, run.figures)
-
-
-def _from_readings(run: Run) -> Tally:
-    """Write the finest view and the rejects; return what was counted on the way."""
-    dataset, days = run.dataset, run.plan.days
-    source = run.master.read(days, run.plan.read_snapshot)
-    size = run.master.size(days, run.plan.read_snapshot)
-    run.readings = size.rows if days is None else source.count()
+    run.give_up_unsliced()
+    source = open_source(run)
+    run.newest, run.fleet = source.newest, source.fleet
     run.figures["master"] = {
-        "days": None if days is None else [day.isoformat() for day in days],
-        "files_read": size.files,
-        "bytes_read": size.bytes,
-        "readings": run.readings,
+        "days": None if source.days is None else [day.isoformat() for day in source.days],
+        "files_read": source.size.files,
+        "bytes_read": source.size.bytes,
+        "readings": source.expected,
     }
-    run.tell(f"judging {run.readings:,} readings")
-    reasoned = verdicts.with_reason(source, dataset)
-    judged = verdicts.judged(reasoned, dataset, None)
-    counted = _as_if_undisputed(run, judged)
-    if counted is not None:
-        return _settled(run, judged, counted)
-    run.tell("deciding between readings that compete")
-    disputed = verdicts.disputed_cells(reasoned, dataset).persist()
     try:
-        judged, counted = verdicts.judged(reasoned, dataset, disputed), Tally(dataset)
-        _write_finest(run, transforms.finest_rows(counted.watch(judged), dataset))
-        return _settled(run, judged, counted)
+        counted = _from_readings(run, source)
+        for grain in _coarser(run):
+            _roll_up(run, source.scope, grain)
+        _coverage(run, source.scope)
+        _audit(run, source.scope, counted.sums())
     finally:
-        disputed.unpersist()
+        source.release()
+    merging.merge(run, limit=merging.A_RUN)
+    return Result(run.plan, counted.balance(source.expected), run.changes, run.figures)
 
 
-def _as_if_undisputed(run: Run, judged: DataFrame) -> Tally | None:
-    """Write the finest view as if no reading competed with another; return what was counted, or None if some do."""
+def _coarser(run: Run) -> list[Grain]:
+    """Return the grains that roll up, finer ones first."""
+    return sorted((view.grain for view in run.dataset.views), key=GRAIN_SECONDS.__getitem__)[1:]
+
+
+def _from_readings(run: Run, source: Source) -> Tally:
+    """Write the finest view and the rejects; return what was counted on the way."""
+    dataset = run.dataset
+    run.report(f"judging {source.expected:,} readings")
+    reasoned = verdicts.with_reason(source.rows, dataset)
+    judged = verdicts.judged(reasoned, dataset, None)
+    old = run.touched(run.finest, source.scope, run.finest_grain)
+    counted = _as_if_uncontended(run, source.scope, judged, old)
+    if counted is not None:
+        return _settled(run, source, judged, counted, old)
+    run.report("deciding between readings that compete")
+    contended = verdicts.disputed_cells(reasoned, dataset).persist()
+    try:
+        judged, counted = verdicts.judged(reasoned, dataset, contended), Tally(dataset)
+        units = transforms.finest_rows(counted.watch(judged), dataset)
+        _stage_finest(run, source.scope, units, old)
+        return _settled(run, source, judged, counted, old)
+    finally:
+        contended.unpersist()
+
+
+def _as_if_uncontended(run: Run, scope: Scope, judged: DataFrame, old: dict[str, str]) -> Tally | None:
+    """Stage the finest view as if no reading competed with another; return what was counted, or None if some do."""
     counted, competing = Tally(run.dataset), Observation("competing")
     found = cells.cells(counted.watch(judged), run.dataset)
-    found = found.observe(competing, F.count_if(cells.DISPUTED).alias("cells"))
-    _write_finest(run, cells.rows(found, run.dataset))
+    found = found.observe(competing, F.count_if(cells.CONTENDED).alias("cells"))
+    _stage_finest(run, scope, cells.rows(found), old)
     return None if competing.get["cells"] else counted
 
 
-def _settled(run: Run, judged: DataFrame, counted: Tally) -> Tally:
-    balance = counted.balance(run.readings)
+def _stage_finest(run: Run, scope: Scope, units: DataFrame, old: dict[str, str]) -> None:
+    grain = run.finest_grain
+    rows = decimals.stored(units, run.dataset, grain)
+    copied = _copied(run, run.finest, scope, grain, old)
+    run.stage(run.finest, rows if copied is None else rows.unionByName(copied))
+
+
+def _settled(run: Run, source: Source, judged: DataFrame, counted: Tally, old: dict[str, str]) -> Tally:
+    balance = counted.balance(source.expected)
     balance.check(f"Run {run.plan.run_id}")
-    _rejects(run, judged, balance)
+    run.place(run.finest, old, {} if isinstance(source.scope, Everything) else old)
+    _rejects(run, source.scope, judged, balance)
     return counted
 
 
-def _write_finest(run: Run, units: DataFrame) -> None:
-    grain = run.finest_grain
-    _replace(run, run.finest, decimals.stored(units, run.dataset, grain), grain)
+def _copied(run: Run, table: Table, scope: Scope, grain: Grain, old: dict[str, str]) -> DataFrame | None:
+    """Return the rows of touched slices that stay as they are; None where there are no such."""
+    if isinstance(scope, Everything) or not old:
+        return None
+    return scope.outside(run.read(table, old), grain)
 
 
-def _rejects(run: Run, judged: DataFrame, balance: Balance) -> None:
-    table = tables.rejects_table(run.dataset)
-    days = run.span("minute")
+def _rejects(run: Run, scope: Scope, judged: DataFrame, balance: Balance) -> None:
+    table, finest, time = tables.rejects_table(run.dataset), run.finest_grain, run.dataset.event_time
+    old = run.touched(table, scope, finest)
+    if not (balance.rejected + balance.conflicting or old):
+        return
     rows = transforms.rejects(judged, run.dataset)
     if not balance.rejected + balance.conflicting:
         rows = rows.limit(0)  # spares reading everything once more
-    _merge(run, table, rows, transforms.utc_day(run.dataset.event_time), days)
+    copied = None
+    if old and not isinstance(scope, Everything):
+        timed = shared.with_row_time(run.read(table, old), run.dataset, time, finest)
+        copied = scope.outside(timed, finest).drop(finest)
+    run.replace(table, rows, old, copied)
 
 
-def _roll_up(run: Run, grain: Grain) -> None:
-    """Write an hour or day view from the next finer one that it is made of, as that will be once published."""
-    source = timegrid.rolls_up_from(run.dataset, grain)
-    units = decimals.in_units(_rows_below(run, source, grain), run.dataset, source)
+def _roll_up(run: Run, scope: Scope, grain: Grain) -> None:
+    """Write a coarser view from the next finer one that it is made of, as that will be once published."""
+    source, table = timegrid.rolls_up_from(run.dataset, grain), tables.view_table(run.dataset, grain)
+    units = decimals.in_units(_rows_below(run, scope, source, grain), run.dataset, source)
     rolled = shared.roll_up(units, run.dataset, finer=source, grain=grain)
-    _replace(run, tables.view_table(run.dataset, grain), decimals.stored(rolled, run.dataset, grain), grain)
-    run.figures[tables.view_table(run.dataset, grain).name]["from"] = tables.view_table(run.dataset, source).name
+    old = run.touched(table, scope, grain)
+    run.replace(table, decimals.stored(rolled, run.dataset, grain), old, _copied(run, table, scope, grain, old))
+    run.figures[table.name]["from"] = tables.view_table(run.dataset, source).name
 
 
-def _rows_below(run: Run, source: Grain, grain: Grain) -> DataFrame:
-    """Return the rows of ``source`` from which the recomputed days of ``grain`` roll up."""
-    table, span = tables.view_table(run.dataset, source), run.span(grain)
-    folders = run.after[table.name]
-    if span is None:
-        return run.read(table, folders)
-    utc = plan.utc_days(run.dataset, span) if grain == "day" else span
-    held = {value: folders[value] for value in table.values(utc) & folders.keys()}
-    return run.read(table, held).where(run.day_of(grain, table.time).isin(sorted(span)))
+def _rows_below(run: Run, scope: Scope, source: Grain, grain: Grain) -> DataFrame:
+    """Return the rows of ``source`` from which the recomputed rows of ``grain`` roll up."""
+    table = tables.view_table(run.dataset, source)
+    after = run.after(table)
+    held = {name: after[name] for name in scope.slices_below(after, source, grain)}
+    return scope.below(run.read(table, held), source, grain)
 
 
-def _replace(run: Run, table: Table, rows: DataFrame, grain: Grain) -> None:
-    """Write the recomputed days of a view, the other days of their partitions copied."""
-    _merge(run, table, rows, transforms.view_day(grain), run.span(grain))
-
-
-def _merge(run: Run, table: Table, rows: DataFrame, day: Column, days: set[date] | None) -> None:
-    old = run.before(table, days)
-    copied = None if days is None or not old else run.read(table, old).where(~day.isin(sorted(days)))
-    run.write(table, rows, old, copied)
-
-
-def _gaps(run: Run) -> None:
-    """Write the partitions whose gaps have changed: new readings may end a gap that began years ago."""
-    table, finest = tables.gaps_table(run.dataset), run.finest
-    known = run.read(finest, run.after[finest.name]).select(run.dataset.key, finest.time)
-    rows = transforms.gaps(known, run.dataset)
-    before = run.before(table)
-    if run.plan.days is None:
-        run.write(table, rows, before)
+def _coverage(run: Run, scope: Scope) -> None:
+    """Write the gaps and the meters whose coverage has changed."""
+    dataset, finest = run.dataset, run.finest
+    gaps, meters = tables.gaps_table(dataset), tables.meters_table(dataset)
+    written = run.written(finest)
+    if isinstance(scope, Everything):
+        changes = coverage.all_new(run.read(finest, written), dataset)
+        ranges = coverage.uncovered(changes, run.read(meters, {}), run.read(gaps, {}), dataset).persist()
+        run.replace(gaps, coverage.gaps(ranges, dataset), run.before(gaps), None)
+        run.replace(meters, coverage.meters(ranges, dataset), run.before(meters), None)
+        ranges.unpersist()
         return
-    new, old = _digests(rows.persist(), table), _digests(run.read(table, before), table)
-    changed = {value for value in new.keys() | old.keys() if new.get(value) != old.get(value)}
-    value = transforms.partition_of(table.time, table.partition)
-    run.write(table, rows.where(value.isin(sorted(changed))), {key: before[key] for key in changed & before.keys()})
-    rows.unpersist()
+    old = run.touched(finest, scope, run.finest_grain)
+    changes = coverage.changed(run.read(finest, old), run.read(finest, written), dataset).persist()
+    try:
+        if not changes.isEmpty():
+            _changed_coverage(run, changes)
+    finally:
+        changes.unpersist()
 
 
-def _digests(rows: DataFrame, table: Table) -> dict[str, tuple[int, Any]]:
-    """Return, for each partition, the number of rows and a sum of their hashes."""
-    names = [column.name for column in table.columns]
-    value = transforms.partition_of(table.time, table.partition).alias("value")
-    digest = F.sum(F.xxhash64(*names).cast("decimal(20,0)"))
-    return {row[0]: (row[1], row[2]) for row in rows.groupBy(value).agg(F.count("*"), digest).collect()}
+def _changed_coverage(run: Run, changes: DataFrame) -> None:
+    dataset, key = run.dataset, run.dataset.key
+    gaps, meters = tables.gaps_table(dataset), tables.meters_table(dataset)
+    known = run.read(meters, run.before(meters))
+    loaded = _gaps_near(run, changes, known)
+    ranges = coverage.uncovered(changes, known, loaded, dataset).persist()
+    now, place = coverage.gaps(ranges, dataset), [key, "gap_start", "gap_end"]
+    added, removed = now.join(loaded, place, "left_anti").persist(), loaded.join(now, place, "left_anti").persist()
+    name = slicing.slice_column(gaps, run.layout(gaps)).alias("name")
+    names = {row["name"] for row in added.unionByName(removed).select(name).distinct().collect()}
+    if names:
+        before = run.before(gaps)
+        old = {name: before[name] for name in names & before.keys()}
+        run.replace(gaps, added, old, run.read(gaps, old).join(removed, place, "left_anti"))
+    others = known.join(changes.select(key).distinct(), key, "left_anti")
+    run.replace(meters, coverage.meters(ranges, dataset), run.before(meters), others)
+    for kept in (ranges, added, removed):
+        kept.unpersist()
 
 
-def _audit(run: Run, expected: dict[str, int]) -> None:
-    run.tell("auditing")
+def _gaps_near(run: Run, changes: DataFrame, meters: DataFrame) -> DataFrame:
+    """Return the published gaps of all meters and months in which coverage has changed within what was known.
+
+    Of meters whose first or last row is gone, all gaps: one of them may be none any more.
+    """
+    dataset, table = run.dataset, tables.gaps_table(run.dataset)
+    before = run.before(table)
+    interior = coverage.within(changes, meters, dataset).persist()
+    touched = interior.select(dataset.key, coverage.partition_of("start", table.partition).alias("part")).distinct()
+    values = {row["part"] for row in touched.select("part").distinct().collect()}
+    if not values:
+        interior.unpersist()
+        return run.read(table, {})
+    ended = coverage.at_ends(interior, dataset)
+    some = {name: before[name] for name in before if any(name.startswith(value) for value in values)}
+    rows = run.read(table, some).withColumn("part", coverage.partition_of("gap_start", table.partition))
+    near = rows.join(touched, [dataset.key, "part"], "left_semi").drop("part")
+    if not ended.isEmpty():
+        every = run.read(table, before).join(ended, dataset.key, "left_semi")
+        near = near.unionByName(every).distinct()
+    near = near.localCheckpoint()
+    interior.unpersist()
+    return near
+
+
+def _audit(run: Run, scope: Scope, expected: dict[str, int]) -> None:
+    run.report("auditing")
     dataset, run_id, finest = run.dataset, run.plan.run_id, run.finest_grain
-    below: dict[Grain, Survey] = {}
-    for view in sorted(dataset.views, key=lambda view: GRAIN_SECONDS[view.grain]):
-        table, span = tables.view_table(dataset, view.grain), run.span(view.grain)
-        inside = None if span is None else transforms.view_day(view.grain).isin(sorted(span))
-        rows = run.read(table, run.written(table))
-        found = below[view.grain] = audit.survey(rows, dataset, view.grain, inside)
-        audit.check_survey(run_id, found, dataset, view.grain)
-        if view.grain == "day":
-            audit.check_days(run_id, rows, dataset)
-        if view.grain == finest:
-            audit.check_equal(run_id, f"readings and {table.name}", expected, audit.sums(found.inside, dataset))
-        else:
-            same_days = span == run.span(finest)
-            made_of = (
-                below[finest] if same_days else audit.survey(_rows_below(run, finest, view.grain), dataset, finest)
-            )
-            audit.check_equal(run_id, f"{run.finest.name} and {table.name}", made_of.inside, found.inside)
-        if span is not None:
-            old = audit.survey(run.read(table, run.before(table, span)), dataset, view.grain, inside)
-            audit.check_equal(run_id, f"copied days of {table.name}", old.outside, found.outside)
+    for grain in (finest, *_coarser(run)):
+        table, is_all = tables.view_table(dataset, grain), isinstance(scope, Everything)
+        new = scope.marked(run.read_placed(table, run.written(table)), grain)
+        made_of = None if grain == finest else _rows_below(run, scope, finest, grain)
+        before = None if is_all else scope.marked(run.read(table, run.touched(table, scope, grain)), grain)
+        seen = audit.look(dataset, grain, new, made_of, before)
+        if grain == finest:
+            audit.check_equal(run_id, f"readings and {table.name}", expected, seen.sums)
+        audit.check_rows(run_id, seen, dataset, grain, table.name)
+        if is_calendar(grain):
+            audit.check_calendar(run_id, new, dataset, grain)

@@ -25,7 +25,7 @@ HOUSEHOLD_TEXT: Final = TextFormat(
         Value("Sub_metering_2", "sub_metering_2"),
         Value("Sub_metering_3", "sub_metering_3"),
     ),
-    missing=("?", ""),
+    missing=("?", "", "nan", "NaN", "NA", "null", "NULL"),
     interval_s=60,
     utc_offset=timedelta(hours=1),
     meter_id="sceaux",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from serving_layer.dashboards import alerts
 from serving_layer.dashboards.queries import CassandraQuery, Query, TrinoQuery
 
 if TYPE_CHECKING:
+    from serving_layer.dashboards.alerts import Rule
     from serving_layer.dashboards.catalogue import Board
 
 SOURCES: Final = {
@@ -23,8 +23,9 @@ SOURCES: Final = {
 """The data sources that are provisioned: uid -> type."""
 
 _TIME_BOUND: Final = re.compile(r"\$__time(Filter|From)\(|current_timestamp")
-_KEY_BOUND: Final = re.compile(r"WHERE \w+ IN \(\$\{meter:sqlstring\}\)|WHERE key = 'local'")
-_LATEST: Final = re.compile(r"FROM (cassandra\.)?speed\.\w+_latest( LIMIT \d+)?$")
+_KEY_BOUND: Final = re.compile(r"WHERE \w+ IN \(\$\{(meter|shown):sqlstring\}\)|WHERE key = 'local'")
+_LATEST: Final = re.compile(r"\bFROM\s+(cassandra\.)?speed\.\w+_latest\b")
+_TABLE: Final = re.compile(r"\bFROM\s+([a-z_]+\.[a-z_.]+)")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Asked:
     range: str = ""
 
 
-def queries(boards: list[Board]) -> Iterator[Asked]:
-    """Return the queries of all panels, variables and annotations, and of all alert rules."""
+def queries(boards: Sequence[Board], rules: Sequence[Rule]) -> Iterator[Asked]:
+    """Return the queries of all panels, variables and annotations of dashboards, and of alert rules."""
     for board in boards:
         yield from _of_panels(board)
         for variable in board.dashboard.templating.list_val or []:
@@ -50,7 +51,7 @@ def queries(boards: list[Board]) -> Iterator[Asked]:
         for mark in board.dashboard.annotations.list_val or []:
             if isinstance(mark.target, Query):
                 yield Asked(f"{board.uid}: marks {mark.name!r}", mark.target, board.uid)
-    for rule in alerts.all_rules():
+    for rule in rules:
         yield Asked(f"alert: {rule.title}", rule.query)
 
 
@@ -82,10 +83,11 @@ def unbounded(asked: Asked) -> bool:
     The latest readings are bounded by their table: one row a meter.
     """
     text = asked.query.text
-    if _LATEST.search(text):
+    if _LATEST.search(text) and len(_LATEST.findall(text)) == len(_TABLE.findall(text)):
         return False
     if isinstance(asked.query, CassandraQuery):
-        return not _KEY_BOUND.search(text) or ("_minute" in text and "AND day IN ('$yesterday', '$today')" not in text)
+        by_day = "_recent" in text or "system.local" in text or "AND day IN ('$yesterday', '$today')" in text
+        return not _KEY_BOUND.search(text) or not by_day
     if isinstance(asked.query, TrinoQuery):
         return not _TIME_BOUND.search(text)
     return False

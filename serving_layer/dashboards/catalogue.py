@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from meterlake.dashboard_specs import boards
+from meterlake import generated, registry
+from meterlake.dashboard_specs import board_of, boards
+from meterlake.settings import ROOT
 from serving_layer.dashboards import alerts
 from serving_layer.dashboards.health import health
 from serving_layer.dashboards.history import history
@@ -17,10 +20,14 @@ from serving_layer.dashboards.live import live
 from serving_layer.dashboards.merged import merged
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from meterlake.dashboard_specs import Board as Spec
+    from meterlake.dataset import Entry
+    from meterlake.declaration import Dataset
 
 FOLDER: Final = "grafana/dashboards"
 ALERTING: Final = "grafana/provisioning/alerting"
+GENERATED: Final = generated.FOLDER
+"""Where a data set that is not ours has its files, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Board:
 
     @property
     def path(self) -> str:
-        """Path of its file, relative to the repository."""
+        """Path of its file, relative to the root of its part."""
         return f"{FOLDER}/{self.audience.uid}/{self.uid}.json"
 
     def text(self) -> str:
@@ -62,38 +69,86 @@ class Board:
         return {"id": None, **plain}
 
 
+@dataclass(frozen=True)
+class Part:
+    """Dashboards and alert rules that stand together in files.
+
+    root: below which. shown: the data sets. owner: name of the one data set that is not ours; empty for ours, with
+    which the rules of the pipeline stand.
+    """
+
+    root: Path
+    shown: tuple[tuple[Dataset, Spec], ...]
+    owner: str = ""
+
+    def boards(self) -> list[Board]:
+        """Return its dashboards: three of each data set, and one of the pipeline."""
+        found = []
+        for dataset, spec in self.shown:
+            found += [Board(CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
+        return [*found, Board(OPERATION, health(self.shown, self.owner).build())]
+
+    def rules(self) -> list[alerts.Rule]:
+        """Return its alert rules: those of each data set, and of the pipeline with ours."""
+        found = [rule for dataset, spec in self.shown for rule in alerts.rules_of(dataset, spec)]
+        return found if self.owner else found + alerts.pipeline()
+
+    def files(self, runbooks: str = "") -> dict[str, str]:
+        """Return path, relative to its root -> text of every file. runbooks: address of their pages."""
+        texts = {board.path: board.text() for board in self.boards()}
+        group = f"meterlake-{self.owner}" if self.owner else "meterlake"
+        return texts | {f"{ALERTING}/rules.yaml": alerts.rules_text(self.rules(), runbooks, group)}
+
+
+def ours() -> Part:
+    """Return the part of the data sets that come with this platform."""
+    mine = [entry.declaration for entry in registry.entries() if entry.is_ours]
+    return Part(ROOT, tuple((dataset, board_of(dataset)) for dataset in mine))
+
+
+def parts() -> list[Part]:
+    """Return all parts: ours, in the checkout, and of every other data set one, in the folder that it is made of."""
+    others = [entry for entry in registry.entries() if not entry.is_ours and entry.folder]
+    return [ours(), *(_part_of(entry) for entry in others)]
+
+
+def _part_of(entry: Entry) -> Part:
+    dataset = entry.declaration
+    return Part((entry.folder or ROOT) / GENERATED, ((dataset, board_of(dataset)),), entry.name)
+
+
+def whole() -> Part:
+    """Return all data sets as one part: what one Grafana shows, and what a check asks."""
+    return Part(ROOT, tuple(boards()))
+
+
+def part(name: str) -> Part:
+    """Return the part that a data set belongs to. Raises what ``registry.entry`` raises."""
+    entry = registry.entry(name)
+    return ours() if entry.is_ours or entry.folder is None else _part_of(entry)
+
+
 def all_boards() -> list[Board]:
     """Return every dashboard: three of each data set, and one of the pipeline."""
-    found = []
-    for dataset, spec in boards():
-        found += [Board(CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
-    return [*found, Board(OPERATION, health([dataset for dataset, _ in boards()]).build())]
+    return whole().boards()
 
 
-def files() -> dict[str, str]:
-    """Return path (relative to the repository) -> text of every generated file."""
-    texts = {board.path: board.text() for board in all_boards()}
-    return texts | {f"{ALERTING}/rules.yaml": alerts.rules_text()}
-
-
-def drift(root: Path) -> list[str]:
+def drift(one: Part, runbooks: str = "") -> list[Path]:
     """Return the paths of files that are missing, differ from the code, or that no code makes."""
-    wanted = files()
-    found = {str(path.relative_to(root)) for path in (root / FOLDER).rglob("*.json")}
-    differing = [path for path, text in wanted.items() if _read(root / path) != text]
-    return differing + sorted(found - wanted.keys())
+    wanted = {one.root / path: text for path, text in one.files(runbooks).items()}
+    found = set((one.root / FOLDER).rglob("*.json"))
+    return [path for path, text in wanted.items() if _read(path) != text] + sorted(found - wanted.keys())
 
 
-def write(root: Path) -> list[str]:
+def write(one: Part, runbooks: str = "") -> list[Path]:
     """Bring the files up to date; return the paths of those that changed."""
-    changed, wanted = drift(root), files()
+    changed, wanted = drift(one, runbooks), one.files(runbooks)
     for path in changed:
-        target = root / path
-        if path in wanted:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(wanted[path], encoding="utf-8")
+        text = wanted.get(str(path.relative_to(one.root)))
+        if text is None:
+            path.unlink()
         else:
-            target.unlink()
+            generated.put(path, text)
     return changed
 
 

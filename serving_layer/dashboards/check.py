@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from engines import cassandra, trino
 from engines.errors import QueryFailed
-from meterlake.dashboard_specs import boards
 from meterlake.durations import parse_duration
 from serving_layer.dashboards import asked as asking
-from serving_layer.dashboards import catalogue, cql, macros, sql
+from serving_layer.dashboards import cql, macros, sql
 from serving_layer.dashboards.queries import CassandraQuery, Kind, PrometheusQuery, Query, TrinoQuery
+from serving_layer.dashboards.timing import Timing
 
 if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
+    from serving_layer.dashboards.catalogue import Part
 
 State = Literal["ok", "empty", "wrong"]
 
-RANGES: Final = {"live": timedelta(minutes=15), "history": timedelta(days=30), "merged": timedelta(hours=24)}
-"""Range in which a dashboard is asked: the one with which it opens."""
+RANGES: Final = {"history": timedelta(days=30), "merged": timedelta(hours=24)}
+"""Range in which a dashboard is asked: the one with which it opens; of live ones the data set's."""
 _PLAIN: Final[dict[Kind, tuple[type, ...]]] = {"time": (datetime, date), "number": (int, float), "text": (str,)}
 
 
@@ -40,16 +41,18 @@ class Finding:
     problem: str = ""
 
 
-def check(settings: Settings, clock: Clock, tell: Callable[[Finding], None] = lambda _: None) -> list[Finding]:
-    """Ask every query once; ``tell`` hears of each finding at once. Raises EngineUnavailable.
+def check(
+    settings: Settings, part: Part, clock: Clock, tell: Callable[[Finding], None] = lambda _: None
+) -> list[Finding]:
+    """Ask every query of dashboards and alerts once; ``tell`` gets each finding at once. Raises EngineUnavailable.
 
     Queries of Prometheus are not asked: their metrics are there only while streams and batch run.
     """
-    shown = catalogue.all_boards()
+    shown = part.boards()
     found = [Finding(line, "", "wrong", 0, 0, line) for board in shown for line in asking.problems(board)]
     with cassandra.session(settings) as session:
-        servers = _Servers(settings, session, clock())
-        for asked in asking.queries(shown):
+        servers = Servers(settings, session, [dataset for dataset, _ in part.shown], clock())
+        for asked in asking.queries(shown, part.rules()):
             if not isinstance(asked.query, PrometheusQuery):
                 finding = servers.ask(asked)
                 tell(finding)
@@ -73,23 +76,30 @@ def columns_missing(query: Query, names: Sequence[str], rows: Sequence[Sequence[
     return ""
 
 
-class _Servers:
+class Servers:
     """Open connections, the meters that they know, and the time of the check."""
 
-    def __init__(self, settings: Settings, session: Any, now: datetime) -> None:  # noqa: ANN401 - the driver's own
+    def __init__(
+        self,
+        settings: Settings,
+        session: Any,  # noqa: ANN401 - the driver's own
+        datasets: Sequence[Dataset],
+        now: datetime,
+    ) -> None:
         self._settings, self._session, self._now = settings, session, now
-        datasets = [dataset for dataset, _ in boards()]
         self._live = {dataset.name: self._live_meters(dataset) for dataset in datasets}
         self._all = {dataset.name: self._all_meters(dataset) for dataset in datasets}
+        self._timing = {dataset.name: Timing.of(dataset) for dataset in datasets}
+        self._grains = {dataset.name: sql.daily(dataset) for dataset in datasets}
 
-    def ask(self, asked: asking.Asked) -> Finding:
-        """Ask one query."""
+    def ask(self, asked: asking.Asked, most: int | None = None) -> Finding:
+        """Ask one query. most: so many meters are chosen; all by default."""
         engine = "trino" if isinstance(asked.query, TrinoQuery) else "cassandra"
         if asking.unbounded(asked):
             return Finding(asked.where, engine, "wrong", 0, 0, "neither a time nor a partition bounds it")
         begin = time.monotonic()
         try:
-            names, rows = self._answer(asked.query, self._chosen(asked))
+            names, rows = self._answer(asked.query, self._chosen(asked, most))
         except QueryFailed as error:
             return Finding(asked.where, engine, "wrong", 0, 0, error.what)
         ms = round((time.monotonic() - begin) * 1000)
@@ -109,19 +119,23 @@ class _Servers:
             result = self._session.execute(text)
             return result.column_names or (), [tuple(row) for row in result]
 
-    def _chosen(self, asked: asking.Asked) -> macros.Dashboard:
+    def _chosen(self, asked: asking.Asked, most: int | None) -> macros.Dashboard:
         """Return what a viewer has before him who has just opened the dashboard: all meters, first choices."""
         name, _, kind = asked.board.removeprefix("meterlake-").rpartition("-")
         since = self._now - RANGES.get(kind, timedelta(hours=3))
-        if asked.range and asked.range != "now/d":
+        if name and kind == "live":
+            since = self._now - parse_duration(self._timing[name].live_range)
+        if asked.range:
             since = self._now - parse_duration(asked.range)
         values: dict[str, str | Sequence[str]] = {
             "today": f"{self._now:%Y-%m-%d}",
             "yesterday": f"{self._now - timedelta(days=1):%Y-%m-%d}",
-            "grain": "auto" if kind == "merged" else "day",
+            "grain": "auto" if kind == "merged" or not name else self._grains[name],
         }
         if name:
-            values["meter"] = self._live[name] if kind == "live" else self._all[name]
+            values["meter"] = (self._live[name] if kind == "live" else self._all[name])[:most]
+            values["shown"] = self._live[name][:most][: cql.MOST_SHOWN]
+            values["search"] = ""
         return macros.Dashboard(since, self._now, values)
 
     def _live_meters(self, dataset: Dataset) -> list[str]:
@@ -129,7 +143,7 @@ class _Servers:
 
     def _all_meters(self, dataset: Dataset) -> list[str]:
         query = TrinoQuery(sql.meters(dataset))
-        chosen = macros.Dashboard(self._now - RANGES["history"], self._now)
+        chosen = macros.Dashboard(self._now - RANGES["history"], self._now, {"search": ""})
         return [row[0] for row in trino.rows(self._settings, macros.trino(query, chosen))]
 
 

@@ -11,56 +11,113 @@ from typing import TYPE_CHECKING, Final
 import sqlglot
 from sqlglot import exp
 
-from meterlake.ddl import CASSANDRA_KEYSPACE
+from meterlake.ddl import CASSANDRA_KEYSPACE, view_table
+from meterlake.grains import GRAIN_SECONDS
+from meterlake.physical_units import HOUR_S
 from meterlake.validation import measure_columns
 from meterlake.views import derived_sql
 
 if TYPE_CHECKING:
+    from meterlake.dashboard_specs import Board
     from meterlake.declaration import Dataset
+    from meterlake.expressions import Expression
+    from meterlake.grains import Grain
 
 METERS: Final = "${meter:sqlstring}"
-"""The chosen meters as an explicit list, also when all are chosen."""
-MOST_METERS: Final = 200
-"""So many meters "All" stands for at most: Trino asks Cassandra for the partitions of each before it begins."""
+"""The meters that were chosen, or all that the search leaves: an explicit list."""
+SHOWN: Final = "${shown:sqlstring}"
+"""Those of them that panels of single meters show: an explicit list, so each is asked by its key."""
+MOST_SHOWN: Final = 50
+"""So many meters are shown one by one: more lines, tiles or rows are not read by anybody."""
+MOST_NAMES: Final = 10_000
+"""So many names the search looks through: the browser holds the list."""
+ALL_ID: Final = "All"
 
 
 def values(dataset: Dataset) -> dict[str, str]:
-    """Return name -> CQL of a double, in physical units: state columns, averages and derived values of a minute."""
-    scales = {name: measure.scale for measure in dataset.measures for name in measure_columns(measure)}
-    columns = {name: _physical(name, scale) for name, scale in scales.items()}
+    """Return name -> CQL of a double, in physical units: state columns, averages and derived values of a state."""
+    columns = _columns(dataset)
     derived = {name: _cql(sql, columns) for name, sql in derived_sql(dataset, "trino")}
     return columns | derived
 
 
+def expression(dataset: Dataset, formula: Expression) -> str:
+    """Return CQL of a double: a formula over the columns of a state, in physical units."""
+    return _cql(formula.sql("trino"), _columns(dataset))
+
+
+def cell_table(dataset: Dataset) -> str:
+    """Return the table of the states of the finest view."""
+    return f"{CASSANDRA_KEYSPACE}.{view_table(dataset, cell(dataset))}"
+
+
+def cell(dataset: Dataset) -> Grain:
+    """Return the grain of the speed layer's states; their time column is named after it."""
+    return dataset.finest.grain
+
+
+def cell_s(dataset: Dataset) -> int:
+    """Return the seconds of one state."""
+    return GRAIN_SECONDS[cell(dataset)]
+
+
 def minutes(dataset: Dataset, columns: dict[str, str], limit: int | None = None) -> str:
-    """Return CQL of a meter's minutes within the dashboard's range. columns: name -> CQL. limit: rows a partition."""
+    """Return CQL of a meter's states within the dashboard's range. columns: name -> CQL. limit: rows a partition."""
     selected = "".join(f",\n  {sql} AS {name}" for name, sql in columns.items())
+    time = cell(dataset)
     return (
-        f"SELECT {dataset.key}{selected},\n  minute AS time\n"
-        f"FROM {CASSANDRA_KEYSPACE}.{dataset.name}_minute\n"
-        f"WHERE {dataset.key} IN ({METERS}) AND day IN ('$yesterday', '$today')\n"
-        "  AND minute >= $__timeFrom AND minute <= $__timeTo" + (f"\nPER PARTITION LIMIT {limit}" if limit else "")
+        f"SELECT {dataset.key}{selected},\n  {time} AS time\n"
+        f"FROM {cell_table(dataset)}\n"
+        f"WHERE {dataset.key} IN ({SHOWN}) AND day IN ('$yesterday', '$today')\n"
+        f"  AND {time} >= $__timeFrom AND {time} <= $__timeTo" + (f"\nPER PARTITION LIMIT {limit}" if limit else "")
     )
 
 
-def recent(dataset: Dataset, measure: str) -> str:
+def recent(dataset: Dataset, value: str) -> str:
     """Return CQL of single readings within the dashboard's range, of the last hour at most."""
     return (
-        f"SELECT {dataset.key}, {measure} AS value, {dataset.event_time} AS time\n"
+        f"SELECT {dataset.key}, {value} AS value, {dataset.event_time} AS time\n"
         f"FROM {CASSANDRA_KEYSPACE}.{dataset.name}_recent\n"
-        f"WHERE {dataset.key} IN ({METERS})\n"
+        f"WHERE {dataset.key} IN ({SHOWN})\n"
         f"  AND {dataset.event_time} >= $__timeFrom AND {dataset.event_time} <= $__timeTo"
     )
 
 
 def latest(dataset: Dataset, columns: dict[str, str]) -> str:
-    """Return CQL of the latest reading of each meter, whenever that was."""
+    """Return CQL of the latest reading of each meter that is shown, whenever that was."""
     selected = "".join(f",\n  {sql} AS {name}" for name, sql in columns.items())
     return (
         f"SELECT {dataset.key}{selected},\n  {dataset.event_time} AS time\n"
-        f"FROM {CASSANDRA_KEYSPACE}.{dataset.name}_latest\n"
-        f"WHERE {dataset.key} IN ({METERS})"
+        f"FROM {_latest(dataset)}\nWHERE {dataset.key} IN ({SHOWN})"
     )
+
+
+def fleet(dataset: Dataset, columns: dict[str, str], time: str = "") -> str:
+    """Return CQL over the latest readings of all meters within the dashboard's range, as one series.
+
+    A table of one row a meter, read whole: 2,000 meters take some 20 ms. columns: name -> CQL, aggregates or not.
+    time: CQL of the row's time, if not the reading's own.
+    """
+    selected = "".join(f",\n  {sql} AS {name}" for name, sql in columns.items())
+    return (
+        f"SELECT (text)'{ALL_ID}' AS id{selected},\n  {time or dataset.event_time} AS time\n"
+        f"FROM {_latest(dataset)}\n"
+        f"WHERE {dataset.event_time} >= $__timeFrom AND {dataset.event_time} <= $__timeTo ALLOW FILTERING"
+    )
+
+
+def known(dataset: Dataset) -> str:
+    """Return CQL of how many meters have sent within the life of speed rows, as one series."""
+    return (
+        f"SELECT (text)'{ALL_ID}' AS id, count(*) AS value, max({dataset.event_time}) AS time\nFROM {_latest(dataset)}"
+    )
+
+
+def reading_rate(dataset: Dataset, board: Board) -> str:
+    """Return CQL of how much one reading says a meter takes: the level, or its amount per hour."""
+    if dataset.measure(board.main).kind == "level":
+        return board.main
+    return f"{board.main} * {HOUR_S}E0 / CAST({dataset.interval} AS double)"
 
 
 def age(dataset: Dataset) -> str:
@@ -73,10 +130,22 @@ def meters(dataset: Dataset) -> str:
 
     It is asked when a dashboard is opened, not by its panels.
     """
+    return f"SELECT {dataset.key} AS text, {dataset.key} AS value FROM {_latest(dataset)} LIMIT {MOST_NAMES}"  # noqa: S608
+
+
+def shown(dataset: Dataset) -> str:
+    """Return CQL of the chosen meters that panels show, as text and value of a variable."""
     return (
-        f"SELECT {dataset.key} AS text, {dataset.key} AS value"  # noqa: S608
-        f" FROM {CASSANDRA_KEYSPACE}.{dataset.name}_latest LIMIT {MOST_METERS}"
+        f"SELECT {dataset.key} AS text, {dataset.key} AS value FROM {_latest(dataset)}"  # noqa: S608
+        f" WHERE {dataset.key} IN ({METERS}) LIMIT {MOST_SHOWN}"
     )
+
+
+def count(dataset: Dataset, of: str = "") -> str:
+    """Return CQL of how many meters are live, as text and value of a variable. of: a list to which they belong."""
+    text = "CAST(count(*) AS text)"
+    within = f" WHERE {dataset.key} IN ({of})" if of else ""
+    return f"SELECT {text} AS text, {text} AS value FROM {_latest(dataset)}{within}"  # noqa: S608
 
 
 def day(back: int) -> str:
@@ -87,6 +156,15 @@ def day(back: int) -> str:
     moved = f"to_date(now()) - {back}d" if back else "to_date(now())"
     text = f"CAST({moved} AS text)"
     return f"SELECT {text} AS text, {text} AS value FROM system.local WHERE key = 'local'"  # noqa: S608
+
+
+def _columns(dataset: Dataset) -> dict[str, str]:
+    scales = {name: measure.scale for measure in dataset.measures for name in measure_columns(measure)}
+    return {name: _physical(name, scale) for name, scale in scales.items()}
+
+
+def _latest(dataset: Dataset) -> str:
+    return f"{CASSANDRA_KEYSPACE}.{dataset.name}_latest"
 
 
 def _physical(name: str, scale: int) -> str:

@@ -10,11 +10,13 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from serving_layer.dashboards import panels, sql
 from serving_layer.dashboards.panels import BLUE, GREEN, RED, YELLOW
 from serving_layer.dashboards.queries import Needs, PrometheusQuery, TrinoQuery
+from serving_layer.dashboards.timing import silent_sql
 from serving_layer.publish.records import FULL_NAME as RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from meterlake.dashboard_specs import Board
     from meterlake.declaration import Dataset
 
 FRESH_S: Final = 10
@@ -25,16 +27,25 @@ STALE_BOUNDARY_S: Final = 7800
 _RATE = "[2m]"
 
 
-def health(datasets: Sequence[Dataset]) -> Dashboard:
-    """Return the dashboard of those who run the platform: all data sets in one."""
+_NO_METRICS: Final = "No metrics"
+_HOW: Final = (
+    "**Meters, runs and quarantine** come from Trino. **Everything else needs Prometheus** and processes that serve"
+    " metrics: `meterlake up prometheus`, `meterlake stream … --metrics-port 9464`, `meterlake batch … --metrics-port"
+    " 9465`. A panel without them says *No metrics*; the figures turn orange: nothing is known then."
+)
+
+
+def health(shown: Sequence[tuple[Dataset, Board]], owner: str = "") -> Dashboard:
+    """Return the dashboard of those who run the platform: all data sets in one. owner: the one that it is for."""
     found = panels.dashboard(
-        "meterlake-health",
-        "Pipeline health",
+        f"meterlake-{owner}-health" if owner else "meterlake-health",
+        f"Pipeline health: {owner}" if owner else "Pipeline health",
         "Is what comes in read, kept, computed and shown in time? Metrics of streams and batch, runs, quarantine.",
         "now-3h",
         "30s",
     )
     marks: Needs = {"time": "time", "text": "text"}
+    datasets = [dataset for dataset, _ in shown]
     for dataset in datasets:
         runs = TrinoQuery(sql.published(dataset), marks, sparse=True)
         found.annotation(panels.annotation(f"Batch runs of {dataset.name}", YELLOW, runs, shown=False))
@@ -42,16 +53,21 @@ def health(datasets: Sequence[Dataset]) -> Dashboard:
         found.annotation(panels.annotation(f"Boundary of {dataset.name}", BLUE, line))
         wrong = TrinoQuery(sql.unexplained(dataset), marks, sparse=True)
         found.annotation(panels.annotation(f"Layers of {dataset.name} disagree", RED, wrong))
+    metrics: list[timeseries.Panel] = [
+        _rates(),
+        _rejects(),
+        _freshness(),
+        _delays(),
+        _boundary(),
+        _durations(),
+        _state(),
+        _retries(),
+    ]
     listed = [
-        *(panels.sized(figure, 4, 5) for figure in _figures()),
-        panels.sized(_rates(), 12),
-        panels.sized(_rejects(), 12),
-        panels.sized(_freshness(), 12),
-        panels.sized(_delays(), 12),
-        panels.sized(_boundary(), 12),
-        panels.sized(_durations(), 12),
-        panels.sized(_state(), 12),
-        panels.sized(_retries(), 12),
+        panels.sized(panels.note(_HOW), 24, 2),
+        *(panels.sized(panels.critical(figure.no_value(_NO_METRICS)), 4, 5) for figure in _figures()),
+        panels.sized(_data_sets(datasets), 24, 5),
+        *(panels.sized(panel.no_value(_NO_METRICS), 12) for panel in metrics),
         panels.sized(_runs(), 24, 9),
         *(panels.sized(_quarantine(dataset), 24, 9) for dataset in datasets),
     ]
@@ -124,6 +140,25 @@ def _figures() -> list[stat.Panel]:
         ),
         disagree.thresholds(panels.steps((None, GREEN), (1, RED))),
     ]
+
+
+def _data_sets(datasets: Sequence[Dataset]) -> table.Panel:
+    """What is known without Prometheus: one row a data set."""
+    rows = [
+        f"SELECT '{dataset.name}' AS dataset, count(*) AS meters,\n"  # noqa: S608
+        f"  count_if(date_diff('second', {dataset.event_time}, current_timestamp) > {silent_sql(dataset.interval)})"
+        f" AS silent,\n  max({dataset.event_time}) AS latest,\n"
+        f"  (SELECT with_timezone(max_by(boundary, seq), 'UTC') FROM {RUNS} WHERE dataset = '{dataset.name}'"
+        f" AND event IN ('published', 'rolled_back')) AS boundary\nFROM cassandra.speed.{dataset.name}_latest"
+        for dataset in datasets
+    ]
+    needs: Needs = {"dataset": "text", "meters": "number", "silent": "number", "latest": "time", "boundary": "time"}
+    doc = "Meters with live rows, those of them that are silent, the latest reading, and where batch hands over."
+    panel = panels.rows("Data sets", doc, [TrinoQuery("\nUNION ALL\n".join(rows), needs)])
+    red = panels.steps((None, "transparent"), (1, RED)).build()
+    panels.column(panel, "silent", thresholds=red, **{"custom.cellOptions": {"type": "color-background"}})
+    titles = {"dataset": "Data set", "meters": "Meters", "silent": "Silent", "latest": "Latest reading"}
+    return panels.titled(panel, {**titles, "boundary": "Boundary"})
 
 
 def _rates() -> timeseries.Panel:
@@ -237,7 +272,8 @@ def _runs() -> table.Panel:
     doc = "Publishes and roll-backs in the range, latest first; minutes by how batch and stream compared."
     panel = panels.rows("Batch runs", doc, [TrinoQuery(text, needs)])
     red = panels.steps((None, "transparent"), (1, RED)).build()
-    return panels.column(panel, "unexplained", thresholds=red, **{"custom.cellOptions": {"type": "color-background"}})
+    panels.column(panel, "unexplained", thresholds=red, **{"custom.cellOptions": {"type": "color-background"}})
+    return panels.titled(panel, {name: _title(name) for name in needs})
 
 
 def _quarantine(dataset: Dataset) -> table.Panel:
@@ -250,4 +286,10 @@ def _quarantine(dataset: Dataset) -> table.Panel:
     texts: Needs = {"last": "time", "reason": "text", "origin": "text"}
     needs: Needs = {**texts, **dict.fromkeys(("messages", "partition", "offset"), "number")}
     doc = f"What could not be decoded of {dataset.name}, by reason and origin, with the place of the latest example."
-    return panels.rows(f"Quarantine of {dataset.name}", doc, [TrinoQuery(text, needs, sparse=True)])
+    panel = panels.rows(f"Quarantine of {dataset.name}", doc, [TrinoQuery(text, needs, sparse=True)])
+    return panels.titled(panel, {name: _title(name) for name in needs})
+
+
+def _title(name: str) -> str:
+    """Return a column's name as its title, such as ``Run id`` for ``run_id``."""
+    return name.replace("_", " ").capitalize()

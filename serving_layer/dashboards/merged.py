@@ -1,29 +1,46 @@
-"""Merged: one line across the boundary, for any range and grain, from the merged views."""
+"""Merged: one line across the boundary, for any range and grain.
+
+Meters that are asked for by name come from the merged views, which ask Cassandra by key. A fleet would have them scan
+it: there batch answers up to the boundary, and the latest readings (one row a meter) give the present moment; what lies
+between stays empty.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana_foundation_sdk.builders import stat, timeseries
-from grafana_foundation_sdk.builders.dashboard import Dashboard
-from grafana_foundation_sdk.models.common import GraphDrawStyle
+from grafana_foundation_sdk.builders import barchart, stat, timeseries
+from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models.dashboard import Panel
 
-from meterlake.merged import merged_view
-from serving_layer.dashboards import panels, sql
-from serving_layer.dashboards.panels import BLUE, GREY, RED, YELLOW
-from serving_layer.dashboards.queries import Needs, TrinoQuery
+from meterlake import dashboard_specs
+from meterlake.grains import GRAIN_SECONDS
+from meterlake.merged import merged_view, published_view
+from meterlake.physical_units import HOUR_S
+from serving_layer.dashboards import choosing, panels, sql
+from serving_layer.dashboards.bands import band_columns, band_of_rows, drawn_band
+from serving_layer.dashboards.panels import BLUE, GREY, YELLOW
+from serving_layer.dashboards.queries import TrinoQuery
+from serving_layer.dashboards.timing import silent_sql
 
 if TYPE_CHECKING:
-    from meterlake.dashboard_specs import Board
-    from meterlake.declaration import Dataset
+    from collections.abc import Callable
 
-_WEEKS = 8
+    from meterlake.dashboard_specs import Band, Board, ShownValue
+    from meterlake.declaration import Dataset
+    from meterlake.grains import Grain
+
+_WEEKS = 4
 """Weeks before, over which a weekday is averaged."""
+_FLEET = (
+    "Of more than {most} meters, batch answers up to the line named Boundary, and the latest readings give the present"
+    " moment; what lies between is in *live*."
+)
 
 
 def merged(dataset: Dataset, board: Board) -> Dashboard:
     """Return the dashboard of both layers as one."""
-    parts = _Merged(dataset, board)
     found = panels.dashboard(
         f"meterlake-{dataset.name}-merged",
         f"{dataset.title}: live and history",
@@ -40,24 +57,10 @@ def merged(dataset: Dataset, board: Board) -> Dashboard:
         ("Last year", "now-1y"),
         ("Last 4 years", "now-4y"),
     )
-    found.with_variable(panels.choice("meter", "Meter", TrinoQuery(sql.meters(dataset), {dataset.key: "text"})))
-    found.with_variable(panels.options_of("grain", "Grain", ("auto", "minute", "hour", "day")))
-    marks: Needs = {"time": "time", "text": "text"}
-    found.annotation(panels.annotation("Boundary", BLUE, TrinoQuery(sql.boundary(dataset), marks, sparse=True)))
-    unexplained = TrinoQuery(sql.unexplained(dataset), marks, sparse=True)
-    found.annotation(panels.annotation("Layers disagree", RED, unexplained))
-    gaps = TrinoQuery(sql.gaps(dataset), {**marks, "timeEnd": "time"}, sparse=True)
-    found.annotation(panels.annotation("Gaps", GREY, gaps))
-    runs = TrinoQuery(sql.published(dataset), marks, sparse=True)
-    found.annotation(panels.annotation("Batch runs", YELLOW, runs, shown=False))
-    listed = [
-        panels.sized(parts.power(), 24, 10),
-        panels.sized(parts.today(), 6),
-        panels.sized(parts.against(), 18),
-        panels.sized(parts.voltage(), 12),
-        panels.sized(parts.shares(), 12),
-    ]
-    return panels.with_panels(found, listed)
+    choosing.with_meters(found, dataset)
+    found.with_variable(panels.options_of("grain", "Grain", ("auto", *sql.grains(dataset))))
+    choosing.with_marks(found, dataset)
+    return panels.with_panels(found, _Merged(dataset, board).parts())
 
 
 class _Merged:
@@ -65,87 +68,142 @@ class _Merged:
 
     def __init__(self, dataset: Dataset, board: Board) -> None:
         self.dataset, self.board, self.key = dataset, board, dataset.key
-        self.power_measure = dataset.measure(board.power)
+        self.rate = dashboard_specs.rate(dataset, board)
+        self.total = dashboard_specs.total(dataset, board)
+        self.rate_sql = self.rate.expression.sql("trino")
+        self.unit = panels.unit(self.rate.unit)
 
-    def power(self) -> timeseries.Panel:
-        text = sql.with_gaps(self._rows(f"{self.board.power}_avg AS power"), ["power"], self.key)
-        query = TrinoQuery(text, {"time": "time", self.key: "text", "power": "number"})
+    def parts(self) -> list[Builder[Panel] | Row]:
+        """Return the panels that apply to what is declared, in order."""
+        found: list[Builder[Panel] | Row] = [
+            panels.sized(choosing.what_is_shown(_FLEET.format(most=sql.MOST_METERS)), 24, 2),
+            panels.sized(self.each(), 24, 10),
+        ]
+        if self.total:
+            found += [panels.sized(self.today(self.total), 6), panels.sized(self.together(), 18)]
+            if GRAIN_SECONDS[sql.hourly(self.dataset)] <= HOUR_S:
+                found.append(panels.sized(self.against(self.total), 24))
+        else:
+            found.append(panels.sized(self.together(), 24))
+        bands = [self.band(band) for band in self.board.bands]
+        return found + panels.halves([*bands, *([self.shares()] if self.board.parts else [])])
+
+    def each(self) -> timeseries.Panel:
+        rows = self._rows(f"{self.rate_sql} AS value", self._present("{value} AS value"))
+        text = sql.with_gaps(sql.lines_or_spread(self.dataset, rows), ["value"], self.key)
+        query = TrinoQuery(text, {"time": "time", self.key: "text", "value": "number"})
         doc = (
-            "Mean power of each minute, hour or local day; auto takes what fits the range. Left of the line named"
-            " Boundary batch answers, right of it the stream: the same to the last digit."
+            "Mean of each row's time; auto takes the grain that fits the range. Left of the line named Boundary batch"
+            f" answers, right of it the stream: the same to the last digit. Of more than {sql.MOST_LINES} meters the"
+            " spread."
         )
-        unit = panels.unit(self.power_measure.unit)
-        panel = panels.lines("Power", doc, unit, [query], zero=True)
-        return panels.by_meter(panel, self.key)
+        return panels.by_meter(panels.lines(self.rate.title, doc, self.unit, [query], zero=True), self.key)
 
-    def voltage(self) -> timeseries.Panel:
-        name, limits = self.board.voltage, self.board.limits
-        columns = f"CAST({name}_min AS DOUBLE) AS lowest, {name}_avg AS mean, CAST({name}_max AS DOUBLE) AS highest"
-        rows = (
-            "SELECT time, step_s, min(lowest) AS lowest, avg(mean) AS mean, max(highest) AS highest\n"
-            f"FROM (\n{self._rows(columns)}\n)\nGROUP BY 1, 2"
-        )
-        shown = ("lowest", "mean", "highest")
-        query = TrinoQuery(sql.with_gaps(rows, shown), {"time": "time", **dict.fromkeys(shown, "number")})
-        doc = f"Lowest, mean and highest over the chosen meters; limits: {limits.name}."
-        panel = panels.with_limits(panels.lines("Voltage", doc, "volt", [query]), limits)
-        panels.column(panel, "highest", **{"custom.fillBelowTo": "lowest", "custom.lineWidth": 0})
-        panels.column(panel, "lowest", **{"custom.lineWidth": 0})
-        return panels.coloured(panel, shown, (GREY, BLUE, GREY))
+    def together(self) -> timeseries.Panel:
+        rows = self._rows(f"{self.rate_sql} AS value", self._present("{value} AS value"))
+        text = sql.with_gaps(f"SELECT time, step_s, sum(value) AS value\nFROM (\n{rows}\n)\nGROUP BY 1, 2", ["value"])
+        query = TrinoQuery(text, {"time": "time", "value": "number"})
+        doc = "Sum of the means of all chosen meters."
+        panel = panels.lines(f"{self.rate.title}, all chosen meters", doc, self.unit, [query], zero=True)
+        panels.coloured(panel, ("value",), (BLUE,))
+        return panels.titled(panel, {"value": "All chosen meters"})
+
+    def band(self, band: Band) -> timeseries.Panel:
+        rows = self._rows(band_columns(band.level))
+        return drawn_band(self.dataset, band, band_of_rows(self.dataset, band.level, rows))
 
     def shares(self) -> timeseries.Panel:
-        titles = {f"{part}_sum": self.dataset.measure(part).title for part in self.board.parts}
-        titles[self.board.rest] = "Other devices"
-        columns = ", ".join(f"CAST({value} AS DOUBLE) AS {value}" for value in titles)
-        sums = ", ".join(f'sum({value}) AS "{title}"' for value, title in titles.items())
+        names = (*self.board.parts, *((self.board.rest,) if self.board.rest else ()))
+        parts = [dashboard_specs.shown_value(self.dataset, name) for name in names]
+        columns = ", ".join(f"{part.expression.sql('trino')} AS {part.name}" for part in parts)
+        sums = ", ".join(f'sum({part.name}) AS "{part.title}"' for part in parts)
         text = f"SELECT time, {sums}\nFROM (\n{self._rows(columns)}\n)\nGROUP BY 1\nORDER BY 1"
-        query = TrinoQuery(text, {"time": "time", **dict.fromkeys(titles.values(), "number")})
+        query = TrinoQuery(text, {"time": "time", **{part.title: "number" for part in parts}})
         doc = (
             "Energy of the sub-meters and of what they leave of the main meter, which is negative where they count"
             " more than it does: stacked below zero, not clipped."
         )
-        panel = panels.bars("Energy by sub-meter", doc, "watth", [query])
-        return panels.coloured(panel, list(titles.values()), (*panels.PARTS[: len(self.board.parts)], GREY))
+        panel = panels.bars("Energy by sub-meter", doc, panels.unit(parts[0].unit), [query])
+        return panels.coloured(panel, [part.title for part in parts], (*panels.PARTS[: len(self.board.parts)], GREY))
 
-    def today(self) -> stat.Panel:
+    def today(self, total: ShownValue) -> stat.Panel:
         """The range is today's alone: the hours before are not asked for."""
         zone = self.dataset.time_zone
         midnight = f"with_timezone(CAST(CAST(current_timestamp AT TIME ZONE '{zone}' AS DATE) AS TIMESTAMP), '{zone}')"
         begin = f"CAST({midnight} AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
-        text = (
-            f"SELECT sum({self.board.energy}) / 1E3 AS kwh\nFROM {merged_view(self.dataset, 'hour')}\n"
-            f"WHERE {self.key} IN {sql.METERS}\n  AND {sql.since(self.dataset, 'hour', begin)}"
+        rows = self._hours(f"{total.expression.sql('trino')} AS value", begin)
+        query = TrinoQuery(f"SELECT sum(value) AS value\nFROM (\n{rows}\n)", {"value": "number"}, sparse=True)
+        doc = (
+            f"Of all chosen meters since midnight ({zone}), whatever the range of the dashboard; of more than"
+            f" {sql.MOST_METERS} up to the boundary."
         )
-        query = TrinoQuery(text, {"kwh": "number"}, sparse=True)
-        doc = f"Energy of all chosen meters since midnight ({zone}), whatever the range of the dashboard."
-        return panels.figure("Energy today so far", doc, "kwatth", [query]).decimals(2)
+        panel = panels.figure(f"{total.title} today so far", doc, panels.unit(total.unit), [query]).decimals(2)
+        return panels.titled(panels.critical(panel), {"value": total.title})
 
-    def against(self) -> timeseries.Panel:
-        zone = self.dataset.time_zone
-        local = f"(with_timezone(hour, 'UTC') AT TIME ZONE '{zone}')"
+    def against(self, total: ShownValue) -> barchart.Panel:
+        """Hours of the day are categories: each has its place, also while the day has just begun."""
+        zone, grain = self.dataset.time_zone, sql.hourly(self.dataset)
+        local = f"(with_timezone({grain}, 'UTC') AT TIME ZONE '{zone}')"
         here = f"(current_timestamp AT TIME ZONE '{zone}')"
-        today = f"CAST({here} AS DATE)"
-        sums = f"sum({self.board.energy}) / 1E3"
         begin = f"CAST(current_timestamp - INTERVAL '{_WEEKS * 7 + 1}' DAY AS TIMESTAMP(6))"
-        text = (
-            "SELECT with_timezone(CAST(local_day_now AS TIMESTAMP(3)) + n * INTERVAL '1' HOUR, "  # noqa: S608
-            f"'{zone}') AS time,\n"
-            "  max(kwh) FILTER (WHERE day = local_day_now) AS today,\n"
-            '  avg(kwh) FILTER (WHERE day < local_day_now) AS "same weekday"\n'
-            f"FROM (\n  SELECT {today} AS local_day_now, CAST({local} AS DATE) AS day, hour({local}) AS n,\n"
-            f"    {sums} AS kwh\n"
-            f"  FROM {merged_view(self.dataset, 'hour')}\n"
-            f"  WHERE {self.key} IN {sql.METERS}\n"
-            f"    AND {sql.since(self.dataset, 'hour', begin)}\n"
-            f"    AND day_of_week({local}) = day_of_week({here})\n"
-            "  GROUP BY 1, 2, 3\n)\nGROUP BY 1\nORDER BY 1"
+        rows = self._hours(
+            f"CAST({local} AS DATE) AS day, hour({local}) AS n, {total.expression.sql('trino')} AS value",
+            begin,
+            f"day_of_week({local}) = day_of_week({here})",
         )
-        query = TrinoQuery(text, {"time": "time", "today": "number", "same weekday": "number"}, sparse=True)
-        doc = f"Energy by local hour: today, and the mean of the same weekday over the {_WEEKS} weeks before."
-        panel = panels.lines("Today against the same weekday", doc, "kwatth", [query], zero=True)
-        panel.draw_style(GraphDrawStyle.BARS).time_from("now/d").insert_nulls(3_600_000.0)
-        panels.column(panel, "same weekday", **{"custom.drawStyle": "line", "custom.lineInterpolation": "stepAfter"})
-        return panels.coloured(panel, ("today", "same weekday"), (BLUE, YELLOW))
+        text = (
+            "SELECT lpad(CAST(clock.n AS VARCHAR), 2, '0') AS hour, today, usual\n"  # noqa: S608
+            "FROM UNNEST(sequence(0, 23)) AS clock (n)\nLEFT JOIN (\n"
+            f"SELECT n, max(value) FILTER (WHERE day = CAST({here} AS DATE)) AS today,\n"
+            f"  avg(value) FILTER (WHERE day < CAST({here} AS DATE)) AS usual\n"
+            f"FROM (SELECT day, n, sum(value) AS value FROM (\n{rows}\n) GROUP BY 1, 2)\nGROUP BY 1\n"
+            ") AS sums ON sums.n = clock.n\nORDER BY 1"
+        )
+        query = TrinoQuery(text, {"hour": "text", "today": "number", "usual": "number"})
+        doc = f"By local hour ({zone}): today, and the mean of the same weekday over the {_WEEKS} weeks before."
+        title = "Today against the same weekday"
+        panel = panels.categories(title, doc, panels.unit(total.unit), query, "hour")
+        panels.coloured(panel, ("today", "usual"), (BLUE, YELLOW))
+        return panels.titled(panel, {"today": "Today", "usual": "Same weekday", "hour": "Hour"})
 
-    def _rows(self, columns: str) -> str:
-        return sql.of_grain(self.dataset, merged_view, sql.chosen_or_fitting(), columns)
+    def _rows(self, columns: str, present: str = "") -> str:
+        """Return SQL of rows within the range. present: SQL of the present moment of a fleet."""
+        few = sql.chosen_or_fitting(self.dataset)
+        many = sql.chosen_or_fitting(self.dataset, most=sql.FLEET_ROWS)
+        named = f"{self.key} IN {sql.METERS}"
+        branches = [
+            self._of(merged_view, sql.FEW, few, columns, named),
+            self._of(published_view, sql.MANY, many, columns, sql.matching(self.dataset)),
+            *([present] if present else []),
+        ]
+        return "\nUNION ALL\n".join(branches)
+
+    def _of(
+        self, view: Callable[[Dataset, Grain], str], when: str, fits: dict[Grain, str], columns: str, meters: str
+    ) -> str:
+        wanted = {grain: f"{when} AND {condition}" for grain, condition in fits.items()}
+        return sql.of_grain(self.dataset, view, wanted, columns, meters)
+
+    def _present(self, columns: str) -> str:
+        """Return SQL of the latest readings of a fleet, at the present minute. columns: with ``{value}``."""
+        main, interval = self.dataset.measure(self.board.main), self.dataset.interval
+        value = main.name if main.kind == "level" else f"{main.name} * {HOUR_S}E0 / {interval}"
+        age = f"date_diff('second', {self.dataset.event_time}, current_timestamp)"
+        return (
+            "SELECT date_trunc('minute', current_timestamp) AS time, 60 AS step_s,"
+            f" {self.key}, {columns.format(value=value)}\n"
+            f"FROM cassandra.speed.{self.dataset.name}_latest\n"
+            f"WHERE {sql.MANY} AND {sql.matching(self.dataset)} AND $__timeTo() > current_timestamp - INTERVAL '1' HOUR"
+            f" AND {age} <= {silent_sql(interval)}"
+        )
+
+    def _hours(self, columns: str, begin: str, condition: str = "true") -> str:
+        """Return SQL of hours from ``begin`` on: of both layers or, of a fleet, as published."""
+        grain = sql.hourly(self.dataset)
+        since = sql.since(self.dataset, grain, begin)
+        return (
+            f"SELECT {columns}\nFROM {merged_view(self.dataset, grain)}\n"
+            f"WHERE {sql.FEW} AND {self.key} IN {sql.METERS}\n  AND {since}\n  AND {condition}\nUNION ALL\n"
+            f"SELECT {columns}\nFROM {published_view(self.dataset, grain)}\n"
+            f"WHERE {sql.MANY} AND {sql.matching(self.dataset)}\n  AND {since}\n  AND {condition}"
+        )

@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from grafana_foundation_sdk.builders import bargauge, common, piechart, stat, table, timeseries, trend
+from grafana_foundation_sdk.builders import (
+    barchart,
+    bargauge,
+    common,
+    histogram,
+    piechart,
+    stat,
+    table,
+    text,
+    timeseries,
+    trend,
+)
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import text as text_model
 
+from meterlake.physical_units import physical_unit
 from serving_layer.dashboards.queries import CassandraQuery, Query
 
 if TYPE_CHECKING:
     from meterlake.report_specs import Limits
 
 TAG: Final = "meterlake"
-GREEN, YELLOW, RED, GREY, BLUE = "#56A64B", "#F2CC0C", "#E02F44", "#8E8E8E", "#3274D9"
+GREEN, YELLOW, RED, GREY, BLUE, ORANGE = "#56A64B", "#F2CC0C", "#E02F44", "#8E8E8E", "#3274D9", "#FF9830"
 PARTS: Final = ("#E0B400", "#5794F2", "#B877D9", "#FF780A", "#73BF69")
 """Colours of parts of a whole, in their order; the rest is grey."""
 
-UNITS: Final = {"kW": "kwatt", "kvar": "kvoltampreact", "V": "volt", "A": "amp", "Wh": "watth", "1": "none"}
-"""Unit of a declaration -> unit of Grafana."""
-
-P = TypeVar("P", timeseries.Panel, stat.Panel, table.Panel, bargauge.Panel, piechart.Panel, trend.Panel)
+P = TypeVar(
+    "P",
+    text.Panel,
+    timeseries.Panel,
+    stat.Panel,
+    table.Panel,
+    bargauge.Panel,
+    piechart.Panel,
+    trend.Panel,
+    barchart.Panel,
+    histogram.Panel,
+)
 Steps = Sequence[tuple[float | None, str]]
 
 
 def unit(name: str) -> str:
     """Return Grafana's name of a declaration's unit."""
-    return UNITS.get(name, f"suffix: {name}")
+    return physical_unit(name).grafana_id
 
 
 def steps(*found: tuple[float | None, str]) -> build.ThresholdsConfig:
@@ -81,11 +103,13 @@ def dashed(*, area: bool = False) -> common.GraphThresholdsStyleConfig:
     return common.GraphThresholdsStyleConfig().mode(modes.DASHED_AND_AREA if area else modes.DASHED)
 
 
-def figure(title: str, doc: str, unit_name: str, queries: Sequence[Query]) -> stat.Panel:
-    """Return large figures: the last value of each series."""
+def figure(
+    title: str, doc: str, unit_name: str, queries: Sequence[Query], calcs: Sequence[str] = ("lastNotNull",)
+) -> stat.Panel:
+    """Return large figures: of each series its last value, or what ``calcs`` name, such as ``p90``."""
     return (
         _common(stat.Panel(), title, doc, unit_name, queries)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+        .reduce_options(common.ReduceDataOptions().calcs(list(calcs)).values(False))
         .color_mode(options.BigValueColorMode.VALUE)
         .graph_mode(options.BigValueGraphMode.NONE)
         .text_mode(options.BigValueTextMode.AUTO)
@@ -99,6 +123,54 @@ def gauges(title: str, doc: str, unit_name: str, queries: Sequence[Query]) -> ba
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .display_mode(options.BarGaugeDisplayMode.BASIC)
         .orientation(options.VizOrientation.HORIZONTAL)
+    )
+
+
+def ranking(title: str, doc: str, unit_name: str, query: Query, *, count: int, lowest: bool = False) -> bargauge.Panel:
+    """Return a bar each of the rows with the highest (or lowest) ``value``, named by their one text."""
+    panel = (
+        _common(bargauge.Panel(), title, doc, unit_name, [query])
+        .reduce_options(common.ReduceDataOptions().values(True).limit(count).fields("/^value$/").calcs(["lastNotNull"]))
+        .display_mode(options.BarGaugeDisplayMode.BASIC)
+        .orientation(options.VizOrientation.HORIZONTAL)
+        .min(0)
+    )
+    return transformed(panel, ("sortBy", {"fields": {}, "sort": [{"field": "value", "desc": not lowest}]}))
+
+
+def critical(panel: stat.Panel) -> stat.Panel:
+    """Colour a critical figure that is missing: no data is no good news, and must not look like it."""
+    nothing = model.ValueMappingResult(text="no data", color=ORANGE)
+    mapped = model.DashboardSpecialValueMapOptions(match=model.SpecialValueMatch.NULL_AND_NAN, result=nothing)
+    return panel.mappings([model.SpecialValueMap(options=mapped)])
+
+
+def row(title: str) -> build.Row:
+    """Return a heading over the panels below it."""
+    return build.Row(title)
+
+
+def note(content: str) -> text.Panel:
+    """Return a line of text, in Markdown; variables are filled in."""
+    return text.Panel().mode(text_model.TextMode.MARKDOWN).content(content).transparent(True)
+
+
+def histogram_of(title: str, doc: str, unit_name: str, query: Query) -> histogram.Panel:
+    """Return how many rows have a value of which size."""
+    return _common(histogram.Panel(), title, doc, unit_name, [query]).fill_opacity(70).bucket_count(30)
+
+
+def categories(title: str, doc: str, unit_name: str, query: Query, x_field: str) -> barchart.Panel:
+    """Return bars beside each other over the texts of a column."""
+    return (
+        _common(barchart.Panel(), title, doc, unit_name, [query])
+        .x_field(x_field)
+        .orientation(options.VizOrientation.VERTICAL)
+        .show_value(options.VisibilityMode.NEVER)
+        .fill_opacity(80)
+        .group_width(0.8)
+        .legend(_plain_legend())
+        .tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI))
     )
 
 
@@ -153,9 +225,35 @@ def coloured(panel: P, names: Sequence[str], colours: Sequence[str] = PARTS) -> 
     return panel
 
 
+def coloured_by_end(panel: P, ends: Sequence[str], colours: Sequence[str] = PARTS) -> P:
+    """Give series fixed colours by the end of their names, such as ``Kitchen`` of ``plug-1: Kitchen``."""
+    for end, colour in zip(ends, colours, strict=False):
+        matching(panel, f"/{re.escape(end)}$/", color={"mode": "fixed", "fixedColor": colour})
+    return panel
+
+
+def matching(panel: P, pattern: str, **properties: object) -> P:
+    """Set properties of the fields whose names match a regular expression, which stands in slashes."""
+    panel.override_by_regexp(pattern, [model.DynamicConfigValue(key, value) for key, value in properties.items()])
+    return panel
+
+
+def titled(panel: P, names: Mapping[str, str]) -> P:
+    """Give columns or series titles that people read. names: column -> title."""
+    for name, title in names.items():
+        column(panel, name, displayName=title)
+    return panel
+
+
 def sized(panel: P, width: int, height: int = 8) -> P:
     """Set the size on the grid of 24 columns."""
     return panel.span(width).height(height)
+
+
+def halves(listed: Sequence[P], height: int = 8) -> list[P]:
+    """Set the size of panels that stand two in a row; a last one alone has the row for itself."""
+    alone = len(listed) % 2
+    return [sized(panel, 24 if alone and place == len(listed) else 12, height) for place, panel in enumerate(listed, 1)]
 
 
 def dashboard(uid: str, title: str, doc: str, since: str, refresh: str) -> build.Dashboard:
@@ -183,30 +281,41 @@ def with_ranges(found: build.Dashboard, *named: tuple[str, str]) -> build.Dashbo
     return found.timepicker(build.TimePicker().quick_ranges(listed))
 
 
-def with_panels(found: build.Dashboard, listed: Sequence[Builder[model.Panel]]) -> build.Dashboard:
+def with_panels(found: build.Dashboard, listed: Sequence[Builder[model.Panel] | build.Row]) -> build.Dashboard:
     """Place panels on the grid from left to right, with numbers that stay the same for links and alerts."""
     for place, panel in enumerate(listed):
-        panel.id(place + 1)  # type: ignore[attr-defined]
-        found.with_panel(panel)
+        panel.id(place + 1)  # type: ignore[union-attr]
+        if isinstance(panel, build.Row):
+            found.with_row(panel)
+        else:
+            found.with_panel(panel)
     return found
 
 
-def choice(name: str, label: str, query: Query, *, hidden: bool = False) -> build.QueryVariable:
-    """Return a variable whose values are asked for: one of them where ``hidden``, else several or all.
+def choice(name: str, label: str, query: Query, *, pattern: str = "") -> build.QueryVariable:
+    """Return a variable of which several values or all can be chosen.
 
-    "All" stands for the explicit list of values, since no other text is set for it.
+    "All" stands for the explicit list of values, since no other text is set for it. pattern: regular expression, in
+    slashes, by which the browser keeps values.
     """
-    found = (
-        build.QueryVariable(name)
-        .label(label)
-        .datasource(query.source)
-        .query(_variable_query(query))
-        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
-    )
-    if hidden:
-        return found.hide(model.VariableHide.HIDE_VARIABLE)
     every = model.VariableOption(text="All", value="$__all", selected=True)
-    return found.multi(True).include_all(True).current(every).sort(model.VariableSort.NATURAL_ASC)
+    found = _asked(name, label, query).multi(True).include_all(True).current(every)
+    return (found.regex(pattern) if pattern else found).sort(model.VariableSort.NATURAL_ASC)
+
+
+def hidden(found: build.QueryVariable) -> build.QueryVariable:
+    """Hide a variable that nobody chooses."""
+    return found.hide(model.VariableHide.HIDE_VARIABLE)
+
+
+def computed(name: str, query: Query) -> build.QueryVariable:
+    """Return a hidden variable with the one value that its query answers."""
+    return hidden(_asked(name, name, query))
+
+
+def search(name: str, label: str) -> build.TextBoxVariable:
+    """Return a field for a text, empty at first."""
+    return build.TextBoxVariable(name).label(label).default_value("")
 
 
 def options_of(name: str, label: str, values: Sequence[str]) -> build.CustomVariable:
@@ -219,6 +328,16 @@ def annotation(name: str, colour: str, query: Query, *, shown: bool = True) -> b
     """Return marks on the time axis, of columns time, timeEnd (for a range) and text."""
     found = build.AnnotationQuery().name(name).icon_color(colour).enable(shown).hide(False)
     return found.datasource(query.source).target(query)
+
+
+def _asked(name: str, label: str, query: Query) -> build.QueryVariable:
+    return (
+        build.QueryVariable(name)
+        .label(label)
+        .datasource(query.source)
+        .query(_variable_query(query))
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+    )
 
 
 def _variable_query(query: Query) -> dict[str, object]:
@@ -243,3 +362,8 @@ def _legend() -> common.VizLegendOptions:
     return (
         legend.placement(options.LegendPlacement.BOTTOM).show_legend(True).calcs(["min", "mean", "max", "lastNotNull"])
     )
+
+
+def _plain_legend() -> common.VizLegendOptions:
+    legend = common.VizLegendOptions().display_mode(options.LegendDisplayMode.LIST).calcs([])
+    return legend.placement(options.LegendPlacement.BOTTOM).show_legend(True)

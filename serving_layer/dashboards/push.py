@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import requests
+from grafana_client import GrafanaApi, TokenAuth
+from grafana_client.client import GrafanaException, GrafanaServerError
 
 from meterlake.errors import PermanentError, TransientError
 
@@ -83,77 +87,89 @@ def push(url: str, token: SecretStr, boards: Iterable[Board], tell: Callable[[Pu
         raise PermanentError(
             "There is no token for Grafana.", hint=f"Set {_TOKEN} to the token of a service account (role Editor)."
         )
-    with requests.Session() as session:
-        session.headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-        session.trust_env = False  # a proxy or .netrc of this user must not see, or replace, the token
-        grafana = _Grafana(url.rstrip("/"), session)
-        found = []
-        for board in boards:
-            grafana.ensure_folder(board.audience)
-            pushed = Pushed(board.uid, grafana.save(board), f"{grafana.url}/d/{board.uid}")
-            tell(pushed)
-            found.append(pushed)
+    grafana = _Grafana(url.rstrip("/"), token)
+    found = []
+    for board in boards:
+        grafana.ensure_folder(board.audience)
+        pushed = Pushed(board.uid, grafana.save(board), f"{grafana.url}/d/{board.uid}")
+        tell(pushed)
+        found.append(pushed)
     return found
 
 
 class _Grafana:
     """The few calls that are needed."""
 
-    def __init__(self, url: str, session: requests.Session) -> None:
-        self.url, self._session = url, session
-        self._folders: set[str] = set()
+    def __init__(self, url: str, token: SecretStr) -> None:
+        self.url, self._folders = url, set[str]()
+        parts = urlsplit(url)
+        self._api = GrafanaApi(
+            TokenAuth(token.get_secret_value()),
+            host=parts.hostname,
+            port=parts.port,
+            url_path_prefix=f"{parts.path.strip('/')}/".lstrip("/"),
+            protocol=parts.scheme,
+            timeout=TIMEOUT_S,
+        )
+        session = self._api.client.s
+        session.trust_env = False  # a proxy or .netrc of this user must not see, or replace, the token
+        session.max_redirects = 0  # a POST that is sent elsewhere would arrive there as a GET
 
     def ensure_folder(self, audience: Audience) -> None:
         """Make the folder of an audience, once."""
         if audience.uid in self._folders:
             return
-        status, _ = self._call("GET", f"/api/folders/{audience.uid}", f"reading folder {audience.title}", (200, 404))
+        read = partial(self._api.folder.get_folder, audience.uid)
+        status, _ = self._call(f"reading folder {audience.title}", (404,), read)
         if status == 404:
-            wanted = {"uid": audience.uid, "title": audience.title}
+            make = partial(self._api.folder.create_folder, audience.title, audience.uid)
             # 409 and 412: somebody has made it meanwhile.
-            self._call("POST", "/api/folders", f"making folder {audience.title}", (200, 409, 412), wanted)
+            self._call(f"making folder {audience.title}", (409, 412), make)
         self._folders.add(audience.uid)
 
     def save(self, board: Board) -> Outcome:
         """Save a dashboard where it differs from what is there."""
-        place, doing = f"/api/dashboards/uid/{board.uid}", f"reading {board.uid}"
-        status, there = self._call("GET", place, doing, (200, 404))
+        doing = f"reading {board.uid}"
+        status, there = self._call(doing, (404,), partial(self._api.dashboard.get_dashboard, board.uid))
         wanted, message = board.json(), f"meterlake {hashlib.sha256(board.text().encode()).hexdigest()[:16]}"
         if status == 200:
             present: dict[str, Any] = there["dashboard"]
-            _, versions = self._call("GET", f"{place}/versions?limit=1", doing, (200,))
+            # The client's own call for versions puts the limit where Grafana does not look.
+            newest_first = partial(self._api.client.GET, f"/dashboards/uid/{board.uid}/versions?limit=1")
+            _, versions = self._call(doing, (), newest_first)
             newest: dict[str, Any] = next(iter(versions.get("versions") or []), {})
             if newest.get("message") == message and there["meta"].get("folderUid") == board.audience.uid:
                 return "unchanged"
             wanted |= {"id": present.get("id"), "version": present.get("version", 0)}
         body = {"dashboard": wanted, "folderUid": board.audience.uid, "overwrite": False, "message": message}
-        answer, said = self._call("POST", "/api/dashboards/db", f"saving {board.uid}", (200, 412), body)
+        doing = f"saving {board.uid}"
+        answer, said = self._call(doing, (412,), partial(self._api.dashboard.update_dashboard, body))
         if answer == 412:
             if said.get("status") == "version-mismatch":
                 raise VersionConflict(self.url, board.uid)
-            raise Refused(self.url, answer, f"saving {board.uid}", str(said.get("message", "")))
+            raise Refused(self.url, answer, doing, str(said.get("message", "")))
         return "updated" if status == 200 else "created"
 
-    def _call(
-        self, method: str, path: str, doing: str, expected: tuple[int, ...], body: dict[str, Any] | None = None
-    ) -> tuple[int, dict[str, Any]]:
+    def _call(self, doing: str, expected: tuple[int, ...], call: Callable[[], Any]) -> tuple[int, dict[str, Any]]:
+        """Return the status and the answer of a call; ``expected`` are refusals that the caller understands."""
         try:
-            answer = self._session.request(method, self.url + path, json=body, timeout=TIMEOUT_S, allow_redirects=False)
+            said = call()
+        except requests.TooManyRedirects as error:
+            raise Refused(self.url, 302, doing, "it redirects; give the address to which it leads") from error
         except requests.RequestException as error:
             raise GrafanaUnavailable(self.url, error) from error
-        if answer.status_code in (401, 403):
-            raise NotAllowed(self.url, answer.status_code, doing)
-        if answer.status_code >= 500:
-            raise GrafanaUnavailable(self.url, f"{answer.status_code} {answer.reason}")
-        said = _json(answer)
-        if answer.status_code not in expected:
-            raise Refused(self.url, answer.status_code, doing, str(said.get("message", answer.reason)))
-        return answer.status_code, said
+        except GrafanaServerError as error:
+            raise GrafanaUnavailable(self.url, error.message) from error
+        except GrafanaException as error:
+            return self._refusal(doing, expected, error)
+        if not isinstance(said, dict):
+            raise Refused(self.url, 200, doing, "the answer is no JSON; is this Grafana's address?")
+        return 200, said
 
-
-def _json(answer: requests.Response) -> dict[str, Any]:
-    try:
-        said = answer.json()
-    except requests.JSONDecodeError:
-        return {}
-    return said if isinstance(said, dict) else {}
+    def _refusal(self, doing: str, expected: tuple[int, ...], error: GrafanaException) -> tuple[int, dict[str, Any]]:
+        said = error.response if isinstance(error.response, dict) else {}
+        if error.status_code in (401, 403):
+            raise NotAllowed(self.url, error.status_code, doing) from error
+        if error.status_code not in expected:
+            raise Refused(self.url, error.status_code, doing, str(said.get("message", ""))) from error
+        return error.status_code, said

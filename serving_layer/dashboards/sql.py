@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from meterlake.grains import GRAIN_SECONDS
-from meterlake.merged import merged_view, partition_of, partition_sql, published_view
-from serving_layer.dashboards.cql import MOST_METERS
+from meterlake.merged import partition_of, partition_sql, published_view
+from meterlake.physical_units import HOUR_S
 from serving_layer.publish.records import FULL_NAME as RUNS
 
 if TYPE_CHECKING:
@@ -20,8 +20,25 @@ if TYPE_CHECKING:
     from meterlake.declaration import Dataset
     from meterlake.grains import Grain
 
+MOST_METERS: Final = 200
+"""So many names the list of meters holds, and a query asks for; Trino asks Cassandra for each before it begins."""
+MOST_LINES: Final = 50
+"""So many meters have lines of their own; of more, the spread is drawn."""
 METERS: Final = "($meter)"
 """The chosen meters: the plugin writes an explicit list of quoted names, also when all are chosen."""
+FEW: Final = f"cardinality(ARRAY[$meter]) < {MOST_METERS}"
+"""All that match are in the list, or some were picked: they are asked for by name."""
+MANY: Final = f"cardinality(ARRAY[$meter]) >= {MOST_METERS}"
+"""All of a fleet, of which the list holds a part only: all that match the search are meant."""
+SINGLE: Final = f"cardinality(ARRAY[$meter]) <= {MOST_LINES}"
+"""Meters are shown one by one. Such conditions are constant: what they exclude is dropped when the query is planned."""
+SPREAD: Final = ("10 % below", "Median", "90 % below")
+FINE_ROWS: Final = 2880
+"""Rows a meter of a grain below an hour, such as 48 hours of minutes, up to which it is drawn."""
+COARSE_ROWS: Final = 1500
+"""The same of hours."""
+FLEET_ROWS: Final = 745
+"""Rows a meter of a fleet: 31 days of hours, or 12 hours of minutes."""
 NOBODY: Final = "none yet"
 """Value of the meter's variable where there is no meter, so that the list is never empty."""
 
@@ -58,19 +75,82 @@ def since(dataset: Dataset, grain: Grain, first: str) -> str:
     return f"{grain} >= {first} AND {partition_of(dataset, grain)} >= {partition_sql(dataset, grain, first)}"
 
 
-def of_grain(dataset: Dataset, view: Callable[[Dataset, Grain], str], wanted: Mapping[Grain, str], columns: str) -> str:
+def matching(dataset: Dataset) -> str:
+    """Return the condition that a meter's name matches the search."""
+    return f"strpos(lower({dataset.key}), lower('$search')) > 0"
+
+
+def chosen(dataset: Dataset) -> str:
+    """Return the condition that a meter is meant: one of the list, or of a fleet all that match the search."""
+    return f"({FEW} AND {dataset.key} IN {METERS} OR {MANY} AND {matching(dataset)})"
+
+
+def grains(dataset: Dataset) -> list[Grain]:
+    """Return the declared grains, the finest first."""
+    return sorted((view.grain for view in dataset.views), key=GRAIN_SECONDS.__getitem__)
+
+
+def hourly(dataset: Dataset) -> Grain:
+    """Return the grain for what is looked at by the hour: the coarsest within one, else the finest of all."""
+    within = [grain for grain in grains(dataset) if GRAIN_SECONDS[grain] <= HOUR_S]
+    return within[-1] if within else grains(dataset)[0]
+
+
+def daily(dataset: Dataset) -> Grain:
+    """Return the grain for what is looked at by the day or longer: the local day, else the coarsest of all."""
+    return "day" if "day" in grains(dataset) else grains(dataset)[-1]
+
+
+def of_grain(
+    dataset: Dataset,
+    view: Callable[[Dataset, Grain], str],
+    wanted: Mapping[Grain, str],
+    columns: str,
+    meters: str = "",
+) -> str:
     """Return SQL of the rows of the view that the dashboard's grain asks for.
 
     wanted: grain -> condition in constants; a branch whose condition is false is dropped when the query is planned.
     columns: what to select beside ``time``, the meter and ``step_s``, the length of a row of that grain.
+    meters: condition on the meter, if not the chosen ones.
     """
     branches = [
         f"SELECT {when(dataset, grain)} AS time, {GRAIN_SECONDS[grain]} AS step_s, {dataset.key}, {columns}\n"
         f"FROM {view(dataset, grain)}\n"
-        f"WHERE {condition} AND {dataset.key} IN {METERS} AND {bound(dataset, grain)}"
+        f"WHERE {condition} AND {meters or chosen(dataset)} AND {bound(dataset, grain)}"
         for grain, condition in wanted.items()
     ]
     return "\nUNION ALL\n".join(branches)
+
+
+def fitting(offered: Sequence[Grain], *, most: int = FINE_ROWS) -> dict[Grain, str]:
+    """Return grain -> condition that it fits the length of the range: the finest with at most ``most`` rows a meter."""
+    seconds = "date_diff('second', $__timeFrom() , $__timeTo() )"
+    listed = sorted(offered, key=GRAIN_SECONDS.__getitem__)
+    ends = [f"{min(most, COARSE_ROWS) * GRAIN_SECONDS[grain]}" for grain in listed]
+    if GRAIN_SECONDS[listed[0]] < HOUR_S:
+        ends[0] = f"{most * GRAIN_SECONDS[listed[0]]}"
+    found: dict[Grain, str] = {}
+    for place, grain in enumerate(listed):
+        low = [f"{seconds} > {ends[place - 1]}"] if place else []
+        high = [f"{seconds} <= {ends[place]}"] if place + 1 < len(listed) else []
+        found[grain] = " AND ".join([*low, *high]) or "true"
+    return found
+
+
+def lines_or_spread(dataset: Dataset, rows: str) -> str:
+    """Return SQL of a line a meter or, of more than can be told apart, of the spread over them.
+
+    rows: SQL with ``time``, ``step_s``, the meter and ``value``. The lines are told apart by the meter's column.
+    """
+    spread = ", ".join(f"'{name}'" for name in SPREAD)
+    return (
+        f"SELECT time, step_s, {dataset.key}, value FROM (\n{rows}\n)\nWHERE {SINGLE}\nUNION ALL\n"  # noqa: S608
+        f"SELECT time, step_s, which AS {dataset.key}, share AS value\nFROM (\n"
+        f"SELECT time, step_s, approx_percentile(value, ARRAY[0.1, 0.5, 0.9]) AS shares\nFROM (\n{rows}\n)\n"
+        f"WHERE NOT {SINGLE}\nGROUP BY 1, 2\n)\n"
+        f"CROSS JOIN UNNEST(ARRAY[{spread}], shares) AS spread (which, share)"
+    )
 
 
 def with_gaps(rows: str, values: Sequence[str], key: str = "") -> str:
@@ -90,37 +170,68 @@ def with_gaps(rows: str, values: Sequence[str], key: str = "") -> str:
     )
 
 
-def chosen_or_fitting() -> dict[Grain, str]:
+def chosen_or_fitting(dataset: Dataset, *, most: int = FINE_ROWS) -> dict[Grain, str]:
     """Return the conditions of a grain that is chosen, or (``auto``) fits the length of the range."""
-    hours = "date_diff('hour', $__timeFrom() , $__timeTo() )"
-    fits: dict[Grain, str] = {
-        "minute": f"{hours} <= 48",
-        "hour": f"{hours} > 48 AND {hours} <= 1500",
-        "day": f"{hours} > 1500",
-    }
+    fits = fitting(grains(dataset), most=most)
     return {grain: f"('$grain' = '{grain}' OR '$grain' = 'auto' AND {fit})" for grain, fit in fits.items()}
 
 
-def hours(dataset: Dataset, columns: str, *, merged: bool = False, tail: str = "") -> str:
-    """Return SQL of hours within the range. columns: what to select; tail: grouping and order."""
-    view = merged_view if merged else published_view
+def hours(dataset: Dataset, columns: str, *, tail: str = "") -> str:
+    """Return SQL of published hours within the range. columns: what to select; tail: grouping and order."""
+    grain = hourly(dataset)
     return (
-        f"SELECT {columns}\nFROM {view(dataset, 'hour')}\n"
-        f"WHERE {dataset.key} IN {METERS} AND {bound(dataset, 'hour')}{tail}"
+        f"SELECT {columns}\nFROM {published_view(dataset, grain)}\n"
+        f"WHERE {chosen(dataset)} AND {bound(dataset, grain)}{tail}"
     )
 
 
 def meters(dataset: Dataset) -> str:
-    """Return SQL of the meters with a day in the range, and of those that are live: one column, never empty.
+    """Return SQL of the meters that match the search and have a day in the range, or are live: never empty.
 
     Where there are too many, those with the longer history are kept.
     """
     return (
-        f"SELECT coalesce({dataset.key}, '{NOBODY}') AS {dataset.key}\nFROM (VALUES 1) AS always (one)\n"  # noqa: S608
-        f"LEFT JOIN (\n  SELECT {dataset.key}, day FROM {published_view(dataset, 'day')}\n"
-        f"  WHERE {bound(dataset, 'day')}\n"
-        f"  UNION ALL\n  SELECT {dataset.key}, NULL FROM cassandra.speed.{dataset.name}_latest\n) AS found ON true\n"
-        f"GROUP BY 1\nORDER BY count(day) DESC, 1\nLIMIT {MOST_METERS}"
+        f"SELECT coalesce({dataset.key}, '{NOBODY}') AS {dataset.key}\nFROM (VALUES 1) AS always (one)\n"
+        f"LEFT JOIN (\n{_known(dataset)}\n) AS found ON true\n"
+        f"GROUP BY 1\nORDER BY count(seen) DESC, 1\nLIMIT {MOST_METERS}"
+    )
+
+
+def meter_count(dataset: Dataset) -> str:
+    """Return SQL of how many meters match the search, as text."""
+    return f"SELECT CAST(count(DISTINCT {dataset.key}) AS VARCHAR) AS meters\nFROM (\n{_known(dataset)}\n)"
+
+
+def listed_count(dataset: Dataset) -> str:
+    """Return SQL of how many of them the list holds, as text."""
+    return (
+        f"SELECT CAST(least(count(DISTINCT {dataset.key}), {MOST_METERS}) AS VARCHAR) AS meters\n"
+        f"FROM (\n{_known(dataset)}\n)"
+    )
+
+
+def _known(dataset: Dataset) -> str:
+    grain = daily(dataset)
+    return (
+        f"  SELECT {dataset.key}, {grain} AS seen FROM {published_view(dataset, grain)}\n"  # noqa: S608
+        f"  WHERE {matching(dataset)} AND {bound(dataset, grain)}\n"
+        f"  UNION ALL\n  SELECT {dataset.key}, NULL FROM cassandra.speed.{dataset.name}_latest\n"
+        f"  WHERE {matching(dataset)}"
+    )
+
+
+def ranked(dataset: Dataset, value: str) -> str:
+    """Return SQL of the chosen meters by place: ``ranked`` (name), ``highest`` and ``lowest`` (from 1).
+
+    value: aggregate over a meter's rows in the range, such as ``sum(energy_wh)``.
+    """
+    grain = daily(dataset)
+    order = f"coalesce({value}, 0)"
+    return (
+        f"SELECT {dataset.key} AS ranked, row_number() OVER (ORDER BY {order} DESC, {dataset.key}) AS highest,\n"
+        f"  row_number() OVER (ORDER BY {order}, {dataset.key}) AS lowest\n"
+        f"FROM {published_view(dataset, grain)}\n"
+        f"WHERE {chosen(dataset)} AND {bound(dataset, grain)}\nGROUP BY {dataset.key}"
     )
 
 
@@ -155,12 +266,12 @@ def unexplained(dataset: Dataset) -> str:
 
 
 def gaps(dataset: Dataset) -> str:
-    """Return SQL of the longest gaps in the range as annotations with a beginning and an end."""
+    """Return SQL of the longest gaps in the range as annotations with a beginning and an end; of single meters only."""
     bounds = between(dataset, dataset.finest.grain, "$__timeFrom()", "$__timeTo()", "gap_start")
     return (
         "SELECT with_timezone(gap_start, 'UTC') AS time, with_timezone(gap_end, 'UTC') AS \"timeEnd\",\n"
         f"  {dataset.key} || ': ' || CAST(missing_s / 60 AS VARCHAR) || ' minutes missing' AS text\n"
         f"FROM hive.batch.{dataset.name}_gaps\n"
-        f"WHERE {dataset.key} IN {METERS} AND missing_s >= 600\n  AND {bounds}\n"
+        f"WHERE {SINGLE} AND {dataset.key} IN {METERS} AND missing_s >= 600\n  AND {bounds}\n"
         "ORDER BY missing_s DESC\nLIMIT 200"
     )

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from engines import cassandra, hive, trino
 from engines.errors import EngineUnavailable
 from meterlake.ddl import CASSANDRA_KEYSPACE, HIVE_DATABASE, view_table
+from meterlake.grains import is_calendar
 from meterlake.merged import CATALOG
 from meterlake.state import State
 from meterlake.units import exact_units
 from meterlake.validation import STATE_COLUMNS, measure_columns
-from meterlake.views import view_columns
+from meterlake.views import time_column, view_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 Time = datetime | date
-"""Start of a row: UTC, aware; the local date of a day."""
+"""Start of a row: UTC, aware; the local date of a day, or of the first of a month."""
 
 States = dict[tuple[str, Time], State]
 """(meter, start) -> state."""
@@ -70,7 +71,7 @@ def batch_states(reader: BatchReader, dataset: Dataset, grain: Grain, window: Wi
     """Return the rows of a batch view."""
     view = dataset.view(grain)
     names = ", ".join(column.name for column in view_columns(dataset, grain))
-    kind = "DATE" if grain == "day" else "TIMESTAMP"
+    kind = time_column(dataset, grain).type.sql("hive")
     low, high = (_utc_day(moment) for moment in (window.since, window.until))
     conditions = [
         f"{grain} >= CAST(? AS {kind})",
@@ -88,30 +89,31 @@ def batch_states(reader: BatchReader, dataset: Dataset, grain: Grain, window: Wi
 
 
 def speed_states(settings: Settings, dataset: Dataset, window: Window) -> States:
-    """Return the speed layer's minutes, asked for by partition key. meters None: those that it knows."""
+    """Return the speed layer's rows, asked for by partition key. meters None: those that it knows."""
     names = state_names(dataset)
     return {
-        (meter, minute.replace(tzinfo=UTC)): State.from_row(dataset, dict(zip(names, values, strict=True)))
-        for meter, minute, *values in speed_rows(settings, dataset, window)
+        (meter, start.replace(tzinfo=UTC)): State.from_row(dataset, dict(zip(names, values, strict=True)))
+        for meter, start, *values in speed_rows(settings, dataset, window)
     }
 
 
 def speed_rows(settings: Settings, dataset: Dataset, window: Window) -> list[tuple[Any, ...]]:
-    """Return what ``speed_states`` does, as rows of meter, minute (UTC without zone) and ``state_names``."""
+    """Return what ``speed_states`` does, as rows of meter, start (UTC without zone) and ``state_names``."""
     from cassandra.concurrent import execute_concurrent_with_args
 
     if window.meters is not None and not window.meters:
         return []
     assert isinstance(window.since, datetime)  # noqa: S101 - narrows the type
     assert isinstance(window.until, datetime)  # noqa: S101
-    minutes, latest = (f"{CASSANDRA_KEYSPACE}.{dataset.name}_{table}" for table in ("minute", "latest"))
+    time = dataset.finest.grain
+    states, latest = (f"{CASSANDRA_KEYSPACE}.{dataset.name}_{table}" for table in (time, "latest"))
     with cassandra.session(settings) as session:
         meters = window.meters
         if meters is None:
             meters = [row[0] for row in session.execute(f"SELECT {dataset.key} FROM {latest}")]
         wanted = session.prepare(
-            f"SELECT {dataset.key}, minute, {', '.join(state_names(dataset))} FROM {minutes}"
-            f" WHERE {dataset.key} = ? AND day = ? AND minute >= ? AND minute < ?"
+            f"SELECT {dataset.key}, {time}, {', '.join(state_names(dataset))} FROM {states}"
+            f" WHERE {dataset.key} = ? AND day = ? AND {time} >= ? AND {time} < ?"
         )
         questions = [
             (meter, day.isoformat(), window.since, window.until)
@@ -154,7 +156,7 @@ def _literal(moment: Time) -> str:
 
 
 def _time(value: Any, grain: Grain) -> Time:  # noqa: ANN401 - engines differ in how they give times
-    if grain == "day":
+    if is_calendar(grain):
         return date.fromisoformat(str(value)[:10])
     moment: datetime = value
     return moment.replace(tzinfo=UTC)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from meterlake import timegrid
+from meterlake import merged, timegrid
 from meterlake.errors import TransientError
-from meterlake.grains import GRAIN_SECONDS
 from meterlake.state import merge_all
 from meterlake.units import to_decimal
 from meterlake.validation import measure_columns
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from meterlake.declaration import Dataset
     from meterlake.grains import Grain
+    from meterlake.merged import Piece
     from meterlake.settings import Settings
     from meterlake.state import State
     from serving_layer.merged.layers import States, Time
@@ -61,21 +61,21 @@ def _read(
     begin = timegrid.row_time(line, grain, dataset.time_zone)
     whole = Window(window.meters, window.since, min(window.until, begin))
     found = {key: (state, "batch") for key, state in batch_states(reader, dataset, grain, whole).items()}
-    since = max(_whole_rows(dataset, grain, window.since), timegrid.row_begins(begin, dataset.time_zone))
-    until = _whole_rows(dataset, grain, window.until)
-    finest, meters = dataset.finest.grain, window.meters
+    since, until = (_whole_rows(dataset, grain, time) for time in (window.since, window.until))
     pieces: list[tuple[str, States]] = []
-    if since < min(line, until):
-        pieces.append(("batch", batch_states(reader, dataset, finest, Window(meters, since, min(line, until)))))
+    for piece in merged.batch_pieces(dataset, grain, line):
+        held = _held(dataset, piece, since, until)
+        if held:
+            pieces.append(("batch", batch_states(reader, dataset, piece.grain, Window(window.meters, *held))))
     if max(since, line) < until:
-        pieces.append(("speed", speed_states(settings, dataset, Window(meters, max(since, line), until))))
+        pieces.append(("speed", speed_states(settings, dataset, Window(window.meters, max(since, line), until))))
     return found | _rolled_up(dataset, grain, pieces)
 
 
 def _rolled_up(
     dataset: Dataset, grain: Grain, pieces: Sequence[tuple[str, States]]
 ) -> dict[tuple[str, Time], tuple[State, str]]:
-    """Return rows of a grain from minutes of both layers, each with the layer that it comes from."""
+    """Return rows of a grain from finer ones of both layers, each with the layer that it comes from."""
     states: dict[tuple[str, Time], list[State]] = defaultdict(list)
     sources: dict[tuple[str, Time], set[str]] = defaultdict(set)
     for source, rows in pieces:
@@ -96,7 +96,7 @@ def _row(dataset: Dataset, grain: Grain, key: tuple[str, Time], state: State, so
     for measure in dataset.measures:
         row |= {name: to_decimal(row[name], measure.scale) for name in measure_columns(measure)}
     time = start.replace(tzinfo=None) if isinstance(start, datetime) else start
-    view = next(view for view in dataset.views if view.grain == grain)
+    view = dataset.view(grain)
     place = {"source": source, view.partition: view.partition_value(start)}
     return {dataset.key: meter, grain: time, **row, **derived_values(dataset, state), **place}
 
@@ -105,4 +105,13 @@ def _whole_rows(dataset: Dataset, grain: Grain, time: Time) -> datetime:
     """Return where the first row begins that is not before ``time``: a window selects rows by their beginning."""
     moment = timegrid.row_begins(time, dataset.time_zone)
     begin = timegrid.row_start(moment, grain, dataset.time_zone)
-    return begin if begin == moment else begin + timedelta(seconds=GRAIN_SECONDS[grain])
+    return begin if begin == moment else timegrid.row_end(moment, grain, dataset.time_zone)
+
+
+def _held(dataset: Dataset, piece: Piece, since: datetime, until: datetime) -> tuple[Time, Time] | None:
+    """Return the times of a piece's rows between two beginnings of coarser rows; None where there is none."""
+    first, end = max(piece.since, since), min(piece.until, until)
+    if first >= end:
+        return None
+    zone = dataset.time_zone
+    return timegrid.row_time(first, piece.grain, zone), timegrid.row_time(end, piece.grain, zone)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from engines import trino
 from meterlake import timegrid
-from meterlake.grains import GRAIN_SECONDS
 from meterlake.merged import row_time_sql
 from meterlake.reading import Reading
 from meterlake.schema import master_fields
+from meterlake.views import time_column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,8 +57,8 @@ def _read(
     version = "" if snapshot is None else f" FOR VERSION AS OF {snapshot}"
     time, zone = dataset.event_time, dataset.time_zone
     since = timegrid.row_begins(rows[0][1], zone)
-    until = timegrid.row_begins(rows[-1][1], zone) + timedelta(seconds=GRAIN_SECONDS[grain]) + timedelta(hours=1)
-    kind = "DATE" if grain == "day" else "TIMESTAMP(6)"
+    until = timegrid.row_end(timegrid.row_begins(rows[-1][1], zone), grain, zone)
+    kind = time_column(dataset, grain).type.sql("trino")
     pairs = ", ".join(f"(?, CAST(? AS {kind}))" for _ in rows)
     # The range lets Iceberg leave files out; the pairs decide.
     statement = (
@@ -85,6 +85,14 @@ def _reading(dataset: Dataset, row: Sequence[Any]) -> Reading:
         origin_partition=partition,
         origin_offset=offset,
     )
+
+
+def master_row(reading: Reading) -> tuple[object, ...]:
+    """Return a reading as a row of the master data set, times in UTC without zone; its load is not known."""
+    start = datetime.fromtimestamp(reading.ts, UTC).replace(tzinfo=None)
+    arrival = reading.received_at.astimezone(UTC).replace(tzinfo=None)
+    place = (reading.origin, reading.origin_partition, reading.origin_offset)
+    return (reading.meter_id, start, reading.interval_s, *reading.values, reading.revision, arrival, *place, "")
 
 
 def _text(moment: Time) -> str:

@@ -1,20 +1,27 @@
-"""The history of a data set's runs, and what follows from it. Pure: ``records`` keeps it in a table."""
+"""The past of a data set's runs, as far as a command needs it. Pure: ``records`` keeps the records in a table.
+
+A record holds what it changes. ``History`` is what all records up to one come to: it is recorded whole from time to
+time, so a command reads that and the few records after it, however many there are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from meterlake.errors import UnknownName
+from serving_layer.publish.folders import Changes, Tables, applied, changed_folders, folders_of
+from serving_layer.publish.lineage import Layer, layers_of
 
 Event = Literal["publishing", "published", "rolling_back", "rolled_back"]
-Tables = Mapping[str, Mapping[str, str]]
-"""Table -> value of its partition -> folder."""
+Status = Literal["current", "kept", "expired"]
 
 KEPT: Final = 3
-"""So many runs besides the present one stay roll-back-able."""
+"""So many runs besides the present one stay roll-back-able: those that readers saw last."""
+STATE_EVERY: Final = 50
+"""After so many records the history is recorded whole."""
 
 _FINISHED: Final[dict[Event, Event]] = {"publishing": "published", "rolling_back": "rolled_back"}
 
@@ -24,8 +31,8 @@ class Record:
     """One event. Begun and finished events of a run come in pairs; between them, a publish is under way.
 
     seq: counts the events of a data set. run_id: the run that readers see afterwards. snapshot: of the master data set,
-    up to which all changes are in that run. boundary: batch answers minutes before it. before, after: where the
-    partitions lie. details: figures of the run.
+    up to which all changes are in that run. boundary: batch answers minutes before it. changes: of the folders in which
+    the partitions lie. details: figures of the run.
     """
 
     dataset: str
@@ -35,8 +42,7 @@ class Record:
     at: datetime
     boundary: datetime
     snapshot: int | None
-    before: Tables = field(hash=False)
-    after: Tables = field(hash=False)
+    changes: Changes = field(hash=False)
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
@@ -50,54 +56,103 @@ class Record:
         return _FINISHED.get(self.event, self.event)
 
 
-History = Sequence[Record]
-"""Records of one data set in order of ``seq``."""
+@dataclass(frozen=True)
+class Run:
+    """A run to which readers may be taken, or that they see.
+
+    record: of the last time that they came to see it, without its changes. tables: where its partitions lie. layers:
+    which readings stand behind it.
+    """
+
+    record: Record
+    tables: Tables = field(hash=False)
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def run_id(self) -> str:
+        """Its name."""
+        return self.record.run_id
 
 
-def unfinished(history: History) -> Record | None:
-    """Return the publish or roll-back that was begun last and not ended."""
-    return history[-1] if history and not history[-1].is_finished else None
+@dataclass(frozen=True)
+class History:
+    """What the records up to ``seq`` come to.
+
+    present: the run that readers see; the one before, while a publish is under way. kept: those to roll back to, the
+    one that they saw last first. begun: the publish or roll-back that is under way. state_seq: the last record with
+    which this was recorded whole.
+    """
+
+    present: Run | None = None
+    kept: tuple[Run, ...] = ()
+    begun: Record | None = None
+    seq: int = 0
+    state_seq: int = 0
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> History:
+        """Return what all records of a data set, in order, come to."""
+        history = cls()
+        for record in records:
+            history = history.after(record)
+        return history
+
+    def after(self, record: Record) -> History:
+        """Return the history with one more record."""
+        if not record.is_finished:
+            return replace(self, begun=record, seq=record.seq)
+        runs = self.runs
+        known = next((run for run in runs if run.run_id == record.run_id), None)
+        earlier = self.present.layers if self.present else ()
+        shown = Run(
+            record=replace(record, changes={}),
+            tables=applied(self.tables, record.changes),
+            layers=known.layers if known else layers_of(record.details, record.snapshot, earlier),
+        )
+        others = [run for run in runs if run.run_id != record.run_id]
+        return replace(self, present=shown, kept=tuple(others[:KEPT]), begun=None, seq=record.seq)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs to which readers may be taken: the present one first."""
+        return [self.present, *self.kept] if self.present else []
+
+    @property
+    def current(self) -> Record | None:
+        """The record of the run that readers see."""
+        return self.present.record if self.present else None
+
+    @property
+    def tables(self) -> Tables:
+        """Where the partitions lie that readers see."""
+        return self.present.tables if self.present else {}
+
+    @property
+    def folders_in_use(self) -> set[str]:
+        """Every folder that a run which can be reached, or a publish under way, reads."""
+        kept = [folders_of(run.tables) for run in self.runs]
+        return set().union(*kept, changed_folders(self.begun.changes) if self.begun else ())
+
+    def target(self, dataset: str, run_id: str) -> Run:
+        """Return a run to roll back to. Raises UnknownName, which lists those that can be reached."""
+        others = {run.run_id: run for run in self.kept}
+        if run_id not in others:
+            raise UnknownName(f"run of {dataset} to roll back to", run_id, others)
+        return others[run_id]
+
+    def status(self, record: Record) -> Status:
+        """Return what a finished run is to readers now: current, kept (to roll back to), or expired."""
+        names = [run.run_id for run in self.runs]
+        if record.run_id not in names:
+            return "expired"
+        return "current" if names[0] == record.run_id else "kept"
+
+    @property
+    def state_is_due(self) -> bool:
+        """Whether the history is to be recorded whole with its last record."""
+        return self.begun is None and self.seq - self.state_seq >= STATE_EVERY
 
 
-def current(history: History) -> Record | None:
-    """Return the record of the run that readers see; of the one before, while a publish is under way."""
-    return next((record for record in reversed(history) if record.is_finished), None)
-
-
-def reachable(history: History) -> list[Record]:
-    """Return the runs to which readers may be taken: the present one first, then the others, newest first."""
-    present = current(history)
-    if present is None:
-        return []
-    published = {record.run_id: record for record in history if record.event == "published"}
-    others = sorted(
-        (record for record in published.values() if record.run_id != present.run_id),
-        key=lambda record: -record.seq,
-    )
-    return [present, *others[:KEPT]]
-
-
-def folders_in_use(history: History) -> set[str]:
-    """Return every folder that a reachable run, or a publish under way, reads."""
-    records = [*reachable(history), *([history[-1]] if history else [])]
-    found: set[str] = set()
-    for record in records:
-        for tables in (record.after, {} if record.is_finished else record.before):
-            found.update(folder for partitions in tables.values() for folder in partitions.values())
-    return found
-
-
-def target(history: History, dataset: str, run_id: str) -> Record:
-    """Return the record of a run to roll back to. Raises UnknownName, which lists those that can be reached."""
-    others = {record.run_id: record for record in reachable(history)[1:]}
-    if run_id not in others:
-        raise UnknownName(f"run of {dataset} to roll back to", run_id, others)
-    return others[run_id]
-
-
-def status(history: History, record: Record) -> str:
-    """Return what a finished run is to readers now: current, kept (to roll back to), or expired."""
-    runs = [found.run_id for found in reachable(history)]
-    if record.run_id not in runs:
-        return "expired"
-    return "current" if runs[0] == record.run_id else "kept"
+def out_of_reach(before: History, after: History) -> set[str]:
+    """Return the folders that no run uses any more: they may be removed."""
+    return before.folders_in_use - after.folders_in_use

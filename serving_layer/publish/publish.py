@@ -1,4 +1,4 @@
-"""Publishing a run, finishing what was interrupted, and rolling back. Call all of them under the data set's lease.
+"""Publishing a run, finishing what was interrupted, and rolling back: all of it under the data set's lease.
 
 A publish is: the record ``publishing``; the tables, one call each; the comparison of both layers up to the new
 boundary; the Trino views; the record ``published``. Whoever comes after an interruption finds the first record without
@@ -6,6 +6,11 @@ the second, and does the rest: each step may be repeated.
 
 The views never reach beyond what the tables hold. So where the boundary rises the tables come first, where it falls the
 views do; and then the tables wait for the queries that were planned on the views as they were.
+
+A process that was stopped for long must change nothing when it wakes up. Before each step the lease is checked, and
+most steps cannot be done late even if the stop falls between the check and the step: a record is only appended behind
+the one that it was meant to follow, and partitions are switched only while the table's fence stands (``tables``). A
+view that was replaced late is put right by the process itself, by the run that overtook it, or by the next command.
 """
 
 from __future__ import annotations
@@ -15,17 +20,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+from tenacity import Retrying, retry_if_exception_type, retry_if_not_exception_type, stop_after_attempt, wait_fixed
 
 from engines import trino
 from engines.errors import EngineUnavailable
 from meterlake import boundary as boundaries
 from meterlake import merged
 from meterlake.boundary import BEGINNING
-from meterlake.errors import TransientError
-from serving_layer.publish import history as past
+from meterlake.errors import LeaseLost, TransientError
 from serving_layer.publish import records, tables
-from serving_layer.publish.history import Record, Tables
+from serving_layer.publish.errors import OfEarlierVersion, Overtaken
+from serving_layer.publish.folders import Changes, Tables, applied, difference, is_sliced
+from serving_layer.publish.history import History, Record
 from serving_layer.reconcile.reconcile import reconcile
 from serving_layer.sql import views
 
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
+    from serving_layer.publish.lease import Lease
     from serving_layer.publish.tables import ViewTable
 
 Step = Callable[[str], None]
@@ -43,185 +50,239 @@ SPEED: Final = "speed"
 RECONCILIATION: Final = "reconciliation"
 """Key of a record's details: how the layers compared for the minutes that the boundary moved over."""
 
+ROLLED_BACK_FROM: Final = "rolled_back_from"
+"""Key of a record's details: the run that readers saw before a roll-back."""
+HOLE: Final = "hole"
+"""Key of a record's details: minutes that a roll-back has lost, as it was allowed to."""
+_OF_ONE_MOVE: Final = (RECONCILIATION, ROLLED_BACK_FROM, HOLE)
+
 _PATIENCE: Final = timedelta(seconds=30)
 """So long a roll-back waits for queries that may still read the newer tables up to the newer boundary."""
 
+_TRIES: Final = 3
+"""So often views are put right that somebody else replaces at the same time."""
+
 _again: Final = Retrying(
-    retry=retry_if_exception_type(TransientError), stop=stop_after_attempt(4), wait=wait_fixed(2), reraise=True
+    retry=retry_if_exception_type(TransientError) & retry_if_not_exception_type(LeaseLost),
+    stop=stop_after_attempt(4),
+    wait=wait_fixed(2),
+    reraise=True,
 )
 """Does a step, and does it again where a server was busy for a moment; then it is left to the next command."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A run that is written and audited, and the boundary that goes with it."""
+    """A run that is written and audited, and the boundary that goes with it.
+
+    based_on: the record from which it was computed. changes: to the partitions that readers saw then.
+    """
 
     run_id: str
     boundary: datetime
     snapshot: int | None
-    tables: Tables = field(hash=False)
+    based_on: int
+    changes: Changes = field(hash=False)
     details: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
+    @classmethod
+    def of(
+        cls,
+        history: History,
+        about: tuple[str, datetime, int | None],
+        tables: Tables,
+        details: Mapping[str, Any] | None = None,
+    ) -> Publication:
+        """Return the publication of a run that leaves all partitions at ``tables``.
 
-def publish(
-    settings: Settings,
-    dataset: Dataset,
-    publication: Publication,
-    shapes: list[ViewTable],
-    clock: Clock,
-    step: Step = lambda _: None,
-) -> Record:
-    """Let readers see a run; return its record."""
-    history = roll_forward(settings, dataset, clock)
-    present = past.current(history)
-    tables.ensure(settings, shapes)
-    begun = Record(
-        dataset=dataset.name,
-        seq=history[-1].seq + 1 if history else 1,
-        run_id=publication.run_id,
-        event="publishing",
-        at=clock(),
-        boundary=publication.boundary,
-        snapshot=publication.snapshot,
-        before=present.after if present else {},
-        after=publication.tables,
-        details={**publication.details, SPEED: _speed_layer(settings, dataset, present)},
-    )
-    step("publishing")
-    records.append(settings, begun)
-    return _finish(settings, dataset, present, begun, clock, step)
+        history: as it was when the run began. about: run, boundary and snapshot.
+        """
+        return cls(*about, history.seq, difference(history.tables, tables), details or {})
 
 
-def roll_forward(settings: Settings, dataset: Dataset, clock: Clock) -> list[Record]:
-    """Finish a publish or roll-back that was interrupted, if there is one; return the history."""
-    history = records.load(settings, dataset.name)
-    begun = past.unfinished(history)
-    if begun is not None:
-        history.append(_finish(settings, dataset, past.current(history), begun, clock))
-    return history
+@dataclass(frozen=True)
+class Publisher:
+    """Changes what readers of a data set see, as long as ``lease`` is held. step: called before each step."""
 
+    settings: Settings
+    dataset: Dataset
+    lease: Lease
+    clock: Clock
+    step: Step = lambda _: None
 
-def roll_back(
-    settings: Settings,
-    dataset: Dataset,
-    run_id: str,
-    clock: Clock,
-    *,
-    allow_gap: bool = False,
-    step: Step = lambda _: None,
-) -> Record:
-    """Let readers see an earlier run again; return the record of that.
+    def publish(self, publication: Publication, shapes: list[ViewTable]) -> History:
+        """Let readers see a run; return the history with it.
 
-    Raises UnknownName for a run that cannot be reached; RollbackLosesMinutes where the speed rows after the older
-    boundary have expired, unless ``allow_gap``: then the record lists the hole.
-    """
-    ttl = settings.speed_ttl
-    history = roll_forward(settings, dataset, clock)
-    wanted = past.target(history, dataset.name, run_id)
-    present = past.reachable(history)[0]
-    details = {**wanted.details, SPEED: _speed_layer(settings, dataset, present), "rolled_back_from": present.run_id}
-    details.pop(RECONCILIATION, None)
-    hole = boundaries.rollback_hole(wanted.boundary, present.boundary, clock(), ttl) if details[SPEED] else None
-    if hole:
-        boundaries.check_rollback(dataset.name, hole, ttl, allow_gap=allow_gap)
-        details["hole"] = [hole.since.isoformat(), hole.until.isoformat()]
-    begun = replace(
-        wanted, seq=history[-1].seq + 1, event="rolling_back", at=clock(), before=present.after, details=details
-    )
-    step("rolling_back")
-    records.append(settings, begun)
-    return _finish(settings, dataset, present, begun, clock, step)
+        Raises Overtaken where another was published since the one that it was computed from; LeaseLost.
+        """
+        history = self.roll_forward()
+        if history.seq != publication.based_on:
+            raise Overtaken(self.dataset.name, publication.run_id, publication.based_on, history.seq)
+        tables.ensure(self.settings, shapes, replace=bool(publication.changes))
+        begun = Record(
+            dataset=self.dataset.name,
+            seq=history.seq + 1,
+            run_id=publication.run_id,
+            event="publishing",
+            at=self.clock(),
+            boundary=publication.boundary,
+            snapshot=publication.snapshot,
+            changes=publication.changes,
+            details={**publication.details, SPEED: self._speed_layer(history.current)},
+        )
+        return self._finish(self._append(history, begun))
 
+    def roll_forward(self) -> History:
+        """Finish a publish or roll-back that was interrupted, if there is one; return the history."""
+        self._fence_off()
+        history = records.load(self.settings, self.dataset.name)
+        if history.begun is not None:
+            return self._finish(history)
+        self._restore_views(history)
+        return history
 
-def prepare(settings: Settings, dataset: Dataset, shapes: list[ViewTable], clock: Clock) -> None:
-    """Make tables and views that can be queried, as of the run that readers see, before there is one or a speed layer.
+    def roll_back(self, run_id: str, *, allow_gap: bool = False) -> History:
+        """Let readers see an earlier run again; return the history with that.
 
-    To be called when the speed layer's tables have been made: from then on, the merged views show what they hold. An
-    unfinished publish is left to the next run, which makes the views, too.
-    """
-    tables.ensure(settings, shapes)
-    history = records.load(settings, dataset.name)
-    if past.unfinished(history) is not None:
-        return  # the next run finishes it, and makes the views
-    present = past.current(history)
-    boundary = present.boundary if present else BEGINNING
-    _replace_views(settings, dataset, boundary, clock, speed=_speed_layer(settings, dataset, present))
+        Raises UnknownName for a run that cannot be reached, OfEarlierVersion for one whose partitions the tables do not
+        have any more; RollbackLosesMinutes where the speed rows after the older
+        boundary have expired, unless ``allow_gap``: then the record lists what is uncovered.
+        """
+        ttl = self.settings.speed_ttl
+        history = self.roll_forward()
+        run, present = history.target(self.dataset.name, run_id), history.current
+        if not is_sliced(run.tables):
+            raise OfEarlierVersion(self.dataset.name, run_id)
+        wanted = run.record
+        details = {key: value for key, value in wanted.details.items() if key not in _OF_ONE_MOVE}
+        details[SPEED] = self._speed_layer(present)
+        if present is not None:
+            details[ROLLED_BACK_FROM] = present.run_id
+            now = self.clock()
+            hole = boundaries.rollback_hole(wanted.boundary, present.boundary, now, ttl) if details[SPEED] else None
+            if hole:
+                boundaries.check_rollback(self.dataset.name, hole, ttl, allow_gap=allow_gap)
+                details[HOLE] = [hole.since.isoformat(), hole.until.isoformat()]
+        begun = replace(
+            wanted,
+            seq=history.seq + 1,
+            event="rolling_back",
+            at=self.clock(),
+            changes=difference(history.tables, run.tables),
+            details=details,
+        )
+        return self._finish(self._append(history, begun))
 
+    def prepare(self, shapes: list[ViewTable]) -> None:
+        """Make tables and views that can be queried, as of the run that readers see, also before there is one.
 
-def turn(
-    settings: Settings,
-    dataset: Dataset,
-    present: Record | None,
-    begun: Record,
-    clock: Clock,
-    step: Step = lambda _: None,
-) -> dict[str, Any]:
-    """Do all that readers can see of a publish or roll-back; return what else there is to record.
+        To be called when the speed layer's tables have been made: from then on, the merged views show what they hold.
+        An unfinished publish is left to the next run, which makes the views, too.
+        """
+        self._fence_off()
+        tables.ensure(self.settings, shapes)
+        history = records.load(self.settings, self.dataset.name)
+        if history.begun is None:
+            boundary = history.current.boundary if history.current else BEGINNING
+            self._replace_views(boundary, history.seq, speed=self._speed_layer(history.current))
 
-    present: what they saw before. It may be done again after any of its steps.
-    """
-    speed = bool(begun.details.get(SPEED))
-    rises = present is None or begun.boundary >= present.boundary
-    found: dict[str, Any] = {}
-    if not rises:
-        step("views")
-        _again(_replace_views, settings, dataset, begun.boundary, clock, speed=speed)
-        step("settle")
-        _again(trino.settle, settings, _PATIENCE)
-    for table in sorted(begun.after.keys() | begun.before.keys(), reverse=not rises):
-        step(table)
-        _again(tables.switch, settings, table, begun.after.get(table, {}))
-    if rises:
-        step("reconcile")
-        found = _again(_reconciliation, settings, dataset, present, begun, clock) if speed else {}
-        step("views")
-        _again(_replace_views, settings, dataset, begun.boundary, clock, speed=speed)
-    return found
+    def turn(self, history: History) -> dict[str, Any]:
+        """Do all that readers can see of the publish or roll-back under way; return what else there is to record.
 
+        It may be done again after any of its steps.
+        """
+        begun, present = _begun(history), history.current
+        speed, shown_by = bool(begun.details.get(SPEED)), begun.seq + 1
+        rises = present is None or begun.boundary >= present.boundary
+        found: dict[str, Any] = {}
+        if not rises:
+            self._before("views")
+            _again(self._replace_views, begun.boundary, shown_by, speed=speed)
+            self._before("settle")
+            _again(trino.settle, self.settings, _PATIENCE)
+        whole = applied(history.tables, begun.changes)
+        for table in sorted(begun.changes, reverse=not rises):
+            self._before(table)
+            _again(tables.switch, self.settings, table, begun.changes[table], whole.get(table, {}), self.lease)
+        if rises:
+            self._before("reconcile")
+            found = _again(self._reconciliation, present, begun) if speed else {}
+            self._before("views")
+            _again(self._replace_views, begun.boundary, shown_by, speed=speed)
+        return found
 
-def _finish(
-    settings: Settings,
-    dataset: Dataset,
-    present: Record | None,
-    begun: Record,
-    clock: Clock,
-    step: Step = lambda _: None,
-) -> Record:
-    """Do the steps after a record's beginning, and record its end."""
-    details = {**begun.details, **turn(settings, dataset, present, begun, clock, step)}
-    done = replace(begun, seq=begun.seq + 1, event=begun.finished_event, at=clock(), details=details)
-    step(done.event)
-    records.append(settings, done)
-    return done
-
-
-def _reconciliation(
-    settings: Settings, dataset: Dataset, present: Record | None, begun: Record, clock: Clock
-) -> dict[str, Any]:
-    """Compare the layers for the minutes that the boundary is about to move over."""
-    line = merged.line_at(dataset, begun.boundary)
-    before = merged.line_at(dataset, present.boundary if present else BEGINNING)
-    since = max(before, boundaries.first_living(clock(), settings.speed_ttl))
-    if since >= line:
-        return {}
-    snapshot = begun.details.get("read_snapshot", begun.snapshot)
-    return {RECONCILIATION: reconcile(settings, dataset, since, line, snapshot)}
-
-
-def _replace_views(settings: Settings, dataset: Dataset, boundary: datetime, clock: Clock, *, speed: bool) -> None:
-    line = merged.line(dataset, boundary, clock(), settings.speed_ttl) if speed else None
-    views.replace(settings, dataset, line)
-
-
-def _speed_layer(settings: Settings, dataset: Dataset, present: Record | None) -> bool:
-    """Return whether there is a speed layer. Where Cassandra is away and readers were never shown it, there is none.
-
-    Raises EngineUnavailable where they were: by the run that they see, or by the views that ``prepare`` has made.
-    """
-    try:
-        return views.has_speed_layer(settings, dataset)
-    except EngineUnavailable:
-        was_shown = present is not None and present.details.get(SPEED)
-        if was_shown or views.line_in_force(settings, dataset) is not None:
+    def _finish(self, history: History) -> History:
+        """Do the steps after a record's beginning, and record its end."""
+        begun = _begun(history)
+        try:
+            details = {**begun.details, **self.turn(history)}
+            end = replace(begun, seq=begun.seq + 1, event=begun.finished_event, at=self.clock(), details=details)
+            after = self._append(history, end)
+        except (LeaseLost, Overtaken):
+            self._restore_views(records.load(self.settings, self.dataset.name))
             raise
-        return False
+        self._restore_views(after)
+        return after
+
+    def _append(self, history: History, record: Record) -> History:
+        self._before(record.event)
+        return records.append(self.settings, history, record)
+
+    def _before(self, step: str) -> None:
+        """Begin a step. Raises LeaseLost if somebody else has the lease."""
+        self.step(step)
+        self.lease.check()
+
+    def _fence_off(self) -> None:
+        """See to it that an owner who lost the lease, and sleeps, can switch nothing any more."""
+        if self.lease.took_over:
+            self.lease.check()
+            tables.fence_off(self.settings, self.dataset.name, self.lease.token)
+            self.lease.settled()
+
+    def _restore_views(self, history: History) -> None:
+        """Make the views what the record says, if a process that woke up late has left others.
+
+        While a publish is under way they are left to it.
+        """
+        for _ in range(_TRIES):
+            present = history.current
+            if present is None or history.begun or views.shown(self.settings, self.dataset) == history.seq:
+                return
+            speed = bool(present.details.get(SPEED))
+            line = merged.line(self.dataset, present.boundary, self.clock(), self.settings.speed_ttl) if speed else None
+            _again(views.replace, self.settings, self.dataset, line, history.seq)
+            history = records.load(self.settings, self.dataset.name)
+
+    def _reconciliation(self, present: Record | None, begun: Record) -> dict[str, Any]:
+        """Compare the layers for the minutes that the boundary is about to move over."""
+        line = merged.line_at(self.dataset, begun.boundary)
+        before = merged.line_at(self.dataset, present.boundary if present else BEGINNING)
+        since = max(before, boundaries.first_living(self.clock(), self.settings.speed_ttl))
+        if since >= line:
+            return {}
+        snapshot = begun.details.get("read_snapshot", begun.snapshot)
+        return {RECONCILIATION: reconcile(self.settings, self.dataset, since, line, snapshot)}
+
+    def _replace_views(self, boundary: datetime, seq: int, *, speed: bool) -> None:
+        line = merged.line(self.dataset, boundary, self.clock(), self.settings.speed_ttl) if speed else None
+        views.replace(self.settings, self.dataset, line, seq, self.lease.check)
+
+    def _speed_layer(self, present: Record | None) -> bool:
+        """Return whether there is a speed layer. Where Cassandra is away and readers never saw it, there is none.
+
+        Raises EngineUnavailable where they did: by the run that they see, or by the views that ``prepare`` has made.
+        """
+        try:
+            return views.has_speed_layer(self.settings, self.dataset)
+        except EngineUnavailable:
+            was_shown = present is not None and present.details.get(SPEED)
+            if was_shown or views.line_in_force(self.settings, self.dataset) is not None:
+                raise
+            return False
+
+
+def _begun(history: History) -> Record:
+    if history.begun is None:
+        raise ValueError("no publish is under way")
+    return history.begun

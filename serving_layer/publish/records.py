@@ -1,57 +1,135 @@
 """The record of runs: an Iceberg table that is only appended to, by Spark, and read through Trino, which is quick.
 
-(Trino cannot commit to Iceberg tables of a metastore on Derby: its comparison of parameters fails there.)
+A command reads the last record with which the history was recorded whole, and those after it. Where that is stands as a
+property of the database; if it is wrong, more is read than is needed. (Trino cannot commit to Iceberg tables of a
+metastore on Derby: its comparison of parameters fails there.)
 """
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from engines import iceberg_upkeep, metastore, spark, trino
 from engines.spark_failures import translated
-from meterlake.clock import system_clock
-from serving_layer.publish.history import Record
+from serving_layer.publish.errors import Overtaken
+from serving_layer.publish.history import History
+from serving_layer.publish.packing import COLUMNS, FORMER, record_of, state_of, values
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from pyspark.sql import DataFrame, SparkSession
 
     from meterlake.settings import Settings
+    from serving_layer.publish.history import Record
 
 DATABASE: Final = "serving"
 TABLE: Final = "batch_runs"
 FULL_NAME: Final = f"{spark.CATALOG}.{DATABASE}.{TABLE}"
-_COLUMNS: Final = {
-    "dataset": "STRING",
-    "seq": "BIGINT",
-    "run_id": "STRING",
-    "event": "STRING",
-    "at": "TIMESTAMP_NTZ",
-    "boundary": "TIMESTAMP_NTZ",
-    "snapshot": "BIGINT",
-    "locations_before": "STRING",
-    "locations_after": "STRING",
-    "details": "STRING",
-}
+BLOCK: Final = 1000
+"""So many records of a data set make a partition of the table: compaction and reading leave the others alone."""
+_KEPT: Final = timedelta(hours=1)
+"""Younger snapshots stay, for queries that are reading them."""
+_STATE: Final = "meterlake.state."
+"""Property of the database, followed by a data set: the last record with which its history was recorded whole."""
 
 
-def load(settings: Settings, dataset: str) -> list[Record]:
-    """Return the history of a data set; empty before its first run."""
+def load(settings: Settings, dataset: str) -> History:
+    """Return the history of a data set; an empty one before its first run."""
     with metastore.client(settings) as client:
-        if metastore.get_table(client, DATABASE, TABLE) is None:
-            return []
-    statement = f"SELECT {', '.join(_COLUMNS)} FROM {FULL_NAME} WHERE dataset = ? ORDER BY seq"  # noqa: S608
-    return [_record(row) for row in trino.rows(settings, statement, [dataset])]
+        names = _columns(client)
+        since = int(metastore.database_properties(client, DATABASE).get(f"{_STATE}{dataset}", 0)) if names else 0
+    if not names:
+        return History()
+    rows = _rows(settings, names, dataset, since)
+    if since and not (rows and state_of(rows[0])):
+        rows = _rows(settings, names, dataset, 0)
+    return history_of(rows)
 
 
-def append(settings: Settings, record: Record) -> None:
-    """Append one record, in one commit. Opens a Spark session, or uses the one that is open."""
-    selected = ", ".join(f"CAST(:{name} AS {kind}) AS {name}" for name, kind in _COLUMNS.items())
+def history_of(rows: Iterable[dict[str, Any]]) -> History:
+    """Return the history that rows of the table, in order, lead to."""
+    history = History()
+    for row in rows:
+        history = state_of(row) or history.after(record_of(row))
+    return history
+
+
+def last(settings: Settings, dataset: str, seq: int, count: int | None) -> list[Record]:
+    """Return the last finished records of a data set up to ``seq``, the newest last. count: None for all."""
+    with metastore.client(settings) as client:
+        names = _columns(client)
+    if not names:
+        return []
+    since = 0 if count is None else seq - 2 * count  # each has one that began it
+    finished = [record for record in map(record_of, _rows(settings, names, dataset, since)) if record.is_finished]
+    return finished if count is None else finished[-count:]
+
+
+def append(settings: Settings, history: History, record: Record) -> History:
+    """Append one record behind the last one of a history, in one commit; return the history with it.
+
+    Raises Overtaken, with nothing changed, if there is another record behind it: also if that comes while this one is
+    written. Opens a Spark session, or uses the one that is open.
+    """
+    after = history.after(record)
+    state = after if after.state_is_due else None
     _release_stale_locks(settings)
     with spark.session(settings, "records") as session, translated(settings, FULL_NAME):
         create(session, settings)
-        session.sql(f"SELECT {selected}", args=_values(record)).writeTo(FULL_NAME).append()
+        former = {name: "STRING" for name in FORMER if name in session.table(FULL_NAME).columns}
+        kinds: dict[str, str] = COLUMNS | former
+        selected = ", ".join(f"CAST(:{name} AS {kind}) AS {name}" for name, kind in kinds.items())
+        row = session.sql(f"SELECT {selected}", args=values(record, state) | dict.fromkeys(former))
+        _append_behind(session, history.seq, record, row)
+    if state is None:
+        return after
+    note_state(settings, record.dataset, record.seq)
+    return replace(after, state_seq=record.seq)
+
+
+def _append_behind(session: SparkSession, last_seq: int, record: Record, row: DataFrame) -> None:
+    """Append a row that is valid only behind record ``last_seq`` of its data set.
+
+    What was committed since the snapshot in which that was the last one must not hold this record: Iceberg checks it
+    in its own commit. (The condition of ``overwrite`` says what must not be there; in that snapshot, nothing is.)
+    """
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+    snapshot = iceberg_upkeep.load(session, FULL_NAME).currentSnapshot()
+    own, behind = F.col("dataset") == record.dataset, F.col("seq") >= record.seq
+    writer = row.writeTo(FULL_NAME).option("isolation-level", "serializable")
+    if snapshot is not None:
+        known = session.read.option("snapshot-id", snapshot.snapshotId()).table(FULL_NAME)
+        newest: Any = known.where(own & (F.col("seq") >= last_seq)).agg(F.max("seq")).first()
+        if (newest[0] or 0) != last_seq:
+            raise Overtaken(record.dataset, record.run_id, last_seq, newest[0])
+        writer = writer.option("validate-from-snapshot-id", str(snapshot.snapshotId()))
+    try:
+        writer.overwrite(own & behind)
+    except (Py4JJavaError, PySparkException) as error:
+        if "Found conflicting files" in f"{error}":
+            raise Overtaken(record.dataset, record.run_id, last_seq, record.seq) from error
+        raise
+
+
+def note_state(settings: Settings, dataset: str, seq: int) -> None:
+    """Note with which record a history was recorded whole."""
+    with metastore.client(settings) as client:
+        metastore.set_database_property(client, DATABASE, f"{_STATE}{dataset}", str(seq))
+
+
+def tidy(session: SparkSession, settings: Settings, now: datetime) -> None:
+    """Do the upkeep that keeps reading quick while publishes go on: files of the last blocks, snapshots of an hour."""
+    _release_stale_locks(settings)
+    with translated(settings, FULL_NAME):
+        iceberg_upkeep.compact(session, FULL_NAME, order="dataset, seq")
+        iceberg_upkeep.expire_before(iceberg_upkeep.load(session, FULL_NAME), now - _KEPT)
 
 
 def upkeep(session: SparkSession, settings: Settings, before: datetime, orphaned: datetime) -> dict[str, int]:
@@ -77,52 +155,41 @@ def upkeep(session: SparkSession, settings: Settings, before: datetime, orphaned
 def _release_stale_locks(settings: Settings) -> None:
     """Free the table from a publish that was killed in its commit: until then every later one would wait."""
     with metastore.client(settings) as client:
-        metastore.release_stale_locks(client, DATABASE, TABLE, system_clock())
+        metastore.release_stale_locks(client, DATABASE, TABLE)
 
 
 def create(session: SparkSession, settings: Settings) -> None:
-    """Make the table unless it is there."""
-    if session.catalog.tableExists(FULL_NAME):
-        return
-    folder = f"{settings.hdfs}/meterlake/{DATABASE}"
-    columns = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
-    session.sql(f"CREATE NAMESPACE IF NOT EXISTS {spark.CATALOG}.{DATABASE} LOCATION '{folder}'")
-    session.sql(
-        f"CREATE TABLE IF NOT EXISTS {FULL_NAME} ({columns}) USING iceberg LOCATION '{folder}/{TABLE}'"
-        " TBLPROPERTIES ('write.metadata.delete-after-commit.enabled' = 'true')"
+    """Make the table unless it is there; give one of version 0.1 the columns and partitions that it lacks."""
+    if not session.catalog.tableExists(FULL_NAME):
+        folder = f"{settings.hdfs}/meterlake/{DATABASE}"
+        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+        session.sql(f"CREATE NAMESPACE IF NOT EXISTS {spark.CATALOG}.{DATABASE} LOCATION '{folder}'")
+        session.sql(
+            f"CREATE TABLE IF NOT EXISTS {FULL_NAME} ({columns}) USING iceberg"
+            f" PARTITIONED BY (dataset, truncate({BLOCK}, seq)) LOCATION '{folder}/{TABLE}'"
+            " TBLPROPERTIES ('write.metadata.delete-after-commit.enabled' = 'true')"
+        )
+    elif "changes" not in session.table(FULL_NAME).columns:
+        session.sql(f"ALTER TABLE {FULL_NAME} ADD PARTITION FIELD dataset")
+        session.sql(f"ALTER TABLE {FULL_NAME} ADD PARTITION FIELD truncate({BLOCK}, seq)")
+        session.sql(f"ALTER TABLE {FULL_NAME} ADD COLUMNS (changes STRING, state STRING)")
+        # Files of several data sets would keep ``_append_behind`` from seeing that none of them holds its record.
+        session.sql(
+            f"CALL {spark.CATALOG}.system.rewrite_data_files(table => '{FULL_NAME}',"
+            " options => map('rewrite-all', 'true'))"
+        )
+
+
+def _columns(client: metastore.Client) -> list[str]:
+    """Return which columns to read; none where there is no table."""
+    table = metastore.get_table(client, DATABASE, TABLE)
+    known = [column.name for column in table.columns] if table else []
+    return [name for name in (*COLUMNS, *FORMER) if name in known]
+
+
+def _rows(settings: Settings, names: list[str], dataset: str, since: int) -> list[dict[str, Any]]:
+    statement = (
+        f"SELECT {', '.join(names)} FROM {FULL_NAME}"  # noqa: S608 - names of our own
+        " WHERE dataset = ? AND seq >= ? ORDER BY seq"
     )
-
-
-def _values(record: Record) -> dict[str, Any]:
-    return {
-        "dataset": record.dataset,
-        "seq": record.seq,
-        "run_id": record.run_id,
-        "event": record.event,
-        "at": _text(record.at),
-        "boundary": _text(record.boundary),
-        "snapshot": record.snapshot,
-        "locations_before": json.dumps(record.before, sort_keys=True),
-        "locations_after": json.dumps(record.after, sort_keys=True),
-        "details": json.dumps(record.details, sort_keys=True),
-    }
-
-
-def _record(row: list[Any]) -> Record:
-    dataset, seq, run_id, event, at, boundary, snapshot, before, after, details = row
-    return Record(
-        dataset,
-        seq,
-        run_id,
-        event,
-        at.replace(tzinfo=UTC),
-        boundary.replace(tzinfo=UTC),
-        snapshot,
-        json.loads(before),
-        json.loads(after),
-        json.loads(details),
-    )
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return [dict(zip(names, row, strict=True)) for row in trino.rows(settings, statement, [dataset, since])]

@@ -30,6 +30,7 @@ from serving_layer.reports.energy import monthly, peak_hours
 from serving_layer.reports.errors import NoReadings, WrongOption
 from serving_layer.reports.frames import STATE, gridded
 from serving_layer.reports.gaps import coverage_report
+from serving_layer.reports.local_hours import by_local_hours, hour_grain
 from serving_layer.reports.profile import heatmap, load_duration, profile
 from serving_layer.reports.request import Request
 from serving_layer.reports.result import Inputs, Result
@@ -43,13 +44,17 @@ Builder = Callable[[Any, Request, Inputs], Result]
 
 @dataclass(frozen=True)
 class Kind:
-    """grain: which view it reads; free: whether --grain may say otherwise; gaps: whether it reads the gaps."""
+    """grain: which view it reads; free: whether --grain may say otherwise; gaps: whether it reads the gaps.
+
+    local_hours: whether it is about hours of the local day, of which finer rows may have to be made.
+    """
 
     build: Builder
     columns: Callable[[Any, Dataset], Sequence[str]]
     grain: Callable[[Any, Request], Grain]
     free: bool = False
     gaps: bool = False
+    local_hours: bool = False
 
 
 def _level(report: Profile | Heatmap | LoadDuration, _dataset: Dataset) -> Sequence[str]:
@@ -58,6 +63,10 @@ def _level(report: Profile | Heatmap | LoadDuration, _dataset: Dataset) -> Seque
 
 def _fixed(grain: Grain) -> Callable[[Report, Request], Grain]:
     return lambda _report, _request: grain
+
+
+def _local_hours(_report: Report, request: Request) -> Grain:
+    return hour_grain(request)
 
 
 def _by_range(_report: Report, request: Request) -> Grain:
@@ -78,13 +87,15 @@ KINDS: Final[dict[type[Report], Kind]] = {
         _by_range,
         free=True,
     ),
-    Profile: Kind(profile, _level, _fixed("hour")),
-    Heatmap: Kind(heatmap, _level, _fixed("hour")),
+    Profile: Kind(profile, _level, _local_hours, local_hours=True),
+    Heatmap: Kind(heatmap, _level, _local_hours, local_hours=True),
     LoadDuration: Kind(load_duration, _level, _at_least_hours, free=True),
     Coverage: Kind(coverage_report, lambda _report, _dataset: (), _fixed("day"), gaps=True),
     Monthly: Kind(monthly, lambda report, _dataset: (report.total,), _fixed("day")),
-    Standby: Kind(standby, lambda report, _dataset: (f"{report.level}_avg", report.energy), _fixed("hour")),
-    PeakHours: Kind(peak_hours, lambda report, _dataset: (report.energy,), _fixed("hour")),
+    Standby: Kind(
+        standby, lambda report, _dataset: (f"{report.level}_avg", report.energy), _local_hours, local_hours=True
+    ),
+    PeakHours: Kind(peak_hours, lambda report, _dataset: (report.energy,), _local_hours, local_hours=True),
     Cost: Kind(
         cost,
         lambda report, dataset: [sum_column(dataset, name) for name in (report.energy, *report.movable)],
@@ -97,7 +108,7 @@ def check_options(report: Report, request: Request) -> None:
     """Raise WrongOption for an option that the report cannot follow."""
     kind = KINDS[type(report)]
     if request.grain and not kind.free:
-        grain = kind.grain(report, request)
+        grain = "hour" if kind.local_hours else kind.grain(report, request)
         raise WrongOption("--grain", report.name, f"it is always by the {grain}", hint="Leave --grain out.")
     if request.threshold is not None and not math.isfinite(request.threshold):
         raise WrongOption("--min-power", report.name, "it is not a number", hint="Write kilowatts: --min-power 3.5.")
@@ -124,10 +135,16 @@ def make_all(reports: Sequence[Report], source: Source, request: Request) -> lis
     gaps = pd.DataFrame(columns=["gap_start", "gap_end"], dtype="datetime64[ns]")
     if any(KINDS[type(report)].gaps for report in reports):
         gaps = source.gaps(request.dataset, request.window)
-    return [
-        KINDS[type(report)].build(report, request, Inputs(frames[grains[report]], grains[report], gaps))
-        for report in reports
-    ]
+    hours: dict[Grain, pd.DataFrame] = {}
+    results = []
+    for report in reports:
+        kind, grain = KINDS[type(report)], grains[report]
+        frame = frames[grain]
+        if kind.local_hours and grain != "hour":
+            hours.setdefault(grain, by_local_hours(frame))
+            frame, grain = hours[grain], "hour"
+        results.append(kind.build(report, request, Inputs(frame, grain, gaps)))
+    return results
 
 
 def _read(source: Source, grain: Grain, columns: list[str], request: Request, *, allow_empty: bool) -> pd.DataFrame:

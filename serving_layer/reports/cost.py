@@ -16,12 +16,15 @@ from meterlake.report_specs import Cost
 from serving_layer.reports import style
 from serving_layer.reports.errors import TariffNeeded
 from serving_layer.reports.frames import coverage, local_index, local_midnights, period
+from serving_layer.reports.local_hours import hour_grain
 from serving_layer.reports.request import Request
 from serving_layer.reports.result import Inputs, KeyFigure, Result, figure, percent
 from serving_layer.reports.tariff import Tariff, priced
-from serving_layer.reports.units import larger, quantity, sum_column
+from serving_layer.reports.units import in_unit, quantity, sum_column
 
 STANDING: Final = "standing charge"
+PRICED: Final = "kWh"
+"""The unit to which a tariff's prices apply, whatever unit the energy is declared in."""
 DAILY_UP_TO: Final = 45
 """Days that are drawn one by one; beyond that months."""
 _COLOURS: Final = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.VERMILLION)
@@ -39,7 +42,7 @@ class Saving(NamedTuple):
 def cost(report: Cost, request: Request, inputs: Inputs) -> Result:
     """Return what the energy of the range cost."""
     tariff = tariff_of(report, request)
-    shown = larger(quantity(request.dataset, report.energy))
+    shown = in_unit(quantity(request.dataset, report.energy), PRICED)
     prices = priced(local_index(inputs.frame), tariff)
     energy = inputs.frame[shown.name] * shown.factor
     table = cost_table(inputs.frame, energy, prices, tariff)
@@ -67,15 +70,12 @@ def tariff_of(report: Cost, request: Request) -> Tariff:
 
 
 def grain_for(report: Cost, request: Request) -> Grain:
-    """Return hours where prices change at full UTC hours, else minutes."""
-    tariff = tariff_of(report, request)
-    offsets = {moment.astimezone(request.zone).utcoffset() for moment in (request.since, request.until)}
-    whole = all(offset is not None and offset.total_seconds() % 3600 == 0 for offset in offsets)
-    return "hour" if whole and tariff.whole_hours else "minute"
+    """Return the coarsest grain whose rows no change of a price cuts, at any offset that the zone has in the range."""
+    return hour_grain(request, tariff_of(report, request).step_s)
 
 
 def cost_table(frame: pd.DataFrame, energy: pd.Series, prices: pd.DataFrame, tariff: Tariff) -> pd.DataFrame:
-    """Return local day -> cost by period and of the standing charge, and ``kWh`` and ``coverage``.
+    """Return local day -> cost by period and of the standing charge, and the energy in ``PRICED`` and ``coverage``.
 
     The standing charge of a day that the range holds in part counts in part.
     """
@@ -93,7 +93,7 @@ def cost_table(frame: pd.DataFrame, energy: pd.Series, prices: pd.DataFrame, tar
     full = frame["full_s"].groupby(np.asarray(days)).sum().to_numpy()
     per_day = pd.Series(prices["standing_per_day"].to_numpy(), index=days).groupby(level=0).first()
     table[STANDING] = per_day * full / lengths.total_seconds()
-    table["kWh"] = pd.Series(energy.to_numpy(), index=days).groupby(level=0).sum()
+    table[PRICED] = pd.Series(energy.to_numpy(), index=days).groupby(level=0).sum()
     table["coverage"] = frame["covered_s"].groupby(np.asarray(days)).sum().to_numpy() / full
     return table
 
@@ -102,7 +102,7 @@ def savings_of(report: Cost, request: Request, frame: pd.DataFrame, prices: pd.D
     """Return what moving each movable amount to the cheapest hours would save."""
     result = []
     for name in report.movable:
-        shown = larger(quantity(request.dataset, name))
+        shown = in_unit(quantity(request.dataset, name), PRICED)
         used = frame[sum_column(request.dataset, name)] * shown.factor
         paid = float((used * prices["per_kwh"]).sum())
         result.append(Saving(shown.title, paid, paid - float((used * prices["cheapest"]).sum())))
@@ -125,7 +125,7 @@ def _key_figures(
     saved = sum(saving.saved for saving in savings)
     figures = [
         figure("Cost", total, money, 2),
-        figure("Mean price of a kWh", spent / used if used else np.nan, money, 4),
+        figure(f"Mean price of a {PRICED}", spent / used if used else np.nan, money, 4),
         figure("Moving devices saves up to", saved, money, 2),
     ]
     if years > 1:

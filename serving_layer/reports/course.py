@@ -42,7 +42,7 @@ def course(report: Course, request: Request, inputs: Inputs) -> Result:
 def course_table(frame: pd.DataFrame, shown: Quantity) -> pd.DataFrame:
     """Return ``mean`` (for a level also ``low`` and ``high``) and ``covered_s`` for every interval of the grid."""
     if not shown.level:
-        return pd.DataFrame({"mean": frame[shown.name], "covered_s": frame["covered_s"]})
+        return pd.DataFrame({"mean": frame[shown.column], "covered_s": frame["covered_s"]})
     columns = {"mean": f"{shown.name}_avg", "low": f"{shown.name}_min", "high": f"{shown.name}_max"}
     table = pd.DataFrame({short: frame[name] for short, name in columns.items()})
     return table.assign(covered_s=frame["covered_s"])
@@ -59,7 +59,7 @@ def _key_figures(
 ) -> tuple[KeyFigure, ...]:
     weights = table["covered_s"].where(table["mean"].notna(), 0.0)
     mean = float((table["mean"] * weights).sum() / weights.sum()) if weights.sum() else np.nan
-    unit, digits = shown.shown_unit, 3 if shown.unit in ("1", "kW", "kvar") else 1
+    unit, digits = shown.shown_unit, shown.digits
     low = table["low" if shown.level else "mean"].min()
     high = table["high" if shown.level else "mean"].max()
     figures = [
@@ -67,6 +67,8 @@ def _key_figures(
         figure("Lowest", low, unit, digits),
         figure("Highest", high, unit, digits),
     ]
+    if shown.amount:
+        figures.insert(0, figure("Sum", table["mean"].sum(), unit, digits))
     if report.limits:
         outside = (table["low"] < report.limits.low) | (table["high"] > report.limits.high)
         figures.append(figure("Intervals with a value outside the limits", float(outside.sum()), digits=0))

@@ -42,7 +42,8 @@ def gridded(frame: pd.DataFrame, grain: Grain, request: Request) -> pd.DataFrame
 
 def _grid(grain: Grain, request: Request) -> pd.DatetimeIndex:
     if grain == "day":
-        return local_midnights(pd.date_range(*request.days, freq="D"), request.zone)
+        # A day that the zone skipped begins when the next one does.
+        return local_midnights(pd.date_range(*request.days, freq="D"), request.zone).unique()
     step = f"{GRAIN_SECONDS[grain]}s"
     since = pd.Timestamp(request.since).floor(step)
     return pd.date_range(since, request.until, freq=step, inclusive="left").tz_convert(request.zone)

@@ -23,6 +23,9 @@ from serving_layer.reports.result import Inputs, KeyFigure, Result, figure, perc
 STRIPS_UP_TO: Final = 62
 """Days that are drawn as strips of 24 hours; beyond that a calendar."""
 
+MOST_YEARS: Final = 16
+"""Years for which a picture has room."""
+
 _CLASSES: Final = (
     ("nothing", "#1F2933", 0.0),
     ("under half", style.VERMILLION, 0.5),
@@ -105,7 +108,14 @@ def _draw(days: pd.DataFrame, gaps: pd.DataFrame, canvas: Figure) -> None:
 
 def _draw_calendar(days: pd.DataFrame, canvas: Figure) -> None:
     index = local_index(days)
-    years = sorted(set(index.year))
+    every = sorted(set(index.year))
+    years = every
+    if len(every) > MOST_YEARS:
+        measured = set(index.year[days["covered_s"].to_numpy() > 0])
+        years = [year for year in every if year in measured][-MOST_YEARS:]
+        counts = {"years without readings": len(every) - len(measured), "earlier years": len(measured) - len(years)}
+        parts = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+        canvas.text(style.LEFT, 0.012, f"{parts} left out", fontsize=9, color=style.QUIET)
     height = min(0.3, (style.TOP - 0.075) / len(years))
     for place, year in enumerate(years):
         bottom = style.TOP - (place + 1) * height

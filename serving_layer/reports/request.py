@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
@@ -10,17 +9,20 @@ from zoneinfo import ZoneInfo
 
 from meterlake.declaration import Dataset
 from meterlake.errors import UnknownName, UsageError
-from meterlake.grains import Grain
+from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.timegrid import day_start
 from serving_layer.reports.errors import NoReadings, WrongMoment, WrongRange
 from serving_layer.reports.sources import Source, Window
 from serving_layer.reports.tariff import Tariff
 
 MINUTES_UP_TO: Final = timedelta(days=3)
-"""4,320 minutes are what a picture of 1,200 pixels can show; beyond that hours."""
+"""4,320 minutes are what a picture of 1,200 pixels can show, so the finest rows; beyond that hours."""
 
 HOURS_UP_TO: Final = timedelta(days=62)
 """1,488 hours; beyond two months days."""
+
+REPORTED: Final[frozenset[Grain]] = frozenset(GRAIN_SECONDS) - {"month"}
+"""Grains of which pictures are drawn; what is by the month is summed up from days."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,8 @@ class Request:
         if self.grain:
             return self.grain
         fitting: Grain = "minute" if self.length <= MINUTES_UP_TO else "hour" if self.length <= HOURS_UP_TO else "day"
-        declared: list[Grain] = [view.grain for view in self.dataset.views]
-        order: list[Grain] = ["minute", "hour", "day"]
-        coarser = [grain for grain in order[order.index(fitting) :] if grain in declared]
+        declared = sorted(REPORTED & {view.grain for view in self.dataset.views}, key=GRAIN_SECONDS.__getitem__)
+        coarser = [grain for grain in declared if GRAIN_SECONDS[grain] >= GRAIN_SECONDS[fitting]]
         return coarser[0] if coarser else declared[-1]
 
 
@@ -94,11 +95,10 @@ def make_request(source: Source, dataset: Dataset, wish: Wish) -> Request:
     given_until = parse_moment(wish.until, dataset, "--to") if wish.until else None
     if given_since and given_until and given_since >= given_until:
         raise WrongRange(_local(given_since, dataset), _local(given_until, dataset))
-    if wish.grain and wish.grain not in {view.grain for view in dataset.views}:
-        raise UnknownName(f"grain of {dataset.name}", wish.grain, [view.grain for view in dataset.views])
-    extents = source.extents(dataset)
-    meter = choose_meter(dataset, wish.meter, extents)
-    first, last = extents[meter]
+    declared = REPORTED & {view.grain for view in dataset.views}
+    if wish.grain and wish.grain not in declared:
+        raise UnknownName(f"grain of {dataset.name}", wish.grain, declared)
+    meter, (first, last) = choose_meter(dataset, wish.meter, source)
     begin, end = _at(first, dataset), _at(last + timedelta(days=1), dataset)
     since, until = given_since or begin, given_until or end
     if until <= begin or since >= end:
@@ -118,14 +118,20 @@ def make_request(source: Source, dataset: Dataset, wish: Wish) -> Request:
     )
 
 
-def choose_meter(dataset: Dataset, wished: str | None, known: Mapping[str, object]) -> str:
-    """Return the wished meter, or the only one; raises UnknownName or UsageError, which list the known ones."""
-    if wished is not None:
-        if wished not in known:
-            raise UnknownName("meter", wished, list(known)[:50])
-        return wished
+def choose_meter(dataset: Dataset, named: str | None, source: Source) -> tuple[str, tuple[date, date]]:
+    """Return the meter that is named, or the only one, with its first and last day.
+
+    A named meter is asked for by its key; all are listed only where none is named, or an unknown one.
+    Raises UnknownName or UsageError, which list the known ones.
+    """
+    if named is not None:
+        extent = source.extent(dataset, named)
+        if extent is None:
+            raise UnknownName("meter", named, list(source.extents(dataset))[:50])
+        return named, extent
+    known = source.extents(dataset)
     if len(known) == 1:
-        return next(iter(known))
+        return next(iter(known.items()))
     if not known:
         raise UsageError(
             f"{dataset.name} has no readings yet.", hint=f"Load some: `meterlake load {dataset.name} FILE`."

@@ -49,7 +49,10 @@ class Source(Protocol):
         """What a reader is told about where the numbers are from."""
 
     def extents(self, dataset: Dataset) -> dict[str, tuple[date, date]]:
-        """Return meter -> first and last day with readings."""
+        """Return meter -> first and last day with readings. It reads the rows of all meters."""
+
+    def extent(self, dataset: Dataset, meter: str) -> tuple[date, date] | None:
+        """Return a meter's first and last day with readings, or None if it has none."""
 
     def view(self, dataset: Dataset, grain: Grain, columns: Sequence[str], window: Window) -> pd.DataFrame:
         """Return the rows of a view, sorted: ``start`` (UTC wall clock; a day's date) and columns as floats."""
@@ -93,11 +96,24 @@ class SqlSource:
 
     def extents(self, dataset: Dataset) -> dict[str, tuple[date, date]]:
         """Return meter -> first and last day with readings (UTC days where there is no view of days)."""
-        grain = max(dataset.views, key=lambda view: GRAIN_SECONDS[view.grain]).grain
-        table = f"{self.schema}.{view_table(dataset, grain)}"
+        grain, table = self._coarsest(dataset)
         statement = f"SELECT {dataset.key}, MIN({grain}), MAX({grain}) FROM {table} GROUP BY {dataset.key}"  # noqa: S608
         rows = self._rows(dataset, statement, [])
-        return {row[0]: (pd.Timestamp(row[1]).date(), pd.Timestamp(row[2]).date()) for row in sorted(rows)}
+        return {row[0]: _days(row[1], row[2]) for row in sorted(rows)}
+
+    def extent(self, dataset: Dataset, meter: str) -> tuple[date, date] | None:
+        """Return a meter's first and last day: asked by key, so that no other meter's rows are read."""
+        grain, table = self._coarsest(dataset)
+        statement = Statement(self.dialect)
+        mark = statement.bind(meter, STRING)
+        text = f"SELECT MIN({grain}), MAX({grain}) FROM {table} WHERE {dataset.key} = {mark}"  # noqa: S608
+        first, last = self._rows(dataset, text, statement.values)[0]
+        return None if first is None else _days(first, last)
+
+    def _coarsest(self, dataset: Dataset) -> tuple[Grain, str]:
+        grains = (view.grain for view in dataset.views if view.grain != "month")
+        grain = max(grains, key=GRAIN_SECONDS.__getitem__)
+        return grain, f"{self.schema}.{view_table(dataset, grain)}"
 
     def view(self, dataset: Dataset, grain: Grain, columns: Sequence[str], window: Window) -> pd.DataFrame:
         """Return the rows of a view."""
@@ -185,6 +201,10 @@ def source_of(name: str, settings: Settings) -> Source:
 
 def _run_hive(settings: Settings, statement: str, values: list[Any]) -> Sequence[Sequence[Any]]:
     return hive.rows(settings, statement, {f"p{index}": value for index, value in enumerate(values)})
+
+
+def _days(first: object, last: object) -> tuple[date, date]:
+    return pd.Timestamp(first).date(), pd.Timestamp(last).date()  # type: ignore[arg-type]
 
 
 def _utc(moment: datetime) -> datetime:

@@ -11,23 +11,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from meterlake.grains import Grain
+from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.report_specs import Stack
 from serving_layer.reports import style
 from serving_layer.reports.frames import coverage, period, plot_times
 from serving_layer.reports.request import Request
 from serving_layer.reports.result import Inputs, KeyFigure, Result, figure, percent
-from serving_layer.reports.units import GRAIN_WORDS, Quantity, larger, quantity, sum_column
+from serving_layer.reports.units import GRAIN_WORDS, IN_A, Quantity, larger, quantity, sum_column
 
 _COLOURS = (style.ORANGE, style.SKY, style.GREEN, style.PURPLE)
 _REST = "#B6BEC6"
-_IN_A: dict[Grain, str] = {"minute": "in a minute", "hour": "in an hour", "day": "in a day"}
 
 
 def stack(report: Stack, request: Request, inputs: Inputs) -> Result:
     """Return stacked amounts; a negative rest stays negative, in the picture and in the numbers."""
     parts = [_shown(request, name, inputs.grain) for name in (*report.parts, report.rest)]
-    label = f"{quantity(request.dataset, report.total).title} {_IN_A[inputs.grain]} ({parts[0].unit})"
+    label = f"{quantity(request.dataset, report.total).title} {IN_A[inputs.grain]} ({parts[0].unit})"
     table = stack_table(inputs.frame, request, parts)
     return Result(
         report=report,
@@ -42,7 +41,7 @@ def stack(report: Stack, request: Request, inputs: Inputs) -> Result:
 
 def _shown(request: Request, name: str, grain: Grain) -> Quantity:
     shown = quantity(request.dataset, name)
-    return shown if grain == "minute" else larger(shown)
+    return shown if GRAIN_SECONDS[grain] < GRAIN_SECONDS["hour"] else larger(shown)
 
 
 def stack_table(frame: pd.DataFrame, request: Request, parts: list[Quantity]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ price is a new entry: what was used before it keeps the price that held then.
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterable
@@ -108,10 +109,10 @@ class Tariff(_Strict):
         return self
 
     @property
-    def whole_hours(self) -> bool:
-        """Whether all its periods begin and end at full hours."""
+    def step_s(self) -> int:
+        """The most seconds of which all its times of day are multiples."""
         edges = [edge for price in self.price for period in price.period for hours in period.hours for edge in hours]
-        return all(edge % 60 == 0 for edge in edges)
+        return 60 * math.gcd(DAY_MINUTES, *edges)
 
     @property
     def period_names(self) -> tuple[str, ...]:
@@ -133,7 +134,7 @@ class Tariff(_Strict):
 def load_tariff(path: Path) -> Tariff:
     """Read a tariff file. Raises WrongTariff, which says what is wrong with it and where."""
     try:
-        return Tariff.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Tariff.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise WrongTariff(path, f"cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError:

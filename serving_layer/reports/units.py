@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from meterlake.declaration import Dataset
 from meterlake.grains import Grain
+from meterlake.physical_units import factor, for_small_values, for_totals, physical_unit
 
-GRAIN_WORDS: Final[dict[Grain, str]] = {"minute": "minute by minute", "hour": "by the hour", "day": "by the day"}
-MEAN_WORDS: Final[dict[Grain, str]] = {"minute": "minute means", "hour": "hourly means", "day": "daily means"}
-_LARGER: Final = {"Wh": ("kWh", 0.001)}
-_SMALLER: Final = {"kW": ("W", 1000.0)}
+GRAIN_WORDS: Final[dict[Grain, str]] = {
+    "minute": "minute by minute",
+    "five_minutes": "by five minutes",
+    "ten_minutes": "by ten minutes",
+    "quarter_hour": "by the quarter of an hour",
+    "half_hour": "by the half-hour",
+    "hour": "by the hour",
+    "day": "by the day",
+    "month": "by the month",
+}
+MEAN_WORDS: Final[dict[Grain, str]] = {
+    "minute": "minute means",
+    "five_minutes": "five-minute means",
+    "ten_minutes": "ten-minute means",
+    "quarter_hour": "quarter-hour means",
+    "half_hour": "half-hour means",
+    "hour": "hourly means",
+    "day": "daily means",
+    "month": "monthly means",
+}
+IN_A: Final[dict[Grain, str]] = {
+    "minute": "in a minute",
+    "five_minutes": "in five minutes",
+    "ten_minutes": "in ten minutes",
+    "quarter_hour": "in a quarter of an hour",
+    "half_hour": "in half an hour",
+    "hour": "in an hour",
+    "day": "in a day",
+    "month": "in a month",
+}
+"""After an amount, such as ``in an hour``."""
+_FINE: Final = 1000.0
+"""Units that are worth so many base units or more are read with three digits after the point, ratios likewise."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +53,12 @@ class Quantity:
     unit: str
     factor: float = 1.0
     level: bool = False
+    amount: bool = False
+
+    @property
+    def column(self) -> str:
+        """The view's column of what is no level: an amount's sum, or a derived value itself."""
+        return f"{self.name}_sum" if self.amount else self.name
 
     @property
     def label(self) -> str:
@@ -35,6 +71,11 @@ class Quantity:
         return "" if self.unit == "1" else f"_{self.unit}"
 
     @property
+    def digits(self) -> int:
+        """Digits after the point of its figures: three of a ratio and of a large unit such as kW, else one."""
+        return 3 if self.unit == "1" or physical_unit(self.unit).scale >= _FINE else 1
+
+    @property
     def shown_unit(self) -> str:
         """For a number: nothing for a ratio."""
         return "" if self.unit == "1" else self.unit
@@ -44,32 +85,34 @@ def quantity(dataset: Dataset, name: str) -> Quantity:
     """Return a measure or derived value, in its declared unit. Raises KeyError for an unknown name."""
     for measure in dataset.measures:
         if measure.name == name:
-            return Quantity(name, measure.title or name, measure.unit, level=measure.kind == "level")
+            level = measure.kind == "level"
+            return Quantity(name, measure.title or name, measure.unit, level=level, amount=not level)
     derived = {value.name: value for value in dataset.derived}[name]
     return Quantity(name, derived.title or name, derived.unit)
 
 
 def larger(shown: Quantity) -> Quantity:
     """Return a quantity in the unit for totals, such as kWh for Wh."""
-    return _rescaled(shown, *_LARGER.get(shown.unit, (shown.unit, 1.0)))
+    return in_unit(shown, for_totals(shown.unit).symbol)
 
 
 def smaller(shown: Quantity) -> Quantity:
     """Return a quantity in the unit for small values, such as W for kW."""
-    return _rescaled(shown, *_SMALLER.get(shown.unit, (shown.unit, 1.0)))
+    return in_unit(shown, for_small_values(shown.unit).symbol)
 
 
-def _rescaled(shown: Quantity, unit: str, factor: float) -> Quantity:
-    return Quantity(shown.name, shown.title, unit, shown.factor * factor, shown.level)
+def in_unit(shown: Quantity, unit: str) -> Quantity:
+    """Return a quantity in another unit. Raises UnitsDiffer where that measures something else."""
+    return replace(shown, unit=unit, factor=shown.factor * factor(shown.unit, unit))
 
 
 def columns_of(shown: Quantity) -> tuple[str, ...]:
     """Return the view columns of a quantity: mean, lowest and highest of a level, else its one column."""
     if shown.level:
         return (f"{shown.name}_avg", f"{shown.name}_min", f"{shown.name}_max")
-    return (shown.name,)
+    return (shown.column,)
 
 
 def sum_column(dataset: Dataset, name: str) -> str:
     """Return the column that holds a total: an amount's sum, or a derived value itself."""
-    return f"{name}_sum" if name in {measure.name for measure in dataset.measures} else name
+    return quantity(dataset, name).column

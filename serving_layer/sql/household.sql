@@ -121,7 +121,7 @@ SELECT
   year
 FROM hive.batch.household_day;
 
-CREATE OR REPLACE VIEW hive.merged.household_minute SECURITY INVOKER AS
+CREATE OR REPLACE VIEW hive.merged.household_minute COMMENT 'As of record 2' SECURITY INVOKER AS
 WITH states AS (
   SELECT
     meter_id,
@@ -228,7 +228,7 @@ SELECT
   month
 FROM states;
 
-CREATE OR REPLACE VIEW hive.merged.household_hour SECURITY INVOKER AS
+CREATE OR REPLACE VIEW hive.merged.household_hour COMMENT 'As of record 2' SECURITY INVOKER AS
 WITH pieces AS (
   SELECT
     meter_id,
@@ -430,8 +430,41 @@ SELECT
   month
 FROM states;
 
-CREATE OR REPLACE VIEW hive.merged.household_day SECURITY INVOKER AS
+CREATE OR REPLACE VIEW hive.merged.household_day COMMENT 'As of record 2' SECURITY INVOKER AS
 WITH pieces AS (
+  SELECT
+    meter_id,
+    CAST(with_timezone(hour, 'UTC') AT TIME ZONE 'Europe/Paris' AS DATE) AS day,
+    readings,
+    covered_s,
+    flagged,
+    global_active_power_sum,
+    global_active_power_min,
+    global_active_power_max,
+    global_reactive_power_sum,
+    global_reactive_power_min,
+    global_reactive_power_max,
+    voltage_sum,
+    voltage_min,
+    voltage_max,
+    global_intensity_sum,
+    global_intensity_min,
+    global_intensity_max,
+    sub_metering_1_sum,
+    sub_metering_1_min,
+    sub_metering_1_max,
+    sub_metering_2_sum,
+    sub_metering_2_min,
+    sub_metering_2_max,
+    sub_metering_3_sum,
+    sub_metering_3_min,
+    sub_metering_3_max,
+    'batch' AS source
+  FROM hive.batch.household_hour
+  WHERE month IN ('2026-11')
+    AND hour >= TIMESTAMP '2026-11-20 23:00'
+    AND hour < TIMESTAMP '2026-11-21 12:00'
+  UNION ALL
   SELECT
     meter_id,
     CAST(with_timezone(minute, 'UTC') AT TIME ZONE 'Europe/Paris' AS DATE) AS day,
@@ -462,7 +495,7 @@ WITH pieces AS (
     'batch' AS source
   FROM hive.batch.household_minute
   WHERE month IN ('2026-11')
-    AND minute >= TIMESTAMP '2026-11-20 23:00'
+    AND minute >= TIMESTAMP '2026-11-21 12:00'
     AND minute < TIMESTAMP '2026-11-21 12:34'
   UNION ALL
   SELECT

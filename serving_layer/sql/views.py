@@ -13,12 +13,16 @@ from meterlake import merged
 from meterlake.ddl import CASSANDRA_KEYSPACE, HIVE_DATABASE, view_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from meterlake.declaration import Dataset
     from meterlake.merged import Line
     from meterlake.settings import Settings
 
 LINE: Final = "meterlake.line"
 """Property of the finest view's table in the metastore: where the speed layer takes over, for readers without Trino."""
+RECORD: Final = "meterlake.record"
+"""Property of the same table: the record of the run that readers without Trino see."""
 _TRINO_LEARNS_S: Final = 20
 """How long a new table of Cassandra's may take to be seen in Trino."""
 
@@ -29,7 +33,7 @@ def has_speed_layer(settings: Settings, dataset: Dataset) -> bool:
     Cassandra itself is asked: Trino learns of a new table only some moments later.
     Raises EngineUnavailable where that cannot be told.
     """
-    names = (CASSANDRA_KEYSPACE, view_table(dataset, "minute"))
+    names = (CASSANDRA_KEYSPACE, view_table(dataset, dataset.finest.grain))
     with cassandra.session(settings) as session:
         found = session.execute(
             "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s", names
@@ -60,17 +64,41 @@ def _seen_by_trino(settings: Settings, keyspace: str, table: str) -> None:
         raise EngineUnavailable("Trino", settings.trino, f"it does not see Cassandra's table {keyspace}.{table}")
 
 
-def replace(settings: Settings, dataset: Dataset, line: Line | None) -> None:
-    """Make the views what the declaration says, and the merged ones change layers at ``line`` (None: batch alone)."""
+def replace(
+    settings: Settings, dataset: Dataset, line: Line | None, seq: int, check: Callable[[], None] = lambda: None
+) -> None:
+    """Make the views what the declaration says, and the merged ones change layers at ``line`` (None: batch alone).
+
+    seq: the record of the run that they show; they carry it. check: called before each change.
+    """
     with metastore.client(settings) as client:
         for database in (merged.PUBLISHED, merged.MERGED):
             metastore.ensure_database(client, database, f"{settings.hdfs}/meterlake/{database}")
     for view in dataset.views:
+        check()
         trino.rows(settings, merged.published_sql(dataset, view.grain))
-        trino.rows(settings, merged.merged_sql(dataset, view.grain, line))
+        check()
+        trino.rows(settings, merged.merged_sql(dataset, view.grain, line, seq))
     with metastore.client(settings) as client:
         table = view_table(dataset, dataset.finest.grain)
-        metastore.set_table_property(client, HIVE_DATABASE, table, LINE, line.at.isoformat() if line else "")
+        properties = {LINE: line.at.isoformat() if line else "", RECORD: str(seq)}
+        check()
+        metastore.set_table_properties(client, HIVE_DATABASE, table, properties)
+
+
+def shown(settings: Settings, dataset: Dataset) -> int | None:
+    """Return the record of the run that all merged views show; None where they are of several, or not there."""
+    names = [view_table(dataset, view.grain) for view in dataset.views]
+    statement = (
+        "SELECT table_name, comment FROM system.metadata.table_comments WHERE catalog_name = ? AND schema_name = ?"  # noqa: S608 - values are bound
+        f" AND table_name IN ({', '.join('?' for _ in names)})"
+    )
+    comments = dict(trino.rows(settings, statement, [merged.CATALOG, merged.MERGED, *names]))
+    with metastore.client(settings) as client:
+        table = metastore.get_table(client, HIVE_DATABASE, view_table(dataset, dataset.finest.grain))
+    records = {merged.record_of(comments.get(name)) for name in names}
+    records.add(int(table.properties.get(RECORD, -1)) if table else None)
+    return records.pop() if len(records) == 1 else None
 
 
 def line_in_force(settings: Settings, dataset: Dataset) -> datetime | None:

@@ -68,11 +68,10 @@ class MasterFilesDiffer(PermanentError):
 class UnreadableFile(UsageError):
     """A file given with --against that cannot be read."""
 
-    def __init__(self, path: str, why: str) -> None:
+    def __init__(self, path: str, why: str, hint: str = "") -> None:
         self.path = path
-        super().__init__(
-            f"--against {path!r}: {why}.", hint="Give the history as text, as it is or packed by xz, gzip or zip."
-        )
+        general = "Give the history as text, as it is or packed by xz, gzip, bzip2, zip or tar."
+        super().__init__(f"--against {path!r}: {why}.", hint=hint or general)
 
 
 class EmptyRange(UsageError):

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 READINGS: Final = "readings"
 """The input: columns of the master data set."""
 
-_STEPS: Final = {"minute": 60, "hour": 3600}
+_STEPS: Final = {
+    "minute": 60,
+    "five_minutes": 300,
+    "ten_minutes": 600,
+    "quarter_hour": 900,
+    "half_hour": 1800,
+    "hour": 3600,
+}
 _PARTITION: Final = {"month": "%Y-%m", "year": "%Y"}
 
 
@@ -57,14 +64,14 @@ def counted_sql(dataset: Dataset, readings: str = READINGS) -> str:
 WITH stamped AS (
   SELECT *, epoch_us({at}) // 1000000 AS second, coalesce({names}) IS NULL AS empty FROM {readings}
 ), accepted AS (
-  SELECT * FROM stamped WHERE {_acceptable(dataset)}
+  SELECT * FROM stamped WHERE {acceptable(dataset)}
 ), ranked AS (
   SELECT *, row_number() OVER (
     PARTITION BY {key}, {at}, {length}
     ORDER BY revision DESC, empty, received_at, origin, origin_partition, origin_offset) AS place
   FROM accepted
 ), winners AS (
-  SELECT *, second - second % {max(60, *dataset.intervals)} AS cell FROM ranked WHERE place = 1 AND NOT empty
+  SELECT *, second - second % {_STEPS[dataset.finest.grain]} AS cell FROM ranked WHERE place = 1 AND NOT empty
 ), lengths AS (
   SELECT {key}, cell, {length}, sum({length}) AS covered FROM winners GROUP BY ALL
 ), chosen AS (
@@ -94,9 +101,10 @@ def view_sql(dataset: Dataset, grain: str, counted: str = "counted") -> str:
 
 def placed_sql(table: str, time: str, grain: str) -> str:
     """Return SQL of a table's rows with ``row_time``: that of the view's row that holds their time."""
-    if grain == "day":
-        return f"SELECT *, local_day AS row_time FROM {table} ASOF JOIN calendar ON {time} >= begins"
-    return f"SELECT *, date_trunc('{grain}', {time}) AS row_time FROM {table}"
+    if grain in _STEPS:
+        return f"SELECT *, time_bucket(INTERVAL {_STEPS[grain]} SECOND, {time}) AS row_time FROM {table}"
+    day = "local_day" if grain == "day" else "CAST(date_trunc('month', local_day) AS DATE)"
+    return f"SELECT *, {day} AS row_time FROM {table} ASOF JOIN calendar ON {time} >= begins"
 
 
 def rolled_sql(dataset: Dataset, table: str, time: str, grain: str, *more: str) -> str:
@@ -150,7 +158,7 @@ def published_sql(dataset: Dataset, table: str) -> str:
         ready = next(value for value in pending if names.isdisjoint(value.expression.columns))
         sql = f"SELECT *, CAST({ready.expression.text} AS DOUBLE) AS {ready.name} FROM ({sql})"
         pending.remove(ready)
-    exact = ", ".join([dataset.key, *_times(dataset, table)])
+    exact = f"{dataset.key}, {_time(dataset, table)}"
     others = ", ".join(derived_names(dataset))
     values = f", {others}" if others else ""
     return f"SELECT t.*{values} FROM {table} t JOIN (SELECT {exact}{values} FROM ({sql})) USING ({exact})"
@@ -186,12 +194,13 @@ def derived_names(dataset: Dataset) -> list[str]:
     return [f"{measure.name}_avg" for measure in dataset.levels] + [value.name for value in dataset.derived]
 
 
-def _times(dataset: Dataset, table: str) -> list[str]:
-    return [view.grain for view in dataset.views if table.endswith(f"_{view.grain}")]
+def _time(dataset: Dataset, table: str) -> str:
+    """Return the time column of a table named after a view; ``half_hour`` ends with ``hour``, too."""
+    return max((view.grain for view in dataset.views if table.endswith(f"_{view.grain}")), key=len)
 
 
-def _acceptable(dataset: Dataset) -> str:
-    """Return the condition that no rule rejects a row: grid, completeness, ranges, declared rejects, arrival."""
+def acceptable(dataset: Dataset) -> str:
+    """Return the condition that no rule rejects a row: grid, completeness, ranges, declared rejects, times."""
     lengths = ", ".join(map(str, dataset.intervals))
     given = " + ".join(f"CAST({measure.name} IS NOT NULL AS INT)" for measure in dataset.measures)
     terms = [
@@ -199,12 +208,14 @@ def _acceptable(dataset: Dataset) -> str:
         f"({given}) IN (0, {len(dataset.measures)})",
     ]
     for measure in dataset.measures:
-        low, high = measure.range
-        name = measure.name
-        terms.append(
-            f"({name} IS NULL OR (isfinite({name}) AND {name} >= {low!r}::DOUBLE AND {name} <= {high!r}::DOUBLE))"
-        )
+        name, inside = measure.name, []
+        for length in dataset.intervals:
+            low, high = measure.limits(length)
+            inside.append(f"{dataset.interval} = {length} AND {name} BETWEEN {low!r}::DOUBLE AND {high!r}::DOUBLE")
+        terms.append(f"({name} IS NULL OR (isfinite({name}) AND ({' OR '.join(inside)})))")
     terms += [f"({rule.sql}) IS NOT TRUE" for rule in dataset.rejects]
+    if dataset.earliest:
+        terms.append(f"{dataset.event_time} >= TIMESTAMP '{dataset.earliest:%Y-%m-%d} 00:00:00'")
     tolerance = int(dataset.clock_tolerance.total_seconds())
     terms.append(f"{dataset.event_time} <= received_at + INTERVAL {tolerance} SECOND")
     return "\n    AND ".join(terms)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engines import trino
 from meterlake import views
 from meterlake.boundary import first_living
-from meterlake.columns import BIGINT, STRING, TIMESTAMP, Column
+from meterlake.columns import BIGINT, Column
 from meterlake.merged import merged_view
 from serving_layer.merged.layers import Window, speed_rows, state_names
 from serving_layer.sql.views import line_in_force
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 # ruff: noqa: S608
 
 SPEED: Final = "speed_rows"
-"""Table: the speed layer's minutes in physical units."""
+"""Table: the speed layer's rows in physical units."""
 MOVING: Final = "moving_rows"
-"""Table: minutes that were written while the merged views were read."""
+"""Table: rows of the speed layer that were written while the merged views were read."""
 EVERY_ROW: Final = timedelta(hours=1)
 """Of the finest merged view, all from so long before the line on is compared row by row; what lies before, by sums."""
 _READING: Final = timedelta(minutes=5)
@@ -83,8 +83,8 @@ def fetch(settings: Settings, scope: Scope, clock: Clock) -> Live:
 
 def load(connection: DuckDBPyConnection, scope: Scope, live: Live) -> None:
     """Make the tables of the speed layer's rows, and of those that were written meanwhile."""
-    dataset = scope.dataset
-    columns = [Column(dataset.key, STRING), Column("minute", TIMESTAMP)]
+    dataset, finest = scope.dataset, scope.dataset.finest.grain
+    columns = views.key_columns(dataset, finest)
     columns += [Column(name, BIGINT) for name in state_names(dataset)]
     for name, rows in (("units_before", live.before), ("units_after", live.after)):
         found.load(connection, name, columns, rows)
@@ -93,10 +93,10 @@ def load(connection: DuckDBPyConnection, scope: Scope, live: Live) -> None:
         for measure in dataset.measures
         for part in ("sum", "min", "max")
     )
-    listed = f"{dataset.key}, minute, readings, covered_s, flagged, {states}"
+    listed = f"{dataset.key}, {finest}, readings, covered_s, flagged, {states}"
     connection.execute(f"CREATE OR REPLACE TABLE {SPEED} AS SELECT {listed} FROM units_before")
     connection.execute(
-        f"""CREATE OR REPLACE TABLE {MOVING} AS SELECT DISTINCT {dataset.key}, minute FROM (
+        f"""CREATE OR REPLACE TABLE {MOVING} AS SELECT DISTINCT {dataset.key}, {finest} FROM (
         (FROM units_before EXCEPT FROM units_after) UNION ALL (FROM units_after EXCEPT FROM units_before))"""
     )
 

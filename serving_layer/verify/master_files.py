@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
-    from serving_layer.verify.lineage import Layer
+    from serving_layer.publish.lineage import Layer
 
 # Names come from the declaration, days are dates, snapshots are numbers.
 # ruff: noqa: S608

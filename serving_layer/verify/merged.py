@@ -53,15 +53,14 @@ def compare_merged(connection: DuckDBPyConnection, scope: Scope, live: Live) -> 
 def _build(connection: DuckDBPyConnection, scope: Scope, live: Live) -> None:
     """Make the tables ``want_merged_<grain>``."""
     dataset, finest = scope.dataset, scope.dataset.finest.grain
-    times = f"(SELECT minute AS moment FROM {SPEED} UNION ALL SELECT {dataset.event_time} FROM counted)"
+    times = f"(SELECT {finest} AS moment FROM {SPEED} UNION ALL SELECT {dataset.event_time} FROM counted)"
     expected.make_calendar(connection, dataset, times, "moment")
     pieces = [f"SELECT *, 'batch' AS source FROM want_{finest}"]
     if live.line is not None:
         line = scope.row_literal(live.line, finest)
         pieces[0] += f" WHERE {finest} < {line}"
         begins = f"TIMESTAMP '{live.line:%Y-%m-%d %H:%M}'"
-        speed = f"(SELECT * FROM {SPEED} WHERE minute >= {begins})"
-        pieces.append(expected.rolled_sql(dataset, speed, "minute", finest, "'speed' AS source"))
+        pieces.append(f"SELECT *, 'speed' AS source FROM {SPEED} WHERE {finest} >= {begins}")
     connection.execute(
         f"CREATE OR REPLACE TABLE {_PIECES} AS {' UNION ALL BY NAME '.join(f'({sql})' for sql in pieces)}"
     )
@@ -77,8 +76,8 @@ def _build(connection: DuckDBPyConnection, scope: Scope, live: Live) -> None:
 
 
 def _leave_moving_out(connection: DuckDBPyConnection, scope: Scope, table: str, grain: Grain) -> None:
-    key = scope.dataset.key
-    moving = f"SELECT {key}, row_time FROM ({expected.placed_sql(MOVING, 'minute', grain)})"
+    key, finest = scope.dataset.key, scope.dataset.finest.grain
+    moving = f"SELECT {key}, row_time FROM ({expected.placed_sql(MOVING, finest, grain)})"
     connection.execute(f"DELETE FROM {table} WHERE ({key}, {grain}) IN ({moving})")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from meterlake.packed import DAMAGED, NotOneFile, opened
+from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.schema import KEY_PATTERN, LATEST_TS, MAX_REVISION
 from serving_layer.verify.expected import READINGS, make_readings
 from serving_layer.verify.raw_text import unpack
@@ -82,7 +82,7 @@ def is_messages(path: Path) -> bool:
     try:
         with ExitStack() as stack:
             first: bytes = opened(path, stack).readline(1 << 16)
-    except (OSError, NotOneFile, *DAMAGED):
+    except (OSError, NotText, *DAMAGED):
         return False
     return _KEY.fullmatch(first.partition(b"\t")[0].rstrip(b"\n").decode(errors="replace")) is not None
 

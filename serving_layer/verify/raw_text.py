@@ -1,26 +1,30 @@
 """The input of a run, another way: the raw text of a history, decoded by DuckDB.
 
-The text format's declaration says how a line looks; what is done about it here is written by hand. Lines that are no
-readings are left out, as the loader puts them into quarantine.
+What is a line, and which lines are readings, is decided as in `meterlake load` (``textlines``, ``textrows``): the
+others are left out, as the loader puts them into quarantine.
 """
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from contextlib import ExitStack
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from meterlake.packed import DAMAGED, NotOneFile, opened
-from meterlake.schema import LATEST_TS
-from meterlake.textformat import Moment, Value, offset_text
+from engines.text_lines import line_tables
+from meterlake.jumps import DAY_S, kept, stretches
+from meterlake.packed import DAMAGED, NotText, opened
+from meterlake.textformat import offset_text
+from meterlake.texthead import WrongText, layout
+from meterlake.textlines import CHUNK
+from meterlake.textrows import LINES, rows_sql
 from serving_layer.verify.errors import UnreadableFile
 from serving_layer.verify.expected import READINGS, make_readings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from duckdb import DuckDBPyConnection
 
@@ -29,54 +33,91 @@ if TYPE_CHECKING:
 # Names come from the declaration, values are bound or quoted.
 # ruff: noqa: S608
 
-_NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-
 
 class RawText:
-    """Files of one meter, in the order in which they were loaded.
+    """Files in the order in which they were loaded.
 
+    meter_id: of all lines; empty where the format has a column for it.
     received_at: aware; the run's own time, since the text does not say when it was loaded.
+    corrections: further files, each of which replaces what those before it say.
     """
 
     has_live = False
 
     def __init__(
-        self, form: TextFormat, paths: Sequence[Path], meter_id: str, offset: timedelta, received_at: datetime
+        self,
+        form: TextFormat,
+        paths: Sequence[Path],
+        meter_id: str,
+        offset: timedelta,
+        received_at: datetime,
+        corrections: Sequence[Path] = (),
     ) -> None:
-        self._form, self._paths, self._meter, self._offset = form, list(paths), meter_id, offset
+        self._form, self._paths, self._meter, self._offset = form, [*paths, *corrections], meter_id, offset
+        self._revisions = [0] * len(paths) + list(range(1, len(corrections) + 1))
         self._received_at = received_at.astimezone(UTC).replace(tzinfo=None)
-        self._unpacked: list[str] = []
+        self._unpacked: list[Path] = []
+        self._forms: list[TextFormat] = []
         check_paths(self._paths)
         names = ", ".join(str(path) for path in self._paths)
-        self.title = f"raw text of meter {meter_id} at UTC{offset_text(offset)}: {names}"
+        meter = f" of meter {meter_id}" if meter_id else ""
+        self.title = f"raw text{meter} at UTC{offset_text(offset)}: {names}"
 
     def fetch(self, folder: Path) -> None:
         """Unpack the files into ``folder``. Raises UnreadableFile."""
         for number, path in enumerate(self._paths):
             target = folder / f"raw-{number}.txt"
             unpack(path, target)
-            self._check_header(path, target)
-            self._unpacked.append(str(target))
+            with target.open("rb") as file:
+                head = file.read(CHUNK)
+            try:
+                self._forms.append(layout(self._form, str(path), head))
+            except WrongText as error:
+                raise UnreadableFile(str(path), error.problem, error.hint) from error
+            self._unpacked.append(target)
 
     def read(self, connection: DuckDBPyConnection) -> None:
         """Make the table ``readings``."""
         names = ", ".join(make_readings(connection, self._form.dataset))
         for number, path in enumerate(self._unpacked):
             values = {
-                "path": path,
-                "meter": self._meter,
+                **({} if self._form.has_meters else {"meter": self._meter}),
                 "received": self._received_at + timedelta(microseconds=number),
                 "origin": self._paths[number].name,
+                "revision": self._revisions[number],
             }
-            connection.execute(
-                f"INSERT INTO {READINGS} SELECT {names} FROM ({readings_sql(self._form, self._offset)})", values
-            )
+            with path.open("rb") as file:
+                for chunk in line_tables(file.read):
+                    connection.register(LINES, chunk)
+                    sql = readings_sql(self._forms[number], self._offset)
+                    connection.execute(f"INSERT INTO {READINGS} SELECT {names} FROM ({sql})", values)
+                    connection.unregister(LINES)
+            self._set_aside(connection, values["received"])
 
-    def _check_header(self, path: Path, unpacked: Path) -> None:
-        with unpacked.open("rb") as file:
-            first = file.readline(1 << 16).decode("utf-8-sig", errors="replace").rstrip("\r\n")
-        if first != self._form.header:
-            raise UnreadableFile(str(path), f"its first line is {first[:120]!r} instead of {self._form.header!r}")
+    def _set_aside(self, connection: DuckDBPyConnection, received: object) -> None:
+        """Leave out the readings of a file that lie far from all others, as the loader does."""
+        dataset, second = self._form.dataset, f"CAST(epoch({self._form.dataset.event_time}) AS BIGINT)"
+        mine = f"FROM {READINGS} WHERE received_at = $received"
+        bound = {"received": received}
+        counts = dict(
+            connection.execute(f"SELECT {second} // {DAY_S} * {DAY_S}, count(*) {mine} GROUP BY 1", bound).fetchall()
+        )
+        found = stretches(dataset, counts, DAY_S)
+        far = [stretch for stretch in found if stretch not in kept(dataset, found, self._form.interval_s)]
+        for stretch in far:
+            connection.execute(f"DELETE {mine} AND {second} BETWEEN {stretch.begin} AND {stretch.end - 1}", bound)
+
+
+def meters_in(form: TextFormat, paths: Sequence[Path]) -> set[str]:
+    """Return the meters that the lines of files name. Raises UnreadableFile."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        source = RawText(form, paths, "", form.utc_offset, datetime(1970, 1, 1, tzinfo=UTC))
+        source.fetch(Path(folder))
+        source.read(connection)
+        rows = connection.execute(f"SELECT DISTINCT {form.dataset.key} FROM {READINGS}").fetchall()
+    return {meter for (meter,) in rows}
 
 
 def check_paths(paths: Sequence[Path]) -> None:
@@ -91,8 +132,8 @@ def unpack(path: Path, target: Path) -> None:
     try:
         with ExitStack() as stack, target.open("wb") as file:
             shutil.copyfileobj(opened(path, stack), file, 1 << 20)
-    except NotOneFile as error:
-        raise UnreadableFile(str(path), str(error)) from error
+    except NotText as error:
+        raise UnreadableFile(str(path), error.problem, error.hint) from error
     except DAMAGED as error:
         raise UnreadableFile(str(path), f"is damaged or cut off ({error})") from error
     except OSError as error:
@@ -100,42 +141,9 @@ def unpack(path: Path, target: Path) -> None:
 
 
 def readings_sql(form: TextFormat, offset: timedelta) -> str:
-    """Return SQL of the readings in a text file, over the values ``path``, ``meter``, ``received``, ``origin``."""
-    dataset, missing = form.dataset, ", ".join(map(_quoted, form.missing))
-    fields = {f"c{number}": "VARCHAR" for number in range(len(form.columns))}
-    texts = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in fields.items())
-    moments = [f"c{at}" for at, column in enumerate(form.columns) if isinstance(column, Moment)]
-    measures = {column.measure: f"c{at}" for at, column in enumerate(form.columns) if isinstance(column, Value)}
-    clock = " || ' ' || ".join(moments)
-    pattern = _quoted(form.strptime)
-    numbers = ",\n    ".join(
-        f"CASE WHEN coalesce({field}, '') NOT IN ({missing}) THEN try_cast({field} AS DOUBLE) END AS {name}"
-        for name, field in measures.items()
-    )
-    odd = " OR ".join(
-        f"(coalesce({field}, '') NOT IN ({missing}) AND NOT (regexp_full_match({field}, {_quoted(_NUMBER)})"
-        f" AND coalesce(isfinite({name}), false)))"
-        for name, field in measures.items()
-    )
-    given = " + ".join(f"CAST({name} IS NOT NULL AS INT)" for name in measures)
+    """Return SQL of the readings in a text file, over its lines and the values ``received``, ``origin``, ``meter``."""
+    meter = "" if form.has_meters else f", $meter AS {form.dataset.key}"
     return f"""
-WITH lines AS (
-  SELECT row_number() OVER () + 1 AS line, * FROM read_csv(
-    $path, columns = {{{texts}}}, delim = {_quoted(form.separator)},
-    header = true, auto_detect = false, quote = '', escape = '', ignore_errors = true,
-    null_padding = false, strict_mode = true, parallel = false, max_line_size = {1 << 20})
-), decoded AS (
-  SELECT *, try_strptime({clock}, {pattern}) - INTERVAL {round(offset.total_seconds())} SECOND AS {dataset.event_time},
-    {numbers}
-  FROM lines
-)
-SELECT *, $meter AS {dataset.key}, {form.interval_s} AS {dataset.interval}, 0 AS revision,
-  $received::TIMESTAMP AS received_at, $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
-FROM decoded
-WHERE {dataset.event_time} IS NOT NULL AND epoch({dataset.event_time}) BETWEEN 0 AND {LATEST_TS}
-  AND epoch({dataset.event_time}) % {form.interval_s} = 0
-  AND ({given}) IN (0, {len(measures)}) AND NOT ({odd})"""
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+SELECT * EXCLUDE (line, reason){meter}, $revision AS revision, $received::TIMESTAMP AS received_at,
+  $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
+FROM ({rows_sql(form, offset)}) WHERE reason IS NULL"""

@@ -49,7 +49,8 @@ class Scope:
         if self.since is not None:
             terms.append(f"{first} {'>' if view == 'gaps' else '>='} {self._midnight(self.since, view)}")
         if self.until is not None:
-            terms.append(f"{last} < {self._midnight(self.until, view)}")
+            until = self.until.replace(day=1) if view == "month" else self.until  # only whole months
+            terms.append(f"{last} < {self._midnight(until, view)}")
         if self.end is not None:
             terms.append(f"{first} < {self.row_literal(self.end, view)}")
         return " AND ".join(terms) or "1 = 1"
@@ -80,7 +81,7 @@ class Scope:
         return " ".join(words) or "at all"
 
     def _midnight(self, day: date, view: str) -> str:
-        return _literal(day if view == "day" else local_midnight(day, ZoneInfo(self.dataset.time_zone)))
+        return _literal(day if view in ("day", "month") else local_midnight(day, ZoneInfo(self.dataset.time_zone)))
 
 
 def local_midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -1,7 +1,8 @@
 """One verification: input and views fetched side by side, the views recomputed by DuckDB, every row compared.
 
-Batch's views must be what their input makes; the speed layer's complete minutes the same, but for late, revised and
-loaded readings; the merged views batch's rows before the line and the speed layer's from it on.
+Batch's views must be what their input makes; the speed layer's complete minutes the same, but for
+readings that came late, by file, or since; the merged views batch's rows before the line and the speed layer's from it
+on.
 """
 
 from __future__ import annotations
@@ -11,29 +12,31 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.errors import QueryFailed
 from meterlake.clock import system_clock
-from serving_layer.publish import history as past
+from serving_layer.merged.readings import master_row, readings_of
 from serving_layer.publish import records
 from serving_layer.verify import expected, found, live, speed
 from serving_layer.verify.answers import Answers, compare_files, compare_served
 from serving_layer.verify.errors import NothingToVerify, NotPublished, PublishUnderWay
-from serving_layer.verify.lineage import layers
 from serving_layer.verify.master_files import MasterFiles
 from serving_layer.verify.merged import compare_merged, view_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
 
     from duckdb import DuckDBPyConnection
 
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
-    from serving_layer.publish.history import History, Record
+    from serving_layer.publish.history import Record, Run
     from serving_layer.verify.compare import Comparison
     from serving_layer.verify.scope import Scope
 
@@ -83,9 +86,9 @@ class MasterInput:
 
     has_live = True
 
-    def __init__(self, settings: Settings, dataset: Dataset, history: History, record: Record) -> None:
-        self._files = MasterFiles(settings, dataset, record.run_id)
-        self._layers = layers(history, record)
+    def __init__(self, settings: Settings, dataset: Dataset, run: Run) -> None:
+        self._files = MasterFiles(settings, dataset, run.run_id)
+        self._layers = run.layers
         self._fetched: list[list[str]] = []
         snapshots = ", ".join(str(layer.snapshot) for layer in self._layers)
         self.title = f"master data files of {dataset.name}, snapshot {snapshots}"
@@ -118,16 +121,14 @@ class Inputs:
             each.read(connection)
 
 
-def published(settings: Settings, dataset: Dataset) -> tuple[History, Record]:
-    """Return the history and the run that readers see. Raises NotPublished or PublishUnderWay."""
+def published(settings: Settings, dataset: Dataset) -> Run:
+    """Return the run that readers see. Raises NotPublished or PublishUnderWay."""
     history = records.load(settings, dataset.name)
-    under_way = past.unfinished(history)
-    if under_way is not None:
-        raise PublishUnderWay(dataset.name, under_way.run_id)
-    record = past.current(history)
-    if record is None:
+    if history.begun is not None:
+        raise PublishUnderWay(dataset.name, history.begun.run_id)
+    if history.present is None:
         raise NotPublished(dataset.name)
-    return history, record
+    return history.present
 
 
 def verify(
@@ -163,12 +164,13 @@ def verify(
                 phases.done("compare files")
                 comparisons += compare_served(connection, scope, answers)
                 phases.done("compare servers")
-                comparisons += _compare_live(connection, scope, both_layers.result(), source, tell)
+                newer = partial(_readings_now, settings, dataset)
+                comparisons += _compare_live(connection, scope, both_layers.result(), source, newer, tell)
                 phases.done("compare speed and merged")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    if published(settings, dataset)[1].seq != record.seq:
+    if published(settings, dataset).record.seq != record.seq:
         raise PublishUnderWay(dataset.name, record.run_id)
     if not any(each.rows or each.extra or each.explained for each in comparisons):
         raise NothingToVerify(dataset.name, scope.text())
@@ -179,7 +181,12 @@ def verify(
 
 
 def _compare_live(
-    connection: DuckDBPyConnection, scope: Scope, fetched: live.Live, source: Input, tell: Callable[[str], None]
+    connection: DuckDBPyConnection,
+    scope: Scope,
+    fetched: live.Live,
+    source: Input,
+    newer: speed.Newer,
+    tell: Callable[[str], None],
 ) -> list[Comparison]:
     """Compare the speed layer, where there is one and the input knows its messages, and the merged views."""
     live.load(connection, scope, fetched)
@@ -189,8 +196,17 @@ def _compare_live(
     elif not source.has_live:
         tell("the input knows no messages: the speed layer's rows are taken as they are")
     else:
-        comparisons.append(speed.compare_speed(connection, scope, fetched))
+        comparisons.append(speed.compare_speed(connection, scope, fetched, newer))
     return comparisons + compare_merged(connection, scope, fetched)
+
+
+def _readings_now(
+    settings: Settings, dataset: Dataset, rows: list[tuple[str, date | datetime]]
+) -> list[tuple[object, ...]]:
+    """Return the readings of some rows of the finest view as the master data set has them now, as rows of it."""
+    keys = [(meter, time.replace(tzinfo=UTC) if isinstance(time, datetime) else time) for meter, time in rows]
+    readings = readings_of(settings, dataset, dataset.finest.grain, keys)
+    return [master_row(reading) for members in readings.values() for reading in members]
 
 
 class _Phases:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from engines import archive_progress, master
+from engines import archive_progress, kafka, master
 from engines.archive_progress import Progress, Reached
 from engines.spark_failures import translated
 from meterlake.errors import OutOfBalance
@@ -103,7 +103,7 @@ class Archive:
         return _Rest(rows, _parts(rows), reached)
 
     def _quarantine(self, rest: _Rest, batch_id: int) -> None:
-        options = {"kafka.bootstrap.servers": self._settings.kafka, "topic": self._dataset.rejected_topic}
+        options = {**kafka.spark_options(self._settings), "topic": self._dataset.rejected_topic}
         transforms.rejected(rest.rows).write.format("kafka").options(**options).save()
         table = master.quarantine(rest.rows.sparkSession, self._settings, self._dataset)
         rows = transforms.quarantined(rest.rows, self._dataset, self._load_id(batch_id))

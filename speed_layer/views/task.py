@@ -55,10 +55,10 @@ class ViewsTask(KafkaTask):
         counts = observed.asDict()
         rejected = {k.removeprefix(_REJECTED): n for k, n in counts.items() if k.startswith(_REJECTED) and n}
         accepted = counts[transforms.ACCEPTED]
-        late = max(0, accepted - self._new.pop(progress.batchId, accepted))
+        evicted = max(0, accepted - self._new.pop(progress.batchId, accepted))
         if counts[UNDECODABLE]:
             self.job.metrics.undecodable(self.name, {"any": counts[UNDECODABLE]})
-        self.job.metrics.judged(rejected, counts[REPEATED], late)
+        self.job.metrics.judged(rejected, counts[REPEATED], counts[transforms.LATE], evicted)
 
     def _write(self, minutes: DataFrame, batch_id: int) -> None:
         """Write what has changed; doing it again changes nothing.

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import yaml
 
+from meterlake.errors import PermanentError
 from meterlake.settings import ROOT
 from stack.extra import Extra
 from stack.instance import Instance
 
-PLUGINS = "hadesarchitect-cassandra-datasource@3.3.0,trino-datasource@1.1.1"
+PLUGINS: Final = {"hadesarchitect-cassandra-datasource": "3.3.0", "trino-datasource": "1.1.1"}
+"""The data source plugins: id -> version that is fetched where none is in place."""
+_PAGE: Final = "runbook"
+"""Annotation of an alert rule with the path of its page."""
 _UNSET_URL = "http://localhost/set-GRAFANA_ALERT_URL"
 
 
+class PluginsMissing(PermanentError):
+    """The folder of plugins that is set does not hold what the dashboards need."""
+
+    def __init__(self, folder: Path, absent: Sequence[str]) -> None:
+        pages = ", ".join(
+            f"https://grafana.com/api/plugins/{name}/versions/{PLUGINS[name]}/download" for name in absent
+        )
+        super().__init__(
+            f"METERLAKE_GRAFANA_PLUGINS={folder} does not hold {' and '.join(absent)}.",
+            hint=f"Unpack there what these give, a folder each ({pages}), or unset it to let Grafana fetch them.",
+        )
+
+
 def _write_config(instance: Instance) -> None:
-    """Copy the provisioning; only the addresses of the data sources differ."""
+    """Copy the provisioning; only the addresses of the data sources and of the runbooks differ."""
+    _check_plugins(instance)
     target = instance.conf("grafana") / "provisioning"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "grafana" / "provisioning", target)
@@ -34,6 +55,46 @@ def _write_config(instance: Instance) -> None:
     for source in document["datasources"]:
         source["url"] = urls[source["uid"]]
     file.write_text(yaml.safe_dump(document, sort_keys=False))
+    if settings.runbooks_url:
+        _link_runbooks(target / "alerting" / "rules.yaml", settings.runbooks_url)
+
+
+def _link_runbooks(file: Path, base: str) -> None:
+    """Turn the paths of the runbooks into links."""
+    document = yaml.safe_load(file.read_text())
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            if page := rule["annotations"].pop(_PAGE, ""):
+                rule["annotations"]["runbook_url"] = f"{base.rstrip('/')}/{Path(page).name}"
+    file.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
+def plugins_folder(instance: Instance) -> Path:
+    """Return the folder of the plugins: the one that is set, or Grafana's own in the stack's data."""
+    return instance.settings.grafana_plugins or instance.data("grafana") / "plugins"
+
+
+def absent_plugins(folder: Path) -> list[str]:
+    """Return the plugins that a folder does not hold; each has a folder, with its ``plugin.json`` there or in dist."""
+    found = set()
+    for file in (*folder.glob("*/plugin.json"), *folder.glob("*/dist/plugin.json")):
+        found.add(json.loads(file.read_text(encoding="utf-8")).get("id"))
+    return [name for name in PLUGINS if name not in found]
+
+
+def _check_plugins(instance: Instance) -> None:
+    folder = instance.settings.grafana_plugins
+    if folder and (absent := absent_plugins(folder)):
+        raise PluginsMissing(folder, absent)
+
+
+def _plugins(instance: Instance) -> dict[str, str]:
+    """Return the environment by which Grafana finds the plugins: it fetches nothing where they are in place."""
+    folder = plugins_folder(instance)
+    if absent_plugins(folder):
+        wanted = ",".join(f"{name}@{version}" for name, version in PLUGINS.items())
+        return {"GF_PATHS_PLUGINS": str(folder), "GF_PLUGINS_PREINSTALL_SYNC": wanted}
+    return {"GF_PATHS_PLUGINS": str(folder.absolute()), "GF_PLUGINS_PREINSTALL_DISABLED": "true"}
 
 
 def password_file(instance: Instance) -> Path:
@@ -53,7 +114,6 @@ def _environment(instance: Instance) -> dict[str, str]:
         "GF_SERVER_HTTP_PORT": str(settings.port("grafana")),
         "GF_PATHS_DATA": str(data),
         "GF_PATHS_LOGS": str(data / "log"),
-        "GF_PATHS_PLUGINS": str(data / "plugins"),
         "GF_PATHS_PROVISIONING": str(instance.conf("grafana") / "provisioning"),
         "GF_SECURITY_ADMIN_PASSWORD": password_file(instance).read_text(),
         "GF_AUTH_ANONYMOUS_ENABLED": "false",
@@ -61,12 +121,11 @@ def _environment(instance: Instance) -> dict[str, str]:
         "GF_ANALYTICS_REPORTING_ENABLED": "false",
         "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
         "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
-        "GF_PLUGINS_PREINSTALL_SYNC": PLUGINS,
         "GRAFANA_DASHBOARDS": str(ROOT / "grafana" / "dashboards"),
     }
     asked = ("GRAFANA_CASSANDRA_USER", "GRAFANA_CASSANDRA_PASSWORD", "GRAFANA_ALERT_TOKEN")
     given = {name: os.environ.get(name, "") for name in asked}
-    return ours | given | {"GRAFANA_ALERT_URL": os.environ.get("GRAFANA_ALERT_URL") or _UNSET_URL}
+    return ours | _plugins(instance) | given | {"GRAFANA_ALERT_URL": os.environ.get("GRAFANA_ALERT_URL") or _UNSET_URL}
 
 
 def _arguments(instance: Instance, program: Path) -> list[str]:

@@ -19,7 +19,8 @@ PROMETHEUS = Extra(
     title="Prometheus",
     programs=("prometheus",),
     home=lambda _: None,
-    to_get="Install it (apt-get install prometheus, or prometheus.io/download) and start `meterlake up prometheus`.",
+    to_get="Install it: `apt-get install prometheus` on Debian and Ubuntu (and `systemctl disable --now prometheus`:"
+    " the package starts one of its own on the same port), or prometheus.io/download.",
     port="prometheus",
     needs=(),
     prepare=_write_config,

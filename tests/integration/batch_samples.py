@@ -27,8 +27,8 @@ from meterlake.settings import Settings
 from meterlake.state import State, merge_all
 from meterlake.units import to_decimal
 from meterlake.validation import measure_columns
-from serving_layer.publish import history as past
 from serving_layer.publish import records
+from serving_layer.publish.history import History, Record
 
 # Statements here are made of names of this module alone.
 # ruff: noqa: S608
@@ -42,6 +42,7 @@ DATASET: Dataset = replace(
     derived=(),
     views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
 )
+TABLES = ("minute", "hour", "day", "gaps", "rejects", "meters", "quality")
 DAYS = [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)]  # Paris: a day of 23 hours in the middle
 NEW_DAY = date(2026, 3, 31)
 LOADED = datetime(2026, 6, 1, tzinfo=UTC)  # after every day that a test may load: readings from the future are rejected
@@ -132,16 +133,20 @@ def run(settings: Settings, dataset: Dataset = DATASET, **request: Any) -> dict[
     return batch_commands.batch_once(settings, dataset, Request(**request), clock)
 
 
-def history(settings: Settings, dataset: Dataset = DATASET) -> list[past.Record]:
+def history(settings: Settings, dataset: Dataset = DATASET) -> History:
     return records.load(settings, dataset.name)
+
+
+def current(settings: Settings, dataset: Dataset = DATASET) -> Record:
+    found = history(settings, dataset).current
+    assert found is not None
+    return found
 
 
 def checksums(settings: Settings, dataset: Dataset = DATASET) -> dict[tuple[str, str], list[str]]:
     """Return HDFS's checksum of every file that readers see, by table and partition."""
     client, found = hdfs.client(settings), {}
-    present = past.current(history(settings, dataset))
-    assert present is not None
-    for table, partitions in present.after.items():
+    for table, partitions in history(settings, dataset).tables.items():
         for value, folder in partitions.items():
             place = "/" + folder.split("/", 3)[3]
             files = [name for name in client.list(place) if name.endswith(".parquet")]
@@ -163,8 +168,8 @@ def fresh(settings: Settings, dataset: Dataset = DATASET) -> Iterator[SparkSessi
 
 def _forget(settings: Settings, dataset: Dataset) -> None:
     with metastore.client(settings) as client:
-        for table in ("minute", "hour", "day", "gaps", "rejects", "quality"):
+        for table in TABLES:
             metastore.drop_table(client, "batch", f"{dataset.name}_{table}")
-    for table in ("minute", "hour", "day", "gaps", "rejects", "quality"):
+    for table in TABLES:
         hdfs.client(settings).delete(f"/meterlake/batch/{dataset.name}_{table}", recursive=True)
     hdfs.client(settings).delete(f"{lease.FOLDER}/{dataset.name}.json")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batch_layer import lease
 from engines import hdfs
-from meterlake.clock import system_clock
+from meterlake.clock import Clock, system_clock
 from meterlake.settings import Settings
 from stack import launcher
 from stack.instance import Instance
@@ -88,9 +88,9 @@ def kill_server(stack: Instance, service: str) -> None:
     time.sleep(1)
 
 
-def age_lease(settings: Settings, dataset: str) -> None:
+def age_lease(settings: Settings, dataset: str, clock: Clock = system_clock) -> None:
     """Let the term of a lease be over, if there is one: as if nobody had renewed it for so long."""
     client, path = hdfs.client(settings), f"{lease.FOLDER}/{dataset}.json"
     if client.status(path, strict=False) is not None:
-        old = system_clock() - lease.TERM - timedelta(seconds=1)
+        old = clock() - lease.TERM - timedelta(seconds=1)
         client.set_times(path, modification_time=int(old.timestamp() * 1000))

@@ -58,15 +58,16 @@ def forget(settings: Settings, dataset: Dataset) -> None:
         for table in (dataset.name, f"{dataset.name}_quarantine"):
             session.sql(f"DROP TABLE IF EXISTS iceberg.master.{table} PURGE")
         session.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{dataset.name}'")
+    grains = [view.grain for view in dataset.views]
     with metastore.client(settings) as client:
-        for name in ("minute", "hour", "day"):
+        for name in grains:
             metastore.drop_table(client, merged.MERGED, f"{dataset.name}_{name}")
             metastore.drop_table(client, merged.PUBLISHED, f"{dataset.name}_{name}")
-        for name in ("minute", "hour", "day", "gaps", "rejects"):
+        for name in (*grains, "gaps", "rejects", "meters"):
             metastore.drop_table(client, "batch", f"{dataset.name}_{name}")
             hdfs.client(settings).delete(f"/meterlake/batch/{dataset.name}_{name}", recursive=True)
     with cassandra.session(settings) as session:
-        for table in ("minute", "latest", "recent"):
+        for table in (dataset.finest.grain, "latest", "recent"):
             session.execute(f"DROP TABLE IF EXISTS speed.{dataset.name}_{table}", timeout=60)
     hdfs.client(settings).delete(f"{FOLDER}/{dataset.name}", recursive=True)
     admin = AdminClient(client_config(settings))  # what it was asked for ends with it

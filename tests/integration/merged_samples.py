@@ -7,12 +7,13 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from publishing import present, publisher
 
 from datasets.household.declaration import HOUSEHOLD
 from engines import cassandra, hdfs, metastore, trino
@@ -24,6 +25,7 @@ from meterlake.state import State, merge_all
 from meterlake.units import to_decimal
 from meterlake.validation import measure_columns
 from meterlake.views import view_columns
+from serving_layer.publish.history import History, Record
 from serving_layer.publish.publish import Publication
 from serving_layer.publish.tables import FOLDER, ViewTable
 
@@ -47,6 +49,25 @@ Rows = dict[tuple[str, Any], State]
 
 def clock() -> datetime:
     return NOW
+
+
+@dataclass(frozen=True)
+class Written:
+    """A run whose files are written."""
+
+    run_id: str
+    boundary: datetime
+    tables: dict[str, dict[str, str]]
+
+
+def show(settings: Settings, run: Written, **more: Any) -> Record:
+    """Publish a run; return the record of it."""
+    with publisher(settings, DATASET, clock, **more) as found:
+        return present(found.publish(publication(found.roll_forward(), run), shapes()))
+
+
+def publication(history: History, run: Written) -> Publication:
+    return Publication.of(history, (run.run_id, run.boundary, None), run.tables, {"mode": "full"})
 
 
 def minutes() -> Rows:
@@ -102,7 +123,11 @@ def naive(time: datetime | date) -> datetime | date:
 
 def shapes() -> list[ViewTable]:
     return [
-        ViewTable(ddl.view_table(DATASET, view.grain), tuple(view_columns(DATASET, view.grain)), view.partition)
+        ViewTable(
+            ddl.view_table(DATASET, view.grain),
+            tuple(view_columns(DATASET, view.grain)),
+            ddl.partition_columns(view.partition),
+        )
         for view in DATASET.views
     ]
 
@@ -127,7 +152,7 @@ def seen(settings: Settings, grain: Grain, meter: str | None = None) -> dict[tup
     return found
 
 
-def write_layers(settings: Settings, prefix: str) -> list[Publication]:
+def write_layers(settings: Settings, prefix: str) -> list[Written]:
     """Return a run for each boundary; speed rows from the lowest on, and poison before it."""
     write_speed(settings, {key: state if key[1] >= BOUNDARIES[0] else poisoned(state) for key, state in TRUTH.items()})
     return [
@@ -136,7 +161,7 @@ def write_layers(settings: Settings, prefix: str) -> list[Publication]:
     ]
 
 
-def write_run(settings: Settings, run_id: str, boundary: datetime, rows: Rows) -> Publication:
+def write_run(settings: Settings, run_id: str, boundary: datetime, rows: Rows) -> Written:
     """Write a run's files as batch would; return it, ready to be published."""
     tables: dict[str, dict[str, str]] = {}
     for view in DATASET.views:
@@ -146,10 +171,11 @@ def write_run(settings: Settings, run_id: str, boundary: datetime, rows: Rows) -
             parts[view.partition_value(time)].append((meter, naive(time), *physical(state)))
         tables[table] = {}
         for value, listed in parts.items():
-            folder = f"{FOLDER}/{table}/{view.partition}={value}/run={run_id}"
+            partition = f"{view.partition}={value}/slice={value}"
+            folder = f"{FOLDER}/{table}/{partition}/run={run_id}"
             _write(settings, f"{folder}/part.parquet", view.grain, listed)
-            tables[table][value] = f"{settings.hdfs}{folder}"
-    return Publication(run_id, boundary, None, tables, {"mode": "full"})
+            tables[table][partition] = f"{settings.hdfs}{folder}"
+    return Written(run_id, boundary, tables)
 
 
 def _write(settings: Settings, path: str, grain: Grain, rows: Iterable[tuple[Any, ...]]) -> None:

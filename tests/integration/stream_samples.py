@@ -172,13 +172,13 @@ def decoded(dataset: Dataset, messages: Iterable[Arrived]) -> tuple[list[Reading
 
 
 def expected(dataset: Dataset, readings: Iterable[Reading]) -> dict[tuple[str, int], State]:
-    """Return the state of every meter's minute that has one."""
+    """Return the state of every row of the finest view that there is."""
     accepted = [each for each in readings if rules.reject_reason(dataset, each) is None]
     verdicts = precedence.resolve(dataset, accepted)
     used = [each for each, verdict in zip(accepted, verdicts, strict=True) if verdict == "used"]
     cells: dict[tuple[str, int], dict[int, list[Reading]]] = defaultdict(lambda: defaultdict(list))
     for each in used:
-        cells[each.meter_id, timegrid.floor_seconds(each.ts, 60)][each.interval_s].append(each)
+        cells[each.meter_id, timegrid.floor_seconds(each.ts, dataset.cell_s)][each.interval_s].append(each)
     states = {}
     for cell, lengths in cells.items():
         length = timegrid.choose_interval({length: length * len(rows) for length, rows in lengths.items()})

@@ -18,6 +18,7 @@ from batch_samples import (
     checksums,
     clock,
     columns,
+    current,
     expected,
     fresh,
     history,
@@ -28,6 +29,7 @@ from batch_samples import (
     seen,
     stored,
 )
+from publishing import publisher, roll_back, roll_forward
 from pyspark.sql import SparkSession
 
 from batch_layer import lease
@@ -35,8 +37,8 @@ from engines import hdfs, hive
 from meterlake import merged
 from meterlake.settings import Settings
 from meterlake.views import derived_values
-from serving_layer.publish import history as past
-from serving_layer.publish import publish
+from serving_layer.publish import tables
+from serving_layer.publish.publish import Publication
 from serving_layer.sql import query
 from stack.instance import Instance
 
@@ -100,29 +102,27 @@ def test_5_a_batch_killed_while_it_publishes_is_finished_by_the_next_command(
     load(session, settings, readings(NEW_DAY))
     rows = [row for day in (*DAYS, NEW_DAY) for row in readings(day)]
     old = seen(settings)
-    whole = publish.publish
+    whole = tables.switch
 
-    def dying(*arguments: Any) -> Any:
-        def step(name: str) -> None:
-            if name == f"{NAME}_minute":
-                raise Killed
+    def dying(settings: Settings, table: str, *arguments: Any) -> None:
+        if table == f"{NAME}_minute":
+            raise Killed
+        whole(settings, table, *arguments)
 
-        return whole(*arguments, step)
-
-    monkeypatch.setattr(publish, "publish", dying)
+    monkeypatch.setattr(tables, "switch", dying)
     with pytest.raises(Killed):
         run(settings)
-    assert history(settings)[-1].event == "publishing"
+    assert history(settings).begun is not None
     assert seen(settings) == old
     monkeypatch.undo()
-    settled = publish.roll_forward(settings, DATASET, clock)
-    assert settled[-1].event == "published"
+    settled = roll_forward(settings, DATASET, clock)
+    assert settled.begun is None
     assert seen(settings) == expected(rows, "minute")
-    assert publish.roll_forward(settings, DATASET, clock) == settled
+    assert roll_forward(settings, DATASET, clock) == settled
 
 
-def test_6_that_run_read_one_day_and_rewrote_one_partition(session: SparkSession, settings: Settings) -> None:
-    details = history(settings)[-1].details
+def test_6_that_run_read_one_day_and_wrote_its_slices(session: SparkSession, settings: Settings) -> None:
+    details = current(settings).details
     assert details["mode"] == "incremental"
     assert details["tables"]["master"] == {
         "days": [NEW_DAY.isoformat()],
@@ -131,10 +131,10 @@ def test_6_that_run_read_one_day_and_rewrote_one_partition(session: SparkSession
         "readings": len(readings(NEW_DAY)),
     }
     minute = details["tables"][f"{NAME}_minute"]
-    assert minute["partitions_rewritten"] == ["2026-03"]
-    assert (minute["files_written"], minute["files_copied_from"]) == (1, 1)
-    first = next(found.details["tables"] for found in history(settings) if found.event == "published")
-    assert minute["bytes_copied_from"] == first[f"{NAME}_minute"]["bytes_written"]
+    assert {name[:10] for name in minute["slices_rewritten"]} == {NEW_DAY.isoformat()}
+    assert minute["files_written"] == len(minute["slices_rewritten"])
+    assert minute["bytes_copied_from"] == 0
+    first = history(settings).runs[1].record.details["tables"]
     assert details["tables"]["master"]["bytes_read"] < first["master"]["bytes_read"]
 
 
@@ -142,15 +142,15 @@ def test_7_roll_back_shows_the_earlier_run_and_the_next_batch_starts_from_its_in
     session: SparkSession, settings: Settings
 ) -> None:
     rows = [row for day in DAYS for row in readings(day)]
-    first, second = (found for found in history(settings) if found.event == "published")
-    record = publish.roll_back(settings, DATASET, first.run_id, clock)
+    second, first = (run.record for run in history(settings).runs)
+    record = roll_back(settings, DATASET, first.run_id, clock)
     assert (record.event, record.snapshot) == ("rolled_back", first.snapshot)
     for grain in ("minute", "hour", "day"):
         assert seen(settings, grain) == expected(rows, grain)
     again = run(settings)
     assert (again["mode"], again["days"]) == ("incremental", 1)
     assert seen(settings) == expected([*rows, *readings(NEW_DAY)], "minute")
-    assert past.current(history(settings)) != second
+    assert current(settings) != second
 
 
 def test_8_a_full_run_gives_the_same_rows_and_old_folders_go(session: SparkSession, settings: Settings) -> None:
@@ -160,10 +160,13 @@ def test_8_a_full_run_gives_the_same_rows_and_old_folders_go(session: SparkSessi
         assert run(settings, full=True)["mode"] == "full"
         contents.append(checksums(settings))
     assert contents[0] == contents[1]
-    assert len(contents[0]) == 4  # March of minutes, hours and gaps, and the year of days; no rejects
+    tables = {table.removeprefix(f"{NAME}_") for table, _ in contents[0]}
+    assert tables == {"minute", "hour", "day", "gaps", "meters"}  # no rejects
     assert {grain: seen(settings, grain) for grain in before} == before
-    listed = hdfs.client(settings).list(f"/meterlake/batch/{NAME}_minute/month=2026-03")
-    kept = {found.after[f"{NAME}_minute"]["2026-03"].rpartition("/")[2] for found in past.reachable(history(settings))}
+    runs = history(settings).runs
+    (place,) = {name for name in runs[0].tables[f"{NAME}_hour"] if NEW_DAY.isoformat() in name}
+    listed = hdfs.client(settings).list(f"/meterlake/batch/{NAME}_hour/{place}")
+    kept = {run.tables[f"{NAME}_hour"][place].rpartition("/")[2] for run in runs}
     assert set(listed) == kept
     assert len(kept) == 4
 
@@ -171,32 +174,34 @@ def test_8_a_full_run_gives_the_same_rows_and_old_folders_go(session: SparkSessi
 def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_command(
     session: SparkSession, settings: Settings
 ) -> None:
-    newest, *_, oldest = past.reachable(history(settings))
+    newest, *_, oldest = history(settings).runs
     shown = {newest.run_id: seen(settings)}
-    publish.roll_back(settings, DATASET, oldest.run_id, clock)
+    roll_back(settings, DATASET, oldest.run_id, clock)
     shown[oldest.run_id] = seen(settings)
     steps = [
         "publishing",
-        *(f"{NAME}_{table}" for table in ("day", "gaps", "hour", "minute", "rejects")),
+        *(f"{NAME}_{table}" for table in ("day", "gaps", "hour", "meters", "minute")),
         "views",
         "published",
     ]
     for number, fatal in enumerate(steps):
         source = (newest, oldest)[number % 2]
-        wanted = publish.Publication(f"killed-{number}", source.boundary, source.snapshot, source.after)
+        about = (f"killed-{number}", source.record.boundary, source.record.snapshot)
+        wanted = Publication.of(history(settings), about, source.tables)
         before = seen(settings)
 
         def step(name: str, fatal: str = fatal) -> None:
             if name == fatal:
                 raise Killed
 
-        with pytest.raises(Killed):
-            publish.publish(settings, DATASET, wanted, [], clock, step)
+        with pytest.raises(Killed), publisher(settings, DATASET, clock, step) as found:
+            found.publish(wanted, [])
         assert seen(settings) in (before, shown[source.run_id])
-        settled = publish.roll_forward(settings, DATASET, clock)
+        settled = roll_forward(settings, DATASET, clock)
         begun = fatal != "publishing"  # before its first record, a publish has changed nothing
         assert seen(settings) == (shown[source.run_id] if begun else before)
-        assert (settled[-1].run_id == wanted.run_id) == begun
+        assert settled.current is not None
+        assert (settled.current.run_id == wanted.run_id) == begun
 
 
 def test_two_runs_are_kept_apart_and_a_dead_one_loses_its_lease(stack: Instance, settings: Settings) -> None:

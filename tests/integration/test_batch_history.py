@@ -13,12 +13,12 @@ import pytest
 from batch_samples import checksums, clock, fresh, history, run
 from pyspark.sql import SparkSession
 
-from batch_layer.ingest.load import Request, Result, load
+from batch_layer.ingest.load import load
+from batch_layer.ingest.request import Request, Result
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, hive, trino
 from meterlake.settings import Settings
-from serving_layer.publish import history as past
-from serving_layer.publish.history import Record
+from serving_layer.publish.history import Run
 from serving_layer.verify.raw_text import RawText
 from serving_layer.verify.scope import Scope
 from serving_layer.verify.verify import published, verify
@@ -46,8 +46,8 @@ def loaded(settings: Settings, path: Path) -> Result:
     return load(settings, Request(FORM, str(path), FORM.meter_id, FORM.utc_offset), clock, lambda *_: None)
 
 
-def present(settings: Settings) -> Record:
-    found = past.current(history(settings, DATASET))
+def present(settings: Settings) -> Run:
+    found = history(settings, DATASET).present
     assert found is not None
     return found
 
@@ -75,7 +75,7 @@ def test_2_every_minute_with_values_comes_out_in_few_files(session: SparkSession
 
 def files(settings: Settings, table: str) -> list[str]:
     """Return the files of a table that readers see."""
-    folders = ["/" + folder.split("/", 3)[3] for folder in present(settings).after[table].values()]
+    folders = ["/" + folder.split("/", 3)[3] for folder in present(settings).tables[table].values()]
     client = hdfs.client(settings)
     return [f"{folder}/{name}" for folder in folders for name in client.list(folder) if name.endswith(".parquet")]
 
@@ -103,7 +103,7 @@ def _minutes(begin: Any, end: Any) -> Iterator[datetime]:
 
 
 def test_4_all_views_equal_what_another_engine_makes_of_the_raw_text(session: SparkSession, settings: Settings) -> None:
-    _, record = published(settings, DATASET)
+    record = published(settings, DATASET).record
     source = RawText(FORM, [FILE], FORM.meter_id, FORM.utc_offset, record.at)
     report = verify(settings, Scope(DATASET, (FORM.meter_id,)), record, source, lambda _: None)
     assert report.wrong == []
@@ -116,7 +116,7 @@ def test_5_a_second_run_gives_the_same_files(session: SparkSession, settings: Se
     before = checksums(settings, DATASET)
     first = present(settings)
     assert run(settings, DATASET, full=True)["result"] == "published"
-    assert present(settings).after[f"{NAME}_minute"].items().isdisjoint(first.after[f"{NAME}_minute"].items())
+    assert present(settings).tables[f"{NAME}_minute"].items().isdisjoint(first.tables[f"{NAME}_minute"].items())
     assert checksums(settings, DATASET) == before
 
 
@@ -135,18 +135,17 @@ def test_6_one_new_day_is_all_that_is_read_and_its_partitions_all_that_are_writt
     assert (result["mode"], result["days"], result["read"], result["used"]) == ("incremental", 1, 1440, 1440)
 
     after = present(settings)
-    figures = after.details["tables"]
+    figures = after.record.details["tables"]
     assert figures["master"]["days"] == [NEW_DAY.isoformat()]
     assert (figures["master"]["files_read"], figures["master"]["readings"]) == (1, 1440)
     assert figures["master"]["bytes_read"] < 100_000
-    for table, value in [("minute", "2010-11"), ("hour", "2010-11"), ("gaps", "2010-11"), ("day", "2010")]:
-        assert figures[f"{NAME}_{table}"]["partitions_rewritten"] == [value]
-        assert figures[f"{NAME}_{table}"]["files_written"] == 1
-        old, new = before.after[f"{NAME}_{table}"], after.after[f"{NAME}_{table}"]
-        assert {name for name in new if new[name] != old.get(name)} == {value}
-    copied = figures[f"{NAME}_minute"]
-    assert copied["files_copied_from"] == 1
-    assert 0 < copied["bytes_copied_from"] <= copied["bytes_written"]
+    for table, slices in [("minute", 24), ("hour", 1), ("day", 1)]:
+        rewritten = figures[f"{NAME}_{table}"]["slices_rewritten"]
+        assert {name[:10] for name in rewritten} == {NEW_DAY.isoformat()}
+        assert figures[f"{NAME}_{table}"]["files_written"] == len(rewritten) == slices
+        old, new = before.tables[f"{NAME}_{table}"], after.tables[f"{NAME}_{table}"]
+        assert {name.rpartition("=")[2] for name in new if new[name] != old.get(name)} == set(rewritten)
+        assert figures[f"{NAME}_{table}"]["bytes_copied_from"] == 0
 
     counted = f"SELECT count(*) FROM hive.batch.{NAME}_minute"
     assert trino.rows(settings, counted) == [[WITH_VALUES + 1440]]

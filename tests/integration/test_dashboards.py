@@ -76,13 +76,13 @@ def _readings(meter: str, now: datetime) -> Iterator[tuple[Any, ...]]:
 
 def test_nobody_sees_an_error(ready: Settings) -> None:
     """Whatever other tests have left: no query is refused, no column is missing, none is unbounded."""
-    found = check(ready, system_clock)
+    found = check(ready, catalogue.whole(), system_clock)
     assert len(found) > 40
     assert [(finding.where, finding.problem) for finding in found if finding.state == "wrong"] == []
 
 
 def test_with_live_data_nobody_sees_an_error_and_both_layers_show_it(ready: Settings, live: datetime) -> None:
-    found = {finding.where: finding for finding in check(ready, system_clock)}
+    found = {finding.where: finding for finding in check(ready, catalogue.whole(), system_clock)}
     assert [(finding.where, finding.problem) for finding in found.values() if finding.state == "wrong"] == []
     shown = ("Power (A)", "Voltage (A)", "Energy by sub-meter (A)", "Energy today so far (A)")
     assert {found[f"meterlake-household-merged: {title}"].state for title in shown} == {"ok"}
@@ -155,7 +155,7 @@ def _as_grafana(settings: Settings, statement: str) -> list[list[Any]]:
 
 
 def _live_panels() -> list[asked.Asked]:
-    listed = asked.queries(catalogue.all_boards())
+    listed = asked.queries(catalogue.all_boards(), catalogue.whole().rules())
     return [asks for asks in listed if isinstance(asks.query, CassandraQuery) and "variable" not in asks.where]
 
 

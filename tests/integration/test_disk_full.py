@@ -22,7 +22,6 @@ from engines import hdfs, spark
 from engines.errors import StorageFull
 from meterlake.settings import Settings
 from meterlake.textformat import TextFormat
-from serving_layer.publish import history as past
 from stack import launcher
 from stack.instance import Instance
 from stack.services import select
@@ -125,5 +124,5 @@ def test_a_batch_says_that_the_disk_is_full_and_can_be_run_again(
     assert not [name for name in hdfs.client(settings).list(base) if name.startswith("_staging")]
     code, said = run(settings, NAME, "batch", NAME)
     assert code == 0, said
-    assert past.unfinished(history(settings)) is None
+    assert history(settings).begun is None
     assert seen(settings) == new

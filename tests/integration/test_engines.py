@@ -16,7 +16,6 @@ import pytest
 from engines import cassandra, hdfs, hive, kafka, metastore, trino
 from engines.errors import EngineUnavailable, QueryFailed
 from engines.metastore import ExternalTable, HiveColumn
-from meterlake.clock import system_clock
 from meterlake.settings import Settings
 from stack.instance import Instance
 
@@ -243,18 +242,20 @@ class TestMetastore:
             )
         assert metastore.partition_locations(client, DATABASE, "views") == old
 
-    def test_only_the_lock_of_a_dead_writer_is_released(self, client: Any, table: ExternalTable) -> None:
+    def test_only_the_lock_of_a_dead_writer_is_released(
+        self, client: Any, table: ExternalTable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from hive_metastore import ttypes
 
         kind = {"type": ttypes.LockType.EXCLUSIVE, "level": ttypes.LockLevel.TABLE}
         part = ttypes.LockComponent(**kind, dbname=DATABASE, tablename=table.name)
         request = ttypes.LockRequest([part], user="nobody", hostname="nowhere", agentInfo="Iceberg-test")
         client.lock(request)
-        now = system_clock()
-        assert metastore.release_stale_locks(client, DATABASE, table.name, now) == 0
-        assert metastore.release_stale_locks(client, DATABASE, table.name, now + timedelta(minutes=2)) == 1
+        assert metastore.release_stale_locks(client, DATABASE, table.name) == 0
+        monkeypatch.setattr(metastore, "STALE_LOCK", timedelta(seconds=-1))  # whatever is held now is old enough
+        assert metastore.release_stale_locks(client, DATABASE, table.name) == 1
         assert client.lock(request).state == ttypes.LockState.ACQUIRED
-        assert metastore.release_stale_locks(client, DATABASE, table.name, now + timedelta(minutes=2)) == 1
+        assert metastore.release_stale_locks(client, DATABASE, table.name) == 1
 
     def test_a_wrong_request_is_refused(self, stack: Instance, table: ExternalTable) -> None:
         nowhere = ExternalTable("no_such_database", "t", table.columns, table.location)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +22,9 @@ from engines import cassandra, hdfs, hive, metastore, trino
 from engines import spark as engine
 from engines.errors import QueryFailed
 from engines.metastore import ExternalTable, HiveColumn
+from meterlake import timegrid
+from meterlake.columns import Dialect
+from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.settings import Settings
 from meterlake.units import units_to_decimal_sql
 from stack.instance import Instance
@@ -179,6 +182,29 @@ def test_a_filter_on_the_partition_reads_only_it(spark: SparkSession, reader: tu
     _, ask = reader
     assert numbered(ask("month = '2026-10'")) == EXPECTED[7:10]
     assert ask("month = '2000-01'") == []
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo"])
+def test_every_engine_names_the_same_row_of_every_grain(
+    spark: SparkSession, settings: Settings, table: ExternalTable, zone: str
+) -> None:
+    grains: list[Grain] = list(GRAIN_SECONDS)
+    recent = [n for n, row in enumerate(ROWS) if row[2].year >= 1970]
+    times = [[timegrid.row_time(ROWS[n][2].replace(tzinfo=UTC), grain, zone) for grain in grains] for n in recent]
+    expected = [(n, *(str(time)[:19] for time in row)) for n, row in zip(recent, times, strict=True)]
+
+    def columns(dialect: Dialect) -> list[str]:
+        return ["n", *(timegrid.row_time_sql("minute", grain, zone, dialect) for grain in grains)]
+
+    name = f"{DATABASE}.views"
+    answers = {
+        "hive": hive.rows(settings, f"SELECT {', '.join(columns('hive'))} FROM {name}"),
+        "trino": trino.rows(settings, f"SELECT {', '.join(columns('trino'))} FROM hive.{name}"),
+        "spark": spark.read.parquet(table.location).selectExpr(*columns("spark")).collect(),
+    }
+    for engine_name, found in answers.items():
+        shown = sorted((row[0], *(str(value)[:19] for value in row[1:])) for row in found if row[0] in recent)
+        assert shown == expected, engine_name
 
 
 def test_sums_are_exact(spark: SparkSession, settings: Settings, table: ExternalTable) -> None:

@@ -16,8 +16,9 @@ import pytest
 import stream_samples as samples
 from layers_samples import Rows, forget
 
+from batch_layer.pipeline.batch import run_batch
 from batch_layer.views.plan import Request
-from cli import batch_run, merged_views
+from cli import merged_views
 from datasets.household.declaration import HOUSEHOLD
 from engines import cassandra, topics
 from engines import spark as engine
@@ -77,9 +78,9 @@ def seen(settings: Settings) -> Rows:
 
 
 def batch(settings: Settings, ahead: timedelta = timedelta(0)) -> tuple[str, Record]:
-    result, record = batch_run.batch_once(settings, DATASET, Request(), lambda: system_clock() + ahead)
-    assert record is not None
-    return result, record
+    outcome = run_batch(settings, DATASET, Request(), lambda: system_clock() + ahead)
+    assert outcome.record is not None
+    return outcome.result, outcome.record
 
 
 # The tests below are one story and run in this order.

@@ -22,8 +22,9 @@ import pytest
 import stream_samples as samples
 from layers_samples import Rows, forget
 
+from batch_layer.pipeline.batch import run_batch
 from batch_layer.views.plan import Request as BatchRequest
-from cli import batch_run, merged_views
+from cli import merged_views
 from datasets.household.declaration import HOUSEHOLD
 from datasets.household.replay import HOUSEHOLD_REPLAY
 from engines import cassandra, topics, trino
@@ -149,8 +150,9 @@ def test_2_after_batch_the_merged_view_is_the_truth(live: Settings) -> None:
     readings, _ = samples.decoded(DATASET, samples.arrived(live, DATASET.readings_topic))
     whole, before = truth(readings), seen(live)
     differing = {key for key in whole.keys() | before.keys() if whole.get(key) != before.get(key)}
-    result, record = batch_run.batch_once(live, DATASET, BatchRequest(), lambda: system_clock() + AHEAD)
-    assert (result, record is not None) == ("published", True)
+    outcome = run_batch(live, DATASET, BatchRequest(), lambda: system_clock() + AHEAD)
+    record = outcome.record
+    assert outcome.result == "published"
     assert seen(live) == whole
     assert record is not None
     compared = record.details["reconciliation"]
@@ -161,8 +163,9 @@ def test_2_after_batch_the_merged_view_is_the_truth(live: Settings) -> None:
 
 
 def test_3_the_second_engine_agrees_and_lists_what_is_late(live: Settings, folder: Path) -> None:
-    history, record = published(live, DATASET)
-    from_master = verified(live, MasterInput(live, DATASET, history, record))
+    present = published(live, DATASET)
+    record = present.record
+    from_master = verified(live, MasterInput(live, DATASET, present))
     from_file = verified(live, Messages(DATASET, [folder / "messages.tsv"], record.at), record.boundary)
     for report in (from_master, from_file):
         assert [comparison for comparison in report.comparisons if comparison.wrong] == []
@@ -209,8 +212,7 @@ def test_5_a_wrong_row_of_speed_is_found_and_named(live: Settings) -> None:
             f"UPDATE speed.{DATASET.name}_minute USING TIMESTAMP {2**60} SET voltage_sum = 7"
             f" WHERE meter_id = '{meter}' AND day = '{at:%Y-%m-%d}' AND minute = {minute * 1000}"
         )
-    history, record = published(live, DATASET)
-    report = verified(live, MasterInput(live, DATASET, history, record))
+    report = verified(live, MasterInput(live, DATASET, published(live, DATASET)))
     assert [(wrong.view, wrong.different) for wrong in report.wrong] == [("speed", 1)]
     assert report.wrong[0].examples[0].key == f"{meter} {at:%Y-%m-%d %H:%M:%S}"
     assert report.wrong[0].examples[0].column == "voltage_sum"

@@ -18,8 +18,10 @@ from load_samples import DAY, GAP, REFUSED, VALUES, text_of, write
 from pyspark.sql import SparkSession
 
 from batch_layer.ingest import load as module
+from batch_layer.ingest.compare import Overlap
 from batch_layer.ingest.errors import Unreadable
-from batch_layer.ingest.load import Request, Result, load
+from batch_layer.ingest.load import load
+from batch_layer.ingest.request import Request, Result
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, master, trino
 from engines import spark as engine
@@ -95,6 +97,47 @@ def test_a_repeated_load_adds_nothing_and_another_meter_is_another_load(
     assert not other.already_loaded
     assert count(settings, form) == 2880
     assert rows(settings, "SELECT count(*) FROM {master}_quarantine", form) == [[2]]
+
+
+def test_a_month_that_comes_again_is_compared_and_replaces_what_was_there_on_request(
+    session: SparkSession, settings: Settings, form: TextFormat, tmp_path: Path
+) -> None:
+    old, new = write(tmp_path, text_of(DAY), "october.txt"), [line.replace("4.216", "2.500") for line in DAY[60:120]]
+    corrected = write(tmp_path, text_of([*DAY[:60], *new, GAP]), "october-corrected.txt")
+    assert run(settings, form, old).overlap == Overlap()
+    # Beside it: the first that came counts.
+    beside = run(settings, form, corrected)
+    start = datetime(2006, 12, 16)  # noqa: DTZ001
+    assert beside.overlap == Overlap(60, 60, start, start + timedelta(minutes=59))
+    assert (beside.revision, beside.corrected_by) == (0, "")
+    counting = (
+        "SELECT power, count(*) FROM (SELECT max_by(global_active_power, revision * 10 - origin_partition) AS power,"
+        " ts FROM {master} WHERE revision = (SELECT max(revision) FROM {master}) GROUP BY ts) GROUP BY power ORDER BY 1"
+    )
+    winning = run(settings, form, corrected, corrects="A. Martin")
+    assert (winning.revision, winning.corrected_by, winning.overlap) == (1, "A. Martin", beside.overlap)
+    assert rows(settings, counting, form) == [[2.5, 60], [4.216, 60], [None, 1]]
+    assert run(settings, form, corrected, corrects="A. Martin").already_loaded
+    # And back, and again: each counts in its turn.
+    back = run(settings, form, old, corrects="B. Petit")
+    assert (back.revision, back.overlap.differing) == (2, 60)
+    assert rows(settings, counting, form) == [[4.216, 1440]]
+    again = run(settings, form, corrected, corrects="A. Martin")
+    assert (again.already_loaded, again.revision) == (False, 3)
+    table = master.master(session, settings, form.dataset)
+    assert table.find({"load-corrected-by": "A. Martin", "load-revision": "1"})
+    assert table.find({"load-corrected-by": "B. Petit", "load-revision": "2"})
+
+
+def test_readings_far_from_all_others_are_set_aside(settings: Settings, form: TextFormat, tmp_path: Path) -> None:
+    wrong = [f"{day};00:00:00;{VALUES}" for day in ("1/1/2000", "5/5/2012", "1/1/2070")]
+    result = run(settings, form, write(tmp_path, text_of([wrong[0], *DAY, *wrong[1:]])))
+    assert (result.readings, result.quarantined) == (1441, {"far_from_others": 2})
+    assert result.first == datetime(1999, 12, 31, 23)  # noqa: DTZ001 - left to the rule of the earliest day
+    shifted = run(settings, form, write(tmp_path, text_of([*DAY, wrong[2], "junk"])), rebase=True, meter_id="m2")
+    assert shifted.quarantined == {"far_from_others": 1, "missing_column": 1}
+    assert shifted.shift_days > 365 * 19
+    assert shifted.not_loaded + shifted.readings == 1440
 
 
 def test_a_file_in_hdfs_is_loaded(settings: Settings, form: TextFormat, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import commands
 import pytest
 
 from batch_layer.ingest import load as module
-from batch_layer.ingest.load import Request, Result, load
+from batch_layer.ingest.load import load
+from batch_layer.ingest.request import Request, Result
 from batch_layer.ingest.upload import RAW
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, trino

@@ -12,7 +12,21 @@ from typing import Any
 
 import merged_samples as samples
 import pytest
-from merged_samples import BOUNDARIES, DATASET, FIRST, GRAINS, LAST, METERS, NAME, TRUTH, clock, expected, seen
+from merged_samples import (
+    BOUNDARIES,
+    DATASET,
+    FIRST,
+    GRAINS,
+    LAST,
+    METERS,
+    NAME,
+    TRUTH,
+    clock,
+    expected,
+    seen,
+    show,
+)
+from publishing import present, publisher, roll_back, roll_forward
 from pyspark.sql import SparkSession
 from reader_loop import reading
 
@@ -24,8 +38,7 @@ from meterlake.grains import Grain
 from meterlake.settings import Settings
 from serving_layer.merged.layers import Window
 from serving_layer.merged.merge import merged_rows
-from serving_layer.publish import history as past
-from serving_layer.publish import publish, records
+from serving_layer.publish import records
 from serving_layer.sql import query, views
 from stack.instance import Instance
 
@@ -48,16 +61,12 @@ def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="module")
-def runs(session: SparkSession, settings: Settings) -> list[publish.Publication]:
+def runs(session: SparkSession, settings: Settings) -> list[samples.Written]:
     return samples.write_layers(settings, "run")
 
 
 class Killed(BaseException):
     """What ends a process in the middle; nobody catches it."""
-
-
-def show(settings: Settings, publication: publish.Publication, **more: Any) -> past.Record:
-    return publish.publish(settings, DATASET, publication, samples.shapes(), clock, **more)
 
 
 def test_a_speed_layer_is_there_as_soon_as_its_table_is(stack: Instance, settings: Settings) -> None:
@@ -79,7 +88,8 @@ def test_a_speed_layer_is_there_as_soon_as_its_table_is(stack: Instance, setting
 
 
 def test_1_live_only_a_viewer_sees_what_speed_has(session: SparkSession, settings: Settings) -> None:
-    publish.prepare(settings, DATASET, samples.shapes(), clock)
+    with publisher(settings, DATASET, clock) as found:
+        found.prepare(samples.shapes())
     assert seen(settings, "minute") == {}
     row = {("live", LAST): next(iter(TRUTH.values()))}
     samples.write_speed(settings, row)
@@ -89,9 +99,7 @@ def test_1_live_only_a_viewer_sees_what_speed_has(session: SparkSession, setting
 
 
 @pytest.mark.parametrize("number", range(len(BOUNDARIES)))
-def test_2_every_grain_is_whole_at_every_boundary(
-    runs: list[publish.Publication], settings: Settings, number: int
-) -> None:
+def test_2_every_grain_is_whole_at_every_boundary(runs: list[samples.Written], settings: Settings, number: int) -> None:
     record = show(settings, runs[number])
     assert record.boundary == BOUNDARIES[number] == views.line_in_force(settings, DATASET)
     for grain in GRAINS:
@@ -99,7 +107,7 @@ def test_2_every_grain_is_whole_at_every_boundary(
     assert seen(settings, "hour", "b") == expected("hour", "b")
 
 
-def test_3_source_says_which_layer_answers(runs: list[publish.Publication], settings: Settings) -> None:
+def test_3_source_says_which_layer_answers(runs: list[samples.Written], settings: Settings) -> None:
     show(settings, runs[2])
     found = {}
     for grain in GRAINS:
@@ -114,7 +122,7 @@ def test_3_source_says_which_layer_answers(runs: list[publish.Publication], sett
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_4_python_merges_to_the_same_rows(runs: list[publish.Publication], settings: Settings, number: int) -> None:
+def test_4_python_merges_to_the_same_rows(runs: list[samples.Written], settings: Settings, number: int) -> None:
     show(settings, runs[number])
     windows: dict[Grain, tuple[Any, Any]] = {
         "minute": (FIRST, LAST),
@@ -136,7 +144,7 @@ def test_4_python_merges_to_the_same_rows(runs: list[publish.Publication], setti
 
 @pytest.mark.slow
 def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishes(
-    runs: list[publish.Publication], settings: Settings
+    runs: list[samples.Written], settings: Settings
 ) -> None:
     tables = [f"{NAME}_{grain}" for grain in sorted(GRAINS)]
     rising = [*tables, "reconcile", "views", "published"]
@@ -153,28 +161,28 @@ def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishe
             with pytest.raises(Killed):
                 show(settings, killed, step=step)
             assert seen(settings, "hour", "a") == expected("hour", "a")
-            settled = publish.roll_forward(settings, DATASET, clock)
-            assert (settled[-1].run_id, settled[-1].event) == (killed.run_id, "published")
+            settled = roll_forward(settings, DATASET, clock)
+            assert (present(settled).run_id, present(settled).event) == (killed.run_id, "published")
             assert seen(settings, "hour", "a") == expected("hour", "a")
             assert views.line_in_force(settings, DATASET) == killed.boundary
 
 
 def test_6_a_roll_back_over_expired_rows_is_refused_and_lists_the_hole(
-    runs: list[publish.Publication], settings: Settings
+    runs: list[samples.Written], settings: Settings
 ) -> None:
     show(settings, runs[0])
     show(settings, runs[3])
     short = settings.model_copy(update={"speed_ttl": samples.NOW - BOUNDARIES[2]})
     with pytest.raises(RollbackLosesMinutes, match="--allow-gap"):
-        publish.roll_back(short, DATASET, "run-0", clock)
+        roll_back(short, DATASET, "run-0", clock)
     assert seen(settings, "day") == expected("day")
-    record = publish.roll_back(short, DATASET, "run-0", clock, allow_gap=True)
+    record = roll_back(short, DATASET, "run-0", clock, allow_gap=True)
     hole = [BOUNDARIES[0].isoformat(), (BOUNDARIES[2] + timedelta(minutes=1)).isoformat()]
     assert record.details["hole"] == hole
 
 
 def test_7_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
-    runs: list[publish.Publication], settings: Settings
+    runs: list[samples.Written], settings: Settings
 ) -> None:
     wanted = {(grain, meter): expected(grain, meter) for grain in GRAINS for meter in (None, *METERS)}
 
@@ -185,8 +193,8 @@ def test_7_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
     with reading(check, readers=2) as answers:
         for number in (3, 1, 2):
             show(settings, runs[number])
-        publish.roll_back(settings, DATASET, "run-1", clock)
-        publish.roll_back(settings, DATASET, "run-3", clock)  # forward again: the tables first
-        publish.roll_back(settings, DATASET, "run-2", clock)
+        roll_back(settings, DATASET, "run-1", clock)
+        roll_back(settings, DATASET, "run-3", clock)  # forward again: the tables first
+        roll_back(settings, DATASET, "run-2", clock)
     assert answers.wrong == []
     assert all(answers.counts[grain] for grain in GRAINS)

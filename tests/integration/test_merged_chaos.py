@@ -11,15 +11,16 @@ from pathlib import Path
 
 import merged_samples as samples
 import pytest
-from commands import kill_server
+from commands import age_lease, kill_server
 from merged_samples import BOUNDARIES, DATASET, NAME, clock, expected, seen
+from publishing import present, publisher, roll_forward
 
 from engines import spark
 from meterlake.ddl import view_table
 from meterlake.errors import TransientError
 from meterlake.settings import Settings
-from serving_layer.publish import history as past
-from serving_layer.publish import publish, records
+from serving_layer.publish import records
+from serving_layer.publish.history import History
 from stack import launcher
 from stack.instance import Instance
 from stack.services import select
@@ -34,14 +35,16 @@ PROGRAM = Path(__file__).with_name("publish_process.py")
 ROOT = Path(__file__).parents[2]
 
 
-def die(settings: Settings, publication: publish.Publication, step: str) -> None:
+def words_of(settings: Settings, run: samples.Written, moment: tuple[str, int, int]) -> list[str]:
+    """Return the command that publishes a run and sends itself a signal at a moment."""
+    content = json.dumps({"run_id": run.run_id, "boundary": run.boundary.isoformat(), "tables": run.tables})
+    place = [str(settings.home), str(settings.port_offset)]
+    return [sys.executable, str(PROGRAM), content, json.dumps(moment), *place]
+
+
+def die(settings: Settings, run: samples.Written, step: str) -> None:
     """Publish in a process that is killed before ``step``."""
-    run = {
-        "run_id": publication.run_id,
-        "boundary": publication.boundary.isoformat(),
-        "tables": publication.tables,
-    }
-    words = [sys.executable, str(PROGRAM), json.dumps(run), step, str(settings.home), str(settings.port_offset)]
+    words = words_of(settings, run, (step, 0, signal.SIGKILL))
     done = subprocess.run(
         words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=200
     )
@@ -54,12 +57,13 @@ def test_a_killed_publish_is_finished_by_the_next_command(stack: Instance, setti
     samples.make_speed_tables(settings)
     runs = samples.write_layers(settings, "chaos")
     with spark.session(settings, "chaos") as session:
-        publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
+        samples.show(settings, runs[0])
         die(settings, runs[2], step)
+        age_lease(settings, NAME, clock)
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
-        settled = publish.roll_forward(settings, DATASET, clock)
-        assert (settled[-1].run_id, settled[-1].event) == (runs[2].run_id, "published")
-        assert settled[-1].boundary == BOUNDARIES[2]
+        settled = roll_forward(settings, DATASET, clock)
+        assert (present(settled).run_id, present(settled).event) == (runs[2].run_id, "published")
+        assert present(settled).boundary == BOUNDARIES[2]
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
         session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
 
@@ -79,16 +83,17 @@ def test_a_first_publish_does_not_take_the_speed_layer_for_missing_because_it_is
     samples.make_speed_tables(settings)
     runs = samples.write_layers(settings, "first")
     with spark.session(settings, "chaos") as session:
-        publish.prepare(settings, DATASET, samples.shapes(), clock)
+        with publisher(settings, DATASET, clock) as found:
+            found.prepare(samples.shapes())
         before = {grain: seen(settings, grain) for grain in samples.GRAINS}
         assert all(before.values())
         kill_server(whole, "cassandra")
         with pytest.raises(TransientError, match="Cassandra"):
-            publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
-        assert records.load(settings, NAME) == []
+            samples.show(settings, runs[0])
+        assert records.load(settings, NAME) == History()
         launcher.up(select(["cassandra"]), whole, lambda *_: None)
         assert {grain: seen(settings, grain) for grain in samples.GRAINS} == before
-        publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
+        samples.show(settings, runs[0])
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
         session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
 
@@ -98,7 +103,7 @@ def test_where_no_speed_layer_was_ever_shown_a_publish_needs_no_cassandra(whole:
     run = samples.write_run(settings, "alone", BOUNDARIES[0], samples.TRUTH)
     with spark.session(settings, "chaos") as session:
         kill_server(whole, "cassandra")
-        publish.publish(settings, DATASET, run, samples.shapes(), clock)
+        samples.show(settings, run)
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
         session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
 
@@ -113,13 +118,13 @@ def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance
             kill_server(whole, "cassandra")
 
     with spark.session(settings, "chaos") as session:
-        publish.publish(settings, DATASET, runs[0], samples.shapes(), clock)
+        samples.show(settings, runs[0])
         with pytest.raises(TransientError, match="Cassandra"):
-            publish.publish(settings, DATASET, runs[2], samples.shapes(), clock, kill)
-        assert past.unfinished(records.load(settings, NAME)) is not None
+            samples.show(settings, runs[2], step=kill)
+        assert records.load(settings, NAME).begun is not None
         launcher.up(select(["cassandra"]), whole, lambda *_: None)
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
-        settled = publish.roll_forward(settings, DATASET, clock)
-        assert (settled[-1].run_id, settled[-1].event) == (runs[2].run_id, "published")
+        settled = roll_forward(settings, DATASET, clock)
+        assert (present(settled).run_id, present(settled).event) == (runs[2].run_id, "published")
         assert all(seen(settings, grain) == expected(grain) for grain in samples.GRAINS)
         session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608

@@ -70,7 +70,8 @@ def publish(settings: Settings, dataset: Dataset, reference: duckdb.DuckDBPyConn
     tables[gaps_table(dataset)] = "month"
     for table, partition in tables.items():
         reference.execute(
-            f"COPY batch.{table} TO '{folder / table}' (FORMAT parquet, PARTITION_BY ({partition}), OVERWRITE)"
+            f"COPY (SELECT *, {partition} AS slice FROM batch.{table}) TO '{folder / table}'"
+            f" (FORMAT parquet, PARTITION_BY ({partition}, slice), OVERWRITE)"
         )
     hdfs.client(settings).delete(location, recursive=True)
     hdfs.client(settings).upload(location, str(folder))

@@ -9,6 +9,7 @@ from typing import Any
 import batch_samples as samples
 import pytest
 from batch_samples import DATASET, DAYS, readings
+from publishing import roll_back
 from pyspark.sql import SparkSession
 from reader_loop import reading
 
@@ -18,7 +19,6 @@ from meterlake import rules
 from meterlake.declaration import Dataset, Reject
 from meterlake.grains import Grain
 from meterlake.settings import Settings
-from serving_layer.publish import publish
 from stack.instance import Instance
 
 pytestmark = [
@@ -60,7 +60,7 @@ def test_a_changed_rule_is_computed_over_all_history_and_can_be_taken_back(
     old, new = ({grain: expected(dataset, grain) for grain in GRAINS} for dataset in (BEFORE, AFTER))
     assert all(old[grain] != new[grain] for grain in GRAINS)
     computed(settings, BEFORE)
-    first = samples.history(settings, BEFORE)[-1].run_id
+    first = samples.current(settings, BEFORE).run_id
 
     def check(grain: Grain, _: int) -> str:
         rows = samples.seen(settings, grain, BEFORE)
@@ -75,7 +75,7 @@ def test_a_changed_rule_is_computed_over_all_history_and_can_be_taken_back(
         assert computed(settings, AFTER, full=True) == "published"
         assert "has changed" not in capsys.readouterr().err
         assert {grain: samples.seen(settings, grain, BEFORE) for grain in GRAINS} == new
-        publish.roll_back(settings, AFTER, first, samples.clock)
+        roll_back(settings, AFTER, first, samples.clock)
         assert {grain: samples.seen(settings, grain, BEFORE) for grain in GRAINS} == old
     assert answers.wrong == []
     assert all(answers.counts[grain] for grain in GRAINS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from itertools import count
+from typing import Any, Final
 from unittest.mock import patch
 
 from model_world import (
@@ -15,6 +16,7 @@ from model_world import (
     SETTINGS,
     TOPIC,
     Cell,
+    Crash,
     Key,
     Readings,
     Row,
@@ -30,6 +32,7 @@ from engines.archive_progress import at_ends
 from meterlake import timegrid
 from meterlake.boundary import PartitionProgress, next_boundary
 from meterlake.ddl import view_table
+from meterlake.errors import LeaseLost
 from meterlake.grains import Grain
 from meterlake.judgement import judge
 from meterlake.merged import Line
@@ -37,9 +40,10 @@ from meterlake.precedence import Balance
 from meterlake.reading import Reading
 from meterlake.reconciliation import explain
 from meterlake.state import merge_all
-from serving_layer.publish import history as past
 from serving_layer.publish import publish as product
-from serving_layer.publish.history import Record
+from serving_layer.publish.errors import Overtaken
+from serving_layer.publish.folders import Change, applied
+from serving_layer.publish.history import History, Record
 
 GRAINS: tuple[Grain, ...] = ("minute", "hour", "day")
 Step = Callable[[str], None]
@@ -79,30 +83,30 @@ class Batch:
     def run(self, *, full: bool = False, meanwhile: Callable[[], None] = lambda: None, step: Step) -> None:
         """Compute, audit, publish. meanwhile: what happens between the reading of the clock and of Kafka's ends."""
         world = self.world
-        with self._ports():
-            history = product.roll_forward(SETTINGS, DATASET, world.host_clock)
-            present = past.current(history)
+        with self._publisher(step) as publisher:
+            history = publisher.roll_forward()
+            present = history.current
             run_clock = world.host_clock()
             snapshot = len(world.appends)
             meanwhile()
             progress = self._progress(snapshot)
-            boundary = next_boundary(progress, run_clock, DATASET.lateness, present.boundary if present else None)
+            boundary = next_boundary(DATASET, progress, run_clock, present.boundary if present else None)
             self.runs += 1
-            after = self._compute(f"run{self.runs}", present, snapshot, full=full)
+            after = self._compute(f"run{self.runs}", history, snapshot, full=full)
             step("computed")
-            publication = product.Publication(f"run{self.runs}", boundary, snapshot, after)
-            product.publish(SETTINGS, DATASET, publication, [], world.host_clock, step)
+            publication = product.Publication.of(history, (f"run{self.runs}", boundary, snapshot), after)
+            publisher.publish(publication, [])
             self._clean_up()
 
     def roll_back(self, run_id: str, *, allow_gap: bool, step: Step) -> None:
         """Let readers see an earlier run; raises what the product raises."""
-        with self._ports():
-            product.roll_back(SETTINGS, DATASET, run_id, self.world.host_clock, allow_gap=allow_gap, step=step)
+        with self._publisher(step) as publisher:
+            publisher.roll_back(run_id, allow_gap=allow_gap)
 
     def roll_forward(self) -> None:
         """Finish what was interrupted."""
-        with self._ports():
-            product.roll_forward(SETTINGS, DATASET, self.world.host_clock)
+        with self._publisher(lambda _: None) as publisher:
+            publisher.roll_forward()
 
     def _progress(self, snapshot: int) -> list[PartitionProgress]:
         archived = self.world.archived(snapshot)
@@ -112,8 +116,8 @@ class Batch:
         # As ``archive_progress.untouched``: nothing is missing before the first messages.
         return [PartitionProgress(p, kept[0].at, at_end=False) for p, kept in firsts.items() if kept]
 
-    def _compute(self, run_id: str, present: Record | None, snapshot: int, *, full: bool) -> Tables:
-        before: Tables = present.after if present else {}
+    def _compute(self, run_id: str, history: History, snapshot: int, *, full: bool) -> Tables:
+        before, present = history.tables, history.current
         read = 0 if full or present is None else present.snapshot or 0
         changed = {cell_of(reading) for append in self.world.appends[read:snapshot] for reading in append.readings}
         days = {_moment(cell).date() for cell in changed}
@@ -159,8 +163,23 @@ class Batch:
         return {key: row for folder in after[table].values() for key, row in self.world.folders[folder].items()}
 
     def _clean_up(self) -> None:
-        used = past.folders_in_use(self.world.history)
+        used = self.world.history.folders_in_use
         self.world.folders = {name: rows for name, rows in self.world.folders.items() if name in used}
+
+    @contextmanager
+    def _publisher(self, step: Step) -> Iterator[product.Publisher]:
+        """Take the lease, over from whoever has it: in the model nobody asks for one that is in use."""
+        lease = _Lease(self.world, f"lease{next(_TOKENS)}", self.world.lease is not None)
+        self.world.lease = lease.token
+        with self._ports():
+            try:
+                yield product.Publisher(SETTINGS, DATASET, lease, self.world.host_clock, step)
+            except Crash:
+                raise
+            except Exception:
+                lease.release()
+                raise
+            lease.release()
 
     def _ports(self) -> AbstractContextManager[Any]:
         return patch.multiple(
@@ -173,15 +192,41 @@ class Batch:
         )
 
 
+_TOKENS: Final = count(1)
+
+
+@dataclass
+class _Lease:
+    world: World
+    token: str
+    took_over: bool
+
+    def check(self) -> None:
+        if self.world.lease != self.token:
+            raise LeaseLost(DATASET.name, "2 min")
+        self.world.between()
+
+    def settled(self) -> None:
+        self.took_over = False
+
+    def release(self) -> None:
+        if self.world.lease == self.token:
+            self.world.lease = None
+
+
 @dataclass(frozen=True)
 class _Records:
     world: World
 
-    def load(self, *_: object) -> list[Record]:
-        return list(self.world.history)
+    def load(self, *_: object) -> History:
+        return self.world.history
 
-    def append(self, _: object, record: Record) -> None:
-        self.world.history.append(record)
+    def append(self, _: object, history: History, record: Record) -> History:
+        if history.seq != self.world.history.seq:
+            raise Overtaken(record.dataset, record.run_id, history.seq, self.world.history.seq)
+        self.world.records.append(record)
+        self.world.history = history.after(record)
+        return self.world.history
 
 
 @dataclass(frozen=True)
@@ -191,8 +236,19 @@ class _Tables:
     def ensure(self, *_: object) -> None:
         """Nothing to create."""
 
-    def switch(self, _: object, table: str, folders: Mapping[str, str]) -> None:
-        self.world.tables[table] = dict(folders)
+    def fence_off(self, _settings: object, _dataset: str, token: str) -> None:
+        self.world.fences = {view_table(DATASET, grain): token for grain in GRAINS}
+
+    def switch(
+        self, _: object, table: str, changed: Mapping[str, Change], whole: Mapping[str, str], lease: _Lease
+    ) -> None:
+        fence = self.world.fences.setdefault(table, lease.token)
+        lease.check()
+        if self.world.fences[table] != fence:
+            lease.check()  # as a metastore that does not find the fence
+            raise AssertionError(f"the fence of {table} was moved, and the lease was not")
+        self.world.tables[table] = dict(applied(self.world.tables, {table: changed}).get(table, {}))
+        assert self.world.tables[table] == whole
 
 
 @dataclass(frozen=True)
@@ -202,8 +258,14 @@ class _Views:
     def has_speed_layer(self, *_: object) -> bool:
         return True
 
-    def replace(self, _settings: object, _dataset: object, line: Line | None) -> None:
-        self.world.line = line
+    def shown(self, *_: object) -> int:
+        return self.world.line_record
+
+    def replace(
+        self, _settings: object, _dataset: object, line: Line | None, seq: int, check: Callable[[], None] = lambda: None
+    ) -> None:
+        check()
+        self.world.line, self.world.line_record = line, seq
 
 
 class _Trino:
@@ -217,15 +279,17 @@ def _reconcile(world: World, since: datetime, until: datetime, snapshot: int) ->
         key: row for f in world.tables[view_table(DATASET, "minute")].values() for key, row in world.folders[f].items()
     }
     speed = {row_key(cell, "minute"): row for cell, row in world.living().items()}
-    readings = by_cell(world.master(snapshot))
+    readings, now = by_cell(world.master(snapshot)), by_cell(world.master(len(world.appends)))
     outcomes = {}
     for key in batch.keys() | speed.keys():
         meter, time = key
         if since <= _aware(time) < until:
             have, live = batch.get(key), speed.get(key)
-            arrived = readings.get((meter, int(_aware(time).timestamp())), frozenset())
-            outcome = explain(DATASET, have.state if have else None, live.state if live else None, list(arrived))
-            outcomes[f"{meter} {time}"] = outcome
+            cell = (meter, int(_aware(time).timestamp()))
+            known = readings.get(cell, frozenset())
+            newer = now.get(cell, frozenset()) - known
+            states = (have.state if have else None, live.state if live else None)
+            outcomes[f"{meter} {time}"] = explain(DATASET, *states, list(known), list(newer))
     return outcomes
 
 

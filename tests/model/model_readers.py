@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from meterlake.grains import Grain
-    from serving_layer.publish.history import Record
+    from serving_layer.publish.history import Run
 
 SLACK = timedelta(minutes=20)
 """How far the model's clocks may be apart."""
@@ -64,22 +64,22 @@ class Reader:
             self._nothing_is_gone(found, grain)
 
     def remember(self) -> None:
-        """Note what is shown and must stay: what batch has, and what came live in time. For quiet moments."""
+        """Note what is shown and must stay. For quiet moments."""
         for row in merged(self.world, "minute").values():
             for cell, readings in row.cells.items():
                 is_batch = self.world.line is None or _moment(cell) < self.world.line.at
-                kept = {reading for reading in readings if is_batch or self.world.is_on_time(reading)}
+                kept = {reading for reading in readings if is_batch or self.world.is_kept(reading)}
                 self.seen.setdefault(cell, set()).update(kept)
 
-    def forget(self, run: Record, *, lost: bool) -> None:
+    def forget(self, run: Run, *, lost: bool) -> None:
         """Expect only what a roll-back to a run promises. lost: it may open a hole where speed rows have expired."""
-        folders = run.after[view_table(DATASET, "minute")].values()
+        folders = run.tables.get(view_table(DATASET, "minute"), {}).values()
         batch = {
             cell: found for f in folders for row in self.world.folders[f].values() for cell, found in row.cells.items()
         }
         living = {cell: row.cells[cell] for cell, row in self.world.living().items()}
         for cell in self.seen:
-            if _moment(cell) < run.boundary:
+            if _moment(cell) < run.record.boundary:
                 self.seen[cell] &= batch.get(cell, frozenset())
             else:
                 self.seen[cell] &= living.get(cell, frozenset()) if lost else self._came_live(cell)

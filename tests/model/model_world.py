@@ -20,7 +20,7 @@ from meterlake.merged import Line
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from meterlake.state import State
-from serving_layer.publish.history import Record
+from serving_layer.publish.history import History, Record
 
 DATASET: Final = Dataset(
     name="pump",
@@ -85,10 +85,10 @@ class Row:
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """A row in Cassandra. version: its write time; expires: from when nobody finds it."""
+    """A row in Cassandra, or that it was deleted: of no state. version: its write time; expires: when it is gone."""
 
     row: Row
-    version: tuple[datetime, int]
+    version: int
     expires: datetime
 
 
@@ -99,6 +99,8 @@ class World:
     now: datetime = BEGIN
     broker_skew: timedelta = timedelta(0)
     host_skew: timedelta = timedelta(0)
+    has_stepped: bool = False
+    """Whether a clock was ever moved."""
     latest_clock: datetime = BEGIN
     log: dict[int, list[Message]] = field(default_factory=lambda: {partition: [] for partition in range(PARTITIONS)})
     """All that was ever sent; Kafka still has what is from ``first`` on."""
@@ -116,7 +118,15 @@ class World:
     audited: set[str] = field(default_factory=set)
     tables: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     line: Line | None = None
-    history: list[Record] = field(default_factory=list)
+    line_record: int = 0
+    """The record as of which the views are."""
+    lease: str | None = None
+    """Who may publish; somebody who died or sleeps, until another takes over."""
+    fences: dict[str, str] = field(default_factory=dict)
+    between: Callable[[], None] = lambda: None
+    """What happens between the check of a lease and what is done after it."""
+    records: list[Record] = field(default_factory=list)
+    history: History = field(default_factory=History)
 
     def broker_clock(self) -> datetime:
         """Return the broker's time."""
@@ -171,8 +181,14 @@ class World:
         """Return the rows that Cassandra has not expired."""
         return {cell: found.row for cell, found in self.speed.items() if found.expires > self.now}
 
-    def is_on_time(self, reading: Reading) -> bool:
-        """Return whether a live reading came within the lateness, by whatever clock was furthest ahead until then."""
+    def is_kept(self, reading: Reading) -> bool:
+        """Return whether a reading that speed shows must be in batch once the boundary has passed.
+
+        All must, as long as no clock was moved; after that, those that came within the lateness, by whatever clock was
+        furthest ahead until then.
+        """
+        if not self.has_stepped:
+            return True
         seen = self.arrived.get(reading)
         return seen is not None and cell_of(reading)[1] >= (seen - DATASET.lateness).timestamp()
 

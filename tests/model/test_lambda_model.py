@@ -1,6 +1,7 @@
 """Random schedules of readings, faults, crashes, runs and roll-backs: at the end, and all the time, readers are right.
 
-`METERLAKE_MODEL_SCHEDULES=10000` runs more schedules than a change must pass.
+`METERLAKE_MODEL_SCHEDULES=10000` runs more schedules than a change must pass. As many again are fresh each time: their
+seed stands in the head of pytest's report, and `METERLAKE_MODEL_SEED` runs them again.
 """
 
 from __future__ import annotations
@@ -10,24 +11,28 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from model_batch import GRAINS, Batch
+from model_conf import SEED
 from model_queries import ALL, Archive, Most, Speed
 from model_readers import Reader, oracle, states
 from model_world import DATASET, PARTITIONS, Append, Crash, World
 
-from meterlake import rules
-from meterlake.errors import RollbackLosesMinutes
+from meterlake import rules, timegrid
+from meterlake.errors import LeaseLost, RollbackLosesMinutes
+from meterlake.lateness import watermark_delay
 from meterlake.reading import Reading
-from serving_layer.publish import history as past
+from serving_layer.publish.errors import Overtaken
 from speed_layer.errors import MessagesLost
 
 SCHEDULES = int(os.environ.get("METERLAKE_MODEL_SCHEDULES", "100"))
+"""So many that are always the same, and so many fresh ones."""
 
 meters = st.sampled_from(["a", "b", "c"])
 ages = st.one_of(
@@ -42,6 +47,16 @@ revisions = st.sampled_from([0, 0, 0, 1, 2])
 values = st.tuples(st.sampled_from([-0.5, 1.25, 3.14159, 201.0]), st.sampled_from([0.0, 0.0005, 1.5, 7.25]))
 crashes = st.none() | st.integers(0, 12)
 leaps = st.integers(-600, 600)
+LIMITS = (
+    timedelta(0),
+    DATASET.lateness - timedelta(minutes=1),
+    DATASET.lateness,
+    DATASET.lateness + DATASET.clock_tolerance,
+    watermark_delay(DATASET) - timedelta(minutes=1),
+    watermark_delay(DATASET),
+)
+"""How long after the end of its minute a reading may come before something else becomes of it."""
+beyond = st.one_of(st.sampled_from([-1000, -1, 0, 1, 1000]), st.integers(-60_000, 60_000))
 amounts = st.tuples(*[st.sampled_from([0, 1, 7, 1000, 1000]) for _ in range(PARTITIONS)])
 
 
@@ -69,6 +84,23 @@ class Lambda(RuleBasedStateMachine):
     def send(self, meter: str, age: int, interval: int, value: tuple[float, float], revision: int) -> None:
         ts = int(self.world.now.timestamp()) - age
         self._send(meter, ts - ts % interval, interval, value, revision)
+
+    @rule(
+        meter=meters,
+        limit=st.sampled_from(LIMITS),
+        beyond=beyond,
+        interval=st.sampled_from([10, 60]),
+        value=values,
+        revision=revisions,
+    )
+    def send_at_a_limit(
+        self, meter: str, limit: timedelta, beyond: int, interval: int, value: tuple[float, float], revision: int
+    ) -> None:
+        """A reading that arrives just before, at or just after a limit of the lateness, to the millisecond."""
+        wait = limit + timedelta(milliseconds=beyond)
+        end = timegrid.floor_minute(self.world.now - wait) + timedelta(minutes=1)
+        self.world.now = end + wait
+        self._send(meter, int(end.timestamp()) - interval, interval, value, revision)
 
     @rule(minutes=st.integers(1, 12), value=values)
     def report_each_minute(self, minutes: int, value: tuple[float, float]) -> None:
@@ -139,7 +171,7 @@ class Lambda(RuleBasedStateMachine):
 
     @rule(broker=leaps, host=leaps)
     def step_clocks(self, broker: int, host: int) -> None:
-        self.is_disturbed = True
+        self.is_disturbed = self.world.has_stepped = True
         self.world.broker_skew, self.world.host_skew = timedelta(seconds=broker), timedelta(seconds=host)
 
     # Layers
@@ -162,10 +194,10 @@ class Lambda(RuleBasedStateMachine):
         self._publishing(crash, lambda step: self.batch.run(full=full, meanwhile=meanwhile, step=step))
         self._differences_are_explained()
 
-    @precondition(lambda self: len(past.reachable(self.world.history)) > 1 and not past.unfinished(self.world.history))
+    @precondition(lambda self: self.world.history.kept and self.world.history.begun is None)
     @rule(which=st.integers(0, 2), allow_gap=st.booleans(), crash=crashes)
     def roll_back(self, which: int, allow_gap: bool, crash: int | None) -> None:
-        others = past.reachable(self.world.history)[1:]
+        others = self.world.history.kept
         wanted = others[which % len(others)]
 
         def expecting_less(step: Callable[[str], None]) -> None:
@@ -180,6 +212,35 @@ class Lambda(RuleBasedStateMachine):
             self._publishing(crash, expecting_less)
         except RollbackLosesMinutes:
             assert not allow_gap
+
+    @rule(at=st.integers(0, 40), sleeps_in_check=st.booleans(), hours=st.sampled_from([0, 1, 3]), back=st.booleans())
+    def batch_sleeps_and_is_overtaken(self, at: int, sleeps_in_check: bool, hours: int, back: bool) -> None:
+        """A laptop's lid: a run stops before or after the check of any step; another takes over and publishes."""
+        moments = count()
+
+        def stop() -> None:
+            if next(moments) == at:
+                self.world.between = lambda: None
+                self.world.now += timedelta(minutes=5, hours=hours)
+                self._run_archive()
+                self.batch.run(step=self._look)
+                kept = self.world.history.kept
+                if back and kept:
+                    self.reader.forget(kept[0], lost=True)
+                    self.batch.roll_back(kept[0].run_id, allow_gap=True, step=self._look)
+
+        def step(name: str) -> None:
+            self._look(name)
+            if not sleeps_in_check:
+                stop()
+
+        self.world.between = stop if sleeps_in_check else lambda: None
+        try:
+            with suppress(LeaseLost, Overtaken):
+                self.batch.run(step=step)
+        finally:
+            self.world.between = lambda: None
+        self._look("after it woke up")
 
     @rule(most=amounts)
     def replay_archive(self, most: Most) -> None:
@@ -198,13 +259,13 @@ class Lambda(RuleBasedStateMachine):
 
     @invariant()
     def readers_are_right(self) -> None:
-        if past.unfinished(self.world.history) is None:
+        if self.world.history.begun is None:
             self.reader.look()
             self.reader.remember()
 
     def _differences_are_explained(self) -> None:
         """Where the speed layer was not behind the archive, what differs from batch is late, revised or loaded."""
-        last = self.world.history[-1] if self.world.history else None
+        last = self.world.records[-1] if self.world.records else None
         if last is None or last.event != "published" or self.is_disturbed:
             return
         done = self.speed.checkpoint.reached()
@@ -286,12 +347,15 @@ class Lambda(RuleBasedStateMachine):
         self.reader.look()
 
 
-Lambda.TestCase.settings = settings(
-    max_examples=SCHEDULES,
-    stateful_step_count=40,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
+class Fresh(Lambda):
+    """The same with other schedules each time; ``METERLAKE_MODEL_SEED`` repeats one run of them."""
+
+
+OPTIONS = settings(
+    stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, database=None
 )
+Lambda.TestCase.settings = settings(OPTIONS, max_examples=SCHEDULES, derandomize=True)
 TestLambda = pytest.mark.model(Lambda.TestCase)
+seed(SEED)(Fresh)
+Fresh.TestCase.settings = settings(OPTIONS, max_examples=SCHEDULES)
+TestFresh = pytest.mark.model(Fresh.TestCase)

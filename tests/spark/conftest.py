@@ -21,9 +21,16 @@ def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def quick_jvm() -> dict[str, str]:
-    """Small data, many different queries: compiling them well costs more than it gains."""
-    return {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+def quick_jvm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Small data, many different queries: compiling them well costs more than it gains.
+
+    Iceberg tables lie in a folder: its commits are files there, and no metastore is needed.
+    """
+    return {
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.sql.catalog.iceberg.type": "hadoop",
+        "spark.sql.catalog.iceberg.warehouse": tmp_path_factory.mktemp("iceberg").as_uri(),
+    }
 
 
 @pytest.fixture(scope="module")

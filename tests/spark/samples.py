@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame, SparkSession
 
-from meterlake.declaration import Amount, Dataset, Flag, Level, Measure, Reject, View
+from meterlake.declaration import Amount, Dataset, Flag, Level, Measure, Reject, View, per_hour
 from meterlake.reading import Reading
 
 TANK = Dataset(
@@ -29,12 +29,22 @@ TANK = Dataset(
     views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
 )
 
+QUARTERS = Dataset(
+    name="quarters",
+    title="Energy by the quarter of an hour, where clocks are three quarters of an hour ahead of whole hours",
+    intervals=("15 min",),
+    time_zone="Asia/Kathmandu",
+    measures=(Amount("energy", "kWh", "0.001", between=per_hour(-10, 100)),),
+    views=(View("15 min"), View("30 min"), View("hour"), View("day"), View("month")),
+)
+
 ANCHORS = [
     datetime(1969, 12, 31, 23, 59, tzinfo=UTC),
     datetime(1970, 1, 1, tzinfo=UTC),
     datetime(2006, 12, 16, 16, 24, tzinfo=UTC),
     datetime(2026, 3, 29, 0, 58, tzinfo=UTC),  # Paris springs forward at 01:00
     datetime(2026, 10, 25, 0, 58, tzinfo=UTC),  # and falls back
+    datetime(2026, 11, 30, 17, 58, tzinfo=UTC),  # Kathmandu's month ends
     datetime(2026, 11, 21, 22, 58, tzinfo=UTC),  # Paris' day ends
     datetime(2028, 2, 29, 3, 28, tzinfo=UTC),  # St. John's day ends
 ]
@@ -46,12 +56,12 @@ def readings(dataset: Dataset, count: int, seed: int) -> list[Reading]:
     found: dict[tuple[str, int, int], Reading] = {}
     while len(found) < count:
         length = pick.choice(dataset.intervals)
-        moment = int(pick.choice(ANCHORS).timestamp()) + pick.randrange(0, 7200)
+        moment = int(pick.choice(ANCHORS).timestamp()) + pick.randrange(0, 120 * max(dataset.intervals))
         reading = Reading(
             meter_id=pick.choice(["a", "b", "é-ß"]),
             ts=moment - moment % length,
             interval_s=length,
-            values=tuple(_value(measure, pick) for measure in dataset.measures),
+            values=tuple(_value(measure, length, pick) for measure in dataset.measures),
         )
         found[reading.key] = reading
     return list(found.values())
@@ -62,9 +72,9 @@ def wild(dataset: Dataset, count: int, seed: int) -> list[Reading]:
     pick = random.Random(seed)  # noqa: S311
     found = []
     for _ in range(count):
-        values = tuple(_wild_value(measure, pick) for measure in dataset.measures)
         ts = int(pick.choice(ANCHORS).timestamp()) + pick.randrange(0, 120)
         length = pick.choice([*dataset.intervals, 0, -10, 7])
+        values = tuple(_wild_value(measure, length, pick) for measure in dataset.measures)
         received = datetime.fromtimestamp(ts + pick.choice([-3600, -61, -60, -59, 0, 5]), UTC)
         found.append(Reading("a", ts, length, values, received_at=received))
     return found
@@ -86,8 +96,8 @@ def wall_clock(ts: int) -> datetime:
     return datetime.fromtimestamp(ts, UTC).replace(tzinfo=None)
 
 
-def _value(measure: Measure, pick: random.Random) -> float:
-    low, high = measure.range
+def _value(measure: Measure, interval_s: int, pick: random.Random) -> float:
+    low, high = measure.limits(interval_s)
     steps = 10.0**measure.scale
     choices = [
         low,
@@ -102,7 +112,7 @@ def _value(measure: Measure, pick: random.Random) -> float:
     return min(max(pick.choice(choices), low), high)
 
 
-def _wild_value(measure: Measure, pick: random.Random) -> float | None:
-    low, high = measure.range
+def _wild_value(measure: Measure, interval_s: int, pick: random.Random) -> float | None:
+    low, high = measure.limits(interval_s)
     odd = [float("nan"), float("inf"), float("-inf"), 1e300, -1e300, low - 1, high + 1, None]
-    return pick.choice(odd) if pick.random() < 0.15 else _value(measure, pick)
+    return pick.choice(odd) if pick.random() < 0.15 else _value(measure, interval_s, pick)

@@ -9,14 +9,28 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from batch_layer.ingest.lines import Lines
-from batch_layer.ingest.parse import Arrival, decoded, latest, numbered_lines, reading_lines, readings, rejected
+from batch_layer.ingest.parse import (
+    Arrival,
+    Day,
+    days,
+    decoded,
+    numbered_lines,
+    reading_lines,
+    readings,
+    rejected,
+)
 from datasets.household.text import HOUSEHOLD_TEXT as FORM
+from engines.text_lines import line_tables
+from meterlake.jumps import DAY_S
 from meterlake.schema import master_fields, quarantine_fields
-from meterlake.textformat import MAX_LINE_BYTES, PAYLOAD_BYTES
+from meterlake.textformat import PAYLOAD_BYTES
+from meterlake.textlines import MAX_LINE_BYTES
+from meterlake.textrows import LINES, rows_sql
 
 pytestmark = pytest.mark.spark
 GOOD = "16/12/2006;17:24:00;4.216;0.418;234.840;18.400;0.000;1.000;17.000"
@@ -34,7 +48,7 @@ def file_of(folder: Path, lines: Iterable[str | bytes], end: bytes = b"\r\n") ->
 
 def lines_of(spark: SparkSession, path: Path, split: int = 1 << 25) -> DataFrame:
     seen = Lines(split)
-    stored = b"".join(map(seen.take, iter([path.read_bytes()])))
+    stored = seen.take(path.read_bytes()) + seen.rest()
     path.write_bytes(stored)
     return numbered_lines(spark, path.as_uri(), seen.first_lines, split)
 
@@ -105,15 +119,25 @@ BAD: list[tuple[str | bytes, str]] = [
     (changed(1, "24:00:00"), "bad_time"),
     (changed(1, "17:60:00"), "bad_time"),
     (changed(1, "17:24"), "bad_time"),
+    (changed(1, "17:4:00"), "bad_time"),
+    (changed(0, "016/12/2006"), "bad_time"),
+    (changed(0, " 16/12/2006"), "bad_time"),
+    (changed(0, "29/2/2007"), "bad_time"),
     (changed(1, "5:24:00 PM"), "bad_time"),
     (changed(2, "4,216"), "bad_value:global_active_power"),
     (changed(2, "1e400"), "not_finite:global_active_power"),
     (changed(2, "-1e400"), "not_finite:global_active_power"),
-    (changed(3, "NaN"), "bad_value:global_reactive_power"),
+    (changed(3, "NaN"), "missing_measure"),
+    (changed(3, "-NaN"), "bad_value:global_reactive_power"),
+    (changed(3, "nAn"), "bad_value:global_reactive_power"),
     (changed(3, "Infinity"), "bad_value:global_reactive_power"),
     (changed(4, "234.8d"), "bad_value:voltage"),
     (changed(4, "0x1p3"), "bad_value:voltage"),
     (changed(4, " 234.8"), "bad_value:voltage"),
+    (changed(4, '"234.8'), "bad_value:voltage"),
+    (changed(4, '"23;4.8"'), "extra_column"),
+    (changed(4, "1_000"), "bad_value:voltage"),
+    (changed(4, "e5"), "bad_value:voltage"),
     (changed(5, "1.2.3"), "bad_value:global_intensity"),
     (changed(5, "-"), "bad_value:global_intensity"),
     (changed(8, "١٧"), "bad_value:sub_metering_3"),
@@ -159,7 +183,7 @@ def oracle(line: str) -> tuple[datetime, list[float | None]]:
     return moment - HOUR, [None if value in ("?", "") else float(value) for value in values]
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
 @pytest.mark.parametrize("split", [64, 65, 997, 1 << 25])
 def test_line_numbers_are_exact_whatever_the_splits(
     spark: SparkSession, tmp_path: Path, split: int, end: bytes
@@ -179,12 +203,52 @@ def test_line_numbers_are_exact_whatever_the_splits(
     assert found == {at + 2: oracle(line) for at, line in enumerate(lines)}
 
 
+LETTERS = '0123456789;/:.?+-eE"nNaA x'
+
+
+def mutated(chance: random.Random, line: str) -> str:
+    """Return a line with up to two characters replaced, left out or put in."""
+    for _ in range(chance.choice([0, 1, 1, 2])):
+        at, letter = chance.randint(0, len(line)), chance.choice(LETTERS)
+        line = line[:at] + chance.choice(["", letter, letter + line[at : at + 1]]) + line[at + 1 :]
+    return line
+
+
+@pytest.mark.parametrize("split", [997, 1 << 25])
+def test_duckdb_decides_about_every_line_as_spark_does(spark: SparkSession, tmp_path: Path, split: int) -> None:
+    chance = random.Random(split)  # noqa: S311
+    names = [FORM.dataset.event_time, *(measure.name for measure in FORM.dataset.measures), "reason"]
+    good = [GOOD, GAP, ";".join(f'"{field}"' for field in GOOD.split(";")), *(line for line, _ in BAD[2:])]
+    lines = [mutated(chance, line) if isinstance(line, str) else line for line in chance.choices(good, k=3000)]
+    path = tmp_path / "file.txt"
+    content = FORM.header.encode() + b"\n"
+    for line in [*lines, *(line for line, _ in BAD)]:
+        content += (line.encode() if isinstance(line, str) else line) + chance.choice(
+            [b"\n", b"\r", b"\r\n", b"\r\r\n"]
+        )
+    path.write_bytes(content.rstrip(b"\r\n"))
+    with duckdb.connect() as connection, path.open("rb") as file:
+        second = {}
+        for table in line_tables(file.read):
+            connection.register(LINES, table)
+            found = connection.sql(rows_sql(FORM, HOUR)).select("line", *names).fetchall()
+            second.update({line: row if row[-1] is None else row[-1:] for line, *row in found})
+    with reading_lines(spark, split):
+        rows = decoded(lines_of(spark, path, split), FORM, HOUR, timedelta(0)).select("line", *names).collect()
+    first = {row.line: [*row][1:] if row.reason is None else [row.reason] for row in rows}
+    assert first == second
+    assert len({reason for *_, reason in first.values()}) > len(FORM.measures) + 8
+
+
 def test_a_shift_moves_all_times_and_the_latest_is_found(spark: SparkSession, tmp_path: Path) -> None:
     week = timedelta(weeks=1)
     lines = [GAP, GOOD, changed(0, "16/12/2106"), "junk"]
     with reading_lines(spark, 1 << 25):
         read = lines_of(spark, file_of(tmp_path, lines))
-        assert latest(read, FORM, HOUR) == oracle(GAP)[0]
+        assert days(read, FORM, HOUR) == [
+            Day(DAY_S * 13498, 1, oracle(GAP)[0] - timedelta(days=5) + timedelta(hours=6, minutes=1)),
+            Day(DAY_S * 13503, 1, oracle(GAP)[0]),
+        ]
         times = {row.line: row.ts for row in decoded(read, FORM, HOUR, week).where("reason IS NULL").collect()}
     assert times == {2: oracle(GAP)[0] + week, 3: oracle(GOOD)[0] + week}
 

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from samples import TANK, wall_clock
 from views_master import frame as master
 
-from batch_layer.views import decimals, transforms
+from batch_layer.views import coverage, decimals, transforms
 from datasets.household.declaration import HOUSEHOLD
 from engines import columns, verdicts
 from meterlake import precedence, rules, timegrid
@@ -223,7 +223,10 @@ def test_gaps_are_what_is_missing_between_first_and_last(spark: SparkSession, da
         [(meter, wall_clock(start)) for meter, known in starts.items() for start in known],
         f"meter_id STRING, {dataset.finest.grain} TIMESTAMP_NTZ",
     )
-    found = [tuple(row) for row in transforms.gaps(rows, dataset).collect()]
+    none = spark.createDataFrame([], "meter_id STRING, covered_from TIMESTAMP_NTZ, covered_to TIMESTAMP_NTZ")
+    no_gaps = spark.createDataFrame([], "meter_id STRING, gap_start TIMESTAMP_NTZ, gap_end TIMESTAMP_NTZ")
+    ranges = coverage.uncovered(coverage.all_new(rows, dataset), none, no_gaps, dataset)
+    found = [tuple(row) for row in coverage.gaps(ranges, dataset).collect()]
     assert len(found) == len(set(found))
     assert set(found) == model_gaps(dataset, starts)
 

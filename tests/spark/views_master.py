@@ -1,17 +1,21 @@
-"""A master data set in memory, for the tests of runs: what ``engines.table_format.Table`` promises, no server."""
+"""A master data set in a folder, for the tests of runs: Iceberg, and no server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Iterable
+from datetime import UTC
+from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
 from samples import wall_clock
 
-from engines.table_format import Compaction, Size, Snapshot
+from engines.table_format import Snapshot
+from engines.table_format_iceberg import IcebergTable
+from engines.table_layout import Layout
 from meterlake.declaration import Dataset
 from meterlake.reading import Reading
 from meterlake.schema import master_fields
+from meterlake.settings import Settings
 
 
 def frame(spark: SparkSession, dataset: Dataset, rows: Iterable[Reading]) -> DataFrame:
@@ -35,57 +39,21 @@ def frame(spark: SparkSession, dataset: Dataset, rows: Iterable[Reading]) -> Dat
     return spark.createDataFrame(data, schema)
 
 
-class MemoryMaster:
-    """Readings by snapshot; it notes which days were read."""
+class LocalMaster(IcebergTable):
+    """An Iceberg table in a folder: all that the master data set is, but for the metastore."""
 
-    name = "memory"
-
-    def __init__(self, spark: SparkSession, dataset: Dataset) -> None:
+    def __init__(self, spark: SparkSession, settings: Settings, dataset: Dataset) -> None:
+        layout = Layout(master_fields(dataset), dataset.event_time, dataset.key, dataset.finest.partition)
+        super().__init__(spark, settings, "master", f"{dataset.name}_{uuid4().hex[:8]}", layout)
         self.spark, self.dataset = spark, dataset
-        self.commits: list[list[Reading]] = []
-        self.asked: list[list[date] | None] = []
+        self.readings: list[Reading] = []
+        self.create()
 
-    def add(self, rows: Iterable[Reading]) -> None:
-        self.commits.append(list(rows))
+    def add(self, rows: Iterable[Reading], files: int = 1) -> Snapshot:
+        """Append readings in one commit."""
+        more = list(rows)
+        self.readings += more
+        return self.append(frame(self.spark, self.dataset, more).coalesce(files), {})
 
-    def rows(self, snapshot: int | None = None) -> list[Reading]:
-        return [row for commit in self.commits[:snapshot] for row in commit]
-
-    def current(self) -> Snapshot | None:
-        count = len(self.commits)
-        return Snapshot(count, count - 1 or None, datetime(2026, 1, 1, tzinfo=UTC), "append") if count else None
-
-    def changed_days(self, since: int | None, until: int | None = None) -> list[date]:
-        return sorted({wall_clock(row.ts).date() for commit in self.commits[since or 0 : until] for row in commit})
-
-    def read(self, days: Iterable[date] | None = None, snapshot: int | None = None) -> DataFrame:
-        self.asked.append(None if days is None else sorted(days))
-        wanted = None if days is None else set(days)
-        kept = [row for row in self.rows(snapshot) if wanted is None or wall_clock(row.ts).date() in wanted]
-        return frame(self.spark, self.dataset, kept)
-
-    def size(self, days: Iterable[date] | None = None, snapshot: int | None = None) -> Size:
-        wanted = None if days is None else set(days)
-        kept = [row for row in self.rows(snapshot) if wanted is None or wall_clock(row.ts).date() in wanted]
-        return Size(1, 1, len(kept))
-
-    def append(self, rows: DataFrame, properties: Mapping[str, str]) -> Snapshot:
-        raise NotImplementedError
-
-    def stage(self, rows: DataFrame, token: str, properties: Mapping[str, str]) -> Snapshot:
-        raise NotImplementedError
-
-    def publish(self, staged: Snapshot) -> Snapshot:
-        raise NotImplementedError
-
-    def find(self, properties: Mapping[str, str]) -> Snapshot | None:
-        raise NotImplementedError
-
-    def compact(self) -> Compaction:
-        raise NotImplementedError
-
-    def expire(self, before: datetime, needed: Iterable[int], newest_of: str) -> int:
-        raise NotImplementedError
-
-    def remove_orphans(self, before: datetime) -> int:
-        raise NotImplementedError
+    def _release_stale_locks(self) -> None:
+        """Do nothing: there is no metastore to hold a lock."""

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 from hypothesis import strategies as st
 
-from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View
+from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View, per_hour
 from meterlake.reading import Reading
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -37,6 +37,16 @@ TANK = Dataset(
     ),
     views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
 )
+
+
+LONDON = Dataset(
+    name="london",
+    time_zone="Europe/London",
+    intervals=("30 min",),
+    measures=(Amount("energy", "kWh", "0.001", between=per_hour(0, 100)),),
+    views=(View("30 min"), View("hour"), View("day"), View("month")),
+)
+"""As little as a data set can declare."""
 
 
 def changed(**changes: Any) -> Dataset:

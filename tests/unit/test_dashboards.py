@@ -15,8 +15,8 @@ import yaml
 from grafana_foundation_sdk.models.common import DataSourceRef
 
 from meterlake import registry
-from meterlake.dashboard_specs import board_of, boards
-from meterlake.errors import PermanentError
+from meterlake.dashboard_specs import Board, boards, check_board
+from meterlake.errors import DeclarationError, PermanentError
 from serving_layer.dashboards import alerts, asked, catalogue, cql, macros, sql
 from serving_layer.dashboards.check import columns_missing
 from serving_layer.dashboards.queries import CassandraQuery, PrometheusQuery, TrinoQuery
@@ -27,34 +27,48 @@ ROOT = Path(__file__).parents[2]
 PROVISIONING = ROOT / "grafana" / "provisioning"
 HOUSEHOLD = registry.declaration("household")
 SHOWN = catalogue.all_boards()
-ASKED = list(asked.queries(SHOWN))
+ASKED = list(asked.queries(SHOWN, catalogue.whole().rules()))
 CHOSEN = macros.Dashboard(
     datetime(2026, 11, 20, 22, 30, tzinfo=UTC),
     datetime(2026, 11, 21, 10, tzinfo=UTC),
-    {"meter": ["a", "it's"], "grain": "auto", "today": "2026-11-21", "yesterday": "2026-11-20"},
+    {
+        "meter": ["a", "it's"],
+        "shown": ["a", "it's"],
+        "search": "",
+        "grain": "auto",
+        "today": "2026-11-21",
+        "yesterday": "2026-11-20",
+    },
 )
 
 
 def panels() -> list[tuple[str, dict[str, Any]]]:
-    return [(board.uid, panel) for board in SHOWN for panel in json.loads(board.text())["panels"]]
+    """Panels with data; not the headings and notes between them."""
+    listed = [(board.uid, panel) for board in SHOWN for panel in json.loads(board.text())["panels"]]
+    return [(uid, panel) for uid, panel in listed if panel["type"] not in {"row", "text"}]
+
+
+def panel_of(uid: str, title: str) -> dict[str, Any]:
+    return next(panel for board, panel in panels() if board == f"meterlake-{uid}" and panel["title"] == title)
 
 
 def test_checked_in_files_are_what_the_code_gives() -> None:
-    assert catalogue.drift(ROOT) == []
+    assert catalogue.drift(catalogue.ours()) == []
 
 
 def test_drift_names_changed_missing_and_foreign_files(tmp_path: Path) -> None:
-    written = catalogue.write(tmp_path)
-    assert sorted(written) == sorted(catalogue.files())
-    changed, missing, *_ = (path for path in written if path.endswith(".json"))
-    (tmp_path / changed).write_text("{}")
-    (tmp_path / missing).unlink()
-    foreign = f"{catalogue.FOLDER}/by-hand.json"
-    (tmp_path / foreign).write_text("{}")
-    assert set(catalogue.drift(tmp_path)) == {changed, missing, foreign}
-    catalogue.write(tmp_path)
-    assert catalogue.drift(tmp_path) == []
-    assert not (tmp_path / foreign).exists()
+    part = replace(catalogue.ours(), root=tmp_path)
+    written = catalogue.write(part)
+    assert sorted(written) == sorted(tmp_path / path for path in part.files())
+    changed, missing, *_ = (path for path in written if path.suffix == ".json")
+    changed.write_text("{}")
+    missing.unlink()
+    foreign = tmp_path / catalogue.FOLDER / "by-hand.json"
+    foreign.write_text("{}")
+    assert set(catalogue.drift(part)) == {changed, missing, foreign}
+    catalogue.write(part)
+    assert catalogue.drift(part) == []
+    assert not foreign.exists()
 
 
 def test_names_are_stable_and_ids_are_grafanas() -> None:
@@ -93,7 +107,7 @@ def test_every_panel_says_what_it_shows_and_shows_a_gap_as_a_gap() -> None:
         assert panel["title"], uid
         assert panel["description"].endswith((".", ")")), (uid, panel["title"])
         if panel["type"] != "heatmap":
-            assert panel["fieldConfig"]["defaults"]["noValue"] == "no data", panel["title"]
+            assert panel["fieldConfig"]["defaults"]["noValue"] in {"no data", "No metrics"}, panel["title"]
         if panel["type"] == "timeseries":
             custom = panel["fieldConfig"]["defaults"]["custom"]
             assert custom["spanNulls"] is False, panel["title"]
@@ -142,10 +156,20 @@ def _snake(name: str) -> str:
 
 
 def test_all_stands_for_a_bounded_number_of_meters() -> None:
+    limits = {}
     for board in SHOWN:
         for variable in json.loads(board.text()).get("templating", {}).get("list", []):
             if variable.get("includeAll"):
-                assert variable["query"]["query"].endswith(f"LIMIT {sql.MOST_METERS}"), board.uid
+                limits[board.uid, variable["name"]] = int(variable["query"]["query"].rpartition("LIMIT ")[2])
+    assert limits == {
+        ("meterlake-household-live", "meter"): cql.MOST_NAMES,  # narrowed by the next one, which panels ask for
+        ("meterlake-household-live", "shown"): cql.MOST_SHOWN,
+        ("meterlake-household-history", "meter"): sql.MOST_METERS,
+        ("meterlake-household-merged", "meter"): sql.MOST_METERS,
+    }
+    for asks in ASKED:
+        if isinstance(asks.query, CassandraQuery) and "variable" not in asks.where:
+            assert "${meter:" not in asks.query.text, asks.where
 
 
 def test_every_dashboard_marks_what_it_can_know() -> None:
@@ -171,7 +195,7 @@ def test_data_sources_are_the_provisioned_ones_by_uid() -> None:
 
 def test_a_foreign_data_source_is_found() -> None:
     board = catalogue.all_boards()[0]
-    panel = (board.dashboard.panels or [])[0]
+    panel = (board.dashboard.panels or [])[1]  # the first is a heading
     panel.datasource = DataSourceRef("trino-datasource", "by-hand")  # type: ignore[union-attr]
     assert len(asked.problems(board)) == 2
 
@@ -184,7 +208,7 @@ def test_all_meters_are_an_explicit_list() -> None:
                 found += 1
                 assert "allValue" not in variable, variable["name"]
                 assert variable["multi"], variable["name"]
-    assert found == 3
+    assert found == 4
 
 
 @pytest.mark.parametrize("asks", ASKED, ids=lambda asks: asks.where)
@@ -269,14 +293,22 @@ def test_answers_are_compared_with_what_a_panel_needs() -> None:
 def test_rules_have_a_page_a_severity_and_a_query_of_ours() -> None:
     document = yaml.safe_load((PROVISIONING / "alerting/rules.yaml").read_text())
     rules = document["groups"][0]["rules"]
-    assert len({rule["uid"] for rule in rules}) == len(rules) == len(alerts.all_rules()) == 7
+    assert len({rule["uid"] for rule in rules}) == len(rules) == len(catalogue.whole().rules()) == 9
     for rule in rules:
-        assert (ROOT / rule["annotations"]["runbook_url"]).is_file(), rule["title"]
+        assert (ROOT / rule["annotations"]["runbook"]).is_file(), rule["title"]
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert rule["data"][0]["datasourceUid"] in asked.SOURCES
         assert rule["condition"] == rule["data"][-1]["refId"]
-        # A single dollar would be filled in from Grafana's environment.
+        # A single dollar would be filled in from Grafana's environment; but it fills in nothing of annotations.
+        assert "$$" not in json.dumps(rule.pop("annotations"))
         assert "$" not in json.dumps(rule).replace("$$", "")
+
+
+def test_alerts_link_to_their_page_under_the_address_that_is_set() -> None:
+    document = yaml.safe_load(alerts.rules_text(catalogue.whole().rules(), "https://wiki.example.org/runbooks/"))
+    links = {rule["uid"]: rule["annotations"]["runbook_url"] for rule in document["groups"][0]["rules"]}
+    assert links["meterlake-stream-down"] == "https://wiki.example.org/runbooks/stream-down.md"
+    assert all(link.startswith("https://wiki.example.org/runbooks/") for link in links.values())
 
 
 def test_every_metric_that_is_asked_for_is_one_that_we_serve() -> None:
@@ -316,15 +348,14 @@ def test_check_and_push_do_not_go_together() -> None:
     assert isinstance(result.exception, UsageError)
 
 
-def test_a_data_set_without_a_board_has_no_dashboards() -> None:
-    assert board_of(replace(HOUSEHOLD, name="other")) is None
-    assert [dataset.name for dataset, _ in boards()] == ["household"]
-
-
 def test_a_board_names_what_its_declaration_has() -> None:
-    derived = {value.name for value in HOUSEHOLD.derived}
     for dataset, board in boards():
-        for level in (board.power, board.current, board.voltage):
-            assert dataset.measure(level).kind == "level"
-        assert all(dataset.measure(part).kind == "amount" for part in board.parts)
-        assert {board.energy, board.power_factor, board.rest} <= derived
+        check_board(dataset, board)
+    with pytest.raises(DeclarationError, match="its main 'power' is not declared"):
+        check_board(HOUSEHOLD, Board(main="power"))
+    with pytest.raises(DeclarationError, match="its total 'voltage' is not declared as such"):
+        check_board(HOUSEHOLD, Board(main="global_active_power", total="voltage"))
+    with pytest.raises(DeclarationError, match="is no regular expression"):
+        Board(main="global_active_power", group="(")
+    with pytest.raises(DeclarationError, match="has 2 groups"):
+        Board(main="global_active_power", group="(a)(b)")

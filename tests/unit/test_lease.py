@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from batch_layer import lease
 from engines import hdfs
 from engines.errors import EngineUnavailable, StorageFull
 from meterlake.clock import system_clock
+from meterlake.errors import LeaseLost
 from meterlake.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -50,6 +52,15 @@ class Files:
         self._answer()
         return self.content.pop(path, None) is not None
 
+    def rename(self, path: str, other: str) -> None:
+        self._answer()
+        assert other not in self.content
+        self.content[other] = self.content.pop(path)
+
+    def list(self, folder: str) -> list[str]:
+        self._answer()
+        return [path.removeprefix(f"{folder}/") for path in self.content if path.startswith(f"{folder}/")]
+
     def set_times(self, path: str, modification_time: int) -> None:
         self._answer()
         assert path in self.content
@@ -71,6 +82,23 @@ def test_a_lease_that_could_not_be_given_back_is_taken_over_by_its_own_process(f
     assert json.loads(files.content[first.path])["token"] == first.token
     with lease.held(Settings(), "d", "batch") as second:
         second.check()
+        assert not second.took_over  # nobody else is asleep
+    assert files.content == {}
+
+
+def test_who_takes_a_lease_over_knows_of_it_until_the_former_owner_can_do_no_harm(files: Files) -> None:
+    later = system_clock() + lease.TERM + timedelta(seconds=1)
+    with lease.held(Settings(), "d", "batch") as asleep:
+        with lease.held(Settings(), "d", "batch", lambda: later) as second:
+            assert second.took_over
+            with pytest.raises(LeaseLost, match="The lease on d was lost"):
+                asleep.check()
+        with lease.held(Settings(), "d", "batch") as third:  # the second did not come to it
+            assert third.took_over
+            third.settled()
+            assert not third.took_over
+        with lease.held(Settings(), "d", "batch") as fourth:
+            assert not fourth.took_over
     assert files.content == {}
 
 

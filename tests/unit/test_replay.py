@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.unit
 
 P, Q, V, CURRENT = range(4)
 SUBS = slice(4, 7)
+NOON = datetime(2007, 2, 1, 12, tzinfo=UTC)
 Minute = tuple[int, ...]
 
 KETTLE = (4216, 418, 23484, 18400, 0, 1000, 17000)
@@ -79,7 +81,7 @@ def test_a_real_minute_is_neither_rejected_nor_flagged_and_not_constant(minute: 
     assert raised == (minute is CONTRADICTION)
     for row in seconds.tolist():
         values = tuple(to_float(unit, measure.scale) for unit, measure in zip(row, HOUSEHOLD.measures, strict=True))
-        reading = Reading("m", 0, 1, values)
+        reading = Reading("m", int(NOON.timestamp()), 1, values, received_at=NOON)
         assert reject_reason(HOUSEHOLD, reading) is None
         assert not is_flagged(HOUSEHOLD, reading)
     assert len(set(seconds[:, P].tolist())) > 5

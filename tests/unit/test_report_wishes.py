@@ -3,7 +3,9 @@
 # ruff: noqa: DTZ001 - UTC wall clock, as the tables hold it
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from report_samples import METER, build, minutes, source_for
 
 from meterlake import registry
-from meterlake.declaration import Dataset, Derived, Level, View
+from meterlake.declaration import Amount, Dataset, Derived, Level, View, per_hour
 from meterlake.errors import UnknownName, UsageError
 from meterlake.report_specs import Cost, Summary, plain_reports, report_of, reports_of
 from serving_layer.reports.catalogue import KINDS, make
@@ -115,6 +117,18 @@ def test_unknown_meter_lists_the_known_ones(source: SqlSource) -> None:
         make_request(source, HOUSEHOLD, wish(meter="house-2"))
 
 
+def test_a_named_meter_is_asked_for_by_its_key(source: SqlSource) -> None:
+    asked: list[tuple[str, list[Any]]] = []
+
+    def run(statement: str, values: list[Any]) -> Sequence[Sequence[Any]]:
+        asked.append((statement, values))
+        return source.run(statement, values)
+
+    request = make_request(replace(source, run=run), HOUSEHOLD, wish(meter=METER))
+    assert request.extent == make_request(source, HOUSEHOLD, wish()).extent
+    assert asked == [("SELECT MIN(day), MAX(day) FROM batch.household_day WHERE meter_id = ?", [METER])]
+
+
 def test_several_meters_need_a_choice(source: SqlSource) -> None:
     with pytest.raises(UsageError, match="--meter-id: house-1, it's"):
         make_request(source, HOUSEHOLD, Wish())
@@ -199,6 +213,38 @@ def test_a_data_set_without_a_catalogue_has_plain_reports() -> None:
     assert plain_reports(pump)[0].title == "Flow over time"
 
 
+def test_half_hours_of_one_amount_are_reported() -> None:
+    london = Dataset(
+        name="london",
+        time_zone="Europe/London",
+        intervals=("30 min",),
+        measures=(Amount("energy", "kWh", "0.001", between=per_hour(0, 100), title="Energy"),),
+        views=(View("30 min"), View("hour"), View("day"), View("month")),
+    )
+    assert list(reports_of(london)) == ["energy", "gaps", "summary"]
+    start = datetime(2026, 10, 24, 23)  # local midnight of a day of 25 hours
+    readings = [
+        {"meter_id": "m", "ts": start + timedelta(minutes=30 * n), "interval_s": 1800, "flagged": 0, "energy": 0.25}
+        for n in range(50)
+        if n != 5
+    ]
+    with duckdb.connect() as connection:
+        build(connection, london, readings)
+        source = source_for(connection)
+        request = make_request(source, london, Wish())
+        assert request.grain_by_range() == "half_hour"
+        result = make(report_of(london, "energy"), source, request)
+        halves = result.table
+        assert list(halves.columns) == ["energy_kWh", "covered_s"]
+        assert (len(halves), halves["energy_kWh"].sum(), halves["covered_s"].sum()) == (50, 12.25, 49 * 1800)
+        daily = make(report_of(london, "energy"), source, make_request(source, london, Wish(grain="day")))
+        assert daily.table["energy_kWh"].tolist() == [12.25]
+        figures = {item.label: item.number for item in result.key_figures}
+        assert (figures["Sum"], figures["Coverage"]) == (12.25, 0.98)
+        with pytest.raises(UnknownName, match="grain of london"):
+            make_request(source, london, Wish(grain="month"))
+
+
 def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path) -> None:
     with pytest.raises(TariffNeeded, match="--tariff"):
         make(report_of(HOUSEHOLD, "cost"), source, make_request(source, HOUSEHOLD, wish()))
@@ -215,9 +261,13 @@ def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path
     assert not any(isinstance(result.report, Cost) for result in found.results)
 
 
-def test_the_example_tariff_is_sound() -> None:
+def test_the_example_tariff_is_sound_with_a_byte_order_mark_and_windows_line_ends_too(tmp_path: Path) -> None:
     tariff = load_tariff(EXAMPLE)
-    assert tariff.whole_hours
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(EXAMPLE.read_bytes().replace(b"\n", b"\r\n"))
+    marked.write_bytes(b"\xef\xbb\xbf" + marked.read_bytes())
+    assert load_tariff(marked) == tariff
+    assert tariff.step_s == 2 * 3600
     assert len(tariff.price) == 3
     assert tariff.at(datetime(2005, 1, 1).date()) is None
 

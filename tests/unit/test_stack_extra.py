@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -12,15 +14,18 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 import yaml
 
+from meterlake.clock import system_clock
 from meterlake.settings import Settings
-from stack import extra
+from speed_layer.metrics import Metrics
+from stack import doctor, extra
 from stack.errors import PortBusy, StartFailed
 from stack.extra import Extra, NotInstalled
 from stack.instance import Instance
 from stack.services import EXTRAS, split_extras
-from stack.services.grafana import password_file
+from stack.services.grafana import PluginsMissing, password_file
 
 pytestmark = pytest.mark.unit
 
@@ -134,3 +139,83 @@ def _variables(text: str) -> list[str]:
     import re
 
     return re.findall(r"(?<!\$)\$([A-Z][A-Z0-9_]+)", text)
+
+
+def plugin(folder: Path, name: str, inside: str = "") -> None:
+    """Unpack a plugin, as its archive would."""
+    place = folder / name / inside
+    place.mkdir(parents=True)
+    (place / "plugin.json").write_text(json.dumps({"id": name, "type": "datasource"}))
+
+
+def test_nothing_is_fetched_where_both_plugins_are_in_the_folder_that_is_set(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", grafana_plugins=tmp_path / "plugins")
+    plugin(tmp_path / "plugins", "trino-datasource", "dist")
+    plugin(tmp_path / "plugins", "hadesarchitect-cassandra-datasource")
+    grafana = EXTRAS["grafana"]
+    grafana.prepare(Instance(settings))
+    env = grafana.env(Instance(settings))
+    assert env["GF_PATHS_PLUGINS"] == str(tmp_path / "plugins")
+    assert env["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+    assert "GF_PLUGINS_PREINSTALL_SYNC" not in env
+
+
+def test_a_folder_without_a_plugin_is_named_with_what_is_missing_and_where_it_is(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", grafana_plugins=tmp_path / "plugins")
+    plugin(tmp_path / "plugins", "trino-datasource")
+    with pytest.raises(PluginsMissing, match=r"does not hold hadesarchitect-cassandra-datasource\.") as caught:
+        EXTRAS["grafana"].prepare(Instance(settings))
+    assert "/hadesarchitect-cassandra-datasource/versions/3.3.0/download" in caught.value.hint
+    assert "trino-datasource" not in caught.value.hint
+
+
+def test_plugins_that_an_earlier_start_has_fetched_are_not_fetched_again(tmp_path: Path) -> None:
+    at = Instance(Settings(home=tmp_path / "home"))
+    wanted = "hadesarchitect-cassandra-datasource@3.3.0,trino-datasource@1.1.1"
+    assert EXTRAS["grafana"].env(at)["GF_PLUGINS_PREINSTALL_SYNC"] == wanted
+    for name in ("hadesarchitect-cassandra-datasource", "trino-datasource"):
+        plugin(at.data("grafana") / "plugins", name)
+    assert "GF_PLUGINS_PREINSTALL_SYNC" not in EXTRAS["grafana"].env(at)
+
+
+def test_alerts_lead_to_the_runbooks_under_the_address_that_is_set(tmp_path: Path) -> None:
+    at = Instance(Settings(home=tmp_path / "home", runbooks_url="https://wiki.example.org/runbooks/"))
+    EXTRAS["grafana"].prepare(at)
+    file = at.conf("grafana") / "provisioning" / "alerting" / "rules.yaml"
+    rules = [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+    links = {rule["uid"]: rule["annotations"]["runbook_url"] for rule in rules}
+    assert links["meterlake-rejects"] == "https://wiki.example.org/runbooks/rejects.md"
+    assert all(link.startswith("https://wiki.example.org/runbooks/") for link in links.values())
+    assert all("runbook" not in rule["annotations"] for rule in rules)
+
+
+def test_doctor_says_how_to_come_by_what_is_not_there(tmp_path: Path) -> None:
+    findings = {found.what: found for found in doctor.examine(Instance(Settings(home=tmp_path / "home")), [])}
+    for title in ("Prometheus", "Grafana"):
+        found = findings[title]
+        assert found.state in {"ok", "note"}
+        assert ("meterlake up" in found.found) == (found.state == "ok")
+    assert "apt-get install prometheus" in EXTRAS["prometheus"].to_get
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="needs the program prometheus on the PATH")
+def test_prometheus_reads_the_metrics_of_a_stream(tmp_path: Path) -> None:
+    """The real server, the real endpoint of the streams' metrics, at the port that its configuration names."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    at = Instance(Settings(home=tmp_path / "home", port_prometheus=port, port_offset=0, start_timeout_s=60))
+    metrics = Metrics("household", system_clock)
+    stop = metrics.serve(9464)
+    url = extra.up(EXTRAS["prometheus"], at)
+    try:
+        question = {"query": 'up{job="meterlake-stream"}'}
+        until = time.monotonic() + 60
+        value = None  # its first scrape comes within 15 s
+        while value != "1" and time.monotonic() < until:
+            answer = requests.get(f"{url}/api/v1/query", params=question, timeout=5).json()["data"]["result"]
+            value = answer[0]["value"][1] if answer else None
+        assert value == "1"
+    finally:
+        stop()
+        assert extra.down(EXTRAS["prometheus"], at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -10,14 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_layer.ingest.errors import EmptyInput, WrongEncoding, WrongHeader
 from batch_layer.ingest.identity import Identity
-from batch_layer.ingest.lines import Lines, check_head
+from batch_layer.ingest.lines import Lines
 from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake import registry
 from meterlake.errors import DeclarationError, UnknownName, UsageError
 from meterlake.rebase import whole_weeks
-from meterlake.textformat import MAX_LINE_BYTES, check_meter_id, offset_text, parse_offset
+from meterlake.textformat import Moment, check_meter_id, offset_text, parse_offset
+from meterlake.texthead import EmptyInput, WrongEncoding, WrongHeader, fitting, layout
+from meterlake.textlines import MAX_LINE_BYTES
 
 pytestmark = pytest.mark.unit
 HEADER = HOUSEHOLD_TEXT.header
@@ -72,7 +74,6 @@ def test_a_meter_id_must_be_usable_everywhere(meter: str) -> None:
         (b"", EmptyInput, "is empty"),
         (b"\r\n\r\n", EmptyInput, "is empty"),
         (f"{HEADER}\r\n".encode(), EmptyInput, "no reading"),
-        (HEADER.replace(";", ",").encode() + b"\nx", WrongHeader, "separator is ',' instead of ';'"),
         (HEADER.replace(";Voltage", "").encode() + b"\nx", WrongHeader, "missing Voltage"),
         (HEADER.encode() + b";Phase\nx", WrongHeader, "unknown Phase"),
         (b"Time;Date" + HEADER[9:].encode() + b"\nx", WrongHeader, "another order"),
@@ -81,29 +82,32 @@ def test_a_meter_id_must_be_usable_everywhere(meter: str) -> None:
         (f"{HEADER}\n{LINE}\n".encode("utf-16-le"), WrongEncoding, "UTF-16"),
         (f"{HEADER}\n{LINE}\n".encode("utf-16-be"), WrongEncoding, "UTF-16"),
         (f"{HEADER}\n{LINE}\n".encode("utf-32"), WrongEncoding, "UTF-32"),
+        (bytes(range(256)) * 4, WrongEncoding, "no text"),
+        (b"\1\0\0\0" * 400, WrongEncoding, "no text"),
     ],
 )
 def test_a_wrong_file_is_told_by_its_head(head: bytes, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        check_head(HOUSEHOLD_TEXT, "file.txt", head)
+        layout(HOUSEHOLD_TEXT, "file.txt", head)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_right_head_passes_with_either_line_end_and_a_mark(end: str) -> None:
-    check_head(HOUSEHOLD_TEXT, "file.txt", f"{HEADER}{end}{LINE}".encode())
-    check_head(HOUSEHOLD_TEXT, "file.txt", f"{HEADER}{end}{LINE}".encode("utf-8-sig"))
+    layout(HOUSEHOLD_TEXT, "file.txt", f"{HEADER}{end}{LINE}".encode())
+    layout(HOUSEHOLD_TEXT, "file.txt", f"{HEADER}{end}{LINE}".encode("utf-8-sig"))
 
 
 @given(st.lists(st.binary(max_size=9)), st.integers(1, 7), st.booleans())
 def test_lines_are_counted_and_dealt_out_as_hadoop_does(parts: list[bytes], split: int, ends: bool) -> None:
     content = b"\n".join(part.replace(b"\n", b"") for part in parts) + (b"\n" if ends and parts else b"")
     lines = Lines(split)
-    kept = b"".join(lines.take(content[at : at + 5]) for at in range(0, len(content), 5))
+    kept = b"".join(lines.take(content[at : at + 5]) for at in range(0, len(content), 5)) + lines.rest()
+    assert lines.sha256 == hashlib.sha256(content).hexdigest()
+    content = re.sub(rb"\r(?!\r?\n)", b"\n", content)
     starts = [0] + [at + 1 for at, byte in enumerate(content) if byte == 10]
     starts = [start for start in starts if start < len(content)]
     assert kept == content
     assert (lines.count, lines.bytes) == (len(starts), len(content))
-    assert lines.sha256 == hashlib.sha256(content).hexdigest()
     for at, first in enumerate(lines.first_lines):
         # A split owns the lines that begin after its first byte, up to and with the next split's first byte.
         assert first == 1 + sum(start <= at * split for start in starts if at) or at * split >= len(content)
@@ -147,3 +151,14 @@ def test_a_history_moves_by_the_fewest_whole_weeks_that_end_it_now(end: datetime
     assert shift >= timedelta(0)
     assert end + shift >= now
     assert not shift or end + shift - timedelta(weeks=1) < now
+
+
+def test_of_several_formats_the_header_decides() -> None:
+    short = replace(HOUSEHOLD_TEXT, columns=(Moment("When", "yyyy-MM-dd H:mm"), *HOUSEHOLD_TEXT.columns[2:]))
+    forms = (HOUSEHOLD_TEXT, short)
+    for form in forms:
+        assert fitting(forms, "a.txt", f"{form.header}\nx\n".encode()) is form
+    with pytest.raises(WrongHeader, match="missing Voltage"):
+        fitting(forms, "a.txt", f"{short.header.replace(';Voltage', '')}\nx\n".encode())
+    with pytest.raises(EmptyInput):
+        fitting(forms, "a.txt", b"")

@@ -1,4 +1,4 @@
-"""A comparison finds what differs, and says where; the lineage of a run; raw text."""
+"""A comparison finds what differs, and says where; raw text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gzip
 import lzma
 import zipfile
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,8 @@ import duckdb
 import pytest
 
 from datasets.household.text import HOUSEHOLD_TEXT
-from serving_layer.publish.history import Record
 from serving_layer.verify.compare import Shape, compare
 from serving_layer.verify.errors import UnreadableFile
-from serving_layer.verify.lineage import Layer, layers
 from serving_layer.verify.raw_text import RawText
 
 pytestmark = pytest.mark.unit
@@ -76,21 +74,6 @@ def test_whatever_differs_is_found(
     assert [None if value is None else str(value) for value in (want, found)] == [
         None if value is None else value if isinstance(value, str) else f"{value:.3f}" for value in example[2:]
     ]
-
-
-def record(
-    run_id: str, event: Any, mode: str, read: int, snapshot: int | None, days: list[str] | None = None
-) -> Record:
-    details = {"mode": mode, "read_snapshot": read, "tables": {"master": {"days": days}}}
-    return Record("d", 0, run_id, event, NOW, NOW, snapshot, {}, {}, details)
-
-
-def test_a_range_run_has_its_days_from_its_own_snapshot_and_the_rest_from_before() -> None:
-    history = [
-        record("a", event, "full", 1, 1) for event in ("publishing", "published")
-    ] + [record("b", event, "range", 3, 1, ["2020-01-02"]) for event in ("publishing", "published")]  # fmt: skip
-    assert layers(history, history[-1]) == [Layer(3, (date(2020, 1, 2),)), Layer(1, None)]
-    assert layers(history, history[1]) == [Layer(1, None)]
 
 
 HEAD = HOUSEHOLD_TEXT.header

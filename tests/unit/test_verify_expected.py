@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from datasets.household.declaration import HOUSEHOLD
-from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View
+from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View, per_hour
 from meterlake.schema import master_fields
 from serving_layer.verify import expected
 from serving_layer.verify.errors import EmptyRange
@@ -63,7 +63,7 @@ def build(connection: duckdb.DuckDBPyConnection, *rows: dict[str, Any], dataset:
 
 
 def rows(connection: duckdb.DuckDBPyConnection, view: str, columns: str = "*") -> list[tuple[Any, ...]]:
-    return connection.execute(f"SELECT {columns} FROM want_{view} ORDER BY 1, 2").fetchall()  # noqa: S608
+    return connection.execute(f"SELECT {columns} FROM want_{view} ORDER BY ALL").fetchall()  # noqa: S608
 
 
 def test_state_of_a_minute_of_both_kinds(connection: duckdb.DuckDBPyConnection) -> None:
@@ -220,3 +220,39 @@ def test_a_coarse_data_set(connection: duckdb.DuckDBPyConnection) -> None:
     )  # fmt: skip
     assert rows(connection, "hour", "meter_id, hour, readings, covered_s")[0] == ("m", at(T), 2, 3600)
     assert rows(connection, "gaps") == [("m", at(T) + timedelta(hours=1), at(T) + timedelta(hours=3), 7200)]
+
+
+def test_half_hours_with_rates_and_months(connection: duckdb.DuckDBPyConnection) -> None:
+    views = (View("30 min"), View("hour"), View("day"), View("month"))
+    energy = Amount("warmth", "kWh", "0.001", between=per_hour(0, 100))
+    london = Dataset(
+        name="london", intervals=("30 min",), time_zone="Europe/London", measures=(energy,), views=views
+    )  # fmt: skip
+    start = at("2020-05-31 22:00:00")  # 23:00 in London, the last hour of May
+    build(
+        connection,
+        *({"ts": start + timedelta(minutes=30 * n), "interval_s": 1800, "warmth": w} for n, w in enumerate([1, 2, 4])),
+        {"ts": start + timedelta(minutes=120), "interval_s": 1800, "warmth": 50.0},
+        {"ts": start + timedelta(minutes=150), "interval_s": 1800, "warmth": 50.001},  # more than 100 kWh an hour
+        dataset=london,
+    )
+    times = [start + timedelta(minutes=minutes) for minutes in (0, 30, 60, 120)]
+    assert rows(connection, "half_hour", "half_hour, readings, covered_s, warmth_sum") == [
+        (time, 1, 1800, Decimal(value)) for time, value in zip(times, (1, 2, 4, 50), strict=True)
+    ]
+    assert rows(connection, "hour", "hour, warmth_sum") == [
+        (start, Decimal(3)), (times[2], Decimal(4)), (times[3], Decimal(50))
+    ]  # fmt: skip
+    assert rows(connection, "day", "day, warmth_sum") == [
+        (date(2020, 5, 31), Decimal(3)),
+        (date(2020, 6, 1), Decimal(54)),
+    ]
+    assert rows(connection, "month", "month, readings, warmth_sum") == [
+        (date(2020, 5, 1), 2, Decimal(3)),
+        (date(2020, 6, 1), 2, Decimal(54)),
+    ]
+    assert rows(connection, "gaps") == [("m", times[2] + timedelta(minutes=30), times[3], 1800)]
+    published = connection.execute(expected.published_sql(london, "want_half_hour")).fetchall()
+    assert sorted(row[1] for row in published) == times
+    expected.limit(connection, Scope(london, until=date(2020, 6, 15)))
+    assert rows(connection, "month", "month") == [(date(2020, 5, 1),)]  # June is not whole

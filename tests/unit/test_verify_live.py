@@ -23,6 +23,7 @@ from meterlake.state import State
 from meterlake.units import to_decimal
 from meterlake.views import derived_values
 from serving_layer.merged.layers import state_names
+from serving_layer.merged.readings import master_row
 from serving_layer.publish.history import Record
 from serving_layer.verify import expected, found, live
 from serving_layer.verify.compare import Comparison, Difference, Explained
@@ -44,9 +45,11 @@ SOON, LATE = 1, 900
 """Seconds after a reading's minute at which it arrives."""
 
 
-def reading(second: int, kilowatts: float = 1.0, after: int = SOON, offset: int | None = None, **given: Any) -> Reading:
+def reading(
+    second: int, kilowatts: float = 1.0, after: float = SOON, offset: int | None = None, **given: Any
+) -> Reading:
     ts = START + second
-    at = datetime.fromtimestamp(ts // 60 * 60 + 60 + after, UTC)
+    at = datetime.fromtimestamp(ts // 60 * 60 + 60, UTC) + timedelta(seconds=after)
     values = (kilowatts, 0.1, 230.0, 4.0, 0.0, 0.1, 0.2)
     known = {"meter_id": "a", "interval_s": 1, "values": values, "received_at": at, "origin": DATASET.readings_topic}
     return Reading(ts=ts, origin_offset=second if offset is None else offset, **(known | given))
@@ -117,7 +120,15 @@ def test_on_time_readings_make_equal_rows(connection: duckdb.DuckDBPyConnection)
         ([reading(3, after=LATE, offset=1000)], "late"),
         ([reading(3, after=LATE, offset=1000), reading(4, after=LATE + 5, offset=1001)], "late"),
         ([reading(7, 8.0, after=LATE, offset=1000, revision=1)], "revised"),
-        ([reading(7, after=LATE, offset=1000, revision=1, values=(None,) * 7)], "revised"),
+        ([reading(7, after=LATE, offset=1000, revision=1, values=(None,) * 7)], "withdrawn"),
+        (
+            [
+                reading(7, after=LATE, offset=1000, revision=1, values=(None,) * 7),
+                reading(14, 8.0, after=LATE, offset=1001, revision=1),
+            ],
+            "revised",
+        ),
+        ([reading(7, -5.0, after=LATE, offset=1000, revision=2), reading(3, after=LATE, offset=1001)], "late"),
         ([reading(0, 3.0, interval_s=60, origin="a.txt", revision=0), reading(3, origin="a.txt")], "loaded"),
     ],
 )
@@ -136,16 +147,39 @@ def test_a_late_reading_that_the_speed_layer_has_is_no_difference(connection: du
     assert speed(connection, readings, readings).equal == 5
 
 
-def test_of_two_late_readings_the_first_may_have_been_seen(connection: duckdb.DuckDBPyConnection) -> None:
-    first, second = reading(3, after=LATE, offset=1000), reading(4, after=LATE, offset=1001)
-    result = speed(connection, [*PLAIN, first, second], [*PLAIN, first])
-    assert [found.reason for found in result.listed] == ["late"]
-
-
-def test_the_second_of_two_late_readings_alone_is_wrong(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_late_reading_in_a_row_that_lacks_another_is_wrong(connection: duckdb.DuckDBPyConnection) -> None:
     first, second = reading(3, after=LATE, offset=1000), reading(4, 2.0, after=LATE, offset=1001)
-    result = speed(connection, [*PLAIN, first, second], [*PLAIN, second])
-    assert (result.different, result.explained) == (1, 0)
+    for seen in (first, second):
+        result = speed(connection, [*PLAIN, first, second], [*PLAIN, seen])
+        assert (result.different, result.explained) == (1, 0)
+        connection.execute("DELETE FROM readings")
+
+
+@pytest.mark.parametrize(("after", "reason"), [(599.999, None), (600, "late")])
+def test_the_lateness_is_the_limit_to_the_millisecond(
+    connection: duckdb.DuckDBPyConnection, after: float, reason: str | None
+) -> None:
+    result = speed(connection, [*PLAIN, reading(3, after=after, offset=1000)], PLAIN)
+    assert [row.reason for row in result.listed] == ([reason] if reason else [])
+    assert result.different == (reason is None)
+
+
+def test_what_the_master_has_got_since_the_run_explains_a_row(connection: duckdb.DuckDBPyConnection) -> None:
+    more = [reading(3, offset=1000), reading(4, 2.0, offset=1001), reading(5, after=LATE, offset=1002)]
+    asked: list[Any] = []
+
+    def newer(rows: list[Any]) -> list[Any]:
+        asked.extend(rows)
+        return [master_row(each) for each in [*PLAIN, *more] if each.ts < START + 60]
+
+    fill(connection, PLAIN)
+    for seen, listed in ((more[:1], 1), (more[:2], 1), (more[1:2], 0), (more, 0)):
+        fetched = answers(speed_rows([*PLAIN, *seen]))
+        live.load(connection, Scope(DATASET), fetched)
+        result = compare_speed(connection, Scope(DATASET), fetched, newer)
+        assert [row.reason for row in result.listed] == ["arrived_since"] * listed
+        assert (result.explained, result.different) == (listed, 1 - listed)
+    assert asked == [("a", naive(START))] * 4
 
 
 def test_a_whole_minute_may_be_late(connection: duckdb.DuckDBPyConnection) -> None:
@@ -156,7 +190,7 @@ def test_a_whole_minute_may_be_late(connection: duckdb.DuckDBPyConnection) -> No
 def test_a_minute_that_a_late_revision_withdraws_is_known_to_speed_alone(connection: duckdb.DuckDBPyConnection) -> None:
     only, gone = reading(400), reading(400, after=LATE, offset=1000, revision=1, values=(None,) * 7)
     result = speed(connection, [*PLAIN, only, gone], [*PLAIN, only])
-    assert [(found.reason, found.batch, found.speed) for found in result.listed] == [("revised", 0, 1)]
+    assert [(found.reason, found.batch, found.speed) for found in result.listed] == [("withdrawn", 0, 1)]
 
 
 @pytest.mark.parametrize(

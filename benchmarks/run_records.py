@@ -1,0 +1,128 @@
+"""What reading the record of runs costs after a month of runs every five minutes, against an empty history.
+
+Needs the stack (`meterlake up`). The month is 8,640 runs, two records each, with as many partitions as a year of hours
+and days makes. They are written in bulk, 50 records a commit, as 17,280 commits of their own would take a day; the
+upkeep between them is that of ``records.tidy``. Reading is what every command does first: ``records.load``.
+Prints one JSON object; ends with 1 if the month takes more than 1.2 times as long as the empty history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from engines import metastore, spark, trino
+from meterlake.clock import system_clock
+from meterlake.settings import Settings, load_settings
+from serving_layer.publish import packing, records
+from serving_layer.publish.folders import difference
+from serving_layer.publish.history import STATE_EVERY, History, Record
+
+EMPTY: Final = "records_empty"
+MONTH: Final = "records_month"
+TABLES: Final = ("minute", "hour", "day", "gaps", "rejects")
+BEGIN: Final = datetime(2026, 11, 1, tzinfo=UTC)
+LIMIT: Final = 1.2
+
+
+def rows(runs: int) -> Iterator[dict[str, Any]]:
+    """Yield the records of so many runs, a new hour's partition in each twelfth, as the table holds them."""
+    history = History()
+    for number in range(runs):
+        at = BEGIN + timedelta(minutes=5 * number)
+        run_id, name = f"{at:%Y%m%dT%H%M%S}-bench", f"month={at:%Y-%m}/slice={at:%Y-%m-%dT%H}"
+        after = {table: {**history.tables.get(table, {}), name: f"/b/{table}/{name}/run={run_id}"} for table in TABLES}
+        details = {"mode": "incremental", "read_snapshot": number, "speed": True, "balance": {"read": 600_000}}
+        begun = Record(
+            MONTH, history.seq + 1, run_id, "publishing", at, at, number, difference(history.tables, after), details
+        )
+        for record in (begun, replace(begun, seq=begun.seq + 1, event="published")):
+            history = history.after(record)
+            state = history if history.state_is_due else None
+            yield packing.values(record, state)
+            history = replace(history, state_seq=record.seq) if state else history
+
+
+def fill(settings: Settings, runs: int) -> None:
+    """Write the records of a month."""
+    kinds = {name: kind.replace("TIMESTAMP_NTZ", "STRING") for name, kind in packing.COLUMNS.items()}
+    schema = ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+    chosen = [f"CAST({name} AS {kind}) AS {name}" for name, kind in packing.COLUMNS.items()]
+    last = 0
+    with spark.session(settings, "run-records") as session:
+        some: list[tuple[Any, ...]] = []
+        for row in rows(runs):
+            some.append(tuple(row[name] for name in packing.COLUMNS))
+            last = row["seq"] if row["state"] else last
+            if row["state"] or row["seq"] == 2 * runs:
+                commit = session.createDataFrame(some, schema).coalesce(1).selectExpr(*chosen)
+                commit.writeTo(records.FULL_NAME).append()
+                some = []
+            if row["state"] and row["seq"] % (20 * STATE_EVERY) == 0:
+                records.tidy(session, settings, system_clock() + timedelta(hours=1))
+                print(row["seq"], "records", file=sys.stderr, flush=True)
+    records.note_state(settings, MONTH, last)
+
+
+def clear(settings: Settings) -> None:
+    """Remove the records of an earlier benchmark."""
+    with spark.session(settings, "run-records") as session:
+        records.create(session, settings)
+        session.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset IN ('{EMPTY}', '{MONTH}')")  # noqa: S608 - ours
+        records.tidy(session, settings, system_clock() + timedelta(hours=1))
+    records.note_state(settings, MONTH, 0)
+
+
+def timed(settings: Settings, dataset: str, times: int) -> float:
+    """Return the median seconds of reading a history."""
+    taken = []
+    for _ in range(times):
+        begin = time.monotonic()
+        records.load(settings, dataset)
+        taken.append(time.monotonic() - begin)
+    return statistics.median(taken)
+
+
+def main() -> int:
+    """Return 1 if the month takes too long."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--runs", type=int, default=30 * 24 * 12)
+    options.add_argument("--times", type=int, default=30)
+    asked = options.parse_args()
+    settings = load_settings()
+    clear(settings)
+    timed(settings, EMPTY, 5)
+    empty = timed(settings, EMPTY, asked.times)
+    fill(settings, asked.runs)
+    timed(settings, MONTH, 5)
+    month, beside = timed(settings, MONTH, asked.times), timed(settings, EMPTY, asked.times)
+    history = records.load(settings, MONTH)
+    with metastore.client(settings) as client:
+        pointer = metastore.database_properties(client, records.DATABASE)[f"meterlake.state.{MONTH}"]
+    counted = f"SELECT count(*) FROM {records.FULL_NAME} WHERE dataset = ? AND seq >= ?"  # noqa: S608 - a constant
+    print(
+        json.dumps(
+            {
+                "runs": asked.runs,
+                "records": history.seq,
+                "rows_read": trino.rows(settings, counted, [MONTH, int(pointer)])[0][0],
+                "partitions": sum(map(len, history.tables.values())),
+                "seconds_empty": round(empty, 3),
+                "seconds_month": round(month, 3),
+                "seconds_empty_beside_it": round(beside, 3),
+                "ratio": round(month / empty, 2),
+            }
+        )
+    )
+    return 0 if month <= LIMIT * empty else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""What a line of a text file is: the one decision of all that read such files (load, verify, simulate).
+
+A line ends with LF, CR LF, CR CR LF (CR LF that was translated twice) or a single CR, whatever other lines of the file
+end with; the last needs no end. A byte order mark belongs to no line. A line over MAX_LINE_BYTES, with a NUL byte, or
+that is not UTF-8, is a line, but no text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_LINE_BYTES: Final = 1 << 20
+"""Longer lines are no readings; they are cut while they are read, so that nothing has to hold them."""
+
+LINE_TOO_LONG: Final = "line_too_long"
+NUL_BYTE: Final = "nul_byte"
+NOT_UTF8: Final = "not_utf8"
+UNDECODED: Final = (LINE_TOO_LONG, NUL_BYTE, NOT_UTF8)
+"""Reasons of lines that are not text: quarantine holds their bytes in Base64."""
+
+CHUNK: Final = 1 << 20
+
+_LONE: Final = re.compile(rb"\r(?!\r?\n)")
+_HELD: Final = 2
+_CUT: Final = MAX_LINE_BYTES + 1
+
+
+class LineEnds:
+    """Turns each single CR into LF; what it returns of a stream has as many bytes as the stream.
+
+    So afterwards a line ends with LF, before which CRs may stand that are not part of it.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def take(self, chunk: bytes) -> bytes:
+        """Return the next chunk; CRs at its end are held back, since what follows decides."""
+        if not self._held and b"\r" not in chunk:
+            return chunk
+        whole = self._held + chunk
+        kept = min(_HELD, len(whole) - len(whole.rstrip(b"\r")))
+        cut = len(whole) - kept
+        self._held = whole[cut:]
+        return _LONE.sub(b"\n", whole[:cut])
+
+    def rest(self) -> bytes:
+        """Return what was held back, at the end of the stream."""
+        held, self._held = self._held, b""
+        return held.replace(b"\r", b"\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines in order, without their ends. undecoded: why a line is no text, by its place; its text is empty.
+
+    first: number of the first line, counted from 1.
+    """
+
+    first: int
+    texts: list[str]
+    undecoded: dict[int, str] = field(default_factory=dict)
+
+
+def first_line(head: bytes) -> tuple[bytes, bytes]:
+    """Return the first line of a file that begins with ``head``, without mark and end, and what follows it."""
+    ends = LineEnds()
+    line, _, rest = (ends.take(head.removeprefix(codecs.BOM_UTF8)) + ends.rest()).partition(b"\n")
+    return line.rstrip(b"\r"), rest
+
+
+def blocks(read: Callable[[int], bytes]) -> Iterator[Block]:
+    """Yield all lines of a stream, the header included. read: returns up to so many bytes, none at the end."""
+    ends, number, open_line, begun = LineEnds(), 1, b"", False
+    while True:
+        chunk = read(CHUNK)
+        data = ends.take(chunk) if chunk else ends.rest()
+        if not begun and data:
+            data, begun = data.removeprefix(codecs.BOM_UTF8), True
+        whole, found, rest = data.rpartition(b"\n")
+        if found:
+            yield _block(number, open_line + whole)
+            number += whole.count(b"\n") + 1
+            open_line = rest
+        else:
+            open_line = (open_line + data)[:_CUT]
+        if not chunk:
+            break
+    if open_line:
+        yield _block(number, open_line)
+
+
+def _block(first: int, data: bytes) -> Block:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    end = data.find(b"\n")
+    # Of a chunk's lines, only the first can be too long.
+    if "\0" in text or (len(data) if end < 0 else end) > MAX_LINE_BYTES:
+        return _checked(first, data.split(b"\n"))
+    lines = text.split("\n")
+    return Block(first, [line.rstrip("\r") for line in lines] if "\r" in text else lines)
+
+
+def _checked(first: int, lines: list[bytes]) -> Block:
+    block = Block(first, [])
+    for at, line in enumerate(lines):
+        reason, text = _decoded(line.rstrip(b"\r"))
+        block.texts.append(text)
+        if reason:
+            block.undecoded[at] = reason
+    return block
+
+
+def _decoded(line: bytes) -> tuple[str | None, str]:
+    if len(line) > MAX_LINE_BYTES:
+        return LINE_TOO_LONG, ""
+    if b"\0" in line:
+        return NUL_BYTE, ""
+    try:
+        return None, line.decode()
+    except UnicodeDecodeError:
+        return NOT_UTF8, ""

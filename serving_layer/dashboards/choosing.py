@@ -1,0 +1,47 @@
+"""What the dashboards of Trino have in common: the choice of meters, what it holds, and the marks on the time axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from serving_layer.dashboards import panels, sql
+from serving_layer.dashboards.panels import BLUE, GREY, RED, YELLOW
+from serving_layer.dashboards.queries import Needs, TrinoQuery
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders import text
+    from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+    from meterlake.declaration import Dataset
+
+_MARKS: Final[Needs] = {"time": "time", "text": "text"}
+
+
+def with_meters(found: Dashboard, dataset: Dataset) -> Dashboard:
+    """Let meters be searched and chosen; count those that match, and those in the list."""
+    found.with_variable(panels.search("search", "Search meters"))
+    found.with_variable(panels.choice("meter", "Meter", TrinoQuery(sql.meters(dataset), {dataset.key: "text"})))
+    for name, statement in {"meter_count": sql.meter_count(dataset), "listed": sql.listed_count(dataset)}.items():
+        found.with_variable(panels.computed(name, TrinoQuery(statement, {"meters": "text"})))
+    return found
+
+
+def with_marks(found: Dashboard, dataset: Dataset) -> Dashboard:
+    """Mark the boundary, gaps, runs in which the layers disagree, and (not shown at first) all runs."""
+    boundary = TrinoQuery(sql.boundary(dataset), _MARKS, sparse=True)
+    gaps = TrinoQuery(sql.gaps(dataset), {**_MARKS, "timeEnd": "time"}, sparse=True)
+    unexplained = TrinoQuery(sql.unexplained(dataset), _MARKS, sparse=True)
+    runs = TrinoQuery(sql.published(dataset), _MARKS, sparse=True)
+    found.annotation(panels.annotation("Boundary", BLUE, boundary))
+    found.annotation(panels.annotation("Gaps", GREY, gaps))
+    found.annotation(panels.annotation("Layers disagree", RED, unexplained))
+    return found.annotation(panels.annotation("Batch runs", YELLOW, runs, shown=False))
+
+
+def what_is_shown(more: str = "") -> text.Panel:
+    """Return the line that says how many meters there are, and what stands for those that are not in the list."""
+    return panels.note(
+        f"**The list holds $listed of $meter_count meters.** Narrow it by *Search meters*. While all of it is chosen,"
+        f" and it holds {sql.MOST_METERS}, totals and spreads are of all $meter_count; lines of single meters are drawn"
+        f" of up to {sql.MOST_LINES}, of more the spread.{' ' if more else ''}{more}"
+    )

@@ -1,0 +1,220 @@
+"""Dashboards of data sets that are not ours: panels that apply, units and times of the declaration, nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlglot
+
+from meterlake import registry
+from meterlake.dashboard_specs import Band, Board, plain_board, rate, total
+from meterlake.declaration import Amount, Dataset, Derived, Level, View
+from meterlake.report_specs import Limits
+from serving_layer.dashboards import alerts, asked, catalogue, macros
+from serving_layer.dashboards.alerts import rules_of
+from serving_layer.dashboards.health import health
+from serving_layer.dashboards.history import history
+from serving_layer.dashboards.live import live
+from serving_layer.dashboards.merged import merged
+from serving_layer.dashboards.queries import CassandraQuery, TrinoQuery
+from serving_layer.dashboards.timing import Timing, silent_s
+
+pytestmark = pytest.mark.unit
+
+HALF_HOURLY = Dataset(
+    name="london",
+    title="Smart meters",
+    intervals=(1800,),
+    lateness=timedelta(hours=1),
+    time_zone="Europe/London",
+    measures=(Amount("energy", "kWh", "0.001", between=(0, 100), title="Energy"),),
+    views=(View("hour", "month"), View("day", "year")),
+)
+PLUGS = Dataset(
+    name="plugs",
+    title="Plugs",
+    intervals=(1,),
+    time_zone="Europe/Berlin",
+    measures=(Level("load", "W", "0.1", between=(0, 5000), title="Load"),),
+    views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
+)
+WATER = Dataset(
+    name="water",
+    title="Water",
+    intervals=(3600,),
+    lateness=timedelta(hours=2),
+    time_zone="Asia/Kathmandu",
+    measures=(Amount("drawn", "m3", "0.001", between=(0, 10), title="Water"),),
+    views=(View("hour", "month"),),
+)
+CLIMATE = Dataset(
+    name="climate",
+    title="Climate",
+    intervals=(60,),
+    time_zone="UTC",
+    measures=(Level("indoor", "°C", "0.1", between=(-50, 100), title="Indoors"),),
+    views=(View("minute", "month"), View("day", "year")),
+)
+OTHERS = (HALF_HOURLY, PLUGS, WATER, CLIMATE)
+CHOSEN = macros.Dashboard(
+    datetime(2026, 11, 20, 22, tzinfo=UTC),
+    datetime(2026, 11, 21, 10, tzinfo=UTC),
+    {
+        "meter": ["a"],
+        "shown": ["a"],
+        "search": "",
+        "grain": "auto",
+        "today": "2026-11-21",
+        "yesterday": "2026-11-20",
+    },
+)
+
+
+def boards(dataset: Dataset, board: Board | None = None) -> list[catalogue.Board]:
+    spec = board or plain_board(dataset)
+    made = [catalogue.Board(catalogue.CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
+    return [*made, catalogue.Board(catalogue.OPERATION, health([(dataset, spec)]).build())]
+
+
+def panels(dataset: Dataset, board: Board | None = None) -> list[dict[str, Any]]:
+    return [panel for shown in boards(dataset, board) for panel in json.loads(shown.text())["panels"]]
+
+
+def titles(dataset: Dataset, board: Board | None = None) -> str:
+    return "; ".join(panel.get("title", "") for panel in panels(dataset, board))
+
+
+def queries(dataset: Dataset) -> list[asked.Asked]:
+    alarms = [asked.Asked(rule.title, rule.query) for rule in rules_of(dataset, plain_board(dataset))]
+    own = list(asked.queries(boards(dataset), []))
+    return own + alarms
+
+
+@pytest.mark.parametrize("dataset", OTHERS, ids=lambda dataset: dataset.name)
+def test_every_data_set_has_four_dashboards_and_alerts_whose_queries_are_bounded(dataset: Dataset) -> None:
+    assert [board.uid for board in boards(dataset)] == [
+        f"meterlake-{dataset.name}-live",
+        f"meterlake-{dataset.name}-history",
+        f"meterlake-{dataset.name}-merged",
+        "meterlake-health",
+    ]
+    for one in queries(dataset):
+        assert not asked.unbounded(one), one.where
+        if isinstance(one.query, TrinoQuery):
+            text = macros.trino(one.query, CHOSEN)
+            sqlglot.parse_one(text, dialect="trino")
+            named = set(re.findall(rf"{dataset.name}_(minute|hour|day)\b", text))
+            assert named <= {view.grain for view in dataset.views}, one.where
+        elif isinstance(one.query, CassandraQuery):
+            macros.cassandra(one.query, CHOSEN)
+    assert [rule.uid for rule in rules_of(dataset, plain_board(dataset))] == [
+        f"{dataset.name}-meter-silent",
+        f"{dataset.name}-meters-silent",
+    ]
+
+
+def test_a_data_set_with_one_amount_has_what_applies_and_no_more() -> None:
+    shown = titles(HALF_HOURLY)
+    for word in ("Voltage", "Current", "factor", "sub-meter", "Where the energy went", "reading by reading"):
+        assert word not in shown, word
+    for word in ("Energy per $grain", "This time, a week and a year before", "Energy today so far", "Data sets"):
+        assert word in shown, word
+    value = total(HALF_HOURLY, plain_board(HALF_HOURLY))
+    assert value is not None
+    assert (value.unit, value.expression.text) == ("kWh", "energy_sum")
+    power = rate(HALF_HOURLY, plain_board(HALF_HOURLY))
+    # 0.6 kWh in half an hour are 1.2 kW.
+    assert (power.unit, power.expression.text) == ("kW", "energy_sum * 3600 / covered_s")
+
+
+def test_a_level_without_a_declared_total_has_the_one_that_its_unit_makes() -> None:
+    value = total(PLUGS, plain_board(PLUGS))
+    assert value is not None
+    assert (value.title, value.unit, value.expression.text) == ("Energy", "Wh", "load_sum / 3600")
+    assert "Energy per $grain" in titles(PLUGS)
+
+
+def test_a_level_that_makes_nothing_has_no_totals() -> None:
+    assert total(CLIMATE, plain_board(CLIMATE)) is None
+    shown = titles(CLIMATE)
+    assert "per $grain" not in shown
+    assert "today so far" not in shown
+    assert "Indoors" in shown
+
+
+@pytest.mark.parametrize(
+    ("dataset", "units"),
+    [
+        (HALF_HOURLY, {"kwatth", "kwatt", "s", "none"}),
+        (PLUGS, {"watth", "watt", "s", "none"}),
+        (WATER, {"m3", "suffix:m³/h", "s", "none"}),
+        (CLIMATE, {"celsius", "s", "none"}),
+    ],
+    ids=lambda value: value.name if isinstance(value, Dataset) else "",
+)
+def test_units_are_those_of_the_declaration(dataset: Dataset, units: set[str]) -> None:
+    consumption = [json.loads(board.text()) for board in boards(dataset)[:3]]
+    found = {
+        panel["fieldConfig"]["defaults"].get("unit")
+        for board in consumption
+        for panel in board["panels"]
+        if "fieldConfig" in panel
+    }
+    assert {unit for unit in found if unit} <= units
+    assert found >= units - {"s", "none"}
+
+
+def test_times_follow_the_interval() -> None:
+    assert Timing.of(PLUGS).live_range == "15m"
+    assert Timing.of(PLUGS).has_seconds
+    assert Timing.of(PLUGS).live_refresh == "5s"
+    assert Timing.of(HALF_HOURLY).live_range == "24h"
+    assert not Timing.of(HALF_HOURLY).has_seconds
+    # A half-hourly reading is an hour old when the next one comes: it is silent when that is missing, too.
+    assert [silent_s(interval) for interval in (1, 60, 1800)] == [303, 480, 5700]
+    rule = rules_of(HALF_HOURLY, plain_board(HALF_HOURLY))[0]
+    assert "> (300 + 3 * interval_s)" in rule.query.text
+
+
+def test_a_plain_board_leads_with_power_before_what_is_declared_first() -> None:
+    household = registry.declaration("household")
+    shuffled = replace(household, name="other", measures=household.measures[::-1])
+    board = plain_board(shuffled)
+    assert board.main == "global_active_power"
+    assert board.total == "energy_wh"
+    assert board.ratios == ("power_factor",)
+    assert {band.level for band in board.bands} == {"global_reactive_power", "voltage", "global_intensity"}
+
+
+def test_parts_that_are_named_have_their_panels() -> None:
+    dataset = replace(
+        HALF_HOURLY,
+        measures=(*HALF_HOURLY.measures, Level("voltage", "V", "0.1", between=(0, 500), title="Voltage")),
+        derived=(Derived("doubled", "1", "energy_sum * 2", title="Twice"),),
+    )
+    limited = Board(main="energy", bands=(Band("voltage", Limits(207, 253, "230 V")),), ratios=("doubled",))
+    shown = titles(dataset, limited)
+    assert shown.count("Voltage") == 3
+    assert "Twice" in shown
+    assert [rule.uid for rule in rules_of(dataset, limited)][2:] == ["london-voltage", "london-voltage-many"]
+    assert "voltage < 207" in rules_of(dataset, limited)[2].query.text
+
+
+def test_the_health_dashboard_has_a_row_for_each_data_set() -> None:
+    text = catalogue.Board(catalogue.OPERATION, health([(one, plain_board(one)) for one in OTHERS]).build()).text()
+    for dataset in OTHERS:
+        assert f"FROM cassandra.speed.{dataset.name}_latest" in text
+        assert f"Quarantine of {dataset.name}" in text
+
+
+def test_groups_of_meters_are_told_by_the_pattern_that_is_declared() -> None:
+    board = replace(plain_board(PLUGS), group="^([a-z]+)'?-")
+    text = rules_of(PLUGS, board)[1].query.text
+    assert "regexp_extract(meter_id, '^([a-z]+)''?-', 1)" in text
+    assert "regexp_extract" not in rules_of(PLUGS, plain_board(PLUGS))[1].query.text
+    assert alerts.FEW == 10

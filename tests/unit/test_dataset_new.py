@@ -1,0 +1,215 @@
+"""A data set is begun from a sample: what is guessed, and that what is written can be used as it is."""
+
+from __future__ import annotations
+
+import lzma
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cli.sample_check import read
+from meterlake import discovery, scaffold
+from meterlake.dataset_check import Finding, check
+from meterlake.declaration import per_hour
+from meterlake.errors import DeclarationError, UsageError
+from meterlake.sample import NotASample, Sample, look
+from meterlake.textformat import Epoch, MeterColumn, Moment, Skipped, Value
+
+pytestmark = pytest.mark.unit
+BEGIN = datetime(2012, 10, 12, 0, 30)  # noqa: DTZ001 - as a file has it
+
+
+def london() -> str:
+    """Half-hours of two meters: a missing marker, padded values, fractions of seconds."""
+    lines = [
+        f"{meter},{kind},{BEGIN + timedelta(minutes=30 * at)}.0000000,{' Null' if at == 7 else f' {at / 1000} '}"
+        for meter, kind in (("MAC000002", "Std"), ("MAC000003", "ToU"))
+        for at in (*range(12), 3, 1)
+    ]
+    return "\n".join(["LCLid,stdorToU,DateTime,KWH/hh (per half hour) ", *lines, ""])
+
+
+def household() -> str:
+    lines = [
+        f"16/12/2006;{17 + at // 60}:{at % 60:02}:00;{'?;?' if at == 9 else f'4.{at % 10}16;234.840'}"
+        for at in range(90)
+    ]
+    return "\r\n".join(["Date;Time;Global_active_power;Voltage", *lines, ""])
+
+
+def works() -> str:
+    """Hours stamped in ISO, with decimal commas; read by people in Germany."""
+    lines = [
+        f"{BEGIN + timedelta(minutes=30 + 60 * at):%Y-%m-%dT%H:%M:%S}+01:00;{name};{at * 37 % 50},5"
+        for at in range(12)
+        for name in ("north", "south")
+    ]
+    return "\n".join(["End;Meter;kWh", *lines])
+
+
+def plug() -> str:
+    return "\n".join(["timestamp,power_w", *(f"{1672574400 + at},{at * 7 % 23}.25" for at in range(40))])
+
+
+def compact() -> str:
+    lines = [f"{BEGIN + timedelta(minutes=15 * at):%Y%m%d%H%M}\t{at * 5 % 7}" for at in range(8)]
+    return "\n".join(["when\tgas m³", *lines])
+
+
+SAMPLES = {"london": london, "household": household, "works": works, "plug": plug, "compact": compact}
+
+
+def sample(name: str, folder: Path) -> tuple[Path, Sample]:
+    path = folder / f"{name}.csv"
+    path.write_text(SAMPLES[name](), encoding="utf-8", newline="")
+    return path, look(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "decimal", "padded", "missing", "interval_s", "meters", "offset"),
+    [
+        ("london", ",", ".", True, ("", "Null"), 1800, 2, ""),
+        ("household", ";", ".", False, ("", "?"), 60, 1, ""),
+        ("works", ";", ",", False, ("",), 3600, 2, "+01:00"),
+        ("plug", ",", ".", False, ("",), 1, 1, ""),
+        ("compact", "\t", ".", False, ("",), 900, 1, ""),
+    ],
+)
+def test_what_a_file_looks_like(
+    tmp_path: Path,
+    name: str,
+    separator: str,
+    decimal: str,
+    padded: bool,
+    missing: tuple[str, ...],
+    interval_s: int,
+    meters: int,
+    offset: str,
+) -> None:
+    seen = sample(name, tmp_path)[1]
+    assert (seen.separator, seen.decimal, seen.padded, seen.missing) == (separator, decimal, padded, missing)
+    assert (seen.interval_s, seen.meters, seen.offset, seen.unread) == (interval_s, meters, offset, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "measures", "columns"),
+    [
+        (
+            "london",
+            [("kwh_hh_per_half_hour", "amount", "kWh", "0.001", per_hour(0, 10))],
+            [MeterColumn("LCLid"), Skipped("stdorToU"), Moment("DateTime", "yyyy-MM-dd HH:mm:ss.SSSSSSS")],
+        ),
+        (
+            "household",
+            [
+                ("global_active_power", "level", "kW", "0.001", (0, 50)),
+                ("voltage", "level", "V", "0.01", (0, 5000)),
+            ],
+            [Moment("Date", "d/M/yyyy"), Moment("Time", "H:mm:ss")],
+        ),
+        (
+            "works",
+            [("kwh", "amount", "kWh", "0.1", per_hour(0, 500))],
+            [Moment("End", "yyyy-MM-dd'T'HH:mm:ss'+01:00'"), MeterColumn("Meter")],
+        ),
+        ("plug", [("power_w", "level", "W", "0.01", (0, 500))], [Epoch("timestamp")]),
+        ("compact", [("gas_m", "amount", "m³", "1", per_hour(0, 500))], [Moment("when", "yyyyMMddHHmm")]),
+    ],
+)
+def test_what_is_written_can_be_used_as_it_is(
+    tmp_path: Path, name: str, measures: list[object], columns: list[object]
+) -> None:
+    file, seen = sample(name, tmp_path)
+    path = scaffold.write(tmp_path / "my", f"my_{name}", seen)
+    entry = discovery.in_folder(tmp_path / "my").entries[f"my_{name}"]
+    declared, form = entry.declaration, entry.text_format()
+    assert [(m.name, m.kind, m.unit, m.resolution, m.between) for m in declared.measures] == measures
+    assert [column for column in form.columns if not isinstance(column, Value)] == columns
+    assert {finding.state for finding in check(entry)} == {"ok", "old"}  # old: to be generated
+    read_back = read(form, file)
+    assert read_back.readings + read_back.gaps == seen.lines == read_back.lines
+    assert len(read_back.meters) == seen.meters
+    for length in ("88", "120"):
+        ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", length, "--diff", str(path)]
+        done = subprocess.run(ruff, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_a_clock_of_fixed_offset_is_kept(tmp_path: Path) -> None:
+    file, seen = sample("works", tmp_path)
+    scaffold.write(tmp_path / "my", "hours", seen)
+    form = discovery.in_folder(tmp_path / "my").entries["hours"].text_format()
+    assert form.utc_offset == timedelta(hours=1)
+    assert read(form, file).first == datetime(2012, 10, 12, 0, 0)  # noqa: DTZ001 - 01:00+01:00
+
+
+def test_what_people_have_to_decide_and_what_cannot_be_read_is_in_the_comments(tmp_path: Path) -> None:
+    path = tmp_path / "counter.csv"
+    lines = [f'"{1 + at % 9}.3.2024 00:{at:02}";"{1000 + at}"' for at in range(20)]
+    path.write_text("\r".join(["when;energy", *lines, "never;?"]), encoding="utf-8-sig", newline="")
+    text = scaffold.text("counter", look(path))
+    assert "# - day first or month first? No date of the sample says it; day first is assumed." in text
+    assert "# - 'energy' only grows, as a counter does: totals are not turned into amounts." in text
+    assert "# - time_zone: of the place; local days follow it, daylight saving included." in text
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "has 0 lines. Give a header and at least two lines"),
+        (b"just\nsome\nwords\n", "its first line has one column"),
+        (b"1,2\n3,4\n5,6\n", "its first line is no header: it has the number '1'"),
+        (b"a,b\n3,4\n5,6\n", "no column holds a time. Expected dates such as"),
+        ("t,kWh\n2024-01-01 00:00:00,1\n".encode("utf-16"), "is no UTF-8 text. If it is UTF-16: iconv"),
+        (b"t,kWh\n2024-01-01 00:00:00,1\n2024-01-01 00:00:00,1\n", "no meter has two different times"),
+        (lzma.compress(b"a,b\n1,2\n")[:-9], "cannot be read"),
+    ],
+)
+def test_a_file_that_tells_nothing_is_refused_with_what_to_do(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(NotASample) as error:
+        look(path)
+    assert str(error.value).startswith(f"{path}")
+    assert says in str(error.value)
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    seen = sample("plug", tmp_path)[1]
+    scaffold.write(tmp_path, "mine", seen)
+    with pytest.raises(UsageError, match="mine is there already"):
+        scaffold.write(tmp_path, "mine", seen)
+    with pytest.raises(DeclarationError, match="'Mine' cannot be used"):
+        scaffold.write(tmp_path, "Mine", seen)
+
+
+PARTS = """
+from meterlake.report_specs import SUMMARY, Course
+DATASET = DataSet(
+    declaration=DATASET.declaration,
+    reports=(Course(name="a", title="A", doc="", value="powr_w"), Course(name="a", title="A", doc="", value="power_w")),
+    replay=".nothing:REPLAY",
+)
+"""
+
+
+def test_parts_that_do_not_fit_are_each_named(tmp_path: Path) -> None:
+    path = scaffold.write(tmp_path / "my", "plugs_of_mine", sample("plug", tmp_path)[1])
+    path.write_text(path.read_text(encoding="utf-8") + PARTS, encoding="utf-8")
+    entry = discovery.in_folder(tmp_path / "my").entries["plugs_of_mine"]
+    wrong = [finding for finding in check(entry) if finding.state == "wrong"]
+    assert [(finding.what, finding.problem.partition(" cannot")[0]) for finding in wrong] == [
+        ("replay", "Data set 'plugs_of_mine', replay: '.nothing:REPLAY'"),
+        ("reports", "the report 'a' shows 'powr_w', which is not declared"),
+        ("reports", "two reports are called 'a'"),
+    ]
+    assert wrong[1].to_do.startswith("Name one of power_w, ")
+
+
+def test_ours_is_in_order() -> None:
+    entry = discovery.discover("").entries["household"]
+    assert [finding for finding in check(entry) if finding.state != "ok"] == []
+    assert Finding("ok", "board") in check(entry)

@@ -1,0 +1,155 @@
+"""What a line is, and what the head of a file says: the same for load, verify and simulate."""
+
+from __future__ import annotations
+
+import io
+import re
+from datetime import datetime, timedelta
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets.household.text import HOUSEHOLD_TEXT
+from engines.text_lines import line_tables
+from meterlake.texthead import WrongHeader, layout
+from meterlake.textlines import MAX_LINE_BYTES, Block, LineEnds, blocks, first_line
+from meterlake.textrows import LINES, rows_sql
+
+pytestmark = pytest.mark.unit
+HEADER = HOUSEHOLD_TEXT.header
+ROW = "3/3/2025;00:{:02}:00;0.300;0.110;241.20;1.2;0.000;0.000;1.000"
+ROWS = [ROW.format(minute) for minute in range(60)]
+HOUR = timedelta(hours=1)
+
+
+def lines(content: bytes) -> list[str]:
+    return [text for block in blocks(io.BytesIO(content).read) for text in block.texts]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a\nb\n", ["a", "b"]),
+        (b"a\r\nb\r\n", ["a", "b"]),
+        (b"a\rb\r", ["a", "b"]),
+        (b"a\r\r\nb\r\r\n", ["a", "b"]),
+        (b"a\r\nb\nc\rd", ["a", "b", "c", "d"]),
+        (b"a\n\nb", ["a", "", "b"]),
+        (b"a\r\rb", ["a", "", "b"]),
+        (b"\xef\xbb\xbfa\nb", ["a", "b"]),
+        (b"a", ["a"]),
+        (b"", []),
+    ],
+)
+def test_every_line_end_ends_a_line(content: bytes, expected: list[str]) -> None:
+    assert lines(content) == expected
+
+
+@given(st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", b"\r\r\n"])), st.lists(st.integers(1, 5)))
+def test_where_a_stream_is_cut_into_chunks_does_not_matter(parts: list[bytes], sizes: list[int]) -> None:
+    content, at, ends, found = b"".join(parts), 0, LineEnds(), b""
+    for size in [*sizes, len(content) + 1]:
+        found += ends.take(content[at : at + size])
+        at += size
+    found += ends.rest()
+    assert found == re.sub(rb"\r(?!\r?\n)", b"\n", content)
+    assert len(found) == len(content)
+    sizes_left = iter(sizes)
+    stream = io.BytesIO(content)
+    some = [text for block in blocks(lambda _: stream.read(next(sizes_left, 3))) for text in block.texts]
+    assert some == lines(content)
+
+
+def test_lines_that_are_no_text_have_a_reason_and_their_number() -> None:
+    long = b"x" * (MAX_LINE_BYTES + 1)
+    content = b"\n".join([b"head", b"a\0b", b"\xff", long, b"x" * MAX_LINE_BYTES, long + b"\r", "é".encode()])
+    found = [(block.first + at, block.undecoded.get(at)) for block in blocks(io.BytesIO(content).read)
+             for at in range(len(block.texts))]  # fmt: skip
+    assert found == [
+        (1, None), (2, "nul_byte"), (3, "not_utf8"), (4, "line_too_long"), (5, None), (6, "line_too_long"), (7, None)
+    ]  # fmt: skip
+    assert next(blocks(io.BytesIO(b"a\nb").read)) == Block(1, ["a"])
+
+
+def test_the_first_line_has_neither_mark_nor_end() -> None:
+    for end in (b"\n", b"\r\n", b"\r", b"\r\r\n"):
+        assert first_line(b"\xef\xbb\xbfa" + end + b"b") == (b"a", b"b")
+
+
+def read(content: bytes, offset: timedelta = HOUR) -> tuple[list[datetime], dict[str, int]]:
+    """Return the times of the readings in a file, and how many lines are none, by reason."""
+    form = layout(HOUSEHOLD_TEXT, "file", content)
+    times: list[datetime] = []
+    reasons: dict[str, int] = {}
+    with duckdb.connect() as connection:
+        for table in line_tables(io.BytesIO(content).read):
+            connection.register(LINES, table)
+            for _, ts, *_, reason in connection.execute(rows_sql(form, offset)).fetchall():
+                if reason:
+                    reasons[reason] = reasons.get(reason, 0) + 1
+                else:
+                    times.append(ts)
+    return times, reasons
+
+
+MINUTES = [datetime(2025, 3, 2, 23, minute) for minute in range(60)]  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("head_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+def test_all_rows_are_read_whatever_ends_the_lines(head_end: str, end: str) -> None:
+    assert read((HEADER + head_end + end.join(ROWS)).encode()) == (MINUTES, {})
+    assert read((HEADER + head_end + end.join([*ROWS, ""])).encode("utf-8-sig")) == (MINUTES, {})
+
+
+def test_a_separator_at_the_end_counts_as_a_column_unless_the_header_has_it_too() -> None:
+    odd = [*ROWS[:58], ROWS[58] + ";", " " + ROWS[59]]
+    assert read("\n".join([HEADER, *odd]).encode()) == (MINUTES[:58], {"extra_column": 1, "bad_time": 1})
+    assert read("\n".join(line + ";" for line in [HEADER, *ROWS]).encode()) == (MINUTES, {})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        HEADER.lower(),
+        HEADER.upper(),
+        ";".join(f'"{name}"' for name in HEADER.split(";")),
+        "; ".join(HEADER.split(";")),
+    ],
+)
+def test_names_are_the_same_in_other_letters_and_between_quotes(header: str) -> None:
+    assert read("\n".join([header, *ROWS, header]).encode()) == (MINUTES, {"header_again": 1})
+
+
+@pytest.mark.parametrize("first", ['""', "", "Unnamed: 0"])
+def test_what_r_and_pandas_write_with_row_numbers_is_read(first: str) -> None:
+    quoted = [f'"{number}",' + re.sub(r"([\d/]+);([\d:]+);", r'"\1";"\2";', row).replace(";", ",")
+              for number, row in enumerate(ROWS)]  # fmt: skip
+    header = ",".join([first, *(f'"{name}"' for name in HEADER.split(";"))])
+    assert read("\n".join([header, *quoted]).encode()) == (MINUTES, {})
+
+
+@pytest.mark.parametrize(
+    ("header", "difference"),
+    [
+        (HEADER.replace("Date;Time", "datetime").replace(";", ","), "missing Date, Time; unknown datetime"),
+        (HEADER.replace(";Voltage", ""), "missing Voltage"),
+        (f"{HEADER};Phase", "unknown Phase"),
+        (f"{HEADER};Voltage", "twice"),
+        (HEADER.replace("Date;Time", "Time;Date"), "another order"),
+        ("LCLid,stdorToU,DateTime", "none of the columns"),
+    ],
+)
+def test_the_real_difference_is_named(header: str, difference: str) -> None:
+    with pytest.raises(WrongHeader, match=difference):
+        layout(HOUSEHOLD_TEXT, "file", f"{header}\n{ROWS[0]}\n".encode())
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "NA", "null", "NULL", "?", ""])
+def test_texts_for_no_value_make_a_gap_row(text: str) -> None:
+    gap = ";".join(["3/3/2025", "00:00:00", *[text] * 7])
+    assert read(f"{HEADER}\n{gap}\n".encode()) == (MINUTES[:1], {})
+    partly = ";".join(["3/3/2025", "00:00:00", *["1"] * 6, text])
+    assert read(f"{HEADER}\n{partly}\n".encode()) == ([], {"missing_measure": 1})
