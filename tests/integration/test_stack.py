@@ -200,7 +200,7 @@ def slowed(instance: Instance, service: str, runs_s: float) -> Iterator[None]:
 def test_a_slow_server_is_waited_for_longer_than_the_limit_of_one_that_stands_still(second: Instance) -> None:
     hasty = Instance(second.settings.model_copy(update={"stall_timeout": timedelta(seconds=4)}))
     begin = time.monotonic()
-    with slowed(hasty, "kafka", runs_s=0.2):
+    with slowed(hasty, "kafka", runs_s=0.5):
         launcher.up(select(["kafka"]), hasty, silent)
     assert time.monotonic() - begin > 4
     assert states(hasty)["kafka"] is State.HEALTHY
