@@ -1,9 +1,14 @@
 """The boundary between the layers: batch answers ``minute < B``, speed ``minute >= B``.
 
-B = floor_minute(min over Kafka partitions of A_p − lateness). A_p is the broker time of the last archived
-record of partition p; the run's clock if p is archived to its end, or if there is no archive at all. The
-run's clock is read **before** the ends of the partitions, so that nothing can arrive unseen in between.
-Only a roll-back lowers B.
+B is the beginning of a cell: floor(min over Kafka partitions of A_p − lateness), with the lateness by which the speed
+layer drops readings (``meterlake.lateness`` says why nothing that it has shown is missing then). Everything that
+partition p received before A_p is archived. A_p is
+
+- the broker time of the last archived record of p;
+- if p is archived to its end, the run's clock less the clock tolerance, if that is later: the clock is read **before**
+  the ends of the partitions, and the broker's may be behind it by the tolerance.
+
+Where there is no archive at all, B follows the run's clock. Only a roll-back lowers B.
 """
 
 from __future__ import annotations
@@ -14,10 +19,12 @@ from typing import TYPE_CHECKING, Final
 
 from meterlake.durations import duration_text
 from meterlake.errors import KafkaRetentionTooShort, RollbackLosesMinutes, TtlTooShort
-from meterlake.timegrid import floor_minute, utc
+from meterlake.timegrid import floor_minute, floor_seconds, utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from meterlake.declaration import Dataset
 
 SPARE_DAYS: Final = timedelta(days=2)
 """How far beyond now + TTL the merged view lists days: the time to notice that no batch has run."""
@@ -48,28 +55,28 @@ class Hole:
 
 
 def next_boundary(
+    dataset: Dataset,
     progress: Sequence[PartitionProgress],
     run_clock: datetime,
-    lateness: timedelta,
     current: datetime | None = None,
 ) -> datetime:
     """Return the boundary for a run that read everything archived so far, in UTC.
 
     progress: every partition of the topic; empty where there is no archive.
-    current: the boundary in force, below which the result never falls.
+    current: the boundary of the run that readers see, below which the result never falls.
     """
-    reached = [_reached(partition, utc(run_clock)) for partition in progress]
-    earliest = min(reached, default=utc(run_clock))
-    proposed = max(BEGINNING, floor_minute(max(earliest, BEGINNING + lateness) - lateness))
+    clock = utc(run_clock)
+    reached = [_reached(partition, clock, clock - dataset.clock_tolerance) for partition in progress]
+    earliest = max(min(reached, default=clock), BEGINNING + dataset.lateness)
+    seconds = int((earliest - dataset.lateness).timestamp())
+    proposed = datetime.fromtimestamp(floor_seconds(seconds, dataset.cell_s), UTC)
     return proposed if current is None else max(proposed, utc(current))
 
 
-def _reached(partition: PartitionProgress, run_clock: datetime) -> datetime:
-    if partition.at_end:
-        return run_clock
-    if partition.archived_until is None:
-        return BEGINNING
-    return min(utc(partition.archived_until), run_clock)
+def _reached(partition: PartitionProgress, clock: datetime, passed: datetime) -> datetime:
+    """Return before which broker time everything of a partition is archived."""
+    last = BEGINNING if partition.archived_until is None else min(utc(partition.archived_until), clock)
+    return max(last, passed) if partition.at_end else last
 
 
 def speed_days(boundary: datetime, now: datetime, ttl: timedelta) -> list[str]:

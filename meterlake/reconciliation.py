@@ -1,7 +1,8 @@
 """Comparing the layers: why a minute of batch may differ from the same minute of speed.
 
-Every reading of the minute is known by then, so an explanation is not guessed: what the speed layer is held to have
-seen is judged once more, and must make its row to the last unit.
+Every reading of the minute is known by then, and which of them the speed layer leaves out (``meterlake.lateness``).
+So an explanation is not guessed: what the speed layer must have seen is judged once more, and must make its row to the
+last unit.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from meterlake.judgement import judge, state_of
-from meterlake.timegrid import floor_seconds
+from meterlake.lateness import is_late
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,48 +19,65 @@ if TYPE_CHECKING:
     from meterlake.reading import Reading
     from meterlake.state import State
 
-Outcome = Literal["equal", "late", "revised", "loaded", "unexplained"]
-OUTCOMES: Final[tuple[Outcome, ...]] = ("equal", "late", "revised", "loaded", "unexplained")
-"""equal: the same to the last unit. late: the speed layer lacks the last readings, which came after the declared
-lateness. revised: the same, and one of them replaced a reading that it has. loaded: readings came by file, which it
-never sees. unexplained: none of these; somebody must look."""
+Outcome = Literal["equal", "late", "revised", "withdrawn", "loaded", "arrived_since", "unexplained"]
+OUTCOMES: Final[tuple[Outcome, ...]] = (
+    "equal",
+    "late",
+    "revised",
+    "withdrawn",
+    "loaded",
+    "arrived_since",
+    "unexplained",
+)
+"""equal: the same to the last unit.
+late: the speed layer lacks readings that came after the declared lateness.
+revised, withdrawn: the same, and one of them replaced a reading that it has, or took one back.
+loaded: readings came by file, which it never sees.
+arrived_since: it has readings that came on time, and after the snapshot that batch has read.
+unexplained: none of these; somebody must look."""
 
 
-def explain(dataset: Dataset, batch: State | None, speed: State | None, readings: Sequence[Reading]) -> Outcome:
+def explain(
+    dataset: Dataset,
+    batch: State | None,
+    speed: State | None,
+    readings: Sequence[Reading],
+    since: Sequence[Reading] = (),
+) -> Outcome:
     """Return why the layers' states of one cell are what they are.
 
     batch, speed: None where there is no row. readings: all of that cell in the master data set, as batch read it.
+    since: those that the master data set has got since then.
     """
     if batch == speed:
         return "equal"
-    if state_of(dataset, judge(dataset, readings)) != batch:
+    if _state(dataset, readings) != batch:
         return "unexplained"  # not even batch follows from them
-    live = sorted((found for found in readings if found.origin == dataset.readings_topic), key=_arrival)
-    for kept in range(len(live), -1, -1):
-        if kept < len(live) and not may_be_late(dataset, live[kept]):
-            break
-        if state_of(dataset, judge(dataset, live[:kept])) == speed:
-            return _reason(dataset, live[:kept], live)
-    return "unexplained"
+    live = [reading for reading in readings if reading.origin == dataset.readings_topic]
+    on_time = [reading for reading in live if not is_late(dataset, reading)]
+    if _state(dataset, on_time) == speed:
+        return "loaded" if _state(dataset, live) == speed else _reason(dataset, on_time, live)
+    newer = sorted((reading for reading in since if _is_shown(dataset, reading)), key=_arrival)
+    shown = (_state(dataset, [*on_time, *newer[:count]]) for count in range(1, len(newer) + 1))
+    return "arrived_since" if any(state == speed for state in shown) else "unexplained"
 
 
-def may_be_late(dataset: Dataset, reading: Reading) -> bool:
-    """Return whether a reading came after the declared lateness, counted from the end of its minute.
-
-    The speed layer drops none that came before; of those that came after, the ones whose minute it had closed.
-    """
-    end = floor_seconds(reading.ts, dataset.cell_s) + dataset.cell_s
-    return reading.received_at.timestamp() > end + dataset.lateness.total_seconds()
+def _is_shown(dataset: Dataset, reading: Reading) -> bool:
+    return reading.origin == dataset.readings_topic and not is_late(dataset, reading)
 
 
-def _reason(dataset: Dataset, kept: Sequence[Reading], live: Sequence[Reading]) -> Outcome:
-    """Return what tells batch, which has all readings, from what is made of the first ones that came by message."""
-    if len(kept) == len(live):
-        return "loaded"
-    known = {reading.key for reading in kept}
-    winners = (found.reading for found in judge(dataset, live) if found.verdict in ("used", "gap"))
-    dropped = live[len(kept) :]
-    return "revised" if any(winner in dropped and winner.key in known for winner in winners) else "late"
+def _reason(dataset: Dataset, on_time: Sequence[Reading], live: Sequence[Reading]) -> Outcome:
+    """Return what the late ones of the readings that came by message have done to those on time."""
+    known = {reading.key for reading in on_time if not reading.is_gap}
+    winners = [judged.reading for judged in judge(dataset, live) if judged.verdict in ("used", "gap")]
+    replacing = [winner for winner in winners if winner.key in known and is_late(dataset, winner)]
+    if not replacing:
+        return "late"
+    return "withdrawn" if all(winner.is_gap for winner in replacing) else "revised"
+
+
+def _state(dataset: Dataset, readings: Sequence[Reading]) -> State | None:
+    return state_of(dataset, judge(dataset, readings))
 
 
 def _arrival(reading: Reading) -> tuple[int, int]:

@@ -120,21 +120,27 @@ def unit_columns(dataset: Dataset) -> list[tuple[str, str]]:
     return [(unit_column(measure), units_sql(measure.name, measure.scale)) for measure in dataset.measures]
 
 
-def state_aggregates(dataset: Dataset, dialect: Dialect) -> list[tuple[str, str]]:
+def state_aggregates(dataset: Dataset, dialect: Dialect, only: str | None = None) -> list[tuple[str, str]]:
     """Return (state column, SQL aggregate) over rows of readings in units; results are BIGINT units.
 
-    The rows need ``unit_columns``, the interval's column and ``flagged`` (0 or 1).
+    The rows need ``unit_columns``, the interval's column and ``flagged`` (0 or 1). only: a BOOLEAN column: rows where
+    it is false do not count, and where no row of a group counts the result is the empty state.
     """
+    chosen = f" FILTER (WHERE {only})" if only else ""
     aggregates = [
-        ("readings", "COUNT(*)"),
-        ("covered_s", _sum(dataset.interval, dialect)),
-        ("flagged", _sum("flagged", dialect)),
+        ("readings", f"COUNT(*){chosen}"),
+        ("covered_s", _total(dataset.interval, dialect, chosen)),
+        ("flagged", _total("flagged", dialect, chosen)),
     ]
     for measure in dataset.measures:
         units = unit_column(measure)
         weighted = f"{units} * {dataset.interval}" if measure.kind == "level" else units
         total, low, high = measure_columns(measure)
-        aggregates += [(total, _sum(weighted, dialect)), (low, f"MIN({units})"), (high, f"MAX({units})")]
+        aggregates += [
+            (total, _total(weighted, dialect, chosen)),
+            (low, f"MIN({units}){chosen}"),
+            (high, f"MAX({units}){chosen}"),
+        ]
     return aggregates
 
 
@@ -167,6 +173,14 @@ def _convert(dataset: Dataset, sql: Callable[[str, int], str]) -> list[tuple[str
     for measure in dataset.measures:
         columns += [(name, sql(name, measure.scale)) for name in measure_columns(measure)]
     return columns
+
+
+def _total(expression: str, dialect: Dialect, chosen: str) -> str:
+    """SUM of the chosen rows as BIGINT, 0 where none is chosen; without a choice, a group has a row."""
+    if not chosen:
+        return _sum(expression, dialect)
+    total = f"COALESCE(SUM({expression}){chosen}, 0)"
+    return f"CAST({total} AS BIGINT)" if dialect == "duckdb" else total
 
 
 def _sum(expression: str, dialect: Dialect) -> str:

@@ -28,6 +28,8 @@ SKEW_S: Final = 86_400
 FUTURE_S: Final = 366 * 86_400
 SOON_S: Final = 30
 """Within a lateness of minutes, as networks delay."""
+MOST_DELAYED: Final = 3
+"""So many times the lateness a delayed reading may need."""
 _LUCK: Final = 1 << 32
 
 
@@ -57,6 +59,11 @@ class Case:
         return 1 + self.luck % SOON_S
 
     @property
+    def no_values(self) -> tuple[None, ...]:
+        """What a reading has whose meter takes it back."""
+        return (None,) * len(self.dataset.measures)
+
+    @property
     def other_values(self) -> tuple[float | None, ...]:
         """Values one unit away from the reading's in one measure, within its range."""
         at = self.luck % len(self.dataset.measures)
@@ -79,7 +86,12 @@ class Outcome:
 
 def _late(case: Case) -> Outcome:
     lateness = int(case.dataset.lateness.total_seconds())
-    return Outcome(later=case.message, delay_s=lateness + 60 + case.luck % max(60, lateness))
+    return Outcome(later=case.message, delay_s=lateness + case.dataset.cell_s + case.luck % max(60, lateness))
+
+
+def _delayed(case: Case) -> Outcome:
+    lateness = int(case.dataset.lateness.total_seconds())
+    return Outcome(later=case.message, delay_s=1 + case.luck % (MOST_DELAYED * lateness))
 
 
 def _corrupt(case: Case) -> Outcome:
@@ -99,6 +111,8 @@ FAULTS: Final[dict[str, Callable[[Case], Outcome]]] = {
     "corrupt": _corrupt,
     "missing": lambda _: Outcome(),
     "future": lambda case: Outcome(case.again(ts=case.reading.ts + FUTURE_S)),
+    "withdraw": lambda case: Outcome(case.message, case.again(values=case.no_values, revision=1), case.soon),
+    "delayed": _delayed,
 }
 """Name -> what becomes of a reading. ``clock_skew`` is not among them: it is of a meter, not of a reading."""
 
@@ -111,6 +125,8 @@ MEANINGS: Final = {
     "corrupt": f"is spoilt: {', '.join(KINDS)}",
     "missing": "does not arrive",
     "future": "claims to be from a year ahead",
+    "withdraw": "is taken back by a later revision without values",
+    "delayed": f"arrives anything up to {MOST_DELAYED} times that lateness after its turn: before and after each limit",
     CLOCK_SKEW: "comes from one of this share of meters (at least one) whose clock runs a day ahead",
 }
 

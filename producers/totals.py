@@ -10,7 +10,8 @@ from typing import Any
 
 @dataclass
 class Totals:
-    """Counts of a run. Of readings: sent = readings − missing + duplicate + conflict + revision − held back.
+    """Counts of a run. Of readings: sent = readings − missing + duplicate + conflict + revision + withdraw − held
+    back.
 
     readings: told by the script. raised: recorded intervals whose power was raised to what its parts need.
     silent: readings that were not told because the history has a gap there. faults, corrupt: by name and by kind.

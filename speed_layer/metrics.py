@@ -33,7 +33,8 @@ class Metrics:
         self._rejected = self._counter("rejected", "Readings that a rule rejected", "reason")
         self._future = self._counter("future", "Readings from after their arrival: a meter's clock runs ahead")
         self._repeated = self._counter("repeated", "Readings that came again within one update")
-        self._late = self._counter("late", "Readings after the watermark, left to batch")
+        self._late = self._counter("late", "Readings that came after the lateness, left to batch")
+        self._evicted = self._counter("evicted", "Readings in time whose minute was closed already, left to batch")
         self._archived = self._counter("archived", "Readings in the micro-batches that the archive has appended")
         self._again = self._counter("archived_already", "Messages that the archive had when they came again")
         self._holes = self._counter("offset_holes", "Offsets without a message: dropped by Kafka before they were read")
@@ -95,13 +96,14 @@ class Metrics:
         for reason, count in reasons.items():
             self._undecodable.labels(self._dataset, query, reason).inc(count)
 
-    def judged(self, rejected: Mapping[str, int], repeated: int, late: int) -> None:
-        """Count readings that do not enter a view: rejected by reason, come again, or late."""
+    def judged(self, rejected: Mapping[str, int], repeated: int, late: int, evicted: int) -> None:
+        """Count readings that do not enter a view: rejected by reason, come again, late, or of a closed minute."""
         for reason, count in rejected.items():
             self._rejected.labels(self._dataset, reason).inc(count)
         self._future.labels(self._dataset).inc(rejected.get(RECEIVED_BEFORE_EVENT, 0))
         self._repeated.labels(self._dataset).inc(repeated)
         self._late.labels(self._dataset).inc(late)
+        self._evicted.labels(self._dataset).inc(evicted)
 
     def written(self, rows: Mapping[str, int]) -> None:
         """Count rows written, by table."""

@@ -66,7 +66,10 @@ def _is_missing(session: Any, before: Mapping[str, Any], statement: str) -> bool
 
 
 def _alters(
-    dataset: Dataset, before: Mapping[str, Mapping[str, str]], speed_ttl: timedelta, lives: Mapping[str, int]
+    dataset: Dataset,
+    before: Mapping[str, Mapping[str, str]],
+    speed_ttl: timedelta,
+    lives: Mapping[str, Mapping[str, int]],
 ) -> list[str]:
     """Return what brings tables that are there up to the declaration."""
     found = []
@@ -77,9 +80,10 @@ def _alters(
         if added:
             words = ", ".join(f"{column.name} {column.type.sql('cassandra')}" for column in added)
             found.append(f"ALTER TABLE {ddl.CASSANDRA_KEYSPACE}.{name} ADD ({words})")
-        life = int(ddl.speed_life(dataset, name, speed_ttl).total_seconds())
-        if lives.get(name) != life:
-            found.append(f"ALTER TABLE {ddl.CASSANDRA_KEYSPACE}.{name} WITH default_time_to_live = {life}")
+        options = ddl.speed_options(dataset, name, speed_ttl)
+        if options.items() - lives.get(name, {}).items():
+            words = " AND ".join(f"{option} = {value}" for option, value in options.items())
+            found.append(f"ALTER TABLE {ddl.CASSANDRA_KEYSPACE}.{name} WITH {words}")
     return found
 
 
@@ -101,9 +105,9 @@ def _columns(session: Any) -> dict[str, dict[str, str]]:  # noqa: ANN401
     return tables
 
 
-def _lives(session: Any) -> dict[str, int]:  # noqa: ANN401
+def _lives(session: Any) -> dict[str, dict[str, int]]:  # noqa: ANN401
     rows = session.execute(
-        "SELECT table_name, default_time_to_live FROM system_schema.tables WHERE keyspace_name = %s",
+        "SELECT table_name, default_time_to_live, gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = %s",
         [ddl.CASSANDRA_KEYSPACE],
     )
-    return {row.table_name: row.default_time_to_live for row in rows}
+    return {row.table_name: {ddl.LIFE: row.default_time_to_live, ddl.GRACE: row.gc_grace_seconds} for row in rows}

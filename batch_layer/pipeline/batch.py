@@ -169,7 +169,7 @@ def next_boundary(
     current = present.boundary if present else None
     if planned.mode == "range" or (progress is None and current):
         return current or boundaries.BEGINNING
-    return boundaries.next_boundary(progress or [], run_clock, dataset.lateness, current)
+    return boundaries.next_boundary(dataset, progress or [], run_clock, current)
 
 
 def shapes(dataset: Dataset) -> list[ViewTable]:

@@ -99,7 +99,7 @@ class Servers:
             return Finding(asked.where, engine, "wrong", 0, 0, "neither a time nor a partition bounds it")
         begin = time.monotonic()
         try:
-            names, rows = self._answer(asked.query, self._chosen(asked, most))
+            names, rows = self._answer(asked.query, self.chosen(asked, most))
         except QueryFailed as error:
             return Finding(asked.where, engine, "wrong", 0, 0, error.what)
         ms = round((time.monotonic() - begin) * 1000)
@@ -119,7 +119,7 @@ class Servers:
             result = self._session.execute(text)
             return result.column_names or (), [tuple(row) for row in result]
 
-    def _chosen(self, asked: asking.Asked, most: int | None) -> macros.Dashboard:
+    def chosen(self, asked: asking.Asked, most: int | None = None) -> macros.Dashboard:
         """Return what a viewer has before him who has just opened the dashboard: all meters, first choices."""
         name, _, kind = asked.board.removeprefix("meterlake-").rpartition("-")
         since = self._now - RANGES.get(kind, timedelta(hours=3))

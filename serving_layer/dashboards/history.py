@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import piechart as pie
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from meterlake import dashboard_specs
-from meterlake.grains import GRAIN_SECONDS
+from meterlake.grains import GRAIN_SECONDS, is_calendar
 from meterlake.merged import published_view
 from meterlake.physical_units import HOUR_S
 from serving_layer.dashboards import choosing, panels, sql
@@ -312,7 +312,7 @@ class _History:
         return TrinoQuery(text, {"time": "time", self.key: "text", "value": "number"})
 
     def _type(self, grain: Grain) -> str:
-        return "DATE" if grain == "day" else "TIMESTAMP(6)"
+        return "DATE" if is_calendar(grain) else "TIMESTAMP(6)"
 
     def _words(self, grain: Grain) -> str:
         return "local day" if grain == "day" else grain.replace("_", " ")

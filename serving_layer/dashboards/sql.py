@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from meterlake.grains import GRAIN_SECONDS
+from meterlake.grains import GRAIN_SECONDS, is_calendar
 from meterlake.merged import partition_of, partition_sql, published_view
 from meterlake.physical_units import HOUR_S
 from serving_layer.publish.records import FULL_NAME as RUNS
@@ -46,7 +46,7 @@ NOBODY: Final = "none yet"
 def when(dataset: Dataset, grain: Grain, column: str = "") -> str:
     """Return SQL of the instant at which a row begins."""
     name = column or grain
-    if grain == "day":
+    if is_calendar(grain):
         return f"with_timezone(CAST({name} AS TIMESTAMP(3)), '{dataset.time_zone}')"
     return f"with_timezone({name}, 'UTC')"
 
@@ -56,9 +56,9 @@ def bound(dataset: Dataset, grain: Grain, back: int = 0) -> str:
     first, last = "$__timeFrom()", "$__timeTo()"
     if back:
         first, last = (f"{macro} - INTERVAL '{back}' DAY" for macro in (first, last))
-    if grain == "day":
+    if is_calendar(grain):
         first, last = (
-            f"CAST(with_timezone({macro} , 'UTC') AT TIME ZONE '{dataset.time_zone}' AS DATE)"
+            f"CAST(date_trunc('{grain}', with_timezone({macro} , 'UTC') AT TIME ZONE '{dataset.time_zone}') AS DATE)"
             for macro in (first, last)
         )
     return between(dataset, grain, first, last)

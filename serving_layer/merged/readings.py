@@ -87,5 +87,13 @@ def _reading(dataset: Dataset, row: Sequence[Any]) -> Reading:
     )
 
 
+def master_row(reading: Reading) -> tuple[object, ...]:
+    """Return a reading as a row of the master data set, times in UTC without zone; its load is not known."""
+    start = datetime.fromtimestamp(reading.ts, UTC).replace(tzinfo=None)
+    arrival = reading.received_at.astimezone(UTC).replace(tzinfo=None)
+    place = (reading.origin, reading.origin_partition, reading.origin_offset)
+    return (reading.meter_id, start, reading.interval_s, *reading.values, reading.revision, arrival, *place, "")
+
+
 def _text(moment: Time) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if isinstance(moment, datetime) else moment.isoformat()

@@ -5,21 +5,23 @@ Afterwards nobody reads the speed rows again, so this is the moment at which a f
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from meterlake import reconciliation, timegrid
 from meterlake.errors import PermanentError
 from meterlake.reconciliation import OUTCOMES
-from meterlake.state import merge_all
 from serving_layer.merged.layers import Window, batch_states, speed_states, through_trino
 from serving_layer.merged.readings import readings_of
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
+    from meterlake.reconciliation import Outcome
     from meterlake.settings import Settings
-    from serving_layer.merged.layers import States
+    from serving_layer.merged.layers import States, Time
+
+    Key = tuple[str, Time]
 
 EXAMINED: Final = 5000
 """So many differing minutes are explained from their readings; further ones are counted as ``unexamined``."""
@@ -51,36 +53,38 @@ def _compared(
     batch = batch_states(through_trino(settings), dataset, finest, rows)
     known = speed_states(settings, dataset, Window(None, since, until))
     asked = sorted({meter for meter, _ in batch} - {meter for meter, _ in known})
-    speed = _rolled_up(dataset, known | speed_states(settings, dataset, Window(asked, since, until)))
+    speed = known | speed_states(settings, dataset, Window(asked, since, until))
     differing = sorted(key for key in batch.keys() | speed.keys() if batch.get(key) != speed.get(key))
     counts: dict[str, int] = dict.fromkeys(OUTCOMES, 0)
     counts["equal"] = len(batch.keys() | speed.keys()) - len(differing)
     counts["unexamined"] = len(differing[EXAMINED:])
-    examined = differing[:EXAMINED]
-    arrived = readings_of(settings, dataset, finest, examined, snapshot)
-    unexplained = []
-    for key in examined:
-        outcome = reconciliation.explain(dataset, batch.get(key), speed.get(key), arrived[key])
+    outcomes = _outcomes(settings, dataset, batch, speed, differing[:EXAMINED], snapshot)
+    for outcome in outcomes.values():
         counts[outcome] += 1
-        if outcome == "unexplained":
-            meter, time = key
-            unexplained.append(
-                {
-                    dataset.key: meter,
-                    finest: time.isoformat(),
-                    "batch_readings": batch[key].readings if key in batch else 0,
-                    "speed_readings": speed[key].readings if key in speed else 0,
-                }
-            )
+    unexplained = [
+        {
+            dataset.key: key[0],
+            finest: key[1].isoformat(),
+            "batch_readings": batch[key].readings if key in batch else 0,
+            "speed_readings": speed[key].readings if key in speed else 0,
+        }
+        for key, outcome in outcomes.items()
+        if outcome == "unexplained"
+    ]
     return {**counts, "examples": unexplained[:LISTED]}
 
 
-def _rolled_up(dataset: Dataset, minutes: States) -> States:
-    """Return the rows of the finest view from the speed layer's minutes."""
-    if dataset.finest.grain == "minute":
-        return minutes
-    groups = defaultdict(list)
-    for (meter, minute), state in minutes.items():
-        moment = timegrid.row_begins(minute, dataset.time_zone)
-        groups[meter, timegrid.row_time(moment, dataset.finest.grain, dataset.time_zone)].append(state)
-    return {key: merge_all(dataset, states) for key, states in groups.items()}
+def _outcomes(
+    settings: Settings, dataset: Dataset, batch: States, speed: States, keys: list[Key], snapshot: int | None
+) -> dict[Key, Outcome]:
+    """Return why rows differ; the master data set as it is now is asked only where the run's snapshot does not say."""
+    grain = dataset.finest.grain
+    known = readings_of(settings, dataset, grain, keys, snapshot)
+    explain = partial(reconciliation.explain, dataset)
+    outcomes = {key: explain(batch.get(key), speed.get(key), known[key]) for key in keys}
+    open_keys = [key for key, outcome in outcomes.items() if outcome == "unexplained"]
+    now = readings_of(settings, dataset, grain, open_keys)
+    for key in open_keys:
+        since = [reading for reading in now[key] if reading not in known[key]]
+        outcomes[key] = explain(batch.get(key), speed.get(key), known[key], since)
+    return outcomes

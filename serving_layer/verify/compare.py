@@ -37,7 +37,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Explained:
-    """A row of the speed layer that differs from batch's for a reason: late, revised or loaded readings.
+    """A row of the speed layer that differs from batch's for a reason: one of ``meterlake.reconciliation``'s.
 
     batch, speed: readings used.
     """

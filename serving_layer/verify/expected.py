@@ -64,7 +64,7 @@ def counted_sql(dataset: Dataset, readings: str = READINGS) -> str:
 WITH stamped AS (
   SELECT *, epoch_us({at}) // 1000000 AS second, coalesce({names}) IS NULL AS empty FROM {readings}
 ), accepted AS (
-  SELECT * FROM stamped WHERE {_acceptable(dataset)}
+  SELECT * FROM stamped WHERE {acceptable(dataset)}
 ), ranked AS (
   SELECT *, row_number() OVER (
     PARTITION BY {key}, {at}, {length}
@@ -199,7 +199,7 @@ def _time(dataset: Dataset, table: str) -> str:
     return max((view.grain for view in dataset.views if table.endswith(f"_{view.grain}")), key=len)
 
 
-def _acceptable(dataset: Dataset) -> str:
+def acceptable(dataset: Dataset) -> str:
     """Return the condition that no rule rejects a row: grid, completeness, ranges, declared rejects, times."""
     lengths = ", ".join(map(str, dataset.intervals))
     given = " + ".join(f"CAST({measure.name} IS NOT NULL AS INT)" for measure in dataset.measures)

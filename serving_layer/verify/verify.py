@@ -1,7 +1,8 @@
 """One verification: input and views fetched side by side, the views recomputed by DuckDB, every row compared.
 
-Batch's views must be what their input makes; the speed layer's complete minutes the same, but for late, revised and
-loaded readings; the merged views batch's rows before the line and the speed layer's from it on.
+Batch's views must be what their input makes; the speed layer's complete minutes the same, but for
+readings that came late, by file, or since; the merged views batch's rows before the cutover and the speed layer's
+from it on.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engines.errors import QueryFailed
 from meterlake.clock import system_clock
+from serving_layer.merged.readings import master_row, readings_of
 from serving_layer.publish import records
 from serving_layer.verify import expected, found, live, speed
 from serving_layer.verify.answers import Answers, compare_files, compare_served
@@ -25,6 +29,7 @@ from serving_layer.verify.merged import compare_merged, view_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
 
     from duckdb import DuckDBPyConnection
 
@@ -39,7 +44,7 @@ _MEMORY: Final = "3GB"
 
 
 class Input(Protocol):
-    """Where readings come from. has_live: whether those of messages are among them, in order of arrival."""
+    """Where readings come from. has_live: whether those of messages are among them, with their times of arrival."""
 
     title: str
     has_live: bool
@@ -159,7 +164,8 @@ def verify(
                 phases.done("compare files")
                 comparisons += compare_served(connection, scope, answers)
                 phases.done("compare servers")
-                comparisons += _compare_live(connection, scope, both_layers.result(), source, tell)
+                newer = partial(_readings_now, settings, dataset)
+                comparisons += _compare_live(connection, scope, both_layers.result(), source, newer, tell)
                 phases.done("compare speed and merged")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -175,18 +181,32 @@ def verify(
 
 
 def _compare_live(
-    connection: DuckDBPyConnection, scope: Scope, fetched: live.Live, source: Input, tell: Callable[[str], None]
+    connection: DuckDBPyConnection,
+    scope: Scope,
+    fetched: live.Live,
+    source: Input,
+    newer: speed.Newer,
+    tell: Callable[[str], None],
 ) -> list[Comparison]:
     """Compare the speed layer, where there is one and the input knows its messages, and the merged views."""
     live.load(connection, scope, fetched)
     comparisons = []
-    if fetched.line is None:
+    if fetched.cutover is None:
         tell("there is no speed layer: the merged views are batch's alone")
     elif not source.has_live:
-        tell("the input knows no messages: the speed layer's rows are taken as they are")
+        tell("the input does not know when messages arrived: the speed layer's rows are taken as they are")
     else:
-        comparisons.append(speed.compare_speed(connection, scope, fetched))
+        comparisons.append(speed.compare_speed(connection, scope, fetched, newer))
     return comparisons + compare_merged(connection, scope, fetched)
+
+
+def _readings_now(
+    settings: Settings, dataset: Dataset, rows: list[tuple[str, date | datetime]]
+) -> list[tuple[object, ...]]:
+    """Return the readings of some rows of the finest view as the master data set has them now, as rows of it."""
+    keys = [(meter, time.replace(tzinfo=UTC) if isinstance(time, datetime) else time) for meter, time in rows]
+    readings = readings_of(settings, dataset, dataset.finest.grain, keys)
+    return [master_row(reading) for members in readings.values() for reading in members]
 
 
 class _Phases:

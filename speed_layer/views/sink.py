@@ -1,27 +1,23 @@
-"""Cassandra, written by many rows at a time, so that writing again changes nothing.
-
-Each row carries its write time: of two writers, or of a replay and what it repeats, the row that knows more stays,
-whatever comes last.
-"""
+"""Cassandra, written by many rows at a time, so that writing again changes nothing."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from engines import cassandra
 from meterlake import ddl
+from speed_layer.views import rows as decisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from meterlake.declaration import Dataset
     from meterlake.settings import Settings
+    from speed_layer.views.rows import Write
 
-BATCH_ROWS: Final = 30
-"""Rows of one unlogged batch: ten times as fast as single rows. A node passes on what another one holds."""
-IN_FLIGHT: Final = 8
-_DAY_MS: Final = 86_400_000
+IN_FLIGHT: Final = 128
+"""So many statements are under way at once: most updates have a row or two of each partition."""
 
 
 class Sink:
@@ -34,51 +30,62 @@ class Sink:
                 session.prepare(_insert(name, [column.name for column in columns]))
                 for name, columns in ddl.speed_tables(dataset).items()
             ]
+            minute, columns = next(iter(ddl.speed_tables(dataset).items()))
+            self._gone = session.prepare(_delete(minute, [column.name for column in columns[:3]]))
         self._minute, self._latest, self._recent = inserts
         self._recent_life = dataset.retention.recent
 
     def write_minutes(self, rows: Iterable[tuple[Any, ...]]) -> int:
-        """Write rows of (key, minute in milliseconds, state …, write time); return how many."""
-        return self._write(self._minute, [(key, _day(minute), minute, *rest) for key, minute, *rest in rows])
+        """Write or delete what ``rows.minute_writes`` decides; return how many rows."""
+        return self._write(self._minute, decisions.minute_writes(rows))
 
     def write_latest(self, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Write readings of (key, start in milliseconds, interval, measures …, offset): a meter's latest stays."""
-        latest: dict[str, tuple[Any, ...]] = {}
-        for row in rows:
-            if row[0] not in latest or row[1] >= latest[row[0]][1]:
-                latest[row[0]] = row
-        return self._write(self._latest, [_timed(row) for row in latest.values()])
+        """Write the latest reading of each meter, as ``rows.latest_writes`` takes them."""
+        return self._write(self._latest, decisions.latest_writes(rows))
 
     def write_recent(self, rows: Iterable[tuple[Any, ...]], now: datetime) -> int:
         """Write readings as ``write_latest`` takes them; those that would have expired are left out."""
         first = (now - self._recent_life).timestamp() * 1000
-        return self._write(self._recent, [_timed(row) for row in rows if row[1] >= first])
+        return self._write(self._recent, decisions.recent_writes(rows, first))
 
-    def _write(self, insert: Any, rows: Sequence[tuple[Any, ...]]) -> int:  # noqa: ANN401
+    def _write(self, insert: Any, writes: Iterable[Write]) -> int:  # noqa: ANN401
         from cassandra.concurrent import execute_concurrent
+
+        count, statements = 0, []
+        for some in decisions.batches(writes):
+            count += len(some)
+            statements.append(self._statement(insert, some))
+        with cassandra.translated(self._settings):
+            execute_concurrent(self._session, statements, concurrency=IN_FLIGHT)
+        return count
+
+    def _statement(self, insert: Any, writes: Sequence[Write]) -> tuple[Any, Any]:  # noqa: ANN401
+        """Return what writes rows of one partition, with its values: a single statement for a single row."""
         from cassandra.query import BatchStatement, BatchType
 
-        batches = []
-        for first in range(0, len(rows), BATCH_ROWS):
-            batch = BatchStatement(BatchType.UNLOGGED)
-            for row in rows[first : first + BATCH_ROWS]:
-                batch.add(insert, row)
-            batches.append((batch, None))
-        with cassandra.translated(self._settings):
-            execute_concurrent(self._session, batches, concurrency=IN_FLIGHT)
-        return len(rows)
+        bound = [
+            (self._gone, (write.at, *write.partition, *write.cluster))
+            if write.values is None
+            else (insert, (*write.partition, *write.cluster, *write.values, write.at))
+            for write in writes
+        ]
+        if len(bound) == 1:
+            return bound[0]
+        batch = BatchStatement(BatchType.UNLOGGED)
+        for statement, values in bound:
+            batch.add(statement, values)
+        return batch, None
+
+
+# Names come from the declaration; values are bound.
+# ruff: noqa: S608
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
     names, marks = ", ".join(columns), ", ".join("?" for _ in columns)
-    return f"INSERT INTO {ddl.CASSANDRA_KEYSPACE}.{table} ({names}) VALUES ({marks}) USING TIMESTAMP ?"  # noqa: S608
+    return f"INSERT INTO {ddl.CASSANDRA_KEYSPACE}.{table} ({names}) VALUES ({marks}) USING TIMESTAMP ?"
 
 
-def _timed(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Put a write time in the place of the offset: the reading's start; two of one start are never mixed."""
-    *values, offset = row
-    return (*values, row[1] * 1000 + offset % 1_000_000)
-
-
-def _day(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds // _DAY_MS * 86_400, UTC).date().isoformat()
+def _delete(table: str, key: Sequence[str]) -> str:
+    where = " AND ".join(f"{name} = ?" for name in key)
+    return f"DELETE FROM {ddl.CASSANDRA_KEYSPACE}.{table} USING TIMESTAMP ? WHERE {where}"

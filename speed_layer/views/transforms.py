@@ -7,15 +7,15 @@ layers give the same integers for the same readings.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from engines import columns as shared
 from engines import verdicts
-from meterlake import precedence, rules
+from meterlake import lateness, precedence, rules, state
 from speed_layer.decode import REPEATED, SECONDS, UNDECODABLE
+from speed_layer.views.rows import MOST_COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,30 +26,25 @@ if TYPE_CHECKING:
 
 MINUTE: Final = "minute"
 ENTRIES: Final = "entries"
-DISPUTED: Final = "disputed"
+CONTENDED: Final = "contended"
 VERSION: Final = "version"
 """Column: grows with a minute's set of readings; the write time of its row, so that no replay takes it back."""
 MEASURED: Final = "judged"
 """Name of the counts that ``accepted`` observes."""
 ACCEPTED: Final = "accepted"
 """Among them: the readings that go on to their minutes."""
-ARRIVAL_ONLY: Final = ("origin_partition", "origin_offset", DISPUTED)
+LATE: Final = "late"
+"""Among them: the readings that are left to the batch layer."""
+ARRIVAL_ONLY: Final = ("origin_partition", "origin_offset", CONTENDED)
 """Columns of ``new_readings`` that are no columns of a reading in Cassandra."""
-_MOST: Final = 999
-
-
-def lateness(dataset: Dataset) -> timedelta:
-    """Return the watermark's delay: readings that come within the declared lateness are never dropped.
-
-    A minute's readings are as late as its end; and one clock may run ahead of the others by the tolerance.
-    """
-    return dataset.lateness + dataset.clock_tolerance + timedelta(seconds=dataset.cell_s)
+_USED: Final = "used"
 
 
 def accepted(decoded: DataFrame, dataset: Dataset) -> DataFrame:
-    """Return the readings that the rules accept, counting what becomes of the messages.
+    """Return the readings that the rules accept and that are not late, counting what becomes of the messages.
 
     Readings from the future are rejected here, before the watermark: one meter's clock must not drop the others' data.
+    What is late is decided here, too, from the reading alone: the watermark only evicts state.
     """
     judged = decoded.withColumn(verdicts.REASON, F.expr(rules.reject_reason_sql(dataset, "spark")))
     decodable = F.col(UNDECODABLE).isNull()
@@ -57,10 +52,13 @@ def accepted(decoded: DataFrame, dataset: Dataset) -> DataFrame:
         F.count_if(decodable & (F.col(verdicts.REASON) == reason)).alias(f"rejected_{reason}")
         for reason in rules.reasons(dataset)
     ]
-    good = decodable & F.col(verdicts.REASON).isNull() & ~F.col(REPEATED)
+    allowed = decodable & F.col(verdicts.REASON).isNull() & ~F.col(REPEATED)
+    late = F.expr(lateness.late_sql(dataset, "spark", SECONDS))
+    good = allowed & ~late
     observed = judged.observe(
         MEASURED,
         F.count_if(good).alias(ACCEPTED),
+        F.count_if(allowed & late).alias(LATE),
         F.count_if(~decodable).alias(UNDECODABLE),
         F.count_if(REPEATED).alias(REPEATED),
         *rejected,
@@ -78,7 +76,7 @@ def open_minutes(readings: DataFrame, dataset: Dataset) -> DataFrame:
     start = F.col(SECONDS) - F.pmod(F.col(SECONDS), F.lit(dataset.cell_s))
     return (
         readings.withColumn(MINUTE, F.timestamp_seconds(start))
-        .withWatermark(MINUTE, f"{int(lateness(dataset).total_seconds())} seconds")
+        .withWatermark(MINUTE, f"{int(lateness.watermark_delay(dataset).total_seconds())} seconds")
         .groupBy(dataset.key, MINUTE)
         .agg(
             F.collect_list(entry).alias(ENTRIES),
@@ -89,7 +87,7 @@ def open_minutes(readings: DataFrame, dataset: Dataset) -> DataFrame:
             dataset.key,
             MINUTE,
             ENTRIES,
-            verdicts.is_disputed(dataset).alias(DISPUTED),
+            verdicts.is_contended(dataset).alias(CONTENDED),
             _version().alias(VERSION),
         )
     )
@@ -102,25 +100,27 @@ def entry_columns(dataset: Dataset) -> list[str]:
     return [dataset.event_time, dataset.interval, *measures, "revision", *arrival]
 
 
-def minute_rows(minutes: DataFrame, dataset: Dataset, *, disputed: bool) -> DataFrame:
+def minute_rows(minutes: DataFrame, dataset: Dataset, *, contended: bool) -> DataFrame:
     """Return rows of the minute table: key, minute in milliseconds, the state in units, and the version.
 
-    minutes: of ``open_minutes``. disputed: those in which readings compete, or those in which none do. (Not both in one
-    plan: Spark would compute the micro-batch twice, cached or not.)
+    A minute of which no reading counts (any more) has the empty state. minutes: of ``open_minutes``. contended: those
+    in which readings compete, or those in which none do. (Not both in one plan: Spark would compute the micro-batch
+    twice, cached or not.)
     """
-    readings = _unpacked(minutes.where(F.col(DISPUTED) == disputed), dataset)
-    if disputed:
+    readings = _unpacked(minutes.where(F.col(CONTENDED) == contended), dataset)
+    if contended:
         celled = readings.withColumn(verdicts.CELL, F.unix_seconds(MINUTE))
-        used = verdicts.decided(celled, dataset).where(F.col(verdicts.VERDICT) == "used")
+        judged = verdicts.decided(celled, dataset).withColumn(_USED, F.col(verdicts.VERDICT) == "used")
     else:
-        used = readings.where(f"NOT ({precedence.gap_sql(dataset)})")
-    units = shared.in_units(used, dataset, F.col(MINUTE), F.col(VERSION))
-    rows = units.groupBy(dataset.key, MINUTE).agg(*shared.state_columns(dataset), F.max(VERSION).alias(VERSION))
+        judged = readings.withColumn(_USED, F.expr(f"NOT ({precedence.gap_sql(dataset)})"))
+    units = shared.in_units(judged, dataset, F.col(MINUTE), F.col(VERSION), F.col(_USED))
+    aggregates = shared.columns(state.state_aggregates(dataset, "spark", only=_USED))
+    rows = units.groupBy(dataset.key, MINUTE).agg(*aggregates, F.max(VERSION).alias(VERSION))
     return rows.withColumn(MINUTE, F.unix_millis(MINUTE))
 
 
 def new_readings(minutes: DataFrame, dataset: Dataset, seen: Mapping[int, int]) -> DataFrame:
-    """Return the readings whose offsets lie after those ``seen``, and whether their minute is disputed.
+    """Return the readings whose offsets lie after those ``seen``, and whether their minute is contended.
 
     seen: partition -> offset. Times are milliseconds since 1970.
     """
@@ -138,13 +138,13 @@ def new_readings(minutes: DataFrame, dataset: Dataset, seen: Mapping[int, int]) 
             *measures,
             "origin_partition",
             "origin_offset",
-            DISPUTED,
+            CONTENDED,
         )
     )
 
 
 def _unpacked(minutes: DataFrame, dataset: Dataset) -> DataFrame:
-    unpacked = minutes.select(dataset.key, MINUTE, DISPUTED, VERSION, F.inline(ENTRIES))
+    unpacked = minutes.select(dataset.key, MINUTE, CONTENDED, VERSION, F.inline(ENTRIES))
     return unpacked.withColumn("origin", F.lit(dataset.readings_topic))
 
 
@@ -153,5 +153,5 @@ def _millis(column: str) -> Column:
 
 
 def _version() -> Column:
-    """Return microseconds that are larger for a larger set of readings: a broker's clock has only milliseconds."""
-    return F.unix_millis(F.col("arrived").cast("timestamp_ltz")) * 1000 + F.least(F.col("n"), F.lit(_MOST))
+    """Return ``rows.version`` of a minute's readings."""
+    return F.unix_millis(F.col("arrived").cast("timestamp_ltz")) * 1000 + F.least(F.col("n"), F.lit(MOST_COUNTED))

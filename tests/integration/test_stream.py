@@ -297,7 +297,7 @@ def test_tables_are_carried_forward(small: Settings, dataset: Dataset) -> None:
     longer = small.model_copy(update={"speed_ttl": 2 * small.speed_ttl})
     assert tables.apply(longer, dataset) == [
         f"ALTER TABLE {name} ADD (voltage_max BIGINT)",
-        f"ALTER TABLE {name} WITH default_time_to_live = {2 * 259_200}",
+        f"ALTER TABLE {name} WITH default_time_to_live = {2 * 259_200} AND gc_grace_seconds = {2 * 259_200}",
         f"ALTER TABLE speed.{dataset.name}_latest WITH default_time_to_live = {2 * 259_200}",
     ]
     assert tables.apply(longer, dataset) == []

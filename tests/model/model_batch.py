@@ -35,7 +35,7 @@ from meterlake.ddl import view_table
 from meterlake.errors import LeaseLost
 from meterlake.grains import Grain
 from meterlake.judgement import judge
-from meterlake.merged import Line
+from meterlake.merged import Cutover
 from meterlake.precedence import Balance
 from meterlake.reading import Reading
 from meterlake.reconciliation import explain
@@ -90,7 +90,7 @@ class Batch:
             snapshot = len(world.appends)
             meanwhile()
             progress = self._progress(snapshot)
-            boundary = next_boundary(progress, run_clock, DATASET.lateness, present.boundary if present else None)
+            boundary = next_boundary(DATASET, progress, run_clock, present.boundary if present else None)
             self.runs += 1
             after = self._compute(f"run{self.runs}", history, snapshot, full=full)
             step("computed")
@@ -259,13 +259,18 @@ class _Views:
         return True
 
     def shown(self, *_: object) -> int:
-        return self.world.line_record
+        return self.world.cutover_record
 
     def replace(
-        self, _settings: object, _dataset: object, line: Line | None, seq: int, check: Callable[[], None] = lambda: None
+        self,
+        _settings: object,
+        _dataset: object,
+        cutover: Cutover | None,
+        seq: int,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         check()
-        self.world.line, self.world.line_record = line, seq
+        self.world.cutover, self.world.cutover_record = cutover, seq
 
 
 class _Trino:
@@ -279,15 +284,17 @@ def _reconcile(world: World, since: datetime, until: datetime, snapshot: int) ->
         key: row for f in world.tables[view_table(DATASET, "minute")].values() for key, row in world.folders[f].items()
     }
     speed = {row_key(cell, "minute"): row for cell, row in world.living().items()}
-    readings = by_cell(world.master(snapshot))
+    readings, now = by_cell(world.master(snapshot)), by_cell(world.master(len(world.appends)))
     outcomes = {}
     for key in batch.keys() | speed.keys():
         meter, time = key
         if since <= _aware(time) < until:
             have, live = batch.get(key), speed.get(key)
-            arrived = readings.get((meter, int(_aware(time).timestamp())), frozenset())
-            outcome = explain(DATASET, have.state if have else None, live.state if live else None, list(arrived))
-            outcomes[f"{meter} {time}"] = outcome
+            cell = (meter, int(_aware(time).timestamp()))
+            known = readings.get(cell, frozenset())
+            newer = now.get(cell, frozenset()) - known
+            states = (have.state if have else None, live.state if live else None)
+            outcomes[f"{meter} {time}"] = explain(DATASET, *states, list(known), list(newer))
     return outcomes
 
 

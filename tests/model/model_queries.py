@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from model_world import (
     DATASET,
@@ -26,8 +25,11 @@ from model_world import (
 
 from engines.archive_progress import Progress, Reached, in_force
 from meterlake import rules
+from meterlake.lateness import is_late, watermark_delay
 from meterlake.reading import Reading
+from meterlake.state import State
 from speed_layer.checkpoint import reachable
+from speed_layer.views.rows import minute_writes, version
 
 Range = tuple[int, int]
 Most = tuple[int, ...]
@@ -121,7 +123,10 @@ def _is_kept(message: Message) -> bool:
 
 
 class Speed:
-    """Kafka to Cassandra: each minute's state is the set of its readings, until the watermark has passed it."""
+    """Kafka to Cassandra: each minute's state is the set of its readings, until the watermark has passed it.
+
+    What is late, the watermark, what is written and which write wins are the product's own decisions.
+    """
 
     def __init__(self, world: World) -> None:
         self.world, self.checkpoint = world, Checkpoint(world.first.copy())
@@ -132,7 +137,7 @@ class Speed:
         """Do one micro-batch, or again one that was not committed."""
         offsets = self.checkpoint.next(self.world, most, lossless=lossless)
         _stop(crash, "planned")
-        watermark = self.newest - watermark_delay().total_seconds()
+        watermark = self.newest - watermark_delay(DATASET).total_seconds()
         taken = [m.reading for m in messages(self.world, offsets) if m.reading and _is_accepted(m.reading)]
         sets = {cell: found for cell, found in self.sets.items() if cell[1] > watermark}
         touched = set()
@@ -141,27 +146,36 @@ class Speed:
             if cell[1] > watermark:
                 sets[cell] = sets.get(cell, frozenset()) | {reading}
                 touched.add(cell)
-        for cell in touched:
-            self._upsert(cell, sets[cell])
+        self._write({cell: sets[cell] for cell in touched})
         _stop(crash, "written")
         self.sets = sets
         self.newest = max([self.newest, *(cell_of(reading)[1] for reading in taken)])
         self.checkpoint.done += 1
 
-    def _upsert(self, cell: Cell, readings: Readings) -> None:
-        version = (max(reading.received_at for reading in readings), len(readings))
-        before = self.world.speed.get(cell)
-        if before is None or before.expires <= self.world.now or version >= before.version:
-            self.world.speed[cell] = SpeedRow(Row(state(readings), {cell: readings}), version, self.world.now + TTL)
+    def _write(self, minutes: Mapping[Cell, Readings]) -> None:
+        """Let Cassandra take the product's writes; of two, the one with the later write time stays."""
+        rows = [_row(cell, readings) for cell, readings in minutes.items()]
+        for write in minute_writes(rows):
+            (meter, _), (minute,) = write.partition, write.cluster
+            cell = (meter, minute // 1000)
+            before = self.world.speed.get(cell)
+            if before is None or before.expires <= self.world.now or write.at >= before.version:
+                shown = Row(state(minutes[cell]) if write.values else None, {cell: minutes[cell]})
+                self.world.speed[cell] = SpeedRow(shown, write.at, self.world.now + TTL)
 
 
-def watermark_delay() -> timedelta:
-    """Return how far the watermark is behind the newest minute."""
-    return DATASET.lateness + DATASET.clock_tolerance + timedelta(seconds=DATASET.cell_s)
+def _row(cell: Cell, readings: Readings) -> tuple[Any, ...]:
+    """Return the row that the streaming query makes of a minute's readings."""
+    arrived = max(reading.received_at for reading in readings)
+    found = state(readings) or State.empty(DATASET)
+    at = version(int(arrived.timestamp() * 1000), len(readings))
+    return (cell[0], cell[1] * 1000, *found.row().values(), at)
 
 
 def _is_accepted(reading: Reading) -> bool:
-    return not rules.quarantine_reason(DATASET, reading) and not rules.reject_reason(DATASET, reading)
+    if rules.quarantine_reason(DATASET, reading) or rules.reject_reason(DATASET, reading):
+        return False
+    return not is_late(DATASET, reading)
 
 
 def _stop(crash: str | None, step: str) -> None:

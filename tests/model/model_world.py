@@ -16,7 +16,7 @@ from meterlake import timegrid
 from meterlake.boundary import needed_ttl
 from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View
 from meterlake.judgement import judge, state_of
-from meterlake.merged import Line
+from meterlake.merged import Cutover
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from meterlake.state import State
@@ -85,10 +85,10 @@ class Row:
 
 @dataclass(frozen=True)
 class SpeedRow:
-    """A row in Cassandra. version: its write time; expires: from when nobody finds it."""
+    """A row in Cassandra, or that it was deleted: of no state. version: its write time; expires: when it is gone."""
 
     row: Row
-    version: tuple[datetime, int]
+    version: int
     expires: datetime
 
 
@@ -99,6 +99,8 @@ class World:
     now: datetime = BEGIN
     broker_skew: timedelta = timedelta(0)
     host_skew: timedelta = timedelta(0)
+    has_stepped: bool = False
+    """Whether a clock was ever moved."""
     latest_clock: datetime = BEGIN
     log: dict[int, list[Message]] = field(default_factory=lambda: {partition: [] for partition in range(PARTITIONS)})
     """All that was ever sent; Kafka still has what is from ``first`` on."""
@@ -115,8 +117,8 @@ class World:
     folders: dict[str, dict[Key, Row]] = field(default_factory=dict)
     audited: set[str] = field(default_factory=set)
     tables: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    line: Line | None = None
-    line_record: int = 0
+    cutover: Cutover | None = None
+    cutover_record: int = 0
     """The record as of which the views are."""
     lease: str | None = None
     """Who may publish; somebody who died or sleeps, until another takes over."""
@@ -179,8 +181,14 @@ class World:
         """Return the rows that Cassandra has not expired."""
         return {cell: found.row for cell, found in self.speed.items() if found.expires > self.now}
 
-    def is_on_time(self, reading: Reading) -> bool:
-        """Return whether a live reading came within the lateness, by whatever clock was furthest ahead until then."""
+    def is_kept(self, reading: Reading) -> bool:
+        """Return whether a reading that speed shows must be in batch once the boundary has passed.
+
+        All must, as long as no clock was moved; after that, those that came within the lateness, by whatever clock was
+        furthest ahead until then.
+        """
+        if not self.has_stepped:
+            return True
         seen = self.arrived.get(reading)
         return seen is not None and cell_of(reading)[1] >= (seen - DATASET.lateness).timestamp()
 

@@ -1,6 +1,7 @@
 """Random schedules of readings, faults, crashes, runs and roll-backs: at the end, and all the time, readers are right.
 
-`METERLAKE_MODEL_SCHEDULES=10000` runs more schedules than a change must pass.
+`METERLAKE_MODEL_SCHEDULES=10000` runs more schedules than a change must pass. As many again are fresh each time: their
+seed stands in the head of pytest's report, and `METERLAKE_MODEL_SEED` runs them again.
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from model_batch import GRAINS, Batch
+from model_conf import SEED
 from model_queries import ALL, Archive, Most, Speed
 from model_readers import Reader, oracle, states
 from model_world import DATASET, PARTITIONS, Append, Crash, World
 
-from meterlake import rules
+from meterlake import rules, timegrid
 from meterlake.errors import LeaseLost, RollbackLosesMinutes
+from meterlake.lateness import watermark_delay
 from meterlake.reading import Reading
 from serving_layer.publish.errors import Overtaken
 from speed_layer.errors import MessagesLost
 
 SCHEDULES = int(os.environ.get("METERLAKE_MODEL_SCHEDULES", "100"))
+"""So many that are always the same, and so many fresh ones."""
 
 meters = st.sampled_from(["a", "b", "c"])
 ages = st.one_of(
@@ -43,6 +47,16 @@ revisions = st.sampled_from([0, 0, 0, 1, 2])
 values = st.tuples(st.sampled_from([-0.5, 1.25, 3.14159, 201.0]), st.sampled_from([0.0, 0.0005, 1.5, 7.25]))
 crashes = st.none() | st.integers(0, 12)
 leaps = st.integers(-600, 600)
+LIMITS = (
+    timedelta(0),
+    DATASET.lateness - timedelta(minutes=1),
+    DATASET.lateness,
+    DATASET.lateness + DATASET.clock_tolerance,
+    watermark_delay(DATASET) - timedelta(minutes=1),
+    watermark_delay(DATASET),
+)
+"""How long after the end of its minute a reading may come before something else becomes of it."""
+beyond = st.one_of(st.sampled_from([-1000, -1, 0, 1, 1000]), st.integers(-60_000, 60_000))
 amounts = st.tuples(*[st.sampled_from([0, 1, 7, 1000, 1000]) for _ in range(PARTITIONS)])
 
 
@@ -70,6 +84,23 @@ class Lambda(RuleBasedStateMachine):
     def send(self, meter: str, age: int, interval: int, value: tuple[float, float], revision: int) -> None:
         ts = int(self.world.now.timestamp()) - age
         self._send(meter, ts - ts % interval, interval, value, revision)
+
+    @rule(
+        meter=meters,
+        limit=st.sampled_from(LIMITS),
+        beyond=beyond,
+        interval=st.sampled_from([10, 60]),
+        value=values,
+        revision=revisions,
+    )
+    def send_at_a_limit(
+        self, meter: str, limit: timedelta, beyond: int, interval: int, value: tuple[float, float], revision: int
+    ) -> None:
+        """A reading that arrives just before, at or just after a limit of the lateness, to the millisecond."""
+        wait = limit + timedelta(milliseconds=beyond)
+        end = timegrid.floor_minute(self.world.now - wait) + timedelta(minutes=1)
+        self.world.now = end + wait
+        self._send(meter, int(end.timestamp()) - interval, interval, value, revision)
 
     @rule(minutes=st.integers(1, 12), value=values)
     def report_each_minute(self, minutes: int, value: tuple[float, float]) -> None:
@@ -140,7 +171,7 @@ class Lambda(RuleBasedStateMachine):
 
     @rule(broker=leaps, host=leaps)
     def step_clocks(self, broker: int, host: int) -> None:
-        self.is_disturbed = True
+        self.is_disturbed = self.world.has_stepped = True
         self.world.broker_skew, self.world.host_skew = timedelta(seconds=broker), timedelta(seconds=host)
 
     # Layers
@@ -316,12 +347,15 @@ class Lambda(RuleBasedStateMachine):
         self.reader.look()
 
 
-Lambda.TestCase.settings = settings(
-    max_examples=SCHEDULES,
-    stateful_step_count=40,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    print_blob=True,
+class Fresh(Lambda):
+    """The same with other schedules each time; ``METERLAKE_MODEL_SEED`` repeats one run of them."""
+
+
+OPTIONS = settings(
+    stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, database=None
 )
+Lambda.TestCase.settings = settings(OPTIONS, max_examples=SCHEDULES, derandomize=True)
 TestLambda = pytest.mark.model(Lambda.TestCase)
+seed(SEED)(Fresh)
+Fresh.TestCase.settings = settings(OPTIONS, max_examples=SCHEDULES)
+TestFresh = pytest.mark.model(Fresh.TestCase)

@@ -25,6 +25,7 @@ from meterlake.state import State, merge_all
 from speed_layer import session as streaming
 from speed_layer.decode import UNDECODABLE, decoded
 from speed_layer.views import transforms
+from speed_layer.views.rows import minute_writes
 
 pytestmark = pytest.mark.spark
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -108,7 +109,9 @@ class Feed:
         held = minutes.persist()
         self.new += transforms.new_readings(held, self.dataset, {}).count()
         rows = [
-            row for kind in (False, True) for row in transforms.minute_rows(held, self.dataset, disputed=kind).collect()
+            row
+            for kind in (False, True)
+            for row in transforms.minute_rows(held, self.dataset, contended=kind).collect()
         ]
         for row in rows:
             values = row.asDict()
@@ -117,6 +120,10 @@ class Feed:
             assert version > self.versions.get(cell, 0) or values == self.minutes[cell]
             self.minutes[cell], self.versions[cell] = values, version
         held.unpersist()
+
+    def shown(self) -> dict[tuple[str, int], dict[str, int]]:
+        """Return the minutes that readers see: those of which a reading counts."""
+        return {cell: row for cell, row in self.minutes.items() if row["readings"]}
 
     def observed(self, name: str) -> int:
         return sum(each["observedMetrics"][transforms.MEASURED][name] for each in self.progress)
@@ -175,7 +182,7 @@ def test_minutes_equal_the_core_after_every_mixture(feed: Feed) -> None:
         pick.shuffle(sent)
         feed.send(*sorted(sent, key=lambda each: each[1]) if part % 2 else sent)
     feed.update()
-    assert feed.minutes == expected(HOUSEHOLD, feed.sent)
+    assert feed.shown() == expected(HOUSEHOLD, feed.sent)
 
 
 def test_a_minute_of_one_long_reading_gives_way_to_seconds_that_cover_as_much(feed: Feed) -> None:
@@ -198,21 +205,62 @@ def test_a_clock_that_runs_ahead_harms_nobody_else(feed: Feed) -> None:
     assert feed.minutes["m", int(START.timestamp())]["readings"] == 2
 
 
-def test_readings_within_the_lateness_count_and_later_ones_are_left_to_batch(feed: Feed) -> None:
-    lateness = HOUSEHOLD.lateness.total_seconds()
-    feed.send(message(59, "on_time"), message(660, "ahead", late=-60))  # a minute ahead of its arrival: tolerated
+@pytest.mark.parametrize("others", [1, 0], ids=["with competing readings", "alone"])
+def test_a_minute_that_is_withdrawn_gets_the_empty_state_until_it_is_sent_again(feed: Feed, others: int) -> None:
+    cell, start = ("m", int(START.timestamp())), 0 if others else 30
+    sent = [message(second, interval=1) for second in range(start, start + 1)]
+    sent += [message(start, power=2.0, late=2)] * others
+    feed.send(*sent)
     feed.update()
-    feed.send(message(0, "just_in_time", late=lateness))
+    assert feed.minutes[cell]["readings"] == 1
+    feed.send(message(start, gap=True, revision=1, late=5))
     feed.update()
-    assert ("just_in_time", int(START.timestamp())) in feed.minutes
-    feed.send(message(60 * 13, "later"))
+    empty = State.empty(HOUSEHOLD).row()
+    assert feed.minutes[cell] == empty
+    (write,) = minute_writes([(cell[0], cell[1] * 1000, *feed.minutes[cell].values(), feed.versions[cell])])
+    assert write.values is None
+    feed.send(message(start, power=4.0, revision=2, late=9))
     feed.update()
-    feed.send(message(60 * 13 + 1, "later"))  # the watermark stands from the update after this one on
+    assert feed.minutes == expected(HOUSEHOLD, feed.sent)
+    assert feed.minutes[cell]["global_active_power_sum"] == 4000
+
+
+def test_a_minute_of_gap_rows_alone_has_the_empty_state(feed: Feed) -> None:
+    feed.send(*(message(second, gap=True) for second in range(3)), message(1, "n"))
     feed.update()
-    feed.send(message(59, "too_late", late=2 * lateness), message(60 * 13 + 2, "later"))
+    assert feed.minutes["m", int(START.timestamp())] == State.empty(HOUSEHOLD).row()
+    assert feed.shown() == expected(HOUSEHOLD, feed.sent)
+
+
+LIMIT = 60 + HOUSEHOLD.lateness.total_seconds()
+"""So long after the beginning of its minute a reading is late."""
+
+
+def test_what_is_late_is_left_to_batch_by_the_reading_alone_to_the_millisecond(feed: Feed) -> None:
+    """Whatever the watermark: here it never moves, as all readings are of one minute."""
+    after = [LIMIT - 60, LIMIT - 1, LIMIT - 0.001, LIMIT, LIMIT + 0.001, LIMIT + 0.999, LIMIT + 60, LIMIT + 1200]
+    for number, wait in enumerate(after):
+        feed.send(*(message(second, f"{number}-{second}", late=wait - second) for second in (0, 59)))
+        feed.update()
+    assert set(feed.minutes) == {(f"{n}-{second}", int(START.timestamp())) for n in range(3) for second in (0, 59)}
+
+
+def test_the_watermark_never_drops_what_is_on_time(feed: Feed) -> None:
+    """Two partitions a minute apart, a clock that is ahead by all that is tolerated, several updates in between."""
+    now = 3600
+    ahead = message(now + 60 + 59, "ahead", late=-60)  # a minute ahead of its arrival, which is 59 s after `now`
+    for meter in ("one", "two"):
+        feed.send(ahead, message(now + 59, meter, late=0))
+        feed.update()
+    oldest = now - int(LIMIT) + 1
+    oldest -= oldest % 60 - 60 * (oldest % 60 > 0)  # the first minute that is not late at `now`
+    feed.send(*(message(second, f"at-{second}", late=now - second) for second in (oldest, oldest + 59)))
+    feed.send(message(oldest - 1, "late", late=now - oldest + 1))
     feed.update()
-    assert feed.observed(transforms.ACCEPTED) == 2
-    assert ("too_late", int(START.timestamp())) not in feed.minutes
+    begin = int(START.timestamp())
+    assert {f"at-{oldest}", f"at-{oldest + 59}"} <= {meter for meter, _ in feed.minutes}
+    assert ("late", begin + (oldest - 1) // 60 * 60) not in feed.minutes
+    assert feed.observed(transforms.LATE) == 1
 
 
 def test_state_is_evicted(feed: Feed) -> None:

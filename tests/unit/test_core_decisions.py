@@ -25,9 +25,10 @@ from meterlake.boundary import (
     rollback_hole,
     speed_days,
 )
-from meterlake.declaration import Amount, Dataset, per_hour
+from meterlake.declaration import Amount, Dataset, View, per_hour
 from meterlake.durations import duration_text
 from meterlake.errors import KafkaRetentionTooShort, OutOfBalance, RollbackLosesMinutes, TtlTooShort
+from meterlake.lateness import is_late, late_sql, watermark_delay
 from meterlake.precedence import Balance, key_columns, order, order_sql, resolve
 from meterlake.reading import Reading
 from meterlake.rules import (
@@ -56,8 +57,7 @@ def test_rules_are_the_same_in_python_and_duckdb(readings: list[Reading], datase
     rows = query(f"SELECT {', '.join(expressions)} FROM t ORDER BY n", tank_columns(readings))
     for reading, (quarantined, rejected, flagged) in zip(readings, rows, strict=True):
         assert quarantined == quarantine_reason(dataset, reading)
-        if quarantined != "off_grid":  # a length that is not declared has no limits
-            assert rejected == reject_reason(dataset, reading)
+        assert rejected == reject_reason(dataset, reading)
         if rejected is None:  # flags are for accepted readings
             assert flagged == is_flagged(dataset, reading)
 
@@ -194,39 +194,90 @@ PROGRESS = st.lists(
 LATENESS = st.integers(0, 3600).map(lambda s: timedelta(seconds=s))
 
 
-@given(PROGRESS, TIMES, LATENESS, st.one_of(st.none(), TIMES.map(lambda t: t.replace(second=0))))
+WAITS = st.integers(60, 3600).map(lambda s: replace(TANK, lateness=timedelta(seconds=s)))
+
+
+@given(PROGRESS, TIMES, WAITS, st.one_of(st.none(), TIMES.map(lambda t: t.replace(second=0))))
 def test_the_boundary_is_safe_and_never_falls(
-    progress: list[PartitionProgress], clock: datetime, lateness: timedelta, current: datetime | None
+    progress: list[PartitionProgress], clock: datetime, dataset: Dataset, current: datetime | None
 ) -> None:
-    boundary = next_boundary(progress, clock, lateness, current)
+    boundary = next_boundary(dataset, progress, clock, current)
     assert boundary.second == boundary.microsecond == 0
     if current is not None:
         assert boundary >= current
-    free = next_boundary(progress, clock, lateness)
-    assert free <= clock - lateness
+    free = next_boundary(dataset, progress, clock)
+    assert free <= clock - dataset.lateness
     for partition in progress:
         if not partition.at_end and partition.archived_until is not None:
-            assert free <= partition.archived_until - lateness
+            assert free <= partition.archived_until - dataset.lateness
 
 
-@given(PROGRESS, TIMES, TIMES, LATENESS)
+@given(PROGRESS, TIMES, TIMES, WAITS)
 def test_the_boundary_grows_with_the_archive(
-    progress: list[PartitionProgress], one: datetime, two: datetime, lateness: timedelta
+    progress: list[PartitionProgress], one: datetime, two: datetime, dataset: Dataset
 ) -> None:
     earlier, later = sorted((one, two))
-    assert next_boundary(progress, earlier, lateness) <= next_boundary(progress, later, lateness)
+    assert next_boundary(dataset, progress, earlier) <= next_boundary(dataset, progress, later)
     finished = [replace(partition, at_end=True) for partition in progress]
-    assert next_boundary(progress, later, lateness) <= next_boundary(finished, later, lateness)
+    assert next_boundary(dataset, progress, later) <= next_boundary(dataset, finished, later)
 
 
 def test_boundary_examples() -> None:
     behind = PartitionProgress(0, NOON - timedelta(minutes=30, seconds=10), at_end=False)
     done = PartitionProgress(1, NOON - timedelta(hours=9), at_end=True)
-    ten = timedelta(minutes=10)
-    assert next_boundary([], NOON, ten) == NOON - ten
-    assert next_boundary([done], NOON, ten) == NOON - ten
-    assert next_boundary([behind, done], NOON, ten) == NOON - timedelta(minutes=41)
-    assert next_boundary([PartitionProgress(2, None, at_end=False)], NOON, ten).year == 1970
+    fresh = replace(done, archived_until=NOON - timedelta(seconds=2))
+    assert next_boundary(TANK, [], NOON) == NOON - timedelta(minutes=10)
+    assert next_boundary(TANK, [done], NOON) == NOON - timedelta(minutes=11)
+    assert next_boundary(TANK, [fresh], NOON + timedelta(seconds=5)) == NOON - timedelta(minutes=11)
+    assert next_boundary(TANK, [fresh], NOON + timedelta(minutes=1)) == NOON - timedelta(minutes=10)
+    assert next_boundary(TANK, [behind, done], NOON) == NOON - timedelta(minutes=41)
+    assert next_boundary(TANK, [PartitionProgress(2, None, at_end=False)], NOON).year == 1970
+    half_hours = replace(TANK, intervals=(1800,), views=(View("hour", "month"),), lateness=timedelta(minutes=40))
+    assert next_boundary(half_hours, [], NOON) == NOON - timedelta(hours=1)
+
+
+# Late
+
+
+MILLISECONDS = st.integers(-5000, 5000)
+
+
+@given(MILLISECONDS, st.integers(0, 119), WAITS)
+def test_what_is_late_depends_on_the_reading_alone_and_is_the_same_in_sql(
+    beyond: int, start: int, dataset: Dataset
+) -> None:
+    """Around the limit, to the millisecond: the end of the cell and the lateness."""
+    end = T + start // 60 * 60 + 60
+    received = datetime.fromtimestamp(end, UTC) + dataset.lateness + timedelta(milliseconds=beyond)
+    reading = Reading("a", T + start // 10 * 10, 10, (1.0, 1.0, 1.0), received_at=received)
+    assert is_late(dataset, reading) == (beyond >= 0)
+    columns = tank_columns([reading])
+    assert query(f"SELECT {late_sql(dataset, 'duckdb')} FROM t", columns) == [(beyond >= 0,)]
+
+
+@given(st.integers(-10, 40 * 60), st.integers(0, 59_999), WAITS, st.integers(0, 5000))
+def test_nothing_that_is_on_time_is_missing_when_the_boundary_has_passed(
+    behind: int, phase: int, dataset: Dataset, unarchived: int
+) -> None:
+    """A record that the archive lacks came at A_p or later; of a cell before the boundary it can only be late."""
+    archived = NOON + timedelta(milliseconds=phase)
+    received = archived + timedelta(milliseconds=unarchived)
+    reading = Reading("a", int(received.timestamp()) - behind, 10, (1.0, 1.0, 1.0), received_at=received)
+    boundary = next_boundary(dataset, [PartitionProgress(0, archived, at_end=False)], NOON + timedelta(hours=2))
+    begins = reading.ts // dataset.cell_s * dataset.cell_s
+    assert begins >= boundary.timestamp() or is_late(dataset, reading)
+
+
+@given(st.integers(0, 2 * 3600), st.integers(-60, 3600), st.integers(0, 60), WAITS)
+def test_the_watermark_never_drops_what_is_on_time(ago: int, newest: int, spread: int, dataset: Dataset) -> None:
+    """However far ahead a meter's clock may be, and where partitions are read a minute apart."""
+    arrived = NOON + timedelta(seconds=spread)
+    ahead = min(newest, int(dataset.clock_tolerance.total_seconds()))
+    newest_cell = (T + spread + ahead) // dataset.cell_s * dataset.cell_s
+    watermark = newest_cell - watermark_delay(dataset).total_seconds()
+    received = arrived - timedelta(seconds=spread)
+    reading = Reading("a", T - ago, 10, (1.0, 1.0, 1.0), received_at=received)
+    assert is_late(dataset, reading) or reading.ts // dataset.cell_s * dataset.cell_s > watermark
 
 
 def test_the_view_asks_for_every_day_from_the_boundary_on() -> None:

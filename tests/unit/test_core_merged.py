@@ -1,4 +1,4 @@
-"""The line between the layers, the merged views' text, and why a minute may differ between layers."""
+"""The cutover between the layers, the merged views' text, and why a minute may differ between layers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from meterlake.ddl import cassandra_ddl, hive_ddl, speed_tables
 from meterlake.declaration import View
 from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.judgement import judge, state_of
+from meterlake.lateness import is_late
 from meterlake.precedence import Balance
 from meterlake.reading import Reading
-from meterlake.reconciliation import explain, may_be_late
+from meterlake.reconciliation import explain
 
 pytestmark = pytest.mark.unit
 
@@ -43,12 +44,12 @@ def test_a_row_holds_the_moment_from_which_its_time_is_taken(moment: datetime, g
 
 def test_the_line_is_the_boundary_at_the_beginning_of_a_row_of_the_finest_view() -> None:
     boundary = NOON + timedelta(minutes=34)
-    assert merged.line_at(HOUSEHOLD, boundary) == boundary
-    assert merged.line_at(HOURLY, boundary) == NOON
+    assert merged.cutover_at(HOUSEHOLD, boundary) == boundary
+    assert merged.cutover_at(HOURLY, boundary) == NOON
 
 
 def test_the_hour_view_takes_whole_hours_then_minutes_then_speed() -> None:
-    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.line(HOUSEHOLD, NOON + timedelta(minutes=34), NOON, TTL))
+    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.cutover(HOUSEHOLD, NOON + timedelta(minutes=34), NOON, TTL))
     assert "WHERE hour < TIMESTAMP '2026-11-21 12:00'" in sql
     assert "month IN ('2026-11')" in sql
     assert "minute >= TIMESTAMP '2026-11-21 12:00'" in sql
@@ -59,17 +60,17 @@ def test_the_hour_view_takes_whole_hours_then_minutes_then_speed() -> None:
 
 
 def test_on_the_hour_no_minute_of_batch_is_read() -> None:
-    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.line(HOUSEHOLD, NOON, NOON, TTL))
+    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.cutover(HOUSEHOLD, NOON, NOON, TTL))
     assert "hive.batch.household_minute" not in sql
 
 
 def test_local_days_begin_where_the_zone_says_and_may_need_two_partitions() -> None:
     boundary = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)  # Paris: 00:30 on the first of November
-    sql = merged.merged_sql(HOUSEHOLD, "day", merged.line(HOUSEHOLD, boundary, boundary, TTL))
+    sql = merged.merged_sql(HOUSEHOLD, "day", merged.cutover(HOUSEHOLD, boundary, boundary, TTL))
     assert "WHERE day < DATE '2026-11-01'" in sql
     assert "hour < TIMESTAMP" not in sql  # its first hour is not over
     assert "minute >= TIMESTAMP '2026-10-31 23:00'" in sql
-    late = merged.merged_sql(HOUSEHOLD, "day", merged.line(HOUSEHOLD, boundary + timedelta(hours=3), boundary, TTL))
+    late = merged.merged_sql(HOUSEHOLD, "day", merged.cutover(HOUSEHOLD, boundary + timedelta(hours=3), boundary, TTL))
     assert (
         "month IN ('2026-10', '2026-11')\n    AND hour >= TIMESTAMP '2026-10-31 23:00'\n"
         "    AND hour < TIMESTAMP '2026-11-01 02:00'" in late
@@ -79,7 +80,7 @@ def test_local_days_begin_where_the_zone_says_and_may_need_two_partitions() -> N
 
 def test_a_month_is_made_of_days_hours_and_half_hours_up_to_the_line() -> None:
     boundary = datetime(2026, 7, 21, 12, 44, tzinfo=UTC)
-    found = merged.line(LONDON, boundary, boundary, TTL)
+    found = merged.cutover(LONDON, boundary, boundary, TTL)
     assert found.at == datetime(2026, 7, 21, 12, 30, tzinfo=UTC)
     assert merged.batch_pieces(LONDON, "month", found.at) == [
         merged.Piece("half_hour", datetime(2026, 7, 21, 12, tzinfo=UTC), found.at),
@@ -97,7 +98,7 @@ def test_a_month_is_made_of_days_hours_and_half_hours_up_to_the_line() -> None:
 
 
 def test_half_hours_live_in_tables_of_their_name_in_both_layers() -> None:
-    sql = merged.merged_sql(LONDON, "half_hour", merged.line(LONDON, NOON, NOON, TTL))
+    sql = merged.merged_sql(LONDON, "half_hour", merged.cutover(LONDON, NOON, NOON, TTL))
     assert "FROM hive.batch.london_half_hour\n  WHERE half_hour < TIMESTAMP '2026-11-21 12:00'" in sql
     assert "CAST(half_hour AT TIME ZONE 'UTC' AS TIMESTAMP(6)) AS half_hour" in sql
     assert "FROM cassandra.speed.london_half_hour\n  WHERE day IN ('2026-11-21'" in sql
@@ -112,7 +113,7 @@ def test_half_hours_live_in_tables_of_their_name_in_both_layers() -> None:
 
 
 def test_a_view_shows_the_partition_of_its_rows_whichever_layer_they_come_from() -> None:
-    found = merged.line(HOUSEHOLD, NOON, NOON, TTL)
+    found = merged.cutover(HOUSEHOLD, NOON, NOON, TTL)
     computed = {
         "minute": "date_format(CAST(minute AT TIME ZONE 'UTC' AS TIMESTAMP(6)), '%Y-%m') AS month",
         "hour": "date_format(hour, '%Y-%m') AS month",
@@ -134,7 +135,7 @@ def test_without_a_speed_layer_batch_answers_to_its_end() -> None:
 
 
 def test_before_the_first_run_only_days_that_may_have_rows_are_asked_for() -> None:
-    found = merged.line(HOUSEHOLD, BEGINNING, NOON, TTL)
+    found = merged.cutover(HOUSEHOLD, BEGINNING, NOON, TTL)
     assert found.at == BEGINNING
     assert (found.days[0], found.days[-1]) == ("2026-11-16", "2026-11-26")
 
@@ -196,7 +197,7 @@ def test_equal_rows_need_no_readings() -> None:
 
 
 def test_what_came_after_the_watermark_is_late() -> None:
-    assert may_be_late(TANK, LATE)
+    assert is_late(TANK, LATE)
     assert explain(TANK, state([*ON_TIME, LATE]), state(ON_TIME), [*ON_TIME, LATE]) == "late"
     assert explain(TANK, state([LATE]), None, [LATE]) == "late"
 
@@ -211,21 +212,39 @@ def test_what_is_in_speed_and_not_in_the_master_is_unexplained() -> None:
     assert explain(TANK, state(ON_TIME[:2]), state(ON_TIME), ON_TIME[:2]) == "unexplained"
 
 
-def test_a_late_reading_that_replaces_another_has_revised_it() -> None:
+def test_what_the_master_has_got_since_batch_read_it_has_arrived_since() -> None:
+    assert explain(TANK, None, state(ON_TIME), [], ON_TIME) == "arrived_since"
+    assert explain(TANK, state(ON_TIME[:1]), state(ON_TIME[:2]), ON_TIME[:1], ON_TIME[1:]) == "arrived_since"
+    other = reading(9, ts=T + 40, interval_s=10, values=(4.0, 302.0, 2.0))
+    skipped = state([ON_TIME[0], other])
+    assert explain(TANK, state(ON_TIME[:1]), skipped, ON_TIME[:1], [ON_TIME[1], other]) == "unexplained"
+    assert explain(TANK, state(ON_TIME), state([*ON_TIME, LATE]), ON_TIME, [LATE]) == "unexplained"
+
+
+def test_a_late_reading_that_replaces_another_has_revised_or_withdrawn_it() -> None:
     revised = replace(LATE, ts=T, revision=1)
     withdrawn = replace(revised, values=(None, None, None))
-    for late in (revised, withdrawn):
+    for late, outcome in ((revised, "revised"), (withdrawn, "withdrawn")):
         every = [*ON_TIME, late]
-        assert explain(TANK, state(every), state(ON_TIME), every) == "revised"
+        assert explain(TANK, state(every), state(ON_TIME), every) == outcome
+    assert explain(TANK, None, state(ON_TIME[:1]), [ON_TIME[0], withdrawn]) == "withdrawn"
+    both = [*ON_TIME, withdrawn, replace(LATE, ts=T + 20, revision=1)]
+    assert explain(TANK, state(both), state(ON_TIME), both) == "revised"
     in_time = replace(revised, received_at=NOON + timedelta(minutes=2))
     assert explain(TANK, state([*ON_TIME, in_time]), state(ON_TIME), [*ON_TIME, in_time]) == "unexplained"
     assert explain(TANK, state([*ON_TIME, revised]), state([revised]), [*ON_TIME, revised]) == "unexplained"
 
 
+def test_a_minute_that_was_withdrawn_on_time_has_no_row_in_either_layer() -> None:
+    gone = replace(ON_TIME[0], origin_offset=9, revision=1, values=(None, None, None))
+    assert explain(TANK, None, None, [ON_TIME[0], gone]) == "equal"
+    assert explain(TANK, None, state(ON_TIME[:1]), [ON_TIME[0], gone]) == "unexplained"  # a row that should be gone
+
+
 def test_the_declared_lateness_counts_from_the_end_of_the_minute() -> None:
     edge = NOON + timedelta(minutes=1) + TANK.lateness
-    assert not may_be_late(TANK, replace(LATE, received_at=edge))
-    assert may_be_late(TANK, replace(LATE, received_at=edge + timedelta(milliseconds=1)))
+    assert is_late(TANK, replace(LATE, received_at=edge))
+    assert not is_late(TANK, replace(LATE, received_at=edge - timedelta(milliseconds=1)))
 
 
 def test_a_reading_by_file_is_loaded() -> None:
@@ -237,15 +256,25 @@ def test_a_row_of_batch_that_its_readings_do_not_make_is_unexplained() -> None:
     assert explain(TANK, state(ON_TIME[:1]), state(ON_TIME[:2]), ON_TIME) == "unexplained"
 
 
-@given(st.lists(tank_readings(), min_size=1, max_size=8), st.integers(0, 8))
-def test_any_cut_of_late_arrivals_is_explained(readings: list[Reading], kept: int) -> None:
-    """Whatever the speed layer drops at the end, if it came late, is never unexplained."""
+def test_a_file_explains_a_row_where_late_messages_change_nothing() -> None:
+    by_file = replace(LATE, origin="history.csv")
+    again = replace(ON_TIME[0], origin_offset=9, received_at=LATE.received_at)
+    every = [*ON_TIME, again, by_file]
+    assert explain(TANK, state(every), state(ON_TIME), every) == "loaded"
+
+
+@given(st.lists(tank_readings(), min_size=1, max_size=8), st.lists(st.booleans(), min_size=8, max_size=8))
+def test_whatever_came_late_is_explained(readings: list[Reading], late: list[bool]) -> None:
+    """Whatever the speed layer leaves out because it came late, in any order, is never unexplained."""
     live = [
-        replace(found, meter_id="a", origin=TANK.readings_topic, origin_partition=0, origin_offset=n, revision=0)
-        for n, found in enumerate(readings)
-        if found.ts // 60 == T // 60
+        replace(reading, meter_id="a", origin=TANK.readings_topic, origin_partition=0, origin_offset=n)
+        for n, reading in enumerate(readings)
+        if reading.ts // 60 == T // 60
     ]
     assume(live)
-    arrived = [replace(found, received_at=NOON + timedelta(seconds=n)) for n, found in enumerate(live[:kept])]
-    arrived += [replace(found, received_at=NOON + timedelta(hours=1, seconds=n)) for n, found in enumerate(live[kept:])]
-    assert explain(TANK, state(arrived), state(arrived[:kept]), arrived) in ("equal", "late", "revised")
+    arrived = [
+        replace(reading, received_at=NOON + timedelta(seconds=n, hours=int(is_after)))
+        for n, (reading, is_after) in enumerate(zip(live, late, strict=False))
+    ]
+    seen = [reading for reading in arrived if reading.received_at < NOON + timedelta(minutes=11)]
+    assert explain(TANK, state(arrived), state(seen), arrived) in ("equal", "late", "revised", "withdrawn")

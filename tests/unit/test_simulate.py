@@ -225,11 +225,13 @@ def test_another_data_set_needs_only_a_declaration(tmp_path: Path) -> None:
 
 
 def test_the_same_request_makes_the_same_bytes_for_ever(tmp_path: Path) -> None:
-    one, other = run(tmp_path, ALL), run(tmp_path, ALL)
+    first = "late out_of_order duplicate conflict revision corrupt missing future clock_skew"
+    shares = ",".join(f"{name}=0.05" for name in first.split())
+    one, other = run(tmp_path, shares), run(tmp_path, shares)
     assert one.data == other.data
     assert one.faults == other.faults
     assert hashlib.sha256(one.data).hexdigest()[:16] == "35cd560f2d655431"
-    assert run(tmp_path, ALL, seed=2).data != one.data
+    assert run(tmp_path, shares, seed=2).data != one.data
 
 
 # Faults
@@ -243,7 +245,7 @@ def test_every_fault_has_its_share_and_all_messages_are_accounted_for(tmp_path: 
     for name in faults.FAULTS:
         assert abs(count[name] / totals.readings - 0.05) < 0.005, name
     assert count[faults.CLOCK_SKEW] == 20 * 60  # one of twenty meters
-    more = count["duplicate"] + count["conflict"] + count["revision"]
+    more = count["duplicate"] + count["conflict"] + count["revision"] + count["withdraw"]
     assert totals.sent == totals.acknowledged == len(made.messages) == totals.readings - count["missing"] + more
     told = Counter(fault["fault"] for fault in made.faults)
     assert told == {**count, faults.CLOCK_SKEW: 1}
@@ -262,31 +264,41 @@ def test_the_oracle_knows_what_is_true(tmp_path: Path) -> None:
     verdicts = Counter(resolve(HOUSEHOLD, arrived))
     assert verdicts["duplicate"] == len(by_kind["duplicate"])
     assert verdicts["conflicting"] == len(by_kind["conflict"])
-    assert verdicts["superseded"] == len(by_kind["revision"])
+    assert verdicts["superseded"] == len(by_kind["revision"]) + len(by_kind["withdraw"])
+    assert {reading.key[:2] for reading in arrived if reading.is_gap} == set(by_kind["withdraw"])
+    assert verdicts["gap"] == len(by_kind["withdraw"])
     refused = [decode(HOUSEHOLD, value) for _, value in bad.messages]
     reasons = Counter(found.reason for found in refused if isinstance(found, Undecodable))
     assert reasons == Counter(struck[key]["reason"] for key in by_kind["corrupt"])
     lost = {*by_kind["corrupt"], *by_kind["missing"], *by_kind["future"]}
     wanted = {reading.key[:2]: reading.values for reading in readings(good)}
-    first = {reading.key[:2]: reading.values for reading in reversed(arrived)}
+    first = {reading.key[:2]: reading.values for reading in reversed(arrived) if not reading.is_gap}
     assert {key: values for key, values in first.items() if key in wanted} == {
         key: values for key, values in wanted.items() if key not in lost
     }
 
 
 def test_what_is_late_comes_late_and_what_is_out_of_order_soon(tmp_path: Path) -> None:
-    made = run(tmp_path, "late=0.1,out_of_order=0.1", minutes=60, meters=2)
+    made = run(tmp_path, "late=0.1,out_of_order=0.1,delayed=0.1", minutes=60, meters=2)
     delays = {fault["fault"]: [] for fault in made.faults}  # type: ignore[var-annotated]
     for fault in made.faults:
         delays[fault["fault"]].append(fault["delay_s"])
     lateness = HOUSEHOLD.lateness.total_seconds()
     assert lateness < min(delays["late"]) <= max(delays["late"]) < 3 * lateness
+    assert 1 <= min(delays["delayed"]) < 60 < lateness < 3 * lateness - 60 < max(delays["delayed"]) <= 3 * lateness
     assert 1 <= min(delays["out_of_order"]) <= max(delays["out_of_order"]) <= 30
     times = [reading.ts for reading in readings(made)]
     behind = np.maximum.accumulate(times) - times
     # Those whose time comes after the end of the run arrive at its end.
-    late = (behind > lateness).sum()
-    assert 0.5 * len(delays["late"]) < late <= len(delays["late"])
+    late, most = (behind > lateness).sum(), len(delays["late"]) + sum(wait > lateness for wait in delays["delayed"])
+    assert 0.5 * most < late <= most
+
+
+def test_a_late_reading_comes_after_the_lateness_whatever_its_place_in_its_cell(tmp_path: Path) -> None:
+    made = run(tmp_path, "late=0.2", minutes=3, meters=2)
+    ends = [fault["ts"] // HOUSEHOLD.cell_s * HOUSEHOLD.cell_s + HOUSEHOLD.cell_s for fault in made.faults]
+    waits = [fault["ts"] + fault["delay_s"] - end for fault, end in zip(made.faults, ends, strict=True)]
+    assert min(waits) >= HOUSEHOLD.lateness.total_seconds()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -310,7 +322,7 @@ def test_a_skewed_clock_is_a_day_ahead_all_the_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "says"),
     [
-        ("lat=0.1", UnknownName, "Did you mean 'late'.*clock_skew, conflict, corrupt, duplicate, future"),
+        ("lat=0.1", UnknownName, "Did you mean 'late'.*clock_skew, conflict, corrupt, delayed, duplicate, future"),
         ("late", UsageError, "'' of the fault 'late' is not between 0 and 1"),
         ("late=1.5", UsageError, "'1.5'"),
         ("late=-0.1", UsageError, "'-0.1'"),

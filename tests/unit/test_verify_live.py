@@ -23,6 +23,7 @@ from meterlake.state import State
 from meterlake.units import to_decimal
 from meterlake.views import derived_values
 from serving_layer.merged.layers import state_names
+from serving_layer.merged.readings import master_row
 from serving_layer.publish.history import Record
 from serving_layer.verify import expected, found, live
 from serving_layer.verify.compare import Comparison, Difference, Explained
@@ -39,14 +40,16 @@ DATASET = HOUSEHOLD
 HOUR = datetime(2026, 6, 1, 9, tzinfo=UTC)
 START = int(HOUR.timestamp()) + 50 * 60
 """Ten to ten: the minutes below lie on both sides of a full hour."""
-LINE = HOUR + timedelta(minutes=65)
+CUTOVER = HOUR + timedelta(minutes=65)
 SOON, LATE = 1, 900
 """Seconds after a reading's minute at which it arrives."""
 
 
-def reading(second: int, kilowatts: float = 1.0, after: int = SOON, offset: int | None = None, **given: Any) -> Reading:
+def reading(
+    second: int, kilowatts: float = 1.0, after: float = SOON, offset: int | None = None, **given: Any
+) -> Reading:
     ts = START + second
-    at = datetime.fromtimestamp(ts // 60 * 60 + 60 + after, UTC)
+    at = datetime.fromtimestamp(ts // 60 * 60 + 60, UTC) + timedelta(seconds=after)
     values = (kilowatts, 0.1, 230.0, 4.0, 0.0, 0.1, 0.2)
     known = {"meter_id": "a", "interval_s": 1, "values": values, "received_at": at, "origin": DATASET.readings_topic}
     return Reading(ts=ts, origin_offset=second if offset is None else offset, **(known | given))
@@ -91,7 +94,14 @@ def fill(connection: duckdb.DuckDBPyConnection, readings: Iterable[Reading]) -> 
 
 
 def answers(before: list[tuple[Any, ...]], **given: Any) -> Live:
-    known: dict[str, Any] = {"line": LINE, "since": HOUR, "before": before, "after": before, "sums": [], "rows": {}}
+    known: dict[str, Any] = {
+        "cutover": CUTOVER,
+        "since": HOUR,
+        "before": before,
+        "after": before,
+        "sums": [],
+        "rows": {},
+    }
     return Live(**(known | given))
 
 
@@ -117,7 +127,15 @@ def test_on_time_readings_make_equal_rows(connection: duckdb.DuckDBPyConnection)
         ([reading(3, after=LATE, offset=1000)], "late"),
         ([reading(3, after=LATE, offset=1000), reading(4, after=LATE + 5, offset=1001)], "late"),
         ([reading(7, 8.0, after=LATE, offset=1000, revision=1)], "revised"),
-        ([reading(7, after=LATE, offset=1000, revision=1, values=(None,) * 7)], "revised"),
+        ([reading(7, after=LATE, offset=1000, revision=1, values=(None,) * 7)], "withdrawn"),
+        (
+            [
+                reading(7, after=LATE, offset=1000, revision=1, values=(None,) * 7),
+                reading(14, 8.0, after=LATE, offset=1001, revision=1),
+            ],
+            "revised",
+        ),
+        ([reading(7, -5.0, after=LATE, offset=1000, revision=2), reading(3, after=LATE, offset=1001)], "late"),
         ([reading(0, 3.0, interval_s=60, origin="a.txt", revision=0), reading(3, origin="a.txt")], "loaded"),
     ],
 )
@@ -136,16 +154,39 @@ def test_a_late_reading_that_the_speed_layer_has_is_no_difference(connection: du
     assert speed(connection, readings, readings).equal == 5
 
 
-def test_of_two_late_readings_the_first_may_have_been_seen(connection: duckdb.DuckDBPyConnection) -> None:
-    first, second = reading(3, after=LATE, offset=1000), reading(4, after=LATE, offset=1001)
-    result = speed(connection, [*PLAIN, first, second], [*PLAIN, first])
-    assert [found.reason for found in result.listed] == ["late"]
-
-
-def test_the_second_of_two_late_readings_alone_is_wrong(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_late_reading_in_a_row_that_lacks_another_is_wrong(connection: duckdb.DuckDBPyConnection) -> None:
     first, second = reading(3, after=LATE, offset=1000), reading(4, 2.0, after=LATE, offset=1001)
-    result = speed(connection, [*PLAIN, first, second], [*PLAIN, second])
-    assert (result.different, result.explained) == (1, 0)
+    for seen in (first, second):
+        result = speed(connection, [*PLAIN, first, second], [*PLAIN, seen])
+        assert (result.different, result.explained) == (1, 0)
+        connection.execute("DELETE FROM readings")
+
+
+@pytest.mark.parametrize(("after", "reason"), [(599.999, None), (600, "late")])
+def test_the_lateness_is_the_limit_to_the_millisecond(
+    connection: duckdb.DuckDBPyConnection, after: float, reason: str | None
+) -> None:
+    result = speed(connection, [*PLAIN, reading(3, after=after, offset=1000)], PLAIN)
+    assert [row.reason for row in result.listed] == ([reason] if reason else [])
+    assert result.different == (reason is None)
+
+
+def test_what_the_master_has_got_since_the_run_explains_a_row(connection: duckdb.DuckDBPyConnection) -> None:
+    more = [reading(3, offset=1000), reading(4, 2.0, offset=1001), reading(5, after=LATE, offset=1002)]
+    asked: list[Any] = []
+
+    def newer(rows: list[Any]) -> list[Any]:
+        asked.extend(rows)
+        return [master_row(each) for each in [*PLAIN, *more] if each.ts < START + 60]
+
+    fill(connection, PLAIN)
+    for seen, listed in ((more[:1], 1), (more[:2], 1), (more[1:2], 0), (more, 0)):
+        fetched = answers(speed_rows([*PLAIN, *seen]))
+        live.load(connection, Scope(DATASET), fetched)
+        result = compare_speed(connection, Scope(DATASET), fetched, newer)
+        assert [row.reason for row in result.listed] == ["arrived_since"] * listed
+        assert (result.explained, result.different) == (listed, 1 - listed)
+    assert asked == [("a", naive(START))] * 4
 
 
 def test_a_whole_minute_may_be_late(connection: duckdb.DuckDBPyConnection) -> None:
@@ -156,7 +197,7 @@ def test_a_whole_minute_may_be_late(connection: duckdb.DuckDBPyConnection) -> No
 def test_a_minute_that_a_late_revision_withdraws_is_known_to_speed_alone(connection: duckdb.DuckDBPyConnection) -> None:
     only, gone = reading(400), reading(400, after=LATE, offset=1000, revision=1, values=(None,) * 7)
     result = speed(connection, [*PLAIN, only, gone], [*PLAIN, only])
-    assert [(found.reason, found.batch, found.speed) for found in result.listed] == [("revised", 0, 1)]
+    assert [(found.reason, found.batch, found.speed) for found in result.listed] == [("withdrawn", 0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -178,19 +219,21 @@ def test_whatever_else_differs_is_wrong(
 
 def test_what_has_expired_or_lies_behind_the_line_is_not_compared(connection: duckdb.DuckDBPyConnection) -> None:
     fill(connection, PLAIN)
-    fetched = answers([], line=HOUR + timedelta(minutes=53), since=HOUR + timedelta(minutes=50))
+    fetched = answers([], cutover=HOUR + timedelta(minutes=53), since=HOUR + timedelta(minutes=50))
     live.load(connection, Scope(DATASET), fetched)
     result = compare_speed(connection, Scope(DATASET), fetched)
     assert (result.rows, result.missing) == (2, 2)  # 9:51 and 9:52
 
 
-def served(readings: list[Reading], line: datetime, grain: str, seen: list[Reading] | None = None) -> list[list[Any]]:
+def served(
+    readings: list[Reading], cutover: datetime, grain: str, seen: list[Reading] | None = None
+) -> list[list[Any]]:
     """Return the merged view's rows as the core makes them. seen: by the speed layer."""
     states: dict[tuple[str, datetime | date], list[tuple[State, str]]] = {}
     for source, some in (("batch", readings), ("speed", readings if seen is None else seen)):
         for (meter, start), state in minute_states(some).items():
             at = datetime.fromtimestamp(start, UTC)
-            if (at < line) == (source == "batch"):
+            if (at < cutover) == (source == "batch"):
                 time = {"minute": at, "hour": at.replace(minute=0), "day": at}[grain].replace(tzinfo=None)
                 key = (meter, time.date() if grain == "day" else time)
                 states.setdefault(key, []).append((state, source))
@@ -210,10 +253,10 @@ def served(readings: list[Reading], line: datetime, grain: str, seen: list[Readi
 
 
 def merged(connection: duckdb.DuckDBPyConnection, readings: list[Reading], **given: Any) -> list[Comparison]:
-    line = HOUR + timedelta(minutes=62)
-    fill(connection, [each for each in readings if each.ts < line.timestamp()])
-    rows = {grain: served(readings, line, grain) for grain in ("minute", "hour", "day")}
-    known = {"line": line, "rows": rows, "before": speed_rows(readings)}
+    cutover = HOUR + timedelta(minutes=62)
+    fill(connection, [each for each in readings if each.ts < cutover.timestamp()])
+    rows = {grain: served(readings, cutover, grain) for grain in ("minute", "hour", "day")}
+    known = {"cutover": cutover, "rows": rows, "before": speed_rows(readings)}
     fetched = answers(**(known | {"after": speed_rows(readings)} | given))
     live.load(connection, Scope(DATASET), fetched)
     return compare_merged(connection, Scope(DATASET), fetched)
@@ -243,15 +286,15 @@ def test_a_wrong_value_source_or_row_of_a_merged_view_is_found(connection: duckd
 
 def test_rows_written_while_they_are_read_are_left_out(connection: duckdb.DuckDBPyConnection) -> None:
     more = [*LONG, reading(1499, 2.0)]
-    line = HOUR + timedelta(minutes=62)
-    rows = {grain: served(LONG, line, grain, seen=more) for grain in ("minute", "hour", "day")}
+    cutover = HOUR + timedelta(minutes=62)
+    rows = {grain: served(LONG, cutover, grain, seen=more) for grain in ("minute", "hour", "day")}
     results = merged(connection, LONG, after=speed_rows(more), rows=rows)
     assert [(result.rows, result.wrong) for result in results] == [(0, 0), (24, 0), (1, 0), (0, 0)]
 
 
 def test_without_a_speed_layer_merged_is_batch_by_sums(connection: duckdb.DuckDBPyConnection) -> None:
     fill(connection, LONG)
-    fetched = answers([], line=None)
+    fetched = answers([], cutover=None)
     live.load(connection, Scope(DATASET), fetched)
     table = f"({expected.published_sql(DATASET, 'want_minute')}) AS rows"
     sums = connection.execute(found.checksum_sql(DATASET, "minute", table, "1 = 1", derived=True)).fetchall()
@@ -323,9 +366,9 @@ def test_files_of_both_kinds_limit_what_is_compared(tmp_path: Path) -> None:
     text, messages = tmp_path / "history.txt", tmp_path / "live.tsv"
     text.write_bytes(f"{HOUSEHOLD_TEXT.header}\n".encode())
     messages.write_bytes(b"".join(f"m{n % 3}\t{{}}\n".encode() for n in range(9)))
-    record = Record(DATASET.name, 1, "r", "published", LINE, LINE, None, {}, {})
+    record = Record(DATASET.name, 1, "r", "published", CUTOVER, CUTOVER, None, {}, {})
     source, scope = verify_command.from_files(Scope(DATASET), [text, messages], None, record)
-    assert (scope.meters, scope.end, source.has_live) == (("m0", "m1", "m2", "sceaux"), LINE, True)
+    assert (scope.meters, scope.end, source.has_live) == (("m0", "m1", "m2", "sceaux"), CUTOVER, False)
     assert [str(path) in source.title for path in (text, messages)] == [True, True]
     source, scope = verify_command.from_files(Scope(DATASET, ("m1",)), [text], "+02:00", record)
     assert (scope.meters, scope.end, source.has_live) == (("m1",), None, False)

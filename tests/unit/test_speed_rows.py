@@ -1,0 +1,69 @@
+"""What is written to the speed tables: by partition, with write times that keep the row that knows more."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from speed_layer.views import rows
+from speed_layer.views.rows import BATCH_ROWS, Write
+
+pytestmark = pytest.mark.unit
+
+NOON = int(datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()) * 1000
+MINUTE, DAY = 60_000, 86_400_000
+
+
+def minute(meter: str, at: int, readings: int = 1, version: int = 7) -> tuple[Any, ...]:
+    return (meter, at, readings, 60 * readings, 0, 5, 5, 5, version)
+
+
+def test_a_minute_is_written_into_the_partition_of_its_utc_day() -> None:
+    writes = list(rows.minute_writes([minute("a", NOON), minute("a", NOON + DAY)]))
+    assert writes == [
+        Write(("a", "2026-11-21"), (NOON,), (1, 60, 0, 5, 5, 5), 7),
+        Write(("a", "2026-11-22"), (NOON + DAY,), (1, 60, 0, 5, 5, 5), 7),
+    ]
+
+
+def test_a_minute_without_readings_is_deleted() -> None:
+    gone = ("a", NOON, 0, 0, 0, 0, None, None, 9)
+    assert list(rows.minute_writes([gone])) == [Write(("a", "2026-11-21"), (NOON,), None, 9)]
+
+
+def test_of_a_meters_readings_the_latest_stays_and_recent_ones_are_kept() -> None:
+    readings = [
+        ("a", NOON, 1, 1.5, 40),
+        ("a", NOON + 1000, 1, 2.5, 41),
+        ("b", NOON, 60, 3.5, 7),
+        ("a", NOON, 1, 9.5, 42),
+    ]
+    assert list(rows.latest_writes(readings)) == [
+        Write(("a",), (), (NOON + 1000, 1, 2.5), (NOON + 1000) * 1000 + 41),
+        Write(("b",), (), (NOON, 60, 3.5), NOON * 1000 + 7),
+    ]
+    assert [(write.partition, write.cluster) for write in rows.recent_writes(readings, NOON + 1)] == [
+        (("a",), (NOON + 1000, 1))
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3 * 1440)), max_size=300))
+def test_a_batch_holds_rows_of_one_partition_and_all_are_written_once(cells: list[tuple[str, int]]) -> None:
+    given_rows = [minute(meter, NOON + at * MINUTE, version=n) for n, (meter, at) in enumerate(cells)]
+    found = list(rows.batches(rows.minute_writes(given_rows)))
+    assert all(len({write.partition for write in some}) == 1 for some in found)
+    assert all(1 <= len(some) <= BATCH_ROWS for some in found)
+    assert sorted(write.at for some in found for write in some) == list(range(len(cells)))
+    sizes = [len(some) for some in found if len(some) < BATCH_ROWS]
+    assert len(sizes) <= len({write.partition for some in found for write in some})
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5000), st.integers(0, 10**6), st.integers(1, 5000))
+def test_a_later_arrival_or_more_readings_make_a_later_write_time(one: int, few: int, two: int, many: int) -> None:
+    if one < two:
+        assert rows.version(NOON + one, few) < rows.version(NOON + two, many)
+    assert rows.version(NOON + one, few) <= rows.version(NOON + one, few + many)
