@@ -105,7 +105,7 @@ def _live(settings: Settings, dataset: Dataset, shift: int, tale: Tale, log: Pat
             running = stack.enter_context(live.streams(settings, DATASET, log))
             running.wait_until_ready()
             told["proved"] = "archive and views, in one process"
-        with tale.step(f"{live.METERS} meters send their last 20 minutes") as told:
+        with tale.step(f"{live.METERS} meters send their last 11 minutes") as told:
             told["proved"] = _told(live.Sensors(DATASET, shift, live.CATCH_UP).totals())
             running.wait_until_caught_up(settings, dataset)
         before = live.freshness(running)

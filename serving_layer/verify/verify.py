@@ -44,7 +44,7 @@ _MEMORY: Final = "3GB"
 
 
 class Input(Protocol):
-    """Where readings come from. has_live: whether those of messages are among them, in order of arrival."""
+    """Where readings come from. has_live: whether those of messages are among them, with their times of arrival."""
 
     title: str
     has_live: bool
@@ -194,7 +194,7 @@ def _compare_live(
     if fetched.cutover is None:
         tell("there is no speed layer: the merged views are batch's alone")
     elif not source.has_live:
-        tell("the input knows no messages: the speed layer's rows are taken as they are")
+        tell("the input does not know when messages arrived: the speed layer's rows are taken as they are")
     else:
         comparisons.append(speed.compare_speed(connection, scope, fetched, newer))
     return comparisons + compare_merged(connection, scope, fetched)

@@ -368,7 +368,7 @@ def test_files_of_both_kinds_limit_what_is_compared(tmp_path: Path) -> None:
     messages.write_bytes(b"".join(f"m{n % 3}\t{{}}\n".encode() for n in range(9)))
     record = Record(DATASET.name, 1, "r", "published", CUTOVER, CUTOVER, None, {}, {})
     source, scope = verify_command.from_files(Scope(DATASET), [text, messages], None, record)
-    assert (scope.meters, scope.end, source.has_live) == (("m0", "m1", "m2", "sceaux"), CUTOVER, True)
+    assert (scope.meters, scope.end, source.has_live) == (("m0", "m1", "m2", "sceaux"), CUTOVER, False)
     assert [str(path) in source.title for path in (text, messages)] == [True, True]
     source, scope = verify_command.from_files(Scope(DATASET, ("m1",)), [text], "+02:00", record)
     assert (scope.meters, scope.end, source.has_live) == (("m1",), None, False)
