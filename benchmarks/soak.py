@@ -45,7 +45,7 @@ from meterlake.declaration import Dataset
 from meterlake.durations import parse_duration
 from meterlake.errors import TransientError
 from meterlake.settings import Settings, load_settings
-from serving_layer.sql.views import line_in_force
+from serving_layer.sql.views import current_cutover
 from speed_layer.checkpoint import Checkpoint
 from stack import process as servers
 from stack.instance import Instance
@@ -116,7 +116,7 @@ class Soak:
             behind=behind,
             state_rows=value(told, f"{PREFIX}state_rows"),
             state_mb=round(value(told, f"{PREFIX}state_bytes") / 1e6, 1),
-            boundary_age=age(line_in_force(self.settings, self.dataset), system_clock()),
+            boundary_age=age(current_cutover(self.settings, self.dataset), system_clock()),
         )
 
     def ends(self) -> dict[int, int]:

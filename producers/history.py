@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 import duckdb
 import numpy as np
 
-from engines.text_lines import line_tables
+from engines.text_lines import line_tables, set_clock
 from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.rules import BEFORE_EARLIEST, earliest_ts
@@ -24,13 +24,13 @@ from meterlake.textrows import LINES, rows_sql
 from producers.errors import HistoryUnreadable
 
 if TYPE_CHECKING:
-    from datetime import timedelta
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from meterlake.dice import Numbers
     from meterlake.textformat import TextFormat
+    from meterlake.wallclock import FileClock
 
 MISSING: Final = np.iinfo(np.int64).min
 """Where the history has no values."""
@@ -60,10 +60,10 @@ class History:
         return self.first + len(self.units) * self.interval_s
 
 
-def load(cache: Path, form: TextFormat, path: Path, offset: timedelta) -> History:
+def load(cache: Path, form: TextFormat, path: Path, offset: FileClock) -> History:
     """Return the history in a text file, plain or packed. Lines that are no readings are left out.
 
-    cache: folder for the decoded history. offset: of the file's clock from UTC. Raises HistoryUnreadable.
+    cache: folder for the decoded history. offset: of the file's clock from UTC, or its zone. Raises HistoryUnreadable.
     """
     try:
         name = f"{form.dataset.name}-{_fingerprint(form, path, offset)}.npy"
@@ -95,16 +95,16 @@ def _reasons_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _fingerprint(form: TextFormat, path: Path, offset: timedelta) -> str:
+def _fingerprint(form: TextFormat, path: Path, offset: FileClock) -> str:
     """Return what a decoded history depends on: the file's bytes, and how they are read."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    read_as = (_LAYOUT, form.columns, form.missing, form.interval_s, offset, form.dataset)
+    read_as = (_LAYOUT, form.columns, form.missing, form.interval_s, str(offset), form.dataset)
     digest.update(repr(read_as).encode())
     return digest.hexdigest()[:32]
 
 
-def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dict[str, int]]:
+def _rows(form: TextFormat, path: Path, offset: FileClock) -> tuple[Numbers, dict[str, int]]:
     """Return the start of each interval and its units, of the last stretch without a jump; and what was skipped."""
     parts: list[tuple[Numbers, Numbers, NDArray[np.bool_]]] = []
     skipped = Counter[str]()
@@ -113,6 +113,7 @@ def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dic
             file = opened(path, stack)
             head = file.read(CHUNK)
             found = layout(form, str(path), head)
+            set_clock(connection, found, offset, opened(path, stack).read)
             stream = _Joined(head, file)
             for chunk in line_tables(stream.read):
                 connection.register(LINES, chunk)
@@ -166,7 +167,7 @@ class _Joined:
 
 
 def _decoded(
-    connection: duckdb.DuckDBPyConnection, form: TextFormat, offset: timedelta
+    connection: duckdb.DuckDBPyConnection, form: TextFormat, offset: FileClock
 ) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
     """Return times in seconds, units of all measures, and whether it is a reading or gap row, of lines with a time."""
     at = form.dataset.event_time

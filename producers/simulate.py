@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meterlake.replay import Replay
+    from meterlake.wallclock import FileClock
     from producers.injection import Oracle
     from producers.pace import Pace, Schedule
     from producers.sinks import Sink
@@ -30,12 +31,12 @@ class Request:
     """What to simulate. The same request makes the same messages, to the byte.
 
     rebase: the history is moved by whole weeks so that it ends at or after this moment; or, if given, by ``shift``.
-    offset: of the history's clock from UTC. shares: of faults, by name.
+    offset: of the history's clock from UTC, or its zone. shares: of faults, by name.
     """
 
     replay: Replay
     history: Path
-    offset: timedelta
+    offset: FileClock
     meter_id: str
     meters: int
     seed: int
