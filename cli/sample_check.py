@@ -57,12 +57,12 @@ def read(form: TextFormat, path: Path) -> Seen:
     try:
         with ExitStack() as stack:
             with opened(path, stack) as file:
-                found = layout(form, str(path), file.read(CHUNK))
+                laid_out = layout(form, str(path), file.read(CHUNK))
             connection = stack.enter_context(duckdb.connect())
-            set_clock(connection, found, form.clock, opened(path, stack).read)
+            set_clock(connection, laid_out, form.clock, opened(path, stack).read)
             for table in line_tables(opened(path, stack).read):
                 connection.register(LINES, table)
-                _add(seen, found, connection)
+                _add(seen, laid_out, connection)
                 connection.unregister(LINES)
     except (*DAMAGED, NotText, OSError) as error:
         raise UnreadableSample(f"{path} cannot be read: {error}.", hint="Give a text file, plain or packed.") from error

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from meterlake.ddl import view_table
 from meterlake.grains import GRAIN_SECONDS, is_calendar
-from meterlake.merged import partition_of, partition_sql, published_view
+from meterlake.merged import CATALOG, MERGED, PUBLISHED, partition_of, partition_sql, published_view
 from meterlake.physical_units import HOUR_S
 from serving_layer.publish.records import FULL_NAME as RUNS
 
@@ -37,8 +38,8 @@ FINE_ROWS: Final = 2880
 """Rows a meter of a grain below an hour, such as 48 hours of minutes, up to which it is drawn."""
 COARSE_ROWS: Final = 1500
 """The same of hours."""
-FLEET_ROWS: Final = 745
-"""Rows a meter of a fleet: 31 days of hours, or 12 hours of minutes."""
+FLEET_ROWS: Final = 170
+"""Rows a meter of a fleet: 7 days of hours, or almost 3 hours of minutes; 2,000 meters have 340,000 then."""
 NOBODY: Final = "none yet"
 """Value of the meter's variable where there is no meter, so that the list is never empty."""
 
@@ -106,18 +107,16 @@ def of_grain(
     view: Callable[[Dataset, Grain], str],
     wanted: Mapping[Grain, str],
     columns: str,
-    meters: str = "",
 ) -> str:
     """Return SQL of the rows of the view that the dashboard's grain asks for.
 
     wanted: grain -> condition in constants; a branch whose condition is false is dropped when the query is planned.
     columns: what to select beside ``time``, the meter and ``step_s``, the length of a row of that grain.
-    meters: condition on the meter, if not the chosen ones.
     """
     branches = [
         f"SELECT {when(dataset, grain)} AS time, {GRAIN_SECONDS[grain]} AS step_s, {dataset.key}, {columns}\n"
         f"FROM {view(dataset, grain)}\n"
-        f"WHERE {condition} AND {meters or chosen(dataset)} AND {bound(dataset, grain)}"
+        f"WHERE {condition} AND {chosen(dataset)} AND {bound(dataset, grain)}"
         for grain, condition in wanted.items()
     ]
     return "\nUNION ALL\n".join(branches)
@@ -145,11 +144,12 @@ def lines_or_spread(dataset: Dataset, rows: str) -> str:
     """
     spread = ", ".join(f"'{name}'" for name in SPREAD)
     return (
-        f"SELECT time, step_s, {dataset.key}, value FROM (\n{rows}\n)\nWHERE {SINGLE}\nUNION ALL\n"  # noqa: S608
         f"SELECT time, step_s, which AS {dataset.key}, share AS value\nFROM (\n"
-        f"SELECT time, step_s, approx_percentile(value, ARRAY[0.1, 0.5, 0.9]) AS shares\nFROM (\n{rows}\n)\n"
-        f"WHERE NOT {SINGLE}\nGROUP BY 1, 2\n)\n"
-        f"CROSS JOIN UNNEST(ARRAY[{spread}], shares) AS spread (which, share)"
+        f"SELECT time, step_s, IF({SINGLE}, {dataset.key}, '') AS alone, max(value) AS own,\n"
+        f"  approx_percentile(IF({SINGLE}, NULL, value), ARRAY[0.1, 0.5, 0.9]) AS shares\n"
+        f"FROM (\n{rows}\n)\nGROUP BY 1, 2, 3\n)\n"
+        f"CROSS JOIN UNNEST(IF({SINGLE}, ARRAY[alone], ARRAY[{spread}]), IF({SINGLE}, ARRAY[own], shares))"
+        " AS drawn (which, share)"
     )
 
 
@@ -170,10 +170,16 @@ def with_gaps(rows: str, values: Sequence[str], key: str = "") -> str:
     )
 
 
-def chosen_or_fitting(dataset: Dataset, *, most: int = FINE_ROWS) -> dict[Grain, str]:
+def chosen_or_fitting(dataset: Dataset) -> dict[Grain, str]:
     """Return the conditions of a grain that is chosen, or (``auto``) fits the length of the range."""
-    fits = fitting(grains(dataset), most=most)
+    fits = few_or_many(grains(dataset))
     return {grain: f"('$grain' = '{grain}' OR '$grain' = 'auto' AND {fit})" for grain, fit in fits.items()}
+
+
+def few_or_many(offered: Sequence[Grain]) -> dict[Grain, str]:
+    """Return grain -> condition that it fits the range: of a fleet, fewer rows of each meter are asked for."""
+    few, many = fitting(offered), fitting(offered, most=FLEET_ROWS)
+    return {grain: f"({FEW} AND {few[grain]} OR {MANY} AND {many[grain]})" for grain in few}
 
 
 def hours(dataset: Dataset, columns: str, *, tail: str = "") -> str:
@@ -197,17 +203,23 @@ def meters(dataset: Dataset) -> str:
     )
 
 
-def meter_count(dataset: Dataset) -> str:
-    """Return SQL of how many meters match the search, as text."""
-    return f"SELECT CAST(count(DISTINCT {dataset.key}) AS VARCHAR) AS meters\nFROM (\n{_known(dataset)}\n)"
-
-
-def listed_count(dataset: Dataset) -> str:
-    """Return SQL of how many of them the list holds, as text."""
+def listed(dataset: Dataset) -> str:
+    """Return SQL of how many meters of how many that match the search the list holds, as text: ``200 of 2000``."""
+    count = f"count(DISTINCT {dataset.key})"
     return (
-        f"SELECT CAST(least(count(DISTINCT {dataset.key}), {MOST_METERS}) AS VARCHAR) AS meters\n"
+        f"SELECT CAST(least({count}, {MOST_METERS}) AS VARCHAR) || ' of ' || CAST({count} AS VARCHAR) AS meters\n"
         f"FROM (\n{_known(dataset)}\n)"
     )
+
+
+def layer() -> str:
+    """Return SQL of the schema that answers: the merged views by name; of a fleet, what is published."""
+    return f"SELECT IF({MANY}, '{PUBLISHED}', '{MERGED}') AS layer"
+
+
+def of_layer(dataset: Dataset, grain: Grain) -> str:
+    """Return the full name of the view of the layer that answers; the variable is filled in by Grafana."""
+    return f"{CATALOG}.${{layer}}.{view_table(dataset, grain)}"
 
 
 def _known(dataset: Dataset) -> str:

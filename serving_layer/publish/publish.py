@@ -250,23 +250,25 @@ class Publisher:
             if present is None or history.begun or views.shown(self.settings, self.dataset) == history.seq:
                 return
             speed = bool(present.details.get(SPEED))
-            line = merged.line(self.dataset, present.boundary, self.clock(), self.settings.speed_ttl) if speed else None
-            _again(views.replace, self.settings, self.dataset, line, history.seq)
+            cutover = (
+                merged.cutover(self.dataset, present.boundary, self.clock(), self.settings.speed_ttl) if speed else None
+            )
+            _again(views.replace, self.settings, self.dataset, cutover, history.seq)
             history = records.load(self.settings, self.dataset.name)
 
     def _reconciliation(self, present: Record | None, begun: Record) -> dict[str, Any]:
         """Compare the layers for the minutes that the boundary is about to move over."""
-        line = merged.line_at(self.dataset, begun.boundary)
-        before = merged.line_at(self.dataset, present.boundary if present else BEGINNING)
+        cutover = merged.cutover_at(self.dataset, begun.boundary)
+        before = merged.cutover_at(self.dataset, present.boundary if present else BEGINNING)
         since = max(before, boundaries.first_living(self.clock(), self.settings.speed_ttl))
-        if since >= line:
+        if since >= cutover:
             return {}
         snapshot = begun.details.get("read_snapshot", begun.snapshot)
-        return {RECONCILIATION: reconcile(self.settings, self.dataset, since, line, snapshot)}
+        return {RECONCILIATION: reconcile(self.settings, self.dataset, since, cutover, snapshot)}
 
     def _replace_views(self, boundary: datetime, seq: int, *, speed: bool) -> None:
-        line = merged.line(self.dataset, boundary, self.clock(), self.settings.speed_ttl) if speed else None
-        views.replace(self.settings, self.dataset, line, seq, self.lease.check)
+        cutover = merged.cutover(self.dataset, boundary, self.clock(), self.settings.speed_ttl) if speed else None
+        views.replace(self.settings, self.dataset, cutover, seq, self.lease.check)
 
     def _speed_layer(self, present: Record | None) -> bool:
         """Return whether there is a speed layer. Where Cassandra is away and readers never saw it, there is none.
@@ -277,7 +279,7 @@ class Publisher:
             return views.has_speed_layer(self.settings, self.dataset)
         except EngineUnavailable:
             was_shown = present is not None and present.details.get(SPEED)
-            if was_shown or views.line_in_force(self.settings, self.dataset) is not None:
+            if was_shown or views.current_cutover(self.settings, self.dataset) is not None:
                 raise
             return False
 

@@ -68,6 +68,7 @@ CHOSEN = macros.Dashboard(
         "meter": ["a"],
         "shown": ["a"],
         "search": "",
+        "layer": "merged",
         "grain": "auto",
         "today": "2026-11-21",
         "yesterday": "2026-11-20",
