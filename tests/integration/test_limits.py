@@ -74,6 +74,6 @@ def test_an_amount_that_no_fuse_lets_through_is_rejected_by_both_layers(live: Se
     minutes = [(at, 5), (at + timedelta(minutes=1), 1)]
     batch = trino.rows(live, f"SELECT minute, readings FROM hive.batch.{DATASET.name}_minute ORDER BY 1")  # noqa: S608
     assert [tuple(row) for row in batch] == minutes
-    with cassandra.session(settings) as connected:
+    with cassandra.session(live) as connected:
         rows = connected.execute(f"SELECT minute, readings FROM speed.{DATASET.name}_minute")  # noqa: S608
         assert sorted((row.minute, row.readings) for row in rows if row.readings) == minutes
