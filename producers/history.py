@@ -18,12 +18,13 @@ from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.rules import BEFORE_EARLIEST, earliest_ts
 from meterlake.schema import LATEST_TS
-from meterlake.texthead import WrongText, layout
+from meterlake.texthead import WrongText, fitting, layout
 from meterlake.textlines import CHUNK
 from meterlake.textrows import LINES, rows_sql
 from producers.errors import HistoryUnreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -60,10 +61,11 @@ class History:
         return self.first + len(self.units) * self.interval_s
 
 
-def load(cache: Path, form: TextFormat, path: Path, offset: FileClock) -> History:
+def load(cache: Path, form: TextFormat, path: Path, offset: FileClock, others: Sequence[TextFormat] = ()) -> History:
     """Return the history in a text file, plain or packed. Lines that are no readings are left out.
 
-    cache: folder for the decoded history. offset: of the file's clock from UTC, or its zone. Raises HistoryUnreadable.
+    cache: folder for the decoded history. offset: of the file's clock from UTC, or its zone.
+    others: further formats of the data set, of which the file may be. Raises HistoryUnreadable.
     """
     try:
         name = f"{form.dataset.name}-{_fingerprint(form, path, offset)}.npy"
@@ -72,7 +74,7 @@ def load(cache: Path, form: TextFormat, path: Path, offset: FileClock) -> Histor
     file = cache / "histories" / name
     with suppress(OSError, ValueError):  # none yet, or one that was damaged
         return _history(form, np.load(file, mmap_mode="r"), json.loads(_reasons_path(file).read_text()))
-    rows, skipped = _rows(form, path, offset)
+    rows, skipped = _rows((form, *others), path, offset)
     with suppress(OSError):  # no room for a cache is no reason to fail
         _keep(file, rows, skipped)
     return _history(form, rows, skipped)
@@ -104,7 +106,7 @@ def _fingerprint(form: TextFormat, path: Path, offset: FileClock) -> str:
     return digest.hexdigest()[:32]
 
 
-def _rows(form: TextFormat, path: Path, offset: FileClock) -> tuple[Numbers, dict[str, int]]:
+def _rows(forms: Sequence[TextFormat], path: Path, offset: FileClock) -> tuple[Numbers, dict[str, int]]:
     """Return the start of each interval and its units, of the last stretch without a jump; and what was skipped."""
     parts: list[tuple[Numbers, Numbers, NDArray[np.bool_]]] = []
     skipped = Counter[str]()
@@ -112,12 +114,12 @@ def _rows(form: TextFormat, path: Path, offset: FileClock) -> tuple[Numbers, dic
         with ExitStack() as stack, duckdb.connect() as connection:
             file = opened(path, stack)
             head = file.read(CHUNK)
-            found = layout(form, str(path), head)
-            set_clock(connection, found, offset, opened(path, stack).read)
+            form = layout(fitting(forms, str(path), head), str(path), head)
+            set_clock(connection, form, offset, opened(path, stack).read)
             stream = _Joined(head, file)
             for chunk in line_tables(stream.read):
                 connection.register(LINES, chunk)
-                parts.append(_decoded(connection, found, offset))
+                parts.append(_decoded(connection, form, offset))
                 skipped.update(_reasons(connection))
                 connection.unregister(LINES)
     except WrongText as error:

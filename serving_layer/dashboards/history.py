@@ -196,11 +196,13 @@ class _History:
         return panels.coloured(panel, tuple(shifts), (BLUE, YELLOW, GREY))
 
     def heatmap(self) -> heatmap.Panel:
-        local = f"(with_timezone({self.hour}, 'UTC') AT TIME ZONE '{self.dataset.time_zone}')"
+        grain = sql.local_hours(self.dataset)
+        local = f"(with_timezone({grain}, 'UTC') AT TIME ZONE '{self.dataset.time_zone}')"
         mean = self.rate.expression.sql("trino", lambda name: f"sum({name})")
         hours = sql.hours(
             self.dataset,
             f"CAST({local} AS DATE) AS day, hour({local}) AS hour, {mean} AS rate",
+            grain=grain,
             tail="\nGROUP BY 1, 2",
         )
         cells = ",\n  ".join(f'max(rate) FILTER (WHERE hour = {hour}) AS "{hour:02}"' for hour in range(24))

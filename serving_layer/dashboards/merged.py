@@ -139,7 +139,7 @@ class _Merged:
 
     def against(self, total: ShownValue) -> barchart.Panel:
         """Hours of the day are categories: each has its place, also while the day has just begun."""
-        zone, grain = self.dataset.time_zone, sql.hourly(self.dataset)
+        zone, grain = self.dataset.time_zone, sql.local_hours(self.dataset)
         local = f"(with_timezone({grain}, 'UTC') AT TIME ZONE '{zone}')"
         here = f"(current_timestamp AT TIME ZONE '{zone}')"
         begin = f"CAST(current_timestamp - INTERVAL '{_WEEKS * 7 + 1}' DAY AS TIMESTAMP(6))"
@@ -184,7 +184,7 @@ class _Merged:
 
     def _hours(self, columns: str, begin: str, condition: str = "true") -> str:
         """Return SQL of hours from ``begin`` on: of both layers or, of a fleet, as published."""
-        grain = sql.hourly(self.dataset)
+        grain = sql.local_hours(self.dataset)
         since = sql.since(self.dataset, grain, begin)
         return (
             f"SELECT {columns}\nFROM {sql.of_layer(self.dataset, grain)}\n"

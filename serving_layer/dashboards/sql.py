@@ -13,6 +13,7 @@ from meterlake.ddl import view_table
 from meterlake.grains import GRAIN_SECONDS, is_calendar
 from meterlake.merged import CATALOG, MERGED, PUBLISHED, partition_of, partition_sql, published_view
 from meterlake.physical_units import HOUR_S
+from meterlake.timegrid import zone_offsets
 from serving_layer.publish.records import FULL_NAME as RUNS
 
 if TYPE_CHECKING:
@@ -95,6 +96,14 @@ def hourly(dataset: Dataset) -> Grain:
     """Return the grain for what is looked at by the hour: the coarsest within one, else the finest of all."""
     within = [grain for grain in grains(dataset) if GRAIN_SECONDS[grain] <= HOUR_S]
     return within[-1] if within else grains(dataset)[0]
+
+
+def local_hours(dataset: Dataset) -> Grain:
+    """Return the grain for hours of the local day: the coarsest within one that no offset of the zone cuts."""
+    offsets = zone_offsets(dataset.time_zone)
+    within = [grain for grain in grains(dataset) if GRAIN_SECONDS[grain] <= HOUR_S]
+    whole = [grain for grain in within if not any(offset % GRAIN_SECONDS[grain] for offset in offsets)]
+    return whole[-1] if whole else grains(dataset)[0]
 
 
 def daily(dataset: Dataset) -> Grain:
@@ -182,9 +191,12 @@ def few_or_many(offered: Sequence[Grain]) -> dict[Grain, str]:
     return {grain: f"({FEW} AND {few[grain]} OR {MANY} AND {many[grain]})" for grain in few}
 
 
-def hours(dataset: Dataset, columns: str, *, tail: str = "") -> str:
-    """Return SQL of published hours within the range. columns: what to select; tail: grouping and order."""
-    grain = hourly(dataset)
+def hours(dataset: Dataset, columns: str, *, grain: Grain | None = None, tail: str = "") -> str:
+    """Return SQL of published hours within the range. columns: what to select; tail: grouping and order.
+
+    grain: another than that of hours.
+    """
+    grain = grain or hourly(dataset)
     return (
         f"SELECT {columns}\nFROM {published_view(dataset, grain)}\n"
         f"WHERE {chosen(dataset)} AND {bound(dataset, grain)}{tail}"
