@@ -94,10 +94,10 @@ def fill_history(settings: Settings, dataset: Dataset, meters: int, boundary: da
             table = view_table(dataset, view.grain)
             places = _write_view(settings, dataset, view, table, meters, boundary)
             metastore.add_partitions(client, HIVE_DATABASE, table, places)
-    line = merged.line(dataset, boundary, boundary + BOUNDARY_AGE, settings.speed_ttl)
+    cutover = merged.cutover(dataset, boundary, boundary + BOUNDARY_AGE, settings.speed_ttl)
     for view in dataset.views:
         trino.rows(settings, merged.published_sql(dataset, view.grain))
-        trino.rows(settings, merged.merged_sql(dataset, view.grain, line))
+        trino.rows(settings, merged.merged_sql(dataset, view.grain, cutover))
 
 
 def _write_view(

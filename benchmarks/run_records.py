@@ -99,6 +99,7 @@ def main() -> int:
     asked = options.parse_args()
     spark_runtime.provide(runtime)
     settings = load_settings()
+    spark_runtime.provide(runtime)
     clear(settings)
     timed(settings, EMPTY, 5)
     empty = timed(settings, EMPTY, asked.times)

@@ -105,7 +105,7 @@ def _live(settings: Settings, dataset: Dataset, shift: int, tale: Tale, log: Pat
             running = stack.enter_context(live.streams(settings, DATASET, log))
             running.wait_until_ready()
             told["proved"] = "archive and views, in one process"
-        with tale.step(f"{live.METERS} meters send their last 20 minutes") as told:
+        with tale.step(f"{live.METERS} meters send their last 11 minutes") as told:
             told["proved"] = _told(live.Sensors(DATASET, shift, live.CATCH_UP).totals())
             running.wait_until_caught_up(settings, dataset)
         before = live.freshness(running)
@@ -200,18 +200,18 @@ def _batch(settings: Settings, dataset: Dataset) -> tuple[str, dict[str, Any]]:
 def _queries(settings: Settings, dataset: Dataset, shift: int) -> list[tuple[str, Engine, str]]:
     """Return the questions: across the boundary, of the history, and through Hive."""
     # ruff: noqa: S608 - our own names and times
-    from serving_layer.sql.views import line_in_force
+    from serving_layer.sql.views import current_cutover
 
-    line = line_in_force(settings, dataset) or system_clock()
+    cutover = current_cutover(settings, dataset) or system_clock()
     around = " AND ".join(
-        f"minute {sign} TIMESTAMP '{line + timedelta(minutes=minutes):%Y-%m-%d %H:%M:00}'"
+        f"minute {sign} TIMESTAMP '{cutover + timedelta(minutes=minutes):%Y-%m-%d %H:%M:00}'"
         for sign, minutes in ((">=", -3), ("<", 3))
     )
     meter = registry.text_format(DATASET).meter_id
     year = (date(2010, 1, 1) + timedelta(days=shift)).year
     return [
         (
-            f"Ask Trino across the boundary, {line:%H:%M} UTC",
+            f"Ask Trino across the boundary, {cutover:%H:%M} UTC",
             Engine.TRINO,
             "SELECT minute, source, readings, covered_s, round(global_active_power_avg, 3) AS kw, "
             "round(energy_wh, 2) AS wh "

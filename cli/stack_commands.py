@@ -81,11 +81,12 @@ def _start(wanted: list[Service], instance: Instance) -> None:
     from cli.progress import StackProgress
     from speed_layer import tables
 
+    declarations = registry.declarations()  # what cannot be used is said before anything starts
     if wanted:
         with StackProgress() as progress:
             launcher.up(wanted, instance, progress.service, progress.download)
     if any(service.name == "cassandra" for service in wanted):
-        for declared in registry.declarations():
+        for declared in declarations:
             tables.apply(instance.settings, declared)
 
 

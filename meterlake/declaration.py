@@ -168,6 +168,7 @@ class Derived:
         return parse_expression(self.sql).inline(parts)
 
 
+_ROWS_WAITED: Final = 10
 PARTITION_FORMATS: Final[dict[Partition, str]] = {"month": "%Y-%m", "year": "%Y"}
 """Form of a partition's value, as Python and Trino write it."""
 
@@ -221,6 +222,19 @@ class _Lengths:
         )
 
 
+class _Lateness:
+    """How long the speed layer waits: as declared, or ten rows of the finest view."""
+
+    def __get__(self, series: MeterSeries | None, owner: type[MeterSeries]) -> timedelta:
+        declared: timedelta | None = None if series is None else series.__dict__["lateness"]
+        if series is not None and declared is None:
+            return timedelta(seconds=_ROWS_WAITED * series.cell_s)
+        return declared  # type: ignore[return-value] # a dataclass takes None for the default
+
+    def __set__(self, series: MeterSeries, declared: timedelta | None) -> None:
+        series.__dict__["lateness"] = declared
+
+
 @dataclass(frozen=True, kw_only=True)
 class MeterSeries(Declaration):
     """A data set of metered readings; what every kind has is described in ``Declaration``.
@@ -228,7 +242,8 @@ class MeterSeries(Declaration):
     key, event_time, interval: columns of the meter, the start of the interval, and its length in seconds.
     intervals: the lengths that occur; each divides a minute or is a multiple of one, up to an hour.
     views: the finest one has a row for each longest interval, or for several.
-    lateness: how long the speed layer waits for late readings after the end of their row.
+    lateness: how long the speed layer waits for readings after the end of their row of the finest view, by the broker's
+    clock; by default ten rows. What comes later is left to the batch layer (``meterlake.lateness``).
     earliest: no reading is from before this day (UTC); one that says so has its meter's factory date, and is rejected.
     jump_limit: a few readings of a file that lie further than this from all others are set aside, as ``jumps`` says.
     quality: checks that need readings in order (``meterlake.quality``).
@@ -243,7 +258,7 @@ class MeterSeries(Declaration):
     event_time: str = "ts"
     interval: str = "interval_s"
     derived: tuple[Derived, ...] = ()
-    lateness: timedelta = timedelta(minutes=10)
+    lateness: _Lateness = _Lateness()
     earliest: date | None = None
     jump_limit: timedelta = timedelta(days=366)
     quality: tuple[Check, ...] = ()

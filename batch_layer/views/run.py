@@ -95,7 +95,7 @@ def _from_readings(run: Run, source: Source) -> Tally:
     if counted is not None:
         return _settled(run, source, judged, counted, old)
     run.report("deciding between readings that compete")
-    contended = verdicts.disputed_cells(reasoned, dataset).persist()
+    contended = verdicts.contended_cells(reasoned, dataset).persist()
     try:
         judged, counted = verdicts.judged(reasoned, dataset, contended), Tally(dataset)
         units = transforms.finest_rows(counted.watch(judged), dataset)

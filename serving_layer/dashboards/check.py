@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from engines import cassandra, trino
 from engines.errors import QueryFailed
 from meterlake.durations import parse_duration
+from meterlake.merged import MERGED, PUBLISHED
 from serving_layer.dashboards import asked as asking
 from serving_layer.dashboards import cql, macros, sql
 from serving_layer.dashboards.queries import CassandraQuery, Kind, PrometheusQuery, Query, TrinoQuery
@@ -136,6 +137,7 @@ class Servers:
             values["meter"] = (self._live[name] if kind == "live" else self._all[name])[:most]
             values["shown"] = self._live[name][:most][: cql.MOST_SHOWN]
             values["search"] = ""
+            values["layer"] = PUBLISHED if len(values["meter"]) >= sql.MOST_METERS else MERGED
         return macros.Dashboard(since, self._now, values)
 
     def _live_meters(self, dataset: Dataset) -> list[str]:

@@ -249,8 +249,10 @@ class Publisher:
             if present is None or history.begun or views.shown(self.settings, self.dataset) == history.seq:
                 return
             speed = bool(present.details.get(SPEED))
-            line = merged.line(self.dataset, present.boundary, self.clock(), self.settings.speed_ttl) if speed else None
-            _again(views.replace, self.settings, self.dataset, line, history.seq)
+            cutover = (
+                merged.cutover(self.dataset, present.boundary, self.clock(), self.settings.speed_ttl) if speed else None
+            )
+            _again(views.replace, self.settings, self.dataset, cutover, history.seq)
             history = records.load(self.settings, self.dataset.name)
 
     def _reconciliation(self, present: Record | None, begun: Record) -> dict[str, Any]:
@@ -259,17 +261,17 @@ class Publisher:
         Readers see the run already: this does not hold it up.
         """
         living = boundaries.first_living(self.clock(), self.settings.speed_ttl)
-        line = merged.line_at(self.dataset, begun.boundary)
-        since = max(living, merged.line_at(self.dataset, present.boundary if present else BEGINNING))
-        left = Pending.of(present.details.get(RECONCILIATION, {}), living, line) if present else None
-        if left is None and since >= line:
+        cutover = merged.cutover_at(self.dataset, begun.boundary)
+        since = max(living, merged.cutover_at(self.dataset, present.boundary if present else BEGINNING))
+        left = Pending.of(present.details.get(RECONCILIATION, {}), living, cutover) if present else None
+        if left is None and since >= cutover:
             return {}
         snapshot = begun.details.get("read_snapshot", begun.snapshot)
-        return {RECONCILIATION: reconcile(self.settings, self.dataset, (since, line), snapshot, left)}
+        return {RECONCILIATION: reconcile(self.settings, self.dataset, (since, cutover), snapshot, left)}
 
     def _replace_views(self, boundary: datetime, seq: int, *, speed: bool) -> None:
-        line = merged.line(self.dataset, boundary, self.clock(), self.settings.speed_ttl) if speed else None
-        views.replace(self.settings, self.dataset, line, seq, self.lease.check)
+        cutover = merged.cutover(self.dataset, boundary, self.clock(), self.settings.speed_ttl) if speed else None
+        views.replace(self.settings, self.dataset, cutover, seq, self.lease.check)
 
     def _speed_layer(self, present: Record | None) -> bool:
         """Return whether there is a speed layer. Where Cassandra is away and readers never saw it, there is none.
@@ -280,7 +282,7 @@ class Publisher:
             return views.has_speed_layer(self.settings, self.dataset)
         except EngineUnavailable:
             was_shown = present is not None and present.details.get(SPEED)
-            if was_shown or views.line_in_force(self.settings, self.dataset) is not None:
+            if was_shown or views.current_cutover(self.settings, self.dataset) is not None:
                 raise
             return False
 

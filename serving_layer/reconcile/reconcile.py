@@ -52,13 +52,13 @@ class Pending:
     meter: str = ""
 
     @classmethod
-    def of(cls, earlier: Mapping[str, Any], living: datetime, line: datetime) -> Pending | None:
-        """Return what an earlier one has left, from ``living`` on, as far as speed rows live, up to ``line``."""
+    def of(cls, earlier: Mapping[str, Any], living: datetime, cutover: datetime) -> Pending | None:
+        """Return what an earlier one has left, from ``living`` on, as far as speed rows live, up to ``cutover``."""
         left = earlier.get(PENDING)
         if not left:
             return None
         since, until = max(datetime.fromisoformat(left["since"]), living), datetime.fromisoformat(left["until"])
-        return cls(since, min(until, line), left["meter"]) if since < min(until, line) else None
+        return cls(since, min(until, cutover), left["meter"]) if since < min(until, cutover) else None
 
     def recorded(self, reason: str) -> dict[str, str]:
         """Return this for a run's record."""

@@ -2,7 +2,8 @@
 
 A line is ``key TAB value``, as `meterlake simulate --to file` writes it; without TAB it is a tombstone. What is no
 reading is left out, as the archive puts it into quarantine. The file does not say when its messages arrived, so the
-readings' own times must: each is held to have come when the newest one before it was measured.
+readings' own times must: each is held to have come when the newest one before it was measured. That is enough to decide
+between readings, and not to say what was late: the speed layer's rows are not compared.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Messages:
         self._now = now.astimezone(UTC).replace(tzinfo=None)
         self._unpacked: list[Path] = []
         self.title = f"messages in {', '.join(str(path) for path in paths)}"
-        self.has_live = True
+        self.has_live = False
 
     def fetch(self, folder: Path) -> None:
         """Unpack the files into ``folder``. Raises UnreadableFile."""

@@ -1,8 +1,8 @@
 """One verification: input and views fetched side by side, the views recomputed by DuckDB, every row compared.
 
 Batch's views must be what their input makes; the speed layer's complete minutes the same, but for
-readings that came late, by file, or since; the merged views batch's rows before the line and the speed layer's from it
-on.
+readings that came late, by file, or since; the merged views batch's rows before the cutover and the speed layer's
+from it on.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _MEMORY: Final = "3GB"
 
 
 class Input(Protocol):
-    """Where readings come from. has_live: whether those of messages are among them, in order of arrival."""
+    """Where readings come from. has_live: whether those of messages are among them, with their times of arrival."""
 
     title: str
     has_live: bool
@@ -191,10 +191,10 @@ def _compare_live(
     """Compare the speed layer, where there is one and the input knows its messages, and the merged views."""
     live.load(connection, scope, fetched)
     comparisons = []
-    if fetched.line is None:
+    if fetched.cutover is None:
         tell("there is no speed layer: the merged views are batch's alone")
     elif not source.has_live:
-        tell("the input knows no messages: the speed layer's rows are taken as they are")
+        tell("the input does not know when messages arrived: the speed layer's rows are taken as they are")
     else:
         comparisons.append(speed.compare_speed(connection, scope, fetched, newer))
     return comparisons + compare_merged(connection, scope, fetched)

@@ -21,7 +21,7 @@ from commands import PROGRAM, ROOT, end_all, environment
 from layers_samples import forget, merged_minutes, truth
 
 from datasets.household.declaration import HOUSEHOLD
-from engines import hdfs, topics
+from engines import hdfs, topics, trino
 from meterlake.declaration import Dataset
 from meterlake.errors import MeterlakeError
 from meterlake.settings import Settings
@@ -32,9 +32,9 @@ from stack.process import last_lines
 from stack.watch import LONGEST
 
 METERS: Final = 40
-FAULTS: Final = "duplicate=0.02,conflict=0.01,revision=0.01,out_of_order=0.02,corrupt=0.02"
+FAULTS: Final = "duplicate=0.02,conflict=0.01,revision=0.01,withdraw=0.01,out_of_order=0.02,corrupt=0.02"
 BATCH_EVERY: Final = "20s"
-PATIENCE_S: Final = LONGEST.total_seconds()
+LONGEST_S: Final = LONGEST.total_seconds()
 QUERIES: Final = {"stream": "views", "archive": "archive"}
 """Command -> the query that it runs."""
 
@@ -103,7 +103,7 @@ class World:
         try:
             self.wait("the sensors to send", lambda: sum(self.ends().values()) > before or process.poll() is not None)
             yield process
-            code = process.wait(seconds + PATIENCE_S)
+            code = process.wait(seconds + LONGEST_S)
             if code != -signal.SIGKILL:  # that is one of the faults
                 assert code == 0, last_lines(self.log("sensors"))
                 self.acknowledged += int(json.loads(out.read_text())[0]["acknowledged"])
@@ -130,10 +130,10 @@ class World:
             self.wait_until_processed(query, ends)
 
     def wait(self, what: str, done: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + LONGEST_S
         while not done():
             self.all_run()
-            assert time.monotonic() < until, f"waited {PATIENCE_S} s for {what}"
+            assert time.monotonic() < until, f"waited {LONGEST_S} s for {what}"
             time.sleep(0.5)
 
     def all_run(self) -> None:
@@ -142,14 +142,47 @@ class World:
             assert process.poll() is None, f"{name} ended with {process.poll()}:\n{last_lines(self.log(name))}"
 
     def check(self) -> int:
-        """Compare the merged minutes with the truth, and Kafka with what the sensors were told; return how many."""
+        """Compare the merged minutes with the truth, and count; return how many minutes there are.
+
+        Kafka has what the sensors were confirmed; each message is once in the master data set or in quarantine; and the
+        layers have agreed whenever the boundary moved.
+        """
         arrived = samples.arrived(self.settings, self.dataset.readings_topic)
         assert len(arrived) >= self.acknowledged
         wanted = truth(self.dataset, samples.decoded(self.dataset, arrived)[0])
         shown = merged_minutes(self.settings, self.dataset)
         wrong = {key: (shown.get(key), wanted.get(key)) for key in shown | wanted if shown.get(key) != wanted.get(key)}
         assert not wrong, f"{len(wrong)} of {len(wanted)} minutes are wrong, such as {next(iter(wrong.items()))}"
+        assert self._archived() == len(arrived)
+        assert self.disagreements() == []
         return len(wanted)
+
+    def disagreements(self) -> list[tuple[object, ...]]:
+        """Return the runs at which the layers differed without an explanation, or could not be compared."""
+        found = "json_extract_scalar(details, '$.reconciliation.{}')"
+        unexplained, failed = (found.format(name) for name in ("unexplained", "failed"))
+        statement = (
+            f"SELECT run_id, {unexplained}, {failed} FROM iceberg.serving.batch_runs"  # noqa: S608
+            f" WHERE event = 'published' AND dataset = ?"
+            f" AND (CAST({unexplained} AS BIGINT) > 0 OR {failed} IS NOT NULL)"
+        )
+        return [tuple(row) for row in trino.rows(self.settings, statement, [self.dataset.name])]
+
+    def published(self) -> int:
+        """Return how many runs of batch were published."""
+        statement = "SELECT count(*) FROM iceberg.serving.batch_runs WHERE event = 'published' AND dataset = ?"
+        return int(trino.rows(self.settings, statement, [self.dataset.name])[0][0])
+
+    def _archived(self) -> int:
+        """Return how many messages are in the master data set or in quarantine; each must be there once."""
+        table = f"iceberg.master.{self.dataset.name}"
+        counts = []
+        for name in (table, f"{table}_quarantine"):
+            statement = f"SELECT count(*), count(DISTINCT (origin_partition, origin_offset)) FROM {name}"  # noqa: S608
+            rows, distinct = trino.rows(self.settings, statement)[0]
+            assert rows == distinct
+            counts.append(int(rows))
+        return sum(counts)
 
     def _reached(self, query: str, ends: dict[int, int]) -> bool:
         try:

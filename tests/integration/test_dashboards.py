@@ -152,7 +152,7 @@ def test_figures_of_all_meters_are_those_of_their_latest_readings(ready: Setting
 
 @pytest.fixture
 def fleet(ready: Settings) -> Iterator[list[str]]:
-    """More meters than the list of names holds, of which each sends 1 W more than the one before; removed after."""
+    """More meters than the list of names holds, each with 1 W more than the one before; removed afterwards."""
     now = system_clock()
     names = [f"dashboard-fleet-{number:03}" for number in range(sql.MOST_METERS + 51)]
     with cassandra.session(ready) as session:
@@ -167,16 +167,16 @@ def fleet(ready: Settings) -> Iterator[list[str]]:
 
 def test_of_a_fleet_totals_and_spread_are_of_all_meters_that_match(ready: Settings, fleet: list[str]) -> None:
     now = system_clock()
-    values = {"search": "Dashboard-Fleet-", "grain": "auto", "meter": fleet[: sql.MOST_METERS]}
+    values = {"search": "Dashboard-Fleet-", "grain": "auto", "meter": fleet[: sql.MOST_METERS], "layer": "published"}
     chosen = macros.Dashboard(now - timedelta(hours=24), now, values)
     listed = {asks.where.rpartition(": ")[2]: asks.query for asks in _asked("household-merged")}
     answer = {
         name: trino.rows(ready, macros.trino(listed[name], chosen))
-        for name in ("variable meter", "variable meter_count", "variable listed", "Active power (A)")
+        for name in ("variable meter", "variable listed", "variable layer", "Active power (A)")
     }
     assert len(answer["variable meter"]) == sql.MOST_METERS
-    assert answer["variable meter_count"] == [["251"]]
-    assert answer["variable listed"] == [["200"]]
+    assert answer["variable listed"] == [["200 of 251"]]
+    assert answer["variable layer"] == [["published"]]
     # Meters of 0, 1, … 250 W: a tenth is below 25, half below 125, nine tenths below 225.
     spread = {which: round(value * 1000) for _, which, value in answer["Active power (A)"] if value is not None}
     assert spread.keys() == set(sql.SPREAD)
@@ -187,7 +187,9 @@ def test_of_a_fleet_totals_and_spread_are_of_all_meters_that_match(ready: Settin
 
 def test_of_a_fleet_some_that_were_picked_are_asked_for_by_name(ready: Settings, fleet: list[str]) -> None:
     now = system_clock()
-    chosen = macros.Dashboard(now - timedelta(hours=1), now, {"search": "", "grain": "auto", "meter": fleet[:3]})
+    chosen = macros.Dashboard(
+        now - timedelta(hours=1), now, {"search": "", "grain": "auto", "meter": fleet[:3], "layer": "merged"}
+    )
     query = next(asks.query for asks in _asked("household-merged") if asks.where.endswith(": Active power (A)"))
     plan = "\n".join(row[0] for row in trino.rows(ready, f"EXPLAIN (TYPE LOGICAL) {macros.trino(query, chosen)}"))
     # The branches of a fleet are gone: nothing reads the latest readings, or the published views without the boundary.

@@ -101,7 +101,7 @@ def test_1_live_only_a_viewer_sees_what_speed_has(session: SparkSession, setting
 @pytest.mark.parametrize("number", range(len(BOUNDARIES)))
 def test_2_every_grain_is_whole_at_every_boundary(runs: list[samples.Written], settings: Settings, number: int) -> None:
     record = show(settings, runs[number])
-    assert record.boundary == BOUNDARIES[number] == views.line_in_force(settings, DATASET)
+    assert record.boundary == BOUNDARIES[number] == views.current_cutover(settings, DATASET)
     for grain in GRAINS:
         assert seen(settings, grain) == expected(grain)
     assert seen(settings, "hour", "b") == expected("hour", "b")
@@ -113,9 +113,9 @@ def test_3_source_says_which_layer_answers(runs: list[samples.Written], settings
     for grain in GRAINS:
         rows = trino.rows(settings, f"SELECT {grain}, source FROM {merged.merged_view(DATASET, grain)}")
         found[grain] = dict(rows)
-    line = BOUNDARIES[2].replace(tzinfo=None)
-    assert all((source == "batch") == (minute < line) for minute, source in found["minute"].items())
-    hour = line.replace(minute=0)
+    cutover = BOUNDARIES[2].replace(tzinfo=None)
+    assert all((source == "batch") == (minute < cutover) for minute, source in found["minute"].items())
+    hour = cutover.replace(minute=0)
     around = [hour + timedelta(hours=step) for step in (-1, 0, 1)]
     assert [found["hour"][time] for time in around] == ["batch", "both", "speed"]
     assert [found["day"][date(2026, 10, day)] for day in (24, 25, 26)] == ["batch", "both", "speed"]
@@ -164,7 +164,7 @@ def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishe
             settled = roll_forward(settings, DATASET, clock)
             assert (present(settled).run_id, present(settled).event) == (killed.run_id, "published")
             assert seen(settings, "hour", "a") == expected("hour", "a")
-            assert views.line_in_force(settings, DATASET) == killed.boundary
+            assert views.current_cutover(settings, DATASET) == killed.boundary
 
 
 def test_6_a_roll_back_over_expired_rows_is_refused_and_lists_the_hole(

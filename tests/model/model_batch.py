@@ -36,7 +36,7 @@ from meterlake.declaration import View
 from meterlake.errors import LeaseLost
 from meterlake.grains import Grain
 from meterlake.judgement import judge
-from meterlake.merged import Line
+from meterlake.merged import Cutover
 from meterlake.precedence import Balance
 from meterlake.reading import Reading
 from meterlake.reconciliation import explain
@@ -260,13 +260,18 @@ class _Views:
         return True
 
     def shown(self, *_: object) -> int:
-        return self.world.line_record
+        return self.world.cutover_record
 
     def replace(
-        self, _settings: object, _dataset: object, line: Line | None, seq: int, check: Callable[[], None] = lambda: None
+        self,
+        _settings: object,
+        _dataset: object,
+        cutover: Cutover | None,
+        seq: int,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         check()
-        self.world.line, self.world.line_record = line, seq
+        self.world.cutover, self.world.cutover_record = cutover, seq
 
 
 class _Trino:

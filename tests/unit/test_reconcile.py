@@ -39,7 +39,7 @@ def test_a_server_that_is_away_leaves_it_pending_and_raises_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("living", "line", "left"),
+    ("living", "cutover", "left"),
     [
         (BEGIN - timedelta(days=1), END, Pending(BEGIN, END, "b")),
         (BEGIN + timedelta(hours=1), END, Pending(BEGIN + timedelta(hours=1), END, "b")),
@@ -49,10 +49,10 @@ def test_a_server_that_is_away_leaves_it_pending_and_raises_nothing() -> None:
     ],
 )
 def test_what_is_left_is_resumed_as_far_as_both_layers_have_it(
-    living: datetime, line: datetime, left: Pending | None
+    living: datetime, cutover: datetime, left: Pending | None
 ) -> None:
-    assert Pending.of({"pending": LEFT}, living, line) == left
-    assert Pending.of({}, living, line) is None
+    assert Pending.of({"pending": LEFT}, living, cutover) == left
+    assert Pending.of({}, living, cutover) is None
 
 
 def test_a_piece_is_one_statement_that_asks_both_layers_by_key() -> None:
