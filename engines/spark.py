@@ -253,9 +253,10 @@ def _java_options(settings: Settings, log: Path, conf: Mapping[str, str]) -> str
         f'"-Djava.io.tmpdir={_scratch(settings)}"',
         f"-Dlog4j2.configurationFile={_LOG_CONFIG.as_uri()}",
         f'"-Dmeterlake.log={log}"',
+        settings.java_options,
         conf.get("spark.driver.extraJavaOptions", ""),
     ]
-    return " ".join(words).strip()
+    return " ".join(word for word in words if word)
 
 
 def _check_same(current: Mapping[str, str], wanted: Mapping[str, str]) -> None:

@@ -2,13 +2,9 @@
 
 B is the beginning of a cell: floor(min over Kafka partitions of A_p − lateness), with the lateness by which the speed
 layer drops readings (``meterlake.lateness`` says why nothing that it has shown is missing then). Everything that
-partition p received before A_p is archived. A_p is
-
-- the broker time of the last archived record of p;
-- if p is archived to its end, the run's clock less the clock tolerance, if that is later: the clock is read **before**
-  the ends of the partitions, and the broker's may be behind it by the tolerance.
-
-Where there is no archive at all, B follows the run's clock. Only a roll-back lowers B.
+partition p received before A_p is archived: A_p is the broker time of the last archived record of p; the run's clock if
+p is archived to its end, or if there is no archive at all. The run's clock is read **before** the ends of the
+partitions, so that nothing can arrive unseen in between. Only a roll-back lowers B.
 """
 
 from __future__ import annotations
@@ -66,17 +62,20 @@ def next_boundary(
     current: the boundary of the run that readers see, below which the result never falls.
     """
     clock = utc(run_clock)
-    reached = [_reached(partition, clock, clock - dataset.clock_tolerance) for partition in progress]
+    reached = [_reached(partition, clock) for partition in progress]
     earliest = max(min(reached, default=clock), BEGINNING + dataset.lateness)
     seconds = int((earliest - dataset.lateness).timestamp())
     proposed = datetime.fromtimestamp(floor_seconds(seconds, dataset.cell_s), UTC)
     return proposed if current is None else max(proposed, utc(current))
 
 
-def _reached(partition: PartitionProgress, clock: datetime, passed: datetime) -> datetime:
+def _reached(partition: PartitionProgress, run_clock: datetime) -> datetime:
     """Return before which broker time everything of a partition is archived."""
-    last = BEGINNING if partition.archived_until is None else min(utc(partition.archived_until), clock)
-    return max(last, passed) if partition.at_end else last
+    if partition.at_end:
+        return run_clock
+    if partition.archived_until is None:
+        return BEGINNING
+    return min(utc(partition.archived_until), run_clock)
 
 
 def speed_days(boundary: datetime, now: datetime, ttl: timedelta) -> list[str]:

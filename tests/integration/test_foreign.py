@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import commands
 import layers_samples as layers
@@ -129,7 +130,8 @@ HEADERS = {
 
 def _london(each: Reading) -> str:
     value = "Null" if each.is_gap else f" {each.values[0]} "
-    return f"{each.meter_id},Std,{datetime.fromtimestamp(each.ts, UTC):%Y-%m-%d %H:%M:%S}.0000000,{value}"
+    local = datetime.fromtimestamp(each.ts, ZoneInfo("Europe/London"))
+    return f"{each.meter_id},Std,{local:%Y-%m-%d %H:%M:%S}.0000000,{value}"
 
 
 def _plug(each: Reading) -> str:
@@ -181,7 +183,7 @@ def test_a_foreign_data_set_goes_all_the_way(world: World, story: Story, tmp_pat
     history = story.readings(NOW - timedelta(days=5), story.history)
     path = tmp_path / "history.csv"
     path.write_text(story.text(history), encoding="utf-8")
-    request = Load(form, str(path), form.meter_id, form.utc_offset)
+    request = Load(form, str(path), form.meter_id, form.clock)
     loaded = load(settings, request, lambda: system_clock() - EARLIER, lambda *_: None)
     gaps = sum(each.is_gap for each in history)
     assert (loaded.readings, loaded.gaps, loaded.quarantined) == (len(history) - gaps, gaps, {})

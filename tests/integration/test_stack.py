@@ -71,6 +71,13 @@ def test_a_second_up_starts_nothing(stack: Instance) -> None:
     }
 
 
+def test_every_server_gets_the_options_of_the_settings(stack: Instance) -> None:
+    words = stack.settings.java_options.split()
+    assert words
+    for name, (server, *_) in process.running(stack).items():
+        assert set(words) <= set(server.cmdline()), name
+
+
 def test_every_server_listens_on_loopback_only(stack: Instance) -> None:
     for name, (server, *_) in process.running(stack).items():
         listening = [c.laddr.ip for c in server.net_connections("tcp") if c.status == psutil.CONN_LISTEN]

@@ -27,7 +27,7 @@ PRESENT = Record("household", 2, "earlier", "published", BEFORE, BEFORE, 1, {}, 
 def test_it_follows_the_archive_and_never_falls() -> None:
     behind = PartitionProgress(0, NOW - timedelta(minutes=5), at_end=False)
     done = replace(behind, at_end=True)
-    assert next_boundary(HOUSEHOLD, PLAN, [done], NOW, PRESENT) == datetime(2026, 11, 21, 11, 49, tzinfo=UTC)
+    assert next_boundary(HOUSEHOLD, PLAN, [done], NOW, PRESENT) == datetime(2026, 11, 21, 11, 50, tzinfo=UTC)
     assert next_boundary(HOUSEHOLD, PLAN, [behind, done], NOW, PRESENT) == datetime(2026, 11, 21, 11, 45, tzinfo=UTC)
     long_ago = PartitionProgress(0, BEFORE - timedelta(hours=9), at_end=False)
     assert next_boundary(HOUSEHOLD, PLAN, [long_ago], NOW, PRESENT) == BEFORE

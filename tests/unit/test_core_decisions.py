@@ -225,11 +225,8 @@ def test_the_boundary_grows_with_the_archive(
 def test_boundary_examples() -> None:
     behind = PartitionProgress(0, NOON - timedelta(minutes=30, seconds=10), at_end=False)
     done = PartitionProgress(1, NOON - timedelta(hours=9), at_end=True)
-    fresh = replace(done, archived_until=NOON - timedelta(seconds=2))
     assert next_boundary(TANK, [], NOON) == NOON - timedelta(minutes=10)
-    assert next_boundary(TANK, [done], NOON) == NOON - timedelta(minutes=11)
-    assert next_boundary(TANK, [fresh], NOON + timedelta(seconds=5)) == NOON - timedelta(minutes=11)
-    assert next_boundary(TANK, [fresh], NOON + timedelta(minutes=1)) == NOON - timedelta(minutes=10)
+    assert next_boundary(TANK, [done], NOON) == NOON - timedelta(minutes=10)
     assert next_boundary(TANK, [behind, done], NOON) == NOON - timedelta(minutes=41)
     assert next_boundary(TANK, [PartitionProgress(2, None, at_end=False)], NOON).year == 1970
     half_hours = replace(TANK, intervals=(1800,), views=(View("hour", "month"),), lateness=timedelta(minutes=40))

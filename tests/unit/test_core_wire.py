@@ -168,7 +168,7 @@ def test_tables_hold_exact_types() -> None:
     hive, cassandra = hive_ddl(TANK), cassandra_ddl(TANK)
     assert hive.count("CREATE EXTERNAL TABLE") == 6  # minute, hour, day, gaps, rejects, meters
     assert "pressure_sum    DECIMAL(18,2) COMMENT 'bar s, exact sum'" in hive
-    assert "PARTITIONED BY (year STRING)" in hive
+    assert "PARTITIONED BY (year STRING, slice STRING)" in hive
     assert "PRIMARY KEY ((meter_id, day), minute)" in cassandra
     assert "  day             TEXT,\n" in cassandra
     assert "DECIMAL" not in cassandra

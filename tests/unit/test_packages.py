@@ -28,9 +28,6 @@ PACKAGES = {
     "stack",
 }
 NOT_IMPORTED = {
-    # Needed without an import of ours.
-    "grafana-client": "dashboards --push",
-    "pyiceberg": "imported as hive_metastore, its Thrift client",
     "check-jsonschema": "a command: docker-compose.yml against its schema",
     "import-linter": "a command: the architecture",
     "mypy": "a command: types",
@@ -84,6 +81,7 @@ def test_development_packages_are_used_and_declared() -> None:
 
 def test_no_reason_is_left_over() -> None:
     assert NOT_IMPORTED.keys() <= declared().keys() | declared("dev").keys()
+    assert not NOT_IMPORTED.keys() & imported(*PACKAGES, "tests", "benchmarks")
 
 
 @pytest.mark.parametrize(("name", "extras"), [("requirements.lock", [""]), ("requirements-dev.lock", ["", "dev"])])
