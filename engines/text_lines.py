@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from meterlake.textlines import blocks
+from meterlake.textlines import Block, blocks
 from meterlake.textrows import LINES, PLACES, SEGMENTS, doubtful_sql
 from meterlake.wallclock import Doubtful, places, segments
 
@@ -21,14 +22,23 @@ if TYPE_CHECKING:
     from meterlake.wallclock import FileClock
 
 
+_AT_ONCE: Final = 8
+"""Blocks of lines: planning a query costs more than decoding a few thousand lines."""
+
+
 def line_tables(read: Callable[[int], bytes]) -> Iterator[pa.Table]:
-    """Yield the input of ``textrows.rows_sql``, some thousand lines at a time. read: as of ``textlines.blocks``."""
-    for block in blocks(read):
-        numbers = pa.array(range(block.first, block.first + len(block.texts)), pa.int64())
-        undecoded = pa.nulls(len(block.texts), pa.string())
-        if block.undecoded:
-            undecoded = pa.array([block.undecoded.get(at) for at in range(len(block.texts))], pa.string())
-        yield pa.table([numbers, pa.array(block.texts, pa.string()), undecoded], ["line", "text", "undecoded"])
+    """Yield the input of ``textrows.rows_sql``, some 100,000 lines at a time. read: as of ``textlines.blocks``."""
+    tables = map(_table, blocks(read))
+    while some := list(islice(tables, _AT_ONCE)):
+        yield pa.concat_tables(some)
+
+
+def _table(block: Block) -> pa.Table:
+    numbers = pa.array(range(block.first, block.first + len(block.texts)), pa.int64())
+    undecoded = pa.nulls(len(block.texts), pa.string())
+    if block.undecoded:
+        undecoded = pa.array([block.undecoded.get(at) for at in range(len(block.texts))], pa.string())
+    return pa.table([numbers, pa.array(block.texts, pa.string()), undecoded], ["line", "text", "undecoded"])
 
 
 def set_clock(connection: DuckDBPyConnection, form: TextFormat, clock: FileClock, read: Callable[[int], bytes]) -> None:
