@@ -27,7 +27,7 @@ help: ## show this
 # What runs. An environment of a Python that does not fit is made again.
 $(RUN): requirements.lock setup.cfg pyproject.toml | $(UV)
 	@echo "set-up: $$(grep -c '^[a-z]' requirements.lock) packages that run, into $(VENV)"
-	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || $(UV) venv --clear --python "$(PYTHON)" $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || $(UV) venv --clear --python "$(PYTHON)" $(VENV) || { echo "Python 3.11, 3.12 or 3.13 is needed: none is here, and uv could not bring one."; exit 1; }
 	@$(INSTALL) --require-hashes --requirement requirements.lock
 	@$(INSTALL) --quiet --no-deps --editable .
 	@touch $@

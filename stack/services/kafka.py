@@ -40,11 +40,11 @@ def _can_write_and_read(instance: Instance) -> None:
     try:
         kafka.create_topic(instance.settings, HEALTH_TOPIC, partitions=1, config={"retention.ms": "3600000"})
         partition, offset = kafka.send_one(instance.settings, HEALTH_TOPIC, token)
-        found = kafka.read_one(instance.settings, HEALTH_TOPIC, partition, offset)
+        read = kafka.read_one(instance.settings, HEALTH_TOPIC, partition, offset)
     except TransientError as error:
         raise Unhealthy(f"Kafka: {error}") from error
-    if found != token:
-        raise Unhealthy(f"Kafka: wrote {token!r} at offset {offset}, read {found!r}")
+    if read != token:
+        raise Unhealthy(f"Kafka: wrote {token!r} at offset {offset}, read {read!r}")
 
 
 KAFKA = Service(

@@ -46,7 +46,7 @@ def die(settings: Settings, run: samples.Written, step: str) -> None:
     """Publish in a process that is killed before ``step``."""
     words = words_of(settings, run, (step, 0, signal.SIGKILL))
     done = subprocess.run(
-        words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=200
+        words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=900
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 

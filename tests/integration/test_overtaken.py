@@ -74,7 +74,7 @@ def asleep(settings: Settings, run: samples.Written, moment: tuple[str, int]) ->
 def woken(process: psutil.Popen) -> str:
     """Let a process go on to its end; return what it said."""
     os.kill(process.pid, signal.SIGCONT)
-    said: str = process.communicate(timeout=200)[1]
+    said: str = process.communicate(timeout=900)[1]
     assert process.returncode == 1, said[-3000:]
     return said
 
