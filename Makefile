@@ -27,7 +27,7 @@ help: ## show this
 # What runs. An environment of a Python that does not fit is made again.
 $(RUN): requirements.lock setup.cfg pyproject.toml | $(UV)
 	@echo "set-up: $$(grep -c '^[a-z]' requirements.lock) packages that run, into $(VENV)"
-	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || $(UV) venv --clear --python "$(PYTHON)" $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null || $(UV) venv --clear --python "$(PYTHON)" $(VENV) || { echo "Python 3.11, 3.12 or 3.13 is needed: none is here, and uv could not bring one."; exit 1; }
 	@$(INSTALL) --require-hashes --requirement requirements.lock
 	@$(INSTALL) --quiet --no-deps --editable .
 	@touch $@
@@ -45,7 +45,7 @@ test: check model spark integration ## all that a change must pass: lint, types,
 
 test-pythons: fetch $(PYTHONS:%=.pythons/%) ## unit and Spark tests on every Python that is supported
 	@for python in $(PYTHONS); do echo "Python $$python"; \
-	.pythons/$$python/bin/pytest -m unit -n auto tests/unit && .pythons/$$python/bin/pytest -m spark tests/spark || exit 1; done
+	.pythons/$$python/bin/pytest -m unit -n auto tests/unit && .pythons/$$python/bin/pytest -m spark -n 2 --dist loadfile tests/spark || exit 1; done
 
 .pythons/%: requirements-dev.lock setup.cfg | $(UV)
 	@echo "set-up: Python $*, into $@"
@@ -74,7 +74,7 @@ model: $(DEV) ## random faults on a model of the whole system; METERLAKE_MODEL_S
 	$(PYTEST) -m model --timeout 0 tests/model
 
 spark: $(DEV) fetch ## the tests on a local Spark
-	$(PYTEST) -m spark tests/spark
+	$(PYTEST) -m spark -n 2 --dist loadfile tests/spark
 
 integration: $(DEV) fetch ## the tests on the real servers, which they start and stop
 	$(PYTEST) -m "integration and not slow and (short or not chaos)" tests/integration

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ORPHANED: Final = timedelta(days=3)
 """A file that no snapshot holds may be one that is just being written; not for so long."""
 
-_NOTHING: Final = {"files_before": 0, "files_after": 0, "snapshots_expired": 0, "removed": 0}
+NOTHING: Final = {"files_before": 0, "files_after": 0, "snapshots_expired": 0, "removed": 0}
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def maintain(
     base = f"{settings.hdfs}{tables.FOLDER}"
     for table in tables.all_tables(dataset):
         gone = files.remove_runs(spark, table, base, set(needed.folders))
-        done.append({"table": f"batch.{table.name}", **_NOTHING, "removed": len(gone)})
+        done.append({"table": f"batch.{table.name}", **NOTHING, "removed": len(gone)})
     return [
         *done,
-        {"table": "uploads cut off", **_NOTHING, "removed": upload.remove_stale(settings, dataset.name, now)},
+        {"table": "uploads cut off", **NOTHING, "removed": upload.remove_stale(settings, dataset.name, now)},
     ]
 
 

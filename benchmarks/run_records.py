@@ -18,12 +18,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from engines import metastore, spark, trino
+from engines import metastore, spark, spark_runtime, trino
 from meterlake.clock import system_clock
 from meterlake.settings import Settings, load_settings
 from serving_layer.publish import packing, records
 from serving_layer.publish.folders import difference
 from serving_layer.publish.history import STATE_EVERY, History, Record
+from stack.runtime.spark import runtime
 
 EMPTY: Final = "records_empty"
 MONTH: Final = "records_month"
@@ -96,7 +97,9 @@ def main() -> int:
     options.add_argument("--runs", type=int, default=30 * 24 * 12)
     options.add_argument("--times", type=int, default=30)
     asked = options.parse_args()
+    spark_runtime.provide(runtime)
     settings = load_settings()
+    spark_runtime.provide(runtime)
     clear(settings)
     timed(settings, EMPTY, 5)
     empty = timed(settings, EMPTY, asked.times)

@@ -45,7 +45,7 @@ from meterlake.declaration import Dataset
 from meterlake.durations import parse_duration
 from meterlake.errors import TransientError
 from meterlake.settings import Settings, load_settings
-from serving_layer.sql.views import line_in_force
+from serving_layer.sql.views import current_cutover
 from speed_layer.checkpoint import Checkpoint
 from stack import process as servers
 from stack.instance import Instance
@@ -54,7 +54,7 @@ from stack.process import last_lines
 FAULTS = "duplicate=0.02,conflict=0.01,revision=0.01,out_of_order=0.02,corrupt=0.02"
 QUERIES = ("views", "archive")
 EVERY_S = 10
-PATIENCE_S = 300
+LONGEST_S = 900
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Soak:
     def stop(self, name: str) -> None:
         """Let a command end in order, whatever it is at."""
         self.running[name].send_signal(signal.SIGTERM)
-        self.ended(name, PATIENCE_S)
+        self.ended(name, LONGEST_S)
 
     def check(self, *but: str) -> None:
         """Fail where a command has ended by itself."""
@@ -116,7 +116,7 @@ class Soak:
             behind=behind,
             state_rows=value(told, f"{PREFIX}state_rows"),
             state_mb=round(value(told, f"{PREFIX}state_bytes") / 1e6, 1),
-            boundary_age=age(line_in_force(self.settings, self.dataset), system_clock()),
+            boundary_age=age(current_cutover(self.settings, self.dataset), system_clock()),
         )
 
     def ends(self) -> dict[int, int]:
@@ -131,8 +131,8 @@ class Soak:
             checkpoint = Checkpoint(self.settings, self.dataset, query)
             while not checkpoint.has_reached(self.dataset.readings_topic, ends):
                 self.check()
-                if time.monotonic() - begin > PATIENCE_S:
-                    raise RuntimeError(f"The query {query} has not reached {ends} after {PATIENCE_S} s.")
+                if time.monotonic() - begin > LONGEST_S:
+                    raise RuntimeError(f"The query {query} has not reached {ends} after {LONGEST_S} s.")
                 time.sleep(1)
         return round(time.monotonic() - begin, 1)
 
@@ -181,7 +181,7 @@ def warmed(run: Soak, meters: int) -> None:
     run.begin("stream", "stream", run.dataset.name, "--with-archive", "--metrics-port", str(run.port))
     few = ["--meters", str(meters), "--for", "5s", "--seed", "0", "--fill-gaps", "--output", "json"]
     run.begin("first", "simulate", run.dataset.name, *few)
-    code = run.ended("first", PATIENCE_S)
+    code = run.ended("first", LONGEST_S)
     if code:
         raise RuntimeError(f"the first sensors ended with {code}:\n{last_lines(run.log('first'))}")
     run.caught_up()
@@ -194,7 +194,7 @@ def compared(run: Soak, found: dict[str, Any]) -> dict[str, Any]:
     found["freshness_s"] = {f"p{round(100 * share)}_within": freshness(told, share) for share in (0.5, 0.95, 0.99)}
     run.stop("batch")
     run.begin("last", "batch", run.dataset.name, "--output", "json")
-    found["last_batch_code"] = run.ended("last", PATIENCE_S)
+    found["last_batch_code"] = run.ended("last", LONGEST_S)
     batches = [*results(run.out("batch")), *results(run.out("last"))]
     found["batch_seconds"] = [row.get("seconds") for row in batches]
     found["unexplained"] = sum(int(row.get("unexplained") or 0) for row in batches)
@@ -202,7 +202,7 @@ def compared(run: Soak, found: dict[str, Any]) -> dict[str, Any]:
     found["merged"] = asdict(soak_oracle.compare(run.settings, run.dataset, system_clock()))
     found["merged"]["seconds"] = round(time.monotonic() - begin, 1)
     run.begin("verify", "verify", run.dataset.name, "--output", "json")
-    found["verify_code"] = run.ended("verify", PATIENCE_S)
+    found["verify_code"] = run.ended("verify", LONGEST_S)
     return found
 
 

@@ -121,6 +121,6 @@ def freshness(samples: list[Any], share: float) -> float | None:
     return next(bound for bound, count in buckets if count >= share * buckets[-1][1])
 
 
-def age(line: datetime | None, now: datetime) -> float | None:
+def age(cutover: datetime | None, now: datetime) -> float | None:
     """Return the seconds since a boundary; None before the first one."""
-    return round((now - line).total_seconds(), 1) if line and line.year > 1970 else None
+    return round((now - cutover).total_seconds(), 1) if cutover and cutover.year > 1970 else None

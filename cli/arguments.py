@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterlake import registry
+from meterlake import registry, wallclock
+from meterlake.errors import UsageError
+from meterlake.textformat import parse_offset
+
+if TYPE_CHECKING:
+    from meterlake.textformat import TextFormat
+    from meterlake.wallclock import FileClock
 
 
 def beginning(incomplete: str) -> list[str]:
@@ -17,3 +23,23 @@ def beginning(incomplete: str) -> list[str]:
 DatasetArgument = Annotated[
     str, typer.Argument(help="Data set: see `meterlake dataset list`.", autocompletion=beginning)
 ]
+
+TimeZoneOption = Annotated[
+    str,
+    typer.Option(
+        "--time-zone",
+        help="The zone whose clock on the wall the file shows, summer time and all, such as Europe/Paris.",
+    ),
+]
+
+
+def file_clock(form: TextFormat, utc_offset: str | None, time_zone: str | None) -> FileClock:
+    """Return the clock of a file: as the options say, or its format. Raises UsageError."""
+    if utc_offset and time_zone:
+        raise UsageError(
+            f"--utc-offset {utc_offset} is a clock without summer time, --time-zone {time_zone} one that may have it.",
+            hint="Give one of the two.",
+        )
+    if time_zone:
+        return wallclock.zone(time_zone)
+    return parse_offset(utc_offset) if utc_offset else form.clock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server, write_to_textfile
@@ -24,6 +25,9 @@ _BOUNDARY: Final = _gauge("boundary_timestamp_seconds", "Where the speed layer t
 _DURATION: Final = _gauge("duration_seconds", "Duration of the last run")
 _RECONCILED: Final = _gauge(
     "reconciled_minutes", "Minutes that the boundary moved over last, by how the layers compared", "outcome"
+)
+_PENDING: Final = _gauge(
+    "reconciliation_pending_timestamp_seconds", "From when on minutes are still to be compared; 0 if none are"
 )
 _FAILED: Final = _gauge("reconciliation_failed", "1 if the layers could not be compared at the last move")
 
@@ -54,6 +58,8 @@ def write(settings: Settings, record: Record, seconds: float) -> None:
     for outcome, count in found.items():
         if isinstance(count, int):
             _RECONCILED.labels(name, outcome).set(count)
+    pending = found.get("pending")
+    _PENDING.labels(name).set(datetime.fromisoformat(pending["since"]).timestamp() if pending else 0)
     _FAILED.labels(name).set(1 if "failed" in found else 0)
     folder = settings.home / "metrics"
     folder.mkdir(parents=True, exist_ok=True)

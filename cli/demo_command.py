@@ -52,9 +52,9 @@ class Tale:
         """Announce a step, time it, and record what the body says was proved (key ``proved``)."""
         progress_console.rule(title)
         begin = time.monotonic()
-        told: dict[str, Any] = {}
-        yield told
-        self.steps.append({"step": title, "seconds": round(time.monotonic() - begin, 1), **told})
+        outcome: dict[str, Any] = {}
+        yield outcome
+        self.steps.append({"step": title, "seconds": round(time.monotonic() - begin, 1), **outcome})
 
 
 def demo(
@@ -72,23 +72,23 @@ def demo(
     settings, tale = load_settings(), Tale()
     instance, dataset = Instance(settings), registry.declaration(DATASET)
     begin = time.monotonic()
-    with tale.step("Start the servers") as told:
-        told["proved"] = _start(instance)
-    with tale.step("A write and a read through each") as told:
+    with tale.step("Start the servers") as outcome:
+        outcome["proved"] = _start(instance)
+    with tale.step("A write and a read through each") as outcome:
         rows = _ask_each(instance)
         show(rows, Output.TEXT) if output is Output.TEXT else None
-        told["proved"] = f"{len(rows)} servers answered"
+        outcome["proved"] = f"{len(rows)} servers answered"
     with spark.session(settings, "demo"):
-        with tale.step("Load the history into the master data set") as told:
-            shift, told["proved"] = _load(settings)
-        with tale.step("Compute, audit and publish the views") as told:
-            told["proved"], _ = _batch(settings, dataset)
+        with tale.step("Load the history into the master data set") as outcome:
+            shift, outcome["proved"] = _load(settings)
+        with tale.step("Compute, audit and publish the views") as outcome:
+            outcome["proved"], _ = _batch(settings, dataset)
         _live(settings, dataset, shift, tale, instance.home / "logs" / "demo-streams.log")
     for title, engine, sql in _queries(settings, dataset, shift):
-        with tale.step(title) as told:
-            told["proved"] = _query(settings, engine, sql, output)
-    with tale.step("Draw") as told:
-        told["proved"] = _draw(dataset, out, shift)
+        with tale.step(title) as outcome:
+            outcome["proved"] = _query(settings, engine, sql, output)
+    with tale.step("Draw") as outcome:
+        outcome["proved"] = _draw(dataset, out, shift)
     progress_console.rule("What was done")
     show(tale.steps, output)
     progress_console.print(f"\nDone in {time.monotonic() - begin:.0f} s. Pictures: {out}", markup=False)
@@ -101,31 +101,33 @@ def demo(
 def _live(settings: Settings, dataset: Dataset, shift: int, tale: Tale, log: Path) -> None:
     """Let sensors and streams run, and batch in the middle."""
     with ExitStack() as stack:
-        with tale.step("Start the streaming queries") as told:
+        with tale.step("Start the streaming queries") as outcome:
             running = stack.enter_context(live.streams(settings, DATASET, log))
             running.wait_until_ready()
-            told["proved"] = "archive and views, in one process"
-        with tale.step(f"{live.METERS} meters send their last 11 minutes") as told:
-            told["proved"] = _told(live.Sensors(DATASET, shift, live.CATCH_UP).totals())
+            outcome["proved"] = "archive and views, in one process"
+        with tale.step(f"{live.METERS} meters send their last 11 minutes") as outcome:
+            outcome["proved"] = _totals(live.Sensors(DATASET, shift, live.CATCH_UP).totals())
             running.wait_until_caught_up(settings, dataset)
         before = live.freshness(running)
-        with tale.step("They go on in real time; batch moves the boundary") as told:
+        with tale.step("They go on in real time; batch moves the boundary") as outcome:
             sensors = live.Sensors(DATASET, shift, live.LIVE)
             words, details = _batch(settings, dataset)
-            told["proved"] = f"{words}; batch and speed of the minutes passed over: {live.reconciled(details)}"
-        with tale.step("Until the sensors end") as told:
-            told["proved"] = _told(sensors.totals())
+            outcome["proved"] = f"{words}; batch and speed of the minutes passed over: {live.reconciled(details)}"
+        with tale.step("Until the sensors end") as outcome:
+            outcome["proved"] = _totals(sensors.totals())
             running.wait_until_caught_up(settings, dataset)
             after = live.freshness(running)
         median, slow = (live.quantile(before, after, share) for share in (0.5, 0.99))
-    with tale.step("Every message accounted for") as told:
+    with tale.step("Every message accounted for") as outcome:
         words, closes = live.balance(settings, dataset)
-        told["proved"] = f"{words}; from event to its row in Cassandra: half within {median:.1f} s, 99 % {slow:.1f} s"
+        outcome["proved"] = (
+            f"{words}; from event to its row in Cassandra: half within {median:.1f} s, 99 % {slow:.1f} s"
+        )
     if not closes:
         raise live.DemoFailed(f"The balance of messages does not close: {words}.", hint=f"See {log}.")
 
 
-def _told(totals: dict[str, Any]) -> str:
+def _totals(totals: dict[str, Any]) -> str:
     faults = sum(totals["faults"].values())
     return f"{totals['acknowledged']:,} messages acknowledged, {faults:,} faults among them"
 
@@ -200,18 +202,18 @@ def _batch(settings: Settings, dataset: Dataset) -> tuple[str, dict[str, Any]]:
 def _queries(settings: Settings, dataset: Dataset, shift: int) -> list[tuple[str, Engine, str]]:
     """Return the questions: across the boundary, of the history, and through Hive."""
     # ruff: noqa: S608 - our own names and times
-    from serving_layer.sql.views import line_in_force
+    from serving_layer.sql.views import current_cutover
 
-    line = line_in_force(settings, dataset) or system_clock()
+    cutover = current_cutover(settings, dataset) or system_clock()
     around = " AND ".join(
-        f"minute {sign} TIMESTAMP '{line + timedelta(minutes=minutes):%Y-%m-%d %H:%M:00}'"
+        f"minute {sign} TIMESTAMP '{cutover + timedelta(minutes=minutes):%Y-%m-%d %H:%M:00}'"
         for sign, minutes in ((">=", -3), ("<", 3))
     )
     meter = registry.text_format(DATASET).meter_id
     year = (date(2010, 1, 1) + timedelta(days=shift)).year
     return [
         (
-            f"Ask Trino across the boundary, {line:%H:%M} UTC",
+            f"Ask Trino across the boundary, {cutover:%H:%M} UTC",
             Engine.TRINO,
             "SELECT minute, source, readings, covered_s, round(global_active_power_avg, 3) AS kw, "
             "round(energy_wh, 2) AS wh "

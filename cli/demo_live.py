@@ -77,8 +77,8 @@ class Streams:
                 lines = page.read().decode().splitlines()
         except (URLError, OSError):
             return {}
-        found = (line.rpartition(" ") for line in lines if line.startswith(f"{name}{{"))
-        return {labels: float(value) for labels, _, value in found}
+        samples = (line.rpartition(" ") for line in lines if line.startswith(f"{name}{{"))
+        return {labels: float(value) for labels, _, value in samples}
 
     def wait_until_caught_up(self, settings: Settings, dataset: Dataset) -> None:
         """Wait until both queries have committed all that is in Kafka now. Raises DemoFailed."""
@@ -88,7 +88,9 @@ class Streams:
         topic = topics.required(settings, dataset.readings_topic)
         ends = {partition: span.end for partition, span in topics.spans(settings, topic).items()}
         checkpoints = [Checkpoint(settings, dataset, query) for query in ("views", "archive")]
-        self._wait(f"to reach {ends}", lambda: all(found.has_reached(topic.name, ends) for found in checkpoints))
+        self._wait(
+            f"to reach {ends}", lambda: all(checkpoint.has_reached(topic.name, ends) for checkpoint in checkpoints)
+        )
 
     def stop(self) -> None:
         """End them in order; a second request would not make it quicker."""
@@ -117,18 +119,18 @@ class Sensors:
     """A simulation in a process of its own."""
 
     def __init__(self, dataset: str, shift_days: int, when: tuple[str, ...]) -> None:
-        wish = ["--meters", str(METERS), "--seed", str(SEED), "--faults", FAULTS, "--fill-gaps"]
-        command = ["simulate", dataset, *wish, *when, "--shift-days", str(shift_days), "--output", "json"]
+        options = ["--meters", str(METERS), "--seed", str(SEED), "--faults", FAULTS, "--fill-gaps"]
+        command = ["simulate", dataset, *options, *when, "--shift-days", str(shift_days), "--output", "json"]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "cli", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         )
 
     def totals(self) -> dict[str, Any]:
         """Wait for its end and return its totals. Raises DemoFailed."""
-        told, _ = self._process.communicate()
+        output, _ = self._process.communicate()
         if self._process.returncode:
             raise DemoFailed(f"The simulator ended with {self._process.returncode}.", hint="Its message stands above.")
-        totals: dict[str, Any] = json.loads(told)[0]
+        totals: dict[str, Any] = json.loads(output)[0]
         return totals
 
 
@@ -169,8 +171,10 @@ def balance(settings: Settings, dataset: Dataset) -> tuple[str, bool]:
 
 def reconciled(details: dict[str, Any]) -> str:
     """Return in words how the layers compared for the minutes that the boundary moved over."""
-    found = details.get("reconciliation") or {}
-    counts = {name: count for name, count in found.items() if isinstance(count, int) and (count or name == "equal")}
+    comparison = details.get("reconciliation") or {}
+    counts = {
+        name: count for name, count in comparison.items() if isinstance(count, int) and (count or name == "equal")
+    }
     return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "no minute to compare"
 
 

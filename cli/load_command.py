@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.arguments import DatasetArgument
+from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
+from cli.formats import format_of
 from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.errors import UsageError
 from meterlake.log import get_logger
 from meterlake.settings import load_settings
-from meterlake.textformat import check_meter_id, parse_offset
+from meterlake.textformat import check_meter_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,7 @@ def load(
     utc_offset: Annotated[
         str, typer.Option("--utc-offset", help="The file's clock against UTC, such as +01:00, the same all year.")
     ] = "",
+    time_zone: TimeZoneOption = "",
     rebase: Annotated[
         Rebase | None,
         typer.Option("--rebase", help="now: move it by whole weeks to end now; what lies ahead is not loaded."),
@@ -71,10 +73,12 @@ def load(
 
     - `meterlake load household data/household_power_consumption.txt.xz`
     - `meterlake load household house2.csv --meter-id house2 --rebase now`
+    - `meterlake load household logger.csv --time-zone Europe/Paris`
     - `meterlake load household october-corrected.txt --corrects --by "A. Martin, invoice 2025-118"`
     """
-    form = registry.text_format(dataset)
-    offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
+    settings = load_settings()
+    form = format_of(settings, registry.entry(dataset), path)
+    clock = file_clock(form, utc_offset, time_zone)
     meter = meter_of(form, meter_id)
 
     from batch_layer.ingest.load import load as run  # Spark takes half a second to import
@@ -82,8 +86,7 @@ def load(
 
     if by and not corrects:
         raise UsageError("--by says who corrects.", hint="Write it with --corrects.")
-    request = Request(form, path, meter, offset, rebase is not None, (by or getpass.getuser()) if corrects else "")
-    settings = load_settings()
+    request = Request(form, path, meter, clock, rebase is not None, (by or getpass.getuser()) if corrects else "")
     log_to_file(settings, "load", dataset)
     with upload_progress(path) as on_bytes:
         result = run(settings, request, system_clock, on_bytes)

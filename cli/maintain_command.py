@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, log_to_file, show
+from cli.output import Output, OutputOption, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
@@ -34,9 +34,10 @@ def maintain(
 ) -> None:
     """Make small files of the master data set large, and remove what nobody needs any more.
 
-    Removed are old snapshots, folders of runs that can no longer be rolled back to, and what killed writers left. Kept
-    is all that the published run, the runs to roll back to and the streaming archive stand on: the next batch still
-    finds exactly the days that have changed. The record of runs is compacted, too, and keeps every run. No row changes.
+    Small slices of the views whose time has become old are merged into large ones. Removed are old snapshots, folders
+    of runs that can no longer be rolled back to, and what killed writers left. Kept is all that the published run, the
+    runs to roll back to and the streaming archive stand on: the next batch still finds exactly what has changed. The
+    record of runs is compacted, too, and keeps every run. No row changes.
     Run it once a day; batch waits meanwhile.
 
     Examples:
@@ -61,6 +62,7 @@ def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock)
     keep: snapshots younger than this stay.
     """
     from batch_layer import lease, maintain as upkeep  # noqa: I001 - Spark takes half a second to import
+    from batch_layer.pipeline.merge import merge_slices
     from engines import spark
     from engines.spark_failures import translated
     from serving_layer.publish import records
@@ -72,8 +74,11 @@ def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock)
         spark.session(settings, "maintain") as session,
         translated(settings, doing),
     ):
-        needed, now = what_runs_need(Publisher(settings, dataset, held, clock).roll_forward()), clock()
+        publisher = Publisher(settings, dataset, held, clock)
+        merged = merge_slices(session, publisher, report_progress)
+        needed, now = what_runs_need(publisher.roll_forward()), clock()
         rows = upkeep.maintain(session, settings, dataset, needed, keep, now)
+        rows.append({"table": "slices merged", **upkeep.NOTHING, "removed": merged})
         done = records.upkeep(session, settings, now - keep, now - upkeep.ORPHANED)
         return [*rows, {"table": records.FULL_NAME, **done}] if done else rows
 

@@ -128,7 +128,7 @@ def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: 
         written = files.write(checks.findings(ordered, dataset), table, months, base, plan.new_run_id(now))
     finally:
         ordered.unpersist()
-    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partitions)])
+    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partitions)], replace=True)
     with metastore.client(settings) as client:
         before = published.locations(client, table.name)
     after = {table.partition_name(name): folder for name, folder in written.slices.items()}

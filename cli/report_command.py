@@ -58,7 +58,8 @@ def report(
         GrainName | None, typer.Option("--grain", help="Length of the intervals; default: chosen by the range.")
     ] = None,
     min_power: Annotated[
-        float | None, typer.Option("--min-power", help="active-power: show when the mean was at least this (kW).")
+        float | None,
+        typer.Option("--min-power", help="active-power: show when it was at least this, in its unit."),
     ] = None,
     tariff: Annotated[
         Path | None, typer.Option("--tariff", help="Prices: a TOML file such as data/tariff.example.toml.")

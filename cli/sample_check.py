@@ -51,17 +51,18 @@ def read(form: TextFormat, path: Path) -> Seen:
     """Read a file by its format, as it is or packed. Raises UnreadableSample, and what ``layout`` raises."""
     import duckdb
 
-    from engines.text_lines import line_tables
+    from engines.text_lines import line_tables, set_clock
 
     seen = Seen()
     try:
         with ExitStack() as stack:
             with opened(path, stack) as file:
-                found = layout(form, str(path), file.read(CHUNK))
+                laid_out = layout(form, str(path), file.read(CHUNK))
             connection = stack.enter_context(duckdb.connect())
+            set_clock(connection, laid_out, form.clock, opened(path, stack).read)
             for table in line_tables(opened(path, stack).read):
                 connection.register(LINES, table)
-                _add(seen, found, connection)
+                _add(seen, laid_out, connection)
                 connection.unregister(LINES)
     except (*DAMAGED, NotText, OSError) as error:
         raise UnreadableSample(f"{path} cannot be read: {error}.", hint="Give a text file, plain or packed.") from error
@@ -72,7 +73,7 @@ def _add(seen: Seen, form: TextFormat, connection: DuckDBPyConnection) -> None:
     """Count what the lines of one table are."""
     event, measure = form.dataset.event_time, form.dataset.measures[0].name
     key = form.dataset.key if form.has_meters else f"'{form.meter_id}'"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE seen AS {rows_sql(form, form.utc_offset)}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE seen AS {rows_sql(form, form.clock)}")
     seen.reasons.update(
         dict(connection.execute("SELECT reason, count(*) FROM seen WHERE reason IS NOT NULL GROUP BY ALL").fetchall())
     )

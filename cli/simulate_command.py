@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.arguments import DatasetArgument
+from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
 from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from cli.simulate_status import Status, shown
 from meterlake import registry
@@ -25,7 +25,7 @@ from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
 from meterlake.log import get_logger
 from meterlake.settings import ROOT, Settings, load_settings
-from meterlake.textformat import check_meter_id, parse_offset
+from meterlake.textformat import check_meter_id
 
 if TYPE_CHECKING:
     from meterlake.declaration import Dataset
@@ -65,6 +65,7 @@ def simulate(
     meter_id: Annotated[str, typer.Option("--meter-id", help="Of the first meter; others are named after it.")] = "",
     history: Annotated[Path | None, typer.Option(help="The history to live, as `load` takes it.")] = None,
     utc_offset: Annotated[str, typer.Option("--utc-offset", help="Of the history's clock, such as +01:00.")] = "",
+    time_zone: TimeZoneOption = "",
     shift_days: Annotated[
         int | None, typer.Option(help="Days by which the history is moved, as `load --rebase now` says them.")
     ] = None,
@@ -110,13 +111,14 @@ def simulate(
     request = run.Request(
         replay=replay,
         history=history or ROOT / replay.history,
-        offset=parse_offset(utc_offset) if utc_offset else replay.form.utc_offset,
+        offset=file_clock(replay.form, utc_offset, time_zone),
         meter_id=check_meter_id(meter_id or replay.form.meter_id),
         meters=meters,
         seed=seed,
         rebase=begin or now,
         shift=None if shift_days is None else timedelta(days=shift_days),
         fill_gaps=fill_gaps,
+        others=registry.entry(dataset).data_set.formats,
         shares=shares,
     )
     told = run.script(request, settings.cache_dir)

@@ -46,9 +46,9 @@ def up(
     """
     instance = Instance(load_settings())
     names, extras = split_extras(services or [])
-    for found in extras:
-        if found.program(instance) is None:
-            raise extra.NotInstalled(found)
+    for server in extras:
+        if server.program(instance) is None:
+            raise extra.NotInstalled(server)
     wanted = with_needs(select(names)) if names or not extras else []
     if fetch_only:
         _fetch(wanted, instance)
@@ -81,20 +81,21 @@ def _start(wanted: list[Service], instance: Instance) -> None:
     from cli.progress import StackProgress
     from speed_layer import tables
 
+    declarations = registry.declarations()  # what cannot be used is said before anything starts
     if wanted:
         with StackProgress() as progress:
             launcher.up(wanted, instance, progress.service, progress.download)
     if any(service.name == "cassandra" for service in wanted):
-        for declared in registry.declarations():
+        for declared in declarations:
             tables.apply(instance.settings, declared)
 
 
 def _start_extras(extras: list[Extra], instance: Instance) -> None:
     """Start viewers, Grafana with everything that its panels ask for."""
-    if any(found.name == "grafana" for found in extras):
+    if any(server.name == "grafana" for server in extras):
         ddl_command.make_all(instance.settings, registry.declarations())
-    for found in extras:
-        progress_console.print(f"{found.title}: {extra.up(found, instance)}", markup=False)
+    for server in extras:
+        progress_console.print(f"{server.title}: {extra.up(server, instance)}", markup=False)
 
 
 def down(output: OutputOption = Output.TEXT) -> None:
@@ -102,7 +103,7 @@ def down(output: OutputOption = Output.TEXT) -> None:
     from cli.progress import StackProgress
 
     instance = Instance(load_settings())
-    others = [name for name, found in EXTRAS.items() if extra.down(found, instance)]
+    others = [name for name, server in EXTRAS.items() if extra.down(server, instance)]
     with StackProgress() as progress:
         stopped = others + launcher.down(instance, progress.service)
     if output is Output.JSON:
@@ -119,10 +120,10 @@ def status(output: OutputOption = Output.TEXT) -> None:
     instance = Instance(load_settings())
     states = launcher.status(instance)
     _show_states(states, output)
-    for found in EXTRAS.values():
-        if extra.running(found, instance):
-            word = State.HEALTHY if extra.healthy(found, instance) else State.UNHEALTHY
-            progress_console.print(f"{found.title} at {found.url(instance)}: {word}", markup=False)
+    for server in EXTRAS.values():
+        if extra.running(server, instance):
+            word = State.HEALTHY if extra.healthy(server, instance) else State.UNHEALTHY
+            progress_console.print(f"{server.title} at {server.url(instance)}: {word}", markup=False)
     bad = [state for state in states if state.state in (State.CRASHED, State.UNHEALTHY)]
     if output is Output.TEXT:
         for state in bad:
@@ -139,11 +140,11 @@ def logs(
     """Print the last lines of a server's log."""
     if service not in SERVICES:
         raise UnknownName("service", service, SERVICES)
-    found = SERVICES[service]
-    log = Instance(load_settings()).log(found.name)
+    chosen = SERVICES[service]
+    log = Instance(load_settings()).log(chosen.name)
     if not log.exists():
         raise PermanentError(
-            f"{found.title} has no log yet: {log}.", hint=f"Start it with `meterlake up {found.name}`."
+            f"{chosen.title} has no log yet: {log}.", hint=f"Start it with `meterlake up {chosen.name}`."
         )
     with log.open(errors="replace") as file:
         typer.echo("".join(deque(file, maxlen=lines)), nl=False)

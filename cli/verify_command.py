@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cli.arguments import DatasetArgument
+from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
+from cli.formats import format_of
 from cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake import registry
 from meterlake.errors import UsageError
 from meterlake.settings import load_settings
-from meterlake.textformat import parse_offset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +48,7 @@ def verify(
     utc_offset: Annotated[
         str | None, typer.Option("--utc-offset", help="Of the clock of --against, as it was loaded: +01:00.")
     ] = None,
+    time_zone: TimeZoneOption = "",
     correction: Annotated[
         list[Path] | None,
         typer.Option(help="A raw history that was loaded with --corrects, after those of --against. Repeat in order."),
@@ -75,8 +76,8 @@ def verify(
     - `meterlake verify household --against day.tsv`
     """
     declared = registry.declaration(dataset)
-    if utc_offset and not against:
-        raise UsageError("--utc-offset is that of a file.", hint="Give the file with --against.")
+    if (utc_offset or time_zone) and not against:
+        raise UsageError("--utc-offset and --time-zone are those of a file.", hint="Give the file with --against.")
 
     from serving_layer.verify.errors import ViewsDiffer  # slow to import
     from serving_layer.verify.raw_text import check_paths
@@ -93,7 +94,7 @@ def verify(
     present = published(settings, declared)
     source: Input = MasterInput(settings, declared, present)
     if paths:
-        source, scope = from_files(scope, paths, utc_offset, present.record, corrections)
+        source, scope = from_files(scope, paths, utc_offset, present.record, corrections, time_zone)
     report = run(settings, scope, present.record, source, _tell)
     show_report(report, output)
     if report.wrong:
@@ -102,7 +103,12 @@ def verify(
 
 
 def from_files(
-    scope: Scope, paths: list[Path], utc_offset: str | None, record: Record, corrections: Sequence[Path] = ()
+    scope: Scope,
+    paths: list[Path],
+    utc_offset: str | None,
+    record: Record,
+    corrections: Sequence[Path] = (),
+    time_zone: str = "",
 ) -> tuple[Input, Scope]:
     """Return the files as an input, and the scope limited to what they tell: their meters, and what has arrived."""
     from serving_layer.verify.messages import Messages, is_messages, meters_in
@@ -110,15 +116,15 @@ def from_files(
     from serving_layer.verify.raw_text import meters_in as meters_of_text
     from serving_layer.verify.verify import Inputs
 
-    form = registry.text_format(scope.dataset.name)
     messages = [path for path in paths if is_messages(path)]
     texts = [path for path in paths if path not in messages]
     inputs: list[Input] = []
     meters: set[str] = set()
     if texts or corrections:
+        form = format_of(load_settings(), registry.entry(scope.dataset.name), str([*texts, *corrections][0]))
         meter = "" if form.has_meters else scope.meters[0] if scope.meters else form.meter_id
-        offset = parse_offset(utc_offset) if utc_offset else form.utc_offset
-        inputs.append(RawText(form, texts, meter, offset, record.at, corrections))
+        clock = file_clock(form, utc_offset, time_zone)
+        inputs.append(RawText(form, texts, meter, clock, record.at, corrections))
         meters |= meters_of_text(form, [*texts, *corrections]) if form.has_meters else {meter}
     if messages:
         inputs.append(Messages(scope.dataset, messages, record.at))

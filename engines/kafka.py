@@ -1,11 +1,11 @@
-"""Kafka through librdkafka: topics, times of records, and ``client_config``, on which the hot paths build."""
+"""Kafka: topics, and single records for checks. The hot paths build their own producers on ``CLIENT``."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -85,6 +85,24 @@ def create_topic(settings: Settings, topic: str, partitions: int, config: dict[s
             return False
         raise EngineUnavailable("Kafka", settings.kafka, error) from error
     return True
+
+
+def send_one(settings: Settings, topic: str, value: bytes) -> tuple[int, int]:
+    """Send one record with all acknowledgements; return its (partition, offset). Raises EngineUnavailable."""
+    outcome: list[Any] = []
+    producer = Producer(client_config(settings, **{"acks": "all", "message.timeout.ms": int(TIMEOUT_S * 1000)}))
+    producer.produce(topic, value, on_delivery=lambda error, message: outcome.append(error or message))
+    producer.flush(TIMEOUT_S)
+    if not outcome or isinstance(outcome[0], KafkaError):
+        raise EngineUnavailable("Kafka", settings.kafka, outcome[0] if outcome else "no acknowledgement")
+    return outcome[0].partition(), outcome[0].offset()
+
+
+def read_one(settings: Settings, topic: str, partition: int, offset: int) -> bytes | None:
+    """Return the value of the record at ``offset``, or None if it does not come. Raises EngineUnavailable."""
+    message = _record(settings, topic, partition, offset)
+    value: bytes | None = message.value() if message is not None else None
+    return value
 
 
 def time_of(settings: Settings, topic: str, partition: int, offset: int) -> datetime | None:

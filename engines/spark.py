@@ -31,7 +31,7 @@ CATALOG = "iceberg"
 
 _ADAPTIVE = "org.apache.spark.sql.execution.adaptive"
 _LOG_CONFIG = Path(__file__).parent / "spark-log4j2.xml"
-# Spark's own Hive 2.3 classes cannot talk to metastore 4: this jar must be found before them.
+# Spark's own Hive 2.3 classes cannot talk to metastore 4: this jar must come before them.
 _FIRST_JAR = "hive-standalone-metastore-common"
 
 
@@ -129,7 +129,7 @@ def options(settings: Settings, conf: Mapping[str, str] | None = None) -> dict[s
 
 def _driver(settings: Settings) -> dict[str, str]:
     scratch = _scratch(settings)
-    found = {
+    values = {
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -139,8 +139,8 @@ def _driver(settings: Settings) -> dict[str, str]:
         "spark.sql.warehouse.dir": (scratch / "warehouse").as_uri(),
     }
     if _is_local(settings):
-        found |= {"spark.driver.host": settings.host, "spark.driver.bindAddress": settings.host}
-    return found
+        values |= {"spark.driver.host": settings.host, "spark.driver.bindAddress": settings.host}
+    return values
 
 
 def _sql(settings: Settings) -> dict[str, str]:
@@ -160,7 +160,7 @@ def _sql(settings: Settings) -> dict[str, str]:
 
 
 def _storage(settings: Settings) -> dict[str, str]:
-    found = {
+    values = {
         "fs.defaultFS": settings.hdfs,
         # Compose's DataNode is known to the host by its name, not by its address in the container network.
         "dfs.client.use.datanode.hostname": "true",
@@ -177,11 +177,11 @@ def _storage(settings: Settings) -> dict[str, str]:
     }
     replication = settings.hdfs_replication or (None if settings.hdfs_url else 1)
     if replication:
-        found["dfs.replication"] = str(replication)
+        values["dfs.replication"] = str(replication)
     if not settings.hdfs_url:
-        found["dfs.client.block.write.replace-datanode-on-failure.enable"] = "false"
+        values["dfs.client.block.write.replace-datanode-on-failure.enable"] = "false"
     catalog = f"spark.sql.catalog.{CATALOG}"
-    return {f"spark.hadoop.{key}": value for key, value in found.items()} | {
+    return {f"spark.hadoop.{key}": value for key, value in values.items()} | {
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         catalog: "org.apache.iceberg.spark.SparkCatalog",
         f"{catalog}.type": "hive",
@@ -237,12 +237,12 @@ def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSess
 
 def _variables(settings: Settings) -> dict[str, str]:
     """Return what pyspark takes from the environment alone."""
-    found = {"PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(settings.spark_home or _spark_home())}
+    variables = {"PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(settings.spark_home or _spark_home())}
     if home := runtime(settings).java_home:
-        found["JAVA_HOME"] = str(home)
+        variables["JAVA_HOME"] = str(home)
     if settings.hdfs_user:
-        found["HADOOP_USER_NAME"] = settings.hdfs_user
-    return found | {"SPARK_LOCAL_IP": settings.host} if _is_local(settings) else found
+        variables["HADOOP_USER_NAME"] = settings.hdfs_user
+    return variables | {"SPARK_LOCAL_IP": settings.host} if _is_local(settings) else variables
 
 
 def _java_options(settings: Settings, log: Path, conf: Mapping[str, str]) -> str:
@@ -253,9 +253,10 @@ def _java_options(settings: Settings, log: Path, conf: Mapping[str, str]) -> str
         f'"-Djava.io.tmpdir={_scratch(settings)}"',
         f"-Dlog4j2.configurationFile={_LOG_CONFIG.as_uri()}",
         f'"-Dmeterlake.log={log}"',
+        settings.java_options,
         conf.get("spark.driver.extraJavaOptions", ""),
     ]
-    return " ".join(words).strip()
+    return " ".join(word for word in words if word)
 
 
 def _check_same(current: Mapping[str, str], wanted: Mapping[str, str]) -> None:

@@ -17,16 +17,19 @@ from meterlake.settings import Settings
 _NOT_READY = ("SERVER_STARTING_UP", "NO_NODES_AVAILABLE", "SERVER_SHUTTING_DOWN", "REMOTE_HOST_GONE")
 
 
-def rows(settings: Settings, statement: str, parameters: list[Any] | None = None) -> list[list[Any]]:
+def rows(
+    settings: Settings, statement: str, parameters: list[Any] | None = None, *, seconds: float | None = None
+) -> list[list[Any]]:
     """Run one statement and return its rows; see ``select``."""
-    return select(settings, statement, parameters)[1]
+    return select(settings, statement, parameters, seconds=seconds)[1]
 
 
 def select(
-    settings: Settings, statement: str, parameters: list[Any] | None = None
+    settings: Settings, statement: str, parameters: list[Any] | None = None, *, seconds: float | None = None
 ) -> tuple[list[str], list[list[Any]]]:
     """Run one statement and return the names of its columns and its rows; decimals come as ``Decimal``.
 
+    seconds: after them Trino ends the statement, which then counts as not answered.
     Raises EngineUnavailable when Trino or an engine behind it does not answer, QueryFailed when the statement is wrong.
     """
     from trino import dbapi, exceptions
@@ -41,6 +44,7 @@ def select(
         verify=str(settings.trino_ca) if settings.trino_ca else True,
         source="meterlake",
         request_timeout=60,
+        session_properties={} if seconds is None else {"query_max_run_time": f"{max(1.0, seconds):.1f}s"},
         max_attempts=1,
     )
     try:

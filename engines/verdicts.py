@@ -1,7 +1,7 @@
 """What becomes of each reading: used, gap, duplicate, superseded, conflicting or rejected.
 
 The same decisions as ``meterlake.rules`` and ``meterlake.precedence``, as pure transforms for both layers. Almost
-every cell (a meter's minute, or longest interval) is plain: one interval length, no key twice. Only the others pay for
+every cell (a meter's row of the finest view) is plain: one interval length, no key twice. Only the others pay for
 windows.
 """
 
@@ -41,18 +41,18 @@ def with_reason(readings: DataFrame, dataset: Dataset) -> DataFrame:
     return timed.withColumn(REASON, reason).drop(seconds)
 
 
-def disputed_cells(readings: DataFrame, dataset: Dataset) -> DataFrame:
+def contended_cells(readings: DataFrame, dataset: Dataset) -> DataFrame:
     """Return (key, cell) of the cells where precedence or the choice of an interval length has to decide.
 
     readings: with ``reason``. Each reading of a cell has a slot, one bit; a key twice is a bit fewer than readings.
     """
     accepted = readings.where(F.col(REASON).isNull())
     cells = accepted.groupBy(dataset.key, cell(dataset).alias(CELL)).agg(*cell_aggregates(dataset))
-    return cells.where(is_disputed(dataset)).select(dataset.key, CELL)
+    return cells.where(is_contended(dataset)).select(dataset.key, CELL)
 
 
 def cell_aggregates(dataset: Dataset, epoch_seconds: str | None = None) -> list[Column]:
-    """Return the aggregates over a cell's accepted readings by which ``is_disputed`` tells whether they compete.
+    """Return the aggregates over a cell's accepted readings by which ``is_contended`` tells whether they compete.
 
     epoch_seconds: SQL of the start in whole seconds, if it is at hand.
     """
@@ -64,27 +64,27 @@ def cell_aggregates(dataset: Dataset, epoch_seconds: str | None = None) -> list[
     ]
 
 
-def is_disputed(dataset: Dataset) -> Column:
+def is_contended(dataset: Dataset) -> Column:
     """Return whether a cell, grouped with ``cell_aggregates``, has a key twice or readings of several lengths."""
     slots = reduce(add, (F.bit_count(f"slots_{index}") for index in range(len(_slot_words(dataset)))))
     return (slots != F.col("n")) | (F.col("finest") != F.col("longest"))
 
 
-def judged(readings: DataFrame, dataset: Dataset, disputed: DataFrame | None) -> DataFrame:
+def judged(readings: DataFrame, dataset: Dataset, cells: DataFrame | None) -> DataFrame:
     """Return the readings with ``verdict``.
 
-    readings: with ``reason``. disputed: what ``disputed_cells`` found; None where that is nothing: it spares a join.
+    readings: with ``reason``. cells: the ``contended_cells``; None where there are none: it spares a join.
     """
     gap = F.expr(precedence.gap_sql(dataset))
     plain = F.when(F.col(REASON).isNotNull(), "rejected").when(gap, "gap").otherwise("used")
-    if disputed is None:
+    if cells is None:
         return readings.withColumn(VERDICT, plain)
     keys = [dataset.key, CELL]
     celled = readings.withColumn(CELL, cell(dataset))
     rejected = F.col(REASON).isNotNull()
-    calm = celled.where(~rejected).join(disputed, keys, "left_anti").unionByName(celled.where(rejected))
-    contested = celled.where(~rejected).join(disputed, keys, "left_semi")
-    return calm.withColumn(VERDICT, plain).unionByName(decided(contested, dataset)).drop(CELL)
+    uncontended = celled.where(~rejected).join(cells, keys, "left_anti").unionByName(celled.where(rejected))
+    contended = celled.where(~rejected).join(cells, keys, "left_semi")
+    return uncontended.withColumn(VERDICT, plain).unionByName(decided(contended, dataset)).drop(CELL)
 
 
 def decided(readings: DataFrame, dataset: Dataset) -> DataFrame:

@@ -84,7 +84,7 @@ class UnusablePart(PermanentError):
 
 @dataclass(frozen=True)
 class Entry:
-    """A data set and where it was found.
+    """A data set and where it lies.
 
     package: the module that holds it, from which its parts count. folder: where its files lie, if anywhere.
     source: who named it.

@@ -31,15 +31,15 @@ class Finding(NamedTuple):
 
 
 def check(entry: Entry) -> list[Finding]:
-    """Return what was found of each part; ``state`` is ok, wrong, or old for generated files to be written again."""
+    """Return a finding of each part; ``state`` is ok, wrong, or old for generated files to be written again."""
     where = entry.folder or entry.package or entry.source
-    found = [Finding("ok", f"declaration in {where}")]
-    found += [Finding("ok", f"format {number}") for number, _ in enumerate(entry.data_set.formats, start=1)]
+    findings = [Finding("ok", f"declaration in {where}")]
+    findings += [Finding("ok", f"format {number}") for number, _ in enumerate(entry.data_set.formats, start=1)]
     checks: dict[str, Callable[[Entry], Iterable[str]]] = {"replay": _replay, "reports": _reports, "board": _board}
     for part in entry.data_set.parts:
         if part in checks:
-            found += _checked(part, entry, checks[part])
-    return [*found, *_generated(entry)]
+            findings += _checked(part, entry, checks[part])
+    return [*findings, *_generated(entry)]
 
 
 def _checked(part: str, entry: Entry, problems: Callable[[Entry], Iterable[str]]) -> list[Finding]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake.evaluate import evaluate
@@ -23,8 +24,6 @@ from meterlake.rendering import double_literal
 from meterlake.timegrid import OFF_GRID, epoch_seconds_sql, off_grid_sql, on_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from meterlake.columns import Dialect
     from meterlake.declaration import Dataset, Measure
     from meterlake.reading import Reading
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 MISSING_MEASURE: Final = "missing_measure"
 BEFORE_EARLIEST: Final = "before_earliest"
 RECEIVED_BEFORE_EVENT: Final = "received_before_event"
+Limits = float | dict[int, float]
+"""A limit of a measure, or one for each declared interval length."""
 _LARGEST: Final = "1.7976931348623157E308"
 
 
@@ -54,8 +55,7 @@ def range_rules(dataset: Dataset, measure: Measure) -> tuple[RangeRule, RangeRul
     Not finite comes first, written so that every engine agrees: NaN is the largest double in Spark and
     DuckDB and incomparable in Trino, so that ``abs(v) <= largest`` is not true for it in any of them.
     """
-    limits = [measure.limits(length) for length in dataset.intervals]
-    lows, highs = zip(*limits, strict=True)
+    lows, highs = _limits(measure, dataset.intervals)
     name = measure.name
     return (
         RangeRule(f"{name}_not_finite", f"NOT (ABS({name}) <= {_LARGEST})"),
@@ -64,12 +64,24 @@ def range_rules(dataset: Dataset, measure: Measure) -> tuple[RangeRule, RangeRul
     )
 
 
-def _limit_sql(dataset: Dataset, limits: Sequence[float]) -> str:
-    """Return a limit as a DOUBLE: a number, or one for each interval length where it is in proportion to it."""
-    if len(set(limits)) == 1:
-        return double_literal(limits[0])
-    cases = zip(dataset.intervals, limits, strict=True)
-    branches = " ".join(f"WHEN {length} THEN {double_literal(limit)}" for length, limit in cases)
+@lru_cache(maxsize=256)
+def _limits(measure: Measure, intervals: tuple[int, ...]) -> tuple[Limits, Limits]:
+    """Return the lowest and the highest values accepted: one a declared length, or one number where all are equal."""
+    limits = {length: measure.limits(length) for length in intervals}
+    lows, highs = ({length: pair[side] for length, pair in limits.items()} for side in (0, 1))
+    return _one_if_equal(lows), _one_if_equal(highs)
+
+
+def _one_if_equal(limits: dict[int, float]) -> Limits:
+    first, *others = set(limits.values())
+    return limits if others else first
+
+
+def _limit_sql(dataset: Dataset, limits: Limits) -> str:
+    """Return a limit as a DOUBLE; NULL for a length that is not declared where limits depend on it."""
+    if isinstance(limits, float):
+        return double_literal(limits)
+    branches = " ".join(f"WHEN {length} THEN {double_literal(limit)}" for length, limit in limits.items())
     return f"CASE {dataset.interval} {branches} END"
 
 
@@ -95,14 +107,14 @@ def quarantine_reason_sql(dataset: Dataset, dialect: Dialect, epoch_seconds: str
 def reject_reason(dataset: Dataset, reading: Reading) -> str | None:
     """Return the first reason for which the views reject a reading of the master data set, or None."""
     for measure, value in zip(dataset.measures, reading.values, strict=True):
-        reason = None if value is None else _range_reason(measure, value, reading.interval_s)
+        reason = None if value is None else _range_reason(dataset, measure, value, reading.interval_s)
         if reason:
             return reason
     row = reading.row(dataset)
     for rule in dataset.rejects:
         if evaluate(rule.expression, row) is True:
             return rule.name
-    if reading.ts < earliest_ts(dataset):
+    if dataset.earliest and reading.ts < earliest_ts(dataset):
         return BEFORE_EARLIEST
     tolerance = dataset.clock_tolerance.total_seconds()
     return RECEIVED_BEFORE_EVENT if reading.ts > reading.received_at.timestamp() + tolerance else None
@@ -145,10 +157,13 @@ def flagged_sql(dataset: Dataset, dialect: Dialect) -> str:
     return f"CASE WHEN {' OR '.join(conditions)} THEN 1 ELSE 0 END" if conditions else "0"
 
 
-def _range_reason(measure: Measure, value: float, interval_s: int) -> str | None:
-    low, high = measure.limits(interval_s)
+def _range_reason(dataset: Dataset, measure: Measure, value: float, interval_s: int) -> str | None:
     if not math.isfinite(value):
         return f"{measure.name}_not_finite"
-    if value < low:
+    low, high = (
+        limits if isinstance(limits, float) else limits.get(interval_s)
+        for limits in _limits(measure, dataset.intervals)
+    )
+    if low is not None and value < low:
         return f"{measure.name}_below_min"
-    return f"{measure.name}_above_max" if value > high else None
+    return f"{measure.name}_above_max" if high is not None and value > high else None

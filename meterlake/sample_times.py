@@ -79,8 +79,8 @@ def _mostly(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
 
 
 def _of_two(day: int, clock: int, fields: Sequence[Sequence[str]]) -> Times:
-    dates, notes = _date_pattern([found for cell in fields[day] if (found := _DAY.fullmatch(cell))])
-    times = [found for cell in fields[clock] if (found := _TIME.fullmatch(cell))]
+    dates, notes = _date_pattern([match for cell in fields[day] if (match := _DAY.fullmatch(cell))])
+    times = [match for cell in fields[clock] if (match := _TIME.fullmatch(cell))]
     clocks = _clock_pattern(times, padded=dates.startswith("yyyy"))
     parts = {day: dates, clock: clocks}
     joined = [" ".join(cells) for cells in zip(*(fields[at] for at in sorted(parts)), strict=True)]
@@ -89,13 +89,13 @@ def _of_two(day: int, clock: int, fields: Sequence[Sequence[str]]) -> Times:
 
 def _of_pattern(columns: dict[int, Sequence[str]], kind: re.Pattern[str]) -> Times:
     ((at, cells),) = columns.items()
-    found = [match for cell in cells if (match := kind.fullmatch(cell))]
-    pattern, notes = _date_pattern(found)
+    matches = [match for cell in cells if (match := kind.fullmatch(cell))]
+    pattern, notes = _date_pattern(matches)
     if kind is _DAY:
         return _parsed({at: pattern}, cells, notes)
-    pattern += "'T'" if found[0]["T"] == "T" else " "
-    pattern += _clock_pattern(found, padded=pattern.startswith("yyyy"))
-    zones = {match["Z"] or "" for match in found}
+    pattern += "'T'" if matches[0]["T"] == "T" else " "
+    pattern += _clock_pattern(matches, padded=pattern.startswith("yyyy"))
+    zones = {match["Z"] or "" for match in matches}
     zone = max(zones)
     result = _parsed({at: f"{pattern}'{zone}'" if zone else pattern}, cells, notes, "" if zone == "Z" else zone)
     if len(zones) > 1:
@@ -103,26 +103,26 @@ def _of_pattern(columns: dict[int, Sequence[str]], kind: re.Pattern[str]) -> Tim
     return result
 
 
-def _date_pattern(found: Sequence[re.Match[str]]) -> tuple[str, list[str]]:
-    sign = found[0]["s"]
-    year_first = len(found[0]["a"]) == 4
+def _date_pattern(matches: Sequence[re.Match[str]]) -> tuple[str, list[str]]:
+    sign = matches[0]["s"]
+    year_first = len(matches[0]["a"]) == 4
     # One letter stands for one or two digits: a short sample may show two by chance.
-    padded = year_first and all(len(match["b"]) == len(match["c"]) == 2 for match in found)
+    padded = year_first and all(len(match["b"]) == len(match["c"]) == 2 for match in matches)
     day, month = ("dd", "MM") if padded else ("d", "M")
     if year_first:
         return f"yyyy{sign}{month}{sign}{day}", []
-    if max(int(match["b"]) for match in found) > 12:
+    if max(int(match["b"]) for match in matches) > 12:
         return f"{month}{sign}{day}{sign}yyyy", []
-    sure = max(int(match["a"]) for match in found) > 12
+    sure = max(int(match["a"]) for match in matches) > 12
     doubt = [] if sure else ["day first or month first? No date of the sample says it; day first is assumed"]
     return f"{day}{sign}{month}{sign}yyyy", doubt
 
 
-def _clock_pattern(found: Sequence[re.Match[str]], *, padded: bool) -> str:
-    hours = "HH" if padded and all(len(match["H"]) == 2 for match in found) else "H"
-    fractions = [match["F"] for match in found if match["F"]]
+def _clock_pattern(matches: Sequence[re.Match[str]], *, padded: bool) -> str:
+    hours = "HH" if padded and all(len(match["H"]) == 2 for match in matches) else "H"
+    fractions = [match["F"] for match in matches if match["F"]]
     longest = max(fractions, key=len, default="")
-    return f"{hours}:mm{':ss' if found[0]['S'] else ''}{longest[:1]}{'S' * (len(longest) - 1)}"
+    return f"{hours}:mm{':ss' if matches[0]['S'] else ''}{longest[:1]}{'S' * (len(longest) - 1)}"
 
 
 def _parsed(patterns: dict[int, str], cells: Sequence[str], notes: Sequence[str] = (), offset: str = "") -> Times:

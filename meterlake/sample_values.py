@@ -110,7 +110,7 @@ def _name(header: str, taken: set[str]) -> str:
 
 def _resolution(values: Sequence[Decimal]) -> str:
     digits = max(max(0, -int(value.normalize().as_tuple().exponent)) for value in values)
-    # More digits are those of a binary fraction that was printed: rounded to what meters tell.
+    # More digits are those of a binary fraction that was printed: rounded to what meters report.
     return f"{Decimal(1).scaleb(-(digits if digits <= _FINEST else 3)):f}"
 
 

@@ -80,7 +80,8 @@ def _comments(sample: Sample) -> list[str]:
     zone = f"the file says UTC{sample.offset}" if sample.offset else "UTC is assumed"
     lines += [
         "# - time_zone: of the place; local days follow it, daylight saving included.",
-        f"# - utc_offset: of the file's clock, fixed all year ({zone}).",
+        f"# - utc_offset: of the file's clock, fixed all year ({zone});",
+        "#   or the format's time_zone, where it is the clock on the wall, summer time and all.",
         f"# - marks: is a time the start or the end of its {sample.interval_s} s? The start is assumed.",
     ]
     lines += [f"# - {_plain(note)}." for note in sample.decide]

@@ -80,6 +80,11 @@ class Settings(Connections):
         "auto",
         description="auto: a fitting JDK of the machine, else a runtime from PyPI in the cache; the others force one.",
     )
+    java_options: str = Field(
+        "",
+        description="Further options of every JVM that is started, servers and Spark drivers:"
+        " -XX:TieredStopAtLevel=1 halves the CPU time of a start and makes long queries slower.",
+    )
     java17_home: Path | None = Field(None, description="JDK 17 for Hadoop, Hive, Kafka, Cassandra and Spark.")
     java24_home: Path | None = Field(None, description="JDK 24 or newer for Trino.")
 
@@ -112,6 +117,10 @@ class Settings(Connections):
         timedelta(days=3), description="Life of a speed row; batch must have covered it by then."
     )
     batch_interval: Duration = Field(timedelta(hours=1), description="How often batch runs; feeds the retention check.")
+    reconcile_budget: Duration = Field(
+        timedelta(seconds=30),
+        description="So long a publish compares the layers; what is left then is pending, and the next run goes on.",
+    )
     kafka_partitions: int = Field(
         2, gt=0, description="Partitions of a readings topic when it is created: as many tasks read it side by side."
     )

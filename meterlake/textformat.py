@@ -5,8 +5,8 @@ or has a column with the meter of each line. Each line is a reading, a gap row (
 with the first reason that applies:
 
 ``line_too_long`` · ``nul_byte`` · ``not_utf8`` · ``empty_line`` · ``header_again`` · ``missing_column`` ·
-``extra_column`` · ``bad_meter`` · ``bad_time`` (no such moment, or not between 1970 and 2100) · for each measure in
-order ``bad_value:<measure>`` and ``not_finite:<measure>`` · ``off_grid`` · ``missing_measure``.
+``extra_column`` · ``bad_meter`` · ``ambiguous_time`` · ``bad_time`` (no such moment, or not between 1970 and 2100) ·
+for each measure in order ``bad_value:<measure>`` and ``not_finite:<measure>`` · ``off_grid`` · ``missing_measure``.
 
 What a line is, ``textlines`` decides. A field may stand between double quotes. Values are neither rounded nor
 range-checked: that is the views' business.
@@ -19,14 +19,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from meterlake import timepattern
+from meterlake import timepattern, wallclock
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.rules import quarantine_reason_sql
 from meterlake.schema import KEY_PATTERN, LATEST_TS
 from meterlake.textlines import LINE_TOO_LONG, MAX_LINE_BYTES, NOT_UTF8, NUL_BYTE
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from meterlake.declaration import Dataset
+    from meterlake.wallclock import FileClock
 
 NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 """What a number looks like, as a regular expression."""
@@ -90,7 +93,8 @@ class TextFormat:
 
     columns: in the file's order. missing: texts that stand for no value. padded: whether blanks around fields mean
     nothing. decimal: what stands before the digits of a fraction. marks: which end of its interval a time is.
-    meter_id: of all lines, where no column says it. meter_id, utc_offset: unless the command says otherwise.
+    meter_id: of all lines, where no column says it. time_zone: the IANA zone whose clock on the wall the times are of
+    (``wallclock``), instead of utc_offset. meter_id, utc_offset, time_zone: unless the command says otherwise.
     written: the header as one file has it, see ``texthead``.
     """
 
@@ -101,6 +105,7 @@ class TextFormat:
     separator: str = ","
     missing: tuple[str, ...] = ("",)
     utc_offset: timedelta = timedelta(0)
+    time_zone: str = ""
     padded: bool = False
     decimal: Literal[".", ","] = "."
     marks: Literal["start", "end"] = "start"
@@ -140,13 +145,22 @@ class TextFormat:
             raise DeclarationError(where, "no column holds the time", expected="Give a Moment or an Epoch")
         if len(epochs) > 1 or (epochs and self.pattern):
             raise DeclarationError(where, "two columns hold the time", expected="Give Moments, or one Epoch")
-        if epochs and self.utc_offset:
-            raise DeclarationError(where, "an Epoch is UTC", expected="Leave utc_offset out")
+        if epochs and (self.utc_offset or self.time_zone):
+            raise DeclarationError(where, "an Epoch is UTC", expected="Leave utc_offset and time_zone out")
+        if self.time_zone and self.utc_offset:
+            raise DeclarationError(where, "has an offset and a time zone", expected="Give one of the two")
+        if self.time_zone:
+            wallclock.zone(self.time_zone)
         problem = timepattern.problem(self.pattern)
         if problem:
             raise DeclarationError(
                 where, f"the time {self.pattern!r} cannot be read: {problem}", expected="Write d/M/yyyy H:mm:ss or so"
             )
+
+    @property
+    def clock(self) -> FileClock:
+        """The clock of its files."""
+        return wallclock.zone(self.time_zone) if self.time_zone else self.utc_offset
 
     @property
     def has_meters(self) -> bool:
@@ -217,8 +231,7 @@ def parse_offset(text: str) -> timedelta:
 
 def offset_text(offset: timedelta) -> str:
     """Return an offset as ``+01:00``."""
-    minutes = round(offset.total_seconds()) // 60
-    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    return wallclock.clock_text(offset)
 
 
 def fields_sql(form: TextFormat) -> str:
@@ -233,13 +246,38 @@ def fields_sql(form: TextFormat) -> str:
     return f"CASE WHEN instr(text, '\"') > 0 THEN {plain} ELSE {fields} END"
 
 
-def time_sql(form: TextFormat, shift: timedelta) -> str:
-    """Return Spark SQL of the start, the file's clock moved by ``shift``, over ``fields``; NULL for no such moment."""
-    seconds = round((shift - form.lead).total_seconds())
-    return f"{_moment_sql(form)} + INTERVAL '{seconds}' SECOND"
+def time_sql(form: TextFormat, clock: FileClock, shift: timedelta) -> str:
+    """Return Spark SQL of the start, in UTC and moved by ``shift``, over ``said``; NULL for no such moment.
+
+    Of a clock on the wall also over ``place``: ``wallclock.places`` of a line whose time comes twice.
+    """
+    moved = shift - form.lead
+    if isinstance(clock, timedelta):
+        return f"said + INTERVAL '{round((moved - clock).total_seconds())}' SECOND"
+    later = f"coalesce(CASE WHEN place = {wallclock.SECOND} THEN {repeat_sql(clock)} END, 0)"
+    utc = f"{_utc_sql(clock)} + make_dt_interval(0, 0, 0, {later}) + INTERVAL '{round(moved.total_seconds())}' SECOND"
+    return f"CASE WHEN {_local_sql(clock, _utc_sql(clock))} = said THEN {utc} END"
 
 
-def _moment_sql(form: TextFormat) -> str:
+def repeat_sql(clock: ZoneInfo) -> str:
+    """Return Spark SQL of the seconds after which a line's time ``said`` comes again; NULL where it does not."""
+    lengths = wallclock.repeat_lengths(clock)
+    again = (f"{_utc_sql(clock)} + INTERVAL '{length}' SECOND" for length in lengths)
+    whens = [f"WHEN {_local_sql(clock, at)} = said THEN {n}" for n, at in zip(lengths, again, strict=True)]
+    return f"CASE {' '.join(whens)} END" if whens else "CAST(NULL AS INT)"
+
+
+def _utc_sql(clock: ZoneInfo) -> str:
+    # Of a time that comes twice, the first.
+    return f"convert_timezone('{clock.key}', 'UTC', said)"
+
+
+def _local_sql(clock: ZoneInfo, utc: str) -> str:
+    return f"convert_timezone('UTC', '{clock.key}', {utc})"
+
+
+def said_sql(form: TextFormat) -> str:
+    """Return Spark SQL of a line's time as the file says it, over ``fields``; NULL for no such time."""
     for at, column in enumerate(form.columns):
         if isinstance(column, Epoch):
             field = _field(form, at)
@@ -298,11 +336,13 @@ def odd_sql(form: TextFormat) -> str:
     return f"translate(text, {_quoted(plain)}, '') <> ''"
 
 
-def reason_sql(form: TextFormat) -> str:
+def reason_sql(form: TextFormat, clock: FileClock) -> str:
     """Return Spark SQL of the first reason why a line is no reading, or NULL.
 
-    Over ``text``, ``fields``, ``odd``, the event time, the interval, and the measures.
+    Over ``text``, ``fields``, ``odd``, the event time, the interval, and the measures; of a clock on the wall also over
+    ``said`` and ``place``.
     """
+    doubtful = [] if isinstance(clock, timedelta) else [f"place IS NULL AND {repeat_sql(clock)} IS NOT NULL"]
     count = len(form.columns)
     time = form.dataset.event_time
     cases = [
@@ -314,6 +354,7 @@ def reason_sql(form: TextFormat) -> str:
         (f"size(fields) < {count}", "missing_column"),
         (f"size(fields) > {count}", "extra_column"),
         *_meter_cases(form),
+        *((condition, wallclock.AMBIGUOUS_TIME) for condition in doubtful),
         (f"{time} IS NULL OR NOT ({likely_time_sql(time)})", "bad_time"),
         *_value_cases(form),
     ]

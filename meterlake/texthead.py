@@ -11,6 +11,8 @@ from meterlake.textformat import Skipped
 from meterlake.textlines import first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from meterlake.textformat import TextFormat
 
 _SEPARATORS: Final = ",;\t|"
@@ -72,6 +74,29 @@ def layout(form: TextFormat, path: str, head: bytes) -> TextFormat:
     if not rest.strip():
         raise EmptyInput(path, "has a header but no reading", "Expected at least one line below it.")
     return found
+
+
+def fitting(forms: Sequence[TextFormat], path: str, head: bytes) -> TextFormat:
+    """Return the first of a data set's formats that the file that begins with ``head`` is of.
+
+    Raises what ``layout`` raises; WrongHeader where it is of none, about the one whose columns come nearest.
+    """
+    wrong: dict[TextFormat, WrongHeader] = {}
+    for form in forms:
+        try:
+            layout(form, path, head)
+        except WrongHeader as error:
+            wrong[form] = error
+        else:
+            return form
+    header = first_line(head)[0].decode(errors="replace")
+    raise wrong[max(wrong, key=lambda form: _shared(form, header))]
+
+
+def _shared(form: TextFormat, header: str) -> int:
+    """Return how many of a format's columns a header has."""
+    wanted = {_plain(column.header) for column in form.columns}
+    return max(len(wanted.intersection(_names(header, separator))) for separator in (form.separator, *_SEPARATORS))
 
 
 def _matched(form: TextFormat, header: str) -> TextFormat | None:

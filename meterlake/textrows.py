@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from meterlake.rules import quarantine_reason_sql
 from meterlake.schema import KEY_PATTERN, LATEST_TS
 from meterlake.textformat import NUMBER, Epoch, MeterColumn, Moment, Value
 from meterlake.timepattern import FRACTION, has_fraction
+from meterlake.wallclock import AMBIGUOUS_TIME, SECOND
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from meterlake.textformat import TextFormat
+    from meterlake.wallclock import FileClock
 
 # Names come from the declaration, values are quoted.
 # ruff: noqa: S608
+
+SEGMENTS: Final = "clock_segments"
+"""Of a clock on the wall: ``begins``, ``offset_s``, ``later_s``, as ``wallclock.segments``."""
+
+PLACES: Final = "clock_places"
+"""``line`` and ``place``, as ``wallclock.places``."""
 
 LINES: Final = "lines"
 """The input: a table of ``line`` (its number in the file), ``text``, and ``undecoded`` (why it is no text, or NULL)."""
 
 
-def rows_sql(form: TextFormat, offset: timedelta) -> str:
+def rows_sql(form: TextFormat, clock: FileClock) -> str:
     """Return SQL of the lines below the header: ``line``, the event time, the interval, the measures and ``reason``;
     also the meter, where a column says it.
 
-    reason: the first why a line is no reading, or NULL. offset: of the file's clock from UTC.
+    reason: the first why a line is no reading, or NULL. clock: the file's; of one on the wall, the tables
+    ``SEGMENTS`` and ``PLACES`` are read too.
     """
     dataset, at = form.dataset, form.dataset.event_time
     places = {column.measure: place for place, column in enumerate(form.columns) if isinstance(column, Value)}
@@ -47,6 +55,7 @@ def rows_sql(form: TextFormat, offset: timedelta) -> str:
         (f"len(fields) < {len(form.columns)}", "'missing_column'"),
         (f"len(fields) > {len(form.columns)}", "'extra_column'"),
         *([(f"NOT regexp_matches({dataset.key}, {_quoted(KEY_PATTERN)})", "'bad_meter'")] if meter else []),
+        ("later_s IS NOT NULL AND place IS NULL", f"'{AMBIGUOUS_TIME}'"),
         (f"{at} IS NULL OR NOT ({seconds} BETWEEN 0 AND {LATEST_TS})", "'bad_time'"),
     ]
     for measure in form.measures:
@@ -56,20 +65,46 @@ def rows_sql(form: TextFormat, offset: timedelta) -> str:
         ]
     whens = "\n    ".join(f"WHEN {condition} THEN {reason}" for condition, reason in cases)
     off = quarantine_reason_sql(dataset, "duckdb", f"CAST({seconds} AS BIGINT)")
-    listed = ",\n    ".join(numbers)
+    listed, lead = ",\n    ".join(numbers), int(form.lead.total_seconds())
     return f"""
 WITH split AS (
   SELECT line, text, undecoded, {_fields(form)} AS fields FROM {LINES} WHERE line > 1
+), timed AS (
+  SELECT *, {_moment(form)} AS said FROM split
 ), decoded AS (
-  SELECT line, text, undecoded, fields, {form.interval_s} AS {dataset.interval},
-    {key}{_moment(form)} - INTERVAL {round((offset + form.lead).total_seconds())} SECOND AS {at},
+  SELECT line, text, undecoded, fields, place, later_s, {form.interval_s} AS {dataset.interval},
+    {key}said - to_seconds(CASE WHEN place = {SECOND} THEN later_s ELSE offset_s END + {lead}) AS {at},
     {listed}
-  FROM split
+  FROM ({_placed(clock)})
 )
 SELECT line, {f"{dataset.key}, " if meter else ""}{at}, {dataset.interval}, {", ".join(fields)},
   CASE {whens}
     ELSE {off} END AS reason
 FROM decoded"""
+
+
+def doubtful_sql(form: TextFormat) -> str:
+    """Return SQL of the lines whose time a clock on the wall shows twice: number, meter and local time in seconds."""
+    meter = next((_field(form, at) for at, column in enumerate(form.columns) if isinstance(column, MeterColumn)), "''")
+    return f"""
+WITH split AS (
+  SELECT line, {_fields(form)} AS fields FROM {LINES} WHERE line > 1 AND undecoded IS NULL
+), timed AS (
+  SELECT *, {_moment(form)} AS said FROM split
+)
+SELECT line, {meter}, CAST(epoch(said) AS BIGINT) FROM timed ASOF JOIN {SEGMENTS} ON said >= begins
+WHERE later_s IS NOT NULL ORDER BY line"""
+
+
+def _placed(clock: FileClock) -> str:
+    """Return SQL of lines with the offset of their time, a later one where it comes twice, and which of both it is."""
+    if isinstance(clock, timedelta):
+        offset = round(clock.total_seconds())
+        return f"SELECT *, {offset} AS offset_s, CAST(NULL AS INT) AS later_s, CAST(NULL AS INT) AS place FROM timed"
+    return (
+        f"SELECT timed.*, offset_s, later_s, place FROM timed ASOF LEFT JOIN {SEGMENTS} ON said >= begins"
+        f" LEFT JOIN {PLACES} ON {PLACES}.line = timed.line"
+    )
 
 
 def _fields(form: TextFormat) -> str:

@@ -17,15 +17,15 @@ from zoneinfo import ZoneInfo
 from meterlake.grains import GRAIN_SECONDS, is_calendar, is_fixed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from meterlake.columns import Dialect
     from meterlake.declaration import Dataset
     from meterlake.grains import FixedGrain, Grain
 
 OFF_GRID: Final = "off_grid"
-_EARLIEST, _LATEST = 1970, 2100
-"""Years for which the offsets of a zone are looked at."""
+_EARLIEST, _LATEST = date(1970, 1, 1), date(2100, 1, 1)
+"""Between these days the offsets of a zone are looked at."""
 
 
 def on_grid(dataset: Dataset, ts: int, interval_s: int) -> bool:
@@ -123,12 +123,33 @@ def local_days_of_utc_day(day: date, time_zone: str) -> list[date]:
 
 
 @lru_cache(maxsize=64)
-def zone_offsets(time_zone: str) -> frozenset[int]:
-    """Return the offsets from UTC, in seconds, that a zone has between 1970 and 2100, looked at once a week."""
-    start, zone = datetime(_EARLIEST, 1, 1, tzinfo=UTC), ZoneInfo(time_zone)
-    moments = (start + timedelta(weeks=week) for week in range(52 * (_LATEST - _EARLIEST)))
-    offsets = (moment.astimezone(zone).utcoffset() for moment in moments)
-    return frozenset(int(offset.total_seconds()) for offset in offsets if offset is not None)
+def zone_offsets(time_zone: str, since: date | None = None) -> frozenset[int]:
+    """Return the offsets from UTC, in seconds, that a zone has up to 2100, looked at once a week.
+
+    since: the first day that counts; 1970 where it is left out.
+    """
+    return frozenset(offset for _, offset in _weekly_offsets(time_zone, since or _EARLIEST))
+
+
+def offsets_cut(dataset: Dataset, seconds: int) -> list[int]:
+    """Return the offsets of a data set's zone, since its earliest day, that cut rows of so many seconds."""
+    return sorted(offset for offset in zone_offsets(dataset.time_zone, dataset.earliest) if offset % seconds)
+
+
+def uncut_since(time_zone: str, seconds: int) -> date | None:
+    """Return the first day of a year from which on no offset cuts rows of so many seconds; None where some do today."""
+    cutting = [moment for moment, offset in _weekly_offsets(time_zone, _EARLIEST) if offset % seconds]
+    last = max(cutting, default=datetime.combine(_EARLIEST, time(0), UTC))
+    return date(last.year + 1, 1, 1) if last.year < _LATEST.year - 1 else None
+
+
+def _weekly_offsets(time_zone: str, since: date) -> Iterator[tuple[datetime, int]]:
+    moment, zone = datetime.combine(since, time(0), UTC), ZoneInfo(time_zone)
+    while moment.date() < _LATEST:
+        offset = moment.astimezone(zone).utcoffset()
+        if offset is not None:
+            yield moment, int(offset.total_seconds())
+        moment += timedelta(weeks=1)
 
 
 def rolls_up_from(dataset: Dataset, grain: Grain) -> Grain:
@@ -141,10 +162,7 @@ def rolls_up_from(dataset: Dataset, grain: Grain) -> Grain:
     if is_fixed(grain):
         finer = [name for name in finer if GRAIN_SECONDS[grain] % GRAIN_SECONDS[name] == 0]
     else:
-        offsets = zone_offsets(dataset.time_zone)
-        finer = [
-            name for name in finer if is_calendar(name) or not any(offset % GRAIN_SECONDS[name] for offset in offsets)
-        ]
+        finer = [name for name in finer if is_calendar(name) or not offsets_cut(dataset, GRAIN_SECONDS[name])]
     return max(finer, key=GRAIN_SECONDS.__getitem__)
 
 

@@ -29,7 +29,7 @@ FRACTION: Final = "[.,]0{1,9}$"
 
 def problem(pattern: str) -> str | None:
     """Return what is wrong with a pattern, or nothing."""
-    if "".join(found[0] for found in _PARTS.finditer(whole_seconds(pattern))) != whole_seconds(pattern):
+    if "".join(part[0] for part in _PARTS.finditer(whole_seconds(pattern))) != whole_seconds(pattern):
         return "a quote is not closed"
     unknown = [word for _, word, _ in _PARTS.findall(whole_seconds(pattern)) if word and word not in _STRPTIME]
     if unknown:
@@ -39,8 +39,8 @@ def problem(pattern: str) -> str | None:
 
 def has_fraction(pattern: str) -> bool:
     """Return whether seconds may have a fraction: at the end only."""
-    found = _FRACTION.search(pattern)
-    return found is not None and found.end() == len(pattern)
+    fraction = _FRACTION.search(pattern)
+    return fraction is not None and fraction.end() == len(pattern)
 
 
 def whole_seconds(pattern: str) -> str:

@@ -168,30 +168,36 @@ def _check_calendar(dataset: Dataset, where: str) -> None:
     """Days and months are made of whole rows: the zone's offsets from UTC must not cut them."""
     if not any(is_calendar(view.grain) for view in dataset.views):
         return
-    offsets = timegrid.zone_offsets(dataset.time_zone)
-    cutting = next((offset for offset in sorted(offsets) if offset % dataset.cell_s), None)
-    if cutting is None:
-        return
-    fitting = _coarsest_fitting(dataset, offsets)
-    raise DeclarationError(
-        where,
-        f"local days of {dataset.time_zone} (UTC{cutting / 3600:+g} h) cut its rows of {dataset.cell_s} s",
-        expected=(
-            f"Declare the view {fitting!r} too: days are made of its rows"
-            if fitting
-            else f"Drop its views of days and months: its intervals of {_longest(dataset)} cannot be cut"
-        ),
-    )
+    cutting = timegrid.offsets_cut(dataset, dataset.cell_s)
+    if cutting:
+        raise DeclarationError(
+            where,
+            f"local days of {dataset.time_zone} (UTC{cutting[0] / 3600:+g} h) cut its rows of {dataset.cell_s} s",
+            expected=_uncut(dataset),
+        )
 
 
-def _coarsest_fitting(dataset: Dataset, offsets: frozenset[int]) -> FixedGrain | None:
+def _uncut(dataset: Dataset) -> str:
+    """Return what to do where local days cut rows of the finest view."""
+    fitting = _coarsest_fitting(dataset)
+    since = timegrid.uncut_since(dataset.time_zone, dataset.cell_s)
+    ways = [f"declare the view {fitting!r} too: days are made of its rows"] if fitting else []
+    if since is not None:
+        ways.append(f"declare earliest={since!r}, if no reading is older".replace("datetime.", ""))
+    if not fitting:
+        ways.append(f"drop its views of days and months: its intervals of {_longest(dataset)} cannot be cut")
+    text = ", or ".join(ways)
+    return text[0].upper() + text[1:]
+
+
+def _coarsest_fitting(dataset: Dataset) -> FixedGrain | None:
     """Return the coarsest grain that local days are made of and that consists of whole intervals."""
     fitting = [
         grain
         for grain, seconds in GRAIN_SECONDS.items()
         if is_fixed(grain)
         and dataset.cell_s % seconds == 0
-        and not any(offset % seconds for offset in offsets)
+        and not timegrid.offsets_cut(dataset, seconds)
         and not any(seconds % length for length in dataset.intervals)
     ]
     return fitting[-1] if fitting else None

@@ -13,24 +13,25 @@ from typing import IO, TYPE_CHECKING, Final
 import duckdb
 import numpy as np
 
-from engines.text_lines import line_tables
+from engines.text_lines import line_tables, set_clock
 from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.rules import BEFORE_EARLIEST, earliest_ts
 from meterlake.schema import LATEST_TS
-from meterlake.texthead import WrongText, layout
+from meterlake.texthead import WrongText, fitting, layout
 from meterlake.textlines import CHUNK
 from meterlake.textrows import LINES, rows_sql
 from producers.errors import HistoryUnreadable
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from meterlake.dice import Numbers
     from meterlake.textformat import TextFormat
+    from meterlake.wallclock import FileClock
 
 MISSING: Final = np.iinfo(np.int64).min
 """Where the history has no values."""
@@ -60,10 +61,11 @@ class History:
         return self.first + len(self.units) * self.interval_s
 
 
-def load(cache: Path, form: TextFormat, path: Path, offset: timedelta) -> History:
+def load(cache: Path, form: TextFormat, path: Path, offset: FileClock, others: Sequence[TextFormat] = ()) -> History:
     """Return the history in a text file, plain or packed. Lines that are no readings are left out.
 
-    cache: folder for the decoded history. offset: of the file's clock from UTC. Raises HistoryUnreadable.
+    cache: folder for the decoded history. offset: of the file's clock from UTC, or its zone.
+    others: further formats of the data set, of which the file may be. Raises HistoryUnreadable.
     """
     try:
         name = f"{form.dataset.name}-{_fingerprint(form, path, offset)}.npy"
@@ -72,7 +74,7 @@ def load(cache: Path, form: TextFormat, path: Path, offset: timedelta) -> Histor
     file = cache / "histories" / name
     with suppress(OSError, ValueError):  # none yet, or one that was damaged
         return _history(form, np.load(file, mmap_mode="r"), json.loads(_reasons_path(file).read_text()))
-    rows, skipped = _rows(form, path, offset)
+    rows, skipped = _rows((form, *others), path, offset)
     with suppress(OSError):  # no room for a cache is no reason to fail
         _keep(file, rows, skipped)
     return _history(form, rows, skipped)
@@ -95,16 +97,16 @@ def _reasons_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _fingerprint(form: TextFormat, path: Path, offset: timedelta) -> str:
+def _fingerprint(form: TextFormat, path: Path, offset: FileClock) -> str:
     """Return what a decoded history depends on: the file's bytes, and how they are read."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-    read_as = (_LAYOUT, form.columns, form.missing, form.interval_s, offset, form.dataset)
+    read_as = (_LAYOUT, form.columns, form.missing, form.interval_s, str(offset), form.dataset)
     digest.update(repr(read_as).encode())
     return digest.hexdigest()[:32]
 
 
-def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dict[str, int]]:
+def _rows(forms: Sequence[TextFormat], path: Path, offset: FileClock) -> tuple[Numbers, dict[str, int]]:
     """Return the start of each interval and its units, of the last stretch without a jump; and what was skipped."""
     parts: list[tuple[Numbers, Numbers, NDArray[np.bool_]]] = []
     skipped = Counter[str]()
@@ -112,11 +114,12 @@ def _rows(form: TextFormat, path: Path, offset: timedelta) -> tuple[Numbers, dic
         with ExitStack() as stack, duckdb.connect() as connection:
             file = opened(path, stack)
             head = file.read(CHUNK)
-            found = layout(form, str(path), head)
+            form = layout(fitting(forms, str(path), head), str(path), head)
+            set_clock(connection, form, offset, opened(path, stack).read)
             stream = _Joined(head, file)
             for chunk in line_tables(stream.read):
                 connection.register(LINES, chunk)
-                parts.append(_decoded(connection, found, offset))
+                parts.append(_decoded(connection, form, offset))
                 skipped.update(_reasons(connection))
                 connection.unregister(LINES)
     except WrongText as error:
@@ -166,7 +169,7 @@ class _Joined:
 
 
 def _decoded(
-    connection: duckdb.DuckDBPyConnection, form: TextFormat, offset: timedelta
+    connection: duckdb.DuckDBPyConnection, form: TextFormat, offset: FileClock
 ) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
     """Return times in seconds, units of all measures, and whether it is a reading or gap row, of lines with a time."""
     at = form.dataset.event_time

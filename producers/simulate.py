@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meterlake.replay import Replay
+    from meterlake.textformat import TextFormat
+    from meterlake.wallclock import FileClock
     from producers.injection import Oracle
     from producers.pace import Pace, Schedule
     from producers.sinks import Sink
@@ -30,24 +32,26 @@ class Request:
     """What to simulate. The same request makes the same messages, to the byte.
 
     rebase: the history is moved by whole weeks so that it ends at or after this moment; or, if given, by ``shift``.
-    offset: of the history's clock from UTC. shares: of faults, by name.
+    offset: of the history's clock from UTC, or its zone. others: further formats of which the
+    history may be. shares: of faults, by name.
     """
 
     replay: Replay
     history: Path
-    offset: timedelta
+    offset: FileClock
     meter_id: str
     meters: int
     seed: int
     rebase: datetime
     shift: timedelta | None = None
     fill_gaps: bool = False
+    others: tuple[TextFormat, ...] = ()
     shares: Mapping[str, float] = field(default_factory=dict)
 
 
 def script(request: Request, cache: Path) -> Script:
     """Read the history and return the script of a run. Raises HistoryUnreadable or UsageError."""
-    history = load(cache, request.replay.form, request.history, request.offset)
+    history = load(cache, request.replay.form, request.history, request.offset, request.others)
     days = (history.end - history.first) // 86_400
     shift = request.shift
     if shift is None:

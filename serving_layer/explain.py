@@ -75,7 +75,7 @@ def explain(settings: Settings, dataset: Dataset, meter: str, minute: datetime) 
     time, start = timegrid.row_time(minute, grain, zone), timegrid.row_start(minute, grain, zone)
     end = start + timedelta(seconds=GRAIN_SECONDS[grain])
     history = records.load(settings, dataset.name)
-    run, line = history.current, views.line_in_force(settings, dataset)
+    run, cutover = history.current, views.current_cutover(settings, dataset)
     snapshot = _snapshot(history, start)
     now = _readings(settings, dataset, meter, start)
     known = _readings(settings, dataset, meter, start, snapshot) if run is not None else []
@@ -85,16 +85,16 @@ def explain(settings: Settings, dataset: Dataset, meter: str, minute: datetime) 
     if _has_table(settings, HIVE_DATABASE, view_table(dataset, grain)):
         window = Window([meter], time, timegrid.row_time(end, grain, zone))
         batch = batch_states(through_trino(settings), dataset, grain, window).get((meter, time))
-    if line is not None:
+    if cutover is not None:
         minutes = speed_states(settings, dataset, Window([meter], start, end))
         speed = merge_all(dataset, minutes.values()) if minutes else None
     if not now and batch is None and speed is None:
         raise NothingKnown(dataset.name, meter, start)
-    layer: Literal["batch", "speed"] = "batch" if line is None or start < line else "speed"
+    layer: Literal["batch", "speed"] = "batch" if cutover is None or start < cutover else "speed"
     since = [found.reading for found in later]
     comparison = reconciliation.explain(dataset, batch, speed, known, since) if speed is not None else "no speed row"
     proved = state_of(dataset, judged) == batch if layer == "batch" else None
-    return Explanation(meter, start, layer, line, run, snapshot, judged, later, batch, speed, comparison, proved)
+    return Explanation(meter, start, layer, cutover, run, snapshot, judged, later, batch, speed, comparison, proved)
 
 
 def _snapshot(history: History, start: datetime) -> int | None:

@@ -1,6 +1,6 @@
 """Servers that this project does not bring: started where their program is on this machine, and not needed elsewhere.
 
-They are found by the tag on a wrapper's command line (``stack.wrapped``), as all servers of the stack are by theirs;
+They are known by the tag on a wrapper's command line (``stack.wrapped``), as all servers of the stack are by theirs;
 the tag is another one, so that the launcher leaves them alone.
 """
 
@@ -55,8 +55,8 @@ class Extra:
         """Return where its program is, or None."""
         home = self.home(instance)
         path = str(home / "bin") if home else None
-        found = (shutil.which(name, path=path) for name in self.programs)
-        return next((Path(program) for program in found if program), None)
+        paths = (shutil.which(name, path=path) for name in self.programs)
+        return next((Path(program) for program in paths if program), None)
 
     def url(self, instance: Instance) -> str:
         """Return the address for people."""
@@ -90,20 +90,20 @@ def up(extra: Extra, instance: Instance) -> str:
 
 def down(extra: Extra, instance: Instance) -> bool:
     """Stop a server; return whether it ran."""
-    found = running(extra, instance)
-    if found is None:
+    wrapper = running(extra, instance)
+    if wrapper is None:
         return False
-    process.stop([found], GRACE_S)
+    process.stop([wrapper], GRACE_S)
     return True
 
 
 def running(extra: Extra, instance: Instance) -> psutil.Process | None:
     """Return the wrapper's process of a server, or None."""
     tag = _tag(extra, instance)
-    for found in psutil.process_iter():
+    for wrapper in psutil.process_iter():
         try:
-            if tag in found.cmdline():
-                return found
+            if tag in wrapper.cmdline():
+                return wrapper
         except psutil.Error:
             continue
     return None

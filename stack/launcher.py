@@ -83,8 +83,8 @@ def up(
 def down(instance: Instance, listener: Listener) -> list[str]:
     """Stop every process that this stack started, dependents first; return the names of the services that ran."""
     with _lock(instance):
-        found = process.running(instance)
-        left = dict(found)
+        running = process.running(instance)
+        left = dict(running)
         while left:
             needed = {name for other in left if other in SERVICES for name in _needs(SERVICES[other])}
             ready = [name for name in left if name not in needed] or list(left)
@@ -94,14 +94,14 @@ def down(instance: Instance, listener: Listener) -> list[str]:
                 del left[name]
         for mark in (instance.home / "run").glob("*.started"):
             mark.unlink()
-        return [name for name in SERVICES if name in found]
+        return [name for name in SERVICES if name in running]
 
 
 def status(instance: Instance, *, check: bool = True) -> list[Status]:
     """Return every service as it stands; with ``check``, running ones are asked to do real work."""
-    found = process.running(instance)
+    running = process.running(instance)
     with ThreadPoolExecutor(len(SERVICES)) as pool:
-        return list(pool.map(lambda s: _status(s, found.get(s.name, []), instance, check), SERVICES.values()))
+        return list(pool.map(lambda s: _status(s, running.get(s.name, []), instance, check), SERVICES.values()))
 
 
 def fetch(services: list[Service], instance: Instance, downloads: Progress | None = None) -> None:
@@ -251,18 +251,18 @@ def _servers(instance: Instance) -> dict[str, psutil.Process]:
     """Return the running servers by name; preparing tools that a killed launcher left behind are ended."""
     servers: dict[str, psutil.Process] = {}
     for name, processes in process.running(instance).items():
-        for found in processes:
-            if name in SERVICES and is_server(SERVICES[name], found):
-                servers[name] = found
+        for candidate in processes:
+            if name in SERVICES and is_server(SERVICES[name], candidate):
+                servers[name] = candidate
             else:
-                process.stop([found], grace_s=2)
+                process.stop([candidate], grace_s=2)
     return servers
 
 
-def is_server(service: Service, found: psutil.Process) -> bool:
-    """Tell whether ``found`` is the server itself, not a tool (a formatter) of the same service."""
+def is_server(service: Service, candidate: psutil.Process) -> bool:
+    """Return whether ``candidate`` is the server itself, not a tool (a formatter) of the same service."""
     try:
-        words = found.cmdline()
+        words = candidate.cmdline()
     except psutil.Error:
         return False
     return service.main in words and "-format" not in words
@@ -276,7 +276,7 @@ def _stop_one(name: str, processes: list[psutil.Process], instance: Instance, li
 
 def _status(service: Service, processes: list[psutil.Process], instance: Instance, check: bool) -> Status:
     port = instance.settings.port(service.ports[0])
-    servers = [found for found in processes if is_server(service, found)]
+    servers = [candidate for candidate in processes if is_server(service, candidate)]
     if not servers:
         if instance.started_mark(service.name).exists():
             return Status(service, State.CRASHED, port, detail=process.last_lines(instance.log(service.name)))

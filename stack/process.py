@@ -1,4 +1,4 @@
-"""Processes of the stack, found by the tag on their command line: no pid file can be stale or lost."""
+"""Processes of the stack, known by the tag on their command line: no pid file can be stale or lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CHILDREN: list[Lasting] = []
 def running(instance: Instance) -> dict[str, list[psutil.Process]]:
     """Return the live processes of ``instance`` by service, oldest first."""
     tag = f"-Dmeterlake.instance={instance.identity}"
-    found: dict[str, list[psutil.Process]] = {}
+    servers: dict[str, list[psutil.Process]] = {}
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
@@ -38,8 +38,8 @@ def running(instance: Instance) -> dict[str, list[psutil.Process]]:
             continue
         if tag in words:
             service = next((word.partition("=")[2] for word in words if word.startswith("-Dmeterlake.service=")), "?")
-            found.setdefault(service, []).append(process)
-    return {name: sorted(processes, key=lambda p: p.create_time()) for name, processes in found.items()}
+            servers.setdefault(service, []).append(process)
+    return {name: sorted(processes, key=lambda p: p.create_time()) for name, processes in servers.items()}
 
 
 def launch(command: list[str], log: Path, folder: Path, environment: dict[str, str]) -> Lasting:

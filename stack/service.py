@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +91,10 @@ class Service:
             f"-Xmx{self.heap}",
             f"-Duser.timezone={instance.settings.server_time_zone}",
             *self.flags(instance),
+            *shlex.split(instance.settings.java_options),
         ]
+        if main:
+            flags.append("-XX:TieredStopAtLevel=1")  # a tool is over before compiling well has paid
         words = self.arguments(instance) if arguments is None else arguments
         return [str(java.executable), *flags, "-cp", self._classpath(instance), main or self.main, *words]
 

@@ -21,8 +21,8 @@ class Page:
     def blocks(self, language: str, section: str) -> list[str]:
         """Return the blocks of a section, named by the beginning of its title."""
         parts = re.split(r"^## ", self.text, flags=re.MULTILINE)[1:]
-        (found,) = (part for part in parts if part.startswith(section))
-        return re.findall(rf"^```{language}\n(.*?)^```$", found, re.MULTILINE | re.DOTALL)
+        (titled,) = (part for part in parts if part.startswith(section))
+        return re.findall(rf"^```{language}\n(.*?)^```$", titled, re.MULTILINE | re.DOTALL)
 
 
 def page(name: str) -> Page:

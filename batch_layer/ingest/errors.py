@@ -22,3 +22,15 @@ class BrokenArchive(PermanentError):
 
 class NotThisFormat(PermanentError):
     """None, or only a minority, of very many lines can be decoded."""
+
+
+class WallClock(PermanentError):
+    """The file's times come twice when the clock of the data set's zone goes back: they follow summer time."""
+
+    def __init__(self, path: str, times: int, first: str, zone: str, offset: str) -> None:
+        self.path, self.times = path, times
+        super().__init__(
+            f"{path}: {times} times come twice, the first is {first}, just when the clock of {zone} goes back. So its"
+            f" times are those of the clock on the wall, not of one at UTC{offset} all year.",
+            hint=f"Nothing was loaded. Give --time-zone {zone}: the order of the lines then says which is which.",
+        )

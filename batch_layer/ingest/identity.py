@@ -6,23 +6,25 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meterlake.textformat import offset_text
+from meterlake.wallclock import clock_text
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from meterlake.wallclock import FileClock
 
 
 @dataclass(frozen=True)
 class Identity:
     """Loads of one identity add their readings once, however often they are run.
 
-    revision: of its readings; above 0 for a correction.
+    offset: of the file's clock, or its zone. revision: of its readings; above 0 for a correction.
     """
 
     dataset: str
     sha256: str
     meter_id: str
-    offset: timedelta
+    offset: FileClock
     shift: timedelta
     revision: int = 0
 
@@ -37,7 +39,7 @@ class Identity:
             "load-dataset": self.dataset,
             "load-sha256": self.sha256,
             "load-meter-id": self.meter_id,
-            "load-utc-offset": offset_text(self.offset),
+            "load-utc-offset": clock_text(self.offset),
             "load-shift-s": str(int(self.shift.total_seconds())),
         }
         return {**found, "load-revision": str(self.revision)} if self.revision else found

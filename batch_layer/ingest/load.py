@@ -16,11 +16,21 @@ from typing import TYPE_CHECKING, Any, Final
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
+from batch_layer.ingest import summer_time
 from batch_layer.ingest.compare import Overlap, highest_revision, overlap
 from batch_layer.ingest.errors import NotThisFormat
 from batch_layer.ingest.identity import Identity
 from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.parse import Arrival, days, decoded, numbered_lines, reading_lines, readings, rejected
+from batch_layer.ingest.parse import (
+    Arrival,
+    days,
+    decoded,
+    numbered_lines,
+    reading_lines,
+    readings,
+    rejected,
+    with_places,
+)
 from batch_layer.ingest.request import Counts, Request, Result
 from batch_layer.ingest.upload import Raw, upload
 from engines import hdfs, master, metastore
@@ -112,7 +122,8 @@ class _Load:
         self.settings, self.spark, self.request, self.raw, self.phases = settings, spark, request, raw, phases
         self.form, self.dataset = raw.form, raw.form.dataset
         self.now = now
-        self.lines = numbered_lines(spark, raw.location, raw.first_lines, SPLIT)
+        lines = numbered_lines(spark, raw.location, raw.first_lines, SPLIT)
+        self.lines = with_places(lines, self.form, request.offset)
         self.kept: list[Stretch] | None = None
         self.shift = self._shift()
         self._set_revision(0)
@@ -130,6 +141,7 @@ class _Load:
             staged, counts = self._stage(table)
         self.phases.done("parse and write")
         self._check(staged, counts)
+        self._check_clock(table, staged, counts)
         quarantined = self._quarantine(counts)
         self.phases.done("quarantine")
         compared = self._compare(table, staged)
@@ -257,6 +269,14 @@ class _Load:
         good = below - counts.bad
         if not good or (counts.bad >= MANY and counts.bad > good):
             self._refuse(counts.bad, below)
+
+    def _check_clock(self, table: Table, staged: Snapshot, counts: Counts) -> None:
+        """Raise WallClock where the file was read by a fixed clock, and is not of one."""
+        offset = self.request.offset
+        if staged.added_rows and isinstance(offset, timedelta):
+            mine = table.read(snapshot=staged.id).where(F.col("load_id") == self.identity.load_id)
+            span = counts.first, counts.last
+            summer_time.check(self.request.path, mine, self.dataset, offset, self.shift - self.form.lead, span)
 
     def _refuse(self, bad: int, below: int) -> None:
         worst = rejected(self._rows()[0], self.form, self.arrival).groupBy("reason").agg(

@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from meterlake import textformat
+from meterlake import textformat, wallclock
 from meterlake.jumps import DAY_S, FAR_FROM_OTHERS
 from meterlake.schema import master_fields, quarantine_fields
 from meterlake.textlines import UNDECODED
 from meterlake.timegrid import epoch_seconds_sql
+from meterlake.wallclock import Doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from meterlake.jumps import Stretch
     from meterlake.textformat import TextFormat
+    from meterlake.wallclock import FileClock
 
 # Index of a row in its task; one task reads one split.
 _ROW_IN_TASK = "monotonically_increasing_id() & ((1L << 33) - 1)"
@@ -75,29 +79,50 @@ def numbered_lines(spark: SparkSession, location: str, first_lines: Sequence[int
 
 
 def decoded(
-    lines: DataFrame, form: TextFormat, offset: timedelta, shift: timedelta, kept: Sequence[Stretch] | None = None
+    lines: DataFrame, form: TextFormat, clock: FileClock, shift: timedelta, kept: Sequence[Stretch] | None = None
 ) -> DataFrame:
     """Return each line with its fields decoded, and ``reason``: why it is no reading, or NULL.
 
-    offset: of the file's clock from UTC. shift: added to every time. kept: where readings may lie, before they are
-    shifted; the others are set aside. Put an ``observe`` on it before filtering by
+    clock: the file's; lines of one on the wall come from ``with_places``. shift: added to every time. kept: where
+    readings may lie, before they are shifted; the others are set aside. Put an ``observe`` on it before filtering by
     ``reason``, or Spark computes all of it again for the filter.
     """
     dataset = form.dataset
-    time = F.expr(textformat.time_sql(form, shift - offset)).alias(dataset.event_time)
+    time = F.expr(textformat.time_sql(form, clock, shift)).alias(dataset.event_time)
     interval = F.lit(form.interval_s).alias(dataset.interval)
     values = [F.expr(sql).alias(name) for name, sql in textformat.value_columns(form)]
     return (
-        lines.select(
-            "*", F.expr(textformat.fields_sql(form)).alias("fields"), F.expr(textformat.odd_sql(form)).alias("odd")
-        )
+        _said(lines, form)
+        .withColumn("odd", F.expr(textformat.odd_sql(form)))
         .select("*", time, interval, *values)
-        .select("*", F.expr(_reason(form, shift, kept)).alias("reason"))
+        .select("*", F.expr(_reason(form, clock, shift, kept)).alias("reason"))
     )
 
 
-def _reason(form: TextFormat, shift: timedelta, kept: Sequence[Stretch] | None) -> str:
-    reason = textformat.reason_sql(form)
+def _said(lines: DataFrame, form: TextFormat) -> DataFrame:
+    """Return lines with their ``fields``, and the time that each says."""
+    fields = lines.withColumn("fields", F.expr(textformat.fields_sql(form)))
+    return fields.withColumn("said", F.expr(textformat.said_sql(form)))
+
+
+def with_places(lines: DataFrame, form: TextFormat, clock: FileClock) -> DataFrame:
+    """Return lines with ``place``: which of two a time is that the file's clock shows twice, as their order says it.
+
+    A fixed clock shows no time twice: its lines stay as they are. The doubtful lines are collected: a few hours a year.
+    """
+    if not isinstance(clock, ZoneInfo):
+        return lines
+    meter = F.expr(textformat.meter_sql(form) or "''")
+    local = F.expr(epoch_seconds_sql("said", "spark"))
+    doubtful = _said(lines, form).where(F.expr(f"{textformat.repeat_sql(clock)} IS NOT NULL"))
+    found = doubtful.select("line", meter.alias("meter"), local.alias("local")).collect()
+    places = wallclock.places((Doubtful(*row) for row in found), clock)
+    named = lines.sparkSession.createDataFrame(list(places.items()), "line BIGINT, place INT")
+    return lines.join(F.broadcast(named), "line", "left")
+
+
+def _reason(form: TextFormat, clock: FileClock, shift: timedelta, kept: Sequence[Stretch] | None) -> str:
+    reason = textformat.reason_sql(form, clock)
     if kept is None:
         return reason
     time = f"{epoch_seconds_sql(form.dataset.event_time, 'spark')} - {int(shift.total_seconds())}"
@@ -114,11 +139,10 @@ class Day:
     latest: datetime
 
 
-def days(lines: DataFrame, form: TextFormat, offset: timedelta) -> list[Day]:
+def days(lines: DataFrame, form: TextFormat, clock: FileClock) -> list[Day]:
     """Return the days of a file in order, by the times of its lines, whatever their values are worth."""
-    rows = lines.select(F.expr(textformat.fields_sql(form)).alias("fields"))
-    time = F.expr(textformat.time_sql(form, -offset))
-    likely = rows.select(time.alias("time")).where(F.expr(textformat.likely_time_sql("time")))
+    time = F.expr(textformat.time_sql(form, clock, timedelta(0)))
+    likely = _said(lines, form).select(time.alias("time")).where(F.expr(textformat.likely_time_sql("time")))
     day = F.expr(f"{epoch_seconds_sql('time', 'spark')} DIV {DAY_S} * {DAY_S}").alias("day")
     found = likely.groupBy(day).agg(F.count(F.lit(1)).alias("lines"), F.max("time").alias("latest"))
     return [Day(row.day, row["lines"], row.latest) for row in found.orderBy("day").collect()]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from batch_layer.ingest.compare import Overlap
 
 if TYPE_CHECKING:
     from meterlake.textformat import TextFormat
+    from meterlake.wallclock import FileClock
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to load. offset: of the file's clock from UTC. rebase: move it by whole weeks to end now.
+    """What to load. offset: of the file's clock from UTC, or its zone. rebase: move it by whole weeks to end now.
 
     corrects: who says that its readings replace those that are there; empty where they are added beside them.
     """
@@ -22,7 +23,7 @@ class Request:
     form: TextFormat
     path: str
     meter_id: str
-    offset: timedelta
+    offset: FileClock
     rebase: bool = False
     corrects: str = ""
 

@@ -18,17 +18,18 @@ from batch_layer.views import files, plan, tables
 from batch_layer.views import run as work
 from batch_layer.views.context import Run
 from engines import archive_progress, spark
-from engines.errors import StorageFull
 from engines.master import master
 from engines.spark_failures import translated
 from meterlake import boundary as boundaries
 from meterlake.errors import MeterlakeError, TransientError
 from meterlake.fingerprint import fingerprint
 from serving_layer.publish import records
+from serving_layer.publish.history import out_of_reach
 from serving_layer.publish.publish import RECONCILIATION, Publication, Publisher
 from serving_layer.publish.tables import ViewTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from pyspark.sql import SparkSession
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from batch_layer.lease import Lease
     from batch_layer.views.plan import Plan, Request
     from batch_layer.views.run import Result
-    from engines.table_format import Table as Master
     from meterlake.boundary import PartitionProgress
     from meterlake.clock import Clock
     from meterlake.declaration import Dataset
@@ -111,26 +111,27 @@ def _run(batch: _Batch, request: Request) -> Outcome:
                 return Outcome("nothing has changed", present)
             publication = _moved(history, present, boundary)
         else:
-            try:
-                computed = _compute(batch, session, source, planned, before, run_clock)
-            except StorageFull:
-                _clean_up(batch, session, history)  # its half-written files take the room
-                raise
+            computed = _compute(
+                batch, Run(session, dataset, source, before, planned, batch.base, run_clock, batch.report)
+            )
             details = {**_details(computed, time.monotonic() - begin), DECLARATION: made_by}
             about = (planned.run_id, boundary, planned.snapshot)
             publication = Publication(*about, history.seq, computed.changes, details)
         batch.report("publishing")
-        history = batch.publisher.publish(publication, shapes(dataset))
-        _clean_up(batch, session, history)
-        _tidy(batch, session, history)
-    return Outcome("boundary moved" if publication.changes == {} else "published", history.current)
+        after = batch.publisher.publish(publication, shapes(dataset))
+        _clean_up(batch, session, out_of_reach(history, after))
+        _tidy(batch, session, after)
+    return Outcome("boundary moved" if publication.changes == {} else "published", after.current)
 
 
-def _compute(
-    batch: _Batch, session: SparkSession, source: Master, planned: Plan, before: plan.Current | None, now: datetime
-) -> Result:
-    with translated(batch.settings, f"run {planned.run_id} of {batch.dataset.name}"):
-        return work.compute(Run(session, batch.dataset, source, before, planned, batch.base, now, batch.report))
+def _compute(batch: _Batch, run: Run) -> Result:
+    """Compute a run. One that fails leaves no files: on a full disk, they would take the room of the next."""
+    try:
+        with translated(batch.settings, f"run {run.plan.run_id} of {run.dataset.name}"):
+            return work.compute(run)
+    except MeterlakeError:
+        _clean_up(batch, run.spark, run.new_folders())
+        raise
 
 
 def _made_by(batch: _Batch, planned: Plan, present: Record | None) -> str:
@@ -182,16 +183,17 @@ def _moved(history: History, present: Record, boundary: datetime) -> Publication
     return Publication(present.run_id, boundary, present.snapshot, history.seq, {}, details)
 
 
-def _clean_up(batch: _Batch, session: SparkSession, history: History) -> None:
-    """Remove the folders that no run reads to which readers may be taken. Where that fails, the next run does it."""
-    kept, name = history.folders_in_use, batch.dataset.name
+def _clean_up(batch: _Batch, session: SparkSession, folders: Iterable[str]) -> None:
+    """Remove folders that no run reads, and what killed runs have staged. Where that fails, upkeep does it."""
+    name = batch.dataset.name
     try:
         batch.held.check()
         with translated(batch.settings, "remove folders of old runs"):
+            files.remove(session, set(folders) - {tables.empty(batch.base)})
             for table in tables.all_tables(batch.dataset):
-                files.remove_runs(session, table, batch.base, kept)
+                files.remove_staged(session, table, batch.base)
     except MeterlakeError as error:
-        batch.report(f"{error.what} Folders of old runs stay until the next run or `meterlake maintain {name}`.")
+        batch.report(f"{error.what} Folders of old runs stay until `meterlake maintain {name}`.")
 
 
 def _tidy(batch: _Batch, session: SparkSession, history: History) -> None:

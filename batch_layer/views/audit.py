@@ -1,20 +1,24 @@
 """The audit of a run's files before they are published: nothing lost, nothing twice, nothing impossible.
 
-All sums are compared in units, as integers: equal, not close.
+All sums are compared in units, as integers: equal, not close. They are compared meter by meter where the rows are; what
+comes back is the same few figures whatever the number of meters.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, Final
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.views import decimals
 from batch_layer.views.scope import INSIDE
 from batch_layer.views.slicing import MISPLACED
 from engines import columns as shared
-from meterlake import timegrid
+from meterlake import state, timegrid
 from meterlake.errors import PermanentError
 from meterlake.grains import is_fixed
 from meterlake.validation import STATE_COLUMNS, measure_columns
@@ -22,13 +26,14 @@ from meterlake.validation import STATE_COLUMNS, measure_columns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame
-
     from meterlake.declaration import Dataset
     from meterlake.grains import Grain
 
-Totals = dict[Any, dict[str, Any]]
-"""Group -> state column -> value."""
+COMPUTED: Final = "computed"
+COPIED: Final = "copied"
+_KEYLESS: Final = "keyless"
+_OURS: Final = "ours"
+_CHECK: Final = "check"
 
 
 class AuditFailed(PermanentError):
@@ -44,83 +49,131 @@ class AuditFailed(PermanentError):
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What one look at a view's rows has seen. inside, outside: states by meter, of recomputed rows and of others.
+class Looked:
+    """What one look at a view's new files has seen.
 
-    keyless: rows without meter or time. misplaced: rows that lie outside their slice. most, least: seconds that a row
-    covers; None without rows.
+    sums: over the computed rows, of what adds up: counts, seconds and each measure. wrong: ``computed`` or ``copied``
+    -> the first meter of which the rows are not what they must be, and how. keyless: rows without meter or time.
+    misplaced: rows that lie outside their slice. most, least: seconds that a row covers; None without rows.
     """
 
-    inside: Totals
-    outside: Totals
+    sums: dict[str, int]
+    wrong: dict[str, str]
     keyless: int
     misplaced: int
     most: int | None
     least: int | None
 
 
-def survey(rows: DataFrame, dataset: Dataset, grain: Grain) -> Survey:
-    """Return the states of each meter over rows as stored, merged, and what no row may be.
+def look(dataset: Dataset, grain: Grain, new: DataFrame, made_of: DataFrame | None, before: DataFrame | None) -> Looked:
+    """Compare the rows of a view's new files, by meter, with what they must be.
 
-    rows: with ``inside``, and ``misplaced`` as ``slicing`` tells it.
+    new: with ``inside``, and ``misplaced`` as ``slicing`` gives it. made_of: the rows of the finest view of which the
+    computed ones are made, if it is a coarser view. before: what ``new`` takes the place of, with ``inside``.
     """
+    check = F.when(F.col(INSIDE), COMPUTED).otherwise(COPIED)
     keyless = F.col(dataset.key).isNull() | F.col(grain).isNull()
+    ours = _sums(
+        decimals.in_units(new.withColumn(_KEYLESS, keyless), dataset, grain, INSIDE, MISPLACED, _KEYLESS),
+        check,
+        dataset,
+    )
+    sides = [ours.withColumn(_OURS, F.lit(True))]
+    if made_of is not None:
+        units = _plain(decimals.in_units(made_of, dataset, dataset.finest.grain))
+        sides.append(_sums(units, F.lit(COMPUTED), dataset).withColumn(_OURS, F.lit(False)))
+    if before is not None:
+        units = _plain(decimals.in_units(before.where(~F.col(INSIDE)), dataset, grain))
+        sides.append(_sums(units, F.lit(COPIED), dataset).withColumn(_OURS, F.lit(False)))
+    seen = _compared(reduce(DataFrame.unionByName, sides), dataset)
+    compared = {COMPUTED: made_of is not None, COPIED: before is not None}
+    figures = {row[_CHECK]: row for row in seen}
+    counted = figures.get(COMPUTED)
+    return Looked(
+        sums={name: int((counted[name] if counted else None) or 0) for name in _added(dataset)},
+        wrong={name: _shown(row["wrong"]) for name, row in figures.items() if compared[name] and row["wrong"]},
+        keyless=sum(row[_KEYLESS] or 0 for row in seen),
+        misplaced=sum(row[MISPLACED] or 0 for row in seen),
+        most=max((row["most"] for row in seen if row["most"] is not None), default=None),
+        least=min((row["least"] for row in seen if row["least"] is not None), default=None),
+    )
+
+
+def _plain(rows: DataFrame) -> DataFrame:
+    return rows.withColumns({MISPLACED: F.lit(False), _KEYLESS: F.lit(False)})
+
+
+def _sums(units: DataFrame, check: Any, dataset: Dataset) -> DataFrame:  # noqa: ANN401 - a Column
+    """Return the merged states of each meter, by what they are to be compared for."""
     looked = [
-        F.count_if(keyless).alias("keyless"),
+        F.count_if(_KEYLESS).alias(_KEYLESS),
         F.count_if(MISPLACED).alias(MISPLACED),
         F.max("covered_s").alias("most"),
         F.min("covered_s").alias("least"),
     ]
     # Merged sums take names that rows have, so these are looked at under others.
-    units = decimals.in_units(rows, dataset, grain, INSIDE, MISPLACED)
-    grouped = units.groupBy(dataset.key, INSIDE)
-    seen = [row.asDict() for row in grouped.agg(*shared.merge_columns(dataset), *looked).collect()]
-    bounds = [(row.pop("keyless"), row.pop(MISPLACED), row.pop("most"), row.pop("least")) for row in seen]
-    apart: dict[bool, Totals] = {True: {}, False: {}}
-    for row in seen:
-        apart[bool(row.pop(INSIDE))][row[dataset.key]] = row
-    return Survey(
-        apart[True],
-        apart[False],
-        keyless=sum(bound[0] for bound in bounds),
-        misplaced=sum(bound[1] for bound in bounds),
-        most=max((bound[2] for bound in bounds), default=None),
-        least=min((bound[3] for bound in bounds), default=None),
+    return units.groupBy(dataset.key, check.alias(_CHECK)).agg(*shared.merge_columns(dataset), *looked)
+
+
+def _compared(sides: DataFrame, dataset: Dataset) -> list[Any]:
+    """Return one row a check: sums over all meters, and the first meter whose sides differ."""
+    names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
+    bounds = [_KEYLESS, MISPLACED, "most", "least"]
+    both = [F.max(F.when(F.col(_OURS), F.col(name))).alias(name) for name in (*names, *bounds)]
+    theirs = [F.max(F.when(~F.col(_OURS), F.col(name))).alias(f"other_{name}") for name in names]
+    meters = sides.groupBy(_CHECK, dataset.key).agg(*both, *theirs)
+    differs = reduce(or_, (~F.col(name).eqNullSafe(F.col(f"other_{name}")) for name in names))
+    # A struct without key would be the least of all, so that a row without a meter is named first.
+    pairs = [
+        F.struct(F.lit(name).alias("name"), F.col(name).alias("ours"), F.col(f"other_{name}").alias("other"))
+        for name in names
+    ]
+    found = F.struct(F.coalesce(dataset.key, F.lit("")).alias("meter"), F.array(*pairs).alias("pairs"))
+    return (
+        meters.groupBy(_CHECK)
+        .agg(
+            *(F.sum(name).alias(name) for name in _added(dataset)),
+            F.min(F.when(differs, found)).alias("wrong"),
+            F.sum(_KEYLESS).alias(_KEYLESS),
+            F.sum(MISPLACED).alias(MISPLACED),
+            F.max("most").alias("most"),
+            F.min("least").alias("least"),
+        )
+        .collect()
     )
 
 
-def all_inside(rows: DataFrame) -> DataFrame:
-    """Return rows that come from several slices, all of them recomputed, as ``survey`` takes them."""
-    return rows.withColumns({INSIDE: F.lit(True), MISPLACED: F.lit(False)})
-
-
-def sums(found: Totals, dataset: Dataset) -> dict[str, int]:
-    """Return the sums over all meters of what adds up: counts, seconds, and each measure."""
-    names = [*STATE_COLUMNS, *(measure_columns(measure)[0] for measure in dataset.measures)]
-    return {name: sum(row[name] for row in found.values()) for name in names}
+def _added(dataset: Dataset) -> list[str]:
+    """Return the state's columns that add up."""
+    return [*STATE_COLUMNS, *(measure_columns(measure)[0] for measure in dataset.measures)]
 
 
 def check_equal(run_id: str, place: str, left: Mapping[Any, Any], right: Mapping[Any, Any]) -> None:
     """Raise AuditFailed, naming the first difference, unless both sides are equal."""
     for key in sorted(left.keys() | right.keys(), key=str):
         if left.get(key) != right.get(key):
-            raise AuditFailed(run_id, place, f"{key}: {_shown(left.get(key), right.get(key))}")
+            raise AuditFailed(run_id, place, f"{key}: {_sides(left.get(key), right.get(key))}")
 
 
-def check_survey(run_id: str, found: Survey, dataset: Dataset, grain: Grain) -> None:
-    """Raise AuditFailed where a row has no key, lies outside its slice, or covers nothing or more than its length.
+def check_rows(run_id: str, seen: Looked, dataset: Dataset, grain: Grain, table: str) -> None:
+    """Raise AuditFailed where rows differ from what they must be, or one is impossible.
 
     How long a local day or month is, ``check_calendar`` knows.
     """
     place = f"view {grain}"
-    if found.keyless:
-        raise AuditFailed(run_id, place, f"{found.keyless} rows have no meter or no time")
-    if found.misplaced:
-        raise AuditFailed(run_id, place, f"{found.misplaced} rows lie outside their slice")
-    if found.least is not None and found.least <= 0:
-        raise AuditFailed(run_id, place, f"a row covers {found.least} s")
-    if is_fixed(grain) and found.most is not None:
-        _check_most(run_id, place, found.most, timegrid.full_coverage(dataset, grain))
+    if seen.keyless:
+        raise AuditFailed(run_id, place, f"{seen.keyless} rows have no meter or no time")
+    if seen.misplaced:
+        raise AuditFailed(run_id, place, f"{seen.misplaced} rows lie outside their slice")
+    if seen.least is not None and seen.least <= 0:
+        raise AuditFailed(run_id, place, f"a row covers {seen.least} s")
+    if is_fixed(grain) and seen.most is not None:
+        _check_most(run_id, place, seen.most, timegrid.full_coverage(dataset, grain))
+    if COMPUTED in seen.wrong:
+        finest = dataset.finest.grain
+        raise AuditFailed(run_id, f"{dataset.name}_{finest} and {table}", seen.wrong[COMPUTED])
+    if COPIED in seen.wrong:
+        raise AuditFailed(run_id, f"copied rows of {table}", seen.wrong[COPIED])
 
 
 def check_calendar(run_id: str, rows: DataFrame, dataset: Dataset, grain: Grain) -> None:
@@ -135,8 +188,10 @@ def _check_most(run_id: str, place: str, most: int, length: int) -> None:
         raise AuditFailed(run_id, place, f"a row covers {most} s of {length} s")
 
 
-def _shown(left: Any, right: Any) -> str:  # noqa: ANN401 - numbers or rows of them
-    if isinstance(left, dict) and isinstance(right, dict):
-        name = next(name for name in left if left[name] != right.get(name))
-        return f"{name} is {left[name]} on one side and {right.get(name)} on the other"
+def _shown(wrong: Any) -> str:  # noqa: ANN401 - a row
+    name, ours, other = next((name, ours, other) for name, ours, other in wrong["pairs"] if ours != other)
+    return f"{wrong['meter']}: {name} is {ours} on one side and {other} on the other"
+
+
+def _sides(left: Any, right: Any) -> str:  # noqa: ANN401 - numbers or rows of them
     return f"{left} on one side and {right} on the other"

@@ -50,7 +50,7 @@ def cells(judged: DataFrame, dataset: Dataset) -> DataFrame:
     used = {"readings": F.col("readings") - F.col("gaps"), "covered_s": F.col("covered_s") - F.col("gap_s")}
     names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
     start = Bits(found).time(_START).alias(dataset.finest.grain)
-    contended = verdicts.is_disputed(dataset).alias(CONTENDED)
+    contended = verdicts.is_contended(dataset).alias(CONTENDED)
     return found.withColumns({**used, CONTENDED: contended}).select(dataset.key, start, *names, CONTENDED)
 
 

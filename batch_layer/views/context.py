@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from meterlake.declaration import Dataset
     from meterlake.grains import Grain
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 """Takes one line about what is being done, for people."""
 
 
@@ -45,7 +45,7 @@ class Run:
     plan: Plan
     base: str
     now: datetime
-    tell: Tell = lambda _: None
+    report: Report = lambda _: None
     newest: date = date.min
     fleet: Fleet = field(default_factory=Fleet)
     changes: dict[str, dict[str, Change]] = field(default_factory=dict)
@@ -118,7 +118,7 @@ class Run:
 
     def stage(self, table: Table, rows: DataFrame) -> None:
         """Write rows of a table where nobody looks for them."""
-        self.tell(f"writing {table.name}")
+        self.report(f"writing {table.name}")
         files.stage(rows, table, self.layout(table), self.base, self.plan.run_id, self.fleet)
 
     def place(self, table: Table, old: Mapping[str, str], copied_from: Mapping[str, str]) -> None:
@@ -143,6 +143,12 @@ class Run:
         if self.current and not self.current.is_sliced:
             for name, folders in self.current.tables.items():
                 self.changes[name] = {partition: Change(folder, None) for partition, folder in folders.items()}
+
+    def new_folders(self) -> set[str]:
+        """Return the folders that this run has written."""
+        mark = f"/run={self.plan.run_id}"
+        after = {change.after for changes in self.changes.values() for change in changes.values()}
+        return {folder for folder in after if folder is not None and folder.endswith(mark)}
 
     def change(self, table: Table, changes: Mapping[str, Change]) -> None:
         """Note what becomes of some partitions."""

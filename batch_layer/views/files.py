@@ -104,6 +104,11 @@ def remove(spark: SparkSession, folders: Iterable[str]) -> None:
         system.delete(path, True)  # recursive
 
 
+def remove_staged(spark: SparkSession, table: Table, base: str) -> None:
+    """Remove what is staged of a table, left by a run that died. Call it under the lease."""
+    remove(spark, [folder for folder, _ in _glob(spark, f"{base}/{table.name}/{_STAGING}*")])
+
+
 def remove_runs(spark: SparkSession, table: Table, base: str, keep: set[str]) -> list[str]:
     """Remove the folders of runs that are not in ``keep``; return them.
 
@@ -115,9 +120,9 @@ def remove_runs(spark: SparkSession, table: Table, base: str, keep: set[str]) ->
     listed = _glob(spark, f"{base}/{table.name}/{parts}/run=*")
     # Slices of an earlier version were whole partitions.
     listed += _glob(spark, f"{base}/{table.name}/{table.partition}=*/run=*")
-    listed += _glob(spark, f"{base}/{table.name}/{_STAGING}*")
     gone = [folder for folder, _ in listed if urlparse(folder).path not in kept]
     remove(spark, gone)
+    remove_staged(spark, table, base)
     return gone
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.views import audit, files, tables
+from batch_layer.views.slicing import Fleet
 from meterlake import slices
 from meterlake.slices import Change, Layout
 
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 A_RUN: Final = 256 * 2**20
 """A run merges so many bytes at most; upkeep (``batch_layer.maintain``) merges the rest."""
+
+
+def merge_all(run: Run) -> dict[str, dict[str, Change]]:
+    """Do what a run leaves to upkeep; return what becomes of the partitions."""
+    run.newest, run.fleet = run.newest_of(()), run.known_meters() or Fleet()
+    merge(run, limit=None)
+    return run.changes
 
 
 def merge(run: Run, limit: int | None) -> None:
@@ -69,7 +77,7 @@ def _drop(run: Run, table: Table) -> None:
 
 
 def _merge(run: Run, table: Table, target: str, parts: Mapping[str, str]) -> None:
-    run.tell(f"merging {len(parts)} slices of {table.name} into {target}")
+    run.report(f"merging {len(parts)} slices of {table.name} into {target}")
     rows, none = run.read(table, parts), tables.empty(run.base)
     merged = Layout(table.partition, table.smallest, run.newest, frozenset({target}))
     written = files.write(rows, table, merged, run.base, run.plan.run_id, run.fleet)

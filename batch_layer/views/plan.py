@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engines.table_format import Table as Master
     from meterlake.declaration import Dataset
 
-Mode = Literal["full", "incremental", "range"]
+Mode = Literal["full", "incremental", "range", "merge"]
 
 
 class NothingLoaded(PermanentError):

@@ -87,15 +87,15 @@ def _coarser(run: Run) -> list[Grain]:
 def _from_readings(run: Run, source: Source) -> Tally:
     """Write the finest view and the rejects; return what was counted on the way."""
     dataset = run.dataset
-    run.tell(f"judging {source.expected:,} readings")
+    run.report(f"judging {source.expected:,} readings")
     reasoned = verdicts.with_reason(source.rows, dataset)
     judged = verdicts.judged(reasoned, dataset, None)
     old = run.touched(run.finest, source.scope, run.finest_grain)
     counted = _as_if_uncontended(run, source.scope, judged, old)
     if counted is not None:
         return _settled(run, source, judged, counted, old)
-    run.tell("deciding between readings that compete")
-    contended = verdicts.disputed_cells(reasoned, dataset).persist()
+    run.report("deciding between readings that compete")
+    contended = verdicts.contended_cells(reasoned, dataset).persist()
     try:
         judged, counted = verdicts.judged(reasoned, dataset, contended), Tally(dataset)
         units = transforms.finest_rows(counted.watch(judged), dataset)
@@ -236,22 +236,16 @@ def _gaps_near(run: Run, changes: DataFrame, meters: DataFrame) -> DataFrame:
 
 
 def _audit(run: Run, scope: Scope, expected: dict[str, int]) -> None:
-    run.tell("auditing")
+    run.report("auditing")
     dataset, run_id, finest = run.dataset, run.plan.run_id, run.finest_grain
     for grain in (finest, *_coarser(run)):
-        table = tables.view_table(dataset, grain)
-        rows = scope.marked(run.read_placed(table, run.written(table)), grain)
-        seen = audit.survey(rows, dataset, grain)
-        audit.check_survey(run_id, seen, dataset, grain)
-        if is_calendar(grain):
-            audit.check_calendar(run_id, rows, dataset, grain)
+        table, is_all = tables.view_table(dataset, grain), isinstance(scope, Everything)
+        new = scope.marked(run.read_placed(table, run.written(table)), grain)
+        made_of = None if grain == finest else _rows_below(run, scope, finest, grain)
+        before = None if is_all else scope.marked(run.read(table, run.touched(table, scope, grain)), grain)
+        seen = audit.look(dataset, grain, new, made_of, before)
         if grain == finest:
-            audit.check_equal(run_id, f"readings and {table.name}", expected, audit.sums(seen.inside, dataset))
-        else:
-            below = audit.all_inside(_rows_below(run, scope, finest, grain))
-            made_of = audit.survey(below, dataset, finest)
-            audit.check_equal(run_id, f"{run.finest.name} and {table.name}", made_of.inside, seen.inside)
-        if not isinstance(scope, Everything):
-            before = run.read_placed(table, run.touched(table, scope, grain))
-            old = audit.survey(scope.marked(before, grain), dataset, grain)
-            audit.check_equal(run_id, f"copied rows of {table.name}", old.outside, seen.outside)
+            audit.check_equal(run_id, f"readings and {table.name}", expected, seen.sums)
+        audit.check_rows(run_id, seen, dataset, grain, table.name)
+        if is_calendar(grain):
+            audit.check_calendar(run_id, new, dataset, grain)

@@ -89,6 +89,7 @@ def file_column(table: Table, layout: Layout, fleet: Fleet) -> Column:
     cases = [
         (F.length(name) == slices.NAME_LENGTH[level], F.concat(name, _part(table, fleet.cuts(count))))
         for level, count in counted.items()
+        if count > 1
     ]
     return _first_of(cases, name)
 

@@ -5,6 +5,7 @@ Its clock has no daylight saving steps: every day from 2006 to 2010 has 1,440 mi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -30,3 +31,10 @@ HOUSEHOLD_TEXT: Final = TextFormat(
     utc_offset=timedelta(hours=1),
     meter_id="sceaux",
 )
+
+HOUSEHOLD_EXPORT: Final = replace(
+    HOUSEHOLD_TEXT,
+    separator=",",
+    columns=(Moment("datetime", "yyyy-MM-dd HH:mm:ss"), *HOUSEHOLD_TEXT.columns[2:]),
+)
+"""The same, as people write it again with pandas: date and time in one column."""

@@ -89,7 +89,7 @@ def unbounded(asked: Asked) -> bool:
         by_day = "_recent" in text or "system.local" in text or "AND day IN ('$yesterday', '$today')" in text
         return not _KEY_BOUND.search(text) or not by_day
     if isinstance(asked.query, TrinoQuery):
-        return not _TIME_BOUND.search(text)
+        return "FROM" in text and not _TIME_BOUND.search(text)
     return False
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 from grafana_foundation_sdk.builders import timeseries
 
 from serving_layer.dashboards import panels, sql
-from serving_layer.dashboards.panels import BLUE, GREY
 from serving_layer.dashboards.queries import TrinoQuery
 
 if TYPE_CHECKING:
     from meterlake.dashboard_specs import Band
     from meterlake.declaration import Dataset
 
-_TITLES: Final = {"lowest": "Lowest", "mean": "Mean", "highest": "Highest"}
+_NAMES: Final = ("Lowest", "Mean", "Highest")
+"""Names of the series. Grafana fills below a series by its name, so no title is put over it."""
 
 
 def band_columns(level: str) -> str:
@@ -29,10 +29,11 @@ def band_of_rows(dataset: Dataset, level: str, rows: str) -> TrinoQuery:
     """Return the query of a band over rows that have its columns, ``time`` and ``step_s``."""
     dataset.measure(level)
     text = (
-        "SELECT time, step_s, min(lowest) AS lowest, sum(summed) / sum(covered_s) AS mean, max(highest) AS highest\n"
-        f"FROM (\n{rows}\n)\nGROUP BY 1, 2"
+        'SELECT time, step_s, min(lowest) AS "Lowest", sum(summed) / sum(covered_s) AS "Mean",\n'
+        f'  max(highest) AS "Highest"\nFROM (\n{rows}\n)\nGROUP BY 1, 2'
     )
-    return TrinoQuery(sql.with_gaps(text, list(_TITLES)), {"time": "time", **dict.fromkeys(_TITLES, "number")})
+    quoted = [f'"{name}"' for name in _NAMES]
+    return TrinoQuery(sql.with_gaps(text, quoted), {"time": "time", **dict.fromkeys(_NAMES, "number")})
 
 
 def drawn_band(dataset: Dataset, band: Band, query: TrinoQuery) -> timeseries.Panel:
@@ -43,7 +44,4 @@ def drawn_band(dataset: Dataset, band: Band, query: TrinoQuery) -> timeseries.Pa
     panel = panels.lines(measure.title or measure.name, doc, panels.unit(measure.unit), [query])
     if band.limits:
         panels.with_limits(panel, band.limits)
-    panels.column(panel, "highest", **{"custom.fillBelowTo": "lowest", "custom.lineWidth": 0})
-    panels.column(panel, "lowest", **{"custom.lineWidth": 0})
-    panels.coloured(panel, tuple(_TITLES), (GREY, BLUE, GREY))
-    return panels.titled(panel, _TITLES)
+    return panels.filled(panel, *_NAMES)

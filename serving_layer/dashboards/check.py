@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from engines import cassandra, trino
 from engines.errors import QueryFailed
 from meterlake.durations import parse_duration
+from meterlake.merged import MERGED, PUBLISHED
 from serving_layer.dashboards import asked as asking
 from serving_layer.dashboards import cql, macros, sql
 from serving_layer.dashboards.queries import CassandraQuery, Kind, PrometheusQuery, Query, TrinoQuery
@@ -99,7 +100,7 @@ class Servers:
             return Finding(asked.where, engine, "wrong", 0, 0, "neither a time nor a partition bounds it")
         begin = time.monotonic()
         try:
-            names, rows = self._answer(asked.query, self._chosen(asked, most))
+            names, rows = self._answer(asked.query, self.chosen(asked, most))
         except QueryFailed as error:
             return Finding(asked.where, engine, "wrong", 0, 0, error.what)
         ms = round((time.monotonic() - begin) * 1000)
@@ -119,7 +120,7 @@ class Servers:
             result = self._session.execute(text)
             return result.column_names or (), [tuple(row) for row in result]
 
-    def _chosen(self, asked: asking.Asked, most: int | None) -> macros.Dashboard:
+    def chosen(self, asked: asking.Asked, most: int | None = None) -> macros.Dashboard:
         """Return what a viewer has before him who has just opened the dashboard: all meters, first choices."""
         name, _, kind = asked.board.removeprefix("meterlake-").rpartition("-")
         since = self._now - RANGES.get(kind, timedelta(hours=3))
@@ -136,6 +137,7 @@ class Servers:
             values["meter"] = (self._live[name] if kind == "live" else self._all[name])[:most]
             values["shown"] = self._live[name][:most][: cql.MOST_SHOWN]
             values["search"] = ""
+            values["layer"] = PUBLISHED if len(values["meter"]) >= sql.MOST_METERS else MERGED
         return macros.Dashboard(since, self._now, values)
 
     def _live_meters(self, dataset: Dataset) -> list[str]:

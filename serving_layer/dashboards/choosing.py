@@ -21,9 +21,7 @@ def with_meters(found: Dashboard, dataset: Dataset) -> Dashboard:
     """Let meters be searched and chosen; count those that match, and those in the list."""
     found.with_variable(panels.search("search", "Search meters"))
     found.with_variable(panels.choice("meter", "Meter", TrinoQuery(sql.meters(dataset), {dataset.key: "text"})))
-    for name, statement in {"meter_count": sql.meter_count(dataset), "listed": sql.listed_count(dataset)}.items():
-        found.with_variable(panels.computed(name, TrinoQuery(statement, {"meters": "text"})))
-    return found
+    return found.with_variable(panels.computed("listed", TrinoQuery(sql.listed(dataset), {"meters": "text"})))
 
 
 def with_marks(found: Dashboard, dataset: Dataset) -> Dashboard:
@@ -41,7 +39,7 @@ def with_marks(found: Dashboard, dataset: Dataset) -> Dashboard:
 def what_is_shown(more: str = "") -> text.Panel:
     """Return the line that says how many meters there are, and what stands for those that are not in the list."""
     return panels.note(
-        f"**The list holds $listed of $meter_count meters.** Narrow it by *Search meters*. While all of it is chosen,"
-        f" and it holds {sql.MOST_METERS}, totals and spreads are of all $meter_count; lines of single meters are drawn"
+        f"**The list holds $listed meters.** Narrow it by *Search meters*. While all of it is chosen,"
+        f" and it holds {sql.MOST_METERS}, totals and spreads are of all that match; lines of single meters are drawn"
         f" of up to {sql.MOST_LINES}, of more the spread.{' ' if more else ''}{more}"
     )

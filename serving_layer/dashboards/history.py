@@ -13,7 +13,7 @@ from grafana_foundation_sdk.models import piechart as pie
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from meterlake import dashboard_specs
-from meterlake.grains import GRAIN_SECONDS
+from meterlake.grains import GRAIN_SECONDS, is_calendar
 from meterlake.merged import published_view
 from meterlake.physical_units import HOUR_S
 from serving_layer.dashboards import choosing, panels, sql
@@ -196,10 +196,20 @@ class _History:
         return panels.coloured(panel, tuple(shifts), (BLUE, YELLOW, GREY))
 
     def heatmap(self) -> heatmap.Panel:
-        local = f"(with_timezone({self.hour}, 'UTC') AT TIME ZONE '{self.dataset.time_zone}')"
-        cells = ",\n  ".join(f'{self._mean_of(f"hour({local}) = {hour}")} AS "{hour:02}"' for hour in range(24))
-        columns = f"with_timezone(CAST(date_trunc('day', {local}) AS TIMESTAMP(3)), 'UTC') AS time,\n  {cells}"
-        text = sql.hours(self.dataset, columns, tail="\nGROUP BY 1\nORDER BY 1")
+        grain = sql.local_hours(self.dataset)
+        local = f"(with_timezone({grain}, 'UTC') AT TIME ZONE '{self.dataset.time_zone}')"
+        mean = self.rate.expression.sql("trino", lambda name: f"sum({name})")
+        hours = sql.hours(
+            self.dataset,
+            f"CAST({local} AS DATE) AS day, hour({local}) AS hour, {mean} AS rate",
+            grain=grain,
+            tail="\nGROUP BY 1, 2",
+        )
+        cells = ",\n  ".join(f'max(rate) FILTER (WHERE hour = {hour}) AS "{hour:02}"' for hour in range(24))
+        text = (
+            f"SELECT with_timezone(CAST(day AS TIMESTAMP(3)), 'UTC') AS time,\n  {cells}\n"
+            f"FROM (\n{hours}\n)\nGROUP BY 1\nORDER BY 1"
+        )
         query = TrinoQuery(text, {"time": "time", **{f"{hour:02}": "number" for hour in range(24)}})
         return (
             heatmap.Panel()
@@ -249,17 +259,14 @@ class _History:
     def spread(self) -> timeseries.Panel:
         shown = self.total or self.rate
         rows = self._rows(f"{shown.expression.sql('trino')} AS value", (self.day,))
-        columns = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
-        names = dict(zip(columns, sql.SPREAD, strict=True))
-        sums = ", ".join(f"approx_percentile(value, {share}) AS {name}" for name, share in columns.items())
-        text = sql.with_gaps(f"SELECT time, step_s, {sums}\nFROM (\n{rows}\n)\nGROUP BY 1, 2", list(columns))
-        query = TrinoQuery(text, {"time": "time", **dict.fromkeys(columns, "number")})
+        shares = dict(zip(sql.SPREAD, (0.1, 0.5, 0.9), strict=True))
+        sums = ", ".join(f'approx_percentile(value, {share}) AS "{name}"' for name, share in shares.items())
+        quoted = [f'"{name}"' for name in shares]
+        text = sql.with_gaps(f"SELECT time, step_s, {sums}\nFROM (\n{rows}\n)\nGROUP BY 1, 2", quoted)
+        query = TrinoQuery(text, {"time": "time", **dict.fromkeys(shares, "number")})
         doc = f"{shown.title} of a meter per {self._words(self.day)}: 10 % of the meters are below, half, 90 %."
         panel = panels.lines(f"Spread of {shown.title.lower()} over the meters", doc, panels.unit(shown.unit), [query])
-        panels.column(panel, "p90", **{"custom.fillBelowTo": "p10", "custom.lineWidth": 0})
-        panels.column(panel, "p10", **{"custom.lineWidth": 0})
-        panels.coloured(panel, tuple(columns), (GREY, BLUE, GREY))
-        return panels.titled(panel, names)
+        return panels.filled(panel, *sql.SPREAD)
 
     def ranking(self, *, lowest: bool) -> table.Panel:
         main = self.dataset.measure(self.board.main)
@@ -294,25 +301,14 @@ class _History:
     def _rows(self, columns: str, grains: tuple[Grain, ...] = ()) -> str:
         """Return SQL of published rows; fewer of a fleet's than of a few meters'."""
         offered = list(dict.fromkeys(grains or (self.hour, self.day)))
-        few = sql.fitting(offered)
-        many = sql.fitting(offered, most=sql.FLEET_ROWS)
-        wanted = {grain: f"({sql.FEW} AND {few[grain]} OR {sql.MANY} AND {many[grain]})" for grain in offered}
-        return sql.of_grain(self.dataset, published_view, wanted, columns)
-
-    def _mean_of(self, condition: str) -> str:
-        """Return SQL of the mean rate of the rows that meet a condition."""
-
-        def summed(name: str) -> str:
-            return f"sum({name}) FILTER (WHERE {condition})"
-
-        return self.rate.expression.sql("trino", summed)
+        return sql.of_grain(self.dataset, published_view, sql.few_or_many(offered), columns)
 
     def _by_meter(self, rows: str) -> TrinoQuery:
         text = sql.with_gaps(rows, ["value"], self.key)
         return TrinoQuery(text, {"time": "time", self.key: "text", "value": "number"})
 
     def _type(self, grain: Grain) -> str:
-        return "DATE" if grain == "day" else "TIMESTAMP(6)"
+        return "DATE" if is_calendar(grain) else "TIMESTAMP(6)"
 
     def _words(self, grain: Grain) -> str:
         return "local day" if grain == "day" else grain.replace("_", " ")

@@ -106,7 +106,8 @@ class _Live:
     def spread(self) -> stat.Panel:
         doc = "Of the latest readings: 10 % of the meters are below the first figure, half, and 90 %."
         query = self._fleet(self._now(), "")
-        return panels.figure("Of a meter: 10 %, median, 90 %", doc, self.unit, [query], ("p10", "p50", "p90"))
+        panel = panels.figure("Of a meter: 10 %, median, 90 %", doc, self.unit, [query], ("p10", "p50", "p90"))
+        return panel.display_name("${__calc}")
 
     def distribution(self) -> histogram.Panel:
         doc = "How many meters take how much, by their latest readings."

@@ -16,7 +16,6 @@ from grafana_foundation_sdk.models.dashboard import Panel
 
 from meterlake import dashboard_specs
 from meterlake.grains import GRAIN_SECONDS
-from meterlake.merged import merged_view, published_view
 from meterlake.physical_units import HOUR_S
 from serving_layer.dashboards import choosing, panels, sql
 from serving_layer.dashboards.bands import band_columns, band_of_rows, drawn_band
@@ -25,11 +24,8 @@ from serving_layer.dashboards.queries import TrinoQuery
 from serving_layer.dashboards.timing import silent_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from meterlake.dashboard_specs import Band, Board, ShownValue
     from meterlake.declaration import Dataset
-    from meterlake.grains import Grain
 
 _WEEKS = 4
 """Weeks before, over which a weekday is averaged."""
@@ -58,6 +54,7 @@ def merged(dataset: Dataset, board: Board) -> Dashboard:
         ("Last 4 years", "now-4y"),
     )
     choosing.with_meters(found, dataset)
+    found.with_variable(panels.computed("layer", TrinoQuery(sql.layer(), {"layer": "text"})))
     found.with_variable(panels.options_of("grain", "Grain", ("auto", *sql.grains(dataset))))
     choosing.with_marks(found, dataset)
     return panels.with_panels(found, _Merged(dataset, board).parts())
@@ -142,7 +139,7 @@ class _Merged:
 
     def against(self, total: ShownValue) -> barchart.Panel:
         """Hours of the day are categories: each has its place, also while the day has just begun."""
-        zone, grain = self.dataset.time_zone, sql.hourly(self.dataset)
+        zone, grain = self.dataset.time_zone, sql.local_hours(self.dataset)
         local = f"(with_timezone({grain}, 'UTC') AT TIME ZONE '{zone}')"
         here = f"(current_timestamp AT TIME ZONE '{zone}')"
         begin = f"CAST(current_timestamp - INTERVAL '{_WEEKS * 7 + 1}' DAY AS TIMESTAMP(6))"
@@ -164,25 +161,12 @@ class _Merged:
         title = "Today against the same weekday"
         panel = panels.categories(title, doc, panels.unit(total.unit), query, "hour")
         panels.coloured(panel, ("today", "usual"), (BLUE, YELLOW))
-        return panels.titled(panel, {"today": "Today", "usual": "Same weekday", "hour": "Hour"})
+        return panels.titled(panel, {"today": "Today", "usual": "Same weekday"})
 
     def _rows(self, columns: str, present: str = "") -> str:
         """Return SQL of rows within the range. present: SQL of the present moment of a fleet."""
-        few = sql.chosen_or_fitting(self.dataset)
-        many = sql.chosen_or_fitting(self.dataset, most=sql.FLEET_ROWS)
-        named = f"{self.key} IN {sql.METERS}"
-        branches = [
-            self._of(merged_view, sql.FEW, few, columns, named),
-            self._of(published_view, sql.MANY, many, columns, sql.matching(self.dataset)),
-            *([present] if present else []),
-        ]
-        return "\nUNION ALL\n".join(branches)
-
-    def _of(
-        self, view: Callable[[Dataset, Grain], str], when: str, fits: dict[Grain, str], columns: str, meters: str
-    ) -> str:
-        wanted = {grain: f"{when} AND {condition}" for grain, condition in fits.items()}
-        return sql.of_grain(self.dataset, view, wanted, columns, meters)
+        rows = sql.of_grain(self.dataset, sql.of_layer, sql.chosen_or_fitting(self.dataset), columns)
+        return f"{rows}\nUNION ALL\n{present}" if present else rows
 
     def _present(self, columns: str) -> str:
         """Return SQL of the latest readings of a fleet, at the present minute. columns: with ``{value}``."""
@@ -193,17 +177,16 @@ class _Merged:
             "SELECT date_trunc('minute', current_timestamp) AS time, 60 AS step_s,"
             f" {self.key}, {columns.format(value=value)}\n"
             f"FROM cassandra.speed.{self.dataset.name}_latest\n"
-            f"WHERE {sql.MANY} AND {sql.matching(self.dataset)} AND $__timeTo() > current_timestamp - INTERVAL '1' HOUR"
+            f"WHERE {sql.MANY} AND {sql.matching(self.dataset)}\n"
+            "  AND with_timezone($__timeTo() , 'UTC') > current_timestamp - INTERVAL '1' HOUR\n"
             f" AND {age} <= {silent_sql(interval)}"
         )
 
     def _hours(self, columns: str, begin: str, condition: str = "true") -> str:
         """Return SQL of hours from ``begin`` on: of both layers or, of a fleet, as published."""
-        grain = sql.hourly(self.dataset)
+        grain = sql.local_hours(self.dataset)
         since = sql.since(self.dataset, grain, begin)
         return (
-            f"SELECT {columns}\nFROM {merged_view(self.dataset, grain)}\n"
-            f"WHERE {sql.FEW} AND {self.key} IN {sql.METERS}\n  AND {since}\n  AND {condition}\nUNION ALL\n"
-            f"SELECT {columns}\nFROM {published_view(self.dataset, grain)}\n"
-            f"WHERE {sql.MANY} AND {sql.matching(self.dataset)}\n  AND {since}\n  AND {condition}"
+            f"SELECT {columns}\nFROM {sql.of_layer(self.dataset, grain)}\n"
+            f"WHERE {sql.chosen(self.dataset)}\n  AND {since}\n  AND {condition}"
         )

@@ -97,6 +97,13 @@ def with_limits(panel: timeseries.Panel, found: Limits) -> timeseries.Panel:
     return panel.axis_soft_min(found.low - margin).axis_soft_max(found.high + margin)
 
 
+def filled(panel: timeseries.Panel, low: str, middle: str, high: str) -> timeseries.Panel:
+    """Draw three series as one line in a band. They are found by their names, so these must be what is shown."""
+    column(panel, high, **{"custom.fillBelowTo": low, "custom.lineWidth": 0})
+    column(panel, low, **{"custom.lineWidth": 0})
+    return coloured(panel, (low, middle, high), (GREY, BLUE, GREY))
+
+
 def dashed(*, area: bool = False) -> common.GraphThresholdsStyleConfig:
     """Return the style of limits in a picture: dashed lines, and what is beyond them shaded."""
     modes = options.GraphThresholdsStyleMode

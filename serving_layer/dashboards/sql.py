@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from meterlake.grains import GRAIN_SECONDS
-from meterlake.merged import partition_of, partition_sql, published_view
+from meterlake.ddl import view_table
+from meterlake.grains import GRAIN_SECONDS, is_calendar
+from meterlake.merged import CATALOG, MERGED, PUBLISHED, partition_of, partition_sql, published_view
 from meterlake.physical_units import HOUR_S
+from meterlake.timegrid import zone_offsets
 from serving_layer.publish.records import FULL_NAME as RUNS
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ FINE_ROWS: Final = 2880
 """Rows a meter of a grain below an hour, such as 48 hours of minutes, up to which it is drawn."""
 COARSE_ROWS: Final = 1500
 """The same of hours."""
-FLEET_ROWS: Final = 745
-"""Rows a meter of a fleet: 31 days of hours, or 12 hours of minutes."""
+FLEET_ROWS: Final = 170
+"""Rows a meter of a fleet: 7 days of hours, or almost 3 hours of minutes; 2,000 meters have 340,000 then."""
 NOBODY: Final = "none yet"
 """Value of the meter's variable where there is no meter, so that the list is never empty."""
 
@@ -46,7 +48,7 @@ NOBODY: Final = "none yet"
 def when(dataset: Dataset, grain: Grain, column: str = "") -> str:
     """Return SQL of the instant at which a row begins."""
     name = column or grain
-    if grain == "day":
+    if is_calendar(grain):
         return f"with_timezone(CAST({name} AS TIMESTAMP(3)), '{dataset.time_zone}')"
     return f"with_timezone({name}, 'UTC')"
 
@@ -56,9 +58,9 @@ def bound(dataset: Dataset, grain: Grain, back: int = 0) -> str:
     first, last = "$__timeFrom()", "$__timeTo()"
     if back:
         first, last = (f"{macro} - INTERVAL '{back}' DAY" for macro in (first, last))
-    if grain == "day":
+    if is_calendar(grain):
         first, last = (
-            f"CAST(with_timezone({macro} , 'UTC') AT TIME ZONE '{dataset.time_zone}' AS DATE)"
+            f"CAST(date_trunc('{grain}', with_timezone({macro} , 'UTC') AT TIME ZONE '{dataset.time_zone}') AS DATE)"
             for macro in (first, last)
         )
     return between(dataset, grain, first, last)
@@ -96,6 +98,14 @@ def hourly(dataset: Dataset) -> Grain:
     return within[-1] if within else grains(dataset)[0]
 
 
+def local_hours(dataset: Dataset) -> Grain:
+    """Return the grain for hours of the local day: the coarsest within one that no offset of the zone cuts."""
+    offsets = zone_offsets(dataset.time_zone)
+    within = [grain for grain in grains(dataset) if GRAIN_SECONDS[grain] <= HOUR_S]
+    whole = [grain for grain in within if not any(offset % GRAIN_SECONDS[grain] for offset in offsets)]
+    return whole[-1] if whole else grains(dataset)[0]
+
+
 def daily(dataset: Dataset) -> Grain:
     """Return the grain for what is looked at by the day or longer: the local day, else the coarsest of all."""
     return "day" if "day" in grains(dataset) else grains(dataset)[-1]
@@ -106,18 +116,16 @@ def of_grain(
     view: Callable[[Dataset, Grain], str],
     wanted: Mapping[Grain, str],
     columns: str,
-    meters: str = "",
 ) -> str:
     """Return SQL of the rows of the view that the dashboard's grain asks for.
 
     wanted: grain -> condition in constants; a branch whose condition is false is dropped when the query is planned.
     columns: what to select beside ``time``, the meter and ``step_s``, the length of a row of that grain.
-    meters: condition on the meter, if not the chosen ones.
     """
     branches = [
         f"SELECT {when(dataset, grain)} AS time, {GRAIN_SECONDS[grain]} AS step_s, {dataset.key}, {columns}\n"
         f"FROM {view(dataset, grain)}\n"
-        f"WHERE {condition} AND {meters or chosen(dataset)} AND {bound(dataset, grain)}"
+        f"WHERE {condition} AND {chosen(dataset)} AND {bound(dataset, grain)}"
         for grain, condition in wanted.items()
     ]
     return "\nUNION ALL\n".join(branches)
@@ -145,11 +153,12 @@ def lines_or_spread(dataset: Dataset, rows: str) -> str:
     """
     spread = ", ".join(f"'{name}'" for name in SPREAD)
     return (
-        f"SELECT time, step_s, {dataset.key}, value FROM (\n{rows}\n)\nWHERE {SINGLE}\nUNION ALL\n"  # noqa: S608
         f"SELECT time, step_s, which AS {dataset.key}, share AS value\nFROM (\n"
-        f"SELECT time, step_s, approx_percentile(value, ARRAY[0.1, 0.5, 0.9]) AS shares\nFROM (\n{rows}\n)\n"
-        f"WHERE NOT {SINGLE}\nGROUP BY 1, 2\n)\n"
-        f"CROSS JOIN UNNEST(ARRAY[{spread}], shares) AS spread (which, share)"
+        f"SELECT time, step_s, IF({SINGLE}, {dataset.key}, '') AS alone, max(value) AS own,\n"
+        f"  approx_percentile(IF({SINGLE}, NULL, value), ARRAY[0.1, 0.5, 0.9]) AS shares\n"
+        f"FROM (\n{rows}\n)\nGROUP BY 1, 2, 3\n)\n"
+        f"CROSS JOIN UNNEST(IF({SINGLE}, ARRAY[alone], ARRAY[{spread}]), IF({SINGLE}, ARRAY[own], shares))"
+        " AS drawn (which, share)"
     )
 
 
@@ -170,15 +179,24 @@ def with_gaps(rows: str, values: Sequence[str], key: str = "") -> str:
     )
 
 
-def chosen_or_fitting(dataset: Dataset, *, most: int = FINE_ROWS) -> dict[Grain, str]:
+def chosen_or_fitting(dataset: Dataset) -> dict[Grain, str]:
     """Return the conditions of a grain that is chosen, or (``auto``) fits the length of the range."""
-    fits = fitting(grains(dataset), most=most)
+    fits = few_or_many(grains(dataset))
     return {grain: f"('$grain' = '{grain}' OR '$grain' = 'auto' AND {fit})" for grain, fit in fits.items()}
 
 
-def hours(dataset: Dataset, columns: str, *, tail: str = "") -> str:
-    """Return SQL of published hours within the range. columns: what to select; tail: grouping and order."""
-    grain = hourly(dataset)
+def few_or_many(offered: Sequence[Grain]) -> dict[Grain, str]:
+    """Return grain -> condition that it fits the range: of a fleet, fewer rows of each meter are asked for."""
+    few, many = fitting(offered), fitting(offered, most=FLEET_ROWS)
+    return {grain: f"({FEW} AND {few[grain]} OR {MANY} AND {many[grain]})" for grain in few}
+
+
+def hours(dataset: Dataset, columns: str, *, grain: Grain | None = None, tail: str = "") -> str:
+    """Return SQL of published hours within the range. columns: what to select; tail: grouping and order.
+
+    grain: another than that of hours.
+    """
+    grain = grain or hourly(dataset)
     return (
         f"SELECT {columns}\nFROM {published_view(dataset, grain)}\n"
         f"WHERE {chosen(dataset)} AND {bound(dataset, grain)}{tail}"
@@ -197,17 +215,23 @@ def meters(dataset: Dataset) -> str:
     )
 
 
-def meter_count(dataset: Dataset) -> str:
-    """Return SQL of how many meters match the search, as text."""
-    return f"SELECT CAST(count(DISTINCT {dataset.key}) AS VARCHAR) AS meters\nFROM (\n{_known(dataset)}\n)"
-
-
-def listed_count(dataset: Dataset) -> str:
-    """Return SQL of how many of them the list holds, as text."""
+def listed(dataset: Dataset) -> str:
+    """Return SQL of how many meters of how many that match the search the list holds, as text: ``200 of 2000``."""
+    count = f"count(DISTINCT {dataset.key})"
     return (
-        f"SELECT CAST(least(count(DISTINCT {dataset.key}), {MOST_METERS}) AS VARCHAR) AS meters\n"
+        f"SELECT CAST(least({count}, {MOST_METERS}) AS VARCHAR) || ' of ' || CAST({count} AS VARCHAR) AS meters\n"
         f"FROM (\n{_known(dataset)}\n)"
     )
+
+
+def layer() -> str:
+    """Return SQL of the schema that answers: the merged views by name; of a fleet, what is published."""
+    return f"SELECT IF({MANY}, '{PUBLISHED}', '{MERGED}') AS layer"
+
+
+def of_layer(dataset: Dataset, grain: Grain) -> str:
+    """Return the full name of the view of the layer that answers; the variable is filled in by Grafana."""
+    return f"{CATALOG}.${{layer}}.{view_table(dataset, grain)}"
 
 
 def _known(dataset: Dataset) -> str:

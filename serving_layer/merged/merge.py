@@ -44,31 +44,31 @@ def merged_rows(settings: Settings, dataset: Dataset, grain: Grain, window: Wind
     Cassandra. Raises BoundaryMoves, EngineUnavailable.
     """
     for _ in range(_TRIES):
-        line = views.line_in_force(settings, dataset)
-        found = _read(settings, dataset, grain, window, line)
-        if views.line_in_force(settings, dataset) == line:
+        cutover = views.current_cutover(settings, dataset)
+        found = _read(settings, dataset, grain, window, cutover)
+        if views.current_cutover(settings, dataset) == cutover:
             return [_row(dataset, grain, key, *found[key]) for key in sorted(found)]
-        # A roll-back may have taken rows of batch away that the line relied on.
+        # A roll-back may have taken rows of batch away that the cutover relied on.
     raise BoundaryMoves(dataset.name)
 
 
 def _read(
-    settings: Settings, dataset: Dataset, grain: Grain, window: Window, line: datetime | None
+    settings: Settings, dataset: Dataset, grain: Grain, window: Window, cutover: datetime | None
 ) -> dict[tuple[str, Time], tuple[State, str]]:
     reader = through_hive(settings)
-    if line is None:
+    if cutover is None:
         return {key: (state, "batch") for key, state in batch_states(reader, dataset, grain, window).items()}
-    begin = timegrid.row_time(line, grain, dataset.time_zone)
+    begin = timegrid.row_time(cutover, grain, dataset.time_zone)
     whole = Window(window.meters, window.since, min(window.until, begin))
     found = {key: (state, "batch") for key, state in batch_states(reader, dataset, grain, whole).items()}
     since, until = (_whole_rows(dataset, grain, time) for time in (window.since, window.until))
     pieces: list[tuple[str, States]] = []
-    for piece in merged.batch_pieces(dataset, grain, line):
+    for piece in merged.batch_pieces(dataset, grain, cutover):
         held = _held(dataset, piece, since, until)
         if held:
             pieces.append(("batch", batch_states(reader, dataset, piece.grain, Window(window.meters, *held))))
-    if max(since, line) < until:
-        pieces.append(("speed", speed_states(settings, dataset, Window(window.meters, max(since, line), until))))
+    if max(since, cutover) < until:
+        pieces.append(("speed", speed_states(settings, dataset, Window(window.meters, max(since, cutover), until))))
     return found | _rolled_up(dataset, grain, pieces)
 
 

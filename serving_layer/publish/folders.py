@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from meterlake import slices
+
 Tables = Mapping[str, Mapping[str, str]]
 """Table -> partition -> folder."""
 Change = tuple[str | None, str | None]
 """Folder before and after; None where there is no such partition."""
 Changes = Mapping[str, Mapping[str, Change]]
 """Table -> partition -> what becomes of it."""
+
+
+def is_sliced(tables: Tables) -> bool:
+    """Return whether all partitions are slices; those of version 0.1 were whole months."""
+    return all(f"{slices.COLUMN}=" in name for partitions in tables.values() for name in partitions)
 
 
 def difference(before: Tables, after: Tables) -> dict[str, dict[str, Change]]:

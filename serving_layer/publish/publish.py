@@ -1,7 +1,7 @@
 """Publishing a run, finishing what was interrupted, and rolling back: all of it under the data set's lease.
 
-A publish is: the record ``publishing``; the tables, one call each; the comparison of both layers up to the new
-boundary; the Trino views; the record ``published``. Whoever comes after an interruption finds the first record without
+A publish is: the record ``publishing``; the tables, one call each; the Trino views; the comparison of both layers up to
+the new boundary; the record ``published``. Whoever comes after an interruption finds the first record without
 the second, and does the rest: each step may be repeated.
 
 The views never reach beyond what the tables hold. So where the boundary rises the tables come first, where it falls the
@@ -29,10 +29,10 @@ from meterlake import merged
 from meterlake.boundary import BEGINNING
 from meterlake.errors import LeaseLost, TransientError
 from serving_layer.publish import records, tables
-from serving_layer.publish.errors import Overtaken
-from serving_layer.publish.folders import Changes, Tables, applied, difference
+from serving_layer.publish.errors import OfEarlierVersion, Overtaken
+from serving_layer.publish.folders import Changes, Tables, applied, difference, is_sliced
 from serving_layer.publish.history import History, Record
-from serving_layer.reconcile.reconcile import reconcile
+from serving_layer.reconcile.reconcile import Pending, reconcile
 from serving_layer.sql import views
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ class Publisher:
         history = self.roll_forward()
         if history.seq != publication.based_on:
             raise Overtaken(self.dataset.name, publication.run_id, publication.based_on, history.seq)
-        tables.ensure(self.settings, shapes)
+        self.lease.check()
+        tables.ensure(self.settings, shapes, replace=bool(publication.changes))
         begun = Record(
             dataset=self.dataset.name,
             seq=history.seq + 1,
@@ -144,12 +145,15 @@ class Publisher:
     def roll_back(self, run_id: str, *, allow_gap: bool = False) -> History:
         """Let readers see an earlier run again; return the history with that.
 
-        Raises UnknownName for a run that cannot be reached; RollbackLosesMinutes where the speed rows after the older
+        Raises UnknownName for a run that cannot be reached, OfEarlierVersion for one whose partitions the tables do not
+        have any more; RollbackLosesMinutes where the speed rows after the older
         boundary have expired, unless ``allow_gap``: then the record lists what is uncovered.
         """
         ttl = self.settings.speed_ttl
         history = self.roll_forward()
         run, present = history.target(self.dataset.name, run_id), history.current
+        if not is_sliced(run.tables):
+            raise OfEarlierVersion(self.dataset.name, run_id)
         wanted = run.record
         details = {key: value for key, value in wanted.details.items() if key not in _OF_ONE_MOVE}
         details[SPEED] = self._speed_layer(present)
@@ -191,7 +195,6 @@ class Publisher:
         begun, present = _begun(history), history.current
         speed, shown_by = bool(begun.details.get(SPEED)), begun.seq + 1
         rises = present is None or begun.boundary >= present.boundary
-        found: dict[str, Any] = {}
         if not rises:
             self._before("views")
             _again(self._replace_views, begun.boundary, shown_by, speed=speed)
@@ -202,11 +205,10 @@ class Publisher:
             self._before(table)
             _again(tables.switch, self.settings, table, begun.changes[table], whole.get(table, {}), self.lease)
         if rises:
-            self._before("reconcile")
-            found = _again(self._reconciliation, present, begun) if speed else {}
             self._before("views")
             _again(self._replace_views, begun.boundary, shown_by, speed=speed)
-        return found
+        self._before("reconcile")
+        return self._reconciliation(present, begun) if speed else {}
 
     def _finish(self, history: History) -> History:
         """Do the steps after a record's beginning, and record its end."""
@@ -247,23 +249,29 @@ class Publisher:
             if present is None or history.begun or views.shown(self.settings, self.dataset) == history.seq:
                 return
             speed = bool(present.details.get(SPEED))
-            line = merged.line(self.dataset, present.boundary, self.clock(), self.settings.speed_ttl) if speed else None
-            _again(views.replace, self.settings, self.dataset, line, history.seq)
+            cutover = (
+                merged.cutover(self.dataset, present.boundary, self.clock(), self.settings.speed_ttl) if speed else None
+            )
+            _again(views.replace, self.settings, self.dataset, cutover, history.seq)
             history = records.load(self.settings, self.dataset.name)
 
     def _reconciliation(self, present: Record | None, begun: Record) -> dict[str, Any]:
-        """Compare the layers for the minutes that the boundary is about to move over."""
-        line = merged.line_at(self.dataset, begun.boundary)
-        before = merged.line_at(self.dataset, present.boundary if present else BEGINNING)
-        since = max(before, boundaries.first_living(self.clock(), self.settings.speed_ttl))
-        if since >= line:
+        """Compare the layers for the minutes over which the boundary has moved, and those that were left to be done.
+
+        Readers see the run already: this does not hold it up.
+        """
+        living = boundaries.first_living(self.clock(), self.settings.speed_ttl)
+        cutover = merged.cutover_at(self.dataset, begun.boundary)
+        since = max(living, merged.cutover_at(self.dataset, present.boundary if present else BEGINNING))
+        left = Pending.of(present.details.get(RECONCILIATION, {}), living, cutover) if present else None
+        if left is None and since >= cutover:
             return {}
         snapshot = begun.details.get("read_snapshot", begun.snapshot)
-        return {RECONCILIATION: reconcile(self.settings, self.dataset, since, line, snapshot)}
+        return {RECONCILIATION: reconcile(self.settings, self.dataset, (since, cutover), snapshot, left)}
 
     def _replace_views(self, boundary: datetime, seq: int, *, speed: bool) -> None:
-        line = merged.line(self.dataset, boundary, self.clock(), self.settings.speed_ttl) if speed else None
-        views.replace(self.settings, self.dataset, line, seq, self.lease.check)
+        cutover = merged.cutover(self.dataset, boundary, self.clock(), self.settings.speed_ttl) if speed else None
+        views.replace(self.settings, self.dataset, cutover, seq, self.lease.check)
 
     def _speed_layer(self, present: Record | None) -> bool:
         """Return whether there is a speed layer. Where Cassandra is away and readers never saw it, there is none.
@@ -274,7 +282,7 @@ class Publisher:
             return views.has_speed_layer(self.settings, self.dataset)
         except EngineUnavailable:
             was_shown = present is not None and present.details.get(SPEED)
-            if was_shown or views.line_in_force(self.settings, self.dataset) is not None:
+            if was_shown or views.current_cutover(self.settings, self.dataset) is not None:
                 raise
             return False
 

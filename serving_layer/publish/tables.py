@@ -55,10 +55,11 @@ class ViewTable:
     partitions: tuple[str, ...]
 
 
-def ensure(settings: Settings, tables: list[ViewTable]) -> None:
+def ensure(settings: Settings, tables: list[ViewTable], *, replace: bool = False) -> None:
     """Create the tables that are not there. Raises TableDiffers where one is there with other columns.
 
-    Tables of an earlier version, partitioned otherwise, are made again: the run that is published has all their rows.
+    replace: make tables of an earlier version, which have no slices, again. That is for a run that writes all of their
+    rows; until then they are left to their readers as they are.
     """
     with metastore.client(settings) as client:
         metastore.ensure_database(client, HIVE_DATABASE, f"{settings.hdfs}{FOLDER}")
@@ -66,6 +67,8 @@ def ensure(settings: Settings, tables: list[ViewTable]) -> None:
             wanted = _external(settings, table)
             found = metastore.get_table(client, HIVE_DATABASE, table.name)
             if found is not None and _is_of_earlier_version(found, wanted):
+                if not replace:
+                    continue
                 metastore.drop_table(client, HIVE_DATABASE, table.name)
                 found = None
             if found is None:

@@ -1,4 +1,4 @@
-"""The views in Trino, and the line between the layers, as readers have them now."""
+"""The views in Trino, and the cutover between the layers, as readers have them now."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from meterlake.declaration import Dataset
-    from meterlake.merged import Line
+    from meterlake.merged import Cutover
     from meterlake.settings import Settings
 
-LINE: Final = "meterlake.line"
+CUTOVER: Final = "meterlake.cutover"
 """Property of the finest view's table in the metastore: where the speed layer takes over, for readers without Trino."""
 RECORD: Final = "meterlake.record"
 """Property of the same table: the record of the run that readers without Trino see."""
@@ -65,9 +65,9 @@ def _seen_by_trino(settings: Settings, keyspace: str, table: str) -> None:
 
 
 def replace(
-    settings: Settings, dataset: Dataset, line: Line | None, seq: int, check: Callable[[], None] = lambda: None
+    settings: Settings, dataset: Dataset, cutover: Cutover | None, seq: int, check: Callable[[], None] = lambda: None
 ) -> None:
-    """Make the views what the declaration says, and the merged ones change layers at ``line`` (None: batch alone).
+    """Make the views what the declaration says, and the merged ones change layers at ``cutover`` (None: batch alone).
 
     seq: the record of the run that they show; they carry it. check: called before each change.
     """
@@ -78,10 +78,10 @@ def replace(
         check()
         trino.rows(settings, merged.published_sql(dataset, view.grain))
         check()
-        trino.rows(settings, merged.merged_sql(dataset, view.grain, line, seq))
+        trino.rows(settings, merged.merged_sql(dataset, view.grain, cutover, seq))
     with metastore.client(settings) as client:
         table = view_table(dataset, dataset.finest.grain)
-        properties = {LINE: line.at.isoformat() if line else "", RECORD: str(seq)}
+        properties = {CUTOVER: cutover.at.isoformat() if cutover else "", RECORD: str(seq)}
         check()
         metastore.set_table_properties(client, HIVE_DATABASE, table, properties)
 
@@ -101,9 +101,9 @@ def shown(settings: Settings, dataset: Dataset) -> int | None:
     return records.pop() if len(records) == 1 else None
 
 
-def line_in_force(settings: Settings, dataset: Dataset) -> datetime | None:
+def current_cutover(settings: Settings, dataset: Dataset) -> datetime | None:
     """Return where the speed layer takes over, None where batch alone answers. Needs the metastore only."""
     with metastore.client(settings) as client:
         table = metastore.get_table(client, HIVE_DATABASE, view_table(dataset, dataset.finest.grain))
-    text = table.properties.get(LINE, "") if table else ""
+    text = table.properties.get(CUTOVER, "") if table else ""
     return datetime.fromisoformat(text).astimezone(UTC) if text else None

@@ -12,7 +12,7 @@ from meterlake.boundary import first_living
 from meterlake.columns import BIGINT, Column
 from meterlake.merged import merged_view
 from serving_layer.merged.layers import Window, speed_rows, state_names
-from serving_layer.sql.views import line_in_force
+from serving_layer.sql.views import current_cutover
 from serving_layer.verify import expected, found
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SPEED: Final = "speed_rows"
 MOVING: Final = "moving_rows"
 """Table: rows of the speed layer that were written while the merged views were read."""
 EVERY_ROW: Final = timedelta(hours=1)
-"""Of the finest merged view, all from so long before the line on is compared row by row; what lies before, by sums."""
+"""Rows of the finest merged view from so long before the cutover on are compared one by one, those before by sums."""
 _READING: Final = timedelta(minutes=5)
 """Rows that expire so soon are not compared: reading takes a while."""
 _AHEAD: Final = timedelta(hours=1)
@@ -42,13 +42,13 @@ _AHEAD: Final = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Live:
-    """Answers of the servers. line: where speed takes over, None where batch alone answers.
+    """Answers of the servers. cutover: where speed takes over, None where batch alone answers.
 
     since: before it, speed rows may have expired. before, after: speed rows, read before and after the merged views.
     sums: of the finest merged view, in front of ``every_row_from``. rows: of each merged view.
     """
 
-    line: datetime | None
+    cutover: datetime | None
     since: datetime
     before: Sequence[Sequence[Any]]
     after: Sequence[Sequence[Any]]
@@ -58,27 +58,27 @@ class Live:
     @property
     def every_row_from(self) -> datetime | None:
         """From where on rows of the finest view were asked for; None: nowhere."""
-        return self.line - EVERY_ROW if self.line else None
+        return self.cutover - EVERY_ROW if self.cutover else None
 
 
 def fetch(settings: Settings, scope: Scope, clock: Clock) -> Live:
     """Ask Cassandra and Trino."""
     scope, dataset = replace(scope, end=None), scope.dataset
-    line, now = line_in_force(settings, dataset), clock()
+    cutover, now = current_cutover(settings, dataset), clock()
     first, last = scope.bounds()
     since = first_living(now + _READING, settings.speed_ttl)
     window = Window(scope.meters or None, max(since, first or since), min(now + _AHEAD, last or now + _AHEAD))
-    has_speed = line is not None and window.since < window.until
+    has_speed = cutover is not None and window.since < window.until
     before = speed_rows(settings, dataset, window) if has_speed else []
     finest = dataset.finest.grain
-    cut = line - EVERY_ROW if line else None
+    cut = cutover - EVERY_ROW if cutover else None
     sums = trino.rows(settings, _sums_sql(scope, cut))
     rows: dict[Grain, Sequence[Sequence[Any]]] = {}
     for view in dataset.views:
         if view.grain != finest or cut is not None:
             rows[view.grain] = trino.rows(settings, _rows_sql(scope, view.grain, cut))
     after = speed_rows(settings, dataset, window) if has_speed else []
-    return Live(line, since, before, after, sums, rows)
+    return Live(cutover, since, before, after, sums, rows)
 
 
 def load(connection: DuckDBPyConnection, scope: Scope, live: Live) -> None:

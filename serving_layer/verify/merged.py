@@ -1,4 +1,4 @@
-"""The merged views: what batch must have before the line, and what the speed layer has from it on."""
+"""The merged views: what batch must have before the cutover, and what the speed layer has from it on."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def _build(connection: DuckDBPyConnection, scope: Scope, live: Live) -> None:
     times = f"(SELECT {finest} AS moment FROM {SPEED} UNION ALL SELECT {dataset.event_time} FROM counted)"
     expected.make_calendar(connection, dataset, times, "moment")
     pieces = [f"SELECT *, 'batch' AS source FROM want_{finest}"]
-    if live.line is not None:
-        line = scope.row_literal(live.line, finest)
-        pieces[0] += f" WHERE {finest} < {line}"
-        begins = f"TIMESTAMP '{live.line:%Y-%m-%d %H:%M}'"
+    if live.cutover is not None:
+        cutover = scope.row_literal(live.cutover, finest)
+        pieces[0] += f" WHERE {finest} < {cutover}"
+        begins = f"TIMESTAMP '{live.cutover:%Y-%m-%d %H:%M}'"
         pieces.append(f"SELECT *, 'speed' AS source FROM {SPEED} WHERE {finest} >= {begins}")
     connection.execute(
         f"CREATE OR REPLACE TABLE {_PIECES} AS {' UNION ALL BY NAME '.join(f'({sql})' for sql in pieces)}"

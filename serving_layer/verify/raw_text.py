@@ -12,14 +12,15 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
-from engines.text_lines import line_tables
+from engines.text_lines import line_tables, set_clock
 from meterlake.jumps import DAY_S, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
-from meterlake.textformat import offset_text
 from meterlake.texthead import WrongText, layout
 from meterlake.textlines import CHUNK
 from meterlake.textrows import LINES, rows_sql
+from meterlake.wallclock import clock_text
 from serving_layer.verify.errors import UnreadableFile
 from serving_layer.verify.expected import READINGS, make_readings
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from meterlake.textformat import TextFormat
+    from meterlake.wallclock import FileClock
 
 # Names come from the declaration, values are bound or quoted.
 # ruff: noqa: S608
@@ -49,7 +51,7 @@ class RawText:
         form: TextFormat,
         paths: Sequence[Path],
         meter_id: str,
-        offset: timedelta,
+        offset: FileClock,
         received_at: datetime,
         corrections: Sequence[Path] = (),
     ) -> None:
@@ -60,8 +62,9 @@ class RawText:
         self._forms: list[TextFormat] = []
         check_paths(self._paths)
         names = ", ".join(str(path) for path in self._paths)
+        clock_name = clock_text(offset) if isinstance(offset, ZoneInfo) else f"UTC{clock_text(offset)}"
         meter = f" of meter {meter_id}" if meter_id else ""
-        self.title = f"raw text{meter} at UTC{offset_text(offset)}: {names}"
+        self.title = f"raw text{meter} at {clock_name}: {names}"
 
     def fetch(self, folder: Path) -> None:
         """Unpack the files into ``folder``. Raises UnreadableFile."""
@@ -86,6 +89,8 @@ class RawText:
                 "origin": self._paths[number].name,
                 "revision": self._revisions[number],
             }
+            with path.open("rb") as file:
+                set_clock(connection, self._forms[number], self._offset, file.read)
             with path.open("rb") as file:
                 for chunk in line_tables(file.read):
                     connection.register(LINES, chunk)
@@ -113,7 +118,7 @@ def meters_in(form: TextFormat, paths: Sequence[Path]) -> set[str]:
     import duckdb
 
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
-        source = RawText(form, paths, "", form.utc_offset, datetime(1970, 1, 1, tzinfo=UTC))
+        source = RawText(form, paths, "", form.clock, datetime(1970, 1, 1, tzinfo=UTC))
         source.fetch(Path(folder))
         source.read(connection)
         rows = connection.execute(f"SELECT DISTINCT {form.dataset.key} FROM {READINGS}").fetchall()
@@ -140,7 +145,7 @@ def unpack(path: Path, target: Path) -> None:
         raise UnreadableFile(str(path), error.strerror or str(error)) from error
 
 
-def readings_sql(form: TextFormat, offset: timedelta) -> str:
+def readings_sql(form: TextFormat, offset: FileClock) -> str:
     """Return SQL of the readings in a text file, over its lines and the values ``received``, ``origin``, ``meter``."""
     meter = "" if form.has_meters else f", $meter AS {form.dataset.key}"
     return f"""

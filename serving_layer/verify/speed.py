@@ -49,14 +49,14 @@ def nothing_newer(_: list[tuple[str, date | datetime]]) -> Sequence[Sequence[Any
 
 
 def compare_speed(connection: DuckDBPyConnection, scope: Scope, live: Live, newer: Newer = nothing_newer) -> Comparison:
-    """Compare the speed layer's rows before the line, as far as they have not expired, with batch's as recomputed.
+    """Compare the speed layer's rows before the cutover, as far as they have not expired, with batch's as recomputed.
 
     Needs the tables ``readings`` and ``want_…``, and those of ``live.load``. newer: asked for rows that the readings of
     the run do not explain.
     """
     dataset, grain = scope.dataset, scope.dataset.finest.grain
-    assert live.line is not None  # noqa: S101 - narrows the type
-    complete = _complete(scope, live.since, live.line)
+    assert live.cutover is not None  # noqa: S101 - narrows the type
+    complete = _complete(scope, live.since, live.cutover)
     rolled = expected.rolled_sql(dataset, SPEED, grain, grain)
     connection.execute(f"CREATE OR REPLACE TABLE {_WANT} AS SELECT * FROM want_{grain} WHERE {complete}")
     connection.execute(f"CREATE OR REPLACE TABLE {_HAVE} AS SELECT * FROM ({rolled}) WHERE {complete}")
@@ -67,11 +67,11 @@ def compare_speed(connection: DuckDBPyConnection, scope: Scope, live: Live, newe
     return replace(comparison, explained=len(listed), listed=tuple(listed))
 
 
-def _complete(scope: Scope, since: datetime, line: datetime) -> str:
+def _complete(scope: Scope, since: datetime, cutover: datetime) -> str:
     grain = scope.dataset.finest.grain
     return (
         f"{scope.condition(grain)} AND {grain} > {scope.row_literal(since, grain)}"
-        f" AND {grain} < {scope.row_literal(line, grain)}"
+        f" AND {grain} < {scope.row_literal(cutover, grain)}"
     )
 
 

@@ -1,8 +1,8 @@
 """One verification: input and views fetched side by side, the views recomputed by DuckDB, every row compared.
 
 Batch's views must be what their input makes; the speed layer's complete minutes the same, but for
-readings that came late, by file, or since; the merged views batch's rows before the line and the speed layer's from it
-on.
+readings that came late, by file, or since; the merged views batch's rows before the cutover and the speed layer's
+from it on.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _compare_live(
     """Compare the speed layer, where there is one and the input knows its messages, and the merged views."""
     live.load(connection, scope, fetched)
     comparisons = []
-    if fetched.line is None:
+    if fetched.cutover is None:
         tell("there is no speed layer: the merged views are batch's alone")
     elif not source.has_live:
         tell("the input does not know when messages arrived: the speed layer's rows are taken as they are")

@@ -68,14 +68,14 @@ class ViewsTask(KafkaTask):
         dataset = self.job.dataset
         held = minutes.persist()
         try:
-            plain = transforms.minute_rows(held, dataset, disputed=False).toArrow()
+            plain = transforms.minute_rows(held, dataset, contended=False).toArrow()
             with ThreadPoolExecutor(1) as pool:
                 new = transforms.new_readings(held, dataset, self._seen)
                 looked_for = pool.submit(inheritable_thread_target(new.sparkSession)(new.toArrow))
                 rows = self._sink.write_minutes(_rows(plain))
                 found = looked_for.result().to_pydict()
-            if any(found[transforms.DISPUTED]):
-                rows += self._sink.write_minutes(_rows(transforms.minute_rows(held, dataset, disputed=True).toArrow()))
+            if any(found[transforms.CONTENDED]):
+                rows += self._sink.write_minutes(_rows(transforms.minute_rows(held, dataset, contended=True).toArrow()))
         finally:
             held.unpersist()
         now = self.job.clock()
@@ -84,7 +84,7 @@ class ViewsTask(KafkaTask):
         columns = [values for name, values in found.items() if name not in transforms.ARRIVAL_ONLY]
         readings = list(zip(*columns, found["origin_offset"], strict=True))
         latest, recent = self._sink.write_latest(readings), self._sink.write_recent(readings, now)
-        self.job.metrics.written({"minute": rows, "latest": latest, "recent": recent})
+        self.job.metrics.written({dataset.finest.grain: rows, "latest": latest, "recent": recent})
         self._new = {batch_id: len(starts)}
         for partition, offset in zip(found["origin_partition"], found["origin_offset"], strict=True):
             self._seen[partition] = max(offset, self._seen.get(partition, -1))

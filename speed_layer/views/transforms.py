@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MINUTE: Final = "minute"
 ENTRIES: Final = "entries"
-DISPUTED: Final = "disputed"
+CONTENDED: Final = "contended"
 VERSION: Final = "version"
 """Column: grows with a minute's set of readings; the write time of its row, so that no replay takes it back."""
 MEASURED: Final = "judged"
@@ -35,7 +35,7 @@ ACCEPTED: Final = "accepted"
 """Among them: the readings that go on to their minutes."""
 LATE: Final = "late"
 """Among them: the readings that are left to the batch layer."""
-ARRIVAL_ONLY: Final = ("origin_partition", "origin_offset", DISPUTED)
+ARRIVAL_ONLY: Final = ("origin_partition", "origin_offset", CONTENDED)
 """Columns of ``new_readings`` that are no columns of a reading in Cassandra."""
 _USED: Final = "used"
 
@@ -87,7 +87,7 @@ def open_minutes(readings: DataFrame, dataset: Dataset) -> DataFrame:
             dataset.key,
             MINUTE,
             ENTRIES,
-            verdicts.is_disputed(dataset).alias(DISPUTED),
+            verdicts.is_contended(dataset).alias(CONTENDED),
             _version().alias(VERSION),
         )
     )
@@ -100,15 +100,15 @@ def entry_columns(dataset: Dataset) -> list[str]:
     return [dataset.event_time, dataset.interval, *measures, "revision", *arrival]
 
 
-def minute_rows(minutes: DataFrame, dataset: Dataset, *, disputed: bool) -> DataFrame:
+def minute_rows(minutes: DataFrame, dataset: Dataset, *, contended: bool) -> DataFrame:
     """Return rows of the minute table: key, minute in milliseconds, the state in units, and the version.
 
-    A minute of which no reading counts (any more) has the empty state. minutes: of ``open_minutes``. disputed: those in
-    which readings compete, or those in which none do. (Not both in one plan: Spark would compute the micro-batch twice,
-    cached or not.)
+    A minute of which no reading counts (any more) has the empty state. minutes: of ``open_minutes``. contended: those
+    in which readings compete, or those in which none do. (Not both in one plan: Spark would compute the micro-batch
+    twice, cached or not.)
     """
-    readings = _unpacked(minutes.where(F.col(DISPUTED) == disputed), dataset)
-    if disputed:
+    readings = _unpacked(minutes.where(F.col(CONTENDED) == contended), dataset)
+    if contended:
         celled = readings.withColumn(verdicts.CELL, F.unix_seconds(MINUTE))
         judged = verdicts.decided(celled, dataset).withColumn(_USED, F.col(verdicts.VERDICT) == "used")
     else:
@@ -120,7 +120,7 @@ def minute_rows(minutes: DataFrame, dataset: Dataset, *, disputed: bool) -> Data
 
 
 def new_readings(minutes: DataFrame, dataset: Dataset, seen: Mapping[int, int]) -> DataFrame:
-    """Return the readings whose offsets lie after those ``seen``, and whether their minute is disputed.
+    """Return the readings whose offsets lie after those ``seen``, and whether their minute is contended.
 
     seen: partition -> offset. Times are milliseconds since 1970.
     """
@@ -138,13 +138,13 @@ def new_readings(minutes: DataFrame, dataset: Dataset, seen: Mapping[int, int]) 
             *measures,
             "origin_partition",
             "origin_offset",
-            DISPUTED,
+            CONTENDED,
         )
     )
 
 
 def _unpacked(minutes: DataFrame, dataset: Dataset) -> DataFrame:
-    unpacked = minutes.select(dataset.key, MINUTE, DISPUTED, VERSION, F.inline(ENTRIES))
+    unpacked = minutes.select(dataset.key, MINUTE, CONTENDED, VERSION, F.inline(ENTRIES))
     return unpacked.withColumn("origin", F.lit(dataset.readings_topic))
 
 

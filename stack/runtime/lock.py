@@ -1,4 +1,4 @@
-"""``python -m stack.runtime.lock``: pin the closure of every POM anew (``make lock``)."""
+"""``python -m stack.runtime.lock``: pin the closure of every POM again (``make lock``)."""
 
 from __future__ import annotations
 

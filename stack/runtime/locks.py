@@ -68,15 +68,15 @@ def parts_hash(name: str) -> str:
 
 def archives(name: str, repository: Path) -> list[Path]:
     """Return the tar.gz files that the POM of ``name`` names (they are not on a class path)."""
-    found = []
+    files = []
     for item in ET.parse(JARS / f"{name}.xml").iter(f"{_SPACE}dependency"):  # noqa: S314
         group, artifact, version, kind = (
             item.findtext(_SPACE + key, "") for key in ("groupId", "artifactId", "version", "type")
         )
         classifier = item.findtext(_SPACE + "classifier")
         file = f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.{kind}"
-        found.append(repository / group.replace(".", "/") / artifact / version / file)
-    return found
+        files.append(repository / group.replace(".", "/") / artifact / version / file)
+    return files
 
 
 def sha256(file: Path) -> str:

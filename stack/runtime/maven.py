@@ -85,14 +85,14 @@ def lock(name: str, settings: Settings) -> int:
 
 def find_maven() -> str:
     """Return the Maven program. Raises MissingTool with the package to install."""
-    found = shutil.which("mvn")
-    if not found:
+    program = shutil.which("mvn")
+    if not program:
         raise MissingTool(
             "Maven (mvn) is not on the PATH; the servers' jars are resolved with it.",
             hint="Install it. Debian, Ubuntu: apt-get install maven; Fedora: dnf install maven; "
             "macOS: brew install maven.",
         )
-    return found
+    return program
 
 
 def _run_maven(name: str, settings: Settings) -> None:
@@ -127,7 +127,7 @@ def _maven_environment(settings: Settings) -> dict[str, str]:
 
 @contextmanager
 def _reporting(name: str, settings: Settings, progress: Progress | None) -> Iterator[None]:
-    """Tell ``progress`` twice a second how many bytes are there while the body runs."""
+    """Report to ``progress`` twice a second how many bytes are there while the body runs."""
     if progress is None:
         yield
         return
@@ -154,7 +154,7 @@ def _bytes_there(name: str, settings: Settings) -> int:
     total = 0
     for item in read_lock(name):
         file = _repository(settings) / item.path
-        sizes = [found.stat().st_size for found in file.parent.glob(f"{file.name}*") if found.suffix != ".sha1"]
+        sizes = [part.stat().st_size for part in file.parent.glob(f"{file.name}*") if part.suffix != ".sha1"]
         total += min(max(sizes, default=0), item.size)
     return total
 
@@ -165,7 +165,7 @@ def _check(name: str, settings: Settings) -> None:
     locked = read_lock(name)
     with ThreadPoolExecutor(2) as pool:
         sums = list(pool.map(lambda item: sha256(repository / item.path), locked))
-    wrong = [item.path for item, found in zip(locked, sums, strict=True) if found != item.sha256]
+    wrong = [item.path for item, actual in zip(locked, sums, strict=True) if actual != item.sha256]
     if wrong:
         for path in wrong:
             (repository / path).unlink(missing_ok=True)

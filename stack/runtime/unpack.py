@@ -11,7 +11,7 @@ from pathlib import Path
 def extract(archive: Path, target: Path, wanted: Callable[[str], bool]) -> None:
     """Unpack the ``wanted`` members of a tar.gz into ``target``, without the archive's top folder.
 
-    wanted: told the path below the top folder. A hard link to a member that is not wanted gets its content.
+    wanted: asked with the path below the top folder. A hard link to a member that is not wanted gets its content.
     """
     places: dict[str, list[Path]] = {}
     with tarfile.open(archive) as tar:

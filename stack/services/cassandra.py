@@ -78,11 +78,11 @@ def _can_write_and_read(instance: Instance) -> None:
                 f"INSERT INTO {_PROBE} (id, checked) VALUES ('up', %s) USING TTL 3600",  # noqa: S608
                 (token,),
             )
-            found = session.execute(f"SELECT checked FROM {_PROBE} WHERE id = 'up'").one()  # noqa: S608
+            read = session.execute(f"SELECT checked FROM {_PROBE} WHERE id = 'up'").one()  # noqa: S608
     except TransientError as error:
         raise Unhealthy(f"Cassandra: {error}") from error
-    if found is None or found.checked != token:
-        raise Unhealthy(f"Cassandra: wrote {token}, read {found}")
+    if read is None or read.checked != token:
+        raise Unhealthy(f"Cassandra: wrote {token}, read {read}")
 
 
 def _complete(instance: Instance) -> None:

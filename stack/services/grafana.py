@@ -76,10 +76,10 @@ def plugins_folder(instance: Instance) -> Path:
 
 def absent_plugins(folder: Path) -> list[str]:
     """Return the plugins that a folder does not hold; each has a folder, with its ``plugin.json`` there or in dist."""
-    found = set()
+    present = set()
     for file in (*folder.glob("*/plugin.json"), *folder.glob("*/dist/plugin.json")):
-        found.add(json.loads(file.read_text(encoding="utf-8")).get("id"))
-    return [name for name in PLUGINS if name not in found]
+        present.add(json.loads(file.read_text(encoding="utf-8")).get("id"))
+    return [name for name in PLUGINS if name not in present]
 
 
 def _check_plugins(instance: Instance) -> None:

@@ -73,12 +73,12 @@ def _datanode_healthy(instance: Instance) -> None:
     path = f"{HEALTH_FOLDER}/{token}"
     try:
         hdfs.write_bytes(instance.settings, path, token.encode())
-        found = hdfs.read_bytes(instance.settings, path)
+        read = hdfs.read_bytes(instance.settings, path)
         hdfs.client(instance.settings).delete(path)
     except (*hdfs.ERRORS, TransientError) as error:
         raise Unhealthy(f"DataNode: {error}") from error
-    if found != token.encode():
-        raise Unhealthy(f"DataNode: wrote {token}, read {found!r}")
+    if read != token.encode():
+        raise Unhealthy(f"DataNode: wrote {token}, read {read!r}")
 
 
 NAMENODE = Service(

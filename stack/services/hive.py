@@ -91,11 +91,11 @@ def _metastore_healthy(instance: Instance) -> None:
                 client, HEALTH_DATABASE, f"{instance.settings.hdfs}/warehouse/{HEALTH_DATABASE}.db"
             )
             metastore.set_database_property(client, HEALTH_DATABASE, "metastore.checked", token)
-            found = metastore.database_properties(client, HEALTH_DATABASE).get("metastore.checked")
+            read = metastore.database_properties(client, HEALTH_DATABASE).get("metastore.checked")
     except TransientError as error:
         raise Unhealthy(f"Metastore: {error}") from error
-    if found != token:
-        raise Unhealthy(f"Metastore: wrote {token}, read {found}")
+    if read != token:
+        raise Unhealthy(f"Metastore: wrote {token}, read {read}")
 
 
 def _make_scratch(instance: Instance) -> None:
@@ -111,11 +111,11 @@ def _hiveserver2_healthy(instance: Instance) -> None:
         with hive.cursor(instance.settings) as cursor:
             cursor.execute(f"ALTER DATABASE {HEALTH_DATABASE} SET DBPROPERTIES ('hiveserver2.checked'='{token}')")
             cursor.execute(f"DESCRIBE DATABASE EXTENDED {HEALTH_DATABASE}")
-            found = str(cursor.fetchall())
+            read = str(cursor.fetchall())
     except TransientError as error:
         raise Unhealthy(f"HiveServer2: {error}") from error
-    if token not in found:
-        raise Unhealthy(f"HiveServer2: wrote {token}, read {found}")
+    if token not in read:
+        raise Unhealthy(f"HiveServer2: wrote {token}, read {read}")
 
 
 METASTORE = Service(

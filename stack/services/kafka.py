@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 
-from engines import kafka, kafka_probe
+from engines import kafka
 from meterlake.errors import TransientError
 from stack.errors import Unhealthy
 from stack.instance import Instance, render
@@ -39,12 +39,12 @@ def _can_write_and_read(instance: Instance) -> None:
     token = uuid.uuid4().bytes
     try:
         kafka.create_topic(instance.settings, HEALTH_TOPIC, partitions=1, config={"retention.ms": "3600000"})
-        partition, offset = kafka_probe.send_one(instance.settings, HEALTH_TOPIC, token)
-        found = kafka_probe.read_one(instance.settings, HEALTH_TOPIC, partition, offset)
+        partition, offset = kafka.send_one(instance.settings, HEALTH_TOPIC, token)
+        read = kafka.read_one(instance.settings, HEALTH_TOPIC, partition, offset)
     except TransientError as error:
         raise Unhealthy(f"Kafka: {error}") from error
-    if found != token:
-        raise Unhealthy(f"Kafka: wrote {token!r} at offset {offset}, read {found!r}")
+    if read != token:
+        raise Unhealthy(f"Kafka: wrote {token!r} at offset {offset}, read {read!r}")
 
 
 KAFKA = Service(

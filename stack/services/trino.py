@@ -44,14 +44,14 @@ def _answers_everywhere(instance: Instance) -> None:
     view = f"hive.{HEALTH_DATABASE}.probe"
     try:
         trino.rows(instance.settings, f"CREATE OR REPLACE VIEW {view} AS SELECT '{token}' AS token")
-        found = trino.rows(
+        read = trino.rows(
             instance.settings,
             f"SELECT token FROM {view} UNION ALL SELECT cluster_name FROM cassandra.system.local",  # noqa: S608
         )
     except TransientError as error:
         raise Unhealthy(f"Trino: {error}") from error
-    if [token] not in [list(row) for row in found] or len(found) != 2:
-        raise Unhealthy(f"Trino: wrote {token}, read {found}")
+    if [token] not in [list(row) for row in read] or len(read) != 2:
+        raise Unhealthy(f"Trino: wrote {token}, read {read}")
 
 
 TRINO = Service(

@@ -34,7 +34,7 @@ from stack.watch import LONGEST
 METERS: Final = 40
 FAULTS: Final = "duplicate=0.02,conflict=0.01,revision=0.01,withdraw=0.01,out_of_order=0.02,corrupt=0.02"
 BATCH_EVERY: Final = "20s"
-PATIENCE_S: Final = LONGEST.total_seconds()
+LONGEST_S: Final = LONGEST.total_seconds()
 QUERIES: Final = {"stream": "views", "archive": "archive"}
 """Command -> the query that it runs."""
 
@@ -103,7 +103,7 @@ class World:
         try:
             self.wait("the sensors to send", lambda: sum(self.ends().values()) > before or process.poll() is not None)
             yield process
-            code = process.wait(seconds + PATIENCE_S)
+            code = process.wait(seconds + LONGEST_S)
             if code != -signal.SIGKILL:  # that is one of the faults
                 assert code == 0, last_lines(self.log("sensors"))
                 self.acknowledged += int(json.loads(out.read_text())[0]["acknowledged"])
@@ -130,10 +130,10 @@ class World:
             self.wait_until_processed(query, ends)
 
     def wait(self, what: str, done: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + LONGEST_S
         while not done():
             self.all_run()
-            assert time.monotonic() < until, f"waited {PATIENCE_S} s for {what}"
+            assert time.monotonic() < until, f"waited {LONGEST_S} s for {what}"
             time.sleep(0.5)
 
     def all_run(self) -> None:

@@ -23,6 +23,8 @@ from stack.services import select
 ROOT = Path(__file__).parents[2]
 TEST_PORT_OFFSET = 11000
 spark_runtime.provide(runtime)
+# Small data, many starts: compiling Java well costs more than it gains. All processes of the tests inherit it.
+os.environ.setdefault("METERLAKE_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

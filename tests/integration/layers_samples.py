@@ -57,7 +57,8 @@ def forget(settings: Settings, dataset: Dataset) -> None:
     with spark.session(settings, "forget") as session:
         for table in (dataset.name, f"{dataset.name}_quarantine"):
             session.sql(f"DROP TABLE IF EXISTS iceberg.master.{table} PURGE")
-        session.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{dataset.name}'")
+        if session.catalog.tableExists(records.FULL_NAME):
+            session.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{dataset.name}'")
     grains = [view.grain for view in dataset.views]
     with metastore.client(settings) as client:
         for name in grains:

@@ -55,9 +55,16 @@ class Story:
         assert code == 0, said
         self.shown = list(self.days)
         self.check(self.days)
-        self.only_runs_within_reach_are_left()
+        self.nothing_is_staged()
+
+    def nothing_is_staged(self) -> None:
+        found = hdfs.client(self.settings).list(f"/meterlake/batch/{NAME}_minute")
+        assert not [name for name in found if name.startswith("_staging")]
 
     def only_runs_within_reach_are_left(self) -> None:
+        """After upkeep: what a killed run had put in its place before it was published is nobody's."""
+        code, said = run(self.settings, NAME, "maintain", NAME)
+        assert code == 0, said
         kept = history(self.settings).folders_in_use
         base = f"/meterlake/batch/{NAME}_minute"
         found = hdfs.client(self.settings)
@@ -160,4 +167,9 @@ def test_a_repeated_batch_waits_for_servers_and_ends_in_order(
         batch.communicate(timeout=900)
     assert batch.returncode == 128 + signal.SIGTERM
     assert hdfs.client(settings).status(f"{lease.FOLDER}/{NAME}.json", strict=False) is None
+    story.check(story.days)
+
+
+def test_upkeep_removes_what_killed_runs_have_left(story: Story) -> None:
+    story.only_runs_within_reach_are_left()
     story.check(story.days)

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from engines import cassandra, hdfs, hive, kafka, kafka_probe, metastore, trino
+from engines import cassandra, hdfs, hive, kafka, metastore, trino
 from engines.errors import EngineUnavailable, QueryFailed
 from engines.metastore import ExternalTable, HiveColumn
 from meterlake.settings import Settings
@@ -56,8 +56,8 @@ CALLS: dict[str, Callable[[Settings], Any]] = {
     "HDFS": lambda settings: hdfs.write_bytes(settings, f"{FOLDER}/x", b"x"),
     "HDFS, reading": lambda settings: hdfs.read_bytes(settings, f"{FOLDER}/x"),
     "Kafka": lambda settings: kafka.create_topic(settings, "test.nowhere", partitions=1),
-    "Kafka, sending": lambda settings: kafka_probe.send_one(settings, "test.nowhere", b"x"),
-    "Kafka, reading": lambda settings: kafka_probe.read_one(settings, "test.nowhere", 0, 0),
+    "Kafka, sending": lambda settings: kafka.send_one(settings, "test.nowhere", b"x"),
+    "Kafka, reading": lambda settings: kafka.read_one(settings, "test.nowhere", 0, 0),
     "Cassandra": lambda settings: ask_cassandra(settings, "SELECT now() FROM system.local"),
     "Hive metastore": ask_metastore,
     "HiveServer2": lambda settings: hive.rows(settings, "SELECT 1"),
@@ -108,13 +108,29 @@ def test_hdfs_keeps_every_byte(stack: Instance) -> None:
     hdfs.client(stack.settings).delete(path)
 
 
+def by_another_client(settings: Settings, topic: str, partition: int, offset: int) -> bytes:
+    """Read a record with a client that shares nothing with ours but the protocol."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka, consumer_timeout_ms=60_000)
+    try:
+        where = TopicPartition(topic, partition)
+        consumer.assign([where])
+        consumer.seek(where, offset)
+        found: bytes = next(consumer).value
+    finally:
+        consumer.close()
+    return found
+
+
 def test_kafka_keeps_every_byte(stack: Instance) -> None:
     topic = f"test.engines.{uuid4().hex}"
     assert kafka.create_topic(stack.settings, topic, partitions=3, config={"retention.ms": "3600000"})
     assert not kafka.create_topic(stack.settings, topic, partitions=3)
     content = b"\x00\xff" + WORDS.encode()
-    partition, offset = kafka_probe.send_one(stack.settings, topic, content)
-    assert kafka_probe.read_one(stack.settings, topic, partition, offset) == content
+    partition, offset = kafka.send_one(stack.settings, topic, content)
+    assert kafka.read_one(stack.settings, topic, partition, offset) == content
+    assert by_another_client(stack.settings, topic, partition, offset) == content
 
 
 def test_cassandra_keeps_values(stack: Instance) -> None:

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import commands
 import layers_samples as layers
 import pytest
 import stream_samples as samples
+from docs_commands import page
+from docs_commands import run as run_script
 from foreign_samples import FOLDER
 
 from batch_layer.ingest.load import Request as Load
@@ -106,7 +109,7 @@ class Story:
         last = int(end.timestamp()) // self.interval_s
         return [
             Reading(
-                meter, at * self.interval_s, self.interval_s, (None if at % 11 == 0 else (at * 7 + place) % 50 + 0.5,)
+                meter, at * self.interval_s, self.interval_s, (None if at % 11 == 0 else at * 7 % 50 + place + 0.5,)
             )
             for at in range(last - count, last)
             for place, meter in enumerate(self.meters)
@@ -127,7 +130,8 @@ HEADERS = {
 
 def _london(each: Reading) -> str:
     value = "Null" if each.is_gap else f" {each.values[0]} "
-    return f"{each.meter_id},Std,{datetime.fromtimestamp(each.ts, UTC):%Y-%m-%d %H:%M:%S}.0000000,{value}"
+    local = datetime.fromtimestamp(each.ts, ZoneInfo("Europe/London"))
+    return f"{each.meter_id},Std,{local:%Y-%m-%d %H:%M:%S}.0000000,{value}"
 
 
 def _plug(each: Reading) -> str:
@@ -159,9 +163,9 @@ def seen(world: World, entry: Entry) -> layers.Rows:
     rows: list[Any] = trino.rows(
         world.settings, f"SELECT meter_id, {grain}, {', '.join(names)} FROM {merged.merged_view(dataset, grain)}"
     )
-    found = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
-    assert len(found) == len(rows)
-    return found
+    values = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
+    assert len(values) == len(rows)
+    return values
 
 
 def batch(world: World, entry: Entry, ago: timedelta = timedelta(0)) -> None:
@@ -179,7 +183,7 @@ def test_a_foreign_data_set_goes_all_the_way(world: World, story: Story, tmp_pat
     history = story.readings(NOW - timedelta(days=5), story.history)
     path = tmp_path / "history.csv"
     path.write_text(story.text(history), encoding="utf-8")
-    request = Load(form, str(path), form.meter_id, form.utc_offset)
+    request = Load(form, str(path), form.meter_id, form.clock)
     loaded = load(settings, request, lambda: system_clock() - EARLIER, lambda *_: None)
     gaps = sum(each.is_gap for each in history)
     assert (loaded.readings, loaded.gaps, loaded.quarantined) == (len(history) - gaps, gaps, {})
@@ -211,3 +215,22 @@ def test_a_foreign_data_set_goes_all_the_way(world: World, story: Story, tmp_pat
         assert out.stat().st_size > 1000
     world.meterlake("dashboards", entry.name)
     assert " 0 wrong" in world.meterlake("dashboards", entry.name, "--check")
+
+
+@pytest.mark.timeout(900)
+def test_the_page_that_walks_through_one_ends_in_numbers(world: World, tmp_path: Path) -> None:
+    extend = page("extend.md")
+    (sample,) = extend.blocks("csv", "1.")
+    (tmp_path / "sample.csv").write_text(sample, encoding="utf-8")
+    begin, use = extend.blocks("sh", "2."), extend.blocks("sh", "6.")
+    script = "\n".join([*begin, "export METERLAKE_DATASETS=my_datasets", *use])
+    done = run_script(script, tmp_path, commands.environment(world.settings))
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        rows = re.findall(r"(canteen|gym) +2024-03-(\S+ \S+) +(\S+)", done.stdout)
+        assert len(rows) == 9  # the gap row has none
+        assert rows[0] == ("canteen", "30 22:30:00", "0.214")
+        assert rows[-1] == ("gym", "31 00:30:00", "0.870")
+    finally:
+        entries = discovery.in_folder(tmp_path / "my_datasets").entries
+        layers.forget(world.settings, entries["campus"].declaration)

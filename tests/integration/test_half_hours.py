@@ -152,11 +152,11 @@ def test_1_live_half_hours_are_seen_before_any_batch(live: Settings) -> None:
 def test_2_batch_takes_over_at_the_beginning_of_a_half_hour(live: Settings) -> None:
     record = batch(live)
     check(live)
-    line = merged.line_at(DATASET, record.boundary)
-    assert line.timestamp() % 1800 == 0
+    cutover = merged.cutover_at(DATASET, record.boundary)
+    assert cutover.timestamp() % 1800 == 0
     sources = dict(trino.rows(live, f"SELECT half_hour, source FROM {merged.merged_view(DATASET, 'half_hour')}"))
     assert set(sources.values()) == {"batch", "speed"}  # the present half-hour is not over
-    assert all((source == "batch") == (time < line.replace(tzinfo=None)) for time, source in sources.items())
+    assert all((source == "batch") == (time < cutover.replace(tzinfo=None)) for time, source in sources.items())
     rejected = trino.rows(live, f"SELECT DISTINCT reason FROM hive.batch.{DATASET.name}_rejects")
     assert [tuple(row) for row in rejected] == [("energy_above_max",)]
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
@@ -19,7 +20,7 @@ from pyspark.sql import SparkSession
 
 from batch_layer.ingest import load as module
 from batch_layer.ingest.compare import Overlap
-from batch_layer.ingest.errors import Unreadable
+from batch_layer.ingest.errors import Unreadable, WallClock
 from batch_layer.ingest.load import load
 from batch_layer.ingest.request import Request, Result
 from datasets.household.text import HOUSEHOLD_TEXT
@@ -54,7 +55,7 @@ def form(session: SparkSession) -> Iterator[TextFormat]:
 
 
 def run(settings: Settings, form: TextFormat, path: str, now: datetime = NOW, **more: Any) -> Result:
-    request = Request(form, path, more.pop("meter_id", "m1"), form.utc_offset, **more)
+    request = Request(form, path, more.pop("meter_id", "m1"), more.pop("offset", form.utc_offset), **more)
     return load(settings, request, lambda: now, lambda *_: None)
 
 
@@ -127,6 +128,25 @@ def test_a_month_that_comes_again_is_compared_and_replaces_what_was_there_on_req
     table = master.master(session, settings, form.dataset)
     assert table.find({"load-corrected-by": "A. Martin", "load-revision": "1"})
     assert table.find({"load-corrected-by": "B. Petit", "load-revision": "2"})
+
+
+def test_a_clock_on_the_wall_is_refused_by_offset_and_read_by_zone(
+    settings: Settings, form: TextFormat, tmp_path: Path
+) -> None:
+    paris, lines = ZoneInfo("Europe/Paris"), []
+    for minute in range(1500):
+        at = (datetime(2024, 10, 26, 22, tzinfo=UTC) + timedelta(minutes=minute)).astimezone(paris)
+        lines.append(f"{at:%d/%m/%Y;%H:%M:%S};{3 if at.fold else 1}.000;0.110;241.20;4.1;0.000;0.000;1.000")
+    path = write(tmp_path, text_of(lines))
+    with pytest.raises(WallClock, match=r"60 times come twice, the first is 2024-10-27 02:00.*--time-zone"):
+        run(settings, form, path)
+    assert count(settings, form) == 0
+    result = run(settings, form, path, offset=paris)
+    assert (result.readings, result.quarantined) == (1500, {})
+    sql = "SELECT sum(global_active_power) / 60, count(DISTINCT ts), min(ts), max(ts) FROM {master}"
+    begin = datetime(2024, 10, 26, 22)  # noqa: DTZ001
+    assert rows(settings, sql, form) == [[pytest.approx(27.0), 1500, begin, begin + timedelta(minutes=1499)]]
+    assert run(settings, form, path, offset=paris).already_loaded
 
 
 def test_readings_far_from_all_others_are_set_aside(settings: Settings, form: TextFormat, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import merged_samples as samples
@@ -101,7 +101,7 @@ def test_1_live_only_a_viewer_sees_what_speed_has(session: SparkSession, setting
 @pytest.mark.parametrize("number", range(len(BOUNDARIES)))
 def test_2_every_grain_is_whole_at_every_boundary(runs: list[samples.Written], settings: Settings, number: int) -> None:
     record = show(settings, runs[number])
-    assert record.boundary == BOUNDARIES[number] == views.line_in_force(settings, DATASET)
+    assert record.boundary == BOUNDARIES[number] == views.current_cutover(settings, DATASET)
     for grain in GRAINS:
         assert seen(settings, grain) == expected(grain)
     assert seen(settings, "hour", "b") == expected("hour", "b")
@@ -113,9 +113,9 @@ def test_3_source_says_which_layer_answers(runs: list[samples.Written], settings
     for grain in GRAINS:
         rows = trino.rows(settings, f"SELECT {grain}, source FROM {merged.merged_view(DATASET, grain)}")
         found[grain] = dict(rows)
-    line = BOUNDARIES[2].replace(tzinfo=None)
-    assert all((source == "batch") == (minute < line) for minute, source in found["minute"].items())
-    hour = line.replace(minute=0)
+    cutover = BOUNDARIES[2].replace(tzinfo=None)
+    assert all((source == "batch") == (minute < cutover) for minute, source in found["minute"].items())
+    hour = cutover.replace(minute=0)
     around = [hour + timedelta(hours=step) for step in (-1, 0, 1)]
     assert [found["hour"][time] for time in around] == ["batch", "both", "speed"]
     assert [found["day"][date(2026, 10, day)] for day in (24, 25, 26)] == ["batch", "both", "speed"]
@@ -147,7 +147,7 @@ def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishe
     runs: list[samples.Written], settings: Settings
 ) -> None:
     tables = [f"{NAME}_{grain}" for grain in sorted(GRAINS)]
-    rising = [*tables, "reconcile", "views", "published"]
+    rising = [*tables, "views", "reconcile", "published"]
     falling = ["views", "settle", *reversed(tables), "published"]
     show(settings, runs[1])
     for number, steps in enumerate(zip(rising, falling, strict=True)):
@@ -164,7 +164,7 @@ def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishe
             settled = roll_forward(settings, DATASET, clock)
             assert (present(settled).run_id, present(settled).event) == (killed.run_id, "published")
             assert seen(settings, "hour", "a") == expected("hour", "a")
-            assert views.line_in_force(settings, DATASET) == killed.boundary
+            assert views.current_cutover(settings, DATASET) == killed.boundary
 
 
 def test_6_a_roll_back_over_expired_rows_is_refused_and_lists_the_hole(
@@ -198,3 +198,30 @@ def test_7_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
         roll_back(settings, DATASET, "run-2", clock)
     assert answers.wrong == []
     assert all(answers.counts[grain] for grain in GRAINS)
+
+
+def test_8_the_layers_are_compared_within_a_budget_and_what_is_left_is_caught_up_with(
+    runs: list[samples.Written], settings: Settings
+) -> None:
+    def minutes(since: datetime, until: datetime) -> int:
+        return sum(since <= moment < until for _, moment in TRUTH)
+
+    show(settings, runs[0])
+    compared = show(settings, runs[1]).details["reconciliation"]
+    assert (compared["equal"], compared["examples"]) == (minutes(BOUNDARIES[0], BOUNDARIES[1]), [])
+    assert sum(count for count in compared.values() if isinstance(count, int)) == compared["equal"]
+    assert "pending" not in compared
+
+    busy = settings.model_copy(update={"reconcile_budget": timedelta(0)})
+    record = show(busy, runs[2])
+    left = record.details["reconciliation"]
+    assert left["equal"] == 0
+    assert left["pending"]["since"] == BOUNDARIES[1].isoformat()
+    assert "There was more to compare than can be done in 0 s" in left["pending"]["reason"]
+    assert record.boundary == BOUNDARIES[2]  # readers do not wait for it
+    assert all(seen(settings, grain) == expected(grain) for grain in GRAINS)
+
+    caught_up = show(settings, runs[3]).details["reconciliation"]
+    assert caught_up["since"] == BOUNDARIES[1].isoformat()
+    assert caught_up["equal"] == minutes(BOUNDARIES[1], BOUNDARIES[3])
+    assert "pending" not in caught_up

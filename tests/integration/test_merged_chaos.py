@@ -46,7 +46,7 @@ def die(settings: Settings, run: samples.Written, step: str) -> None:
     """Publish in a process that is killed before ``step``."""
     words = words_of(settings, run, (step, 0, signal.SIGKILL))
     done = subprocess.run(
-        words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=200
+        words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=900
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
@@ -114,7 +114,7 @@ def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance
     runs = samples.write_layers(settings, "away")
 
     def kill(step: str) -> None:
-        if step == "reconcile":
+        if step == "views":
             kill_server(whole, "cassandra")
 
     with spark.session(settings, "chaos") as session:

@@ -74,7 +74,7 @@ def asleep(settings: Settings, run: samples.Written, moment: tuple[str, int]) ->
 def woken(process: psutil.Popen) -> str:
     """Let a process go on to its end; return what it said."""
     os.kill(process.pid, signal.SIGCONT)
-    said: str = process.communicate(timeout=200)[1]
+    said: str = process.communicate(timeout=900)[1]
     assert process.returncode == 1, said[-3000:]
     return said
 
@@ -118,7 +118,7 @@ def test_a_publish_that_sleeps_and_is_overtaken_gives_up(
     assert history.current == record
     assert history.begun is None
     assert views.shown(settings, DATASET) == history.seq
-    assert views.line_in_force(settings, DATASET) == BOUNDARIES[3]
+    assert views.current_cutover(settings, DATASET) == BOUNDARIES[3]
     with metastore.client(settings) as client:
         for table in (DAY, HOUR, MINUTE):
             assert tables.locations(client, table) == runs[3].tables[table]
@@ -136,5 +136,5 @@ def test_views_that_were_replaced_after_a_roll_back_are_put_right_by_who_replace
         assert right(settings)
         assert "LeaseLost" in woken(process)
     assert right(settings)
-    assert views.line_in_force(settings, DATASET) == BOUNDARIES[0]
+    assert views.current_cutover(settings, DATASET) == BOUNDARIES[0]
     assert views.shown(settings, DATASET) == records.load(settings, NAME).seq

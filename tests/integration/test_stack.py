@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engines import cassandra, hdfs, kafka, kafka_probe
+from engines import cassandra, hdfs, kafka
 from meterlake.settings import Settings
 from stack import launcher, process
 from stack.errors import BrokenData, Busy, PortBusy, StartFailed
@@ -71,6 +71,13 @@ def test_a_second_up_starts_nothing(stack: Instance) -> None:
     }
 
 
+def test_every_server_gets_the_options_of_the_settings(stack: Instance) -> None:
+    words = stack.settings.java_options.split()
+    assert words
+    for name, (server, *_) in process.running(stack).items():
+        assert set(words) <= set(server.cmdline()), name
+
+
 def test_every_server_listens_on_loopback_only(stack: Instance) -> None:
     for name, (server, *_) in process.running(stack).items():
         listening = [c.laddr.ip for c in server.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
@@ -80,7 +87,7 @@ def test_every_server_listens_on_loopback_only(stack: Instance) -> None:
 
 def test_a_killed_server_shows_as_crashed_and_comes_back_with_its_data(stack: Instance, settings: Settings) -> None:
     kafka.create_topic(settings, "stack.kept", partitions=1)
-    partition, offset = kafka_probe.send_one(settings, "stack.kept", b"kept")
+    partition, offset = kafka.send_one(settings, "stack.kept", b"kept")
     (broker,) = process.running(stack)["kafka"]
     broker.kill()
     wait_until(lambda: "kafka" not in process.running(stack))
@@ -90,7 +97,7 @@ def test_a_killed_server_shows_as_crashed_and_comes_back_with_its_data(stack: In
     assert "INFO" in crashed.detail, "the last lines of its log are shown"
 
     launcher.up(select(["kafka"]), stack, silent)
-    assert kafka_probe.read_one(settings, "stack.kept", partition, offset) == b"kept"
+    assert kafka.read_one(settings, "stack.kept", partition, offset) == b"kept"
 
 
 def test_data_survives_down_and_up(second: Instance) -> None:
@@ -200,7 +207,7 @@ def slowed(instance: Instance, service: str, runs_s: float) -> Iterator[None]:
 def test_a_slow_server_is_waited_for_longer_than_the_limit_of_one_that_stands_still(second: Instance) -> None:
     hasty = Instance(second.settings.model_copy(update={"stall_timeout": timedelta(seconds=4)}))
     begin = time.monotonic()
-    with slowed(hasty, "kafka", runs_s=0.2):
+    with slowed(hasty, "kafka", runs_s=0.5):
         launcher.up(select(["kafka"]), hasty, silent)
     assert time.monotonic() - begin > 4
     assert states(hasty)["kafka"] is State.HEALTHY

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from engines import cassandra, hdfs, kafka, kafka_probe
+from engines import cassandra, hdfs, kafka
 from meterlake.settings import Settings
 from stack import launcher, process
 from stack.instance import Instance
@@ -43,7 +43,7 @@ def write(settings: Settings, cycle: int) -> None:
     """Leave one trace of ``cycle`` in each of the stores."""
     hdfs.write_bytes(settings, f"/cycles/{cycle}", str(cycle).encode())
     kafka.create_topic(settings, TOPIC, partitions=1)
-    kafka_probe.send_one(settings, TOPIC, str(cycle).encode())
+    kafka.send_one(settings, TOPIC, str(cycle).encode())
     with cassandra.session(settings) as session:
         session.execute(
             "CREATE KEYSPACE IF NOT EXISTS cycles "
@@ -56,7 +56,7 @@ def write(settings: Settings, cycle: int) -> None:
 def check_all_kept(settings: Settings, cycles: list[int]) -> None:
     wanted = [str(cycle).encode() for cycle in cycles]
     assert [hdfs.read_bytes(settings, f"/cycles/{cycle}") for cycle in cycles] == wanted
-    assert [kafka_probe.read_one(settings, TOPIC, 0, offset) for offset in range(len(cycles))] == wanted
+    assert [kafka.read_one(settings, TOPIC, 0, offset) for offset in range(len(cycles))] == wanted
     with cassandra.session(settings) as session:
         assert sorted(row.id for row in session.execute("SELECT id FROM cycles.t")) == cycles
 

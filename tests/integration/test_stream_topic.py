@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 import stream_samples as samples
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 from stream_runs import ARCHIVE, BOTH, archived, delete_topics, own_dataset, session, small_batches, stream
 
 from engines import archive_progress, hdfs, master, topics
 from engines.archive_progress import Progress, Reached
-from engines.kafka import client_config
+from engines.kafka import client_config, create_topic
+from engines.topics import ProducersTimes
 from meterlake import wire
 from meterlake.clock import system_clock
 from meterlake.declaration import Dataset
@@ -24,6 +27,7 @@ from meterlake.errors import KafkaRetentionTooShort
 from meterlake.settings import Settings
 from speed_layer.checkpoint import Checkpoint
 from speed_layer.errors import MessagesLost, NewerMessages, OtherCheckpoint, TopicRecreated
+from stack.doctor import examine
 from stack.instance import Instance
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
@@ -145,6 +149,29 @@ def test_views_are_refused_where_kafka_forgets_too_soon(small: Settings, dataset
     stream(forgetful, dataset, ARCHIVE)
     with pytest.raises(KafkaRetentionTooShort, match=f"Kafka keeps the readings of {dataset.name} for 30 min, shorter"):
         stream(small, dataset, BOTH)
+
+
+def test_a_topic_that_keeps_its_producers_times_is_named_with_the_command_that_mends_it(
+    small: Settings, spark: SparkSession, dataset: Dataset, stack: Instance
+) -> None:
+    create_topic(small, dataset.readings_topic, 2, {"message.timestamp.type": "CreateTime"})
+    for queries in (ARCHIVE, BOTH):
+        with pytest.raises(ProducersTimes, match="type=CreateTime instead of LogAppendTime") as refused:
+            stream(small, dataset, queries)
+    (seen,) = [found for found in examine(stack, [dataset]) if found.what == f"Topic of {dataset.name}"]
+    assert (seen.state, seen.to_do) == ("missing", refused.value.hint)
+    command = refused.value.hint.split("`")[1]
+    subprocess.run([f"{sysconfig.get_path('scripts')}/{command.split()[0]}", *command.split()[1:]], check=True)
+    # A clock that is a day behind, and one that is a day ahead, decide nothing now.
+    now, good = int(system_clock().timestamp()), twenty(dataset)
+    producer = Producer(client_config(small, acks="all"))
+    for at, (key, value) in enumerate(good):
+        producer.produce(dataset.readings_topic, value, key, timestamp=(now + (86_400 if at % 2 else -86_400)) * 1000)
+    assert producer.flush(30) == 0
+    stream(small, dataset, ARCHIVE)
+    arrived = [row.received_at for row in archived(spark, dataset)]
+    assert len(arrived) == len(good)
+    assert all(abs(moment.replace(tzinfo=UTC) - system_clock()) < timedelta(hours=1) for moment in arrived)
 
 
 def test_messages_of_a_newer_version_stop_the_archive(small: Settings, spark: SparkSession, dataset: Dataset) -> None:

@@ -85,10 +85,15 @@ def test_2_after_upkeep_a_batch_still_finds_just_the_day_that_changed(
     assert seen(settings, "day", UPKEEP) == expected([*OLD, *readings(NEW_DAY)], "day")
 
 
-def test_3_upkeep_again_keeps_what_can_be_rolled_back_to_and_a_range_is_still_found(
+def test_3_upkeep_again_merges_slices_keeps_what_can_be_rolled_back_to_and_a_range_is_still_found(
     session: SparkSession, settings: Settings
 ) -> None:
-    assert keep_up(settings)[f"iceberg.master.{UPKEEP.name}"]["snapshots_expired"] == 0
+    before = {grain: seen(settings, grain, UPKEEP) for grain in ("minute", "hour", "day")}
+    done = keep_up(settings)
+    assert done[f"iceberg.master.{UPKEEP.name}"]["snapshots_expired"] == 0
+    assert done["slices merged"]["removed"] == 2 * 23  # the hours of the 29th, of minutes and gaps
+    assert {grain: seen(settings, grain, UPKEEP) for grain in before} == before
+    assert keep_up(settings)["slices merged"]["removed"] == 0
     first = history(settings, UPKEEP).runs[-1].record
     assert first.snapshot is not None
     table = master(session, settings, UPKEEP)

@@ -32,10 +32,11 @@ from engines.archive_progress import at_ends
 from meterlake import timegrid
 from meterlake.boundary import PartitionProgress, next_boundary
 from meterlake.ddl import view_table
+from meterlake.declaration import View
 from meterlake.errors import LeaseLost
 from meterlake.grains import Grain
 from meterlake.judgement import judge
-from meterlake.merged import Line
+from meterlake.merged import Cutover
 from meterlake.precedence import Balance
 from meterlake.reading import Reading
 from meterlake.reconciliation import explain
@@ -147,13 +148,13 @@ class Batch:
         """Write the partitions that hold ``days``, other days copied; return every row of the table."""
         table, view = view_table(DATASET, grain), DATASET.view(grain)
         old = before.get(table, {})
-        rewritten = {view.partition_value(day) for day in days}
+        rewritten = {_partition(view, day) for day in days}
         contents: dict[str, dict[Key, Row]] = {value: {} for value in rewritten}
         for value in rewritten & old.keys():
             kept = {key: row for key, row in self.world.folders[old[value]].items() if _day(key[1]) not in days}
             contents[value] |= kept
         for key, row in rows.items():
-            contents[view.partition_value(_day(key[1]))][key] = row
+            contents[_partition(view, _day(key[1]))][key] = row
         after[table] = dict(old)
         for value, content in contents.items():
             folder = f"{table}/{value}/run={run_id}"
@@ -188,7 +189,7 @@ class Batch:
             tables=_Tables(self.world),
             views=_Views(self.world),
             trino=_Trino(),
-            reconcile=lambda *about: _reconcile(self.world, *about[2:]),
+            reconcile=lambda *about: _reconcile(self.world, *about[2][:2], about[3]),
         )
 
 
@@ -233,7 +234,7 @@ class _Records:
 class _Tables:
     world: World
 
-    def ensure(self, *_: object) -> None:
+    def ensure(self, *_: object, **__: object) -> None:
         """Nothing to create."""
 
     def fence_off(self, _settings: object, _dataset: str, token: str) -> None:
@@ -259,13 +260,18 @@ class _Views:
         return True
 
     def shown(self, *_: object) -> int:
-        return self.world.line_record
+        return self.world.cutover_record
 
     def replace(
-        self, _settings: object, _dataset: object, line: Line | None, seq: int, check: Callable[[], None] = lambda: None
+        self,
+        _settings: object,
+        _dataset: object,
+        cutover: Cutover | None,
+        seq: int,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         check()
-        self.world.line, self.world.line_record = line, seq
+        self.world.cutover, self.world.cutover_record = cutover, seq
 
 
 class _Trino:
@@ -291,6 +297,11 @@ def _reconcile(world: World, since: datetime, until: datetime, snapshot: int) ->
             states = (have.state if have else None, live.state if live else None)
             outcomes[f"{meter} {time}"] = explain(DATASET, *states, list(known), list(newer))
     return outcomes
+
+
+def _partition(view: View, day: date) -> str:
+    value = view.partition_value(day)
+    return f"{view.partition}={value}/slice={value}"
 
 
 def _audit(read: list[Reading], cells: Mapping[Cell, Readings]) -> None:

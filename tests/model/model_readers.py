@@ -26,16 +26,16 @@ SLACK = timedelta(minutes=20)
 
 def merged(world: World, grain: Grain) -> dict[Key, Row]:
     """Return what a reader of the merged view sees now."""
-    if world.line is None:
+    if world.cutover is None:
         return _batch(world, grain)
-    line, zone = world.line, DATASET.time_zone
-    begin = timegrid.row_time(line.at, grain, zone)
+    cutover, zone = world.cutover, DATASET.time_zone
+    begin = timegrid.row_time(cutover.at, grain, zone)
     whole = {key: row for key, row in _batch(world, grain).items() if key[1] < begin}
     since = timegrid.row_begins(begin, zone)
-    pieces = [row for key, row in _batch(world, "minute").items() if since <= key[1] < line.at]
-    days = set(line.days)
+    pieces = [row for key, row in _batch(world, "minute").items() if since <= key[1] < cutover.at]
+    days = set(cutover.days)
     live = {cell: row for cell, row in world.living().items() if _moment(cell).date().isoformat() in days}
-    pieces += [row for cell, row in live.items() if _moment(cell) >= line.at]
+    pieces += [row for cell, row in live.items() if _moment(cell) >= cutover.at]
     rest = rolled_up(pieces, grain)
     assert not whole.keys() & rest.keys()
     return whole | rest
@@ -67,7 +67,7 @@ class Reader:
         """Note what is shown and must stay. For quiet moments."""
         for row in merged(self.world, "minute").values():
             for cell, readings in row.cells.items():
-                is_batch = self.world.line is None or _moment(cell) < self.world.line.at
+                is_batch = self.world.cutover is None or _moment(cell) < self.world.cutover.at
                 kept = {reading for reading in readings if is_batch or self.world.is_kept(reading)}
                 self.seen.setdefault(cell, set()).update(kept)
 
@@ -97,7 +97,7 @@ class Reader:
                 assert not gone, f"{grain} of {cell}: gone: {sorted(map(str, gone))}"
 
     def _may_have_expired(self, cell: Cell) -> bool:
-        is_live = self.world.line is not None and _moment(cell) >= self.world.line.at
+        is_live = self.world.cutover is not None and _moment(cell) >= self.world.cutover.at
         return is_live and self.world.now + SLACK >= _moment(cell) + TTL
 
 

@@ -16,7 +16,7 @@ from meterlake import timegrid
 from meterlake.boundary import needed_ttl
 from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View
 from meterlake.judgement import judge, state_of
-from meterlake.merged import Line
+from meterlake.merged import Cutover
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from meterlake.state import State
@@ -117,8 +117,8 @@ class World:
     folders: dict[str, dict[Key, Row]] = field(default_factory=dict)
     audited: set[str] = field(default_factory=set)
     tables: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    line: Line | None = None
-    line_record: int = 0
+    cutover: Cutover | None = None
+    cutover_record: int = 0
     """The record as of which the views are."""
     lease: str | None = None
     """Who may publish; somebody who died or sleeps, until another takes over."""

@@ -10,7 +10,7 @@ from foreign_samples import SAMPLES, Sample
 from pyspark.sql import SparkSession
 
 from batch_layer.ingest.lines import Lines
-from batch_layer.ingest.parse import Arrival, decoded, numbered_lines, reading_lines, readings
+from batch_layer.ingest.parse import Arrival, decoded, numbered_lines, reading_lines, readings, with_places
 from meterlake.texthead import layout
 
 pytestmark = pytest.mark.spark
@@ -25,7 +25,8 @@ def test_each_line_is_a_reading_or_has_its_reason(spark: SparkSession, tmp_path:
     arrival = Arrival(form.meter_id, datetime(2026, 11, 26, tzinfo=UTC), "file.csv", "load1")
     with reading_lines(spark, SPLIT):
         given = numbered_lines(spark, path.as_uri(), lines.first_lines, SPLIT)
-        rows = decoded(given, form, form.utc_offset, timedelta(0)).cache()
+        given = with_places(given, form, form.clock)
+        rows = decoded(given, form, form.clock, timedelta(0)).cache()
         bad = {row.line: row.reason for row in rows.where("reason IS NOT NULL").select("line", "reason").collect()}
         names = ["meter_id", "ts", "interval_s", *form.measures]
         good = readings(rows, form, arrival).orderBy("origin_offset").select(*names).collect()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -23,9 +25,10 @@ from batch_layer.ingest.parse import (
     reading_lines,
     readings,
     rejected,
+    with_places,
 )
 from datasets.household.text import HOUSEHOLD_TEXT as FORM
-from engines.text_lines import line_tables
+from engines.text_lines import line_tables, set_clock
 from meterlake.jumps import DAY_S
 from meterlake.schema import master_fields, quarantine_fields
 from meterlake.textformat import PAYLOAD_BYTES
@@ -37,6 +40,7 @@ GOOD = "16/12/2006;17:24:00;4.216;0.418;234.840;18.400;0.000;1.000;17.000"
 GAP = "21/12/2006;11:23:00;?;?;?;?;?;?;"
 ARRIVAL = Arrival("m1", datetime(2026, 11, 21, 12, 0, 0, 5, UTC), "file.txt", "load1")
 HOUR = timedelta(hours=1)
+PARIS = ZoneInfo("Europe/Paris")
 
 
 def file_of(folder: Path, lines: Iterable[str | bytes], end: bytes = b"\r\n") -> Path:
@@ -238,6 +242,56 @@ def test_duckdb_decides_about_every_line_as_spark_does(spark: SparkSession, tmp_
     first = {row.line: [*row][1:] if row.reason is None else [row.reason] for row in rows}
     assert first == second
     assert len({reason for *_, reason in first.values()}) > len(FORM.measures) + 8
+
+
+def wall_clock(hours: int = 25) -> list[str]:
+    """Return the day on which Paris has 25 hours, as the wall shows it: 3 kW in the second 02:00 to 02:59."""
+    begin = datetime(2024, 10, 26, 22, tzinfo=UTC)
+    lines = []
+    for minute in range(hours * 60):
+        at = (begin + timedelta(minutes=minute)).astimezone(PARIS)
+        values = f"{3 if at.fold else 1}.000;0.110;241.20;4.1;0.000;0.000;1.000"
+        lines.append(f"{at.day}/{at.month}/{at.year};{at:%H:%M:%S};{values}")
+    return lines
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["oldest-first", "newest-first"])
+def test_a_clock_on_the_wall_is_read_by_zone_and_order(spark: SparkSession, tmp_path: Path, order: int) -> None:
+    path = file_of(tmp_path, wall_clock()[::order])
+    with reading_lines(spark, 997):
+        lines = with_places(lines_of(spark, path, 997), FORM, PARIS)
+        rows = readings(decoded(lines, FORM, PARIS, timedelta(0)), FORM, ARRIVAL).collect()
+    begin = datetime(2024, 10, 26, 22)  # noqa: DTZ001
+    assert sorted(row.ts for row in rows) == [begin + timedelta(minutes=n) for n in range(1500)]
+    assert sum(row.global_active_power for row in rows) / 60 == pytest.approx(27.0)  # kWh
+    assert {row.ts.hour for row in rows if row.global_active_power == 3} == {1}
+
+
+def test_times_that_the_wall_clock_skips_or_shows_once_are_quarantined(spark: SparkSession, tmp_path: Path) -> None:
+    skipped = changed(0, "31/3/2024").replace("17:24", "02:24")
+    once = [line for line in wall_clock() if not line.split(";")[2].startswith("3")][119:181]
+    path = file_of(tmp_path, [skipped, *once])
+    with reading_lines(spark, 1 << 25):
+        lines = with_places(lines_of(spark, path), FORM, PARIS)
+        found = reasons(decoded(lines, FORM, PARIS, timedelta(0)))
+    assert found == {2: "bad_time", 3: None, **dict.fromkeys(range(4, 64), "ambiguous_time"), 64: None}
+    with duckdb.connect() as connection:
+        set_clock(connection, FORM, PARIS, io.BytesIO(path.read_bytes()).read)
+        (table,) = line_tables(io.BytesIO(path.read_bytes()).read)
+        connection.register(LINES, table)
+        assert dict(connection.sql(rows_sql(FORM, PARIS)).select("line", "reason").fetchall()) == found
+
+
+def test_duckdb_reads_a_clock_on_the_wall_as_spark_does(spark: SparkSession, tmp_path: Path) -> None:
+    path = file_of(tmp_path, wall_clock())
+    with reading_lines(spark, 1 << 25):
+        lines = with_places(lines_of(spark, path), FORM, PARIS)
+        first = {row.line: row.ts for row in decoded(lines, FORM, PARIS, timedelta(0)).collect()}
+    with duckdb.connect() as connection:
+        set_clock(connection, FORM, PARIS, io.BytesIO(path.read_bytes()).read)
+        (table,) = line_tables(io.BytesIO(path.read_bytes()).read)
+        connection.register(LINES, table)
+        assert dict(connection.sql(rows_sql(FORM, PARIS)).select("line", "ts").fetchall()) == first
 
 
 def test_a_shift_moves_all_times_and_the_latest_is_found(spark: SparkSession, tmp_path: Path) -> None:

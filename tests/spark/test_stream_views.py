@@ -109,7 +109,9 @@ class Feed:
         held = minutes.persist()
         self.new += transforms.new_readings(held, self.dataset, {}).count()
         rows = [
-            row for kind in (False, True) for row in transforms.minute_rows(held, self.dataset, disputed=kind).collect()
+            row
+            for kind in (False, True)
+            for row in transforms.minute_rows(held, self.dataset, contended=kind).collect()
         ]
         for row in rows:
             values = row.asDict()

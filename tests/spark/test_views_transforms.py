@@ -68,8 +68,8 @@ def model_rows(dataset: Dataset, rows: list[Reading]) -> dict[tuple[str, datetim
 
 def judged(spark: SparkSession, dataset: Dataset, rows: list[Reading]) -> DataFrame:
     reasoned = verdicts.with_reason(master(spark, dataset, rows), dataset)
-    disputed = verdicts.disputed_cells(reasoned, dataset)
-    return verdicts.judged(reasoned, dataset, disputed if disputed.count() else None)
+    contended = verdicts.contended_cells(reasoned, dataset)
+    return verdicts.judged(reasoned, dataset, contended if contended.count() else None)
 
 
 def found_verdicts(rows: DataFrame) -> list[tuple[str, str | None]]:
@@ -88,7 +88,7 @@ def of(dataset: Dataset, value: float) -> tuple[float, ...]:
 
 
 def plain(dataset: Dataset, minutes: int, start: int = SPRING, meter: str = "a") -> list[Reading]:
-    """Return one reading an interval of the longest length, none disputed."""
+    """Return one reading an interval of the longest length, none contended."""
     length = max(dataset.intervals)
     first = start - start % length
     return [
@@ -140,17 +140,17 @@ def test_rows_equal_those_of_the_core(spark: SparkSession, dataset: Dataset) -> 
 
 
 @SETS
-def test_only_cells_that_need_a_decision_are_disputed(spark: SparkSession, dataset: Dataset) -> None:
-    calm = plain(dataset, 200)
-    reasoned = verdicts.with_reason(master(spark, dataset, calm), dataset)
-    assert verdicts.disputed_cells(reasoned, dataset).count() == 0
-    twice = [*calm, calm[17]]
+def test_only_cells_that_need_a_decision_are_contended(spark: SparkSession, dataset: Dataset) -> None:
+    uncontended = plain(dataset, 200)
+    reasoned = verdicts.with_reason(master(spark, dataset, uncontended), dataset)
+    assert verdicts.contended_cells(reasoned, dataset).count() == 0
+    twice = [*uncontended, uncontended[17]]
     reasoned = verdicts.with_reason(master(spark, dataset, twice), dataset)
-    cell = calm[17].ts - calm[17].ts % dataset.cell_s
-    assert [tuple(row) for row in verdicts.disputed_cells(reasoned, dataset).collect()] == [("a", cell)]
+    cell = uncontended[17].ts - uncontended[17].ts % dataset.cell_s
+    assert [tuple(row) for row in verdicts.contended_cells(reasoned, dataset).collect()] == [("a", cell)]
 
 
-def test_two_lengths_in_a_minute_are_disputed_and_more_coverage_wins(spark: SparkSession) -> None:
+def test_two_lengths_in_a_minute_are_contended_and_more_coverage_wins(spark: SparkSession) -> None:
     minute = plain(HOUSEHOLD, 1)[0]
     seconds = [replace(minute, ts=minute.ts + step, interval_s=1) for step in range(60)]
     for present, expected in ((59, "superseded"), (60, "used")):

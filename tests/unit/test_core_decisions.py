@@ -57,8 +57,7 @@ def test_rules_are_the_same_in_python_and_duckdb(readings: list[Reading], datase
     rows = query(f"SELECT {', '.join(expressions)} FROM t ORDER BY n", tank_columns(readings))
     for reading, (quarantined, rejected, flagged) in zip(readings, rows, strict=True):
         assert quarantined == quarantine_reason(dataset, reading)
-        if quarantined != "off_grid":  # a length that is not declared has no limits
-            assert rejected == reject_reason(dataset, reading)
+        assert rejected == reject_reason(dataset, reading)
         if rejected is None:  # flags are for accepted readings
             assert flagged == is_flagged(dataset, reading)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -111,6 +111,10 @@ def test_parts_are_checked(make: Any, message: str) -> None:
             r"local days of Asia/Kathmandu \(UTC\+5.75 h\) cut its rows of 1800 s. Declare the view 'quarter_hour' too",
         ),
         (
+            {"intervals": ("1 h",), "views": (View("hour"), DAY), "time_zone": "Asia/Singapore"},
+            r"cut its rows of 3600 s. Declare earliest=date\(1982, 1, 1\), if no reading is older, or drop",
+        ),
+        (
             {"intervals": ("1 h",), "views": (View("hour"), DAY)},
             "cut its rows of 3600 s. Drop its views of days and months: its intervals of 1 h cannot be cut",
         ),
@@ -151,6 +155,11 @@ def test_one_measure_is_all_that_a_meter_needs() -> None:
     ]
     assert LONDON.finest == View("half_hour") == View("1800s")
     assert LONDON.cell_s == 1800
+
+
+def test_offsets_before_the_earliest_day_cut_nothing() -> None:
+    hours = {"intervals": ("1 h",), "views": (View("hour"), DAY), "time_zone": "Asia/Singapore"}
+    assert changed(**hours, earliest=date(1982, 1, 1)).finest.grain == "hour"
 
 
 def test_seconds_and_durations_are_the_same_intervals() -> None:

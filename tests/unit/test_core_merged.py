@@ -1,4 +1,4 @@
-"""The line between the layers, the merged views' text, and why a minute may differ between layers."""
+"""The cutover between the layers, the merged views' text, and why a minute may differ between layers."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_a_row_holds_the_moment_from_which_its_time_is_taken(moment: datetime, g
 
 def test_the_line_is_the_boundary_at_the_beginning_of_a_row_of_the_finest_view() -> None:
     boundary = NOON + timedelta(minutes=34)
-    assert merged.line_at(HOUSEHOLD, boundary) == boundary
-    assert merged.line_at(HOURLY, boundary) == NOON
+    assert merged.cutover_at(HOUSEHOLD, boundary) == boundary
+    assert merged.cutover_at(HOURLY, boundary) == NOON
 
 
 def test_the_hour_view_takes_whole_hours_then_minutes_then_speed() -> None:
-    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.line(HOUSEHOLD, NOON + timedelta(minutes=34), NOON, TTL))
+    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.cutover(HOUSEHOLD, NOON + timedelta(minutes=34), NOON, TTL))
     assert "WHERE hour < TIMESTAMP '2026-11-21 12:00'" in sql
     assert "month IN ('2026-11')" in sql
     assert "minute >= TIMESTAMP '2026-11-21 12:00'" in sql
@@ -60,17 +60,17 @@ def test_the_hour_view_takes_whole_hours_then_minutes_then_speed() -> None:
 
 
 def test_on_the_hour_no_minute_of_batch_is_read() -> None:
-    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.line(HOUSEHOLD, NOON, NOON, TTL))
+    sql = merged.merged_sql(HOUSEHOLD, "hour", merged.cutover(HOUSEHOLD, NOON, NOON, TTL))
     assert "hive.batch.household_minute" not in sql
 
 
 def test_local_days_begin_where_the_zone_says_and_may_need_two_partitions() -> None:
     boundary = datetime(2026, 10, 31, 23, 30, tzinfo=UTC)  # Paris: 00:30 on the first of November
-    sql = merged.merged_sql(HOUSEHOLD, "day", merged.line(HOUSEHOLD, boundary, boundary, TTL))
+    sql = merged.merged_sql(HOUSEHOLD, "day", merged.cutover(HOUSEHOLD, boundary, boundary, TTL))
     assert "WHERE day < DATE '2026-11-01'" in sql
     assert "hour < TIMESTAMP" not in sql  # its first hour is not over
     assert "minute >= TIMESTAMP '2026-10-31 23:00'" in sql
-    late = merged.merged_sql(HOUSEHOLD, "day", merged.line(HOUSEHOLD, boundary + timedelta(hours=3), boundary, TTL))
+    late = merged.merged_sql(HOUSEHOLD, "day", merged.cutover(HOUSEHOLD, boundary + timedelta(hours=3), boundary, TTL))
     assert (
         "month IN ('2026-10', '2026-11')\n    AND hour >= TIMESTAMP '2026-10-31 23:00'\n"
         "    AND hour < TIMESTAMP '2026-11-01 02:00'" in late
@@ -80,7 +80,7 @@ def test_local_days_begin_where_the_zone_says_and_may_need_two_partitions() -> N
 
 def test_a_month_is_made_of_days_hours_and_half_hours_up_to_the_line() -> None:
     boundary = datetime(2026, 7, 21, 12, 44, tzinfo=UTC)
-    found = merged.line(LONDON, boundary, boundary, TTL)
+    found = merged.cutover(LONDON, boundary, boundary, TTL)
     assert found.at == datetime(2026, 7, 21, 12, 30, tzinfo=UTC)
     assert merged.batch_pieces(LONDON, "month", found.at) == [
         merged.Piece("half_hour", datetime(2026, 7, 21, 12, tzinfo=UTC), found.at),
@@ -98,7 +98,7 @@ def test_a_month_is_made_of_days_hours_and_half_hours_up_to_the_line() -> None:
 
 
 def test_half_hours_live_in_tables_of_their_name_in_both_layers() -> None:
-    sql = merged.merged_sql(LONDON, "half_hour", merged.line(LONDON, NOON, NOON, TTL))
+    sql = merged.merged_sql(LONDON, "half_hour", merged.cutover(LONDON, NOON, NOON, TTL))
     assert "FROM hive.batch.london_half_hour\n  WHERE half_hour < TIMESTAMP '2026-11-21 12:00'" in sql
     assert "CAST(half_hour AT TIME ZONE 'UTC' AS TIMESTAMP(6)) AS half_hour" in sql
     assert "FROM cassandra.speed.london_half_hour\n  WHERE day IN ('2026-11-21'" in sql
@@ -113,7 +113,7 @@ def test_half_hours_live_in_tables_of_their_name_in_both_layers() -> None:
 
 
 def test_a_view_shows_the_partition_of_its_rows_whichever_layer_they_come_from() -> None:
-    found = merged.line(HOUSEHOLD, NOON, NOON, TTL)
+    found = merged.cutover(HOUSEHOLD, NOON, NOON, TTL)
     computed = {
         "minute": "date_format(CAST(minute AT TIME ZONE 'UTC' AS TIMESTAMP(6)), '%Y-%m') AS month",
         "hour": "date_format(hour, '%Y-%m') AS month",
@@ -135,7 +135,7 @@ def test_without_a_speed_layer_batch_answers_to_its_end() -> None:
 
 
 def test_before_the_first_run_only_days_that_may_have_rows_are_asked_for() -> None:
-    found = merged.line(HOUSEHOLD, BEGINNING, NOON, TTL)
+    found = merged.cutover(HOUSEHOLD, BEGINNING, NOON, TTL)
     assert found.at == BEGINNING
     assert (found.days[0], found.days[-1]) == ("2026-11-16", "2026-11-26")
 

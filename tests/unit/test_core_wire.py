@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from core_samples import NOON, TANK, changed, tank_values
+from core_samples import LONDON, NOON, TANK, changed, tank_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +53,21 @@ def test_what_is_encoded_is_valid_and_decoded_alike(
     assert (back.key, back.revision) == (reading.key, revision)
     assert back.units(TANK) == reading.units(TANK)
     assert encode(TANK, back) == data
+
+
+@pytest.mark.parametrize(
+    ("ts", "value", "reason"),
+    [(T, 0.25, None), (T, None, None), (T + 900, 0.25, "off_grid"), (T, "0.25", "wrong_type:energy")],
+)
+def test_half_hours_of_one_amount_are_messages(ts: int, value: object, reason: str | None) -> None:
+    data = {"v": 1, "meter_id": "MAC000002", "ts": ts, "interval_s": 1800, "energy": value}
+    found = decode(LONDON, json.dumps(data).encode())
+    assert (found.reason if isinstance(found, Undecodable) else None) == reason
+    valid = jsonschema.Draft202012Validator(json_schema(LONDON)).is_valid(data)
+    assert valid == (reason is None)
+    if isinstance(found, Reading):
+        assert (found.interval_s, found.values, found.is_gap) == (1800, (value,), value is None)
+        assert json.loads(encode(LONDON, found)) == data
 
 
 def test_a_message_is_compact_and_in_order() -> None:
@@ -151,9 +166,9 @@ def test_drift_is_found_and_repaired(tmp_path: Path) -> None:
 
 def test_tables_hold_exact_types() -> None:
     hive, cassandra = hive_ddl(TANK), cassandra_ddl(TANK)
-    assert hive.count("CREATE EXTERNAL TABLE") == 5  # minute, hour, day, gaps, rejects
+    assert hive.count("CREATE EXTERNAL TABLE") == 6  # minute, hour, day, gaps, rejects, meters
     assert "pressure_sum    DECIMAL(18,2) COMMENT 'bar s, exact sum'" in hive
-    assert "PARTITIONED BY (year STRING)" in hive
+    assert "PARTITIONED BY (year STRING, slice STRING)" in hive
     assert "PRIMARY KEY ((meter_id, day), minute)" in cassandra
     assert "  day             TEXT,\n" in cassandra
     assert "DECIMAL" not in cassandra

@@ -35,6 +35,7 @@ CHOSEN = macros.Dashboard(
         "meter": ["a", "it's"],
         "shown": ["a", "it's"],
         "search": "",
+        "layer": "merged",
         "grain": "auto",
         "today": "2026-11-21",
         "yesterday": "2026-11-20",

@@ -68,6 +68,7 @@ CHOSEN = macros.Dashboard(
         "meter": ["a"],
         "shown": ["a"],
         "search": "",
+        "layer": "merged",
         "grain": "auto",
         "today": "2026-11-21",
         "yesterday": "2026-11-20",
@@ -218,3 +219,20 @@ def test_groups_of_meters_are_told_by_the_pattern_that_is_declared() -> None:
     assert "regexp_extract(meter_id, '^([a-z]+)''?-', 1)" in text
     assert "regexp_extract" not in rules_of(PLUGS, plain_board(PLUGS))[1].query.text
     assert alerts.FEW == 10
+
+
+@pytest.mark.parametrize(
+    ("zone", "grain"), [("Europe/Paris", "hour"), ("Asia/Kolkata", "half_hour"), ("Asia/Kathmandu", "minute")]
+)
+def test_hours_of_the_day_are_made_of_rows_that_the_zone_does_not_cut(zone: str, grain: str) -> None:
+    views = (View("minute"), View("30 min"), View("hour"), View("day"))
+    there = replace(PLUGS, time_zone=zone, views=views)
+    about = ("by day and hour", "today so far", "Today against")
+    texts = [
+        one.query.text
+        for one in queries(there)
+        if isinstance(one.query, TrinoQuery) and any(a in one.where for a in about)
+    ]
+    assert len(texts) == 3
+    for text in texts:
+        assert set(re.findall(r"\.plugs_(\w+)", text)) == {grain}

@@ -46,7 +46,7 @@ def test_they_are_found_without_an_edit_of_ours() -> None:
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_verify_reads_a_file_as_its_format_says(sample: Sample, tmp_path: Path) -> None:
     form = sample.form
-    source = RawText(form, [written(sample, tmp_path)], form.meter_id, form.utc_offset, NOW)
+    source = RawText(form, [written(sample, tmp_path)], form.meter_id, form.clock, NOW)
     source.fetch(tmp_path)
     with duckdb.connect() as connection:
         source.read(connection)
@@ -151,9 +151,9 @@ def test_every_panel_of_theirs_asks_for_what_is_declared(known: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reports"),
     [
-        ("london", ["gaps", "summary"]),
+        ("london", ["energy", "gaps", "summary"]),
         ("plugs", ["power", "load-duration", "gaps", "summary"]),
-        ("works", ["gaps", "summary"]),
+        ("works", ["energy", "gaps", "summary"]),
     ],
 )
 def test_they_have_reports(known: Path, name: str, reports: list[str]) -> None:

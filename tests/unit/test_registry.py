@@ -234,7 +234,7 @@ def test_commands_know_a_foreign_data_set_and_others_are_not_hindered_by_a_broke
     folder(tmp_path, "broken", source="DATASET = None.x\n")
     done = meterlake("report", "street", "--list", "--output", "json", datasets=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert [row["report"] for row in json.loads(done.stdout)] == ["gaps", "summary"]
+    assert [row["report"] for row in json.loads(done.stdout)] == ["gas", "gaps", "summary"]
     done = meterlake("ddl", "--check", datasets=str(tmp_path))  # about all: none is left out in silence
     assert done.returncode == 1
     assert f"{tmp_path / 'broken' / '__init__.py'}, line 1: AttributeError" in done.stderr

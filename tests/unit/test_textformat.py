@@ -17,8 +17,8 @@ from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake import registry
 from meterlake.errors import DeclarationError, UnknownName, UsageError
 from meterlake.rebase import whole_weeks
-from meterlake.textformat import check_meter_id, offset_text, parse_offset
-from meterlake.texthead import EmptyInput, WrongEncoding, WrongHeader, layout
+from meterlake.textformat import Moment, check_meter_id, offset_text, parse_offset
+from meterlake.texthead import EmptyInput, WrongEncoding, WrongHeader, fitting, layout
 from meterlake.textlines import MAX_LINE_BYTES
 
 pytestmark = pytest.mark.unit
@@ -151,3 +151,14 @@ def test_a_history_moves_by_the_fewest_whole_weeks_that_end_it_now(end: datetime
     assert shift >= timedelta(0)
     assert end + shift >= now
     assert not shift or end + shift - timedelta(weeks=1) < now
+
+
+def test_of_several_formats_the_header_decides() -> None:
+    short = replace(HOUSEHOLD_TEXT, columns=(Moment("When", "yyyy-MM-dd H:mm"), *HOUSEHOLD_TEXT.columns[2:]))
+    forms = (HOUSEHOLD_TEXT, short)
+    for form in forms:
+        assert fitting(forms, "a.txt", f"{form.header}\nx\n".encode()) is form
+    with pytest.raises(WrongHeader, match="missing Voltage"):
+        fitting(forms, "a.txt", f"{short.header.replace(';Voltage', '')}\nx\n".encode())
+    with pytest.raises(EmptyInput):
+        fitting(forms, "a.txt", b"")

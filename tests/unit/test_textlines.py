@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.household.text import HOUSEHOLD_TEXT
+from datasets.household.text import HOUSEHOLD_EXPORT, HOUSEHOLD_TEXT
 from engines.text_lines import line_tables
-from meterlake.texthead import WrongHeader, layout
+from meterlake.textformat import TextFormat
+from meterlake.texthead import WrongHeader, fitting, layout
 from meterlake.textlines import MAX_LINE_BYTES, Block, LineEnds, blocks, first_line
 from meterlake.textrows import LINES, rows_sql
 
@@ -78,9 +79,11 @@ def test_the_first_line_has_neither_mark_nor_end() -> None:
         assert first_line(b"\xef\xbb\xbfa" + end + b"b") == (b"a", b"b")
 
 
-def read(content: bytes, offset: timedelta = HOUR) -> tuple[list[datetime], dict[str, int]]:
+def read(
+    content: bytes, offset: timedelta = HOUR, form: TextFormat = HOUSEHOLD_TEXT
+) -> tuple[list[datetime], dict[str, int]]:
     """Return the times of the readings in a file, and how many lines are none, by reason."""
-    form = layout(HOUSEHOLD_TEXT, "file", content)
+    form = layout(form, "file", content)
     times: list[datetime] = []
     reasons: dict[str, int] = {}
     with duckdb.connect() as connection:
@@ -129,6 +132,16 @@ def test_what_r_and_pandas_write_with_row_numbers_is_read(first: str) -> None:
               for number, row in enumerate(ROWS)]  # fmt: skip
     header = ",".join([first, *(f'"{name}"' for name in HEADER.split(";"))])
     assert read("\n".join([header, *quoted]).encode()) == (MINUTES, {})
+
+
+def test_what_pandas_writes_with_date_and_time_in_one_column_is_read() -> None:
+    header = HEADER.replace("Date;Time", "datetime").replace(";", ",")
+    rows = [
+        f"2025-03-03 00:{minute:02}:00,0.3,0.11,241.2,1.2,0.0,0.0,{'' if minute == 3 else 1.0}" for minute in range(60)
+    ]
+    content = "\n".join([header, *rows]).encode()
+    form = fitting((HOUSEHOLD_TEXT, HOUSEHOLD_EXPORT), "file", content)
+    assert read(content, form=form) == (MINUTES[:3] + MINUTES[4:], {"missing_measure": 1})
 
 
 @pytest.mark.parametrize(

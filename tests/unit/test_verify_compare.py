@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -128,3 +129,43 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for path, why in ((whole, "damaged"), (other, "first line"), (tmp_path / "none", "exist"), (tmp_path, "directory")):
         with pytest.raises(UnreadableFile, match=why):
             RawText(HOUSEHOLD_TEXT, [path], "m", timedelta(0), NOW).fetch(tmp_path)
+
+
+def read_files(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, *files: list[str], **more: Any
+) -> list[tuple[Any, ...]]:
+    """Return the readings of files of lines: time, active power and revision."""
+    paths = [pack(tmp_path / f"{n}.txt", "\n".join([HEAD, *lines]).encode()) for n, lines in enumerate(files)]
+    corrections = [paths.pop() for _ in range(more.pop("corrections", 0))][::-1]
+    clock = more.pop("clock", timedelta(hours=1))
+    source = RawText(HOUSEHOLD_TEXT, paths, "m", clock, NOW, corrections)
+    source.fetch(tmp_path)
+    source.read(connection)
+    return connection.execute("SELECT ts, global_active_power, revision FROM readings ORDER BY ts, revision").fetchall()
+
+
+def test_corrections_have_rising_revisions(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    files = [[GOOD], [GOOD.replace("4.216", "2.500")], [GOOD.replace("4.216", "1.500")]]
+    found = read_files(tmp_path, connection, *files, corrections=2)
+    assert [(power, revision) for _, power, revision in found] == [(4.216, 0), (2.5, 1), (1.5, 2)]
+
+
+def test_readings_far_from_all_others_are_left_out_as_load_does(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    day = [f"16/12/2006;{n // 60:02}:{n % 60:02}:00;1;1;1;1;1;1;1" for n in range(1440)]
+    found = read_files(
+        tmp_path, connection, ["5/5/2012;00:00:00;1;1;1;1;1;1;1", *day, "1/1/2070;00:00:00;1;1;1;1;1;1;1"]
+    )
+    assert len(found) == 1440
+    assert {ts.year for ts, *_ in found} == {2006}
+
+
+def test_a_clock_on_the_wall_is_read_by_zone(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    paris = ZoneInfo("Europe/Paris")
+    begin = datetime(2024, 10, 26, 22, tzinfo=UTC)
+    times = [(begin + timedelta(minutes=n)).astimezone(paris) for n in range(1500)]
+    lines = [f"{at:%d/%m/%Y;%H:%M:%S};{3 if at.fold else 1};1;1;1;1;1;1" for at in times]
+    found = read_files(tmp_path, connection, lines, clock=paris)
+    assert [ts for ts, *_ in found] == [(begin + timedelta(minutes=n)).replace(tzinfo=None) for n in range(1500)]
+    assert sum(power for _, power, _ in found) / 60 == pytest.approx(27.0)

@@ -40,7 +40,7 @@ DATASET = HOUSEHOLD
 HOUR = datetime(2026, 6, 1, 9, tzinfo=UTC)
 START = int(HOUR.timestamp()) + 50 * 60
 """Ten to ten: the minutes below lie on both sides of a full hour."""
-LINE = HOUR + timedelta(minutes=65)
+CUTOVER = HOUR + timedelta(minutes=65)
 SOON, LATE = 1, 900
 """Seconds after a reading's minute at which it arrives."""
 
@@ -94,7 +94,14 @@ def fill(connection: duckdb.DuckDBPyConnection, readings: Iterable[Reading]) -> 
 
 
 def answers(before: list[tuple[Any, ...]], **given: Any) -> Live:
-    known: dict[str, Any] = {"line": LINE, "since": HOUR, "before": before, "after": before, "sums": [], "rows": {}}
+    known: dict[str, Any] = {
+        "cutover": CUTOVER,
+        "since": HOUR,
+        "before": before,
+        "after": before,
+        "sums": [],
+        "rows": {},
+    }
     return Live(**(known | given))
 
 
@@ -212,19 +219,21 @@ def test_whatever_else_differs_is_wrong(
 
 def test_what_has_expired_or_lies_behind_the_line_is_not_compared(connection: duckdb.DuckDBPyConnection) -> None:
     fill(connection, PLAIN)
-    fetched = answers([], line=HOUR + timedelta(minutes=53), since=HOUR + timedelta(minutes=50))
+    fetched = answers([], cutover=HOUR + timedelta(minutes=53), since=HOUR + timedelta(minutes=50))
     live.load(connection, Scope(DATASET), fetched)
     result = compare_speed(connection, Scope(DATASET), fetched)
     assert (result.rows, result.missing) == (2, 2)  # 9:51 and 9:52
 
 
-def served(readings: list[Reading], line: datetime, grain: str, seen: list[Reading] | None = None) -> list[list[Any]]:
+def served(
+    readings: list[Reading], cutover: datetime, grain: str, seen: list[Reading] | None = None
+) -> list[list[Any]]:
     """Return the merged view's rows as the core makes them. seen: by the speed layer."""
     states: dict[tuple[str, datetime | date], list[tuple[State, str]]] = {}
     for source, some in (("batch", readings), ("speed", readings if seen is None else seen)):
         for (meter, start), state in minute_states(some).items():
             at = datetime.fromtimestamp(start, UTC)
-            if (at < line) == (source == "batch"):
+            if (at < cutover) == (source == "batch"):
                 time = {"minute": at, "hour": at.replace(minute=0), "day": at}[grain].replace(tzinfo=None)
                 key = (meter, time.date() if grain == "day" else time)
                 states.setdefault(key, []).append((state, source))
@@ -244,10 +253,10 @@ def served(readings: list[Reading], line: datetime, grain: str, seen: list[Readi
 
 
 def merged(connection: duckdb.DuckDBPyConnection, readings: list[Reading], **given: Any) -> list[Comparison]:
-    line = HOUR + timedelta(minutes=62)
-    fill(connection, [each for each in readings if each.ts < line.timestamp()])
-    rows = {grain: served(readings, line, grain) for grain in ("minute", "hour", "day")}
-    known = {"line": line, "rows": rows, "before": speed_rows(readings)}
+    cutover = HOUR + timedelta(minutes=62)
+    fill(connection, [each for each in readings if each.ts < cutover.timestamp()])
+    rows = {grain: served(readings, cutover, grain) for grain in ("minute", "hour", "day")}
+    known = {"cutover": cutover, "rows": rows, "before": speed_rows(readings)}
     fetched = answers(**(known | {"after": speed_rows(readings)} | given))
     live.load(connection, Scope(DATASET), fetched)
     return compare_merged(connection, Scope(DATASET), fetched)
@@ -277,15 +286,15 @@ def test_a_wrong_value_source_or_row_of_a_merged_view_is_found(connection: duckd
 
 def test_rows_written_while_they_are_read_are_left_out(connection: duckdb.DuckDBPyConnection) -> None:
     more = [*LONG, reading(1499, 2.0)]
-    line = HOUR + timedelta(minutes=62)
-    rows = {grain: served(LONG, line, grain, seen=more) for grain in ("minute", "hour", "day")}
+    cutover = HOUR + timedelta(minutes=62)
+    rows = {grain: served(LONG, cutover, grain, seen=more) for grain in ("minute", "hour", "day")}
     results = merged(connection, LONG, after=speed_rows(more), rows=rows)
     assert [(result.rows, result.wrong) for result in results] == [(0, 0), (24, 0), (1, 0), (0, 0)]
 
 
 def test_without_a_speed_layer_merged_is_batch_by_sums(connection: duckdb.DuckDBPyConnection) -> None:
     fill(connection, LONG)
-    fetched = answers([], line=None)
+    fetched = answers([], cutover=None)
     live.load(connection, Scope(DATASET), fetched)
     table = f"({expected.published_sql(DATASET, 'want_minute')}) AS rows"
     sums = connection.execute(found.checksum_sql(DATASET, "minute", table, "1 = 1", derived=True)).fetchall()
@@ -357,9 +366,9 @@ def test_files_of_both_kinds_limit_what_is_compared(tmp_path: Path) -> None:
     text, messages = tmp_path / "history.txt", tmp_path / "live.tsv"
     text.write_bytes(f"{HOUSEHOLD_TEXT.header}\n".encode())
     messages.write_bytes(b"".join(f"m{n % 3}\t{{}}\n".encode() for n in range(9)))
-    record = Record(DATASET.name, 1, "r", "published", LINE, LINE, None, {}, {})
+    record = Record(DATASET.name, 1, "r", "published", CUTOVER, CUTOVER, None, {}, {})
     source, scope = verify_command.from_files(Scope(DATASET), [text, messages], None, record)
-    assert (scope.meters, scope.end, source.has_live) == (("m0", "m1", "m2", "sceaux"), LINE, False)
+    assert (scope.meters, scope.end, source.has_live) == (("m0", "m1", "m2", "sceaux"), CUTOVER, False)
     assert [str(path) in source.title for path in (text, messages)] == [True, True]
     source, scope = verify_command.from_files(Scope(DATASET, ("m1",)), [text], "+02:00", record)
     assert (scope.meters, scope.end, source.has_live) == (("m1",), None, False)

@@ -31,6 +31,7 @@ DATASET: Final = DataSet(
             interval_s=1800,
             missing=("Null", ""),
             padded=True,
+            time_zone="Europe/London",
         ),
     ),
 )

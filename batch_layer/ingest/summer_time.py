@@ -1,0 +1,51 @@
+"""Whether a file that was read by a fixed clock shows the clock on the wall of the data set's zone: its times tell."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from batch_layer.ingest.errors import WallClock
+from meterlake.precedence import key_columns
+from meterlake.timegrid import epoch_seconds_sql
+from meterlake.wallclock import clock_text, repeats
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from pyspark.sql import DataFrame
+
+    from meterlake.declaration import Dataset
+
+
+def check(
+    path: str, readings: DataFrame, dataset: Dataset, offset: timedelta, shift: timedelta, span: tuple[int, int]
+) -> None:
+    """Raise WallClock where times come twice just when the zone's clock goes back, and not in the hour before.
+
+    readings: of the file, as staged. offset: of its clock. shift: what was added to its times. span: first and last.
+    """
+    moved = int((offset - shift).total_seconds())
+    zone = ZoneInfo(dataset.time_zone)
+    spans = [(begin - moved, end - moved) for begin, end in repeats(zone)]
+    spans = [(begin, end) for begin, end in spans if span[0] <= begin <= span[1]]
+    if not spans:
+        return
+    second = epoch_seconds_sql(dataset.event_time, "spark")
+    near = " OR ".join(f"{second} BETWEEN {2 * begin - end} AND {end - 1}" for begin, end in spans)
+    times = readings.where(near).groupBy(*key_columns(dataset)).agg(F.count(F.lit(1)).alias("times"))
+    inside = " OR ".join(f"{second} BETWEEN {begin} AND {end - 1}" for begin, end in spans)
+    counts = times.groupBy(F.expr(inside).alias("inside")).agg(
+        F.count(F.lit(1)).alias("all"),
+        F.count_if("times > 1").alias("twice"),
+        F.min(F.expr(f"CASE WHEN times > 1 THEN {second} END")).alias("first"),
+    )
+    found = {row.inside: row for row in counts.collect()}
+    during, before = found.get(True), found.get(False)
+    if during is None or during.twice * 2 < during["all"] or (before is not None and before.twice):
+        return
+    first = datetime.fromtimestamp(during.first + moved, UTC)
+    raise WallClock(path, during.twice, f"{first:%Y-%m-%d %H:%M}", dataset.time_zone, clock_text(offset))
