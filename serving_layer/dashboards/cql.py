@@ -95,7 +95,7 @@ def latest(dataset: Dataset, columns: dict[str, str]) -> str:
 def fleet(dataset: Dataset, columns: dict[str, str], time: str = "") -> str:
     """Return CQL over the latest readings of all meters within the dashboard's range, as one series.
 
-    A table of one row a meter, read whole: 2,000 meters take some 20 ms. columns: name -> CQL, aggregates or not.
+    A table of one row a meter, read whole. columns: name -> CQL, aggregates or not.
     time: CQL of the row's time, if not the reading's own.
     """
     selected = "".join(f",\n  {sql} AS {name}" for name, sql in columns.items())
