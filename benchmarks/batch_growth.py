@@ -221,6 +221,7 @@ def main() -> int:
     options = parser.parse_args()
     settings = load_settings()
     spark_runtime.provide(runtime)
+    settings.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.home) as name:
         folder = Path(name)
         with engine.session(settings, "growth", in_folder(folder)) as spark:
