@@ -30,7 +30,8 @@ def list_all(output: OutputOption = Output.TEXT) -> None:
     Exit code 1 when a place that was named cannot be used: it is said why, and the others are shown.
     """
     listing = registry.listing()
-    show([_row(entry) for _, entry in sorted(listing.entries.items())], output)
+    rows = [_row(entry) for _, entry in sorted(listing.entries.items())]
+    show(rows, output, optional=("place", "parts", "kind"))
     for problem in listing.problems:
         progress_console.print(f"\nCannot be used: {problem}", markup=False, soft_wrap=True)
     if listing.problems:
@@ -48,7 +49,10 @@ def check_one(
     Each line says what was checked; what is wrong is said with what to do. `old`: generated files are to be written
     again. Exit code 1 when anything is wrong.
 
-    Examples: `meterlake dataset check`, `meterlake dataset check london --file sample.csv`.
+    Examples:
+
+    - `meterlake dataset check`
+    - `meterlake dataset check london --file sample.csv`
     """
     if file and not name:
         raise UsageError("--file is that of one data set.", hint="Name it: meterlake dataset check NAME --file FILE.")

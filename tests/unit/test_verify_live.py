@@ -364,7 +364,7 @@ def test_a_raw_history_is_no_file_of_messages(tmp_path: Path) -> None:
 
 def test_files_of_both_kinds_limit_what_is_compared(tmp_path: Path) -> None:
     text, messages = tmp_path / "history.txt", tmp_path / "live.tsv"
-    text.write_bytes(f"{HOUSEHOLD_TEXT.header}\n".encode())
+    text.write_bytes(f"{HOUSEHOLD_TEXT.header}\n16/12/2006;17:24:00;4.216;0.418;234.840;18.400;0;1;17\n".encode())
     messages.write_bytes(b"".join(f"m{n % 3}\t{{}}\n".encode() for n in range(9)))
     record = Record(DATASET.name, 1, "r", "published", CUTOVER, CUTOVER, None, {}, {})
     source, scope = verify_command.from_files(Scope(DATASET), [text, messages], None, record)
