@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from engines.table_format import Table
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 ORPHANED: Final = timedelta(days=3)
@@ -39,7 +39,7 @@ class Needed:
 
 
 def maintain(
-    spark: SparkSession, settings: Settings, dataset: Dataset, needed: Needed, keep: timedelta, now: datetime
+    spark: SparkSession, settings: Settings, dataset: MeterSeries, needed: Needed, keep: timedelta, now: datetime
 ) -> list[dict[str, Any]]:
     """Do all upkeep of a data set; return what was done, a row a table.
 

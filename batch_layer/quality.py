@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
     from pyspark.sql.window import WindowSpec
 
-    from meterlake.declaration import Dataset, Measure
+    from meterlake.declaration import Measure, MeterSeries
     from meterlake.quality import Check
 
 _START: Final = "row_start"
@@ -28,7 +28,7 @@ _END: Final = "row_end"
 _BEFORE: Final = "end_before"
 
 
-def table(dataset: Dataset) -> Table:
+def table(dataset: MeterSeries) -> Table:
     """Return the table of the findings: each look writes it whole, so its slices are whole months (or years)."""
     partition, step = dataset.finest.partition, GRAIN_SECONDS[dataset.finest.grain]
     order = (dataset.key, "begins", "finding", "measure")
@@ -36,7 +36,7 @@ def table(dataset: Dataset) -> Table:
     return Table(quality_table(dataset), columns, order, "begins", partition, partition, step)
 
 
-def in_order(rows: DataFrame, dataset: Dataset) -> DataFrame:
+def in_order(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the finest view with start and end of each row, and the end of the meter's row before."""
     length = F.expr(f"INTERVAL '{GRAIN_SECONDS[dataset.finest.grain]}' SECOND")
     timed = rows.withColumns({_START: F.col(dataset.finest.grain).cast("timestamp_ntz")}).withColumn(
@@ -45,12 +45,12 @@ def in_order(rows: DataFrame, dataset: Dataset) -> DataFrame:
     return timed.withColumn(_BEFORE, F.lag(_END).over(_by_meter(dataset)))
 
 
-def findings(ordered: DataFrame, dataset: Dataset) -> DataFrame:
+def findings(ordered: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return what all checks of a data set find. ordered: made by ``in_order``."""
     return reduce(DataFrame.unionByName, (_found(check, ordered, dataset) for check in dataset.quality))
 
 
-def _found(check: Check, ordered: DataFrame, dataset: Dataset) -> DataFrame:
+def _found(check: Check, ordered: DataFrame, dataset: MeterSeries) -> DataFrame:
     if isinstance(check, Stuck):
         found = stuck(ordered, dataset, check)
     elif isinstance(check, Jump):
@@ -70,7 +70,7 @@ def long_gaps(ordered: DataFrame, check: LongGap) -> DataFrame:
     return silence.withColumns({"begins": F.col(_BEFORE), "ends": F.col(_START), "before": _none(), "value": _none()})
 
 
-def jumps(ordered: DataFrame, dataset: Dataset, check: Jump) -> DataFrame:
+def jumps(ordered: DataFrame, dataset: MeterSeries, check: Jump) -> DataFrame:
     """Return the rows whose mean is so far from that of the row before, which they touch."""
     mean = _mean(dataset.measure(check.measure))
     compared = ordered.withColumns({"value": mean, "before": F.lag(mean).over(_by_meter(dataset))})
@@ -80,7 +80,7 @@ def jumps(ordered: DataFrame, dataset: Dataset, check: Jump) -> DataFrame:
     return jumped.withColumns({"begins": F.col(_START), "ends": F.col(_END)})
 
 
-def stuck(ordered: DataFrame, dataset: Dataset, check: Stuck) -> DataFrame:
+def stuck(ordered: DataFrame, dataset: MeterSeries, check: Stuck) -> DataFrame:
     """Return the runs of touching rows in which a measure has one value, if they last so long."""
     meter, low, high = _by_meter(dataset), f"{check.measure}_min", f"{check.measure}_max"
     goes_on = (
@@ -118,7 +118,7 @@ def summary(found: DataFrame) -> DataFrame:
     )
 
 
-def _by_meter(dataset: Dataset) -> WindowSpec:
+def _by_meter(dataset: MeterSeries) -> WindowSpec:
     return Window.partitionBy(dataset.key).orderBy(_START)
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 ALLOWED: Final = {"day": 1.25, "years": 1.2}
@@ -75,7 +75,9 @@ class FolderTable(IcebergTable):
 class World:
     """A master data set that grows, and the views that follow it."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, dataset: Dataset, folder: Path, meters: int) -> None:
+    def __init__(
+        self, spark: SparkSession, settings: Settings, dataset: MeterSeries, folder: Path, meters: int
+    ) -> None:
         layout = Layout(master_fields(dataset), dataset.event_time, dataset.key, dataset.finest.partition)
         self.master = FolderTable(spark, settings, "master", dataset.name, layout)
         self.master.create()

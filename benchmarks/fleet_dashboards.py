@@ -33,7 +33,7 @@ from engines import cassandra, hdfs, metastore, trino
 from meterlake import merged, registry
 from meterlake.clock import system_clock
 from meterlake.ddl import HIVE_DATABASE, view_table
-from meterlake.declaration import Dataset, View
+from meterlake.declaration import MeterSeries, View
 from meterlake.grains import GRAIN_SECONDS
 from meterlake.settings import Settings, load_settings
 from meterlake.views import view_columns
@@ -52,7 +52,7 @@ def name_of(number: int) -> str:
     return f"plug-{number:04d}"
 
 
-def fill_live(settings: Settings, dataset: Dataset, meters: int, minutes: int, now: datetime) -> None:
+def fill_live(settings: Settings, dataset: MeterSeries, meters: int, minutes: int, now: datetime) -> None:
     """Write minutes, latest and recent readings, as the stream does."""
     seeded = random.Random(1)  # noqa: S311 - rows that are made up
     newest = int(now.timestamp()) // 60 * 60
@@ -77,7 +77,7 @@ def fill_live(settings: Settings, dataset: Dataset, meters: int, minutes: int, n
 
 
 def _states(
-    dataset: Dataset, meters: int, minutes: int, newest: int, seeded: random.Random
+    dataset: MeterSeries, meters: int, minutes: int, newest: int, seeded: random.Random
 ) -> Iterator[tuple[Any, ...]]:
     for number in range(meters):
         for back in range(minutes):
@@ -87,7 +87,7 @@ def _states(
             yield (name_of(number), minute * 1000, 60, 60, 0, *states, (minute + 60) * 1_000_000)
 
 
-def fill_history(settings: Settings, dataset: Dataset, meters: int, boundary: datetime) -> None:
+def fill_history(settings: Settings, dataset: MeterSeries, meters: int, boundary: datetime) -> None:
     """Write the batch views up to the boundary, and make the views that readers query."""
     with metastore.client(settings) as client:
         for view in dataset.views:
@@ -101,7 +101,7 @@ def fill_history(settings: Settings, dataset: Dataset, meters: int, boundary: da
 
 
 def _write_view(
-    settings: Settings, dataset: Dataset, view: View, table: str, meters: int, boundary: datetime
+    settings: Settings, dataset: MeterSeries, view: View, table: str, meters: int, boundary: datetime
 ) -> dict[tuple[str, ...], str]:
     step = GRAIN_SECONDS[view.grain]
     columns = []

@@ -30,7 +30,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engines import cassandra, topics
 from engines.kafka import client_config
 from meterlake import registry, wire
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.reading import Reading
 from meterlake.settings import Settings, load_settings
 
@@ -58,7 +58,7 @@ class Seen:
     missing: int = 0
 
 
-def send(settings: Settings, dataset: Dataset, meters: list[str], first: int, seconds: int, sent: Sent) -> None:
+def send(settings: Settings, dataset: MeterSeries, meters: list[str], first: int, seconds: int, sent: Sent) -> None:
     """Send one reading a meter and second, when the second begins."""
     pick = random.Random(1)  # noqa: S311
     config = {"acks": "all", "enable.idempotence": True, "compression.type": "lz4", "linger.ms": 5}
@@ -85,7 +85,7 @@ def send(settings: Settings, dataset: Dataset, meters: list[str], first: int, se
     producer.flush(30)
 
 
-def watch(settings: Settings, dataset: Dataset, meters: list[str], first: int, seconds: int, seen: Seen) -> None:
+def watch(settings: Settings, dataset: MeterSeries, meters: list[str], first: int, seconds: int, seen: Seen) -> None:
     """Read minutes until each second of them is there, or a minute has passed without it."""
     counted = {(meter, start): 0 for meter in meters for start in range(first - first % 60, first + seconds, 60)}
     with cassandra.session(settings) as session:

@@ -41,7 +41,7 @@ from soak_watch import MESSAGES, PREFIX, Sample, Watched, age, figures, freshnes
 from datasets.household.declaration import HOUSEHOLD
 from engines import topics
 from meterlake.clock import system_clock
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.durations import parse_duration
 from meterlake.errors import TransientError
 from meterlake.settings import Settings, load_settings
@@ -62,7 +62,7 @@ class Soak:
     """Commands under way, each with its log."""
 
     settings: Settings
-    dataset: Dataset
+    dataset: MeterSeries
     port: int
     logs: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, TopicPartition
 from engines import topics, trino
 from engines.kafka import client_config
 from meterlake import merged
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.settings import Settings
 from serving_layer.verify import expected, found
 from serving_layer.verify.messages import readings_sql
@@ -40,7 +40,7 @@ class Verdict:
     examples: list[str]
 
 
-def compare(settings: Settings, dataset: Dataset, now: datetime) -> Verdict:
+def compare(settings: Settings, dataset: MeterSeries, now: datetime) -> Verdict:
     """Compare all merged minutes with what all that is in Kafka makes. now: after the newest message."""
     columns = found.stored_columns(dataset, "minute")
     with duckdb.connect(config={"memory_limit": "3GB", "autoinstall_known_extensions": "false"}) as connection:
@@ -66,7 +66,7 @@ def compare(settings: Settings, dataset: Dataset, now: datetime) -> Verdict:
     return Verdict(messages, readings, minutes, differing, examples)
 
 
-def _read(connection: duckdb.DuckDBPyConnection, settings: Settings, dataset: Dataset, now: datetime) -> int:
+def _read(connection: duckdb.DuckDBPyConnection, settings: Settings, dataset: MeterSeries, now: datetime) -> int:
     """Make the table of readings; return how many messages there were. A partition at a time, in its order."""
     names = ", ".join(expected.make_readings(connection, dataset))
     given = {"now": now.astimezone(UTC).replace(tzinfo=None), "topic": dataset.readings_topic}

@@ -37,7 +37,7 @@ from engines import cassandra, hdfs, spark_runtime, topics
 from engines import spark as engine
 from engines.kafka import client_config
 from meterlake.clock import system_clock
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.settings import ROOT, Settings, load_settings
 from meterlake.timegrid import floor_minute
 from producers.kafka_sink import KafkaSink
@@ -105,7 +105,7 @@ class Watch(StreamingQueryListener):  # type: ignore[misc]
         return round((runtime.totalMemory() - runtime.freeMemory()) / 1e6, 1)
 
 
-def send(settings: Settings, dataset: Dataset, meters: int, minutes: int) -> int:
+def send(settings: Settings, dataset: MeterSeries, meters: int, minutes: int) -> int:
     """Write the readings of so many minutes before now to the data set's topic; return how many."""
     replay = replace(HOUSEHOLD_REPLAY, form=replace(HOUSEHOLD_REPLAY.form, dataset=dataset))
     start = floor_minute(system_clock()) - timedelta(minutes=minutes)
@@ -120,7 +120,7 @@ def send(settings: Settings, dataset: Dataset, meters: int, minutes: int) -> int
     return totals.acknowledged
 
 
-def remove(settings: Settings, dataset: Dataset) -> None:
+def remove(settings: Settings, dataset: MeterSeries) -> None:
     """Remove what this run has made."""
     admin = AdminClient(client_config(settings))
     for outcome in admin.delete_topics([dataset.readings_topic, dataset.rejected_topic]).values():

@@ -24,7 +24,7 @@ from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from batch_layer.views.plan import Request
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from serving_layer.publish.history import History, Record
 
 
@@ -185,7 +185,7 @@ def query(
     show(records, Output(output.value))
 
 
-def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Clock) -> dict[str, Any]:
+def batch_once(settings: Settings, dataset: MeterSeries, request: Request, clock: Clock) -> dict[str, Any]:
     """Run once, under the lease; return what is to be shown."""
     from batch_layer.pipeline.batch import run_batch
 
@@ -207,7 +207,7 @@ def batch_once(settings: Settings, dataset: Dataset, request: Request, clock: Cl
     return {"dataset": dataset.name, **row}
 
 
-def _settled(settings: Settings, dataset: Dataset, clock: Clock) -> History:
+def _settled(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:
     """Return the history, an interrupted publish finished; while a run is under way, it is left to that."""
     from batch_layer import lease
     from serving_layer.publish import records

@@ -15,7 +15,7 @@ from meterlake.errors import PermanentError
 from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 
@@ -51,7 +51,7 @@ def ddl(
         progress_console.print("\n".join(changed) or "All generated files are up to date.", markup=False)
 
 
-def make_all(settings: Settings, wanted: Sequence[Dataset]) -> list[dict[str, object]]:
+def make_all(settings: Settings, wanted: Sequence[MeterSeries]) -> list[dict[str, object]]:
     """Make all tables and views of data sets in the running servers; return what was done for each."""
     from speed_layer import tables
 
@@ -64,7 +64,7 @@ def make_all(settings: Settings, wanted: Sequence[Dataset]) -> list[dict[str, ob
     return done
 
 
-def _create_iceberg_tables(settings: Settings, wanted: Sequence[Dataset]) -> None:
+def _create_iceberg_tables(settings: Settings, wanted: Sequence[MeterSeries]) -> None:
     """Make the master data sets, their quarantines, and the record of runs."""
     from engines import master, spark
     from engines.spark_failures import translated

@@ -25,7 +25,7 @@ from stack.instance import Instance
 from stack.services import SERVICES
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 DATASET = "household"
 HISTORY = ROOT / "data" / "household_power_consumption.txt.xz"
@@ -98,7 +98,7 @@ def demo(
         progress_console.print("The servers stay up: `meterlake status` shows them, `meterlake down` stops them.")
 
 
-def _live(settings: Settings, dataset: Dataset, shift: int, tale: Tale, log: Path) -> None:
+def _live(settings: Settings, dataset: MeterSeries, shift: int, tale: Tale, log: Path) -> None:
     """Let sensors and streams run, and batch in the middle."""
     with ExitStack() as stack:
         with tale.step("Start the streaming queries") as outcome:
@@ -180,7 +180,7 @@ def _load(settings: Settings) -> tuple[int, str]:
     )
 
 
-def _batch(settings: Settings, dataset: Dataset) -> tuple[str, dict[str, Any]]:
+def _batch(settings: Settings, dataset: MeterSeries) -> tuple[str, dict[str, Any]]:
     """Run once; return what was done, and the figures of the run."""
     from batch_layer.pipeline.batch import run_batch
     from batch_layer.views.plan import Request
@@ -199,7 +199,7 @@ def _batch(settings: Settings, dataset: Dataset) -> tuple[str, dict[str, Any]]:
     ), details
 
 
-def _queries(settings: Settings, dataset: Dataset, shift: int) -> list[tuple[str, Engine, str]]:
+def _queries(settings: Settings, dataset: MeterSeries, shift: int) -> list[tuple[str, Engine, str]]:
     """Return the questions: across the boundary, of the history, and through Hive."""
     # ruff: noqa: S608 - our own names and times
     from serving_layer.sql.views import current_cutover
@@ -244,7 +244,7 @@ def _query(settings: Settings, engine: Engine, sql: str, output: Output) -> str:
     return f"{len(answer.rows)} rows"
 
 
-def _draw(dataset: Dataset, out: Path, shift: int) -> str:
+def _draw(dataset: MeterSeries, out: Path, shift: int) -> str:
     """Draw the history, and today across the boundary."""
     out.mkdir(parents=True, exist_ok=True)
     moved, meter = timedelta(days=shift), registry.text_format(DATASET).meter_id

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 METERS: Final = 20
@@ -80,7 +80,7 @@ class Streams:
         samples = (line.rpartition(" ") for line in lines if line.startswith(f"{name}{{"))
         return {labels: float(value) for labels, _, value in samples}
 
-    def wait_until_caught_up(self, settings: Settings, dataset: Dataset) -> None:
+    def wait_until_caught_up(self, settings: Settings, dataset: MeterSeries) -> None:
         """Wait until both queries have committed all that is in Kafka now. Raises DemoFailed."""
         from engines import topics
         from speed_layer.checkpoint import Checkpoint
@@ -152,7 +152,7 @@ def freshness(running: Streams) -> dict[str, float]:
     return running.samples(_FRESHNESS)
 
 
-def balance(settings: Settings, dataset: Dataset) -> tuple[str, bool]:
+def balance(settings: Settings, dataset: MeterSeries) -> tuple[str, bool]:
     """Compare what Kafka has received with what the archive holds of it; return the sum in words, and if it closes."""
     from engines import topics, trino
 

@@ -16,7 +16,7 @@ from meterlake.units import to_decimal
 from meterlake.validation import measure_columns
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.judgement import Judged
     from meterlake.state import State
     from serving_layer.explain import Explanation
@@ -68,7 +68,7 @@ def _moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _words(dataset: Dataset, found: Explanation) -> list[str]:
+def _words(dataset: MeterSeries, found: Explanation) -> list[str]:
     """Return the explanation in sentences."""
     words = [f"Meter {found.meter} of {dataset.name}, {dataset.finest.grain} {found.start:%Y-%m-%d %H:%M} UTC"]
     line = f"the boundary is {found.boundary:%Y-%m-%d %H:%M} UTC" if found.boundary else "there is no speed layer"
@@ -88,7 +88,7 @@ def _words(dataset: Dataset, found: Explanation) -> list[str]:
     return words
 
 
-def _record(dataset: Dataset, found: Explanation) -> dict[str, Any]:
+def _record(dataset: MeterSeries, found: Explanation) -> dict[str, Any]:
     """Return the explanation for programs."""
     return {
         "dataset": dataset.name,
@@ -107,7 +107,7 @@ def _record(dataset: Dataset, found: Explanation) -> dict[str, Any]:
     }
 
 
-def _reading(dataset: Dataset, item: Judged) -> dict[str, Any]:
+def _reading(dataset: MeterSeries, item: Judged) -> dict[str, Any]:
     reading = item.reading
     is_message = reading.origin == dataset.readings_topic
     place = f"partition {reading.origin_partition} offset {reading.origin_offset}" if is_message else ""
@@ -124,7 +124,7 @@ def _reading(dataset: Dataset, item: Judged) -> dict[str, Any]:
     }
 
 
-def _physical(dataset: Dataset, state: State) -> dict[str, Any]:
+def _physical(dataset: MeterSeries, state: State) -> dict[str, Any]:
     row: dict[str, Any] = dict(state.row())
     for measure in dataset.measures:
         row |= {name: to_decimal(row[name], measure.scale) for name in measure_columns(measure)}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from batch_layer.maintain import Needed
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from serving_layer.publish.history import History, Record
 
@@ -56,7 +56,7 @@ def maintain(
     show(rows, output)
 
 
-def keep_up(settings: Settings, dataset: Dataset, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:
+def keep_up(settings: Settings, dataset: MeterSeries, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:
     """Do all upkeep of a data set, under its lease; return what was done, a row a table.
 
     keep: snapshots younger than this stay.

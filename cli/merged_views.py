@@ -9,11 +9,11 @@ from meterlake.errors import TransientError
 
 if TYPE_CHECKING:
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 
-def prepare(settings: Settings, dataset: Dataset, clock: Clock) -> None:
+def prepare(settings: Settings, dataset: MeterSeries, clock: Clock) -> None:
     """Make the batch tables and all views of a data set, as of the run that readers see.
 
     Raises RunUnderWay, which makes them itself, and EngineUnavailable.
@@ -26,7 +26,7 @@ def prepare(settings: Settings, dataset: Dataset, clock: Clock) -> None:
         Publisher(settings, dataset, held, clock).prepare(shapes(dataset))
 
 
-def prepare_if_possible(settings: Settings, dataset: Dataset, clock: Clock) -> None:
+def prepare_if_possible(settings: Settings, dataset: MeterSeries, clock: Clock) -> None:
     """Do the same for a process that does not need them: it says what is missing, and goes on."""
     try:
         prepare(settings, dataset, clock)

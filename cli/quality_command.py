@@ -21,7 +21,7 @@ from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from serving_layer.publish.publish import Publisher
 
@@ -86,7 +86,7 @@ def quality(
         progress_console.print(f"Written: {out}", markup=False)
 
 
-def look(settings: Settings, dataset: Dataset, clock: Clock, meter_id: str | None = None) -> tuple[Rows, Rows]:
+def look(settings: Settings, dataset: MeterSeries, clock: Clock, meter_id: str | None = None) -> tuple[Rows, Rows]:
     """Compute the findings from the published run, and publish them; return counts, and the longest findings."""
     from batch_layer import lease
     from engines import spark
@@ -138,7 +138,7 @@ def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: 
     return files.read(session, table, after.values())
 
 
-def _told(found: Any, dataset: Dataset, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401
+def _told(found: Any, dataset: MeterSeries, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401
     from batch_layer import quality as checks
 
     mine = found if meter_id is None else found.where(found[dataset.key] == meter_id)
@@ -176,18 +176,18 @@ def _what(row: dict[str, Any]) -> str:
     return " ".join(filter(None, (row["finding"].replace("_", " "), row["measure"])))
 
 
-def _csv(path: Path, _: Dataset, __: Rows, rows: Rows) -> None:
+def _csv(path: Path, _: MeterSeries, __: Rows, rows: Rows) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(rows[0] if rows else [])
         writer.writerows([_text(value) for value in row.values()] for row in rows)
 
 
-def _json(path: Path, _: Dataset, __: Rows, rows: Rows) -> None:
+def _json(path: Path, _: MeterSeries, __: Rows, rows: Rows) -> None:
     path.write_text(json.dumps(rows, default=as_json, indent=2) + "\n")
 
 
-def _html(path: Path, dataset: Dataset, counts: Rows, rows: Rows) -> None:
+def _html(path: Path, dataset: MeterSeries, counts: Rows, rows: Rows) -> None:
     title = html.escape(f"{dataset.title}: stuck values, jumps and long gaps")
     path.write_text(
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'

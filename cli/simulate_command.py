@@ -28,7 +28,7 @@ from meterlake.settings import ROOT, Settings, load_settings
 from meterlake.textformat import check_meter_id
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from producers.sinks import Sink
     from producers.totals import Totals
 
@@ -138,7 +138,7 @@ def simulate(
 
 
 def _sink(
-    stack: ExitStack, settings: Settings, dataset: Dataset, to: To, out: Path | None, totals: Totals, stop: Event
+    stack: ExitStack, settings: Settings, dataset: MeterSeries, to: To, out: Path | None, totals: Totals, stop: Event
 ) -> Sink:
     from producers.sinks import LineSink
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from engines.topics import Span, Topic
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 QUERY: Final = "archive-query"
@@ -67,7 +67,7 @@ class Progress:
         return cls(told["topic"], told["topic_id"], summary[QUERY], int(summary[BATCH]), parts)
 
 
-def read(settings: Settings, dataset: Dataset, snapshot: int | None = None) -> list[PartitionProgress]:
+def read(settings: Settings, dataset: MeterSeries, snapshot: int | None = None) -> list[PartitionProgress]:
     """Return the progress of every partition of the readings' topic, for the boundary; empty without an archive.
 
     snapshot: of the master table that the run reads (default: the current one). Take the run's clock before the call:
@@ -80,7 +80,7 @@ def read(settings: Settings, dataset: Dataset, snapshot: int | None = None) -> l
     return [] if topic is None else at_ends(found, topic, topics.spans(settings, topic))
 
 
-def untouched(settings: Settings, dataset: Dataset) -> list[PartitionProgress]:
+def untouched(settings: Settings, dataset: MeterSeries) -> list[PartitionProgress]:
     """Return the progress of a topic that nobody has archived: nothing is missing before its first messages.
 
     Empty where there is no topic, or no message in it: whatever comes will be later than the run's clock. Take that

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
     from meterlake.state import Stored
 
@@ -29,17 +29,17 @@ def columns(pairs: Iterable[tuple[str, str]]) -> list[Column]:
     return [F.expr(sql).alias(name) for name, sql in pairs]
 
 
-def state_columns(dataset: Dataset) -> list[Column]:
+def state_columns(dataset: MeterSeries) -> list[Column]:
     """Return the aggregates of the state, over rows made by ``in_units``; results are BIGINT units."""
     return columns(state.state_aggregates(dataset, "spark"))
 
 
-def merge_columns(dataset: Dataset, stored: Stored = "units") -> list[Column]:
+def merge_columns(dataset: MeterSeries, stored: Stored = "units") -> list[Column]:
     """Return the aggregates that roll rows of state up into coarser ones, held as they were."""
     return columns(state.merge_aggregates(dataset, "spark", stored))
 
 
-def in_units(readings: DataFrame, dataset: Dataset, *more: Column) -> DataFrame:
+def in_units(readings: DataFrame, dataset: MeterSeries, *more: Column) -> DataFrame:
     """Return used readings as the aggregates take them: key, event time, interval, flagged, units.
 
     readings: columns of ``dataset`` (accepted, deduplicated, without gap rows). more: columns to be kept beside.
@@ -50,7 +50,7 @@ def in_units(readings: DataFrame, dataset: Dataset, *more: Column) -> DataFrame:
     )
 
 
-def states(units: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
+def states(units: DataFrame, dataset: MeterSeries, grain: Grain) -> DataFrame:
     """Return the state of every meter and row of a view.
 
     units: rows made by ``in_units``. Returns key, ``grain``, and the state's columns in units.
@@ -58,7 +58,9 @@ def states(units: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
     return _grouped(units, dataset, dataset.event_time, grain, state_columns(dataset))
 
 
-def roll_up(rows: DataFrame, dataset: Dataset, *, finer: Grain, grain: Grain, stored: Stored = "units") -> DataFrame:
+def roll_up(
+    rows: DataFrame, dataset: MeterSeries, *, finer: Grain, grain: Grain, stored: Stored = "units"
+) -> DataFrame:
     """Return the states of ``grain`` from those of a ``finer`` one, held the same way.
 
     Rows of ``grain`` must begin on those of ``finer`` (``timegrid.rolls_up_from``; the declaration sees to it).
@@ -66,30 +68,30 @@ def roll_up(rows: DataFrame, dataset: Dataset, *, finer: Grain, grain: Grain, st
     return _grouped(rows, dataset, finer, grain, merge_columns(dataset, stored))
 
 
-def with_row_time(rows: DataFrame, dataset: Dataset, time: str, grain: Grain) -> DataFrame:
+def with_row_time(rows: DataFrame, dataset: MeterSeries, time: str, grain: Grain) -> DataFrame:
     """Return rows with the time, in the column ``grain``, of the row of that view to which their ``time`` belongs."""
     key, start = _time_key(rows, dataset, time, grain)
     return rows.withColumn("time_key", key).withColumn(grain, start).drop("time_key")
 
 
-def physical(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
+def physical(rows: DataFrame, dataset: MeterSeries, grain: Grain) -> DataFrame:
     """Return states as Parquet holds them: units become DECIMAL(18, s)."""
     return rows.select(dataset.key, grain, *columns(state.physical(dataset, "spark")))
 
 
-def units(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
+def units(rows: DataFrame, dataset: MeterSeries, grain: Grain) -> DataFrame:
     """Return states in units from DECIMAL(18, s): the inverse of ``physical``."""
     return rows.select(dataset.key, grain, *columns(state.units(dataset, "spark")))
 
 
-def _grouped(rows: DataFrame, dataset: Dataset, time: str, grain: Grain, aggregates: list[Column]) -> DataFrame:
+def _grouped(rows: DataFrame, dataset: MeterSeries, time: str, grain: Grain, aggregates: list[Column]) -> DataFrame:
     key, start = _time_key(rows, dataset, time, grain)
     names = [column for column, _ in state.merge_aggregates(dataset, "spark")]
     grouped = rows.groupBy(dataset.key, key.alias("time_key")).agg(*aggregates)
     return grouped.select(dataset.key, start.alias(grain), *names)
 
 
-def _time_key(rows: DataFrame, dataset: Dataset, time: str, grain: Grain) -> tuple[Column, Column]:
+def _time_key(rows: DataFrame, dataset: MeterSeries, time: str, grain: Grain) -> tuple[Column, Column]:
     """Return (what to group by, over the rows; what that is as the view's time column, over ``time_key``).
 
     time: UTC wall clock, or the DATE of rows of days. Rows of a fixed length are grouped by the microseconds of their

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from engines.table_format import Table
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 DATABASE: Final = "master"
 
 
-def master(spark: SparkSession, settings: Settings, dataset: Dataset) -> Table:
+def master(spark: SparkSession, settings: Settings, dataset: MeterSeries) -> Table:
     """Open the master table of a data set, created if it is not there, with the quarantine that is looked at beside it.
 
     spark: a session of ``engines.spark``. Raises NotYetAvailable for a table format that cannot be written,
@@ -37,13 +37,15 @@ def master(spark: SparkSession, settings: Settings, dataset: Dataset) -> Table:
     return table
 
 
-def quarantine(spark: SparkSession, settings: Settings, dataset: Dataset) -> Table:
+def quarantine(spark: SparkSession, settings: Settings, dataset: MeterSeries) -> Table:
     """Open the quarantine of a data set, created if it is not there; its days are those of arrival."""
     layout = Layout(quarantine_fields(dataset), "received_at", "origin", dataset.finest.partition)
     return _open(spark, settings, dataset, f"{dataset.name}_quarantine", layout)[0]
 
 
-def _open(spark: SparkSession, settings: Settings, dataset: Dataset, name: str, layout: Layout) -> tuple[Table, bool]:
+def _open(
+    spark: SparkSession, settings: Settings, dataset: MeterSeries, name: str, layout: Layout
+) -> tuple[Table, bool]:
     """Return a table, and whether it has just been created."""
     if dataset.table_format != "iceberg":
         raise NotYetAvailable(

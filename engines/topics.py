@@ -20,7 +20,7 @@ from engines.kafka import TIMEOUT_S, client_config, create_topic
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 MAX_MESSAGE_BYTES: Final = 1_048_576
@@ -72,7 +72,7 @@ class Span:
     end: int
 
 
-def ensure(settings: Settings, dataset: Dataset) -> list[str]:
+def ensure(settings: Settings, dataset: MeterSeries) -> list[str]:
     """Create the topics of a data set that are not there; return their names. Raises EngineUnavailable."""
     retention = str(int(settings.kafka_retention.total_seconds() * 1000))
     config = {

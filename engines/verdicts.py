@@ -21,7 +21,7 @@ from meterlake import precedence, rules, state, timegrid
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 REASON: Final = "reason"
 VERDICT: Final = "verdict"
@@ -29,7 +29,7 @@ _BITS: Final = 63
 CELL: Final = "cell"
 
 
-def with_reason(readings: DataFrame, dataset: Dataset) -> DataFrame:
+def with_reason(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the readings with ``reason``: why the views reject one, or NULL.
 
     What may not even enter the master data set is tried first, should it be there after all.
@@ -41,7 +41,7 @@ def with_reason(readings: DataFrame, dataset: Dataset) -> DataFrame:
     return timed.withColumn(REASON, reason).drop(seconds)
 
 
-def contended_cells(readings: DataFrame, dataset: Dataset) -> DataFrame:
+def contended_cells(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return (key, cell) of the cells where precedence or the choice of an interval length has to decide.
 
     readings: with ``reason``. Each reading of a cell has a slot, one bit; a key twice is a bit fewer than readings.
@@ -51,7 +51,7 @@ def contended_cells(readings: DataFrame, dataset: Dataset) -> DataFrame:
     return cells.where(is_contended(dataset)).select(dataset.key, CELL)
 
 
-def cell_aggregates(dataset: Dataset, epoch_seconds: str | None = None) -> list[Column]:
+def cell_aggregates(dataset: MeterSeries, epoch_seconds: str | None = None) -> list[Column]:
     """Return the aggregates over a cell's accepted readings by which ``is_contended`` tells whether they compete.
 
     epoch_seconds: SQL of the start in whole seconds, if it is at hand.
@@ -64,13 +64,13 @@ def cell_aggregates(dataset: Dataset, epoch_seconds: str | None = None) -> list[
     ]
 
 
-def is_contended(dataset: Dataset) -> Column:
+def is_contended(dataset: MeterSeries) -> Column:
     """Return whether a cell, grouped with ``cell_aggregates``, has a key twice or readings of several lengths."""
     slots = reduce(add, (F.bit_count(f"slots_{index}") for index in range(len(_slot_words(dataset)))))
     return (slots != F.col("n")) | (F.col("finest") != F.col("longest"))
 
 
-def judged(readings: DataFrame, dataset: Dataset, cells: DataFrame | None) -> DataFrame:
+def judged(readings: DataFrame, dataset: MeterSeries, cells: DataFrame | None) -> DataFrame:
     """Return the readings with ``verdict``.
 
     readings: with ``reason``. cells: the ``contended_cells``; None where there are none: it spares a join.
@@ -87,12 +87,12 @@ def judged(readings: DataFrame, dataset: Dataset, cells: DataFrame | None) -> Da
     return uncontended.withColumn(VERDICT, plain).unionByName(decided(contended, dataset)).drop(CELL)
 
 
-def decided(readings: DataFrame, dataset: Dataset) -> DataFrame:
+def decided(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return accepted readings, with their ``cell``, with the ``verdict`` of those that compete in it."""
     return _choose_length(_resolve(readings, dataset), dataset)
 
 
-def _resolve(readings: DataFrame, dataset: Dataset) -> DataFrame:
+def _resolve(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Decide between readings of one key, as ``precedence.resolve``."""
     units = F.struct(*columns(state.unit_columns(dataset)))
     order = [_sort_order(term) for term in precedence.order_sql(dataset)]
@@ -122,7 +122,7 @@ def _sort_order(term: str) -> Column:
     return F.expr(expression).asc() if direction == "ASC" else F.expr(expression).desc()
 
 
-def _choose_length(readings: DataFrame, dataset: Dataset) -> DataFrame:
+def _choose_length(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Let one interval length count in each cell, as ``timegrid.choose_interval``; the others are superseded."""
     whole = Window.partitionBy(dataset.key, CELL)
     used = F.col(VERDICT) == "used"
@@ -142,13 +142,13 @@ def _choose_length(readings: DataFrame, dataset: Dataset) -> DataFrame:
     )
 
 
-def cell(dataset: Dataset) -> Column:
+def cell(dataset: MeterSeries) -> Column:
     """Return the start of the cell in which one interval length is chosen, in seconds since 1970."""
     seconds = timegrid.epoch_seconds_sql(dataset.event_time, "spark")
     return F.expr(f"{seconds} - pmod({seconds}, {dataset.cell_s})")
 
 
-def _slot_words(dataset: Dataset, epoch_seconds: str | None = None) -> list[Column]:
+def _slot_words(dataset: MeterSeries, epoch_seconds: str | None = None) -> list[Column]:
     """Return aggregates that set one bit a reading: its place among all possible keys of its cell, 63 bits a word."""
     seconds = epoch_seconds or timegrid.epoch_seconds_sql(dataset.event_time, "spark")
     second = f"pmod({seconds}, {dataset.cell_s})"

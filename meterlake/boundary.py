@@ -20,7 +20,7 @@ from meterlake.timegrid import floor_minute, floor_seconds, utc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 SPARE_DAYS: Final = timedelta(days=2)
 """How far beyond now + TTL the merged view lists days: the time to notice that no batch has run."""
@@ -51,7 +51,7 @@ class Hole:
 
 
 def next_boundary(
-    dataset: Dataset,
+    dataset: MeterSeries,
     progress: Sequence[PartitionProgress],
     run_clock: datetime,
     current: datetime | None = None,

@@ -19,7 +19,7 @@ from meterlake.validation import STATE_COLUMNS, measure_columns
 from meterlake.views import read_time_values
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset, Measure
+    from meterlake.declaration import Measure, MeterSeries
     from meterlake.report_specs import Limits
 
 
@@ -74,19 +74,19 @@ class ShownValue:
     expression: Expression
 
 
-def board_of(dataset: Dataset) -> Board:
+def board_of(dataset: MeterSeries) -> Board:
     """Return a data set's board: the part ``board`` of its folder, or the plain one."""
     known = registry.find(dataset.name)
     board = known.board() if known else None
     return check_board(dataset, board) if board else plain_board(dataset)
 
 
-def boards() -> list[tuple[Dataset, Board]]:
+def boards() -> list[tuple[MeterSeries, Board]]:
     """Return all data sets with their boards."""
     return [(dataset, board_of(dataset)) for dataset in registry.declarations()]
 
 
-def plain_board(dataset: Dataset) -> Board:
+def plain_board(dataset: MeterSeries) -> Board:
     """Return the board that a declaration suggests: its first rate or amount leads, everything else has a panel."""
     main = min(dataset.measures, key=_leads)
     made = amount_of(main.unit) if main.kind == "level" else None
@@ -108,7 +108,7 @@ def _leads(measure: Measure) -> int:
     return ranks.index(True)
 
 
-def check_board(dataset: Dataset, board: Board) -> Board:
+def check_board(dataset: MeterSeries, board: Board) -> Board:
     """Return a board whose parts are all declared; raises DeclarationError for one that is not."""
     where = f"Board of data set {dataset.name!r}"
     kinds = {measure.name: measure.kind for measure in dataset.measures}
@@ -131,7 +131,7 @@ def check_board(dataset: Dataset, board: Board) -> Board:
     return board
 
 
-def rate(dataset: Dataset, board: Board) -> ShownValue:
+def rate(dataset: MeterSeries, board: Board) -> ShownValue:
     """Return how much a meter takes at a time: the mean of a level, or an amount per hour (kW for kWh)."""
     measure = dataset.measure(board.main)
     title = measure.title or measure.name
@@ -142,7 +142,7 @@ def rate(dataset: Dataset, board: Board) -> ShownValue:
     return ShownValue("rate", f"{title} per hour", unit, parse_expression(formula))
 
 
-def total(dataset: Dataset, board: Board) -> ShownValue | None:
+def total(dataset: MeterSeries, board: Board) -> ShownValue | None:
     """Return in what a meter's taking adds up: as declared, or what the unit of the level makes; None where nothing."""
     measure = dataset.measure(board.main)
     if board.total:
@@ -156,7 +156,7 @@ def total(dataset: Dataset, board: Board) -> ShownValue | None:
     return ShownValue("total", made.quantity.capitalize(), made.symbol, parse_expression(formula))
 
 
-def shown_value(dataset: Dataset, name: str) -> ShownValue:
+def shown_value(dataset: MeterSeries, name: str) -> ShownValue:
     """Return a derived value, or the sum of an amount. Raises KeyError for another name."""
     for value in dataset.derived:
         if value.name == name:
@@ -165,6 +165,6 @@ def shown_value(dataset: Dataset, name: str) -> ShownValue:
     return ShownValue(name, measure.title or name, measure.unit, parse_expression(f"{measure.name}_sum"))
 
 
-def state_columns(dataset: Dataset) -> tuple[str, ...]:
+def state_columns(dataset: MeterSeries) -> tuple[str, ...]:
     """Return the columns over which the expressions are written."""
     return (*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure)))

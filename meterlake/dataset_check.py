@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from meterlake.dataset import Entry
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 _NAMING: Final = ("value", "level", "energy", "total", "rest", "parts", "movable")
 """Fields of a report that name measures or derived values."""
@@ -88,7 +88,7 @@ def _texts(values: Iterable[object]) -> list[str]:
     ]
 
 
-def _names(dataset: Dataset) -> list[str]:
+def _names(dataset: MeterSeries) -> list[str]:
     """Return what can be shown: measures, the columns of their states, and derived values."""
     columns = [column for measure in dataset.measures for column in measure_columns(measure)]
     return [*(measure.name for measure in dataset.measures), *(value.name for value in dataset.derived), *columns]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from meterlake.columns import Target
-    from meterlake.declaration import Dataset, Partition
+    from meterlake.declaration import MeterSeries, Partition
     from meterlake.grains import Grain
 
 HIVE_DATABASE: Final = "batch"
@@ -36,17 +36,17 @@ _TWCS_WINDOWS: Final = 24
 """Time windows of compaction in a table's life: each is dropped whole when its rows have expired."""
 
 
-def view_table(dataset: Dataset, grain: Grain) -> str:
+def view_table(dataset: MeterSeries, grain: Grain) -> str:
     """Return the unqualified name of a view's table, the same in Hive and Cassandra."""
     return f"{dataset.name}_{grain}"
 
 
-def gaps_table(dataset: Dataset) -> str:
+def gaps_table(dataset: MeterSeries) -> str:
     """Return the unqualified name of the gaps' table."""
     return f"{dataset.name}_gaps"
 
 
-def gap_columns(dataset: Dataset) -> list[Column]:
+def gap_columns(dataset: MeterSeries) -> list[Column]:
     """Return the columns of the gaps: runs without coverage between a meter's first and last reading.
 
     A gap never crosses its partition: a longer one is a row in each.
@@ -60,7 +60,7 @@ def gap_columns(dataset: Dataset) -> list[Column]:
     ]
 
 
-def gap_partition(dataset: Dataset) -> Partition:
+def gap_partition(dataset: MeterSeries) -> Partition:
     """Return the partition column of the gaps beside ``slice``: that of the finest view."""
     return dataset.finest.partition
 
@@ -73,12 +73,12 @@ def partition_columns(partition: Partition) -> tuple[str, str]:
     return (partition, slices.COLUMN)
 
 
-def meters_table(dataset: Dataset) -> str:
+def meters_table(dataset: MeterSeries) -> str:
     """Return the unqualified name of the meters' table."""
     return f"{dataset.name}_meters"
 
 
-def meter_columns(dataset: Dataset) -> list[Column]:
+def meter_columns(dataset: MeterSeries) -> list[Column]:
     """Return the columns of the meters: one row each, from its first to its last coverage."""
     return [
         Column(dataset.key, STRING, doc="meter"),
@@ -87,12 +87,12 @@ def meter_columns(dataset: Dataset) -> list[Column]:
     ]
 
 
-def rejects_table(dataset: Dataset) -> str:
+def rejects_table(dataset: MeterSeries) -> str:
     """Return the unqualified name of the rejects' table."""
     return f"{dataset.name}_rejects"
 
 
-def reject_columns(dataset: Dataset) -> list[Column]:
+def reject_columns(dataset: MeterSeries) -> list[Column]:
     """Return the columns of the rejects: readings that do not count, as the master has them, and why."""
     return [
         *master_fields(dataset),
@@ -101,7 +101,7 @@ def reject_columns(dataset: Dataset) -> list[Column]:
     ]
 
 
-def hive_ddl(dataset: Dataset, location: str = "/meterlake/batch", database: str = HIVE_DATABASE) -> str:
+def hive_ddl(dataset: MeterSeries, location: str = "/meterlake/batch", database: str = HIVE_DATABASE) -> str:
     """Return HiveQL that makes the batch tables, external and of Parquet: views, gaps, rejects, meters, findings.
 
     location: HDFS folder under which each table has its own. Partitions are added when a run is published.
@@ -124,7 +124,7 @@ def hive_ddl(dataset: Dataset, location: str = "/meterlake/batch", database: str
 
 
 def cassandra_ddl(
-    dataset: Dataset,
+    dataset: MeterSeries,
     keyspace: str = CASSANDRA_KEYSPACE,
     *,
     replication: str = "{'class': 'SimpleStrategy', 'replication_factor': 1}",
@@ -150,7 +150,7 @@ def replication(datacenter: str, copies: int) -> str:
     return f"{{'class': 'NetworkTopologyStrategy', '{datacenter}': {copies}}}"
 
 
-def speed_tables(dataset: Dataset) -> dict[str, list[Column]]:
+def speed_tables(dataset: MeterSeries) -> dict[str, list[Column]]:
     """Return the columns of each speed table, by its name without the keyspace."""
     return {
         view_table(dataset, dataset.finest.grain): speed_columns(dataset),
@@ -159,7 +159,7 @@ def speed_tables(dataset: Dataset) -> dict[str, list[Column]]:
     }
 
 
-def speed_options(dataset: Dataset, table: str, speed_ttl: timedelta) -> dict[str, int]:
+def speed_options(dataset: MeterSeries, table: str, speed_ttl: timedelta) -> dict[str, int]:
     """Return the options of a speed table that follow from how long its rows live, in seconds.
 
     Minutes are deleted when all of their readings are withdrawn. Cassandra remembers that as long as any copy of such a
@@ -171,14 +171,14 @@ def speed_options(dataset: Dataset, table: str, speed_ttl: timedelta) -> dict[st
     return {LIFE: life, GRACE: life if table == view_table(dataset, dataset.finest.grain) else _GRACE_S}
 
 
-def speed_columns(dataset: Dataset) -> list[Column]:
+def speed_columns(dataset: MeterSeries) -> list[Column]:
     """Return the columns of the speed layer's states, those of the finest view's rows; measures are BIGINT units."""
     day = Column("day", STRING, doc="UTC day of the row, such as 2026-11-21; text, or Trino scans")
     key, time = key_columns(dataset, dataset.finest.grain)
     return [key, day, time, *state_columns(dataset)]
 
 
-def reading_columns(dataset: Dataset) -> list[Column]:
+def reading_columns(dataset: MeterSeries) -> list[Column]:
     """Return the columns of the speed layer's raw readings; measures are physical doubles."""
     measures = [Column(m.name, DOUBLE, nullable=True, doc=m.unit) for m in dataset.measures]
     return [
@@ -201,7 +201,7 @@ def _hive_table(table: str, columns: Sequence[Column], partition: Partition | No
     )
 
 
-def _cassandra_states(dataset: Dataset, keyspace: str, ttl: timedelta) -> str:
+def _cassandra_states(dataset: MeterSeries, keyspace: str, ttl: timedelta) -> str:
     grain = dataset.finest.grain
     return _cassandra_table(
         f"{keyspace}.{view_table(dataset, grain)}",
@@ -212,7 +212,7 @@ def _cassandra_states(dataset: Dataset, keyspace: str, ttl: timedelta) -> str:
     )
 
 
-def _cassandra_latest(dataset: Dataset, keyspace: str, ttl: timedelta) -> str:
+def _cassandra_latest(dataset: MeterSeries, keyspace: str, ttl: timedelta) -> str:
     return _cassandra_table(
         f"{keyspace}.{dataset.name}_latest",
         reading_columns(dataset),
@@ -222,7 +222,7 @@ def _cassandra_latest(dataset: Dataset, keyspace: str, ttl: timedelta) -> str:
     )
 
 
-def _cassandra_recent(dataset: Dataset, keyspace: str, ttl: timedelta) -> str:
+def _cassandra_recent(dataset: MeterSeries, keyspace: str, ttl: timedelta) -> str:
     time = dataset.event_time
     return _cassandra_table(
         f"{keyspace}.{dataset.name}_recent",

@@ -32,7 +32,6 @@ __all__ = [
     "MAX_UNITS",
     "PARTITION_FORMATS",
     "Amount",
-    "Dataset",
     "Derived",
     "Flag",
     "Level",
@@ -309,9 +308,6 @@ class MeterSeries(Declaration):
     def view(self, grain: Grain) -> View:
         """Return the view of a grain; raises KeyError where it is not declared."""
         return {view.grain: view for view in self.views}[grain]
-
-
-Dataset = MeterSeries
 
 
 def _seconds(duration: str) -> int | float:

@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset, Measure
+    from meterlake.declaration import Measure, MeterSeries
 
 
-def fingerprint(dataset: Dataset) -> str:
+def fingerprint(dataset: MeterSeries) -> str:
     """Return 16 hexadecimal digits that change with whatever decides about the state of a row.
 
     Derived values do not: they are computed when a view is read. Nor do titles and explanations.
@@ -27,6 +27,6 @@ def fingerprint(dataset: Dataset) -> str:
     return hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]
 
 
-def _limits(dataset: Dataset, measure: Measure) -> list[float]:
+def _limits(dataset: MeterSeries, measure: Measure) -> list[float]:
     """Return the lowest and highest value in an interval of each length."""
     return [limit for length in dataset.intervals for limit in measure.limits(length)]

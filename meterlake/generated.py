@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meterlake.dataset import Entry
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 Layout = tuple[str, str, str, str]
 """Paths of the JSON Schema, the Hive DDL, the Cassandra CQL and the Trino views; {name} and {version} are replaced."""
@@ -40,7 +40,7 @@ THEIRS: Final[Layout] = (
 )
 
 
-def files(dataset: Dataset, layout: Layout = OURS) -> dict[str, str]:
+def files(dataset: MeterSeries, layout: Layout = OURS) -> dict[str, str]:
     """Return relative path -> text of a data set's generated files."""
     texts = (json_schema_text(dataset), hive_ddl(dataset), cassandra_ddl(dataset), trino_ddl(dataset))
     paths = [path.format(name=dataset.name, version=dataset.wire_version) for path in layout]

@@ -16,7 +16,7 @@ from meterlake.state import State, merge_all
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.precedence import Verdict
     from meterlake.reading import Reading
 
@@ -30,7 +30,7 @@ class Judged:
     reason: str = ""
 
 
-def judge(dataset: Dataset, readings: Sequence[Reading]) -> list[Judged]:
+def judge(dataset: MeterSeries, readings: Sequence[Reading]) -> list[Judged]:
     """Return the verdict on each reading, in the order given. readings: all of their cells, or precedence errs."""
     refused = [rules.quarantine_reason(dataset, found) or rules.reject_reason(dataset, found) for found in readings]
     accepted = [found for found, reason in zip(readings, refused, strict=True) if reason is None]
@@ -41,7 +41,7 @@ def judge(dataset: Dataset, readings: Sequence[Reading]) -> list[Judged]:
     ]
 
 
-def state_of(dataset: Dataset, judged: Sequence[Judged]) -> State | None:
+def state_of(dataset: MeterSeries, judged: Sequence[Judged]) -> State | None:
     """Return the state of the used readings; None where there are none, and so no row."""
     used = [found.reading for found in judged if found.verdict == "used"]
     states = [
@@ -57,7 +57,7 @@ def state_of(dataset: Dataset, judged: Sequence[Judged]) -> State | None:
 
 
 def _choose_length(
-    dataset: Dataset, readings: Sequence[Reading], verdicts: Sequence[Verdict]
+    dataset: MeterSeries, readings: Sequence[Reading], verdicts: Sequence[Verdict]
 ) -> Iterator[tuple[Verdict, str]]:
     """Let one interval length count in each cell: the used readings of the others are superseded."""
     coverage: dict[tuple[str, int], Counter[int]] = defaultdict(Counter)
@@ -73,5 +73,5 @@ def _choose_length(
             yield verdict, ""
 
 
-def _cell(dataset: Dataset, reading: Reading) -> tuple[str, int]:
+def _cell(dataset: MeterSeries, reading: Reading) -> tuple[str, int]:
     return reading.meter_id, timegrid.floor_seconds(reading.ts, dataset.cell_s)

@@ -15,7 +15,7 @@ from meterlake.rules import earliest_ts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 FAR_FROM_OTHERS: Final = "far_from_others"
 
@@ -31,12 +31,12 @@ class Stretch:
     readings: int
 
 
-def may_jump(dataset: Dataset, first: int, last: int, covered_s: int) -> bool:
+def may_jump(dataset: MeterSeries, first: int, last: int, covered_s: int) -> bool:
     """Return whether readings that cover so much of the time from ``first`` to ``last`` can have a jump among them."""
     return last - first - covered_s > dataset.jump_limit.total_seconds()
 
 
-def stretches(dataset: Dataset, counts: Mapping[int, int], bucket_s: int) -> list[Stretch]:
+def stretches(dataset: MeterSeries, counts: Mapping[int, int], bucket_s: int) -> list[Stretch]:
     """Return the stretches of readings, in order. counts: start of a bucket of ``bucket_s`` seconds -> readings."""
     found: list[Stretch] = []
     for begin in sorted(counts):
@@ -47,7 +47,7 @@ def stretches(dataset: Dataset, counts: Mapping[int, int], bucket_s: int) -> lis
     return found
 
 
-def kept(dataset: Dataset, found: Sequence[Stretch], interval_s: int) -> list[Stretch]:
+def kept(dataset: MeterSeries, found: Sequence[Stretch], interval_s: int) -> list[Stretch]:
     """Return the stretches that are not set aside.
 
     What lies before the data set's earliest day is left to its rule, and decides about nothing here.

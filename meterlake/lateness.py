@@ -29,7 +29,7 @@ from meterlake.reading import EPOCH
 from meterlake.timegrid import epoch_seconds_sql, floor_seconds
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.reading import Reading
 
 SPREAD: Final = timedelta(minutes=1)
@@ -39,13 +39,13 @@ A query that keeps up reads all of them to their ends. One that has been away re
 """
 
 
-def is_late(dataset: Dataset, reading: Reading) -> bool:
+def is_late(dataset: MeterSeries, reading: Reading) -> bool:
     """Return whether a reading is left to the batch layer."""
     end = floor_seconds(reading.ts, dataset.cell_s) + dataset.cell_s
     return reading.received_at - EPOCH >= timedelta(seconds=end) + dataset.lateness
 
 
-def late_sql(dataset: Dataset, dialect: Literal["spark", "duckdb"], epoch_seconds: str | None = None) -> str:
+def late_sql(dataset: MeterSeries, dialect: Literal["spark", "duckdb"], epoch_seconds: str | None = None) -> str:
     """Return the condition that a reading is late. Both engines cut the arrival to whole seconds: the limit is one.
 
     epoch_seconds: SQL of the start in whole seconds, if it is at hand.
@@ -55,6 +55,6 @@ def late_sql(dataset: Dataset, dialect: Literal["spark", "duckdb"], epoch_second
     return f"{epoch_seconds_sql('received_at', dialect)} >= {seconds} - {seconds} % {dataset.cell_s} + {wait}"
 
 
-def watermark_delay(dataset: Dataset) -> timedelta:
+def watermark_delay(dataset: MeterSeries) -> timedelta:
     """Return how far the speed layer's watermark stands behind the newest cell."""
     return dataset.lateness + timedelta(seconds=dataset.cell_s) + dataset.clock_tolerance + SPREAD

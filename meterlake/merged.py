@@ -31,7 +31,7 @@ from meterlake.views import derived_sql, view_columns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meterlake.declaration import Dataset, Partition
+    from meterlake.declaration import MeterSeries, Partition
     from meterlake.grains import Grain
 
 CATALOG: Final = "hive"
@@ -54,38 +54,38 @@ class Cutover:
     days: Sequence[str]
 
 
-def cutover(dataset: Dataset, boundary: datetime, now: datetime, ttl: timedelta) -> Cutover:
+def cutover(dataset: MeterSeries, boundary: datetime, now: datetime, ttl: timedelta) -> Cutover:
     """Return the cutover of a boundary, with all days on which live speed rows may lie until well after now + ttl."""
     at = cutover_at(dataset, boundary)
     return Cutover(at, speed_days(at, now, ttl))
 
 
-def cutover_at(dataset: Dataset, boundary: datetime) -> datetime:
+def cutover_at(dataset: MeterSeries, boundary: datetime) -> datetime:
     """Return the beginning of the row of the finest batch view that holds the boundary."""
     return timegrid.row_start(boundary, dataset.finest.grain, dataset.time_zone)
 
 
-def published_view(dataset: Dataset, grain: Grain) -> str:
+def published_view(dataset: MeterSeries, grain: Grain) -> str:
     """Return the full name of the view of what batch has published."""
     return f"{CATALOG}.{PUBLISHED}.{view_table(dataset, grain)}"
 
 
-def merged_view(dataset: Dataset, grain: Grain) -> str:
+def merged_view(dataset: MeterSeries, grain: Grain) -> str:
     """Return the full name of the view that both layers answer."""
     return f"{CATALOG}.{MERGED}.{view_table(dataset, grain)}"
 
 
-def speed_table(dataset: Dataset) -> str:
+def speed_table(dataset: MeterSeries) -> str:
     """Return the full name, in Trino, of the speed layer's states."""
     return f"{SPEED_CATALOG}.{CASSANDRA_KEYSPACE}.{view_table(dataset, dataset.finest.grain)}"
 
 
-def batch_table(dataset: Dataset, grain: Grain) -> str:
+def batch_table(dataset: MeterSeries, grain: Grain) -> str:
     """Return the full name, in Trino, of a batch view's table."""
     return f"{CATALOG}.{HIVE_DATABASE}.{view_table(dataset, grain)}"
 
 
-def row_time_sql(dataset: Dataset, grain: Grain, time: str) -> str:
+def row_time_sql(dataset: MeterSeries, grain: Grain, time: str) -> str:
     """Return Trino's SQL of the time of a view's row that holds a time: in UTC, or the ``day`` of a row of days."""
     if time == grain:
         return time
@@ -94,17 +94,17 @@ def row_time_sql(dataset: Dataset, grain: Grain, time: str) -> str:
     return timegrid.row_time_sql(time, grain, dataset.time_zone, "trino")
 
 
-def partition_of(dataset: Dataset, grain: Grain) -> Partition:
+def partition_of(dataset: MeterSeries, grain: Grain) -> Partition:
     """Return the name of the partition's column of a view."""
     return dataset.view(grain).partition
 
 
-def partition_sql(dataset: Dataset, grain: Grain, time: str) -> str:
+def partition_sql(dataset: MeterSeries, grain: Grain, time: str) -> str:
     """Return Trino's SQL of the partition of a view that holds a time (a date for days and months)."""
     return f"date_format({time}, '{PARTITION_FORMATS[partition_of(dataset, grain)]}')"
 
 
-def published_sql(dataset: Dataset, grain: Grain) -> str:
+def published_sql(dataset: MeterSeries, grain: Grain) -> str:
     """Return SQL that makes the published view of a grain."""
     stored = [column.name for column in view_columns(dataset, grain)]
     rows = f"FROM {batch_table(dataset, grain)}"
@@ -123,7 +123,7 @@ def record_of(comment: str | None) -> int | None:
     return int(number) if number.isdecimal() else None
 
 
-def merged_sql(dataset: Dataset, grain: Grain, cutover: Cutover | None, seq: int = 0) -> str:
+def merged_sql(dataset: MeterSeries, grain: Grain, cutover: Cutover | None, seq: int = 0) -> str:
     """Return SQL that makes the merged view of a grain.
 
     cutover: None where there is no speed layer. seq: the record of the run that it shows; 0 before the first.
@@ -143,7 +143,7 @@ def merged_sql(dataset: Dataset, grain: Grain, cutover: Cutover | None, seq: int
     return _view(name, f"WITH {tables}\n{select}")
 
 
-def trino_ddl(dataset: Dataset) -> str:
+def trino_ddl(dataset: MeterSeries) -> str:
     """Return all views of a data set, to be read: merged ones with a sample boundary, just after a publish."""
     sample = cutover(dataset, SAMPLE_BOUNDARY, SAMPLE_BOUNDARY + dataset.lateness, dataset.retention.speed)
     head = (
@@ -156,7 +156,7 @@ def trino_ddl(dataset: Dataset) -> str:
     return "\n".join([head, *(f"{text};\n" for text in texts)])
 
 
-def _plain(dataset: Dataset, cutover: Cutover) -> str:
+def _plain(dataset: MeterSeries, cutover: Cutover) -> str:
     """Return SQL of the finest view's rows: batch before the cutover, speed from it on."""
     grain = dataset.finest.grain
     stored = [column.name for column in view_columns(dataset, grain)]
@@ -166,7 +166,7 @@ def _plain(dataset: Dataset, cutover: Cutover) -> str:
     return _union([_select([*stored, "'batch' AS source", partition], source), _speed(dataset, cutover, computed)])
 
 
-def _rolled(dataset: Dataset, grain: Grain, cutover: Cutover) -> str:
+def _rolled(dataset: MeterSeries, grain: Grain, cutover: Cutover) -> str:
     """Return SQL of the rows of a coarser view: whole ones of batch, and the rest rolled up."""
     stored = [column.name for column in view_columns(dataset, grain)]
     begin = literal(timegrid.row_time(cutover.at, grain, dataset.time_zone))
@@ -180,7 +180,7 @@ def _rolled(dataset: Dataset, grain: Grain, cutover: Cutover) -> str:
     return _union([*rows, _select([dataset.key, grain, *merged, source, computed], rest)])
 
 
-def _pieces(dataset: Dataset, grain: Grain, cutover: Cutover) -> str:
+def _pieces(dataset: MeterSeries, grain: Grain, cutover: Cutover) -> str:
     """Return SQL of what the row that holds the cutover, and those after it, are made of."""
     time = row_time_sql(dataset, grain, dataset.finest.grain)
     speed = _select([dataset.key, f"{time} AS {grain}", *_states(dataset), "source"], "")
@@ -200,7 +200,7 @@ class Piece:
     until: datetime
 
 
-def batch_pieces(dataset: Dataset, grain: Grain, cutover: datetime) -> list[Piece]:
+def batch_pieces(dataset: MeterSeries, grain: Grain, cutover: datetime) -> list[Piece]:
     """Return the batch rows that the part in front of the cutover of a view's row is made of, the finest first."""
     pieces: list[Piece] = []
     since = timegrid.row_start(cutover, grain, dataset.time_zone)
@@ -213,7 +213,7 @@ def batch_pieces(dataset: Dataset, grain: Grain, cutover: datetime) -> list[Piec
     return pieces
 
 
-def _batch_rows(dataset: Dataset, piece: Piece) -> str:
+def _batch_rows(dataset: MeterSeries, piece: Piece) -> str:
     """Return FROM and WHERE of a piece, bounded by partitions, too, so that no file of another one is opened."""
     view, zone = dataset.view(piece.grain), dataset.time_zone
     first, last, end = (
@@ -232,7 +232,7 @@ def _day(time: datetime | date) -> date:
     return time.date() if isinstance(time, datetime) else time
 
 
-def _speed(dataset: Dataset, cutover: Cutover, *more: str) -> str:
+def _speed(dataset: MeterSeries, cutover: Cutover, *more: str) -> str:
     """Return SQL of the speed layer's rows from the cutover on, as batch holds them. more: further columns.
 
     Cassandra is asked by partition key only with ``day IN`` over texts, and bounds the time only by a literal. The
@@ -248,16 +248,16 @@ def _speed(dataset: Dataset, cutover: Cutover, *more: str) -> str:
     return _select([dataset.key, f"{speed_time(dataset)} AS {grain}", *states, "'speed' AS source", *more], source)
 
 
-def speed_time(dataset: Dataset) -> str:
+def speed_time(dataset: MeterSeries) -> str:
     """Return the time of Cassandra's rows, as batch holds it."""
     return f"CAST({dataset.finest.grain} AT TIME ZONE 'UTC' AS TIMESTAMP(6))"
 
 
-def _states(dataset: Dataset) -> list[str]:
+def _states(dataset: MeterSeries) -> list[str]:
     return [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
 
 
-def _derived(dataset: Dataset) -> list[str]:
+def _derived(dataset: MeterSeries) -> list[str]:
     return [f"{sql} AS {name}" for name, sql in derived_sql(dataset, "trino")]
 
 

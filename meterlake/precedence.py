@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.reading import Reading
 
 Verdict = Literal["used", "gap", "duplicate", "superseded", "conflicting", "rejected"]
@@ -43,7 +43,7 @@ def order(reading: Reading) -> tuple[int, bool, datetime, str, int, int]:
     )
 
 
-def order_sql(dataset: Dataset) -> list[str]:
+def order_sql(dataset: MeterSeries) -> list[str]:
     """Return the ORDER BY terms of precedence, for all dialects; the first row wins.
 
     ``origin`` is compared by bytes in all engines: names of topics and files are ASCII.
@@ -58,17 +58,17 @@ def order_sql(dataset: Dataset) -> list[str]:
     ]
 
 
-def gap_sql(dataset: Dataset) -> str:
+def gap_sql(dataset: MeterSeries) -> str:
     """Return the condition that a row is a gap row: all its measures are NULL."""
     return " AND ".join(f"{measure.name} IS NULL" for measure in dataset.measures)
 
 
-def key_columns(dataset: Dataset) -> tuple[str, str, str]:
+def key_columns(dataset: MeterSeries) -> tuple[str, str, str]:
     """Return the columns that identify a reading, for PARTITION BY."""
     return (dataset.key, dataset.event_time, dataset.interval)
 
 
-def resolve(dataset: Dataset, readings: Sequence[Reading]) -> list[Verdict]:
+def resolve(dataset: MeterSeries, readings: Sequence[Reading]) -> list[Verdict]:
     """Return the verdict on each reading, in the order given.
 
     readings: of any keys, all accepted by the rules. Choosing between interval lengths comes after.
@@ -85,7 +85,7 @@ def resolve(dataset: Dataset, readings: Sequence[Reading]) -> list[Verdict]:
     return [verdicts[index] for index in range(len(readings))]
 
 
-def judge(dataset: Dataset, winner: Reading, loser: Reading) -> Verdict:
+def judge(dataset: MeterSeries, winner: Reading, loser: Reading) -> Verdict:
     """Return the verdict on a reading that lost against another of its key."""
     if loser.revision < winner.revision:
         return "superseded"

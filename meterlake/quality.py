@@ -16,7 +16,7 @@ from meterlake.errors import DeclarationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 TABLE: Final = "quality"
 
@@ -63,12 +63,12 @@ class LongGap:
 Check = Stuck | Jump | LongGap
 
 
-def quality_table(dataset: Dataset) -> str:
+def quality_table(dataset: MeterSeries) -> str:
     """Return the unqualified name of the findings' table."""
     return f"{dataset.name}_{TABLE}"
 
 
-def finding_columns(dataset: Dataset) -> list[Column]:
+def finding_columns(dataset: MeterSeries) -> list[Column]:
     """Return the columns of the findings."""
     return [
         Column(dataset.key, STRING, doc="meter"),
@@ -82,7 +82,7 @@ def finding_columns(dataset: Dataset) -> list[Column]:
     ]
 
 
-def check_checks(dataset: Dataset, checks: Iterable[Check], where: str) -> None:
+def check_checks(dataset: MeterSeries, checks: Iterable[Check], where: str) -> None:
     """Raise DeclarationError where a check names no measure, has no positive threshold, or is there twice."""
     seen: set[tuple[str, str]] = set()
     known = {measure.name for measure in dataset.measures}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from meterlake.units import to_units
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,14 +44,14 @@ class Reading:
         """Whether the meter reported that it has no values."""
         return all(value is None for value in self.values)
 
-    def units(self, dataset: Dataset) -> tuple[int | None, ...]:
+    def units(self, dataset: MeterSeries) -> tuple[int | None, ...]:
         """Return the values in units, the payload that is compared and counted."""
         return tuple(
             None if value is None else to_units(value, measure.scale)
             for value, measure in zip(self.values, dataset.measures, strict=True)
         )
 
-    def row(self, dataset: Dataset) -> dict[str, float | int | None]:
+    def row(self, dataset: MeterSeries) -> dict[str, float | int | None]:
         """Return what rules read: measures by name, and the interval."""
         names = (measure.name for measure in dataset.measures)
         return dict(zip(names, self.values, strict=True)) | {dataset.interval: self.interval_s}

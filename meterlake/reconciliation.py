@@ -15,7 +15,7 @@ from meterlake.lateness import is_late
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.reading import Reading
     from meterlake.state import State
 
@@ -38,7 +38,7 @@ unexplained: none of these; somebody must look."""
 
 
 def explain(
-    dataset: Dataset,
+    dataset: MeterSeries,
     batch: State | None,
     speed: State | None,
     readings: Sequence[Reading],
@@ -62,11 +62,11 @@ def explain(
     return "arrived_since" if any(state == speed for state in shown) else "unexplained"
 
 
-def _is_shown(dataset: Dataset, reading: Reading) -> bool:
+def _is_shown(dataset: MeterSeries, reading: Reading) -> bool:
     return reading.origin == dataset.readings_topic and not is_late(dataset, reading)
 
 
-def _reason(dataset: Dataset, on_time: Sequence[Reading], live: Sequence[Reading]) -> Outcome:
+def _reason(dataset: MeterSeries, on_time: Sequence[Reading], live: Sequence[Reading]) -> Outcome:
     """Return what the late ones of the readings that came by message have done to those on time."""
     known = {reading.key for reading in on_time if not reading.is_gap}
     winners = [judged.reading for judged in judge(dataset, live) if judged.verdict in ("used", "gap")]
@@ -76,7 +76,7 @@ def _reason(dataset: Dataset, on_time: Sequence[Reading], live: Sequence[Reading
     return "withdrawn" if all(winner.is_gap for winner in replacing) else "revised"
 
 
-def _state(dataset: Dataset, readings: Sequence[Reading]) -> State | None:
+def _state(dataset: MeterSeries, readings: Sequence[Reading]) -> State | None:
     return state_of(dataset, judge(dataset, readings))
 
 

@@ -17,7 +17,7 @@ from meterlake.settings import load_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.replay import Replay
     from meterlake.textformat import TextFormat
 
@@ -47,7 +47,7 @@ def find(name: str) -> Entry | None:
     return listing().entries.get(name)
 
 
-def declaration(name: str) -> Dataset:
+def declaration(name: str) -> MeterSeries:
     """Return the declaration of a data set. Raises what ``entry`` raises."""
     return entry(name).declaration
 
@@ -70,7 +70,7 @@ def entries() -> tuple[Entry, ...]:
     return tuple(known.entries[name] for name in sorted(known.entries))
 
 
-def declarations() -> tuple[Dataset, ...]:
+def declarations() -> tuple[MeterSeries, ...]:
     """Return all declarations, by name. Raises what ``entries`` raises."""
     return tuple(item.declaration for item in entries())
 

@@ -13,7 +13,7 @@ from meterlake.dice import Dice, Numbers
 from meterlake.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.textformat import TextFormat
 
 Marks: TypeAlias = NDArray[np.bool_]
@@ -64,7 +64,7 @@ class Replay:
             )
 
     @property
-    def dataset(self) -> Dataset:
+    def dataset(self) -> MeterSeries:
         """The data set that is replayed."""
         return self.form.dataset
 

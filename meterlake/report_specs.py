@@ -13,7 +13,7 @@ from meterlake import registry
 from meterlake.errors import UnknownName
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 Seasons = tuple[tuple[str, tuple[int, ...]], ...]
 """(name, its months) in the order of the year."""
@@ -143,7 +143,7 @@ SUMMARY_DOC: Final = "One self-contained page with all reports and their key fig
 SUMMARY: Final = Summary(name="summary", title="Summary", doc=SUMMARY_DOC)
 
 
-def reports_of(dataset: Dataset) -> dict[str, Report]:
+def reports_of(dataset: MeterSeries) -> dict[str, Report]:
     """Return name -> report of a data set.
 
     Its catalogue is the part ``reports`` of its folder; a data set without one gets a course of every level and
@@ -154,7 +154,7 @@ def reports_of(dataset: Dataset) -> dict[str, Report]:
     return {report.name: report for report in declared}
 
 
-def report_of(dataset: Dataset, name: str) -> Report:
+def report_of(dataset: MeterSeries, name: str) -> Report:
     """Return a report by name; raises UnknownName, which lists the known ones."""
     known = reports_of(dataset)
     try:
@@ -163,7 +163,7 @@ def report_of(dataset: Dataset, name: str) -> Report:
         raise UnknownName(f"report of {dataset.name}", name, known) from None
 
 
-def plain_reports(dataset: Dataset) -> tuple[Report, ...]:
+def plain_reports(dataset: MeterSeries) -> tuple[Report, ...]:
     """Return what can be reported of any data set."""
     values = [(measure.name, measure.title) for measure in dataset.measures]
     values += [(derived.name, derived.title) for derived in dataset.derived]

@@ -25,7 +25,7 @@ from meterlake.timegrid import OFF_GRID, epoch_seconds_sql, off_grid_sql, on_gri
 
 if TYPE_CHECKING:
     from meterlake.columns import Dialect
-    from meterlake.declaration import Dataset, Measure
+    from meterlake.declaration import Measure, MeterSeries
     from meterlake.reading import Reading
 
 MISSING_MEASURE: Final = "missing_measure"
@@ -43,13 +43,13 @@ class RangeRule(NamedTuple):
     sql: str
 
 
-def reasons(dataset: Dataset) -> tuple[str, ...]:
+def reasons(dataset: MeterSeries) -> tuple[str, ...]:
     """Return every reason for which the views reject a reading, in the order in which they are tried."""
     ranges = [rule.reason for measure in dataset.measures for rule in range_rules(dataset, measure)]
     return (*ranges, *(rule.name for rule in dataset.rejects), BEFORE_EARLIEST, RECEIVED_BEFORE_EVENT)
 
 
-def range_rules(dataset: Dataset, measure: Measure) -> tuple[RangeRule, RangeRule, RangeRule]:
+def range_rules(dataset: MeterSeries, measure: Measure) -> tuple[RangeRule, RangeRule, RangeRule]:
     """Return the generated rules of a measure, in order.
 
     Not finite comes first, written so that every engine agrees: NaN is the largest double in Spark and
@@ -77,7 +77,7 @@ def _one_if_equal(limits: dict[int, float]) -> Limits:
     return limits if others else first
 
 
-def _limit_sql(dataset: Dataset, limits: Limits) -> str:
+def _limit_sql(dataset: MeterSeries, limits: Limits) -> str:
     """Return a limit as a DOUBLE; NULL for a length that is not declared where limits depend on it."""
     if isinstance(limits, float):
         return double_literal(limits)
@@ -85,7 +85,7 @@ def _limit_sql(dataset: Dataset, limits: Limits) -> str:
     return f"CASE {dataset.interval} {branches} END"
 
 
-def quarantine_reason(dataset: Dataset, reading: Reading) -> str | None:
+def quarantine_reason(dataset: MeterSeries, reading: Reading) -> str | None:
     """Return why a decoded reading may not enter the master data set, or None."""
     if not on_grid(dataset, reading.ts, reading.interval_s):
         return OFF_GRID
@@ -93,7 +93,7 @@ def quarantine_reason(dataset: Dataset, reading: Reading) -> str | None:
     return MISSING_MEASURE if any(missing) and not all(missing) else None
 
 
-def quarantine_reason_sql(dataset: Dataset, dialect: Dialect, epoch_seconds: str | None = None) -> str:
+def quarantine_reason_sql(dataset: MeterSeries, dialect: Dialect, epoch_seconds: str | None = None) -> str:
     """Return SQL of the reason why a decoded row may not enter the master data set, or NULL.
 
     epoch_seconds: SQL of the start in whole seconds, if the decoder has it at hand.
@@ -104,7 +104,7 @@ def quarantine_reason_sql(dataset: Dataset, dialect: Dialect, epoch_seconds: str
     return f"CASE WHEN {off_grid_sql(dataset, seconds)} THEN '{OFF_GRID}' WHEN {partly} THEN '{MISSING_MEASURE}' END"
 
 
-def reject_reason(dataset: Dataset, reading: Reading) -> str | None:
+def reject_reason(dataset: MeterSeries, reading: Reading) -> str | None:
     """Return the first reason for which the views reject a reading of the master data set, or None."""
     for measure, value in zip(dataset.measures, reading.values, strict=True):
         reason = None if value is None else _range_reason(dataset, measure, value, reading.interval_s)
@@ -120,7 +120,7 @@ def reject_reason(dataset: Dataset, reading: Reading) -> str | None:
     return RECEIVED_BEFORE_EVENT if reading.ts > reading.received_at.timestamp() + tolerance else None
 
 
-def reject_reason_sql(dataset: Dataset, dialect: Dialect) -> str:
+def reject_reason_sql(dataset: MeterSeries, dialect: Dialect) -> str:
     """Return SQL of the first reason for which the views reject a row, or NULL."""
     branches = [(rule.sql, rule.reason) for measure in dataset.measures for rule in range_rules(dataset, measure)]
     branches += [(rule.expression.sql(dialect), rule.name) for rule in dataset.rejects]
@@ -132,32 +132,32 @@ def reject_reason_sql(dataset: Dataset, dialect: Dialect) -> str:
     return f"CASE {cases} END"
 
 
-def earliest_ts(dataset: Dataset) -> int:
+def earliest_ts(dataset: MeterSeries) -> int:
     """Return the first second of the earliest day from which a reading can be; 0 where none is declared."""
     if dataset.earliest is None:
         return 0
     return int(datetime.combine(dataset.earliest, time(0), UTC).timestamp())
 
 
-def received_before_event_sql(dataset: Dataset, received_at: str = "received_at") -> str:
+def received_before_event_sql(dataset: MeterSeries, received_at: str = "received_at") -> str:
     """Return the condition, in all dialects, that a reading claims to be from after its arrival."""
     seconds = int(dataset.clock_tolerance.total_seconds())
     return f"{dataset.event_time} > {received_at} + INTERVAL '{seconds}' SECOND"
 
 
-def is_flagged(dataset: Dataset, reading: Reading) -> bool:
+def is_flagged(dataset: MeterSeries, reading: Reading) -> bool:
     """Return whether a declared flag applies to an accepted reading."""
     row = reading.row(dataset)
     return any(evaluate(rule.expression, row) is True for rule in dataset.flags)
 
 
-def flagged_sql(dataset: Dataset, dialect: Dialect) -> str:
+def flagged_sql(dataset: MeterSeries, dialect: Dialect) -> str:
     """Return SQL of 1 where a declared flag applies to an accepted row, else 0."""
     conditions = [f"({rule.expression.sql(dialect)})" for rule in dataset.flags]
     return f"CASE WHEN {' OR '.join(conditions)} THEN 1 ELSE 0 END" if conditions else "0"
 
 
-def _range_reason(dataset: Dataset, measure: Measure, value: float, interval_s: int) -> str | None:
+def _range_reason(dataset: MeterSeries, measure: Measure, value: float, interval_s: int) -> str | None:
     if not math.isfinite(value):
         return f"{measure.name}_not_finite"
     low, high = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from meterlake.columns import BIGINT, INT, STRING, TIMESTAMP, Column
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset, Measure
+    from meterlake.declaration import Measure, MeterSeries
 
 KEY_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 """Meter names: safe in topics, paths and URLs of every engine."""
@@ -22,7 +22,7 @@ LATEST_TS: Final = 4_102_444_800
 MAX_REVISION: Final = 2**31 - 1
 
 
-def wire_fields(dataset: Dataset) -> list[Column]:
+def wire_fields(dataset: MeterSeries) -> list[Column]:
     """Return the fields of a message, in order. ``nullable`` tells whether JSON null is allowed.
 
     Every field must be present but ``revision``, which is 0 where absent.
@@ -37,7 +37,7 @@ def wire_fields(dataset: Dataset) -> list[Column]:
     ]
 
 
-def master_fields(dataset: Dataset) -> list[Column]:
+def master_fields(dataset: MeterSeries) -> list[Column]:
     """Return the columns of the master table, in order: the reading, then where and when it arrived."""
     return [
         Column(dataset.key, STRING, doc="meter"),
@@ -53,7 +53,7 @@ def master_fields(dataset: Dataset) -> list[Column]:
     ]
 
 
-def quarantine_fields(dataset: Dataset) -> list[Column]:  # noqa: ARG001 - the same for all, so far
+def quarantine_fields(dataset: MeterSeries) -> list[Column]:  # noqa: ARG001 - the same for all, so far
     """Return the columns of the quarantine: what could not be decoded, why, and where it came from."""
     return [
         Column("payload", STRING, nullable=True, doc="the original bytes in Base64, or the line as text"),
@@ -66,7 +66,7 @@ def quarantine_fields(dataset: Dataset) -> list[Column]:  # noqa: ARG001 - the s
     ]
 
 
-def json_schema(dataset: Dataset) -> dict[str, Any]:
+def json_schema(dataset: MeterSeries) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a message's value."""
     fields = wire_fields(dataset)
     return {
@@ -84,12 +84,12 @@ def json_schema(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def json_schema_text(dataset: Dataset) -> str:
+def json_schema_text(dataset: MeterSeries) -> str:
     """Return the schema as the text of the checked-in file."""
     return json.dumps(json_schema(dataset), indent=2, ensure_ascii=False) + "\n"
 
 
-def _measure_fields(dataset: Dataset) -> list[Column]:
+def _measure_fields(dataset: MeterSeries) -> list[Column]:
     return [
         Column(measure.name, measure.type, nullable=True, doc=_measure_doc(measure)) for measure in dataset.measures
     ]
@@ -101,7 +101,7 @@ def _measure_doc(measure: Measure) -> str:
     return f"{title}, {measure.unit} {how}, resolution {measure.resolution}; null where it was not measured"
 
 
-def _property(dataset: Dataset, field: Column) -> dict[str, Any]:
+def _property(dataset: MeterSeries, field: Column) -> dict[str, Any]:
     limits: dict[str, dict[str, Any]] = {
         "v": {"const": dataset.wire_version},
         dataset.key: {"type": "string", "pattern": KEY_PATTERN},
@@ -112,9 +112,9 @@ def _property(dataset: Dataset, field: Column) -> dict[str, Any]:
     return {**limits.get(field.name, {"type": ["number", "null"]}), "description": field.doc}
 
 
-def _grid(dataset: Dataset, length: int) -> dict[str, Any]:
+def _grid(dataset: MeterSeries, length: int) -> dict[str, Any]:
     return {"properties": {dataset.interval: {"const": length}, dataset.event_time: {"multipleOf": length}}}
 
 
-def _all_measures(dataset: Dataset, kind: str) -> dict[str, Any]:
+def _all_measures(dataset: MeterSeries, kind: str) -> dict[str, Any]:
     return {"properties": {measure.name: {"type": kind} for measure in dataset.measures}}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from meterlake.columns import Dialect
-    from meterlake.declaration import Dataset, Measure
+    from meterlake.declaration import Measure, MeterSeries
 
 Stored = Literal["units", "decimal"]
 """How a state column holds a measure: BIGINT units (Cassandra), or DECIMAL(18, s) physical (Parquet)."""
@@ -51,12 +51,12 @@ class State:
     measures: Mapping[str, MeasureState]
 
     @classmethod
-    def empty(cls, dataset: Dataset) -> State:
+    def empty(cls, dataset: MeterSeries) -> State:
         """Return the state of no reading: the neutral element of ``merge``."""
         return cls(0, 0, 0, {measure.name: MeasureState(0, None, None) for measure in dataset.measures})
 
     @classmethod
-    def of_reading(cls, dataset: Dataset, interval_s: int, units: Sequence[int], *, flagged: bool = False) -> State:
+    def of_reading(cls, dataset: MeterSeries, interval_s: int, units: Sequence[int], *, flagged: bool = False) -> State:
         """Return the state of one used reading.
 
         units: one integer a measure, in the order of ``dataset.measures``.
@@ -90,7 +90,7 @@ class State:
         return row
 
     @classmethod
-    def from_row(cls, dataset: Dataset, row: Mapping[str, int]) -> State:
+    def from_row(cls, dataset: MeterSeries, row: Mapping[str, int]) -> State:
         """Return the state held in a row of columns in units; the inverse of ``row``."""
         measures = {
             measure.name: MeasureState(*(row[column] for column in measure_columns(measure)))
@@ -99,7 +99,7 @@ class State:
         return cls(row["readings"], row["covered_s"], row["flagged"], measures)
 
 
-def merge_all(dataset: Dataset, states: Iterable[State]) -> State:
+def merge_all(dataset: MeterSeries, states: Iterable[State]) -> State:
     """Return the state of all groups together."""
     return reduce(State.merge, states, State.empty(dataset))
 
@@ -115,12 +115,12 @@ def unit_column(measure: Measure) -> str:
     return f"{measure.name}_u"
 
 
-def unit_columns(dataset: Dataset) -> list[tuple[str, str]]:
+def unit_columns(dataset: MeterSeries) -> list[tuple[str, str]]:
     """Return (column, SQL) that turn a reading's DOUBLE columns into BIGINT units, for all dialects."""
     return [(unit_column(measure), units_sql(measure.name, measure.scale)) for measure in dataset.measures]
 
 
-def state_aggregates(dataset: Dataset, dialect: Dialect, only: str | None = None) -> list[tuple[str, str]]:
+def state_aggregates(dataset: MeterSeries, dialect: Dialect, only: str | None = None) -> list[tuple[str, str]]:
     """Return (state column, SQL aggregate) over rows of readings in units; results are BIGINT units.
 
     The rows need ``unit_columns``, the interval's column and ``flagged`` (0 or 1). only: a BOOLEAN column: rows where
@@ -144,7 +144,7 @@ def state_aggregates(dataset: Dataset, dialect: Dialect, only: str | None = None
     return aggregates
 
 
-def merge_aggregates(dataset: Dataset, dialect: Dialect, stored: Stored = "units") -> list[tuple[str, str]]:
+def merge_aggregates(dataset: MeterSeries, dialect: Dialect, stored: Stored = "units") -> list[tuple[str, str]]:
     """Return (state column, SQL aggregate) that rolls rows of state columns up into coarser ones.
 
     stored: how the measures are held; the results are held the same way.
@@ -158,17 +158,17 @@ def merge_aggregates(dataset: Dataset, dialect: Dialect, stored: Stored = "units
     return aggregates
 
 
-def physical(dataset: Dataset, dialect: Dialect) -> list[tuple[str, str]]:
+def physical(dataset: MeterSeries, dialect: Dialect) -> list[tuple[str, str]]:
     """Return (state column, SQL) that turn a row's measures from BIGINT units to DECIMAL(18, s)."""
     return _convert(dataset, lambda name, scale: units_to_decimal_sql(name, scale, dialect))
 
 
-def units(dataset: Dataset, dialect: Dialect) -> list[tuple[str, str]]:
+def units(dataset: MeterSeries, dialect: Dialect) -> list[tuple[str, str]]:
     """Return (state column, SQL) that turn a row's measures from DECIMAL(18, s) to BIGINT units."""
     return _convert(dataset, lambda name, scale: decimal_to_units_sql(name, scale, dialect))
 
 
-def _convert(dataset: Dataset, sql: Callable[[str, int], str]) -> list[tuple[str, str]]:
+def _convert(dataset: MeterSeries, sql: Callable[[str, int], str]) -> list[tuple[str, str]]:
     columns = [(name, name) for name in ("readings", "covered_s", "flagged")]
     for measure in dataset.measures:
         columns += [(name, sql(name, measure.scale)) for name in measure_columns(measure)]

@@ -28,7 +28,7 @@ from meterlake.textlines import LINE_TOO_LONG, MAX_LINE_BYTES, NOT_UTF8, NUL_BYT
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.wallclock import FileClock
 
 NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
@@ -98,7 +98,7 @@ class TextFormat:
     written: the header as one file has it, see ``texthead``.
     """
 
-    dataset: Dataset
+    dataset: MeterSeries
     columns: tuple[TextColumn, ...]
     interval_s: int
     meter_id: str = ""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from meterlake.columns import Dialect
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import FixedGrain, Grain
 
 OFF_GRID: Final = "off_grid"
@@ -28,7 +28,7 @@ _EARLIEST, _LATEST = date(1970, 1, 1), date(2100, 1, 1)
 """Between these days the offsets of a zone are looked at."""
 
 
-def on_grid(dataset: Dataset, ts: int, interval_s: int) -> bool:
+def on_grid(dataset: MeterSeries, ts: int, interval_s: int) -> bool:
     """Return whether an interval has a declared length and starts at a multiple of it."""
     return interval_s in dataset.intervals and ts % interval_s == 0
 
@@ -105,7 +105,7 @@ def day_seconds(day: date, time_zone: str) -> int:
     return day_start(day + timedelta(days=1), time_zone) - day_start(day, time_zone)
 
 
-def full_coverage(dataset: Dataset, grain: Grain, day: date | None = None) -> int:
+def full_coverage(dataset: MeterSeries, grain: Grain, day: date | None = None) -> int:
     """Return the seconds of a row when nothing is missing; ``day`` (its first) is needed for days and months."""
     if is_fixed(grain):
         return GRAIN_SECONDS[grain]
@@ -131,7 +131,7 @@ def zone_offsets(time_zone: str, since: date | None = None) -> frozenset[int]:
     return frozenset(offset for _, offset in _weekly_offsets(time_zone, since or _EARLIEST))
 
 
-def offsets_cut(dataset: Dataset, seconds: int) -> list[int]:
+def offsets_cut(dataset: MeterSeries, seconds: int) -> list[int]:
     """Return the offsets of a data set's zone, since its earliest day, that cut rows of so many seconds."""
     return sorted(offset for offset in zone_offsets(dataset.time_zone, dataset.earliest) if offset % seconds)
 
@@ -152,7 +152,7 @@ def _weekly_offsets(time_zone: str, since: date) -> Iterator[tuple[datetime, int
         moment += timedelta(weeks=1)
 
 
-def rolls_up_from(dataset: Dataset, grain: Grain) -> Grain:
+def rolls_up_from(dataset: MeterSeries, grain: Grain) -> Grain:
     """Return the coarsest declared grain whose rows a row of ``grain`` is made of; raises ValueError for the finest.
 
     A month is made of days. A local day is made of rows that no offset of the zone cuts: of hours only where the zone
@@ -184,7 +184,7 @@ def choose_interval(coverage: Mapping[int, int]) -> int:
     return min(coverage, key=lambda interval_s: (-coverage[interval_s], interval_s))
 
 
-def choice_order_sql(dataset: Dataset, covered: str = "covered_s") -> str:
+def choice_order_sql(dataset: MeterSeries, covered: str = "covered_s") -> str:
     """Return ORDER BY terms that put the length that counts first, over rows of one length each.
 
     For ``ROW_NUMBER() OVER (PARTITION BY meter, cell ORDER BY …) = 1``.
@@ -266,7 +266,7 @@ def month_sql(day: str, dialect: Dialect) -> str:
     }[dialect]
 
 
-def off_grid_sql(dataset: Dataset, epoch_seconds: str) -> str:
+def off_grid_sql(dataset: MeterSeries, epoch_seconds: str) -> str:
     """Return the condition that an interval is off the grid (never NULL where both columns are given).
 
     epoch_seconds: SQL of the interval's start in whole seconds since 1970.

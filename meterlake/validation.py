@@ -15,7 +15,7 @@ from meterlake.names import check_unique
 from meterlake.quality import check_checks
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset, Derived, Measure
+    from meterlake.declaration import Derived, Measure, MeterSeries
     from meterlake.grains import FixedGrain
 
 STATE_COLUMNS: Final = ("readings", "covered_s", "flagged")
@@ -45,7 +45,7 @@ def check_resolution(text: str, where: str) -> None:
         )
 
 
-def validate(dataset: Dataset) -> None:
+def validate(dataset: MeterSeries) -> None:
     """Raise DeclarationError at the first contradiction of a declaration."""
     where = f"Data set {dataset.name!r}"
     check_base(dataset, where)
@@ -66,14 +66,14 @@ def measure_columns(measure: Measure) -> tuple[str, str, str]:
     return (f"{measure.name}_sum", f"{measure.name}_min", f"{measure.name}_max")
 
 
-def derivable(dataset: Dataset) -> tuple[str, ...]:
+def derivable(dataset: MeterSeries) -> tuple[str, ...]:
     """Names that a derived value may read, besides other derived values."""
     state = [column for measure in dataset.measures for column in measure_columns(measure)]
     averages = [f"{measure.name}_avg" for measure in dataset.levels]
     return (*STATE_COLUMNS, *state, *averages)
 
 
-def _check_parts(dataset: Dataset, where: str) -> None:
+def _check_parts(dataset: MeterSeries, where: str) -> None:
     for attribute in ("measures", "views", "intervals"):
         if not getattr(dataset, attribute):
             raise DeclarationError(where, f"has no {attribute}", expected="Declare at least one")
@@ -82,7 +82,7 @@ def _check_parts(dataset: Dataset, where: str) -> None:
             raise DeclarationError(where, f"its {attribute} are not a tuple", expected="Write (…,)")
 
 
-def _check_columns(dataset: Dataset, where: str) -> None:
+def _check_columns(dataset: MeterSeries, where: str) -> None:
     names = [*dataset.identity, *OWN_COLUMNS]
     for measure in dataset.measures:
         names += [measure.name, *measure_columns(measure), f"{measure.name}_avg", f"{measure.name}_u"]
@@ -90,13 +90,13 @@ def _check_columns(dataset: Dataset, where: str) -> None:
     check_unique(names, where, "column")
 
 
-def _generated_rules(dataset: Dataset) -> set[str]:
+def _generated_rules(dataset: MeterSeries) -> set[str]:
     """Return the reasons of the rules that are generated."""
     ranges = {f"{m.name}_{end}" for m in dataset.measures for end in ("below_min", "above_max", "not_finite")}
     return {*ranges, "off_grid", "missing_measure", "before_earliest", "received_before_event"}
 
 
-def _check_derived(dataset: Dataset, where: str) -> None:
+def _check_derived(dataset: MeterSeries, where: str) -> None:
     by_name = {derived.name: derived for derived in dataset.derived}
     known = (*derivable(dataset), *by_name)
     for derived in dataset.derived:
@@ -122,7 +122,7 @@ def _check_acyclic(derived: Derived, by_name: dict[str, Derived], path: tuple[st
             _check_acyclic(by_name[column], by_name, path, where)
 
 
-def _check_intervals(dataset: Dataset, where: str) -> None:
+def _check_intervals(dataset: MeterSeries, where: str) -> None:
     check_unique(map(str, dataset.intervals), where, "interval length")
     for length in dataset.intervals:
         whole = length > 0 and length == int(length)
@@ -138,7 +138,7 @@ def _check_intervals(dataset: Dataset, where: str) -> None:
             )
 
 
-def _check_views(dataset: Dataset, where: str) -> None:
+def _check_views(dataset: MeterSeries, where: str) -> None:
     check_unique((view.grain for view in dataset.views), where, "view")
     finest = dataset.finest.grain
     if is_calendar(finest):
@@ -164,7 +164,7 @@ def _check_views(dataset: Dataset, where: str) -> None:
             )
 
 
-def _check_calendar(dataset: Dataset, where: str) -> None:
+def _check_calendar(dataset: MeterSeries, where: str) -> None:
     """Days and months are made of whole rows: the zone's offsets from UTC must not cut them."""
     if not any(is_calendar(view.grain) for view in dataset.views):
         return
@@ -177,7 +177,7 @@ def _check_calendar(dataset: Dataset, where: str) -> None:
         )
 
 
-def _uncut(dataset: Dataset) -> str:
+def _uncut(dataset: MeterSeries) -> str:
     """Return what to do where local days cut rows of the finest view."""
     fitting = _coarsest_fitting(dataset)
     since = timegrid.uncut_since(dataset.time_zone, dataset.cell_s)
@@ -190,7 +190,7 @@ def _uncut(dataset: Dataset) -> str:
     return text[0].upper() + text[1:]
 
 
-def _coarsest_fitting(dataset: Dataset) -> FixedGrain | None:
+def _coarsest_fitting(dataset: MeterSeries) -> FixedGrain | None:
     """Return the coarsest grain that local days are made of and that consists of whole intervals."""
     fitting = [
         grain
@@ -203,5 +203,5 @@ def _coarsest_fitting(dataset: Dataset) -> FixedGrain | None:
     return fitting[-1] if fitting else None
 
 
-def _longest(dataset: Dataset) -> str:
+def _longest(dataset: MeterSeries) -> str:
     return duration_text(timedelta(seconds=max(dataset.intervals)))

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from meterlake.columns import Dialect
-    from meterlake.declaration import Dataset, Measure
+    from meterlake.declaration import Measure, MeterSeries
     from meterlake.grains import Grain
     from meterlake.state import State
 
 
-def key_columns(dataset: Dataset, grain: Grain) -> list[Column]:
+def key_columns(dataset: MeterSeries, grain: Grain) -> list[Column]:
     """Return the meter's column and the time column of a view, which is named as its grain."""
     return [Column(dataset.key, STRING, doc="meter"), time_column(dataset, grain)]
 
 
-def time_column(dataset: Dataset, grain: Grain) -> Column:
+def time_column(dataset: MeterSeries, grain: Grain) -> Column:
     """Return the time column of a view: the start of a row in UTC, or the local date of a day or month."""
     if is_fixed(grain):
         return Column(grain, TIMESTAMP, doc=f"start of the {grain.replace('_', ' ')}, UTC")
@@ -45,7 +45,7 @@ def time_column(dataset: Dataset, grain: Grain) -> Column:
     return Column(grain, DATE, doc=docs[grain])
 
 
-def state_columns(dataset: Dataset) -> list[Column]:
+def state_columns(dataset: MeterSeries) -> list[Column]:
     """Return the state's columns as Parquet holds them: physical, exact decimals."""
     columns = [
         Column("readings", BIGINT, doc="readings used"),
@@ -57,12 +57,12 @@ def state_columns(dataset: Dataset) -> list[Column]:
     return columns
 
 
-def view_columns(dataset: Dataset, grain: Grain) -> list[Column]:
+def view_columns(dataset: MeterSeries, grain: Grain) -> list[Column]:
     """Return the columns of a view as stored, in order; the partition column is not among them."""
     return [*key_columns(dataset, grain), *state_columns(dataset)]
 
 
-def published_columns(dataset: Dataset, grain: Grain) -> list[Column]:
+def published_columns(dataset: MeterSeries, grain: Grain) -> list[Column]:
     """Return the columns of a published or merged view: as stored, averages, derived values, source."""
     averages = [
         Column(f"{level.name}_avg", DOUBLE, nullable=True, doc=f"{level.unit}, mean over covered_s")
@@ -74,7 +74,7 @@ def published_columns(dataset: Dataset, grain: Grain) -> list[Column]:
 
 
 @lru_cache(maxsize=64)
-def read_time_values(dataset: Dataset) -> dict[str, Expression]:
+def read_time_values(dataset: MeterSeries) -> dict[str, Expression]:
     """Return name -> formula of every ``<level>_avg`` and derived value, over state columns only."""
     formulas = {f"{level.name}_avg": parse_expression(f"{level.name}_sum / covered_s") for level in dataset.levels}
     pending = list(dataset.derived)
@@ -89,7 +89,7 @@ def read_time_values(dataset: Dataset) -> dict[str, Expression]:
 
 
 def derived_sql(
-    dataset: Dataset, dialect: Dialect, column: Callable[[str], str] | None = None
+    dataset: MeterSeries, dialect: Dialect, column: Callable[[str], str] | None = None
 ) -> list[tuple[str, str]]:
     """Return (name, SQL of a DOUBLE) of averages and derived values over a row's physical state columns.
 
@@ -98,13 +98,13 @@ def derived_sql(
     return [(name, formula.sql(dialect, column)) for name, formula in read_time_values(dataset).items()]
 
 
-def derived_values(dataset: Dataset, state: State) -> dict[str, float | None]:
+def derived_values(dataset: MeterSeries, state: State) -> dict[str, float | None]:
     """Return the averages and derived values of a state, computed as the engines compute them."""
     row = physical_row(dataset, state)
     return {name: _number(formula, row) for name, formula in read_time_values(dataset).items()}
 
 
-def physical_row(dataset: Dataset, state: State) -> dict[str, float | int | None]:
+def physical_row(dataset: MeterSeries, state: State) -> dict[str, float | int | None]:
     """Return a state's columns, measures as doubles in physical units."""
     row: dict[str, float | int | None] = dict(state.row())
     for measure in dataset.measures:

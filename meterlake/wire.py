@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 _KEY: Final = re.compile(KEY_PATTERN.removesuffix("$") + r"\Z")
 
@@ -39,7 +39,7 @@ class _Refused(Exception):
     """Carries a reason out of the decoding of a field."""
 
 
-def encode(dataset: Dataset, reading: Reading) -> bytes:
+def encode(dataset: MeterSeries, reading: Reading) -> bytes:
     """Return the message of a reading: compact, fields in wire order, values at their resolution.
 
     ``revision`` is left out where it is 0.
@@ -59,7 +59,7 @@ def encode(dataset: Dataset, reading: Reading) -> bytes:
 
 
 def encode_units(
-    dataset: Dataset, meters: Sequence[str], ts: Sequence[int], interval_s: int, units: Sequence[Sequence[int]]
+    dataset: MeterSeries, meters: Sequence[str], ts: Sequence[int], interval_s: int, units: Sequence[Sequence[int]]
 ) -> list[bytes]:
     """Return the messages of many readings, as ``encode`` makes them; for producers, whose time it saves.
 
@@ -76,7 +76,7 @@ def encode_units(
 
 
 def decode(
-    dataset: Dataset,
+    dataset: MeterSeries,
     data: bytes | None,
     *,
     received_at: datetime = EPOCH,
@@ -109,7 +109,7 @@ def decode(
     return Undecodable(reason) if reason else reading
 
 
-def _parse(dataset: Dataset, data: bytes | None) -> dict[str, Any]:
+def _parse(dataset: MeterSeries, data: bytes | None) -> dict[str, Any]:
     reason = _size_reason(dataset, data)
     if data is None or reason:
         raise _Refused(reason)
@@ -127,7 +127,7 @@ def _parse(dataset: Dataset, data: bytes | None) -> dict[str, Any]:
     return message
 
 
-def _size_reason(dataset: Dataset, data: bytes | None) -> str:
+def _size_reason(dataset: MeterSeries, data: bytes | None) -> str:
     if data is None:
         return "tombstone"
     if not data:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 
 def _changed(value: bytes, field: str, content: object) -> bytes:
@@ -23,7 +23,7 @@ def _without(value: bytes, field: str) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode()
 
 
-KINDS: Final[dict[str, Callable[[Dataset, bytes], bytes | None]]] = {
+KINDS: Final[dict[str, Callable[[MeterSeries, bytes], bytes | None]]] = {
     "not_json": lambda _, value: value[:-1],
     "not_utf8": lambda _, value: b"\xff" + value,
     "empty": lambda _, value: value[:0],

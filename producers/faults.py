@@ -19,7 +19,7 @@ from meterlake.wire import Undecodable, decode, encode
 from producers.corruption import KINDS
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.dice import Numbers
     from meterlake.reading import Reading
 
@@ -44,7 +44,7 @@ class Message(NamedTuple):
 class Case:
     """A reading that something goes wrong with. luck: a number below 2^32."""
 
-    dataset: Dataset
+    dataset: MeterSeries
     reading: Reading
     message: Message
     luck: int

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from threading import Event
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from producers.faults import Message
     from producers.totals import Totals
@@ -29,7 +29,7 @@ class KafkaSink:
     stop: set when the run is to end; a message that finds no room in the buffer is then not taken.
     """
 
-    def __init__(self, settings: Settings, dataset: Dataset, totals: Totals, stop: Event) -> None:
+    def __init__(self, settings: Settings, dataset: MeterSeries, totals: Totals, stop: Event) -> None:
         """Create the topic if it is not there. Raises EngineUnavailable."""
         topics.ensure(settings, dataset)
         self.where, self.trouble = settings.kafka, ""

@@ -20,7 +20,7 @@ from serving_layer.publish import records
 from serving_layer.sql import views
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.judgement import Judged
     from meterlake.reading import Reading
     from meterlake.settings import Settings
@@ -69,7 +69,7 @@ class Explanation:
         return self.batch if self.layer == "batch" else self.speed
 
 
-def explain(settings: Settings, dataset: Dataset, meter: str, minute: datetime) -> Explanation:
+def explain(settings: Settings, dataset: MeterSeries, meter: str, minute: datetime) -> Explanation:
     """Return what stands behind the row of the finest view that holds a moment. Raises NothingKnown."""
     grain, zone = dataset.finest.grain, dataset.time_zone
     time, start = timegrid.row_time(minute, grain, zone), timegrid.row_start(minute, grain, zone)
@@ -104,7 +104,7 @@ def _snapshot(history: History, start: datetime) -> int | None:
 
 
 def _readings(
-    settings: Settings, dataset: Dataset, meter: str, start: datetime, snapshot: int | None = None
+    settings: Settings, dataset: MeterSeries, meter: str, start: datetime, snapshot: int | None = None
 ) -> list[Reading]:
     if not _has_table(settings, MASTER, dataset.name):
         return []

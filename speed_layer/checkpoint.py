@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engines.topics import Span, Topic
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 FOLDER: Final = "/meterlake/checkpoints"
@@ -41,7 +41,7 @@ class Checkpoint:
     """Where a query keeps how far it is."""
 
     settings: Settings
-    dataset: Dataset
+    dataset: MeterSeries
     query: str
 
     @property
@@ -122,7 +122,7 @@ def offsets_of(text: str, path: str) -> dict[str, dict[int, int]]:
         raise BrokenCheckpoint(path, str(error)) from error
 
 
-def fits(location: str, owner: Owner, dataset: Dataset, topic: Topic) -> None:
+def fits(location: str, owner: Owner, dataset: MeterSeries, topic: Topic) -> None:
     """Raise unless a checkpoint belongs to this data set and to this very topic."""
     if (owner.dataset, owner.topic) != (dataset.name, topic.name):
         found = f"data set {owner.dataset} and topic {owner.topic}"

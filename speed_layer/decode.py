@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 UNDECODABLE: Final = "undecodable"
 """Column: why a message is no reading, or NULL."""
@@ -32,7 +32,7 @@ ORIGINAL: Final = ("key", "payload", "size")
 _ARRIVAL: Final = ("received_at TIMESTAMP_LTZ", "origin STRING", "origin_partition INT", "origin_offset BIGINT")
 
 
-def decoded(messages: DataFrame, dataset: Dataset, *, keep_original: bool = False) -> DataFrame:
+def decoded(messages: DataFrame, dataset: MeterSeries, *, keep_original: bool = False) -> DataFrame:
     """Return each message with the columns of the master data set, and ``undecodable``, ``repeated``, ``seconds``.
 
     messages: of Spark's Kafka source. The reading's own columns are NULL where a message is undecodable.
@@ -61,20 +61,20 @@ def decoded(messages: DataFrame, dataset: Dataset, *, keep_original: bool = Fals
     )
 
 
-def _schema(dataset: Dataset) -> str:
+def _schema(dataset: MeterSeries) -> str:
     measures = [f"{measure.name} DOUBLE" for measure in dataset.measures]
     reading = [f"{dataset.key} STRING", f"{SECONDS} BIGINT", f"{dataset.interval} INT", *measures, "revision INT"]
     verdict = [f"{UNDECODABLE} STRING", f"{REPEATED} BOOLEAN", "payload BINARY"]
     return ", ".join([*reading, *verdict, "key BINARY", "size INT", *_ARRIVAL])
 
 
-def _arrow_types(dataset: Dataset) -> list[pa.DataType]:
+def _arrow_types(dataset: MeterSeries) -> list[pa.DataType]:
     """Return the types of what ``_row`` returns."""
     reading = [pa.string(), pa.int64(), pa.int32(), *(pa.float64() for _ in dataset.measures), pa.int32()]
     return [*reading, pa.string(), pa.bool_(), pa.binary()]
 
 
-def _decode_all(dataset: Dataset, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _decode_all(dataset: MeterSeries, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Decode the messages of one task."""
     seen: set[tuple[Any, ...]] = set()
     names = [field.split()[0] for field in _schema(dataset).split(", ")]
@@ -87,7 +87,7 @@ def _decode_all(dataset: Dataset, batches: Iterable[pa.RecordBatch]) -> Iterator
         yield pa.RecordBatch.from_arrays([*arrays, *passed_on], names=names)
 
 
-def _row(dataset: Dataset, value: bytes | None, seen: set[tuple[Any, ...]]) -> tuple[Any, ...]:
+def _row(dataset: MeterSeries, value: bytes | None, seen: set[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Return a message's reading, why there is none, whether it is in ``seen``, and the bytes of no reading."""
     outcome = wire.decode(dataset, value)
     if isinstance(outcome, wire.Undecodable):

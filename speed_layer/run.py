@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 
@@ -39,7 +39,7 @@ class Queries:
     metrics_port: int = 0
 
 
-def run(settings: Settings, dataset: Dataset, queries: Queries, clock: Clock) -> dict[str, int]:
+def run(settings: Settings, dataset: MeterSeries, queries: Queries, clock: Clock) -> dict[str, int]:
     """Run queries until they have finished or SIGTERM or SIGINT comes; return how many messages each has read.
 
     Raises TtlTooShort, KafkaRetentionTooShort, ProducersTimes, what

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 _STATE_STORES: Final = {
@@ -60,7 +60,12 @@ def _with_room(master: str) -> str:
 
 
 def messages(
-    spark: SparkSession, settings: Settings, dataset: Dataset, *, most: int, starting: Mapping[int, int] | None = None
+    spark: SparkSession,
+    settings: Settings,
+    dataset: MeterSeries,
+    *,
+    most: int,
+    starting: Mapping[int, int] | None = None,
 ) -> DataFrame:
     """Return the messages of a data set's topic as a stream.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from meterlake.columns import Column
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 _TIMEOUT_S: Final = 60
@@ -35,7 +35,7 @@ class ColumnDiffers(PermanentError):
         )
 
 
-def apply(settings: Settings, dataset: Dataset) -> list[str]:
+def apply(settings: Settings, dataset: MeterSeries) -> list[str]:
     """Create the keyspace and the tables, or bring them up to the declaration; return the statements that did it.
 
     Raises EngineUnavailable; ColumnDiffers, with nothing changed.
@@ -51,7 +51,7 @@ def apply(settings: Settings, dataset: Dataset) -> list[str]:
     return done
 
 
-def _creates(settings: Settings, dataset: Dataset) -> list[str]:
+def _creates(settings: Settings, dataset: MeterSeries) -> list[str]:
     replication = ddl.replication(settings.cassandra_datacenter, settings.cassandra_replication)
     text = ddl.cassandra_ddl(dataset, replication=replication, speed_ttl=settings.speed_ttl)
     lines = [line for line in text.splitlines() if not line.startswith("--")]
@@ -66,7 +66,7 @@ def _is_missing(session: Any, before: Mapping[str, Any], statement: str) -> bool
 
 
 def _alters(
-    dataset: Dataset,
+    dataset: MeterSeries,
     before: Mapping[str, Mapping[str, str]],
     speed_ttl: timedelta,
     lives: Mapping[str, Mapping[str, int]],

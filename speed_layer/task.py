@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from engines.topics import Topic
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from speed_layer.checkpoint import Owner
     from speed_layer.metrics import Metrics
@@ -31,7 +31,7 @@ class Job:
     """What a process runs its queries with. once: what is in Kafka now, and then end."""
 
     settings: Settings
-    dataset: Dataset
+    dataset: MeterSeries
     spark: SparkSession
     metrics: Metrics
     retries: RetryPolicy

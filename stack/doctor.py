@@ -12,7 +12,7 @@ import psutil
 
 from engines import topics
 from meterlake.boundary import check_kafka_retention, check_ttl, needed_ttl
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.durations import duration_text
 from meterlake.errors import MeterlakeError
 from stack import preflight, process
@@ -32,7 +32,7 @@ class Finding:
     to_do: str = ""
 
 
-def examine(instance: Instance, datasets: Sequence[Dataset]) -> list[Finding]:
+def examine(instance: Instance, datasets: Sequence[MeterSeries]) -> list[Finding]:
     """Look at everything that `up` and the streams of some data sets need, changing nothing."""
     return [
         *_machine(),
@@ -128,7 +128,7 @@ def _ports(instance: Instance) -> Iterator[Finding]:
                 yield Finding("missing", f"Port {number}", error.what, error.hint)
 
 
-def _topics(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Finding]:
+def _topics(instance: Instance, datasets: Sequence[MeterSeries]) -> Iterator[Finding]:
     """Check topics that are there, perhaps made by others, as `stream` and `archive` will."""
     if "kafka" not in process.running(instance):
         return
@@ -143,7 +143,7 @@ def _topics(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Finding
             yield Finding("missing", what, error.what, error.hint)
 
 
-def _retention(instance: Instance, datasets: Sequence[Dataset]) -> Iterator[Finding]:
+def _retention(instance: Instance, datasets: Sequence[MeterSeries]) -> Iterator[Finding]:
     """Check that speed rows and Kafka's messages live until batch has covered them, as `stream` will."""
     settings = instance.settings
     checks = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from meterlake import discovery
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.textformat import TextFormat
 
 FOLDER: Final = Path(__file__).parent / "foreign"
@@ -46,7 +46,7 @@ class Sample:
         return {number: row for number, (_, row) in enumerate(self.lines, start=2) if isinstance(row, str)}
 
     @property
-    def declaration(self) -> Dataset:
+    def declaration(self) -> MeterSeries:
         """The data set."""
         return discovery.in_folder(FOLDER).entries[self.name].declaration
 

@@ -11,7 +11,7 @@ import duckdb
 import pandas as pd
 
 from meterlake.ddl import gaps_table, view_table
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.state import merge_aggregates, physical, state_aggregates, unit_columns
 from meterlake.timegrid import row_time_sql
 from serving_layer.reports.sources import SqlSource
@@ -29,7 +29,10 @@ def minutes(since: datetime, count: int, *, meter: str = METER, **values: float)
 
 
 def build(
-    connection: duckdb.DuckDBPyConnection, dataset: Dataset, readings: Iterable[dict[str, Any]], schema: str = "batch"
+    connection: duckdb.DuckDBPyConnection,
+    dataset: MeterSeries,
+    readings: Iterable[dict[str, Any]],
+    schema: str = "batch",
 ) -> None:
     """Make the tables of all views and of the gaps."""
     columns = ["meter_id", "ts", "interval_s", "flagged", *(measure.name for measure in dataset.measures)]
@@ -57,7 +60,7 @@ def build(
     _gaps(connection, dataset, schema, source)
 
 
-def _gaps(connection: duckdb.DuckDBPyConnection, dataset: Dataset, schema: str, source: str) -> None:
+def _gaps(connection: duckdb.DuckDBPyConnection, dataset: MeterSeries, schema: str, source: str) -> None:
     """A gap that crosses a month is a row in each (here: in at most two)."""
     time = dataset.finest.grain
     runs = (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 _HELD: Final = "held_"
 
@@ -33,7 +33,7 @@ class Overlap:
     last: datetime | None = None
 
 
-def overlap(held: DataFrame, mine: DataFrame, dataset: Dataset) -> Overlap:
+def overlap(held: DataFrame, mine: DataFrame, dataset: MeterSeries) -> Overlap:
     """Compare readings with those that count among ``held``, in units. Both have the columns of the master."""
     keys, units = key_columns(dataset), [name for name, _ in unit_columns(dataset)]
     there = _counting(held, dataset).select(*keys, *(F.col(name).alias(f"{_HELD}{name}") for name in units))
@@ -50,7 +50,7 @@ def highest_revision(held: DataFrame) -> int:
     return highest
 
 
-def _counting(rows: DataFrame, dataset: Dataset) -> DataFrame:
+def _counting(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return of each key the reading that counts, with its values in units."""
     over = f"OVER (PARTITION BY {', '.join(key_columns(dataset))} ORDER BY {', '.join(order_sql(dataset))})"
     units = [F.expr(sql).alias(name) for name, sql in unit_columns(dataset)]

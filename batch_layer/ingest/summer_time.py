@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 
 def check(
-    path: str, readings: DataFrame, dataset: Dataset, offset: timedelta, shift: timedelta, span: tuple[int, int]
+    path: str, readings: DataFrame, dataset: MeterSeries, offset: timedelta, shift: timedelta, span: tuple[int, int]
 ) -> None:
     """Raise WallClock where times come twice just when the zone's clock goes back, and not in the hour before.
 

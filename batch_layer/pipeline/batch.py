@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from batch_layer.views.run import Result
     from meterlake.boundary import PartitionProgress
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from serving_layer.publish.history import History, Record
 
@@ -64,7 +64,7 @@ class _Batch:
     """What all steps of a run work with."""
 
     settings: Settings
-    dataset: Dataset
+    dataset: MeterSeries
     clock: Clock
     report: Report
     held: Lease
@@ -80,7 +80,7 @@ class _Batch:
 
 
 def run_batch(
-    settings: Settings, dataset: Dataset, request: Request, clock: Clock, report: Report = lambda _: None
+    settings: Settings, dataset: MeterSeries, request: Request, clock: Clock, report: Report = lambda _: None
 ) -> Outcome:
     """Compute what was asked for, audit it and let readers see it; an interrupted publish is finished first.
 
@@ -149,7 +149,7 @@ def _made_by(batch: _Batch, planned: Plan, present: Record | None) -> str:
     return before
 
 
-def archived(settings: Settings, dataset: Dataset, report: Report) -> list[PartitionProgress] | None:
+def archived(settings: Settings, dataset: MeterSeries, report: Report) -> list[PartitionProgress] | None:
     """Return how far each partition is archived; empty where nothing arrives; None where that is not known."""
     try:
         return archive_progress.read(settings, dataset) or archive_progress.untouched(settings, dataset)
@@ -159,7 +159,7 @@ def archived(settings: Settings, dataset: Dataset, report: Report) -> list[Parti
 
 
 def next_boundary(
-    dataset: Dataset,
+    dataset: MeterSeries,
     planned: Plan,
     progress: list[PartitionProgress] | None,
     run_clock: datetime,
@@ -172,7 +172,7 @@ def next_boundary(
     return boundaries.next_boundary(dataset, progress or [], run_clock, current)
 
 
-def shapes(dataset: Dataset) -> list[ViewTable]:
+def shapes(dataset: MeterSeries) -> list[ViewTable]:
     """Return the tables that a publish switches."""
     return [ViewTable(table.name, table.columns, table.partitions) for table in tables.all_tables(dataset)]
 

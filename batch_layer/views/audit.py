@@ -26,7 +26,7 @@ from meterlake.validation import STATE_COLUMNS, measure_columns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
 
 COMPUTED: Final = "computed"
@@ -65,7 +65,9 @@ class Looked:
     least: int | None
 
 
-def look(dataset: Dataset, grain: Grain, new: DataFrame, made_of: DataFrame | None, before: DataFrame | None) -> Looked:
+def look(
+    dataset: MeterSeries, grain: Grain, new: DataFrame, made_of: DataFrame | None, before: DataFrame | None
+) -> Looked:
     """Compare the rows of a view's new files, by meter, with what they must be.
 
     new: with ``inside``, and ``misplaced`` as ``slicing`` gives it. made_of: the rows of the finest view of which the
@@ -103,7 +105,7 @@ def _plain(rows: DataFrame) -> DataFrame:
     return rows.withColumns({MISPLACED: F.lit(False), _KEYLESS: F.lit(False)})
 
 
-def _sums(units: DataFrame, check: Any, dataset: Dataset) -> DataFrame:  # noqa: ANN401 - a Column
+def _sums(units: DataFrame, check: Any, dataset: MeterSeries) -> DataFrame:  # noqa: ANN401 - a Column
     """Return the merged states of each meter, by what they are to be compared for."""
     looked = [
         F.count_if(_KEYLESS).alias(_KEYLESS),
@@ -115,7 +117,7 @@ def _sums(units: DataFrame, check: Any, dataset: Dataset) -> DataFrame:  # noqa:
     return units.groupBy(dataset.key, check.alias(_CHECK)).agg(*shared.merge_columns(dataset), *looked)
 
 
-def _compared(sides: DataFrame, dataset: Dataset) -> list[Any]:
+def _compared(sides: DataFrame, dataset: MeterSeries) -> list[Any]:
     """Return one row a check: sums over all meters, and the first meter whose sides differ."""
     names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
     bounds = [_KEYLESS, MISPLACED, "most", "least"]
@@ -143,7 +145,7 @@ def _compared(sides: DataFrame, dataset: Dataset) -> list[Any]:
     )
 
 
-def _added(dataset: Dataset) -> list[str]:
+def _added(dataset: MeterSeries) -> list[str]:
     """Return the state's columns that add up."""
     return [*STATE_COLUMNS, *(measure_columns(measure)[0] for measure in dataset.measures)]
 
@@ -155,7 +157,7 @@ def check_equal(run_id: str, place: str, left: Mapping[Any, Any], right: Mapping
             raise AuditFailed(run_id, place, f"{key}: {_sides(left.get(key), right.get(key))}")
 
 
-def check_rows(run_id: str, seen: Looked, dataset: Dataset, grain: Grain, table: str) -> None:
+def check_rows(run_id: str, seen: Looked, dataset: MeterSeries, grain: Grain, table: str) -> None:
     """Raise AuditFailed where rows differ from what they must be, or one is impossible.
 
     How long a local day or month is, ``check_calendar`` knows.
@@ -176,7 +178,7 @@ def check_rows(run_id: str, seen: Looked, dataset: Dataset, grain: Grain, table:
         raise AuditFailed(run_id, f"copied rows of {table}", seen.wrong[COPIED])
 
 
-def check_calendar(run_id: str, rows: DataFrame, dataset: Dataset, grain: Grain) -> None:
+def check_calendar(run_id: str, rows: DataFrame, dataset: MeterSeries, grain: Grain) -> None:
     """Raise AuditFailed where a local day or month, whose length differs, is covered for longer than it is."""
     for row in rows.groupBy(grain).agg(F.max("covered_s").alias("most")).collect():
         length = timegrid.full_coverage(dataset, grain, row[grain])

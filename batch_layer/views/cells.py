@@ -19,14 +19,14 @@ from meterlake import state
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 CONTENDED: Final = "contended"
 _START: Final = "start_us"
 _SECONDS: Final = "epoch_s"
 
 
-def cells(judged: DataFrame, dataset: Dataset) -> DataFrame:
+def cells(judged: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return one row a cell: key, the time at which it starts, its state in units, and ``contended``.
 
     judged: as if nothing were contended. Where a cell is, its state is wrong; that of the others is right.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from batch_layer.views.scope import Scope
     from batch_layer.views.tables import Table
     from engines.table_format import Table as Master
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
 
 Report = Callable[[str], None]
@@ -39,7 +39,7 @@ class Run:
     """
 
     spark: SparkSession
-    dataset: Dataset
+    dataset: MeterSeries
     master: Master
     current: Current | None
     plan: Plan

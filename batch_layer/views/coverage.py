@@ -17,7 +17,7 @@ from meterlake.grains import GRAIN_SECONDS
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-    from meterlake.declaration import Dataset, Partition
+    from meterlake.declaration import MeterSeries, Partition
 
 COVERED: Final = "covered"
 _BEGIN: Final = "0001-01-01 00:00:00"
@@ -25,7 +25,7 @@ _END: Final = "9999-12-31 00:00:00"
 _PATTERN: Final[dict[Partition, str]] = {"month": "yyyy-MM", "year": "yyyy"}
 
 
-def changed(old: DataFrame, new: DataFrame, dataset: Dataset) -> DataFrame:
+def changed(old: DataFrame, new: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return (key, start, covered) of the rows of the finest view that are in one of ``old`` and ``new`` only."""
     both = (
         _starts(new, dataset)
@@ -36,24 +36,24 @@ def changed(old: DataFrame, new: DataFrame, dataset: Dataset) -> DataFrame:
     return counted.select(dataset.key, "start", (F.col("more") > 0).alias(COVERED))
 
 
-def all_new(rows: DataFrame, dataset: Dataset) -> DataFrame:
+def all_new(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the rows of the finest view as ``changed`` does, where there were none before."""
     return _starts(rows, dataset).withColumn(COVERED, F.lit(True))
 
 
-def within(changes: DataFrame, meters: DataFrame, dataset: Dataset) -> DataFrame:
+def within(changes: DataFrame, meters: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the changes that lie between first and last coverage of their meter, as it was, with the latter."""
     known = changes.join(meters, dataset.key)
     return known.where((F.col("start") >= F.col("covered_from")) & (F.col("start") < F.col("covered_to")))
 
 
-def at_ends(interior: DataFrame, dataset: Dataset) -> DataFrame:
+def at_ends(interior: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the meters whose first or last row is no longer covered."""
     is_end = (F.col("start") == F.col("covered_from")) | (F.col("start") + _length(dataset) == F.col("covered_to"))
     return interior.where(~F.col(COVERED) & is_end).select(dataset.key).distinct()
 
 
-def uncovered(changes: DataFrame, meters: DataFrame, gaps: DataFrame, dataset: Dataset) -> DataFrame:
+def uncovered(changes: DataFrame, meters: DataFrame, gaps: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return (key, gap_start, gap_end) of the uncovered time of all meters that have changes, as it is now.
 
     meters: as they were. gaps: as they were, at least those in whose partitions there are changes. What is before the
@@ -83,7 +83,7 @@ def uncovered(changes: DataFrame, meters: DataFrame, gaps: DataFrame, dataset: D
     )
 
 
-def meters(ranges: DataFrame, dataset: Dataset) -> DataFrame:
+def meters(ranges: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return first and last coverage of meters from all of their uncovered ranges; of none that was never covered."""
     begin, end = _moment(_BEGIN), _moment(_END)
     first = F.max(F.when(F.col("gap_start") == begin, F.col("gap_end"))).alias("covered_from")
@@ -91,7 +91,7 @@ def meters(ranges: DataFrame, dataset: Dataset) -> DataFrame:
     return ranges.groupBy(dataset.key).agg(first, last).where("covered_from < covered_to")
 
 
-def gaps(ranges: DataFrame, dataset: Dataset) -> DataFrame:
+def gaps(ranges: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the rows of the gaps from uncovered ranges: those with coverage on both sides, cut at partitions."""
     inner = ranges.where((F.col("gap_start") > _moment(_BEGIN)) & (F.col("gap_end") < _moment(_END)))
     missing = F.expr("CAST(gap_end - gap_start AS BIGINT)").alias("missing_s")
@@ -103,7 +103,7 @@ def partition_of(time: str, partition: Partition) -> Column:
     return F.date_format(F.col(time).cast("date"), _PATTERN[partition])
 
 
-def _starts(rows: DataFrame, dataset: Dataset) -> DataFrame:
+def _starts(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
     return rows.select(dataset.key, F.col(dataset.finest.grain).cast("timestamp_ntz").alias("start"))
 
 
@@ -117,7 +117,7 @@ def _joined(ranges: DataFrame, key: str) -> DataFrame:
     return numbered.groupBy(key, "number").agg(F.min("start").alias("start"), F.max("end").alias("end")).drop("number")
 
 
-def _runs(starts: DataFrame, dataset: Dataset) -> DataFrame:
+def _runs(starts: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return (key, start, end) of covered time: whole days where nothing is missing in them, else row by row.
 
     Most days have no gap, so that few rows are left to be sorted.
@@ -145,7 +145,7 @@ def _cut(ranges: DataFrame, partition: Partition) -> DataFrame:
     )
 
 
-def _length(dataset: Dataset) -> Column:
+def _length(dataset: MeterSeries) -> Column:
     return F.expr(f"INTERVAL '{GRAIN_SECONDS[dataset.finest.grain]}' SECOND")
 
 

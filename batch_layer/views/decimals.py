@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
 
 
-def stored(rows: DataFrame, dataset: Dataset, grain: Grain) -> DataFrame:
+def stored(rows: DataFrame, dataset: MeterSeries, grain: Grain) -> DataFrame:
     """Return states as Parquet holds them: units become DECIMAL(18, s)."""
     return _converted(rows, dataset, grain, Bits(rows).decimal)
 
 
-def in_units(rows: DataFrame, dataset: Dataset, grain: Grain, *more: str) -> DataFrame:
+def in_units(rows: DataFrame, dataset: MeterSeries, grain: Grain, *more: str) -> DataFrame:
     """Return states in units from DECIMAL(18, s): the inverse of ``stored``. more: columns to be kept beside."""
     bits = Bits(rows)
     return _converted(rows, dataset, grain, lambda name, _scale: bits.units(name), *more)
 
 
 def _converted(
-    rows: DataFrame, dataset: Dataset, grain: Grain, convert: Callable[[str, int], Column], *more: str
+    rows: DataFrame, dataset: MeterSeries, grain: Grain, convert: Callable[[str, int], Column], *more: str
 ) -> DataFrame:
     columns = [
         convert(name, measure.scale).alias(name) for measure in dataset.measures for name in measure_columns(measure)

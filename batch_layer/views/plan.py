@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from batch_layer.views.tables import Locations
     from engines.table_format import Table as Master
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 Mode = Literal["full", "incremental", "range", "merge"]
 
@@ -92,7 +92,7 @@ class Plan:
         return self.days == ()
 
 
-def make(dataset: Dataset, request: Request, current: Current | None, master: Master, now: datetime) -> Plan:
+def make(dataset: MeterSeries, request: Request, current: Current | None, master: Master, now: datetime) -> Plan:
     """Plan a run from the metadata of the master data set.
 
     Raises NothingLoaded; SnapshotExpired where the changes since the published run are not known any more.

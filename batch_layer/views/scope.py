@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
     from meterlake.slices import Layout
 
@@ -35,7 +35,7 @@ _HOUR: Final = timedelta(hours=1)
 class Scope(ABC):
     """Rows of views, by their meter and time. hours: UTC hours in which touched rows of the finest view begin."""
 
-    dataset: Dataset
+    dataset: MeterSeries
     hours: frozenset[datetime] = frozenset()
 
     @abstractmethod
@@ -105,7 +105,7 @@ class Days(Scope):
     """The rows of some UTC days, and of the local days that these touch."""
 
     @classmethod
-    def of(cls, dataset: Dataset, days: Iterable[date]) -> Days:
+    def of(cls, dataset: MeterSeries, days: Iterable[date]) -> Days:
         """Return the rows of some UTC days."""
         return cls(dataset, frozenset(datetime.combine(day, time(hour)) for day in days for hour in range(24)))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meterlake.columns import Column
-    from meterlake.declaration import Dataset, Partition
+    from meterlake.declaration import MeterSeries, Partition
     from meterlake.grains import Grain
     from meterlake.slices import Level
 
@@ -73,7 +73,7 @@ def empty(base: str) -> str:
     return f"{base}/{ddl.EMPTY_FOLDER}"
 
 
-def view_table(dataset: Dataset, grain: Grain) -> Table:
+def view_table(dataset: MeterSeries, grain: Grain) -> Table:
     """Return the table of a view."""
     seconds = GRAIN_SECONDS[grain]
     return Table(
@@ -87,31 +87,31 @@ def view_table(dataset: Dataset, grain: Grain) -> Table:
     )
 
 
-def gaps_table(dataset: Dataset) -> Table:
+def gaps_table(dataset: MeterSeries) -> Table:
     """Return the table of the gaps."""
     return _beside_finest(dataset, ddl.gaps_table(dataset), ddl.gap_columns(dataset), "gap_start")
 
 
-def rejects_table(dataset: Dataset) -> Table:
+def rejects_table(dataset: MeterSeries) -> Table:
     """Return the table of the readings that do not count: rejected by a rule, or lost in a conflict."""
     arrival = ("received_at", "origin", "origin_partition", "origin_offset")
     more = (dataset.interval, *arrival)
     return _beside_finest(dataset, ddl.rejects_table(dataset), ddl.reject_columns(dataset), dataset.event_time, *more)
 
 
-def meters_table(dataset: Dataset) -> Table:
+def meters_table(dataset: MeterSeries) -> Table:
     """Return the table of the meters: when each was covered first and last."""
     columns = tuple(ddl.meter_columns(dataset))
     return Table(ddl.meters_table(dataset), columns, (dataset.key,), None, dataset.finest.partition, "year", 1)
 
 
-def all_tables(dataset: Dataset) -> list[Table]:
+def all_tables(dataset: MeterSeries) -> list[Table]:
     """Return every table of a data set: views, gaps, rejects, meters."""
     own = (gaps_table(dataset), rejects_table(dataset), meters_table(dataset))
     return [*(view_table(dataset, view.grain) for view in dataset.views), *own]
 
 
-def _beside_finest(dataset: Dataset, name: str, columns: list[Column], time: str, *more: str) -> Table:
+def _beside_finest(dataset: MeterSeries, name: str, columns: list[Column], time: str, *more: str) -> Table:
     """Return a table sliced as the finest view is."""
     finest = view_table(dataset, dataset.finest.grain)
     order = (dataset.key, time, *more)

@@ -18,13 +18,13 @@ from meterlake.validation import measure_columns
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 
 class Tally:
     """Watches judged readings; knows the counts and sums once a query has read all of them."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: MeterSeries) -> None:
         self._dataset, self._seen = dataset, Observation("tally")
 
     def watch(self, judged: DataFrame) -> DataFrame:
@@ -52,11 +52,11 @@ class Tally:
         return {"readings": int(found["used"])} | {name: int(found[name] or 0) for name in summed}
 
 
-def _summed(dataset: Dataset) -> list[str]:
+def _summed(dataset: MeterSeries) -> list[str]:
     """Return the state's columns that add up; ``readings`` and ``covered_s`` are counted here."""
     return ["flagged", *(measure_columns(measure)[0] for measure in dataset.measures)]
 
 
-def _taken(dataset: Dataset) -> list[tuple[str, str]]:
+def _taken(dataset: MeterSeries) -> list[tuple[str, str]]:
     flagged = f"CAST({rules.flagged_sql(dataset, 'spark')} AS BIGINT)"
     return [("flagged", flagged), *state.unit_columns(dataset)]

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
 
 RECORDED: Final = ("rejected", "conflicting")
 """Verdicts whose readings are kept as rows of the rejects."""
 
 
-def used_units(judged: DataFrame, dataset: Dataset) -> DataFrame:
+def used_units(judged: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the used readings in units, as the aggregates take them."""
     return shared.in_units(judged.where(F.col(VERDICT) == "used"), dataset)
 
 
-def finest_rows(judged: DataFrame, dataset: Dataset) -> DataFrame:
+def finest_rows(judged: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the rows of the finest view, in units."""
     return like_copied(shared.states(used_units(judged, dataset), dataset, dataset.finest.grain))
 
@@ -38,7 +38,7 @@ def like_copied(rows: DataFrame) -> DataFrame:
     return rows.withColumn("readings", F.expr("nullif(readings, 0)"))
 
 
-def rejects(judged: DataFrame, dataset: Dataset) -> DataFrame:
+def rejects(judged: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the readings that were rejected, and those that lost a conflict, with where they came from.
 
     A lost conflict has the reason ``conflict``.

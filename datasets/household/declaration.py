@@ -16,10 +16,10 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Final
 
-from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View, per_hour
+from meterlake.declaration import Amount, Derived, Flag, Level, MeterSeries, Reject, View, per_hour
 from meterlake.quality import Jump, LongGap, Stuck
 
-HOUSEHOLD: Final = Dataset(
+HOUSEHOLD: Final = MeterSeries(
     name="household",
     title="Household power consumption",
     intervals=(1, 60),

@@ -15,7 +15,7 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from meterlake.dashboard_specs import Band, Board
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from serving_layer.dashboards.health import FRESH_S, STALE_BOUNDARY_S, freshness, reject_share
 from serving_layer.dashboards.queries import PrometheusQuery, Query, TrinoQuery
 from serving_layer.dashboards.timing import silent_sql
@@ -59,7 +59,7 @@ class Rule:
         return {"runbook_url": f"{base.rstrip('/')}/{self.page}.md"}
 
 
-def rules_of(dataset: Dataset, board: Board) -> list[Rule]:
+def rules_of(dataset: MeterSeries, board: Board) -> list[Rule]:
     """Return the rules of a data set: silent meters, and each level that has limits."""
     limited = [band for band in board.bands if band.limits]
     found = [_silent(dataset), _many_silent(dataset, board)]
@@ -81,15 +81,15 @@ def rules_text(rules: Sequence[Rule], base: str = "", group_name: str = "meterla
     )
 
 
-def _age(dataset: Dataset) -> str:
+def _age(dataset: MeterSeries) -> str:
     return f"date_diff('second', {dataset.event_time}, current_timestamp)"
 
 
-def _is_silent(dataset: Dataset) -> str:
+def _is_silent(dataset: MeterSeries) -> str:
     return f"{_age(dataset)} > {silent_sql(dataset.interval)}"
 
 
-def _silent(dataset: Dataset) -> Rule:
+def _silent(dataset: MeterSeries) -> Rule:
     return Rule(
         uid=f"{dataset.name}-meter-silent",
         page="meter-silent",
@@ -102,7 +102,7 @@ def _silent(dataset: Dataset) -> Rule:
     )
 
 
-def _many_silent(dataset: Dataset, board: Board) -> Rule:
+def _many_silent(dataset: MeterSeries, board: Board) -> Rule:
     return Rule(
         uid=f"{dataset.name}-meters-silent",
         page="meter-silent",
@@ -116,14 +116,14 @@ def _many_silent(dataset: Dataset, board: Board) -> Rule:
     )
 
 
-def _is_outside(dataset: Dataset, band: Band) -> str:
+def _is_outside(dataset: MeterSeries, band: Band) -> str:
     if band.limits is None:
         raise ValueError(f"{band.level} has no limits.")
     fresh = f"NOT {_is_silent(dataset)}"
     return f"{fresh} AND ({band.level} < {band.limits.low} OR {band.level} > {band.limits.high})"
 
 
-def _outside(dataset: Dataset, band: Band) -> Rule:
+def _outside(dataset: MeterSeries, band: Band) -> Rule:
     measure, limits = dataset.measure(band.level), band.limits
     title = measure.title or measure.name
     return Rule(
@@ -140,7 +140,7 @@ def _outside(dataset: Dataset, band: Band) -> Rule:
     )
 
 
-def _many_outside(dataset: Dataset, board: Board, band: Band) -> Rule:
+def _many_outside(dataset: MeterSeries, board: Board, band: Band) -> Rule:
     measure = dataset.measure(band.level)
     title = measure.title or measure.name
     return Rule(
@@ -156,7 +156,7 @@ def _many_outside(dataset: Dataset, board: Board, band: Band) -> Rule:
     )
 
 
-def _single(dataset: Dataset, value: str, condition: str, name: str) -> Query:
+def _single(dataset: MeterSeries, value: str, condition: str, name: str) -> Query:
     """Return the query of the meters that meet a condition, while they are few."""
     text = (
         f"SELECT {dataset.key}, {name}\nFROM (\n"
@@ -166,7 +166,7 @@ def _single(dataset: Dataset, value: str, condition: str, name: str) -> Query:
     return TrinoQuery(text, {dataset.key: "text", name: "number"}, sparse=True)
 
 
-def _share(dataset: Dataset, board: Board, condition: str) -> Query:
+def _share(dataset: MeterSeries, board: Board, condition: str) -> Query:
     """Return the query of the share of meters that meet a condition, where many do; by group, if those are few."""
     everybody = f"'all meters of {dataset.name}'"
     pattern = board.group.replace("'", "''")

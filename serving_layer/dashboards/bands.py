@@ -11,7 +11,7 @@ from serving_layer.dashboards.queries import TrinoQuery
 
 if TYPE_CHECKING:
     from meterlake.dashboard_specs import Band
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 _NAMES: Final = ("Lowest", "Mean", "Highest")
 """Names of the series. Grafana fills below a series by its name, so no title is put over it."""
@@ -25,7 +25,7 @@ def band_columns(level: str) -> str:
     )
 
 
-def band_of_rows(dataset: Dataset, level: str, rows: str) -> TrinoQuery:
+def band_of_rows(dataset: MeterSeries, level: str, rows: str) -> TrinoQuery:
     """Return the query of a band over rows that have its columns, ``time`` and ``step_s``."""
     dataset.measure(level)
     text = (
@@ -36,7 +36,7 @@ def band_of_rows(dataset: Dataset, level: str, rows: str) -> TrinoQuery:
     return TrinoQuery(sql.with_gaps(text, quoted), {"time": "time", **dict.fromkeys(_NAMES, "number")})
 
 
-def drawn_band(dataset: Dataset, band: Band, query: TrinoQuery) -> timeseries.Panel:
+def drawn_band(dataset: MeterSeries, band: Band, query: TrinoQuery) -> timeseries.Panel:
     """Return the panel of a band."""
     measure = dataset.measure(band.level)
     limits = f"; limits: {band.limits.name}" if band.limits else ""

@@ -22,7 +22,7 @@ from serving_layer.dashboards.merged import merged
 if TYPE_CHECKING:
     from meterlake.dashboard_specs import Board as Spec
     from meterlake.dataset import Entry
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 FOLDER: Final = "grafana/dashboards"
 ALERTING: Final = "grafana/provisioning/alerting"
@@ -78,7 +78,7 @@ class Part:
     """
 
     root: Path
-    shown: tuple[tuple[Dataset, Spec], ...]
+    shown: tuple[tuple[MeterSeries, Spec], ...]
     owner: str = ""
 
     def boards(self) -> list[Board]:

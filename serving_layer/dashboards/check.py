@@ -19,7 +19,7 @@ from serving_layer.dashboards.timing import Timing
 
 if TYPE_CHECKING:
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from serving_layer.dashboards.catalogue import Part
 
@@ -84,7 +84,7 @@ class Servers:
         self,
         settings: Settings,
         session: Any,  # noqa: ANN401 - the driver's own
-        datasets: Sequence[Dataset],
+        datasets: Sequence[MeterSeries],
         now: datetime,
     ) -> None:
         self._settings, self._session, self._now = settings, session, now
@@ -140,10 +140,10 @@ class Servers:
             values["layer"] = PUBLISHED if len(values["meter"]) >= sql.MOST_METERS else MERGED
         return macros.Dashboard(since, self._now, values)
 
-    def _live_meters(self, dataset: Dataset) -> list[str]:
+    def _live_meters(self, dataset: MeterSeries) -> list[str]:
         return [row[1] for row in self._cql(cql.meters(dataset))[1]]
 
-    def _all_meters(self, dataset: Dataset) -> list[str]:
+    def _all_meters(self, dataset: MeterSeries) -> list[str]:
         query = TrinoQuery(sql.meters(dataset))
         chosen = macros.Dashboard(self._now - RANGES["history"], self._now, {"search": ""})
         return [row[0] for row in trino.rows(self._settings, macros.trino(query, chosen))]

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import text
     from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 _MARKS: Final[Needs] = {"time": "time", "text": "text"}
 
 
-def with_meters(found: Dashboard, dataset: Dataset) -> Dashboard:
+def with_meters(found: Dashboard, dataset: MeterSeries) -> Dashboard:
     """Let meters be searched and chosen; count those that match, and those in the list."""
     found.with_variable(panels.search("search", "Search meters"))
     found.with_variable(panels.choice("meter", "Meter", TrinoQuery(sql.meters(dataset), {dataset.key: "text"})))
     return found.with_variable(panels.computed("listed", TrinoQuery(sql.listed(dataset), {"meters": "text"})))
 
 
-def with_marks(found: Dashboard, dataset: Dataset) -> Dashboard:
+def with_marks(found: Dashboard, dataset: MeterSeries) -> Dashboard:
     """Mark the boundary, gaps, runs in which the layers disagree, and (not shown at first) all runs."""
     boundary = TrinoQuery(sql.boundary(dataset), _MARKS, sparse=True)
     gaps = TrinoQuery(sql.gaps(dataset), {**_MARKS, "timeEnd": "time"}, sparse=True)

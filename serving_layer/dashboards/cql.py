@@ -19,7 +19,7 @@ from meterlake.views import derived_sql
 
 if TYPE_CHECKING:
     from meterlake.dashboard_specs import Board
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.expressions import Expression
     from meterlake.grains import Grain
 
@@ -34,34 +34,34 @@ MOST_NAMES: Final = 10_000
 ALL_ID: Final = "All"
 
 
-def values(dataset: Dataset) -> dict[str, str]:
+def values(dataset: MeterSeries) -> dict[str, str]:
     """Return name -> CQL of a double, in physical units: state columns, averages and derived values of a state."""
     columns = _columns(dataset)
     derived = {name: _cql(sql, columns) for name, sql in derived_sql(dataset, "trino")}
     return columns | derived
 
 
-def expression(dataset: Dataset, formula: Expression) -> str:
+def expression(dataset: MeterSeries, formula: Expression) -> str:
     """Return CQL of a double: a formula over the columns of a state, in physical units."""
     return _cql(formula.sql("trino"), _columns(dataset))
 
 
-def cell_table(dataset: Dataset) -> str:
+def cell_table(dataset: MeterSeries) -> str:
     """Return the table of the states of the finest view."""
     return f"{CASSANDRA_KEYSPACE}.{view_table(dataset, cell(dataset))}"
 
 
-def cell(dataset: Dataset) -> Grain:
+def cell(dataset: MeterSeries) -> Grain:
     """Return the grain of the speed layer's states; their time column is named after it."""
     return dataset.finest.grain
 
 
-def cell_s(dataset: Dataset) -> int:
+def cell_s(dataset: MeterSeries) -> int:
     """Return the seconds of one state."""
     return GRAIN_SECONDS[cell(dataset)]
 
 
-def minutes(dataset: Dataset, columns: dict[str, str], limit: int | None = None) -> str:
+def minutes(dataset: MeterSeries, columns: dict[str, str], limit: int | None = None) -> str:
     """Return CQL of a meter's states within the dashboard's range. columns: name -> CQL. limit: rows a partition."""
     selected = "".join(f",\n  {sql} AS {name}" for name, sql in columns.items())
     time = cell(dataset)
@@ -73,7 +73,7 @@ def minutes(dataset: Dataset, columns: dict[str, str], limit: int | None = None)
     )
 
 
-def recent(dataset: Dataset, value: str) -> str:
+def recent(dataset: MeterSeries, value: str) -> str:
     """Return CQL of single readings within the dashboard's range, of the last hour at most."""
     return (
         f"SELECT {dataset.key}, {value} AS value, {dataset.event_time} AS time\n"
@@ -83,7 +83,7 @@ def recent(dataset: Dataset, value: str) -> str:
     )
 
 
-def latest(dataset: Dataset, columns: dict[str, str]) -> str:
+def latest(dataset: MeterSeries, columns: dict[str, str]) -> str:
     """Return CQL of the latest reading of each meter that is shown, whenever that was."""
     selected = "".join(f",\n  {sql} AS {name}" for name, sql in columns.items())
     return (
@@ -92,7 +92,7 @@ def latest(dataset: Dataset, columns: dict[str, str]) -> str:
     )
 
 
-def fleet(dataset: Dataset, columns: dict[str, str], time: str = "") -> str:
+def fleet(dataset: MeterSeries, columns: dict[str, str], time: str = "") -> str:
     """Return CQL over the latest readings of all meters within the dashboard's range, as one series.
 
     A table of one row a meter, read whole. columns: name -> CQL, aggregates or not.
@@ -106,26 +106,26 @@ def fleet(dataset: Dataset, columns: dict[str, str], time: str = "") -> str:
     )
 
 
-def known(dataset: Dataset) -> str:
+def known(dataset: MeterSeries) -> str:
     """Return CQL of how many meters have sent within the life of speed rows, as one series."""
     return (
         f"SELECT (text)'{ALL_ID}' AS id, count(*) AS value, max({dataset.event_time}) AS time\nFROM {_latest(dataset)}"
     )
 
 
-def reading_rate(dataset: Dataset, board: Board) -> str:
+def reading_rate(dataset: MeterSeries, board: Board) -> str:
     """Return CQL of how much one reading says a meter takes: the level, or its amount per hour."""
     if dataset.measure(board.main).kind == "level":
         return board.main
     return f"{board.main} * {HOUR_S}E0 / CAST({dataset.interval} AS double)"
 
 
-def age(dataset: Dataset) -> str:
+def age(dataset: MeterSeries) -> str:
     """Return CQL of the seconds since the latest reading."""
     return f"(to_unix_timestamp(now()) - to_unix_timestamp({dataset.event_time})) / 1E3"
 
 
-def meters(dataset: Dataset) -> str:
+def meters(dataset: MeterSeries) -> str:
     """Return CQL of the live meters, as text and value of a variable: one row a meter, so it is a table's whole list.
 
     It is asked when a dashboard is opened, not by its panels.
@@ -133,7 +133,7 @@ def meters(dataset: Dataset) -> str:
     return f"SELECT {dataset.key} AS text, {dataset.key} AS value FROM {_latest(dataset)} LIMIT {MOST_NAMES}"  # noqa: S608
 
 
-def shown(dataset: Dataset) -> str:
+def shown(dataset: MeterSeries) -> str:
     """Return CQL of the chosen meters that panels show, as text and value of a variable."""
     return (
         f"SELECT {dataset.key} AS text, {dataset.key} AS value FROM {_latest(dataset)}"  # noqa: S608
@@ -141,7 +141,7 @@ def shown(dataset: Dataset) -> str:
     )
 
 
-def count(dataset: Dataset, of: str = "") -> str:
+def count(dataset: MeterSeries, of: str = "") -> str:
     """Return CQL of how many meters are live, as text and value of a variable. of: a list to which they belong."""
     text = "CAST(count(*) AS text)"
     within = f" WHERE {dataset.key} IN ({of})" if of else ""
@@ -158,12 +158,12 @@ def day(back: int) -> str:
     return f"SELECT {text} AS text, {text} AS value FROM system.local WHERE key = 'local'"  # noqa: S608
 
 
-def _columns(dataset: Dataset) -> dict[str, str]:
+def _columns(dataset: MeterSeries) -> dict[str, str]:
     scales = {name: measure.scale for measure in dataset.measures for name in measure_columns(measure)}
     return {name: _physical(name, scale) for name, scale in scales.items()}
 
 
-def _latest(dataset: Dataset) -> str:
+def _latest(dataset: MeterSeries) -> str:
     return f"{CASSANDRA_KEYSPACE}.{dataset.name}_latest"
 
 

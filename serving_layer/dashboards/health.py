@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from meterlake.dashboard_specs import Board
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 FRESH_S: Final = 10
 """Target: 95 of 100 readings are readable within so many seconds."""
@@ -35,7 +35,7 @@ _HOW: Final = (
 )
 
 
-def health(shown: Sequence[tuple[Dataset, Board]], owner: str = "") -> Dashboard:
+def health(shown: Sequence[tuple[MeterSeries, Board]], owner: str = "") -> Dashboard:
     """Return the dashboard of those who run the platform: all data sets in one. owner: the one that it is for."""
     found = panels.dashboard(
         f"meterlake-{owner}-health" if owner else "meterlake-health",
@@ -142,7 +142,7 @@ def _figures() -> list[stat.Panel]:
     ]
 
 
-def _data_sets(datasets: Sequence[Dataset]) -> table.Panel:
+def _data_sets(datasets: Sequence[MeterSeries]) -> table.Panel:
     """What is known without Prometheus: one row a data set."""
     rows = [
         f"SELECT '{dataset.name}' AS dataset, count(*) AS meters,\n"  # noqa: S608
@@ -276,7 +276,7 @@ def _runs() -> table.Panel:
     return panels.titled(panel, {name: _title(name) for name in needs})
 
 
-def _quarantine(dataset: Dataset) -> table.Panel:
+def _quarantine(dataset: MeterSeries) -> table.Panel:
     text = (
         "SELECT with_timezone(max(received_at), 'UTC') AS last, reason, origin, count(*) AS messages,\n"
         '  max_by(origin_partition, received_at) AS partition, max_by(origin_offset, received_at) AS "offset"\n'

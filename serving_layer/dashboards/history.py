@@ -23,7 +23,7 @@ from serving_layer.dashboards.queries import Needs, TrinoQuery
 
 if TYPE_CHECKING:
     from meterlake.dashboard_specs import Band, Board, ShownValue
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
 
 _POINTS = 200
@@ -34,7 +34,7 @@ OTHERS: Final = "All others"
 _WEEK_S: Final = 604_800
 
 
-def history(dataset: Dataset, board: Board) -> Dashboard:
+def history(dataset: MeterSeries, board: Board) -> Dashboard:
     """Return the dashboard of what batch has published."""
     found = panels.dashboard(
         f"meterlake-{dataset.name}-history",
@@ -61,7 +61,7 @@ def history(dataset: Dataset, board: Board) -> Dashboard:
 class _History:
     """The panels of one data set."""
 
-    def __init__(self, dataset: Dataset, board: Board) -> None:
+    def __init__(self, dataset: MeterSeries, board: Board) -> None:
         self.dataset, self.board, self.key = dataset, board, dataset.key
         self.rate = dashboard_specs.rate(dataset, board)
         self.total = dashboard_specs.total(dataset, board)

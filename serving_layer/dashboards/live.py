@@ -22,14 +22,14 @@ from serving_layer.dashboards.timing import Timing
 
 if TYPE_CHECKING:
     from meterlake.dashboard_specs import Band, Board
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 RANKED: Final = 10
 """Meters in a list of the highest or lowest."""
 _TEXTS: Final[Needs] = {"text": "text", "value": "text"}
 
 
-def live(dataset: Dataset, board: Board) -> Dashboard:
+def live(dataset: MeterSeries, board: Board) -> Dashboard:
     """Return the dashboard of the last minutes."""
     timing = Timing.of(dataset)
     found = panels.dashboard(
@@ -57,7 +57,7 @@ def live(dataset: Dataset, board: Board) -> Dashboard:
 class _Live:
     """The panels of one data set."""
 
-    def __init__(self, dataset: Dataset, board: Board, timing: Timing) -> None:
+    def __init__(self, dataset: MeterSeries, board: Board, timing: Timing) -> None:
         self.dataset, self.board, self.timing, self.key = dataset, board, timing, dataset.key
         self.values = cql.values(dataset)
         self.rate = dashboard_specs.rate(dataset, board)

@@ -25,7 +25,7 @@ from serving_layer.dashboards.timing import silent_sql
 
 if TYPE_CHECKING:
     from meterlake.dashboard_specs import Band, Board, ShownValue
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 _WEEKS = 4
 """Weeks before, over which a weekday is averaged."""
@@ -35,7 +35,7 @@ _FLEET = (
 )
 
 
-def merged(dataset: Dataset, board: Board) -> Dashboard:
+def merged(dataset: MeterSeries, board: Board) -> Dashboard:
     """Return the dashboard of both layers as one."""
     found = panels.dashboard(
         f"meterlake-{dataset.name}-merged",
@@ -63,7 +63,7 @@ def merged(dataset: Dataset, board: Board) -> Dashboard:
 class _Merged:
     """The panels of one data set."""
 
-    def __init__(self, dataset: Dataset, board: Board) -> None:
+    def __init__(self, dataset: MeterSeries, board: Board) -> None:
         self.dataset, self.board, self.key = dataset, board, dataset.key
         self.rate = dashboard_specs.rate(dataset, board)
         self.total = dashboard_specs.total(dataset, board)

@@ -19,7 +19,7 @@ from serving_layer.publish.records import FULL_NAME as RUNS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
 
 MOST_METERS: Final = 200
@@ -45,7 +45,7 @@ NOBODY: Final = "none yet"
 """Value of the meter's variable where there is no meter, so that the list is never empty."""
 
 
-def when(dataset: Dataset, grain: Grain, column: str = "") -> str:
+def when(dataset: MeterSeries, grain: Grain, column: str = "") -> str:
     """Return SQL of the instant at which a row begins."""
     name = column or grain
     if is_calendar(grain):
@@ -53,7 +53,7 @@ def when(dataset: Dataset, grain: Grain, column: str = "") -> str:
     return f"with_timezone({name}, 'UTC')"
 
 
-def bound(dataset: Dataset, grain: Grain, back: int = 0) -> str:
+def bound(dataset: MeterSeries, grain: Grain, back: int = 0) -> str:
     """Return SQL of the dashboard's range, or of as long a one some days back: files outside are not read."""
     first, last = "$__timeFrom()", "$__timeTo()"
     if back:
@@ -66,39 +66,39 @@ def bound(dataset: Dataset, grain: Grain, back: int = 0) -> str:
     return between(dataset, grain, first, last)
 
 
-def between(dataset: Dataset, grain: Grain, first: str, last: str, column: str = "") -> str:
+def between(dataset: MeterSeries, grain: Grain, first: str, last: str, column: str = "") -> str:
     """Return SQL that bounds a view's rows by their times, and by their partitions: no other file is opened."""
     parts = " AND ".join(partition_sql(dataset, grain, f"{time} ") for time in (first, last))
     return f"{column or grain} BETWEEN {first} AND {last} AND {partition_of(dataset, grain)} BETWEEN {parts}"
 
 
-def since(dataset: Dataset, grain: Grain, first: str) -> str:
+def since(dataset: MeterSeries, grain: Grain, first: str) -> str:
     """Return the same for all rows from a time on."""
     return f"{grain} >= {first} AND {partition_of(dataset, grain)} >= {partition_sql(dataset, grain, first)}"
 
 
-def matching(dataset: Dataset) -> str:
+def matching(dataset: MeterSeries) -> str:
     """Return the condition that a meter's name matches the search."""
     return f"strpos(lower({dataset.key}), lower('$search')) > 0"
 
 
-def chosen(dataset: Dataset) -> str:
+def chosen(dataset: MeterSeries) -> str:
     """Return the condition that a meter is meant: one of the list, or of a fleet all that match the search."""
     return f"({FEW} AND {dataset.key} IN {METERS} OR {MANY} AND {matching(dataset)})"
 
 
-def grains(dataset: Dataset) -> list[Grain]:
+def grains(dataset: MeterSeries) -> list[Grain]:
     """Return the declared grains, the finest first."""
     return sorted((view.grain for view in dataset.views), key=GRAIN_SECONDS.__getitem__)
 
 
-def hourly(dataset: Dataset) -> Grain:
+def hourly(dataset: MeterSeries) -> Grain:
     """Return the grain for what is looked at by the hour: the coarsest within one, else the finest of all."""
     within = [grain for grain in grains(dataset) if GRAIN_SECONDS[grain] <= HOUR_S]
     return within[-1] if within else grains(dataset)[0]
 
 
-def local_hours(dataset: Dataset) -> Grain:
+def local_hours(dataset: MeterSeries) -> Grain:
     """Return the grain for hours of the local day: the coarsest within one that no offset of the zone cuts."""
     offsets = zone_offsets(dataset.time_zone)
     within = [grain for grain in grains(dataset) if GRAIN_SECONDS[grain] <= HOUR_S]
@@ -106,14 +106,14 @@ def local_hours(dataset: Dataset) -> Grain:
     return whole[-1] if whole else grains(dataset)[0]
 
 
-def daily(dataset: Dataset) -> Grain:
+def daily(dataset: MeterSeries) -> Grain:
     """Return the grain for what is looked at by the day or longer: the local day, else the coarsest of all."""
     return "day" if "day" in grains(dataset) else grains(dataset)[-1]
 
 
 def of_grain(
-    dataset: Dataset,
-    view: Callable[[Dataset, Grain], str],
+    dataset: MeterSeries,
+    view: Callable[[MeterSeries, Grain], str],
     wanted: Mapping[Grain, str],
     columns: str,
 ) -> str:
@@ -146,7 +146,7 @@ def fitting(offered: Sequence[Grain], *, most: int = FINE_ROWS) -> dict[Grain, s
     return found
 
 
-def lines_or_spread(dataset: Dataset, rows: str) -> str:
+def lines_or_spread(dataset: MeterSeries, rows: str) -> str:
     """Return SQL of a line a meter or, of more than can be told apart, of the spread over them.
 
     rows: SQL with ``time``, ``step_s``, the meter and ``value``. The lines are told apart by the meter's column.
@@ -179,7 +179,7 @@ def with_gaps(rows: str, values: Sequence[str], key: str = "") -> str:
     )
 
 
-def chosen_or_fitting(dataset: Dataset) -> dict[Grain, str]:
+def chosen_or_fitting(dataset: MeterSeries) -> dict[Grain, str]:
     """Return the conditions of a grain that is chosen, or (``auto``) fits the length of the range."""
     fits = few_or_many(grains(dataset))
     return {grain: f"('$grain' = '{grain}' OR '$grain' = 'auto' AND {fit})" for grain, fit in fits.items()}
@@ -191,7 +191,7 @@ def few_or_many(offered: Sequence[Grain]) -> dict[Grain, str]:
     return {grain: f"({FEW} AND {few[grain]} OR {MANY} AND {many[grain]})" for grain in few}
 
 
-def hours(dataset: Dataset, columns: str, *, grain: Grain | None = None, tail: str = "") -> str:
+def hours(dataset: MeterSeries, columns: str, *, grain: Grain | None = None, tail: str = "") -> str:
     """Return SQL of published hours within the range. columns: what to select; tail: grouping and order.
 
     grain: another than that of hours.
@@ -203,7 +203,7 @@ def hours(dataset: Dataset, columns: str, *, grain: Grain | None = None, tail: s
     )
 
 
-def meters(dataset: Dataset) -> str:
+def meters(dataset: MeterSeries) -> str:
     """Return SQL of the meters that match the search and have a day in the range, or are live: never empty.
 
     Where there are too many, those with the longer history are kept.
@@ -215,7 +215,7 @@ def meters(dataset: Dataset) -> str:
     )
 
 
-def listed(dataset: Dataset) -> str:
+def listed(dataset: MeterSeries) -> str:
     """Return SQL of how many meters of how many that match the search the list holds, as text: ``200 of 2000``."""
     count = f"count(DISTINCT {dataset.key})"
     return (
@@ -229,12 +229,12 @@ def layer() -> str:
     return f"SELECT IF({MANY}, '{PUBLISHED}', '{MERGED}') AS layer"
 
 
-def of_layer(dataset: Dataset, grain: Grain) -> str:
+def of_layer(dataset: MeterSeries, grain: Grain) -> str:
     """Return the full name of the view of the layer that answers; the variable is filled in by Grafana."""
     return f"{CATALOG}.${{layer}}.{view_table(dataset, grain)}"
 
 
-def _known(dataset: Dataset) -> str:
+def _known(dataset: MeterSeries) -> str:
     grain = daily(dataset)
     return (
         f"  SELECT {dataset.key}, {grain} AS seen FROM {published_view(dataset, grain)}\n"  # noqa: S608
@@ -244,7 +244,7 @@ def _known(dataset: Dataset) -> str:
     )
 
 
-def ranked(dataset: Dataset, value: str) -> str:
+def ranked(dataset: MeterSeries, value: str) -> str:
     """Return SQL of the chosen meters by place: ``ranked`` (name), ``highest`` and ``lowest`` (from 1).
 
     value: aggregate over a meter's rows in the range, such as ``sum(energy_wh)``.
@@ -259,7 +259,7 @@ def ranked(dataset: Dataset, value: str) -> str:
     )
 
 
-def boundary(dataset: Dataset) -> str:
+def boundary(dataset: MeterSeries) -> str:
     """Return SQL of the boundary in force as an annotation: where it lies within the range."""
     return (
         "SELECT with_timezone(boundary, 'UTC') AS time,\n"  # noqa: S608
@@ -270,7 +270,7 @@ def boundary(dataset: Dataset) -> str:
     )
 
 
-def published(dataset: Dataset) -> str:
+def published(dataset: MeterSeries) -> str:
     """Return SQL of batch runs as annotations: when readers came to see them."""
     return (
         "SELECT with_timezone(at, 'UTC') AS time, event || ' ' || run_id AS text\n"
@@ -279,7 +279,7 @@ def published(dataset: Dataset) -> str:
     )
 
 
-def unexplained(dataset: Dataset) -> str:
+def unexplained(dataset: MeterSeries) -> str:
     """Return SQL of runs whose reconciliation left minutes unexplained, as annotations."""
     count = "CAST(json_extract_scalar(details, '$.reconciliation.unexplained') AS BIGINT)"
     return (
@@ -289,7 +289,7 @@ def unexplained(dataset: Dataset) -> str:
     )
 
 
-def gaps(dataset: Dataset) -> str:
+def gaps(dataset: MeterSeries) -> str:
     """Return SQL of the longest gaps in the range as annotations with a beginning and an end; of single meters only."""
     bounds = between(dataset, dataset.finest.grain, "$__timeFrom()", "$__timeTo()", "gap_start")
     return (

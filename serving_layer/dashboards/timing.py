@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from meterlake.grains import GRAIN_SECONDS
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 SILENT_S: Final = 300
 """Networks and sensors restart within minutes: so long is waited beyond what the interval explains."""
@@ -43,7 +43,7 @@ class Timing:
     has_seconds: bool
 
     @staticmethod
-    def of(dataset: Dataset) -> Timing:
+    def of(dataset: MeterSeries) -> Timing:
         """Return the times that fit a data set, by the shortest interval in which it sends."""
         interval = min(dataset.intervals)
         cell = GRAIN_SECONDS[dataset.finest.grain]

@@ -19,7 +19,7 @@ from meterlake.views import time_column, view_columns
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
     from meterlake.settings import Settings
 
@@ -67,7 +67,7 @@ def through_trino(settings: Settings) -> BatchReader:
     return BatchReader(f"{CATALOG}.{HIVE_DATABASE}", lambda text, values: trino.rows(settings, text, list(values)))
 
 
-def batch_states(reader: BatchReader, dataset: Dataset, grain: Grain, window: Window) -> States:
+def batch_states(reader: BatchReader, dataset: MeterSeries, grain: Grain, window: Window) -> States:
     """Return the rows of a batch view."""
     view = dataset.view(grain)
     names = ", ".join(column.name for column in view_columns(dataset, grain))
@@ -88,7 +88,7 @@ def batch_states(reader: BatchReader, dataset: Dataset, grain: Grain, window: Wi
     return {(row[0], _time(row[1], grain)): _from_decimals(dataset, row[2:]) for row in rows}
 
 
-def speed_states(settings: Settings, dataset: Dataset, window: Window) -> States:
+def speed_states(settings: Settings, dataset: MeterSeries, window: Window) -> States:
     """Return the speed layer's rows, asked for by partition key. meters None: those that it knows."""
     names = state_names(dataset)
     return {
@@ -97,7 +97,7 @@ def speed_states(settings: Settings, dataset: Dataset, window: Window) -> States
     }
 
 
-def speed_rows(settings: Settings, dataset: Dataset, window: Window) -> list[tuple[Any, ...]]:
+def speed_rows(settings: Settings, dataset: MeterSeries, window: Window) -> list[tuple[Any, ...]]:
     """Return what ``speed_states`` does, as rows of meter, start (UTC without zone) and ``state_names``."""
     from cassandra.concurrent import execute_concurrent_with_args
 
@@ -128,12 +128,12 @@ def speed_rows(settings: Settings, dataset: Dataset, window: Window) -> list[tup
     return found
 
 
-def state_names(dataset: Dataset) -> list[str]:
+def state_names(dataset: MeterSeries) -> list[str]:
     """Return the columns of a state."""
     return [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
 
 
-def _from_decimals(dataset: Dataset, values: Sequence[Any]) -> State:
+def _from_decimals(dataset: MeterSeries, values: Sequence[Any]) -> State:
     """Return the state in a row of physical decimals."""
     row = dict(zip(STATE_COLUMNS, map(int, values), strict=False))
     rest = iter(values[len(STATE_COLUMNS) :])

@@ -18,7 +18,7 @@ from serving_layer.sql import views
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
     from meterlake.merged import Piece
     from meterlake.settings import Settings
@@ -37,7 +37,7 @@ class BoundaryMoves(TransientError):
         )
 
 
-def merged_rows(settings: Settings, dataset: Dataset, grain: Grain, window: Window) -> list[dict[str, Any]]:
+def merged_rows(settings: Settings, dataset: MeterSeries, grain: Grain, window: Window) -> list[dict[str, Any]]:
     """Return the rows of the merged view, sorted: columns and types as Trino gives them, times in UTC without zone.
 
     window: aware times, or local dates for days. Needs the metastore, HiveServer2 and, if there is a speed layer,
@@ -53,7 +53,7 @@ def merged_rows(settings: Settings, dataset: Dataset, grain: Grain, window: Wind
 
 
 def _read(
-    settings: Settings, dataset: Dataset, grain: Grain, window: Window, cutover: datetime | None
+    settings: Settings, dataset: MeterSeries, grain: Grain, window: Window, cutover: datetime | None
 ) -> dict[tuple[str, Time], tuple[State, str]]:
     reader = through_hive(settings)
     if cutover is None:
@@ -73,7 +73,7 @@ def _read(
 
 
 def _rolled_up(
-    dataset: Dataset, grain: Grain, pieces: Sequence[tuple[str, States]]
+    dataset: MeterSeries, grain: Grain, pieces: Sequence[tuple[str, States]]
 ) -> dict[tuple[str, Time], tuple[State, str]]:
     """Return rows of a grain from finer ones of both layers, each with the layer that it comes from."""
     states: dict[tuple[str, Time], list[State]] = defaultdict(list)
@@ -90,7 +90,7 @@ def _rolled_up(
     }
 
 
-def _row(dataset: Dataset, grain: Grain, key: tuple[str, Time], state: State, source: str) -> dict[str, Any]:
+def _row(dataset: MeterSeries, grain: Grain, key: tuple[str, Time], state: State, source: str) -> dict[str, Any]:
     meter, start = key
     row: dict[str, Any] = dict(state.row())
     for measure in dataset.measures:
@@ -101,14 +101,14 @@ def _row(dataset: Dataset, grain: Grain, key: tuple[str, Time], state: State, so
     return {dataset.key: meter, grain: time, **row, **derived_values(dataset, state), **place}
 
 
-def _whole_rows(dataset: Dataset, grain: Grain, time: Time) -> datetime:
+def _whole_rows(dataset: MeterSeries, grain: Grain, time: Time) -> datetime:
     """Return where the first row begins that is not before ``time``: a window selects rows by their beginning."""
     moment = timegrid.row_begins(time, dataset.time_zone)
     begin = timegrid.row_start(moment, grain, dataset.time_zone)
     return begin if begin == moment else timegrid.row_end(moment, grain, dataset.time_zone)
 
 
-def _held(dataset: Dataset, piece: Piece, since: datetime, until: datetime) -> tuple[Time, Time] | None:
+def _held(dataset: MeterSeries, piece: Piece, since: datetime, until: datetime) -> tuple[Time, Time] | None:
     """Return the times of a piece's rows between two beginnings of coarser rows; None where there is none."""
     first, end = max(piece.since, since), min(piece.until, until)
     if first >= end:

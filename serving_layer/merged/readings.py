@@ -16,7 +16,7 @@ from meterlake.views import time_column
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
     from meterlake.settings import Settings
     from serving_layer.merged.layers import Time
@@ -28,13 +28,17 @@ _AT_ONCE: Final = 500
 """So many rows are asked for in one statement."""
 
 
-def master_table(dataset: Dataset) -> str:
+def master_table(dataset: MeterSeries) -> str:
     """Return the full name of the master table in Trino."""
     return f"iceberg.master.{dataset.name}"
 
 
 def readings_of(
-    settings: Settings, dataset: Dataset, grain: Grain, rows: Iterable[tuple[str, Time]], snapshot: int | None = None
+    settings: Settings,
+    dataset: MeterSeries,
+    grain: Grain,
+    rows: Iterable[tuple[str, Time]],
+    snapshot: int | None = None,
 ) -> dict[tuple[str, Time], list[Reading]]:
     """Return the readings of some rows (meter, time) of a view.
 
@@ -51,7 +55,7 @@ def readings_of(
 
 
 def _read(
-    settings: Settings, dataset: Dataset, grain: Grain, rows: list[tuple[str, Time]], snapshot: int | None
+    settings: Settings, dataset: MeterSeries, grain: Grain, rows: list[tuple[str, Time]], snapshot: int | None
 ) -> Iterator[Reading]:
     names = [field.name for field in master_fields(dataset) if field.name != "load_id"]
     version = "" if snapshot is None else f" FOR VERSION AS OF {snapshot}"
@@ -70,7 +74,7 @@ def _read(
     return (_reading(dataset, row) for row in trino.rows(settings, statement, values))
 
 
-def _reading(dataset: Dataset, row: Sequence[Any]) -> Reading:
+def _reading(dataset: MeterSeries, row: Sequence[Any]) -> Reading:
     count = len(dataset.measures)
     meter, time, interval, *values = row[: 3 + count]
     revision, received_at, origin, partition, offset = row[3 + count :]

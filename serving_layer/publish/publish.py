@@ -37,7 +37,7 @@ from serving_layer.sql import views
 
 if TYPE_CHECKING:
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from serving_layer.publish.lease import Lease
     from serving_layer.publish.tables import ViewTable
@@ -105,7 +105,7 @@ class Publisher:
     """Changes what readers of a data set see, as long as ``lease`` is held. step: called before each step."""
 
     settings: Settings
-    dataset: Dataset
+    dataset: MeterSeries
     lease: Lease
     clock: Clock
     step: Step = lambda _: None

@@ -15,7 +15,7 @@ from meterlake.validation import STATE_COLUMNS, measure_columns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 # Names come from the declaration, times are literals of our own; meters are bound.
@@ -40,21 +40,21 @@ class Compared:
     keys: list[tuple[str, datetime]]
 
 
-def meters(settings: Settings, dataset: Dataset, since: datetime, until: datetime, seconds: float) -> list[str]:
+def meters(settings: Settings, dataset: MeterSeries, since: datetime, until: datetime, seconds: float) -> list[str]:
     """Return the meters of which a layer may have rows in a range of times, sorted. Raises EngineUnavailable."""
     batch = f"SELECT {dataset.key} {_batch(dataset, since, until)}"
     speed = f"SELECT {dataset.key} FROM {merged.SPEED_CATALOG}.{CASSANDRA_KEYSPACE}.{dataset.name}_latest"
     return sorted(row[0] for row in trino.rows(settings, f"{batch} UNION {speed}", seconds=seconds))
 
 
-def compare(settings: Settings, dataset: Dataset, piece: Piece, most: int, seconds: float) -> Compared:
+def compare(settings: Settings, dataset: MeterSeries, piece: Piece, most: int, seconds: float) -> Compared:
     """Compare a piece. most: so many keys are returned. Raises EngineUnavailable, also when ``seconds`` are over."""
     answer = trino.rows(settings, compare_sql(dataset, piece, most), [*piece.meters, *piece.meters], seconds=seconds)
     equal, differing, keys = answer[0]
     return Compared(equal, differing, [(key, moment.replace(tzinfo=UTC)) for key, moment in keys or ()])
 
 
-def compare_sql(dataset: Dataset, piece: Piece, most: int) -> str:
+def compare_sql(dataset: MeterSeries, piece: Piece, most: int) -> str:
     """Return the statement; its parameters are the meters, twice."""
     grain, key = dataset.finest.grain, dataset.key
     states = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
@@ -76,7 +76,7 @@ def compare_sql(dataset: Dataset, piece: Piece, most: int) -> str:
     )
 
 
-def _batch(dataset: Dataset, since: datetime, until: datetime) -> str:
+def _batch(dataset: MeterSeries, since: datetime, until: datetime) -> str:
     """Return the rows of the finest batch view in a range of times, as the end of a statement."""
     view = dataset.finest
     low, high = (view.partition_value(moment.astimezone(UTC).date()) for moment in (since, until))

@@ -25,7 +25,7 @@ from serving_layer.reconcile import compare
 from serving_layer.reconcile.compare import Piece
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.reconciliation import Outcome
     from meterlake.settings import Settings
     from serving_layer.merged.layers import States, Time
@@ -75,7 +75,7 @@ class _Reconciliation:
     """One reconciliation under way. end: up to where it is to come. deadline: of the clock that only rises."""
 
     settings: Settings
-    dataset: Dataset
+    dataset: MeterSeries
     snapshot: int | None
     end: datetime
     deadline: float
@@ -148,7 +148,7 @@ class OutOfTime(EngineUnavailable):
 
 def reconcile(
     settings: Settings,
-    dataset: Dataset,
+    dataset: MeterSeries,
     span: tuple[datetime, datetime],
     snapshot: int | None,
     left: Pending | None = None,
@@ -175,7 +175,7 @@ def reconcile(
     return about | work.counts | {"examples": work.examples}
 
 
-def _example(dataset: Dataset, key: Key, batch: States, speed: States) -> dict[str, Any]:
+def _example(dataset: MeterSeries, key: Key, batch: States, speed: States) -> dict[str, Any]:
     return {
         dataset.key: key[0],
         dataset.finest.grain: key[1].isoformat(),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.grains import Grain
 from meterlake.report_specs import (
     Cost,
@@ -50,14 +50,14 @@ class Kind:
     """
 
     build: Builder
-    columns: Callable[[Any, Dataset], Sequence[str]]
+    columns: Callable[[Any, MeterSeries], Sequence[str]]
     grain: Callable[[Any, Request], Grain]
     free: bool = False
     gaps: bool = False
     local_hours: bool = False
 
 
-def _level(report: Profile | Heatmap | LoadDuration, _dataset: Dataset) -> Sequence[str]:
+def _level(report: Profile | Heatmap | LoadDuration, _dataset: MeterSeries) -> Sequence[str]:
     return (f"{report.level}_avg",)
 
 

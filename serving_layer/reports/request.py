@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.errors import UnknownName, UsageError
 from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.timegrid import day_start
@@ -45,7 +45,7 @@ class Request:
     grain: as wished, or None to choose by the range. threshold: lowest value of interest.
     """
 
-    dataset: Dataset
+    dataset: MeterSeries
     meter: str
     since: datetime
     until: datetime
@@ -86,7 +86,7 @@ class Request:
         return coarser[0] if coarser else declared[-1]
 
 
-def make_request(source: Source, dataset: Dataset, wish: Wish) -> Request:
+def make_request(source: Source, dataset: MeterSeries, wish: Wish) -> Request:
     """Check a wish against what the source holds.
 
     Raises UnknownName (meter), WrongMoment, WrongRange, NoReadings.
@@ -118,7 +118,7 @@ def make_request(source: Source, dataset: Dataset, wish: Wish) -> Request:
     )
 
 
-def choose_meter(dataset: Dataset, named: str | None, source: Source) -> tuple[str, tuple[date, date]]:
+def choose_meter(dataset: MeterSeries, named: str | None, source: Source) -> tuple[str, tuple[date, date]]:
     """Return the meter that is named, or the only one, with its first and last day.
 
     A named meter is asked for by its key; all are listed only where none is named, or an unknown one.
@@ -142,7 +142,7 @@ def choose_meter(dataset: Dataset, named: str | None, source: Source) -> tuple[s
     )
 
 
-def parse_moment(text: str, dataset: Dataset, option: str) -> datetime:
+def parse_moment(text: str, dataset: MeterSeries, option: str) -> datetime:
     """Return an aware time: of a day (its first instant), a local time, or a time with its own offset.
 
     Raises WrongMoment. A local time that occurs twice at the end of summer time means the first.
@@ -161,14 +161,14 @@ def parse_moment(text: str, dataset: Dataset, option: str) -> datetime:
         raise WrongMoment(option, text, "it is out of range") from None
 
 
-def _at(day: date, dataset: Dataset) -> datetime:
+def _at(day: date, dataset: MeterSeries) -> datetime:
     try:
         return datetime.fromtimestamp(day_start(day, dataset.time_zone), UTC)
     except (OverflowError, ValueError):
         return datetime.combine(day, time(0), UTC)
 
 
-def _local(moment: datetime, dataset: Dataset) -> datetime:
+def _local(moment: datetime, dataset: MeterSeries) -> datetime:
     try:
         return moment.astimezone(ZoneInfo(dataset.time_zone))
     except OverflowError:

@@ -18,7 +18,7 @@ from engines import hive, trino
 from engines.errors import QueryFailed
 from meterlake.columns import DATE, STRING, TIMESTAMP, Dialect, LogicalType
 from meterlake.ddl import HIVE_DATABASE, gap_partition, gaps_table, view_table
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.errors import UnknownName
 from meterlake.grains import GRAIN_SECONDS, Grain
 from meterlake.merged import CATALOG, MERGED
@@ -48,16 +48,16 @@ class Source(Protocol):
     def title(self) -> str:
         """What a reader is told about where the numbers are from."""
 
-    def extents(self, dataset: Dataset) -> dict[str, tuple[date, date]]:
+    def extents(self, dataset: MeterSeries) -> dict[str, tuple[date, date]]:
         """Return meter -> first and last day with readings. It reads the rows of all meters."""
 
-    def extent(self, dataset: Dataset, meter: str) -> tuple[date, date] | None:
+    def extent(self, dataset: MeterSeries, meter: str) -> tuple[date, date] | None:
         """Return a meter's first and last day with readings, or None if it has none."""
 
-    def view(self, dataset: Dataset, grain: Grain, columns: Sequence[str], window: Window) -> pd.DataFrame:
+    def view(self, dataset: MeterSeries, grain: Grain, columns: Sequence[str], window: Window) -> pd.DataFrame:
         """Return the rows of a view, sorted: ``start`` (UTC wall clock; a day's date) and columns as floats."""
 
-    def gaps(self, dataset: Dataset, window: Window) -> pd.DataFrame:
+    def gaps(self, dataset: MeterSeries, window: Window) -> pd.DataFrame:
         """Return runs without coverage that touch the window, sorted: ``gap_start``, ``gap_end``, UTC wall clock."""
 
 
@@ -94,14 +94,14 @@ class SqlSource:
     run: Run
     merged: bool = False
 
-    def extents(self, dataset: Dataset) -> dict[str, tuple[date, date]]:
+    def extents(self, dataset: MeterSeries) -> dict[str, tuple[date, date]]:
         """Return meter -> first and last day with readings (UTC days where there is no view of days)."""
         grain, table = self._coarsest(dataset)
         statement = f"SELECT {dataset.key}, MIN({grain}), MAX({grain}) FROM {table} GROUP BY {dataset.key}"  # noqa: S608
         rows = self._rows(dataset, statement, [])
         return {row[0]: _days(row[1], row[2]) for row in sorted(rows)}
 
-    def extent(self, dataset: Dataset, meter: str) -> tuple[date, date] | None:
+    def extent(self, dataset: MeterSeries, meter: str) -> tuple[date, date] | None:
         """Return a meter's first and last day: asked by key, so that no other meter's rows are read."""
         grain, table = self._coarsest(dataset)
         statement = Statement(self.dialect)
@@ -110,12 +110,12 @@ class SqlSource:
         first, last = self._rows(dataset, text, statement.values)[0]
         return None if first is None else _days(first, last)
 
-    def _coarsest(self, dataset: Dataset) -> tuple[Grain, str]:
+    def _coarsest(self, dataset: MeterSeries) -> tuple[Grain, str]:
         grains = (view.grain for view in dataset.views if view.grain != "month")
         grain = max(grains, key=GRAIN_SECONDS.__getitem__)
         return grain, f"{self.schema}.{view_table(dataset, grain)}"
 
-    def view(self, dataset: Dataset, grain: Grain, columns: Sequence[str], window: Window) -> pd.DataFrame:
+    def view(self, dataset: MeterSeries, grain: Grain, columns: Sequence[str], window: Window) -> pd.DataFrame:
         """Return the rows of a view."""
         statement = Statement(self.dialect)
         formulas = {} if self.merged else dict(derived_sql(dataset, self.dialect))
@@ -135,7 +135,7 @@ class SqlSource:
         frame["start"] = pd.to_datetime(frame["start"]).astype("datetime64[ns]")
         return frame.astype(dict.fromkeys(columns, "float64")).sort_values("start", ignore_index=True)
 
-    def gaps(self, dataset: Dataset, window: Window) -> pd.DataFrame:
+    def gaps(self, dataset: MeterSeries, window: Window) -> pd.DataFrame:
         """Return the gaps: from their table, or, in the merged view, between its rows."""
         statement = Statement(self.dialect)
         since, until = _utc(window.since), _utc(window.until)
@@ -144,7 +144,7 @@ class SqlSource:
         frame = pd.DataFrame(self._rows(dataset, text, statement.values), columns=["gap_start", "gap_end"])
         return frame.astype("datetime64[ns]").sort_values("gap_start", ignore_index=True)
 
-    def _gaps_table(self, dataset: Dataset, statement: Statement, window: Window) -> str:
+    def _gaps_table(self, dataset: MeterSeries, statement: Statement, window: Window) -> str:
         since, until = _utc(window.since), _utc(window.until)
         return (
             f"SELECT gap_start, gap_end FROM {self.schema}.{gaps_table(dataset)} "  # noqa: S608
@@ -152,7 +152,7 @@ class SqlSource:
             + " AND ".join(self._partitions(statement, gap_partition(dataset), since, until))
         )
 
-    def _gaps_between_rows(self, dataset: Dataset, statement: Statement, window: Window) -> str:
+    def _gaps_between_rows(self, dataset: MeterSeries, statement: Statement, window: Window) -> str:
         grain = dataset.finest.grain
         end = f"{grain} + INTERVAL '{GRAIN_SECONDS[grain]}' SECOND"
         return (
@@ -161,7 +161,7 @@ class SqlSource:
             f"WHERE {dataset.key} = {statement.bind(window.meter, STRING)}) AS runs WHERE gap_end > gap_start"
         )
 
-    def _bounds(self, dataset: Dataset, grain: Grain, window: Window) -> tuple[date, date, LogicalType]:
+    def _bounds(self, dataset: MeterSeries, grain: Grain, window: Window) -> tuple[date, date, LogicalType]:
         """Return the range of a view's own time: UTC wall clock, or local days of which a part is asked for."""
         since, until = _utc(window.since), _utc(window.until)
         if grain != "day":
@@ -178,7 +178,7 @@ class SqlSource:
         low, high = (statement.bind(moment.strftime(pattern), STRING) for moment in (since, until))
         return [f"{partition} >= {low}", f"{partition} <= {high}"]
 
-    def _rows(self, dataset: Dataset, text: str, values: list[Any]) -> list[tuple[Any, ...]]:
+    def _rows(self, dataset: MeterSeries, text: str, values: list[Any]) -> list[tuple[Any, ...]]:
         try:
             return [tuple(row) for row in self.run(text, values)]
         except QueryFailed as error:

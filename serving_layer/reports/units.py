@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.grains import Grain
 from meterlake.physical_units import factor, for_small_values, for_totals, physical_unit
 
@@ -81,7 +81,7 @@ class Quantity:
         return "" if self.unit == "1" else self.unit
 
 
-def quantity(dataset: Dataset, name: str) -> Quantity:
+def quantity(dataset: MeterSeries, name: str) -> Quantity:
     """Return a measure or derived value, in its declared unit. Raises KeyError for an unknown name."""
     for measure in dataset.measures:
         if measure.name == name:
@@ -113,6 +113,6 @@ def columns_of(shown: Quantity) -> tuple[str, ...]:
     return (shown.column,)
 
 
-def sum_column(dataset: Dataset, name: str) -> str:
+def sum_column(dataset: MeterSeries, name: str) -> str:
     """Return the column that holds a total: an amount's sum, or a derived value itself."""
     return quantity(dataset, name).column

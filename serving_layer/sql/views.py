@@ -15,7 +15,7 @@ from meterlake.ddl import CASSANDRA_KEYSPACE, HIVE_DATABASE, view_table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.merged import Cutover
     from meterlake.settings import Settings
 
@@ -27,7 +27,7 @@ _TRINO_LEARNS_S: Final = 20
 """How long a new table of Cassandra's may take to be seen in Trino."""
 
 
-def has_speed_layer(settings: Settings, dataset: Dataset) -> bool:
+def has_speed_layer(settings: Settings, dataset: MeterSeries) -> bool:
     """Return whether there is a speed layer to ask, and see to it that Trino knows its table.
 
     Cassandra itself is asked: Trino learns of a new table only some moments later.
@@ -65,7 +65,11 @@ def _seen_by_trino(settings: Settings, keyspace: str, table: str) -> None:
 
 
 def replace(
-    settings: Settings, dataset: Dataset, cutover: Cutover | None, seq: int, check: Callable[[], None] = lambda: None
+    settings: Settings,
+    dataset: MeterSeries,
+    cutover: Cutover | None,
+    seq: int,
+    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Make the views what the declaration says, and the merged ones change layers at ``cutover`` (None: batch alone).
 
@@ -86,7 +90,7 @@ def replace(
         metastore.set_table_properties(client, HIVE_DATABASE, table, properties)
 
 
-def shown(settings: Settings, dataset: Dataset) -> int | None:
+def shown(settings: Settings, dataset: MeterSeries) -> int | None:
     """Return the record of the run that all merged views show; None where they are of several, or not there."""
     names = [view_table(dataset, view.grain) for view in dataset.views]
     statement = (
@@ -101,7 +105,7 @@ def shown(settings: Settings, dataset: Dataset) -> int | None:
     return records.pop() if len(records) == 1 else None
 
 
-def current_cutover(settings: Settings, dataset: Dataset) -> datetime | None:
+def current_cutover(settings: Settings, dataset: MeterSeries) -> datetime | None:
     """Return where the speed layer takes over, None where batch alone answers. Needs the metastore only."""
     with metastore.client(settings) as client:
         table = metastore.get_table(client, HIVE_DATABASE, view_table(dataset, dataset.finest.grain))

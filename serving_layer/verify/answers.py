@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from meterlake.columns import Column
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from serving_layer.verify.scope import Scope
 
@@ -46,7 +46,7 @@ class Answers:
             self.files[view] = pool.submit(found.fetch_files, settings, dataset, view, folder)
 
 
-def is_summed(dataset: Dataset, view: str) -> bool:
+def is_summed(dataset: MeterSeries, view: str) -> bool:
     """Return whether a view is asked of servers as checksums."""
     return view == dataset.finest.grain
 
@@ -86,13 +86,13 @@ def shape_of(columns: Sequence[Column]) -> Shape:
     return Shape([column.name for column in columns[:2]], exact, near)
 
 
-def _asked(dataset: Dataset, view: str, *, derived: bool) -> list[Column]:
+def _asked(dataset: MeterSeries, view: str, *, derived: bool) -> list[Column]:
     if is_summed(dataset, view):
         return found.checksum_columns(dataset, view, derived=derived)
     return found.served_columns(dataset, view, derived=derived)
 
 
-def _expected(connection: DuckDBPyConnection, dataset: Dataset, view: str, *, derived: bool) -> str:
+def _expected(connection: DuckDBPyConnection, dataset: MeterSeries, view: str, *, derived: bool) -> str:
     """Make the rows that a server must give; return their table."""
     source = f"want_{view}"
     if derived:

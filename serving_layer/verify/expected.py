@@ -17,7 +17,7 @@ from serving_layer.verify.scope import local_midnight
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from meterlake.declaration import Dataset, Measure
+    from meterlake.declaration import Measure, MeterSeries
     from serving_layer.verify.scope import Scope
 
 # Names come from the declaration, values are bound.
@@ -37,7 +37,7 @@ _STEPS: Final = {
 _PARTITION: Final = {"month": "%Y-%m", "year": "%Y"}
 
 
-def make_readings(connection: DuckDBPyConnection, dataset: Dataset) -> list[str]:
+def make_readings(connection: DuckDBPyConnection, dataset: MeterSeries) -> list[str]:
     """Make the table ``readings`` if it is not there; return its columns."""
     columns = master_fields(dataset)
     types = ", ".join(f"{column.name} {column.type.sql('duckdb')}" for column in columns)
@@ -45,7 +45,7 @@ def make_readings(connection: DuckDBPyConnection, dataset: Dataset) -> list[str]
     return [column.name for column in columns]
 
 
-def build(connection: DuckDBPyConnection, dataset: Dataset) -> None:
+def build(connection: DuckDBPyConnection, dataset: MeterSeries) -> None:
     """Make the tables ``want_<grain>`` of each view, and ``want_gaps``, from the table ``readings``."""
     connection.execute(f"CREATE OR REPLACE TABLE counted AS {counted_sql(dataset)}")
     make_calendar(connection, dataset, "counted", dataset.event_time)
@@ -54,7 +54,7 @@ def build(connection: DuckDBPyConnection, dataset: Dataset) -> None:
     connection.execute(f"CREATE OR REPLACE TABLE want_gaps AS {gaps_sql(dataset)}")
 
 
-def counted_sql(dataset: Dataset, readings: str = READINGS) -> str:
+def counted_sql(dataset: MeterSeries, readings: str = READINGS) -> str:
     """Return SQL of those readings of a table that count, in whole units, with ``flag`` (0 or 1)."""
     key, at, length = dataset.key, dataset.event_time, dataset.interval
     units = ",\n    ".join(f"{_units(measure)} AS {measure.name}" for measure in dataset.measures)
@@ -83,7 +83,7 @@ SELECT {key}, {at}, {length}, CASE WHEN {flags} THEN 1 ELSE 0 END AS flag,
 FROM winners SEMI JOIN chosen USING ({key}, cell, {length})"""
 
 
-def view_sql(dataset: Dataset, grain: str, counted: str = "counted") -> str:
+def view_sql(dataset: MeterSeries, grain: str, counted: str = "counted") -> str:
     """Return SQL of a view's rows from the readings that count."""
     key = dataset.key
     columns = [
@@ -107,7 +107,7 @@ def placed_sql(table: str, time: str, grain: str) -> str:
     return f"SELECT *, {day} AS row_time FROM {table} ASOF JOIN calendar ON {time} >= begins"
 
 
-def rolled_sql(dataset: Dataset, table: str, time: str, grain: str, *more: str) -> str:
+def rolled_sql(dataset: MeterSeries, table: str, time: str, grain: str, *more: str) -> str:
     """Return SQL of rows of a grain from finer rows of state. more: further aggregates."""
     counts = [f"CAST(sum({name}) AS BIGINT) AS {name}" for name in ("readings", "covered_s", "flagged")]
     states = [
@@ -119,7 +119,7 @@ def rolled_sql(dataset: Dataset, table: str, time: str, grain: str, *more: str) 
     return f"SELECT {listed}\nFROM ({placed_sql(table, time, grain)}) GROUP BY {dataset.key}, row_time"
 
 
-def gaps_sql(dataset: Dataset) -> str:
+def gaps_sql(dataset: MeterSeries) -> str:
     """Return SQL of the gaps: steps of the calendar between a meter's first and last row that have no row."""
     key, finest = dataset.key, dataset.finest
     step, grain = _STEPS[finest.grain], finest.grain
@@ -145,7 +145,7 @@ def limit(connection: DuckDBPyConnection, scope: Scope) -> None:
         connection.execute(f"DELETE FROM want_{view} WHERE NOT ({scope.condition(view)})")
 
 
-def published_sql(dataset: Dataset, table: str) -> str:
+def published_sql(dataset: MeterSeries, table: str) -> str:
     """Return SQL of a view's rows with averages and derived values, by the declaration's own text of each formula."""
     state = [f"{measure.name}_{part}" for measure in dataset.measures for part in ("sum", "min", "max")]
     doubles = ", ".join(f"CAST({name} AS DOUBLE) AS {name}" for name in (*state, "covered_s", "readings", "flagged"))
@@ -171,7 +171,7 @@ def physical_sql(units: str, measure: Measure) -> str:
     return f"CAST(CAST({units} AS DECIMAL(18,0)) * {one} AS {kind})"
 
 
-def make_calendar(connection: DuckDBPyConnection, dataset: Dataset, table: str, time: str) -> None:
+def make_calendar(connection: DuckDBPyConnection, dataset: MeterSeries, table: str, time: str) -> None:
     """Make the table of the local days that hold a table's times, with the UTC moment at which each begins.
 
     It stands on Python's own time zones.
@@ -189,17 +189,17 @@ def make_calendar(connection: DuckDBPyConnection, dataset: Dataset, table: str, 
     )
 
 
-def derived_names(dataset: Dataset) -> list[str]:
+def derived_names(dataset: MeterSeries) -> list[str]:
     """Return the columns that a published view has beside the stored ones."""
     return [f"{measure.name}_avg" for measure in dataset.levels] + [value.name for value in dataset.derived]
 
 
-def _time(dataset: Dataset, table: str) -> str:
+def _time(dataset: MeterSeries, table: str) -> str:
     """Return the time column of a table named after a view; ``half_hour`` ends with ``hour``, too."""
     return max((view.grain for view in dataset.views if table.endswith(f"_{view.grain}")), key=len)
 
 
-def acceptable(dataset: Dataset) -> str:
+def acceptable(dataset: MeterSeries) -> str:
     """Return the condition that no rule rejects a row: grid, completeness, ranges, declared rejects, times."""
     lengths = ", ".join(map(str, dataset.intervals))
     given = " + ".join(f"CAST({measure.name} IS NOT NULL AS INT)" for measure in dataset.measures)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from serving_layer.verify.scope import Scope
 
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
 GAPS: Final = "gaps"
 
 
-def view_names(dataset: Dataset) -> list[str]:
+def view_names(dataset: MeterSeries) -> list[str]:
     """Return the views that are verified: the grains, then ``gaps``."""
     return [*(view.grain for view in dataset.views), GAPS]
 
 
-def stored_columns(dataset: Dataset, view: str) -> list[Column]:
+def stored_columns(dataset: MeterSeries, view: str) -> list[Column]:
     """Return the columns of a view as declared."""
     if view == GAPS:
         return gap_columns(dataset)
     return views.view_columns(dataset, next(known.grain for known in dataset.views if known.grain == view))
 
 
-def hive_table(dataset: Dataset, view: str) -> str:
+def hive_table(dataset: MeterSeries, view: str) -> str:
     """Return the unqualified name of a view's table."""
     if view == GAPS:
         return gaps_table(dataset)
     return view_table(dataset, next(known.grain for known in dataset.views if known.grain == view))
 
 
-def fetch_files(settings: Settings, dataset: Dataset, view: str, folder: Path) -> list[str]:
+def fetch_files(settings: Settings, dataset: MeterSeries, view: str, folder: Path) -> list[str]:
     """Copy the files that the metastore shows readers of a view into ``folder``; return their local names."""
     with metastore.client(settings) as client:
         locations = metastore.partition_locations(client, HIVE_DATABASE, hive_table(dataset, view))
@@ -85,7 +85,7 @@ def read_files(connection: DuckDBPyConnection, scope: Scope, view: str, files: S
     )
 
 
-def served_columns(dataset: Dataset, view: str, *, derived: bool) -> list[Column]:
+def served_columns(dataset: MeterSeries, view: str, *, derived: bool) -> list[Column]:
     """Return the columns that are asked of a server."""
     if view == GAPS or not derived:
         return stored_columns(dataset, view)
@@ -104,19 +104,19 @@ def through_hive(settings: Settings, scope: Scope, view: str) -> list[tuple[Any,
     return hive.rows(settings, f"SELECT {names} FROM {hive_name(scope.dataset, view)} WHERE {scope.condition(view)}")
 
 
-def trino_name(dataset: Dataset, view: str) -> str:
+def trino_name(dataset: MeterSeries, view: str) -> str:
     """Return what Trino is asked for."""
     if view == GAPS:
         return f"hive.{HIVE_DATABASE}.{gaps_table(dataset)}"
     return published_view(dataset, next(known.grain for known in dataset.views if known.grain == view))
 
 
-def hive_name(dataset: Dataset, view: str) -> str:
+def hive_name(dataset: MeterSeries, view: str) -> str:
     """Return what Hive is asked for."""
     return f"{HIVE_DATABASE}.{hive_table(dataset, view)}"
 
 
-def checksum_columns(dataset: Dataset, view: str, *, derived: bool) -> list[Column]:
+def checksum_columns(dataset: MeterSeries, view: str, *, derived: bool) -> list[Column]:
     """Return the columns of a view's checksums: one row a meter and UTC day."""
     key, time, *stored = stored_columns(dataset, view)
     columns = [key, Column("utc_day", views.key_columns(dataset, "day")[1].type), Column("row_count", BIGINT)]
@@ -130,7 +130,7 @@ def checksum_columns(dataset: Dataset, view: str, *, derived: bool) -> list[Colu
     return columns
 
 
-def checksum_sql(dataset: Dataset, view: str, source: str, condition: str, *, derived: bool) -> str:
+def checksum_sql(dataset: MeterSeries, view: str, source: str, condition: str, *, derived: bool) -> str:
     """Return SQL, one text for all engines, of the counts, sums and extremes of each meter and UTC day of a view."""
     key, time, *stored = stored_columns(dataset, view)
     day = f"CAST({time.name} AS DATE)"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
     from meterlake.settings import Settings
     from serving_layer.verify.scope import Scope
@@ -116,7 +116,7 @@ def sums_condition(scope: Scope, cut: datetime | None) -> str:
     return f"{condition} AND {finest} < {scope.row_literal(cut, finest)}" if cut is not None else condition
 
 
-def columns_of(dataset: Dataset, grain: Grain) -> list[Column]:
+def columns_of(dataset: MeterSeries, grain: Grain) -> list[Column]:
     """Return the columns of a merged view."""
     return views.published_columns(dataset, grain)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from serving_layer.publish.lineage import Layer
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class MasterFiles:
     """The data files of the layers of a run."""
 
-    def __init__(self, settings: Settings, dataset: Dataset, run_id: str) -> None:
+    def __init__(self, settings: Settings, dataset: MeterSeries, run_id: str) -> None:
         self._settings, self._dataset, self._run_id = settings, dataset, run_id
         self._table = f"iceberg.master.{dataset.name}"
 

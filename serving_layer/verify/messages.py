@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 # Names come from the declaration, values are bound.
 # ruff: noqa: S608
@@ -45,7 +45,7 @@ class Messages:
     now: no reading was from after it, plus the clocks' tolerance; the run's own time. Later ones are from the future.
     """
 
-    def __init__(self, dataset: Dataset, paths: Sequence[Path], now: datetime) -> None:
+    def __init__(self, dataset: MeterSeries, paths: Sequence[Path], now: datetime) -> None:
         self._dataset, self._paths = dataset, list(paths)
         self._now = now.astimezone(UTC).replace(tzinfo=None)
         self._unpacked: list[Path] = []
@@ -97,7 +97,7 @@ def meters_in(paths: Sequence[Path]) -> set[str]:
     return {key.decode(errors="replace") for key in found if _KEY.fullmatch(key.decode(errors="replace"))}
 
 
-def readings_sql(dataset: Dataset) -> str:
+def readings_sql(dataset: MeterSeries) -> str:
     """Return SQL of the readings among ``lines``, over the values ``now`` and ``topic``."""
     key, at, length = dataset.key, dataset.event_time, dataset.interval
     names = [measure.name for measure in dataset.measures]

@@ -12,7 +12,7 @@ from meterlake.textformat import check_meter_id
 from serving_layer.verify.errors import EmptyRange
 
 if TYPE_CHECKING:
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
 
 
@@ -24,7 +24,7 @@ class Scope:
     open. end: a moment; rows that hold it and those after it are left out.
     """
 
-    dataset: Dataset
+    dataset: MeterSeries
     meters: tuple[str, ...] = ()
     since: date | None = None
     until: date | None = None

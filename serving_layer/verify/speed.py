@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from meterlake.columns import Column
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from serving_layer.verify.live import Live
     from serving_layer.verify.scope import Scope
 
@@ -75,11 +75,11 @@ def _complete(scope: Scope, since: datetime, cutover: datetime) -> str:
     )
 
 
-def _columns(dataset: Dataset) -> list[Column]:
+def _columns(dataset: MeterSeries) -> list[Column]:
     return found.stored_columns(dataset, dataset.finest.grain)
 
 
-def _explained(connection: DuckDBPyConnection, dataset: Dataset, newer: Newer) -> list[Explained]:
+def _explained(connection: DuckDBPyConnection, dataset: MeterSeries, newer: Newer) -> list[Explained]:
     """Take the rows that are explained out of both tables; return them."""
     key, grain = dataset.key, dataset.finest.grain
     names = ", ".join(column.name for column in _columns(dataset))
@@ -110,13 +110,13 @@ def _explained(connection: DuckDBPyConnection, dataset: Dataset, newer: Newer) -
     return [Explained(meter, str(time), reason, batch, speed) for meter, time, reason, batch, speed in explained]
 
 
-def _explain_all(connection: DuckDBPyConnection, dataset: Dataset) -> None:
+def _explain_all(connection: DuckDBPyConnection, dataset: MeterSeries) -> None:
     last = connection.execute("SELECT coalesce(max(number), 0) FROM differing").fetchall()[0][0]
     for first in range(1, int(last) + 1, _AT_ONCE):
         _explain(connection, dataset, f"number BETWEEN {first} AND {first + _AT_ONCE - 1}")
 
 
-def _explain(connection: DuckDBPyConnection, dataset: Dataset, some: str) -> None:
+def _explain(connection: DuckDBPyConnection, dataset: MeterSeries, some: str) -> None:
     """Add to the table ``explained`` which rows of ``differing`` are made by the messages that came on time."""
     key, grain = dataset.key, dataset.finest.grain
     connection.execute(
@@ -151,7 +151,7 @@ FROM fitting f LEFT JOIN replaced r ON r.{key} = f.{key} AND r.row_time = f.{gra
     )
 
 
-def _arrivals_sql(dataset: Dataset, some: str) -> str:
+def _arrivals_sql(dataset: MeterSeries, some: str) -> str:
     """Return SQL of the messages of differing rows, and whether they are late.
 
     arrival: 0 for those that the run has read; the place in the order of arrival for those since then.
@@ -171,7 +171,7 @@ def _arrivals_sql(dataset: Dataset, some: str) -> str:
     )
 
 
-def _replaced_sql(dataset: Dataset) -> str:
+def _replaced_sql(dataset: MeterSeries) -> str:
     """Return SQL of rows in which a late message replaces one on time; withdrawn: all such have no values."""
     key, names = dataset.key, ", ".join(measure.name for measure in dataset.measures)
     columns = f"{key}, row_time, {dataset.event_time}, {dataset.interval}"

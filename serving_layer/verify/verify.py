@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from meterlake.clock import Clock
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from serving_layer.publish.history import Record, Run
     from serving_layer.verify.compare import Comparison
@@ -86,7 +86,7 @@ class MasterInput:
 
     has_live = True
 
-    def __init__(self, settings: Settings, dataset: Dataset, run: Run) -> None:
+    def __init__(self, settings: Settings, dataset: MeterSeries, run: Run) -> None:
         self._files = MasterFiles(settings, dataset, run.run_id)
         self._layers = run.layers
         self._fetched: list[list[str]] = []
@@ -121,7 +121,7 @@ class Inputs:
             each.read(connection)
 
 
-def published(settings: Settings, dataset: Dataset) -> Run:
+def published(settings: Settings, dataset: MeterSeries) -> Run:
     """Return the run that readers see. Raises NotPublished or PublishUnderWay."""
     history = records.load(settings, dataset.name)
     if history.begun is not None:
@@ -201,7 +201,7 @@ def _compare_live(
 
 
 def _readings_now(
-    settings: Settings, dataset: Dataset, rows: list[tuple[str, date | datetime]]
+    settings: Settings, dataset: MeterSeries, rows: list[tuple[str, date | datetime]]
 ) -> list[tuple[object, ...]]:
     """Return the readings of some rows of the finest view as the master data set has them now, as rows of it."""
     keys = [(meter, time.replace(tzinfo=UTC) if isinstance(time, datetime) else time) for meter, time in rows]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from engines.table_format import Table
     from engines.topics import Span, Topic
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
 MANY: Final = 1000
@@ -62,7 +62,7 @@ class Archive:
     """Appends micro-batches. query: the checkpoint's id. spans: the topic's offsets when the query started."""
 
     def __init__(
-        self, settings: Settings, dataset: Dataset, topic: Topic, query: str, spans: Mapping[int, Span]
+        self, settings: Settings, dataset: MeterSeries, topic: Topic, query: str, spans: Mapping[int, Span]
     ) -> None:
         self._settings, self._dataset, self._topic, self._query, self._spans = settings, dataset, topic, query, spans
 

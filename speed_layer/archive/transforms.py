@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 
-def readings(decoded: DataFrame, dataset: Dataset, load_id: str) -> DataFrame:
+def readings(decoded: DataFrame, dataset: MeterSeries, load_id: str) -> DataFrame:
     """Return the rows of the master data set: every decodable reading."""
     names = [field.name for field in master_fields(dataset) if field.name != "load_id"]
     return decoded.where(F.col(UNDECODABLE).isNull()).select(*names, F.lit(load_id).alias("load_id"))
 
 
-def quarantined(decoded: DataFrame, dataset: Dataset, load_id: str) -> DataFrame:
+def quarantined(decoded: DataFrame, dataset: MeterSeries, load_id: str) -> DataFrame:
     """Return the rows of the quarantine: what is no reading, its bytes in Base64."""
     given = {
         # Spark breaks Base64 into lines of 76.

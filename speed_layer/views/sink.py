@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from speed_layer.views.rows import Write
 
@@ -23,7 +23,7 @@ IN_FLIGHT: Final = 128
 class Sink:
     """Writes the speed tables of a data set through an open session."""
 
-    def __init__(self, settings: Settings, dataset: Dataset, session: Any) -> None:  # noqa: ANN401 - the driver's own
+    def __init__(self, settings: Settings, dataset: MeterSeries, session: Any) -> None:  # noqa: ANN401 - the driver's own
         self._settings, self._session = settings, session
         with cassandra.translated(settings):
             inserts = [

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from meterlake.declaration import Dataset
+    from meterlake.declaration import MeterSeries
 
 MINUTE: Final = "minute"
 ENTRIES: Final = "entries"
@@ -40,7 +40,7 @@ ARRIVAL_ONLY: Final = ("origin_partition", "origin_offset", CONTENDED)
 _USED: Final = "used"
 
 
-def accepted(decoded: DataFrame, dataset: Dataset) -> DataFrame:
+def accepted(decoded: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the readings that the rules accept and that are not late, counting what becomes of the messages.
 
     Readings from the future are rejected here, before the watermark: one meter's clock must not drop the others' data.
@@ -66,7 +66,7 @@ def accepted(decoded: DataFrame, dataset: Dataset) -> DataFrame:
     return observed.where(good)
 
 
-def open_minutes(readings: DataFrame, dataset: Dataset) -> DataFrame:
+def open_minutes(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the state of each minute that has got readings: all of them, whether they compete, and a version.
 
     readings: accepted. To be run in update mode. ``minute`` is both the watermark's column and the key, or state would
@@ -93,14 +93,14 @@ def open_minutes(readings: DataFrame, dataset: Dataset) -> DataFrame:
     )
 
 
-def entry_columns(dataset: Dataset) -> list[str]:
+def entry_columns(dataset: MeterSeries) -> list[str]:
     """Return the columns of a reading that are kept in its minute's state."""
     measures = [measure.name for measure in dataset.measures]
     arrival = ["received_at", "origin_partition", "origin_offset"]
     return [dataset.event_time, dataset.interval, *measures, "revision", *arrival]
 
 
-def minute_rows(minutes: DataFrame, dataset: Dataset, *, contended: bool) -> DataFrame:
+def minute_rows(minutes: DataFrame, dataset: MeterSeries, *, contended: bool) -> DataFrame:
     """Return rows of the minute table: key, minute in milliseconds, the state in units, and the version.
 
     A minute of which no reading counts (any more) has the empty state. minutes: of ``open_minutes``. contended: those
@@ -119,7 +119,7 @@ def minute_rows(minutes: DataFrame, dataset: Dataset, *, contended: bool) -> Dat
     return rows.withColumn(MINUTE, F.unix_millis(MINUTE))
 
 
-def new_readings(minutes: DataFrame, dataset: Dataset, seen: Mapping[int, int]) -> DataFrame:
+def new_readings(minutes: DataFrame, dataset: MeterSeries, seen: Mapping[int, int]) -> DataFrame:
     """Return the readings whose offsets lie after those ``seen``, and whether their minute is contended.
 
     seen: partition -> offset. Times are milliseconds since 1970.
@@ -143,7 +143,7 @@ def new_readings(minutes: DataFrame, dataset: Dataset, seen: Mapping[int, int]) 
     )
 
 
-def _unpacked(minutes: DataFrame, dataset: Dataset) -> DataFrame:
+def _unpacked(minutes: DataFrame, dataset: MeterSeries) -> DataFrame:
     unpacked = minutes.select(dataset.key, MINUTE, CONTENDED, VERSION, F.inline(ENTRIES))
     return unpacked.withColumn("origin", F.lit(dataset.readings_topic))
 

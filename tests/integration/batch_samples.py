@@ -20,7 +20,7 @@ from engines import hdfs, metastore, spark, trino
 from engines.master import master
 from engines.table_format import Table
 from meterlake import timegrid
-from meterlake.declaration import Dataset, View
+from meterlake.declaration import MeterSeries, View
 from meterlake.reading import Reading
 from meterlake.schema import master_fields
 from meterlake.settings import Settings
@@ -34,7 +34,7 @@ from serving_layer.publish.history import History, Record
 # ruff: noqa: S608
 
 NAME = "batch_test"
-DATASET: Dataset = replace(
+DATASET: MeterSeries = replace(
     HOUSEHOLD,
     name=NAME,
     measures=(HOUSEHOLD.measure("global_active_power"), HOUSEHOLD.measure("voltage")),
@@ -67,7 +67,7 @@ def readings(day: date) -> list[Reading]:
     ]
 
 
-def load(session: SparkSession, settings: Settings, rows: list[Reading], dataset: Dataset = DATASET) -> Table:
+def load(session: SparkSession, settings: Settings, rows: list[Reading], dataset: MeterSeries = DATASET) -> Table:
     schema = ", ".join(f"{field.name} {field.type.sql('spark')}" for field in master_fields(dataset))
     data = [
         (
@@ -124,26 +124,26 @@ def columns(grain: str) -> str:
     return ", ".join(["meter_id", grain, "readings", "covered_s", "flagged", *names])
 
 
-def seen(settings: Settings, grain: str = "minute", dataset: Dataset = DATASET) -> dict[tuple[str, Any], Any]:
+def seen(settings: Settings, grain: str = "minute", dataset: MeterSeries = DATASET) -> dict[tuple[str, Any], Any]:
     """Return a view as Trino reads it."""
     return stored(trino.rows(settings, f"SELECT {columns(grain)} FROM hive.batch.{dataset.name}_{grain}"))
 
 
-def run(settings: Settings, dataset: Dataset = DATASET, **request: Any) -> dict[str, Any]:
+def run(settings: Settings, dataset: MeterSeries = DATASET, **request: Any) -> dict[str, Any]:
     return batch_commands.batch_once(settings, dataset, Request(**request), clock)
 
 
-def history(settings: Settings, dataset: Dataset = DATASET) -> History:
+def history(settings: Settings, dataset: MeterSeries = DATASET) -> History:
     return records.load(settings, dataset.name)
 
 
-def current(settings: Settings, dataset: Dataset = DATASET) -> Record:
+def current(settings: Settings, dataset: MeterSeries = DATASET) -> Record:
     found = history(settings, dataset).current
     assert found is not None
     return found
 
 
-def checksums(settings: Settings, dataset: Dataset = DATASET) -> dict[tuple[str, str], list[str]]:
+def checksums(settings: Settings, dataset: MeterSeries = DATASET) -> dict[tuple[str, str], list[str]]:
     """Return HDFS's checksum of every file that readers see, by table and partition."""
     client, found = hdfs.client(settings), {}
     for table, partitions in history(settings, dataset).tables.items():
@@ -155,7 +155,7 @@ def checksums(settings: Settings, dataset: Dataset = DATASET) -> dict[tuple[str,
 
 
 @contextmanager
-def fresh(settings: Settings, dataset: Dataset = DATASET) -> Iterator[SparkSession]:
+def fresh(settings: Settings, dataset: MeterSeries = DATASET) -> Iterator[SparkSession]:
     """Open a session, everything removed that an earlier test run has left of a data set."""
     _forget(settings, dataset)
     with spark.session(settings, "batch-test") as found:
@@ -166,7 +166,7 @@ def fresh(settings: Settings, dataset: Dataset = DATASET) -> Iterator[SparkSessi
     gc.collect()
 
 
-def _forget(settings: Settings, dataset: Dataset) -> None:
+def _forget(settings: Settings, dataset: MeterSeries) -> None:
     with metastore.client(settings) as client:
         for table in TABLES:
             metastore.drop_table(client, "batch", f"{dataset.name}_{table}")

@@ -22,7 +22,7 @@ from layers_samples import forget, merged_minutes, truth
 
 from datasets.household.declaration import HOUSEHOLD
 from engines import hdfs, topics, trino
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.errors import MeterlakeError
 from meterlake.settings import Settings
 from speed_layer.checkpoint import Checkpoint
@@ -58,7 +58,7 @@ class World:
 
     settings: Settings
     stack: Instance
-    dataset: Dataset
+    dataset: MeterSeries
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     acknowledged: int = 0
     """Messages that the broker has confirmed to the sensors."""

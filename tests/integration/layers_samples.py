@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from engines import cassandra, hdfs, metastore, spark, trino
 from engines.kafka import client_config
 from meterlake import merged
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from meterlake.state import State
@@ -28,7 +28,7 @@ Rows = dict[tuple[str, int], tuple[Any, ...]]
 """Meter and minute, in seconds since 1970 -> the values of the row."""
 
 
-def row_of(dataset: Dataset, state: State) -> tuple[Any, ...]:
+def row_of(dataset: MeterSeries, state: State) -> tuple[Any, ...]:
     """Return a state as the merged view has it."""
     row = state.row()
     values: list[Any] = [row[name] for name in STATE_COLUMNS]
@@ -37,12 +37,12 @@ def row_of(dataset: Dataset, state: State) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def truth(dataset: Dataset, readings: Iterable[Reading]) -> Rows:
+def truth(dataset: MeterSeries, readings: Iterable[Reading]) -> Rows:
     """Return the minutes that the core makes of readings."""
     return {key: row_of(dataset, state) for key, state in samples.expected(dataset, readings).items()}
 
 
-def merged_minutes(settings: Settings, dataset: Dataset) -> Rows:
+def merged_minutes(settings: Settings, dataset: MeterSeries) -> Rows:
     """Return the rows of the merged view, each of which must be there once."""
     names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
     view = merged.merged_view(dataset, "minute")
@@ -52,7 +52,7 @@ def merged_minutes(settings: Settings, dataset: Dataset) -> Rows:
     return found
 
 
-def forget(settings: Settings, dataset: Dataset) -> None:
+def forget(settings: Settings, dataset: MeterSeries) -> None:
     """Remove a data set from all servers. Opens a Spark session, or uses the one that is open."""
     with spark.session(settings, "forget") as session:
         for table in (dataset.name, f"{dataset.name}_quarantine"):

@@ -18,7 +18,7 @@ from publishing import present, publisher
 from datasets.household.declaration import HOUSEHOLD
 from engines import cassandra, hdfs, metastore, trino
 from meterlake import ddl, merged, timegrid
-from meterlake.declaration import Dataset, Derived
+from meterlake.declaration import Derived, MeterSeries
 from meterlake.grains import Grain
 from meterlake.settings import Settings
 from meterlake.state import State, merge_all
@@ -30,7 +30,7 @@ from serving_layer.publish.publish import Publication
 from serving_layer.publish.tables import FOLDER, ViewTable
 
 NAME = os.environ.get("METERLAKE_TEST_DATASET", "merged_test")
-DATASET: Dataset = replace(
+DATASET: MeterSeries = replace(
     HOUSEHOLD,
     name=NAME,
     measures=(HOUSEHOLD.measure("global_active_power"), HOUSEHOLD.measure("sub_metering_1")),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from batch_layer import lease
 from meterlake.clock import Clock
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.settings import Settings
 from serving_layer.publish.history import History, Record
 from serving_layer.publish.publish import Publisher
@@ -15,18 +15,20 @@ from serving_layer.publish.publish import Publisher
 
 @contextmanager
 def publisher(
-    settings: Settings, dataset: Dataset, clock: Clock, step: Callable[[str], None] = lambda _: None
+    settings: Settings, dataset: MeterSeries, clock: Clock, step: Callable[[str], None] = lambda _: None
 ) -> Iterator[Publisher]:
     with lease.held(settings, dataset.name, "a test", clock) as held:
         yield Publisher(settings, dataset, held, clock, step)
 
 
-def roll_forward(settings: Settings, dataset: Dataset, clock: Clock) -> History:
+def roll_forward(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:
     with publisher(settings, dataset, clock) as found:
         return found.roll_forward()
 
 
-def roll_back(settings: Settings, dataset: Dataset, run_id: str, clock: Clock, *, allow_gap: bool = False) -> Record:
+def roll_back(
+    settings: Settings, dataset: MeterSeries, run_id: str, clock: Clock, *, allow_gap: bool = False
+) -> Record:
     with publisher(settings, dataset, clock) as found:
         return present(found.roll_back(run_id, allow_gap=allow_gap))
 

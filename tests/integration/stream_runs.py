@@ -19,7 +19,7 @@ from engines import spark as engine
 from engines.kafka import client_config
 from meterlake import log
 from meterlake.clock import system_clock
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.settings import Settings
 from speed_layer import session as streaming
 from speed_layer.run import Queries, run
@@ -42,7 +42,7 @@ def session(settings: Settings) -> Iterator[SparkSession]:
 
 
 @contextmanager
-def own_dataset(settings: Settings, spark: SparkSession) -> Iterator[Dataset]:
+def own_dataset(settings: Settings, spark: SparkSession) -> Iterator[MeterSeries]:
     """A data set of its own, removed from all servers afterwards."""
     declared = replace(HOUSEHOLD, name=f"s{uuid.uuid4().hex[:12]}")
     yield declared
@@ -66,7 +66,7 @@ def delete_topics(settings: Settings, *names: str) -> None:
         time.sleep(0.2)
 
 
-def stream(settings: Settings, dataset: Dataset, queries: Queries = BOTH) -> list[str]:
+def stream(settings: Settings, dataset: MeterSeries, queries: Queries = BOTH) -> list[str]:
     """Run both queries over what is there; return what they logged."""
     log.configure(None)
     with capture_logs() as lines:
@@ -74,6 +74,6 @@ def stream(settings: Settings, dataset: Dataset, queries: Queries = BOTH) -> lis
     return [line["event"] for line in lines]
 
 
-def archived(spark: SparkSession, dataset: Dataset, table: str = "") -> list[Any]:
+def archived(spark: SparkSession, dataset: MeterSeries, table: str = "") -> list[Any]:
     order = "ORDER BY origin_partition, origin_offset"
     return spark.sql(f"SELECT * FROM iceberg.master.{dataset.name}{table} {order}").collect()  # noqa: S608

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from engines import topics
 from engines.kafka import client_config
 from meterlake import precedence, rules, timegrid, wire
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from meterlake.state import State, merge_all
@@ -50,7 +50,7 @@ def reading(meter: str, ts: int, interval: int, pick: random.Random, revision: i
     return Reading(meter, ts, interval, values, revision)
 
 
-def script(dataset: Dataset, start: int, minutes: int, seed: int) -> list[Message]:
+def script(dataset: MeterSeries, start: int, minutes: int, seed: int) -> list[Message]:
     """Return messages of four meters in order of time, with all that may happen to them at once."""
     pick = random.Random(seed)  # noqa: S311 - repeatable, not secret
     sent: list[Message] = []
@@ -85,7 +85,7 @@ def _company(good: Reading, pick: random.Random) -> Iterator[Reading]:
         yield replace(good, ts=good.ts - 1, values=(-5.0, *good.values[1:]))
 
 
-def bad(dataset: Dataset, ts: int, pick: random.Random) -> bytes | None:
+def bad(dataset: MeterSeries, ts: int, pick: random.Random) -> bytes | None:
     """Return a message that is no reading, of any kind there is."""
     good = json.loads(wire.encode(dataset, reading("a", ts, 1, pick)))
     measure = dataset.measures[0].name
@@ -153,7 +153,7 @@ def arrived(settings: Settings, name: str) -> list[Arrived]:
     return sorted(found, key=lambda each: (each.partition, each.offset))
 
 
-def decoded(dataset: Dataset, messages: Iterable[Arrived]) -> tuple[list[Reading], dict[tuple[int, int], str]]:
+def decoded(dataset: MeterSeries, messages: Iterable[Arrived]) -> tuple[list[Reading], dict[tuple[int, int], str]]:
     """Return the readings among messages, and by partition and offset why the others are none."""
     readings, reasons = [], {}
     for message in messages:
@@ -171,7 +171,7 @@ def decoded(dataset: Dataset, messages: Iterable[Arrived]) -> tuple[list[Reading
     return readings, reasons
 
 
-def expected(dataset: Dataset, readings: Iterable[Reading]) -> dict[tuple[str, int], State]:
+def expected(dataset: MeterSeries, readings: Iterable[Reading]) -> dict[tuple[str, int], State]:
     """Return the state of every row of the finest view that there is."""
     accepted = [each for each in readings if rules.reject_reason(dataset, each) is None]
     verdicts = precedence.resolve(dataset, accepted)
@@ -186,6 +186,6 @@ def expected(dataset: Dataset, readings: Iterable[Reading]) -> dict[tuple[str, i
     return states
 
 
-def _state(dataset: Dataset, each: Reading) -> State:
+def _state(dataset: MeterSeries, each: Reading) -> State:
     units = [unit for unit in each.units(dataset) if unit is not None]
     return State.of_reading(dataset, each.interval_s, units, flagged=rules.is_flagged(dataset, each))

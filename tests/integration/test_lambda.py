@@ -29,7 +29,7 @@ from engines import cassandra, topics
 from engines import spark as engine
 from meterlake import wire
 from meterlake.clock import system_clock
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.lateness import is_late
 from meterlake.reading import Reading
 from meterlake.settings import Settings
@@ -60,7 +60,7 @@ class Story:
     """A data set of this module's own. limit: from when on readings of the minute ``edge`` are late."""
 
     settings: Settings
-    dataset: Dataset
+    dataset: MeterSeries
     edge: int
     limit: datetime
 

@@ -29,7 +29,7 @@ from engines import spark as engine
 from engines import topics
 from meterlake import wire
 from meterlake.clock import system_clock
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.lateness import is_late
 from meterlake.reading import Reading
 from meterlake.settings import Settings
@@ -48,7 +48,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-DATASET: Dataset = replace(HOUSEHOLD, name=f"t{uuid.uuid4().hex[:8]}")
+DATASET: MeterSeries = replace(HOUSEHOLD, name=f"t{uuid.uuid4().hex[:8]}")
 METERS: Final = ("a", "b", "c", "d")
 MINUTES: Final = 31
 PICK = random.Random(5)  # noqa: S311 - repeatable, not secret

@@ -20,7 +20,7 @@ from report_samples import build, minutes, source_for
 from engines import hdfs, hive, trino
 from meterlake import registry
 from meterlake.ddl import gaps_table, hive_ddl, view_table
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.report_specs import report_of
 from meterlake.settings import Settings
 from meterlake.views import derived_sql
@@ -63,7 +63,7 @@ def servers(
     return {name: replace(source, schema=schemas[name]) for name, source in found.items()}  # type: ignore[type-var]
 
 
-def publish(settings: Settings, dataset: Dataset, reference: duckdb.DuckDBPyConnection, folder: Path) -> None:
+def publish(settings: Settings, dataset: MeterSeries, reference: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Write the reference's tables as Parquet, declare them in Hive, and a merged view over each in Trino."""
     location = f"/{BATCH}"
     tables = {view_table(dataset, view.grain): view.partition for view in dataset.views}

@@ -16,7 +16,7 @@ from reader_loop import reading
 from batch_layer.views.plan import Request
 from cli import batch_commands
 from meterlake import rules
-from meterlake.declaration import Dataset, Reject
+from meterlake.declaration import MeterSeries, Reject
 from meterlake.grains import Grain
 from meterlake.settings import Settings
 from stack.instance import Instance
@@ -30,8 +30,8 @@ pytestmark = [
 ]
 
 NAME = "reprocessing_test"
-BEFORE: Dataset = replace(DATASET, name=NAME)
-AFTER: Dataset = replace(BEFORE, rules=(Reject("too_high", "voltage > 240", doc="A limit that came later."),))
+BEFORE: MeterSeries = replace(DATASET, name=NAME)
+AFTER: MeterSeries = replace(BEFORE, rules=(Reject("too_high", "voltage > 240", doc="A limit that came later."),))
 GRAINS: tuple[Grain, ...] = ("minute", "hour", "day")
 READINGS = [row for day in DAYS for row in readings(day)]
 Rows = dict[tuple[str, Any], Any]
@@ -44,12 +44,12 @@ def loaded(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
         yield session
 
 
-def computed(settings: Settings, dataset: Dataset, **request: Any) -> str:
+def computed(settings: Settings, dataset: MeterSeries, **request: Any) -> str:
     code: str = batch_commands.batch_once(settings, dataset, Request(**request), samples.clock)["result"]
     return code
 
 
-def expected(dataset: Dataset, grain: Grain) -> Rows:
+def expected(dataset: MeterSeries, grain: Grain) -> Rows:
     kept = [row for row in READINGS if rules.reject_reason(dataset, row) is None]
     return samples.expected(kept, grain)
 

@@ -27,7 +27,7 @@ from datasets.household.replay import HOUSEHOLD_REPLAY
 from engines import topics
 from engines.kafka import client_config
 from meterlake.clock import system_clock
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.replay import Replay
 from meterlake.settings import ROOT, Settings
 from producers import faults
@@ -90,13 +90,13 @@ def written(settings: Settings, replay: Replay, folder: Path, share: str, minute
     return dict(found)
 
 
-def ends(settings: Settings, dataset: Dataset) -> dict[int, int]:
+def ends(settings: Settings, dataset: MeterSeries) -> dict[int, int]:
     """Return where each partition of the topic ends."""
     topic = topics.find(settings, dataset.readings_topic)
     return {partition: span.end for partition, span in topics.spans(settings, topic).items()} if topic else {}
 
 
-def received(settings: Settings, dataset: Dataset, since: Mapping[int, int] | None = None) -> Records:
+def received(settings: Settings, dataset: MeterSeries, since: Mapping[int, int] | None = None) -> Records:
     """Return what lies in the topic, by key, from the beginning or from some offsets on."""
     until = ends(settings, dataset)
     begin = {partition: (since or {}).get(partition, 0) for partition in until}
@@ -116,7 +116,7 @@ def received(settings: Settings, dataset: Dataset, since: Mapping[int, int] | No
     return dict(found)
 
 
-def wait_for_more(settings: Settings, dataset: Dataset, before: Mapping[int, int]) -> None:
+def wait_for_more(settings: Settings, dataset: MeterSeries, before: Mapping[int, int]) -> None:
     """Return when messages arrive."""
     deadline = time.monotonic() + 900
     while sum(ends(settings, dataset).values()) <= sum(before.values()):

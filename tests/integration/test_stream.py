@@ -21,7 +21,7 @@ from stream_runs import BOTH, archived, own_dataset, session, small_batches, str
 
 from engines import archive_progress, cassandra, hdfs, topics
 from meterlake.clock import system_clock
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.errors import TtlTooShort
 from meterlake.settings import Settings
 from meterlake.validation import STATE_COLUMNS, measure_columns
@@ -48,7 +48,7 @@ def spark(small: Settings) -> Iterator[SparkSession]:
 
 
 @pytest.fixture
-def dataset(settings: Settings, spark: SparkSession) -> Iterator[Dataset]:
+def dataset(settings: Settings, spark: SparkSession) -> Iterator[MeterSeries]:
     with own_dataset(settings, spark) as found:
         yield found
 
@@ -58,7 +58,7 @@ def select(settings: Settings, statement: str) -> list[Any]:
         return list(session.execute(statement, timeout=30))
 
 
-def minutes(settings: Settings, dataset: Dataset) -> dict[tuple[str, int], dict[str, int]]:
+def minutes(settings: Settings, dataset: MeterSeries) -> dict[tuple[str, int], dict[str, int]]:
     """Return the minute table: the state in units by meter and start."""
     names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
     found = {}
@@ -69,7 +69,7 @@ def minutes(settings: Settings, dataset: Dataset) -> dict[tuple[str, int], dict[
     return found
 
 
-def balance(settings: Settings, spark: SparkSession, dataset: Dataset) -> None:
+def balance(settings: Settings, spark: SparkSession, dataset: MeterSeries) -> None:
     """Every offset of the topic is once in the master data set or once in quarantine, as the core decides."""
     messages = samples.arrived(settings, dataset.readings_topic)
     readings, reasons = samples.decoded(dataset, messages)
@@ -93,14 +93,14 @@ def balance(settings: Settings, spark: SparkSession, dataset: Dataset) -> None:
     assert len(rows) + len(kept) == len(messages)
 
 
-def equal_views(settings: Settings, dataset: Dataset) -> None:
+def equal_views(settings: Settings, dataset: MeterSeries) -> None:
     readings, _ = samples.decoded(dataset, samples.arrived(settings, dataset.readings_topic))
     wanted = {cell: state.row() for cell, state in samples.expected(dataset, readings).items()}
     assert minutes(settings, dataset) == wanted
 
 
 def test_both_queries_equal_the_core_and_keep_every_message(
-    small: Settings, spark: SparkSession, dataset: Dataset
+    small: Settings, spark: SparkSession, dataset: MeterSeries
 ) -> None:
     topics.ensure(small, dataset)
     now = int(system_clock().timestamp())
@@ -167,7 +167,7 @@ def test_both_queries_equal_the_core_and_keep_every_message(
 
 
 def process(
-    settings: Settings, dataset: Dataset, *words: str, out: IO[str] | int = subprocess.PIPE
+    settings: Settings, dataset: MeterSeries, *words: str, out: IO[str] | int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
     wanted = {"home": settings.home, "port_offset": settings.port_offset, "archive_trigger": "1s"}
     wanted |= {"spark_driver_memory": "1g", "archive_max_offsets": 400}
@@ -187,7 +187,7 @@ def process(
     ["archived", pytest.param("quarantined", marks=pytest.mark.slow), pytest.param("written", marks=pytest.mark.slow)],
 )
 def test_a_driver_that_is_killed_loses_and_doubles_nothing(
-    small: Settings, spark: SparkSession, dataset: Dataset, moment: str
+    small: Settings, spark: SparkSession, dataset: MeterSeries, moment: str
 ) -> None:
     topics.ensure(small, dataset)
     samples.send(
@@ -201,7 +201,7 @@ def test_a_driver_that_is_killed_loses_and_doubles_nothing(
     equal_views(small, dataset)
 
 
-def test_sigterm_ends_between_updates(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
+def test_sigterm_ends_between_updates(small: Settings, spark: SparkSession, dataset: MeterSeries) -> None:
     topics.ensure(small, dataset)
     samples.send(
         small, dataset.readings_topic, samples.script(dataset, int(system_clock().timestamp()) - 120, 1, seed=3)
@@ -220,7 +220,7 @@ def test_sigterm_ends_between_updates(small: Settings, spark: SparkSession, data
     balance(small, spark, dataset)
 
 
-def _is_there(settings: Settings, dataset: Dataset) -> bool:
+def _is_there(settings: Settings, dataset: MeterSeries) -> bool:
     progress = archive_progress.read(settings, dataset)
     if not progress or not all(part.at_end for part in progress):
         return False
@@ -237,7 +237,7 @@ def whole(stack: Instance) -> Iterator[Instance]:
 @pytest.mark.chaos
 @pytest.mark.timeout(1800)
 def test_outages_are_waited_for(
-    small: Settings, spark: SparkSession, dataset: Dataset, whole: Instance, tmp_path: Path
+    small: Settings, spark: SparkSession, dataset: MeterSeries, whole: Instance, tmp_path: Path
 ) -> None:
     topics.ensure(small, dataset)
     messages = samples.script(dataset, int(system_clock().timestamp()) - 300, 4, seed=9)
@@ -269,7 +269,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(1)
 
 
-def views_are_equal(settings: Settings, dataset: Dataset) -> bool:
+def views_are_equal(settings: Settings, dataset: MeterSeries) -> bool:
     try:
         equal_views(settings, dataset)
     except AssertionError:
@@ -277,7 +277,7 @@ def views_are_equal(settings: Settings, dataset: Dataset) -> bool:
     return True
 
 
-def test_settings_that_cannot_work_are_refused_at_once(small: Settings, dataset: Dataset) -> None:
+def test_settings_that_cannot_work_are_refused_at_once(small: Settings, dataset: MeterSeries) -> None:
     short = small.model_copy(update={"speed_ttl": small.batch_interval})
     with pytest.raises(TtlTooShort, match="is shorter than batch interval"):
         stream(short, dataset)
@@ -286,7 +286,7 @@ def test_settings_that_cannot_work_are_refused_at_once(small: Settings, dataset:
         stream(small, dataset, replace(BOTH, metrics_port=port))
 
 
-def test_tables_are_carried_forward(small: Settings, dataset: Dataset) -> None:
+def test_tables_are_carried_forward(small: Settings, dataset: MeterSeries) -> None:
     made = tables.apply(small, dataset)
     assert sum(statement.startswith("CREATE TABLE") for statement in made) == 3
     assert tables.apply(small, dataset) == []

@@ -22,7 +22,7 @@ from engines.kafka import client_config, create_topic
 from engines.topics import ProducersTimes
 from meterlake import wire
 from meterlake.clock import system_clock
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.errors import KafkaRetentionTooShort
 from meterlake.settings import Settings
 from speed_layer.checkpoint import Checkpoint
@@ -45,19 +45,19 @@ def spark(small: Settings) -> Iterator[SparkSession]:
 
 
 @pytest.fixture
-def dataset(settings: Settings, spark: SparkSession) -> Iterator[Dataset]:
+def dataset(settings: Settings, spark: SparkSession) -> Iterator[MeterSeries]:
     with own_dataset(settings, spark) as found:
         yield found
 
 
-def twenty(dataset: Dataset) -> list[samples.Message]:
+def twenty(dataset: MeterSeries) -> list[samples.Message]:
     """Return good messages, all for the same partition."""
     pick = random.Random(4)  # noqa: S311 - repeatable, not secret
     now = int(system_clock().timestamp())
     return [("a", wire.encode(dataset, samples.reading("a", now - n, 1, pick))) for n in range(20)]
 
 
-def sent_and_archived(settings: Settings, dataset: Dataset, messages: list[samples.Message]) -> int:
+def sent_and_archived(settings: Settings, dataset: MeterSeries, messages: list[samples.Message]) -> int:
     """Send the first messages of a topic and archive them; return their partition."""
     topics.ensure(settings, dataset)
     samples.send(settings, dataset.readings_topic, messages)
@@ -66,7 +66,7 @@ def sent_and_archived(settings: Settings, dataset: Dataset, messages: list[sampl
     return next(partition for partition, span in spans.items() if span.end)
 
 
-def a_hole_is_said(settings: Settings, dataset: Dataset, partition: int, more: list[samples.Message]) -> None:
+def a_hole_is_said(settings: Settings, dataset: MeterSeries, partition: int, more: list[samples.Message]) -> None:
     """Kafka drops five messages before they are read; the archive stops, until somebody lets it go on behind them."""
     samples.send(settings, dataset.readings_topic, more)
     admin = AdminClient(client_config(settings))  # held until the answers are there
@@ -78,13 +78,13 @@ def a_hole_is_said(settings: Settings, dataset: Dataset, partition: int, more: l
     assert any("5 offsets hold no message" in words for words in said)
 
 
-def new_checkpoint(settings: Settings, dataset: Dataset) -> None:
+def new_checkpoint(settings: Settings, dataset: MeterSeries) -> None:
     """Move the archive's checkpoint away, as docs/live.md says."""
     path = Checkpoint(settings, dataset, "archive").path
     hdfs.client(settings).rename(path, f"{path}.old")
 
 
-def test_checkpoint_and_topic_must_fit(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
+def test_checkpoint_and_topic_must_fit(small: Settings, spark: SparkSession, dataset: MeterSeries) -> None:
     good = twenty(dataset)
     partition = sent_and_archived(small, dataset, good)
 
@@ -112,7 +112,7 @@ def test_checkpoint_and_topic_must_fit(small: Settings, spark: SparkSession, dat
 
 
 def test_a_new_checkpoint_says_what_is_missing_behind_the_master(
-    small: Settings, spark: SparkSession, dataset: Dataset
+    small: Settings, spark: SparkSession, dataset: MeterSeries
 ) -> None:
     good = twenty(dataset)
     partition = sent_and_archived(small, dataset, good)
@@ -122,7 +122,7 @@ def test_a_new_checkpoint_says_what_is_missing_behind_the_master(
 
 
 def test_a_topic_that_has_lost_its_end_is_archived_again_under_a_new_checkpoint(
-    small: Settings, spark: SparkSession, dataset: Dataset
+    small: Settings, spark: SparkSession, dataset: MeterSeries
 ) -> None:
     """The broker has come back with older data: its next messages get offsets that are archived of others."""
     good = twenty(dataset)
@@ -144,7 +144,7 @@ def test_a_topic_that_has_lost_its_end_is_archived_again_under_a_new_checkpoint(
     assert all(each.at_end for each in archive_progress.read(small, dataset))
 
 
-def test_views_are_refused_where_kafka_forgets_too_soon(small: Settings, dataset: Dataset) -> None:
+def test_views_are_refused_where_kafka_forgets_too_soon(small: Settings, dataset: MeterSeries) -> None:
     forgetful = small.model_copy(update={"kafka_retention": timedelta(minutes=30)})
     stream(forgetful, dataset, ARCHIVE)
     with pytest.raises(KafkaRetentionTooShort, match=f"Kafka keeps the readings of {dataset.name} for 30 min, shorter"):
@@ -152,7 +152,7 @@ def test_views_are_refused_where_kafka_forgets_too_soon(small: Settings, dataset
 
 
 def test_a_topic_that_keeps_its_producers_times_is_named_with_the_command_that_mends_it(
-    small: Settings, spark: SparkSession, dataset: Dataset, stack: Instance
+    small: Settings, spark: SparkSession, dataset: MeterSeries, stack: Instance
 ) -> None:
     create_topic(small, dataset.readings_topic, 2, {"message.timestamp.type": "CreateTime"})
     for queries in (ARCHIVE, BOTH):
@@ -174,7 +174,9 @@ def test_a_topic_that_keeps_its_producers_times_is_named_with_the_command_that_m
     assert all(abs(moment.replace(tzinfo=UTC) - system_clock()) < timedelta(hours=1) for moment in arrived)
 
 
-def test_messages_of_a_newer_version_stop_the_archive(small: Settings, spark: SparkSession, dataset: Dataset) -> None:
+def test_messages_of_a_newer_version_stop_the_archive(
+    small: Settings, spark: SparkSession, dataset: MeterSeries
+) -> None:
     topics.ensure(small, dataset)
     samples.send(small, dataset.readings_topic, [("a", b'{"v":2,"meter":"a"}')] * 1000)
     large = small.model_copy(update={"archive_max_offsets": 5000})

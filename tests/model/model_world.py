@@ -14,7 +14,7 @@ from engines.archive_progress import Progress
 from engines.topics import Span, Topic
 from meterlake import timegrid
 from meterlake.boundary import needed_ttl
-from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View
+from meterlake.declaration import Amount, Derived, Flag, Level, MeterSeries, Reject, View
 from meterlake.judgement import judge, state_of
 from meterlake.merged import Cutover
 from meterlake.reading import Reading
@@ -22,7 +22,7 @@ from meterlake.settings import Settings
 from meterlake.state import State
 from serving_layer.publish.history import History, Record
 
-DATASET: Final = Dataset(
+DATASET: Final = MeterSeries(
     name="pump",
     title="A pump; its days begin half past the hour",
     intervals=(10, 60),

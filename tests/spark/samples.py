@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame, SparkSession
 
-from meterlake.declaration import Amount, Dataset, Flag, Level, Measure, Reject, View, per_hour
+from meterlake.declaration import Amount, Flag, Level, Measure, MeterSeries, Reject, View, per_hour
 from meterlake.reading import Reading
 
-TANK = Dataset(
+TANK = MeterSeries(
     name="tank",
     title="A tank: whole units, nanolitres, and open ranges",
     intervals=(10, 60),
@@ -29,7 +29,7 @@ TANK = Dataset(
     views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
 )
 
-QUARTERS = Dataset(
+QUARTERS = MeterSeries(
     name="quarters",
     title="Energy by the quarter of an hour, where clocks are three quarters of an hour ahead of whole hours",
     intervals=("15 min",),
@@ -50,7 +50,7 @@ ANCHORS = [
 ]
 
 
-def readings(dataset: Dataset, count: int, seed: int) -> list[Reading]:
+def readings(dataset: MeterSeries, count: int, seed: int) -> list[Reading]:
     """Return accepted readings of three meters, at most one an interval."""
     pick = random.Random(seed)  # noqa: S311 - repeatable, not secret
     found: dict[tuple[str, int, int], Reading] = {}
@@ -67,7 +67,7 @@ def readings(dataset: Dataset, count: int, seed: int) -> list[Reading]:
     return list(found.values())
 
 
-def wild(dataset: Dataset, count: int, seed: int) -> list[Reading]:
+def wild(dataset: MeterSeries, count: int, seed: int) -> list[Reading]:
     """Return readings as they may arrive: off the grid, out of range, not finite, incomplete, from the future."""
     pick = random.Random(seed)  # noqa: S311
     found = []
@@ -80,7 +80,7 @@ def wild(dataset: Dataset, count: int, seed: int) -> list[Reading]:
     return found
 
 
-def frame(spark: SparkSession, dataset: Dataset, rows: Sequence[Reading]) -> DataFrame:
+def frame(spark: SparkSession, dataset: MeterSeries, rows: Sequence[Reading]) -> DataFrame:
     """Return readings as rows of the master data set, numbered by ``n``."""
     measures = ", ".join(f"{measure.name} DOUBLE" for measure in dataset.measures)
     schema = f"n INT, meter_id STRING, ts TIMESTAMP_NTZ, interval_s INT, {measures}, received_at TIMESTAMP_NTZ"

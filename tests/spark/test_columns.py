@@ -15,7 +15,7 @@ from samples import QUARTERS, TANK, frame, readings, wall_clock, wild
 from datasets.household.declaration import HOUSEHOLD
 from engines import columns
 from meterlake import rules, timegrid
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.grains import GRAIN_SECONDS, Grain, is_fixed
 from meterlake.reading import Reading
 from meterlake.state import State, merge_all
@@ -27,18 +27,18 @@ SETS = pytest.mark.parametrize("dataset", [HOUSEHOLD, TANK, QUARTERS], ids=lambd
 LENGTHS = {"minute": 60, "five_minutes": 300, "ten_minutes": 600, "quarter_hour": 900, "half_hour": 1800, "hour": 3600}
 
 
-def grains(dataset: Dataset) -> list[Grain]:
+def grains(dataset: MeterSeries) -> list[Grain]:
     return [view.grain for view in dataset.views]
 
 
-def start_of(dataset: Dataset, grain: Grain) -> Callable[[int], datetime | date]:
+def start_of(dataset: MeterSeries, grain: Grain) -> Callable[[int], datetime | date]:
     if is_fixed(grain):
         length = LENGTHS[grain]
         return lambda ts: wall_clock(ts - ts % length)
     return lambda ts: timegrid.first_day(timegrid.local_day(ts, dataset.time_zone), grain)
 
 
-def by_hand(dataset: Dataset, rows: Iterable[Reading], grain: Grain) -> list[Row]:
+def by_hand(dataset: MeterSeries, rows: Iterable[Reading], grain: Grain) -> list[Row]:
     """Fold the core's own states, one reading after the other."""
     start = start_of(dataset, grain)
     groups: dict[tuple[str, Any], list[State]] = defaultdict(list)
@@ -62,7 +62,7 @@ def ordered(rows: list[Row]) -> list[Row]:
 
 
 @SETS
-def test_states_equal_those_of_the_core(spark: SparkSession, dataset: Dataset) -> None:
+def test_states_equal_those_of_the_core(spark: SparkSession, dataset: MeterSeries) -> None:
     rows = readings(dataset, 2000, seed=1)
     units = columns.in_units(frame(spark, dataset, rows), dataset).cache()
     for grain in grains(dataset):
@@ -80,7 +80,7 @@ def test_a_state_does_not_depend_on_order_or_partitions(spark: SparkSession) -> 
 
 
 @SETS
-def test_coarser_rows_roll_up_from_the_finest_exactly(spark: SparkSession, dataset: Dataset) -> None:
+def test_coarser_rows_roll_up_from_the_finest_exactly(spark: SparkSession, dataset: MeterSeries) -> None:
     rows, finest = readings(dataset, 1500, seed=4), dataset.finest.grain
     states = columns.states(columns.in_units(frame(spark, dataset, rows), dataset), dataset, finest)
     stored = columns.physical(states, dataset, finest).cache()
@@ -101,7 +101,7 @@ def test_coarser_rows_roll_up_from_the_finest_exactly(spark: SparkSession, datas
     ids=lambda part: getattr(part, "name", part),
 )
 def test_days_and_months_roll_up_from_the_rows_that_make_them(
-    spark: SparkSession, dataset: Dataset, finer: Grain, grain: Grain
+    spark: SparkSession, dataset: MeterSeries, finer: Grain, grain: Grain
 ) -> None:
     assert timegrid.rolls_up_from(dataset, grain) == finer
     rows = readings(dataset, 500, seed=5)
@@ -111,7 +111,7 @@ def test_days_and_months_roll_up_from_the_rows_that_make_them(
 
 
 @SETS
-def test_spark_sql_names_the_row_that_holds_a_moment(spark: SparkSession, dataset: Dataset) -> None:
+def test_spark_sql_names_the_row_that_holds_a_moment(spark: SparkSession, dataset: MeterSeries) -> None:
     rows = readings(dataset, 300, seed=6)
     names: list[Grain] = list(GRAIN_SECONDS)
     times = [timegrid.row_time_sql("ts", grain, dataset.time_zone, "spark") for grain in names]
@@ -121,7 +121,7 @@ def test_spark_sql_names_the_row_that_holds_a_moment(spark: SparkSession, datase
 
 
 @SETS
-def test_rules_decide_in_spark_as_in_the_core(spark: SparkSession, dataset: Dataset) -> None:
+def test_rules_decide_in_spark_as_in_the_core(spark: SparkSession, dataset: MeterSeries) -> None:
     rows = wild(dataset, 1500, seed=7)
     found = frame(spark, dataset, rows).select(
         "n",

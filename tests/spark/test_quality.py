@@ -12,11 +12,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from batch_layer import quality
 from batch_layer.views import tables
-from meterlake.declaration import Amount, Dataset, Level, View
+from meterlake.declaration import Amount, Level, MeterSeries, View
 from meterlake.quality import Check, Jump, LongGap, Stuck
 
 pytestmark = pytest.mark.spark
-DATASET = Dataset(
+DATASET = MeterSeries(
     name="small",
     title="A level and an amount",
     intervals=(1, 60),

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F  # noqa: N812
 from datasets.household.declaration import HOUSEHOLD
 from engines import spark as engine
 from meterlake import precedence, rules, timegrid, wire
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from meterlake.state import State, merge_all
@@ -45,7 +45,7 @@ def spark(spark_settings: Settings, quick_jvm: dict[str, str]) -> Iterator[Spark
 class Feed:
     """A topic of one partition, as files; each ``update`` is a micro-batch over what was sent since the last."""
 
-    def __init__(self, spark: SparkSession, folder: Path, dataset: Dataset = HOUSEHOLD) -> None:
+    def __init__(self, spark: SparkSession, folder: Path, dataset: MeterSeries = HOUSEHOLD) -> None:
         self.spark, self.folder, self.dataset = spark, folder, dataset
         self.sent: list[Sent] = []
         self.files = 0
@@ -143,7 +143,7 @@ def message(second: int, meter: str = "m", interval: int = 1, late: float = 1, *
     return wire.encode(HOUSEHOLD, reading), start + timedelta(seconds=late)
 
 
-def expected(dataset: Dataset, sent: list[Sent]) -> dict[tuple[str, int], dict[str, int | None]]:
+def expected(dataset: MeterSeries, sent: list[Sent]) -> dict[tuple[str, int], dict[str, int | None]]:
     """Return what the core makes of messages."""
     outcomes = [wire.decode(dataset, v, received_at=at, origin_offset=n) for n, (v, at) in enumerate(sent)]
     readings = [r for r in outcomes if isinstance(r, Reading) and rules.reject_reason(dataset, r) is None]
@@ -159,7 +159,7 @@ def expected(dataset: Dataset, sent: list[Sent]) -> dict[tuple[str, int], dict[s
     return states
 
 
-def _state(dataset: Dataset, r: Reading) -> State:
+def _state(dataset: MeterSeries, r: Reading) -> State:
     units = [unit for unit in r.units(dataset) if unit is not None]
     return State.of_reading(dataset, r.interval_s, units, flagged=rules.is_flagged(dataset, r))
 

@@ -19,7 +19,7 @@ from views_master import LocalMaster
 from batch_layer.views import audit, decimals, files, plan, run, slicing, tables
 from batch_layer.views.context import Run
 from meterlake import rules, timegrid
-from meterlake.declaration import Amount, Dataset, Flag, Level, View
+from meterlake.declaration import Amount, Flag, Level, MeterSeries, View
 from meterlake.errors import OutOfBalance, UsageError
 from meterlake.precedence import Balance
 from meterlake.reading import Reading
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.spark
 # Statements here are made of names of these tests alone.
 # ruff: noqa: S608
 
-SMALL = Dataset(
+SMALL = MeterSeries(
     name="small",
     title="Few measures: most of the time of these tests goes into compiling queries",
     intervals=(60,),

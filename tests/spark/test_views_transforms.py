@@ -18,7 +18,7 @@ from datasets.household.declaration import HOUSEHOLD
 from engines import columns, verdicts
 from meterlake import precedence, rules, timegrid
 from meterlake.columns import Dialect
-from meterlake.declaration import Dataset, View
+from meterlake.declaration import MeterSeries, View
 from meterlake.reading import Reading
 from meterlake.state import State, merge_all
 
@@ -37,7 +37,7 @@ SPRING = int(datetime(2026, 3, 28, 22, 58, tzinfo=UTC).timestamp())  # Paris: th
 AUTUMN = int(datetime(2026, 10, 25, 22, 58, tzinfo=UTC).timestamp())  # and the end of the 25-hour day
 
 
-def model(dataset: Dataset, rows: list[Reading]) -> list[tuple[str, str | None]]:
+def model(dataset: MeterSeries, rows: list[Reading]) -> list[tuple[str, str | None]]:
     """Return (verdict, reason) of each reading, by the core alone."""
     reasons = [rules.quarantine_reason(dataset, row) or rules.reject_reason(dataset, row) for row in rows]
     accepted = [index for index, reason in enumerate(reasons) if reason is None]
@@ -54,7 +54,7 @@ def model(dataset: Dataset, rows: list[Reading]) -> list[tuple[str, str | None]]
     return [(found[index], reasons[index]) for index in range(len(rows))]
 
 
-def model_rows(dataset: Dataset, rows: list[Reading]) -> dict[tuple[str, datetime], dict[str, Any]]:
+def model_rows(dataset: MeterSeries, rows: list[Reading]) -> dict[tuple[str, datetime], dict[str, Any]]:
     """Return the finest view's rows, measures in units, by the core alone."""
     length = {"minute": 60, "hour": 3600}[dataset.finest.grain]
     groups: dict[tuple[str, datetime], list[State]] = defaultdict(list)
@@ -66,7 +66,7 @@ def model_rows(dataset: Dataset, rows: list[Reading]) -> dict[tuple[str, datetim
     return {key: merge_all(dataset, states).row() for key, states in groups.items()}
 
 
-def judged(spark: SparkSession, dataset: Dataset, rows: list[Reading]) -> DataFrame:
+def judged(spark: SparkSession, dataset: MeterSeries, rows: list[Reading]) -> DataFrame:
     reasoned = verdicts.with_reason(master(spark, dataset, rows), dataset)
     contended = verdicts.contended_cells(reasoned, dataset)
     return verdicts.judged(reasoned, dataset, contended if contended.count() else None)
@@ -82,12 +82,12 @@ def numbered(rows: list[Reading]) -> list[Reading]:
     return [replace(row, origin_offset=offset) for offset, row in enumerate(rows)]
 
 
-def of(dataset: Dataset, value: float) -> tuple[float, ...]:
+def of(dataset: MeterSeries, value: float) -> tuple[float, ...]:
     """Return values that no rule rejects: the tank must not freeze."""
     return tuple(value + 300 * (measure.unit == "K") for measure in dataset.measures)
 
 
-def plain(dataset: Dataset, minutes: int, start: int = SPRING, meter: str = "a") -> list[Reading]:
+def plain(dataset: MeterSeries, minutes: int, start: int = SPRING, meter: str = "a") -> list[Reading]:
     """Return one reading an interval of the longest length, none contended."""
     length = max(dataset.intervals)
     first = start - start % length
@@ -98,13 +98,13 @@ def plain(dataset: Dataset, minutes: int, start: int = SPRING, meter: str = "a")
     ]  # fmt: skip
 
 
-def wild(dataset: Dataset, count: int, seed: int) -> list[Reading]:
+def wild(dataset: MeterSeries, count: int, seed: int) -> list[Reading]:
     """Return readings of few keys: duplicates, conflicts, revisions, gaps, two lengths, off the grid, out of range."""
     pick = random.Random(seed)  # noqa: S311 - repeatable, not secret
     return numbered([_wild_reading(dataset, pick) for _ in range(count)])
 
 
-def _wild_reading(dataset: Dataset, pick: random.Random) -> Reading:
+def _wild_reading(dataset: MeterSeries, pick: random.Random) -> Reading:
     length = pick.choice([*dataset.intervals, *dataset.intervals, *dataset.intervals, 7])
     ts = pick.choice([SPRING, AUTUMN, -60]) + pick.randrange(0, 180)
     ts -= ts % length if pick.random() < 0.97 else 0
@@ -124,7 +124,7 @@ def _wild_reading(dataset: Dataset, pick: random.Random) -> Reading:
 
 @SETS
 @pytest.mark.parametrize("seed", [1, 2])
-def test_verdicts_equal_those_of_the_core(spark: SparkSession, dataset: Dataset, seed: int) -> None:
+def test_verdicts_equal_those_of_the_core(spark: SparkSession, dataset: MeterSeries, seed: int) -> None:
     rows = wild(dataset, 1500, seed)
     expected = model(dataset, rows)
     assert {verdict for verdict, _ in expected} == set(precedence.VERDICTS)
@@ -132,7 +132,7 @@ def test_verdicts_equal_those_of_the_core(spark: SparkSession, dataset: Dataset,
 
 
 @SETS
-def test_rows_equal_those_of_the_core(spark: SparkSession, dataset: Dataset) -> None:
+def test_rows_equal_those_of_the_core(spark: SparkSession, dataset: MeterSeries) -> None:
     rows = wild(dataset, 1500, seed=3)
     found = [row.asDict() for row in transforms.finest_rows(judged(spark, dataset, rows), dataset).collect()]
     grain = dataset.finest.grain
@@ -140,7 +140,7 @@ def test_rows_equal_those_of_the_core(spark: SparkSession, dataset: Dataset) -> 
 
 
 @SETS
-def test_only_cells_that_need_a_decision_are_contended(spark: SparkSession, dataset: Dataset) -> None:
+def test_only_cells_that_need_a_decision_are_contended(spark: SparkSession, dataset: MeterSeries) -> None:
     uncontended = plain(dataset, 200)
     reasoned = verdicts.with_reason(master(spark, dataset, uncontended), dataset)
     assert verdicts.contended_cells(reasoned, dataset).count() == 0
@@ -194,7 +194,7 @@ def test_rejects_say_why_and_where_from(spark: SparkSession) -> None:
     ]
 
 
-def model_gaps(dataset: Dataset, starts: dict[str, list[int]]) -> set[tuple[str, datetime, datetime, int]]:
+def model_gaps(dataset: MeterSeries, starts: dict[str, list[int]]) -> set[tuple[str, datetime, datetime, int]]:
     """Return the gaps minute by minute: those missing between first and last, joined within a month."""
     length = {"minute": 60, "hour": 3600}[dataset.finest.grain]
     found = set()
@@ -209,7 +209,7 @@ def model_gaps(dataset: Dataset, starts: dict[str, list[int]]) -> set[tuple[str,
 
 
 @SETS
-def test_gaps_are_what_is_missing_between_first_and_last(spark: SparkSession, dataset: Dataset) -> None:
+def test_gaps_are_what_is_missing_between_first_and_last(spark: SparkSession, dataset: MeterSeries) -> None:
     length = {"minute": 60, "hour": 3600}[dataset.finest.grain]
     pick = random.Random(5)  # noqa: S311
     base = int(datetime(2026, 1, 31, 22, tzinfo=UTC).timestamp())

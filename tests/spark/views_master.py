@@ -12,13 +12,13 @@ from samples import wall_clock
 from engines.table_format import Snapshot
 from engines.table_format_iceberg import IcebergTable
 from engines.table_layout import Layout
-from meterlake.declaration import Dataset
+from meterlake.declaration import MeterSeries
 from meterlake.reading import Reading
 from meterlake.schema import master_fields
 from meterlake.settings import Settings
 
 
-def frame(spark: SparkSession, dataset: Dataset, rows: Iterable[Reading]) -> DataFrame:
+def frame(spark: SparkSession, dataset: MeterSeries, rows: Iterable[Reading]) -> DataFrame:
     """Return readings as rows of the master table."""
     schema = ", ".join(f"{field.name} {field.type.sql('spark')}" for field in master_fields(dataset))
     data = [
@@ -42,7 +42,7 @@ def frame(spark: SparkSession, dataset: Dataset, rows: Iterable[Reading]) -> Dat
 class LocalMaster(IcebergTable):
     """An Iceberg table in a folder: all that the master data set is, but for the metastore."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, dataset: Dataset) -> None:
+    def __init__(self, spark: SparkSession, settings: Settings, dataset: MeterSeries) -> None:
         layout = Layout(master_fields(dataset), dataset.event_time, dataset.key, dataset.finest.partition)
         super().__init__(spark, settings, "master", f"{dataset.name}_{uuid4().hex[:8]}", layout)
         self.spark, self.dataset = spark, dataset

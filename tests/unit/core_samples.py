@@ -11,12 +11,12 @@ from typing import Any
 import duckdb
 from hypothesis import strategies as st
 
-from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View, per_hour
+from meterlake.declaration import Amount, Derived, Flag, Level, MeterSeries, Reject, View, per_hour
 from meterlake.reading import Reading
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
-TANK = Dataset(
+TANK = MeterSeries(
     name="tank",
     title="A tank, to prove that nothing knows about electricity",
     intervals=(10, 60),
@@ -39,7 +39,7 @@ TANK = Dataset(
 )
 
 
-LONDON = Dataset(
+LONDON = MeterSeries(
     name="london",
     time_zone="Europe/London",
     intervals=("30 min",),
@@ -49,7 +49,7 @@ LONDON = Dataset(
 """As little as a data set can declare."""
 
 
-def changed(**changes: Any) -> Dataset:
+def changed(**changes: Any) -> MeterSeries:
     """Return TANK with changes; raises what the declaration raises."""
     return replace(TANK, **changes)
 

@@ -25,7 +25,7 @@ from meterlake.boundary import (
     rollback_hole,
     speed_days,
 )
-from meterlake.declaration import Amount, Dataset, View, per_hour
+from meterlake.declaration import Amount, MeterSeries, View, per_hour
 from meterlake.durations import duration_text
 from meterlake.errors import KafkaRetentionTooShort, OutOfBalance, RollbackLosesMinutes, TtlTooShort
 from meterlake.lateness import is_late, late_sql, watermark_delay
@@ -50,7 +50,7 @@ GOOD = Reading("a", T, 60, (2.0, 300.0, 1.0), received_at=NOON)
 
 @settings(max_examples=80)
 @given(st.lists(tank_readings(wild=True), min_size=1, max_size=25), st.sampled_from([TANK, RATED]))
-def test_rules_are_the_same_in_python_and_duckdb(readings: list[Reading], dataset: Dataset) -> None:
+def test_rules_are_the_same_in_python_and_duckdb(readings: list[Reading], dataset: MeterSeries) -> None:
     expressions = (
         quarantine_reason_sql(dataset, "duckdb"), reject_reason_sql(dataset, "duckdb"), flagged_sql(dataset, "duckdb")
     )  # fmt: skip
@@ -199,7 +199,7 @@ WAITS = st.integers(60, 3600).map(lambda s: replace(TANK, lateness=timedelta(sec
 
 @given(PROGRESS, TIMES, WAITS, st.one_of(st.none(), TIMES.map(lambda t: t.replace(second=0))))
 def test_the_boundary_is_safe_and_never_falls(
-    progress: list[PartitionProgress], clock: datetime, dataset: Dataset, current: datetime | None
+    progress: list[PartitionProgress], clock: datetime, dataset: MeterSeries, current: datetime | None
 ) -> None:
     boundary = next_boundary(dataset, progress, clock, current)
     assert boundary.second == boundary.microsecond == 0
@@ -214,7 +214,7 @@ def test_the_boundary_is_safe_and_never_falls(
 
 @given(PROGRESS, TIMES, TIMES, WAITS)
 def test_the_boundary_grows_with_the_archive(
-    progress: list[PartitionProgress], one: datetime, two: datetime, dataset: Dataset
+    progress: list[PartitionProgress], one: datetime, two: datetime, dataset: MeterSeries
 ) -> None:
     earlier, later = sorted((one, two))
     assert next_boundary(dataset, progress, earlier) <= next_boundary(dataset, progress, later)
@@ -241,7 +241,7 @@ MILLISECONDS = st.integers(-5000, 5000)
 
 @given(MILLISECONDS, st.integers(0, 119), WAITS)
 def test_what_is_late_depends_on_the_reading_alone_and_is_the_same_in_sql(
-    beyond: int, start: int, dataset: Dataset
+    beyond: int, start: int, dataset: MeterSeries
 ) -> None:
     """Around the limit, to the millisecond: the end of the cell and the lateness."""
     end = T + start // 60 * 60 + 60
@@ -254,7 +254,7 @@ def test_what_is_late_depends_on_the_reading_alone_and_is_the_same_in_sql(
 
 @given(st.integers(-10, 40 * 60), st.integers(0, 59_999), WAITS, st.integers(0, 5000))
 def test_nothing_that_is_on_time_is_missing_when_the_boundary_has_passed(
-    behind: int, phase: int, dataset: Dataset, unarchived: int
+    behind: int, phase: int, dataset: MeterSeries, unarchived: int
 ) -> None:
     """A record that the archive lacks came at A_p or later; of a cell before the boundary it can only be late."""
     archived = NOON + timedelta(milliseconds=phase)
@@ -266,7 +266,7 @@ def test_nothing_that_is_on_time_is_missing_when_the_boundary_has_passed(
 
 
 @given(st.integers(0, 2 * 3600), st.integers(-60, 3600), st.integers(0, 60), WAITS)
-def test_the_watermark_never_drops_what_is_on_time(ago: int, newest: int, spread: int, dataset: Dataset) -> None:
+def test_the_watermark_never_drops_what_is_on_time(ago: int, newest: int, spread: int, dataset: MeterSeries) -> None:
     """However far ahead a meter's clock may be, and where partitions are read a minute apart."""
     arrived = NOON + timedelta(seconds=spread)
     ahead = min(newest, int(dataset.clock_tolerance.total_seconds()))

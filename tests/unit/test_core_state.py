@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meterlake import registry
-from meterlake.declaration import MAX_UNITS, Dataset
+from meterlake.declaration import MAX_UNITS, MeterSeries
 from meterlake.rules import flagged_sql, is_flagged
 from meterlake.state import (
     State,
@@ -166,7 +166,7 @@ def test_view_columns_are_as_promised() -> None:
 
 
 def test_derived_values_read_only_the_state() -> None:
-    household: Dataset = registry.declaration("household")
+    household: MeterSeries = registry.declaration("household")
     state_names = {column.name for column in view_columns(household, "day")}
     for formula in read_time_values(household).values():
         assert state_names.issuperset(formula.columns)

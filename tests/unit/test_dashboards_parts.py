@@ -13,7 +13,7 @@ import sqlglot
 
 from meterlake import registry
 from meterlake.dashboard_specs import Band, Board, plain_board, rate, total
-from meterlake.declaration import Amount, Dataset, Derived, Level, View
+from meterlake.declaration import Amount, Derived, Level, MeterSeries, View
 from meterlake.report_specs import Limits
 from serving_layer.dashboards import alerts, asked, catalogue, macros
 from serving_layer.dashboards.alerts import rules_of
@@ -26,7 +26,7 @@ from serving_layer.dashboards.timing import Timing, silent_s
 
 pytestmark = pytest.mark.unit
 
-HALF_HOURLY = Dataset(
+HALF_HOURLY = MeterSeries(
     name="london",
     title="Smart meters",
     intervals=(1800,),
@@ -35,7 +35,7 @@ HALF_HOURLY = Dataset(
     measures=(Amount("energy", "kWh", "0.001", between=(0, 100), title="Energy"),),
     views=(View("hour", "month"), View("day", "year")),
 )
-PLUGS = Dataset(
+PLUGS = MeterSeries(
     name="plugs",
     title="Plugs",
     intervals=(1,),
@@ -43,7 +43,7 @@ PLUGS = Dataset(
     measures=(Level("load", "W", "0.1", between=(0, 5000), title="Load"),),
     views=(View("minute", "month"), View("hour", "month"), View("day", "year")),
 )
-WATER = Dataset(
+WATER = MeterSeries(
     name="water",
     title="Water",
     intervals=(3600,),
@@ -52,7 +52,7 @@ WATER = Dataset(
     measures=(Amount("drawn", "m3", "0.001", between=(0, 10), title="Water"),),
     views=(View("hour", "month"),),
 )
-CLIMATE = Dataset(
+CLIMATE = MeterSeries(
     name="climate",
     title="Climate",
     intervals=(60,),
@@ -76,28 +76,28 @@ CHOSEN = macros.Dashboard(
 )
 
 
-def boards(dataset: Dataset, board: Board | None = None) -> list[catalogue.Board]:
+def boards(dataset: MeterSeries, board: Board | None = None) -> list[catalogue.Board]:
     spec = board or plain_board(dataset)
     made = [catalogue.Board(catalogue.CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
     return [*made, catalogue.Board(catalogue.OPERATION, health([(dataset, spec)]).build())]
 
 
-def panels(dataset: Dataset, board: Board | None = None) -> list[dict[str, Any]]:
+def panels(dataset: MeterSeries, board: Board | None = None) -> list[dict[str, Any]]:
     return [panel for shown in boards(dataset, board) for panel in json.loads(shown.text())["panels"]]
 
 
-def titles(dataset: Dataset, board: Board | None = None) -> str:
+def titles(dataset: MeterSeries, board: Board | None = None) -> str:
     return "; ".join(panel.get("title", "") for panel in panels(dataset, board))
 
 
-def queries(dataset: Dataset) -> list[asked.Asked]:
+def queries(dataset: MeterSeries) -> list[asked.Asked]:
     alarms = [asked.Asked(rule.title, rule.query) for rule in rules_of(dataset, plain_board(dataset))]
     own = list(asked.queries(boards(dataset), []))
     return own + alarms
 
 
 @pytest.mark.parametrize("dataset", OTHERS, ids=lambda dataset: dataset.name)
-def test_every_data_set_has_four_dashboards_and_alerts_whose_queries_are_bounded(dataset: Dataset) -> None:
+def test_every_data_set_has_four_dashboards_and_alerts_whose_queries_are_bounded(dataset: MeterSeries) -> None:
     assert [board.uid for board in boards(dataset)] == [
         f"meterlake-{dataset.name}-live",
         f"meterlake-{dataset.name}-history",
@@ -156,9 +156,9 @@ def test_a_level_that_makes_nothing_has_no_totals() -> None:
         (WATER, {"m3", "suffix:m³/h", "s", "none"}),
         (CLIMATE, {"celsius", "s", "none"}),
     ],
-    ids=lambda value: value.name if isinstance(value, Dataset) else "",
+    ids=lambda value: value.name if isinstance(value, MeterSeries) else "",
 )
-def test_units_are_those_of_the_declaration(dataset: Dataset, units: set[str]) -> None:
+def test_units_are_those_of_the_declaration(dataset: MeterSeries, units: set[str]) -> None:
     consumption = [json.loads(board.text()) for board in boards(dataset)[:3]]
     found = {
         panel["fieldConfig"]["defaults"].get("unit")

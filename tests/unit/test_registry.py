@@ -26,10 +26,10 @@ pytestmark = pytest.mark.unit
 
 SOURCE = """
 from meterlake.dataset import DataSet
-from meterlake.declaration import Amount, Dataset, View
+from meterlake.declaration import Amount, MeterSeries, View
 
 DATASET = DataSet(
-    declaration=Dataset(
+    declaration=MeterSeries(
         name="{name}",
         title="Gas of a street",
         intervals=(60,),

@@ -14,7 +14,7 @@ import pytest
 from report_samples import METER, build, minutes, source_for
 
 from meterlake import registry
-from meterlake.declaration import Amount, Dataset, Derived, Level, View, per_hour
+from meterlake.declaration import Amount, Derived, Level, MeterSeries, View, per_hour
 from meterlake.errors import UnknownName, UsageError
 from meterlake.report_specs import Cost, Summary, plain_reports, report_of, reports_of
 from serving_layer.reports.catalogue import KINDS, make
@@ -200,7 +200,7 @@ def test_every_report_has_a_kind() -> None:
 
 
 def test_a_data_set_without_a_catalogue_has_plain_reports() -> None:
-    pump = Dataset(
+    pump = MeterSeries(
         name="pump",
         title="Pump",
         measures=(Level("flow_rate", "l/s", "0.1", title="Flow"),),
@@ -214,7 +214,7 @@ def test_a_data_set_without_a_catalogue_has_plain_reports() -> None:
 
 
 def test_half_hours_of_one_amount_are_reported() -> None:
-    london = Dataset(
+    london = MeterSeries(
         name="london",
         time_zone="Europe/London",
         intervals=("30 min",),

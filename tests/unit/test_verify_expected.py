@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from datasets.household.declaration import HOUSEHOLD
-from meterlake.declaration import Amount, Dataset, Derived, Flag, Level, Reject, View, per_hour
+from meterlake.declaration import Amount, Derived, Flag, Level, MeterSeries, Reject, View, per_hour
 from meterlake.schema import master_fields
 from serving_layer.verify import expected
 from serving_layer.verify.errors import EmptyRange
@@ -20,7 +20,7 @@ from serving_layer.verify.scope import Scope
 
 pytestmark = pytest.mark.unit
 
-DATASET = Dataset(
+DATASET = MeterSeries(
     name="heat",
     title="Heat",
     intervals=(1, 60),
@@ -48,7 +48,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     found.close()
 
 
-def build(connection: duckdb.DuckDBPyConnection, *rows: dict[str, Any], dataset: Dataset = DATASET) -> None:
+def build(connection: duckdb.DuckDBPyConnection, *rows: dict[str, Any], dataset: MeterSeries = DATASET) -> None:
     fields = master_fields(dataset)
     types = ", ".join(f"{field.name} {field.type.sql('duckdb')}" for field in fields)
     connection.execute(f"CREATE TABLE readings ({types})")
@@ -225,7 +225,7 @@ def test_a_coarse_data_set(connection: duckdb.DuckDBPyConnection) -> None:
 def test_half_hours_with_rates_and_months(connection: duckdb.DuckDBPyConnection) -> None:
     views = (View("30 min"), View("hour"), View("day"), View("month"))
     energy = Amount("warmth", "kWh", "0.001", between=per_hour(0, 100))
-    london = Dataset(
+    london = MeterSeries(
         name="london", intervals=("30 min",), time_zone="Europe/London", measures=(energy,), views=views
     )  # fmt: skip
     start = at("2020-05-31 22:00:00")  # 23:00 in London, the last hour of May
