@@ -28,8 +28,9 @@ from foreign_samples import FOLDER
 
 from batch_layer.ingest.load import Request as Load
 from batch_layer.ingest.load import load
+from batch_layer.pipeline.batch import run_batch
 from batch_layer.views.plan import Request
-from cli import batch_run, merged_views
+from cli import merged_views
 from engines import spark as engine
 from engines import topics, trino
 from meterlake import discovery, merged, wire
@@ -169,9 +170,8 @@ def seen(world: World, entry: Entry) -> layers.Rows:
 
 
 def batch(world: World, entry: Entry, ago: timedelta = timedelta(0)) -> None:
-    result, record = batch_run.batch_once(world.settings, entry.declaration, Request(), lambda: system_clock() - ago)
-    assert result == "published"
-    assert record is not None
+    outcome = run_batch(world.settings, entry.declaration, Request(), lambda: system_clock() - ago)
+    assert outcome.result == "published"
 
 
 @pytest.mark.timeout(900)
