@@ -113,7 +113,7 @@ def seen(settings: Settings) -> Rows:
 
 
 def verified(settings: Settings, source: Input, end: datetime | None = None) -> Report:
-    _, record = published(settings, DATASET)
+    record = published(settings, DATASET).record
     return verify(settings, Scope(DATASET, end=end), record, source, lambda _: None, lambda: system_clock() + AHEAD)
 
 

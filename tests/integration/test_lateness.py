@@ -138,9 +138,9 @@ def test_no_minute_loses_a_reading_that_readers_have_seen(live: Settings) -> Non
 
 
 def test_a_second_engine_finds_nothing_but_what_was_late(live: Settings) -> None:
-    report = verify(
-        live, Scope(DATASET), (present := published(live, DATASET)).record, MasterInput(live, DATASET, present)
-    )
+    present = published(live, DATASET)
+    source = MasterInput(live, DATASET, present)
+    report = verify(live, Scope(DATASET), present.record, source, lambda _: None)
     assert [comparison for comparison in report.comparisons if comparison.wrong] == []
     (speed,) = (comparison for comparison in report.comparisons if comparison.view == "speed")
     assert {row.reason for row in speed.listed} == {"late"}

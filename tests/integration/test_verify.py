@@ -83,9 +83,9 @@ def append(session: SparkSession, settings: Settings, rows: list[dict[str, Any]]
 
 
 def verified(settings: Settings, **scope: Any) -> Report:
-    before, record = published(settings, DATASET)
-    source = MasterInput(settings, DATASET, before, record)
-    return verify(settings, Scope(DATASET, **scope), record, source, lambda _: None)
+    present = published(settings, DATASET)
+    source = MasterInput(settings, DATASET, present)
+    return verify(settings, Scope(DATASET, **scope), present.record, source, lambda _: None)
 
 
 @pytest.fixture(scope="module")
