@@ -24,7 +24,7 @@ from meterlake.grains import is_fixed
 from meterlake.validation import STATE_COLUMNS, measure_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
@@ -34,6 +34,7 @@ COPIED: Final = "copied"
 _KEYLESS: Final = "keyless"
 _OURS: Final = "ours"
 _CHECK: Final = "check"
+_VIEW: Final = "view"
 
 
 class AuditFailed(PermanentError):
@@ -65,30 +66,48 @@ class Looked:
     least: int | None
 
 
-def look(
-    dataset: MeterSeries, grain: Grain, new: DataFrame, made_of: DataFrame | None, before: DataFrame | None
-) -> Looked:
-    """Compare the rows of a view's new files, by meter, with what they must be.
+@dataclass(frozen=True)
+class View:
+    """What is to be compared of one view.
 
-    new: with ``inside``, and ``misplaced`` as ``slicing`` gives it. made_of: the rows of the finest view of which the
-    computed ones are made, if it is a coarser view. before: what ``new`` takes the place of, with ``inside``.
+    new: its new rows, with ``inside``, and ``misplaced`` as ``slicing`` gives it. made_of: the rows of the finest view
+    of which the computed ones are made, if it is a coarser view. before: what ``new`` takes the place of, with
+    ``inside``.
     """
+
+    grain: Grain
+    new: DataFrame
+    made_of: DataFrame | None
+    before: DataFrame | None
+
+
+def look(dataset: MeterSeries, views: Sequence[View]) -> dict[Grain, Looked]:
+    """Compare the rows of the views' new files, by meter, with what they must be; all views in one query."""
+    seen = _compared(
+        reduce(DataFrame.unionByName, (side for view in views for side in _sides_of(view, dataset))), dataset
+    )
+    return {view.grain: _looked(dataset, view, [row for row in seen if row[_VIEW] == view.grain]) for view in views}
+
+
+def _sides_of(view: View, dataset: MeterSeries) -> Iterator[DataFrame]:
+    """Return the rows of all sides alike: in units, and with what they are to be compared for."""
+    grain, finest = view.grain, dataset.finest.grain
+    right = {_VIEW: F.lit(grain), _OURS: F.lit(False), _KEYLESS: F.lit(False), MISPLACED: F.lit(False)}
     check = F.when(F.col(INSIDE), COMPUTED).otherwise(COPIED)
     keyless = F.col(dataset.key).isNull() | F.col(grain).isNull()
-    ours = _sums(
-        decimals.in_units(new.withColumn(_KEYLESS, keyless), dataset, grain, INSIDE, MISPLACED, _KEYLESS),
-        check,
-        dataset,
-    )
-    sides = [ours.withColumn(_OURS, F.lit(True))]
-    if made_of is not None:
-        units = _plain(decimals.in_units(made_of, dataset, dataset.finest.grain))
-        sides.append(_sums(units, F.lit(COMPUTED), dataset).withColumn(_OURS, F.lit(False)))
-    if before is not None:
-        units = _plain(decimals.in_units(before.where(~F.col(INSIDE)), dataset, grain))
-        sides.append(_sums(units, F.lit(COPIED), dataset).withColumn(_OURS, F.lit(False)))
-    seen = _compared(reduce(DataFrame.unionByName, sides), dataset)
-    compared = {COMPUTED: made_of is not None, COPIED: before is not None}
+    units = decimals.in_units(view.new, dataset, grain, INSIDE, MISPLACED)
+    ours = {**right, _CHECK: check, _OURS: F.lit(True), _KEYLESS: keyless, MISPLACED: F.col(MISPLACED)}
+    yield units.withColumns(ours).drop(grain, INSIDE)
+    if view.made_of is not None:
+        units = decimals.in_units(view.made_of, dataset, finest)
+        yield units.withColumns({**right, _CHECK: F.lit(COMPUTED)}).drop(finest)
+    if view.before is not None:
+        units = decimals.in_units(view.before.where(~F.col(INSIDE)), dataset, grain)
+        yield units.withColumns({**right, _CHECK: F.lit(COPIED)}).drop(grain)
+
+
+def _looked(dataset: MeterSeries, view: View, seen: list[Any]) -> Looked:
+    compared = {COMPUTED: view.made_of is not None, COPIED: view.before is not None}
     figures = {row[_CHECK]: row for row in seen}
     counted = figures.get(COMPUTED)
     return Looked(
@@ -101,11 +120,7 @@ def look(
     )
 
 
-def _plain(rows: DataFrame) -> DataFrame:
-    return rows.withColumns({MISPLACED: F.lit(False), _KEYLESS: F.lit(False)})
-
-
-def _sums(units: DataFrame, check: Any, dataset: MeterSeries) -> DataFrame:  # noqa: ANN401 - a Column
+def _sums(sides: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the merged states of each meter, by what they are to be compared for."""
     looked = [
         F.count_if(_KEYLESS).alias(_KEYLESS),
@@ -114,16 +129,16 @@ def _sums(units: DataFrame, check: Any, dataset: MeterSeries) -> DataFrame:  # n
         F.min("covered_s").alias("least"),
     ]
     # Merged sums take names that rows have, so these are looked at under others.
-    return units.groupBy(dataset.key, check.alias(_CHECK)).agg(*shared.merge_columns(dataset), *looked)
+    return sides.groupBy(_VIEW, _CHECK, dataset.key, _OURS).agg(*shared.merge_columns(dataset), *looked)
 
 
 def _compared(sides: DataFrame, dataset: MeterSeries) -> list[Any]:
-    """Return one row a check: sums over all meters, and the first meter whose sides differ."""
+    """Return one row a view and check: sums over all meters, and the first meter whose sides differ."""
     names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
     bounds = [_KEYLESS, MISPLACED, "most", "least"]
     both = [F.max(F.when(F.col(_OURS), F.col(name))).alias(name) for name in (*names, *bounds)]
     theirs = [F.max(F.when(~F.col(_OURS), F.col(name))).alias(f"other_{name}") for name in names]
-    meters = sides.groupBy(_CHECK, dataset.key).agg(*both, *theirs)
+    meters = _sums(sides, dataset).groupBy(_VIEW, _CHECK, dataset.key).agg(*both, *theirs)
     differs = reduce(or_, (~F.col(name).eqNullSafe(F.col(f"other_{name}")) for name in names))
     # A struct without key would be the least of all, so that a row without a meter is named first.
     pairs = [
@@ -132,7 +147,7 @@ def _compared(sides: DataFrame, dataset: MeterSeries) -> list[Any]:
     ]
     found = F.struct(F.coalesce(dataset.key, F.lit("")).alias("meter"), F.array(*pairs).alias("pairs"))
     return (
-        meters.groupBy(_CHECK)
+        meters.groupBy(_VIEW, _CHECK)
         .agg(
             *(F.sum(name).alias(name) for name in _added(dataset)),
             F.min(F.when(differs, found)).alias("wrong"),

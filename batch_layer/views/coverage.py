@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries, Partition
 
 COVERED: Final = "covered"
+IS_NEW: Final = "is_new"
+ENDED: Final = "ended"
+PART: Final = "part"
 _BEGIN: Final = "0001-01-01 00:00:00"
 _END: Final = "9999-12-31 00:00:00"
 _PATTERN: Final[dict[Partition, str]] = {"month": "yyyy-MM", "year": "yyyy"}
@@ -27,13 +30,14 @@ _PATTERN: Final[dict[Partition, str]] = {"month": "yyyy-MM", "year": "yyyy"}
 
 def changed(old: DataFrame, new: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return (key, start, covered) of the rows of the finest view that are in one of ``old`` and ``new`` only."""
-    both = (
-        _starts(new, dataset)
-        .withColumn("more", F.lit(1))
-        .unionByName(_starts(old, dataset).withColumn("more", F.lit(-1)))
-    )
-    counted = both.groupBy(dataset.key, "start").agg(F.sum("more").alias("more")).where("more <> 0")
-    return counted.select(dataset.key, "start", (F.col("more") > 0).alias(COVERED))
+    return differing(_starts(old, dataset), _starts(new, dataset)).withColumnRenamed(IS_NEW, COVERED)
+
+
+def differing(old: DataFrame, new: DataFrame) -> DataFrame:
+    """Return the rows that are in one of ``old`` and ``new`` only, with ``is_new``. Neither holds a row twice."""
+    both = new.withColumn(IS_NEW, F.lit(1)).unionByName(old.withColumn(IS_NEW, F.lit(-1)))
+    counted = both.groupBy(*new.columns).agg(F.sum(IS_NEW).alias(IS_NEW)).where(F.col(IS_NEW) != 0)
+    return counted.withColumn(IS_NEW, F.col(IS_NEW) > 0)
 
 
 def all_new(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
@@ -41,46 +45,45 @@ def all_new(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
     return _starts(rows, dataset).withColumn(COVERED, F.lit(True))
 
 
-def within(changes: DataFrame, meters: DataFrame, dataset: MeterSeries) -> DataFrame:
-    """Return the changes that lie between first and last coverage of their meter, as it was, with the latter."""
+def touched(changes: DataFrame, meters: DataFrame, dataset: MeterSeries) -> DataFrame:
+    """Return (key, part, ended) of the partitions in which coverage has changed within what was known of a meter.
+
+    meters: first and last coverage, as they were. ended: whether the first or last row is no longer covered.
+    """
     known = changes.join(meters, dataset.key)
-    return known.where((F.col("start") >= F.col("covered_from")) & (F.col("start") < F.col("covered_to")))
-
-
-def at_ends(interior: DataFrame, dataset: MeterSeries) -> DataFrame:
-    """Return the meters whose first or last row is no longer covered."""
+    interior = known.where((F.col("start") >= F.col("covered_from")) & (F.col("start") < F.col("covered_to")))
     is_end = (F.col("start") == F.col("covered_from")) | (F.col("start") + _length(dataset) == F.col("covered_to"))
-    return interior.where(~F.col(COVERED) & is_end).select(dataset.key).distinct()
+    part = partition_of("start", dataset.finest.partition).alias(PART)
+    return interior.groupBy(dataset.key, part).agg(F.max(~F.col(COVERED) & is_end).alias(ENDED))
 
 
-def uncovered(changes: DataFrame, meters: DataFrame, gaps: DataFrame, dataset: MeterSeries) -> DataFrame:
+def uncovered(
+    changes: DataFrame, meters: DataFrame, gaps: DataFrame, dataset: MeterSeries, *, by_day: bool
+) -> DataFrame:
     """Return (key, gap_start, gap_end) of the uncovered time of all meters that have changes, as it is now.
 
-    meters: as they were. gaps: as they were, at least those in whose partitions there are changes. What is before the
-    first row begins at ``_BEGIN``, what is after the last row ends at ``_END``.
+    meters: as they were. gaps: as they were, at least those in whose partitions there are changes. by_day: whether
+    there are so many changes that it pays to take whole days of them together. What is before the first row begins at
+    ``_BEGIN``, what is after the last row ends at ``_END``.
     """
     key = dataset.key
-    ends = changes.select(key).distinct().join(meters, key, "left")
     begin, end = _moment(_BEGIN), _moment(_END)
-    head = ends.select(key, begin.alias("start"), F.coalesce("covered_from", end).alias("end"))
-    tail = ends.select(key, F.coalesce("covered_to", begin).alias("start"), end.alias("end"))
+    ends = changes.select(key).distinct().join(meters, key, "left")
+    sides = F.array(_range(begin, F.coalesce("covered_from", end)), _range(F.col("covered_to"), end))
+    outside = ends.select(key, F.inline(sides)).where("start IS NOT NULL")
     known = gaps.select(key, F.col("gap_start").alias("start"), F.col("gap_end").alias("end"))
-    lost = changes.where(~F.col(COVERED)).select(key, "start", (F.col("start") + _length(dataset)).alias("end"))
-    before = _joined(head.unionByName(tail).unionByName(known).unionByName(lost), key)
-    in_order = Window.partitionBy(key).orderBy("start")
-    # What lies between two uncovered ranges is covered; so are the ends of time, to have something on both sides.
-    between = before.select(key, F.col("end").alias("start"), F.lead("start").over(in_order).alias("end"))
-    sides = ends.select(key, begin.alias("start"), begin.alias("end")).unionByName(
-        ends.select(key, end.alias("start"), end.alias("end"))
-    )
-    gained = _runs(changes.where(COVERED).drop(COVERED), dataset)
-    covered = between.where("end IS NOT NULL").unionByName(sides).unionByName(gained)
-    pairs = covered.select(
-        key, "end", F.lead("start").over(Window.partitionBy(key).orderBy("start", "end")).alias("next")
-    )
-    return pairs.where(F.col("next") > F.col("end")).select(
-        key, F.col("end").alias("gap_start"), F.col("next").alias("gap_end")
-    )
+    lost, gained = changes.where(~F.col(COVERED)), changes.where(COVERED)
+    more = outside.unionByName(known).unionByName(_ranges(lost, dataset))
+    less = _runs(gained, dataset) if by_day else _ranges(gained, dataset)
+    # No two ranges of either kind overlap, and what is gained was uncovered: the steps at one moment add up to one,
+    # none, or minus one, and those that are left are beginnings and ends by turns.
+    sized = more.withColumn("step", F.lit(1)).unionByName(less.withColumn("step", F.lit(-1)))
+    at_start, at_end = (F.col("start"), F.col("step")), (F.col("end"), -F.col("step"))
+    steps = F.array(*(F.struct(at.alias("at"), step.alias("step")) for at, step in (at_start, at_end)))
+    bounds = sized.select(key, F.inline(steps)).groupBy(key, "at").agg(F.sum("step").alias("step")).where("step <> 0")
+    until = F.lead("at").over(Window.partitionBy(key).orderBy("at"))
+    ranges = bounds.select(key, F.col("at").alias("gap_start"), until.alias("gap_end"), "step")
+    return ranges.where("step > 0").drop("step")
 
 
 def meters(ranges: DataFrame, dataset: MeterSeries) -> DataFrame:
@@ -107,14 +110,12 @@ def _starts(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
     return rows.select(dataset.key, F.col(dataset.finest.grain).cast("timestamp_ntz").alias("start"))
 
 
-def _joined(ranges: DataFrame, key: str) -> DataFrame:
-    """Return ranges, those that touch or overlap as one."""
-    in_order = Window.partitionBy(key).orderBy("start", "end")
-    earlier = in_order.rowsBetween(Window.unboundedPreceding, -1)
-    reached = F.max("end").over(earlier)
-    begins = F.coalesce(F.col("start") > reached, F.lit(True)).cast("int")
-    numbered = ranges.withColumn("begins", begins).withColumn("number", F.sum("begins").over(in_order))
-    return numbered.groupBy(key, "number").agg(F.min("start").alias("start"), F.max("end").alias("end")).drop("number")
+def _range(start: Column, end: Column) -> Column:
+    return F.struct(start.alias("start"), end.alias("end"))
+
+
+def _ranges(starts: DataFrame, dataset: MeterSeries) -> DataFrame:
+    return starts.select(dataset.key, "start", (F.col("start") + _length(dataset)).alias("end"))
 
 
 def _runs(starts: DataFrame, dataset: MeterSeries) -> DataFrame:
@@ -130,7 +131,7 @@ def _runs(starts: DataFrame, dataset: MeterSeries) -> DataFrame:
     is_whole = F.expr(f"CAST(last - start AS BIGINT) = (n - 1) * {seconds}")
     whole = days.where(is_whole).select(key, "start", (F.col("last") + length).alias("end"))
     broken = dated.join(days.where(~is_whole).select(key, "day"), [key, "day"], "left_semi")
-    return whole.unionByName(broken.select(key, "start", (F.col("start") + length).alias("end")))
+    return whole.unionByName(_ranges(broken, dataset))
 
 
 def _cut(ranges: DataFrame, partition: Partition) -> DataFrame:

@@ -7,7 +7,7 @@ touched is written again: its touched rows are computed, the others copied from 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from meterlake.grains import Grain
     from meterlake.precedence import Balance
     from meterlake.slices import Change
+
+MANY_CHANGES: Final = 1_000_000
+"""From so many rows whose coverage has changed on, whole days of them are looked at."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,8 @@ def _coverage(run: Run, scope: Scope) -> None:
     written = run.written(finest)
     if isinstance(scope, Everything):
         changes = coverage.all_new(run.read(finest, written), dataset)
-        ranges = coverage.uncovered(changes, run.read(meters, {}), run.read(gaps, {}), dataset).persist()
+        none = run.read(meters, {}), run.read(gaps, {})
+        ranges = coverage.uncovered(changes, *none, dataset, by_day=True).persist()
         run.replace(gaps, coverage.gaps(ranges, dataset), run.before(gaps), None)
         run.replace(meters, coverage.meters(ranges, dataset), run.before(meters), None)
         ranges.unpersist()
@@ -184,68 +188,71 @@ def _coverage(run: Run, scope: Scope) -> None:
     old = run.touched(finest, scope, run.finest_grain)
     changes = coverage.changed(run.read(finest, old), run.read(finest, written), dataset).persist()
     try:
-        if not changes.isEmpty():
-            _changed_coverage(run, changes)
+        if count := changes.count():
+            _changed_coverage(run, changes, by_day=count >= MANY_CHANGES)
     finally:
         changes.unpersist()
 
 
-def _changed_coverage(run: Run, changes: DataFrame) -> None:
+def _changed_coverage(run: Run, changes: DataFrame, *, by_day: bool) -> None:
     dataset, key = run.dataset, run.dataset.key
     gaps, meters = tables.gaps_table(dataset), tables.meters_table(dataset)
     known = run.read(meters, run.before(meters))
-    loaded = _gaps_near(run, changes, known)
-    ranges = coverage.uncovered(changes, known, loaded, dataset).persist()
-    now, place = coverage.gaps(ranges, dataset), [key, "gap_start", "gap_end"]
-    added, removed = now.join(loaded, place, "left_anti").persist(), loaded.join(now, place, "left_anti").persist()
+    touched = coverage.touched(changes, known, dataset).persist()
+    loaded = _gaps_near(run, touched).persist()
+    ranges = coverage.uncovered(changes, known, loaded, dataset, by_day=by_day).persist()
+    differing = coverage.differing(loaded, coverage.gaps(ranges, dataset)).persist()
     name = slicing.slice_column(gaps, run.layout(gaps)).alias("name")
-    names = {row["name"] for row in added.unionByName(removed).select(name).distinct().collect()}
+    names = {row["name"] for row in differing.select(name).distinct().collect()}
     if names:
         before = run.before(gaps)
         old = {name: before[name] for name in names & before.keys()}
-        run.replace(gaps, added, old, run.read(gaps, old).join(removed, place, "left_anti"))
+        added, removed = (differing.where(side).drop(coverage.IS_NEW) for side in (coverage.IS_NEW, "NOT is_new"))
+        stay = run.read(gaps, old).join(removed, [key, "gap_start", "gap_end"], "left_anti") if old else None
+        run.replace(gaps, added, old, stay)
     others = known.join(changes.select(key).distinct(), key, "left_anti")
     run.replace(meters, coverage.meters(ranges, dataset), run.before(meters), others)
-    for kept in (ranges, added, removed):
+    for kept in (touched, loaded, ranges, differing):
         kept.unpersist()
 
 
-def _gaps_near(run: Run, changes: DataFrame, meters: DataFrame) -> DataFrame:
+def _gaps_near(run: Run, touched: DataFrame) -> DataFrame:
     """Return the published gaps of all meters and months in which coverage has changed within what was known.
 
-    Of meters whose first or last row is gone, all gaps: one of them may be none any more.
+    touched: as ``coverage.touched`` tells. Of meters whose first or last row is gone, all gaps: one of them may be none
+    any more.
     """
     dataset, table = run.dataset, tables.gaps_table(run.dataset)
     before = run.before(table)
-    interior = coverage.within(changes, meters, dataset).persist()
-    touched = interior.select(dataset.key, coverage.partition_of("start", table.partition).alias("part")).distinct()
-    values = {row["part"] for row in touched.select("part").distinct().collect()}
-    if not values:
-        interior.unpersist()
-        return run.read(table, {})
-    ended = coverage.at_ends(interior, dataset)
-    some = {name: before[name] for name in before if any(name.startswith(value) for value in values)}
-    rows = run.read(table, some).withColumn("part", coverage.partition_of("gap_start", table.partition))
-    near = rows.join(touched, [dataset.key, "part"], "left_semi").drop("part")
-    if not ended.isEmpty():
+    places = touched.select(coverage.PART, coverage.ENDED).distinct().collect()
+    some = {name: before[name] for name in before if any(name.startswith(row[coverage.PART]) for row in places)}
+    rows = run.read(table, some).withColumn(coverage.PART, coverage.partition_of("gap_start", table.partition))
+    near = rows.join(touched, [dataset.key, coverage.PART], "left_semi").drop(coverage.PART)
+    if any(row[coverage.ENDED] for row in places):
+        ended = touched.where(coverage.ENDED)
         every = run.read(table, before).join(ended, dataset.key, "left_semi")
         near = near.unionByName(every).distinct()
-    near = near.localCheckpoint()
-    interior.unpersist()
     return near
 
 
 def _audit(run: Run, scope: Scope, expected: dict[str, int]) -> None:
     run.report("auditing")
     dataset, run_id, finest = run.dataset, run.plan.run_id, run.finest_grain
-    for grain in (finest, *_coarser(run)):
-        table, is_all = tables.view_table(dataset, grain), isinstance(scope, Everything)
-        new = scope.marked(run.read_placed(table, run.written(table)), grain)
-        made_of = None if grain == finest else _rows_below(run, scope, finest, grain)
-        before = None if is_all else scope.marked(run.read(table, run.touched(table, scope, grain)), grain)
-        seen = audit.look(dataset, grain, new, made_of, before)
-        if grain == finest:
-            audit.check_equal(run_id, f"readings and {table.name}", expected, seen.sums)
-        audit.check_rows(run_id, seen, dataset, grain, table.name)
-        if is_calendar(grain):
-            audit.check_calendar(run_id, new, dataset, grain)
+    views = [_to_audit(run, scope, grain) for grain in (finest, *_coarser(run))]
+    seen = audit.look(dataset, views)
+    for view in views:
+        table = tables.view_table(dataset, view.grain)
+        if view.grain == finest:
+            audit.check_equal(run_id, f"readings and {table.name}", expected, seen[finest].sums)
+        audit.check_rows(run_id, seen[view.grain], dataset, view.grain, table.name)
+        if is_calendar(view.grain):
+            audit.check_calendar(run_id, view.new, dataset, view.grain)
+
+
+def _to_audit(run: Run, scope: Scope, grain: Grain) -> audit.View:
+    table, finest = tables.view_table(run.dataset, grain), run.finest_grain
+    new = scope.marked(run.read_placed(table, run.written(table)), grain)
+    made_of = None if grain == finest else _rows_below(run, scope, finest, grain)
+    if isinstance(scope, Everything):
+        return audit.View(grain, new, made_of, None)
+    return audit.View(grain, new, made_of, scope.marked(run.read(table, run.touched(table, scope, grain)), grain))

@@ -74,6 +74,8 @@ def wild(dataset: MeterSeries, count: int, seed: int) -> list[Reading]:
     for _ in range(count):
         ts = int(pick.choice(ANCHORS).timestamp()) + pick.randrange(0, 120)
         length = pick.choice([*dataset.intervals, 0, -10, 7])
+        if length in dataset.intervals and pick.random() < 0.5:
+            ts -= ts % length  # by chance, a long interval never begins where it may
         values = tuple(_wild_value(measure, length, pick) for measure in dataset.measures)
         received = datetime.fromtimestamp(ts + pick.choice([-3600, -61, -60, -59, 0, 5]), UTC)
         found.append(Reading("a", ts, length, values, received_at=received))

@@ -208,8 +208,11 @@ def model_gaps(dataset: MeterSeries, starts: dict[str, list[int]]) -> set[tuple[
     return found
 
 
+@pytest.mark.parametrize("by_day", [True, False])
 @SETS
-def test_gaps_are_what_is_missing_between_first_and_last(spark: SparkSession, dataset: MeterSeries) -> None:
+def test_gaps_are_what_is_missing_between_first_and_last(
+    spark: SparkSession, dataset: MeterSeries, by_day: bool
+) -> None:
     length = {"minute": 60, "hour": 3600}[dataset.finest.grain]
     pick = random.Random(5)  # noqa: S311
     base = int(datetime(2026, 1, 31, 22, tzinfo=UTC).timestamp())
@@ -225,7 +228,7 @@ def test_gaps_are_what_is_missing_between_first_and_last(spark: SparkSession, da
     )
     none = spark.createDataFrame([], "meter_id STRING, covered_from TIMESTAMP_NTZ, covered_to TIMESTAMP_NTZ")
     no_gaps = spark.createDataFrame([], "meter_id STRING, gap_start TIMESTAMP_NTZ, gap_end TIMESTAMP_NTZ")
-    ranges = coverage.uncovered(coverage.all_new(rows, dataset), none, no_gaps, dataset)
+    ranges = coverage.uncovered(coverage.all_new(rows, dataset), none, no_gaps, dataset, by_day=by_day)
     found = [tuple(row) for row in coverage.gaps(ranges, dataset).collect()]
     assert len(found) == len(set(found))
     assert set(found) == model_gaps(dataset, starts)
