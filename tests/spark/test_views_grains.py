@@ -80,16 +80,17 @@ def view(spark: SparkSession, current: plan.Current, grain: Grain) -> dict[tuple
     return {key: {name: row[name] for name in row if name not in ("meter_id", grain)} for key, row in found.items()}
 
 
+@pytest.mark.parametrize("steps", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_every_view_of_quarter_hours_is_what_the_core_makes_in_any_steps(
-    spark: SparkSession, spark_settings: Settings, tmp_path: Path
+    spark: SparkSession, spark_settings: Settings, tmp_path: Path, steps: int
 ) -> None:
     base, master = (tmp_path / "batch").as_uri(), LocalMaster(spark, spark_settings, QUARTERS)
     rows, pick = readings(), random.Random(5)  # noqa: S311 - repeatable, not secret
     late = {row.key for row in pick.sample(rows, 40)}
-    third = len(rows) // 3
+    size = -(-len(rows) // steps)
     current: Current = None
-    for step in (rows[:third], rows[third : 2 * third], rows[2 * third :]):
-        master.add(row for row in step if row.key not in late)
+    for begin in range(0, len(rows), size):
+        master.add(row for row in rows[begin : begin + size] if row.key not in late)
         current = execute(master, base, current)
     master.add(row for row in rows if row.key in late)
     current = execute(master, base, current)
