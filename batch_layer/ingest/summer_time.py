@@ -40,7 +40,7 @@ def check(
     inside = " OR ".join(f"{second} BETWEEN {begin} AND {end - 1}" for begin, end in spans)
     counts = times.groupBy(F.expr(inside).alias("inside")).agg(
         F.count(F.lit(1)).alias("all"),
-        F.count_if("times > 1").alias("twice"),
+        F.count_if(F.expr("times > 1")).alias("twice"),
         F.min(F.expr(f"CASE WHEN times > 1 THEN {second} END")).alias("first"),
     )
     found = {row.inside: row for row in counts.collect()}

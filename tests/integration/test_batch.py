@@ -38,6 +38,7 @@ from meterlake import merged
 from meterlake.settings import Settings
 from meterlake.views import derived_values
 from serving_layer.publish import tables
+from serving_layer.publish.folders import difference
 from serving_layer.publish.publish import Publication
 from serving_layer.sql import query
 from stack.instance import Instance
@@ -166,9 +167,9 @@ def test_8_a_full_run_gives_the_same_rows_and_old_folders_go(session: SparkSessi
     runs = history(settings).runs
     (place,) = {name for name in runs[0].tables[f"{NAME}_hour"] if NEW_DAY.isoformat() in name}
     listed = hdfs.client(settings).list(f"/meterlake/batch/{NAME}_hour/{place}")
-    kept = {run.tables[f"{NAME}_hour"][place].rpartition("/")[2] for run in runs}
-    assert set(listed) == kept
-    assert len(kept) == 4
+    places = [run.tables[f"{NAME}_hour"].get(place, "") for run in runs]
+    assert set(listed) == {folder.rpartition("/")[2] for folder in places if folder}
+    assert len(runs) == 4
 
 
 def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_command(
@@ -178,12 +179,7 @@ def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_comm
     shown = {newest.run_id: seen(settings)}
     roll_back(settings, DATASET, oldest.run_id, clock)
     shown[oldest.run_id] = seen(settings)
-    steps = [
-        "publishing",
-        *(f"{NAME}_{table}" for table in ("day", "gaps", "hour", "meters", "minute")),
-        "views",
-        "published",
-    ]
+    steps = ["publishing", *sorted(difference(newest.tables, oldest.tables)), "views", "published"]
     for number, fatal in enumerate(steps):
         source = (newest, oldest)[number % 2]
         about = (f"killed-{number}", source.record.boundary, source.record.snapshot)

@@ -107,7 +107,7 @@ def test_a_month_that_comes_again_is_compared_and_replaces_what_was_there_on_req
     corrected = write(tmp_path, text_of([*DAY[:60], *new, GAP]), "october-corrected.txt")
     assert run(settings, form, old).overlap == Overlap()
     # Beside it: the first that came counts.
-    beside = run(settings, form, corrected)
+    beside = run(settings, form, corrected, now=NOW + timedelta(hours=1))
     start = datetime(2006, 12, 16)  # noqa: DTZ001
     assert beside.overlap == Overlap(60, 60, start, start + timedelta(minutes=59))
     assert (beside.revision, beside.corrected_by) == (0, "")
@@ -115,7 +115,7 @@ def test_a_month_that_comes_again_is_compared_and_replaces_what_was_there_on_req
         "SELECT power, count(*) FROM (SELECT max_by(global_active_power, revision * 10 - origin_partition) AS power,"
         " ts FROM {master} WHERE revision = (SELECT max(revision) FROM {master}) GROUP BY ts) GROUP BY power ORDER BY 1"
     )
-    winning = run(settings, form, corrected, corrects="A. Martin")
+    winning = run(settings, form, corrected, now=NOW + timedelta(hours=2), corrects="A. Martin")
     assert (winning.revision, winning.corrected_by, winning.overlap) == (1, "A. Martin", beside.overlap)
     assert rows(settings, counting, form) == [[2.5, 60], [4.216, 60], [None, 1]]
     assert run(settings, form, corrected, corrects="A. Martin").already_loaded
