@@ -26,8 +26,8 @@ from stack.services import SERVICES
 pytestmark = pytest.mark.integration
 
 PASSWORD = "correct horse; battery=staple"
-PORT_OFFSET = 6_100
-"""Beside the stack of the other tests."""
+PORTS_BELOW = 6_100
+"""So far below those of the stack of the other tests."""
 
 
 class Certificates:
@@ -54,7 +54,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture(scope="module")
 def native(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Instance:
     """Servers of the native stack, apart from those of the other tests; each is made a secured one before its start."""
-    offset = settings.port_offset + PORT_OFFSET
+    offset = abs(settings.port_offset - PORTS_BELOW)
     return Instance(Settings(home=tmp_path_factory.mktemp("secured"), port_offset=offset))
 
 

@@ -150,9 +150,11 @@ def test_5_one_wrong_value_is_found_on_every_path(
     session: SparkSession, settings: Settings, view: str, partition: str
 ) -> None:
     with metastore.client(settings) as client:
-        folder = metastore.partition_locations(client, "batch", f"{NAME}_{view}")[(partition,)]
-    path = folder.removeprefix(settings.hdfs)
-    name = next(found for found in hdfs.client(settings).list(path) if found.endswith(".parquet"))
+        located = metastore.partition_locations(client, "batch", f"{NAME}_{view}")
+    folders = [folder.removeprefix(settings.hdfs) for values, folder in sorted(located.items()) if partition in values]
+    path, name = next(
+        (path, file) for path in folders for file in hdfs.client(settings).list(path) if file.endswith(".parquet")
+    )
     whole = hdfs.read_bytes(settings, f"{path}/{name}")
     hdfs.write_bytes(settings, f"{path}/{name}", _with_one_wrong(whole, "voltage_sum"))
     try:
