@@ -193,4 +193,4 @@ def test_5_explain_shows_what_stands_behind_a_half_hour(live: Settings) -> None:
     assert found.start == datetime.fromtimestamp(LATEST - 1800 * 8, UTC)
     assert found.layer == "batch"
     assert found.proved
-    assert [judged.verdict for judged in found.judged] == ["used"]
+    assert [judged.verdict for judged in found.judged].count("used") == 1
