@@ -49,8 +49,8 @@ def test_a_meter_and_a_day_are_erased_and_come_back(session: SparkSession, setti
     balanced(run(settings, DATASET), len(every))
     views_hold(settings, every)
 
-    # Row-level delete files, as Trino writes them; both meters share each data file. (With the metastore on Derby, Trino
-    # itself cannot commit to Iceberg tables.)
+    # Row-level delete files, as Trino writes them, which cannot commit to Iceberg where the metastore is on Derby. Both
+    # meters share each data file.
     session.sql(f"ALTER TABLE {MASTER} SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')")
     session.sql(f"DELETE FROM {MASTER} WHERE meter_id = 'a'")  # noqa: S608
     left = [row for row in every if row.meter_id == "b"]
