@@ -13,6 +13,7 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 from pydantic import SecretStr
+from pyspark.sql import SparkSession
 
 from engines import cassandra, kafka
 from engines import spark as engine
@@ -129,14 +130,19 @@ def test_kafka_with_sasl_and_tls(secured_kafka: Settings) -> None:
     )
 
 
-def test_spark_reads_from_and_writes_to_it(secured_kafka: Settings) -> None:
+@pytest.fixture
+def spark(secured_kafka: Settings) -> Iterator[SparkSession]:
+    with engine.session(secured_kafka, "secured") as session:
+        yield session
+
+
+def test_spark_reads_from_and_writes_to_it(spark: SparkSession, secured_kafka: Settings) -> None:
     kafka.create_topic(secured_kafka, "by.spark", 1)
     options = kafka.spark_options(secured_kafka)
-    with engine.session(secured_kafka, "secured") as spark:
-        rows = spark.sql("SELECT CAST('a reading' AS BINARY) AS value")
-        rows.write.format("kafka").options(**options, topic="by.spark").save()
-        read = spark.read.format("kafka").options(**options, subscribe="by.spark").load()
-        assert [bytes(row["value"]) for row in read.collect()] == [b"a reading"]
+    rows = spark.sql("SELECT CAST('a reading' AS BINARY) AS value")
+    rows.write.format("kafka").options(**options, topic="by.spark").save()
+    read = spark.read.format("kafka").options(**options, subscribe="by.spark").load()
+    assert [bytes(row["value"]) for row in read.collect()] == [b"a reading"]
 
 
 @pytest.mark.parametrize(
