@@ -113,8 +113,8 @@ def test_4_the_record_of_runs_is_few_files_and_one_snapshot_however_many_publish
     assert done["files_before"] >= 6  # two commits a publish
     assert (done["files_after"], done["snapshots_expired"] >= 6) == (1, True)
     table = f"iceberg.{records.DATABASE}"
-    per_partition = f'SELECT count(*) = count(DISTINCT partition) FROM {table}."{records.TABLE}$files"'  # noqa: S608
+    per_partition = f'SELECT count(*) = count(DISTINCT partition) FROM {table}."{records.TABLE}$files"'
     assert trino.rows(settings, per_partition) == [[True]]
-    assert trino.rows(settings, f'SELECT count(*) FROM {table}."{records.TABLE}$snapshots"') == [[1]]  # noqa: S608
+    assert trino.rows(settings, f'SELECT count(*) FROM {table}."{records.TABLE}$snapshots"') == [[1]]
     assert history(settings, UPKEEP) == before
     assert run(settings, UPKEEP)["result"] == "nothing has changed"
