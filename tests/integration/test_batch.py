@@ -172,6 +172,7 @@ def test_8_a_full_run_gives_the_same_rows_and_old_folders_go(session: SparkSessi
     assert len(runs) == 4
 
 
+@pytest.mark.unproved
 def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_command(
     session: SparkSession, settings: Settings
 ) -> None:
@@ -181,7 +182,7 @@ def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_comm
     shown[oldest.run_id] = seen(settings)
     steps = ["publishing", *sorted(difference(newest.tables, oldest.tables)), "views", "published"]
     for number, fatal in enumerate(steps):
-        source = (newest, oldest)[number % 2]
+        source = oldest if history(settings).tables == newest.tables else newest  # the one that is not shown
         about = (f"killed-{number}", source.record.boundary, source.record.snapshot)
         wanted = Publication.of(history(settings), about, source.tables)
         before = seen(settings)

@@ -45,6 +45,7 @@ from speed_layer.run import Queries, run
 from stack.instance import Instance
 
 pytestmark = [
+    pytest.mark.unproved,
     pytest.mark.integration,
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

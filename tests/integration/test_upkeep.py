@@ -103,6 +103,7 @@ def test_3_upkeep_again_merges_slices_keeps_what_can_be_rolled_back_to_and_a_ran
     assert (result["mode"], result["days"], result["read"]) == ("range", 1, len(readings(DAYS[1])))
 
 
+@pytest.mark.unproved
 def test_4_the_record_of_runs_is_few_files_and_one_snapshot_however_many_publishes(
     session: SparkSession, settings: Settings
 ) -> None:
