@@ -19,7 +19,7 @@ def test_its_commands_lead_to_a_data_set_that_can_be_used(tmp_path: Path) -> Non
     (sample,) = EXTEND.blocks("csv", "1.")
     (tmp_path / "sample.csv").write_text(sample, encoding="utf-8")
     steps = [block for section in ("2.", "3.", "4.", "5.") for block in EXTEND.blocks("sh", section)]
-    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "METERLAKE_HOME": str(tmp_path / "home")}
+    environment = {**os.environ, "COLUMNS": "300", "NO_COLOR": "1", "METERLAKE_HOME": str(tmp_path / "home")}
     done = run("\n".join(steps), tmp_path, environment)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "sample.csv: 9 readings, 1 gap row, 2 meters, from 2024-03-30 22:30:00 UTC on for 2 h" in done.stdout

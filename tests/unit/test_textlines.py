@@ -87,6 +87,7 @@ def read(
     times: list[datetime] = []
     reasons: dict[str, int] = {}
     with duckdb.connect() as connection:
+        connection.execute("SET threads = 1")  # with more, rows may come in any order
         for table in line_tables(io.BytesIO(content).read):
             connection.register(LINES, table)
             for _, ts, *_, reason in connection.execute(rows_sql(form, offset)).fetchall():
