@@ -150,25 +150,25 @@ def main() -> None:
     parser.add_argument("--meters", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--metrics-port", type=int, default=0, help="the stream's; 0: none")
-    wish = parser.parse_args()
-    settings, dataset = load_settings(), registry.declaration(wish.dataset)
+    options = parser.parse_args()
+    settings, dataset = load_settings(), registry.declaration(options.dataset)
     topics.ensure(settings, dataset)
     # Names of this run only: readings of another one would be in the same minutes.
     run = f"{int(now()):x}"
-    meters = [f"f{run}-{n}" for n in range(wish.meters)]
+    meters = [f"f{run}-{n}" for n in range(options.meters)]
     first, sent, seen = int(now()) + 3, Sent(), Seen()
     watched = meters[:: max(1, len(meters) // WATCHED)][:WATCHED]
-    load_before, phases_before = os.getloadavg()[0], phases(wish.metrics_port) if wish.metrics_port else {}
-    given = (settings, dataset, watched, first, wish.seconds, seen)
+    load_before, phases_before = os.getloadavg()[0], phases(options.metrics_port) if options.metrics_port else {}
+    given = (settings, dataset, watched, first, options.seconds, seen)
     reader = threading.Thread(target=watch, args=given)
     reader.start()
-    send(settings, dataset, meters, first, wish.seconds, sent)
+    send(settings, dataset, meters, first, options.seconds, sent)
     reader.join()
     warm = len(watched) * WARM_UP_S
     ages = sorted(seen.ages[warm:] or seen.ages)
     result = {
-        "readings_per_second": wish.meters,
-        "seconds": wish.seconds,
+        "readings_per_second": options.meters,
+        "seconds": options.seconds,
         "sent": sent.count,
         "failed": sent.failed,
         "sender_late_s": round(sent.late_s, 2),
@@ -182,8 +182,8 @@ def main() -> None:
         "load_before": round(load_before, 1),
         "load_after": round(os.getloadavg()[0], 1),
     }
-    if wish.metrics_port:
-        result["ms_per_update"] = per_update(phases_before, phases(wish.metrics_port))
+    if options.metrics_port:
+        result["ms_per_update"] = per_update(phases_before, phases(options.metrics_port))
     print(json.dumps(result))
 
 

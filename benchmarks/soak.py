@@ -84,9 +84,9 @@ class Soak:
         """Return the file of what a command tells meanwhile."""
         return self.logs / f"{name}.log"
 
-    def ended(self, name: str, patience: float) -> int:
+    def ended(self, name: str, limit_s: float) -> int:
         """Wait until a command has ended; return its exit code."""
-        code = self.running[name].wait(patience)
+        code = self.running[name].wait(limit_s)
         del self.running[name]
         return code
 

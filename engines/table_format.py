@@ -92,7 +92,7 @@ class Table(Protocol):
 
     @property
     def name(self) -> str:
-        """Full name in Spark and Trino, such as ``iceberg.master.household``."""
+        """Full name in Spark and Trino, such as ``iceberg.master.<data set>``."""
         ...
 
     def append(self, rows: DataFrame, properties: Mapping[str, str]) -> Snapshot:
