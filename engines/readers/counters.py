@@ -6,12 +6,12 @@ They are held until the end of the file, four numbers each, since suppliers writ
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from engines.readers.joined import Item, Joined
-from meterlake.registers import CounterReading, Refused, outcomes
+from meterlake.registers import Counter, CounterReading, Refused
 from meterlake.units import to_float
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from engines.readers.rows import Rows
     from meterlake.fileformats.base import FileFormat
     from meterlake.registers import Rule
+
+
+PARTIAL_INTERVAL: Final = "partial_interval"
+"""The file ends inside an interval: what the counter ran in it is not used."""
 
 
 class Readings:
@@ -65,7 +69,8 @@ class Counters:
         joined, refused = Joined(form), set[tuple[int, str]]()
         for measure, readings in self._counters.pop(meter).items():
             rule, scale = rules[measure], form.dataset.measure(measure).scale
-            for made in outcomes(readings.in_order(), rule):
+            counter = Counter(rule)
+            for made in (made for reading in readings.in_order() for made in counter.take(reading)):
                 if isinstance(made, Refused):
                     if (made.place, made.reason) not in refused:
                         refused.add((made.place, made.reason))
@@ -74,4 +79,7 @@ class Counters:
                 else:
                     value = to_float(made.units, scale)
                     joined.put(Item(made.place, made.begins, rule.interval_s, measure, value, made.estimated))
+            last = counter.state.last if counter.state else None
+            if last and last.at % rule.interval_s:
+                rows.refuse(last.place, PARTIAL_INTERVAL, f"{meter} {measure}")
         yield from joined.move(rows, meter)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from engines.readers.rows import Rows
     from meterlake.fileformats.base import FileFormat
@@ -48,14 +48,19 @@ class Joined:
         reading.values[item.measure] = item.value
         reading.estimated = reading.estimated or item.estimated
 
-    def move(self, rows: Rows, meter: str) -> Iterator[None]:
-        """Add all readings to rows, in order of time, and forget them; yields after each."""
+    def move(self, rows: Rows, meter: str, absent: Mapping[str, float] | None = None) -> Iterator[None]:
+        """Add all readings to rows, in order of time, and forget them; yields after each.
+
+        absent: measure -> its value where a reading has others, but not this one.
+        """
         names = [measure.name for measure in self._form.dataset.measures]
         for (begins, interval_s), readings in sorted(self._readings.items()):
             for reading in readings:
                 given = dict(reading.values)
-                if self._form.estimated and any(value is not None for value in given.values()):
-                    given[self._form.estimated] = float(reading.estimated)
+                if any(value is not None for value in given.values()):
+                    given = {**(absent or {}), **given}
+                    if self._form.estimated:
+                        given[self._form.estimated] = float(reading.estimated)
                 values = [given.get(name) for name in names]
                 rows.add(reading.place, meter, begins, interval_s, values, partial(_text, meter, begins, reading))
                 yield

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from engines.readers import json_files, parquet, workbook
+from engines.readers import json_files, nem, parquet, workbook
+from meterlake.fileformats import nem as nem_formats
 from meterlake.fileformats import records
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ _READERS: Final[dict[type[Any], Callable[[Any], Reader]]] = {
     records.JsonList: json_files.list_reader,
     records.JsonTable: json_files.table_reader,
     records.Workbook: workbook.reader,
+    nem_formats.Nem12: nem.nem12_reader,
+    nem_formats.Nem13: nem.nem13_reader,
 }
 
 
