@@ -17,7 +17,9 @@ from meterlake.textlines import blocks
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engines.readers.port import Reader
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    from engines.readers.port import Options
     from meterlake.fileformats.records import JsonLines, JsonList, JsonTable
 
 NOT_JSON: Final = "not_json"
@@ -25,19 +27,19 @@ NOT_OBJECT: Final = "not_object"
 _DAMAGED: Final = (ijson.JSONError, UnicodeDecodeError)
 
 
-def lines_reader(form: JsonLines) -> Reader:
-    """Return the reader of a format of JSON lines."""
-    return lambda stream, options: read_records(form, _lines, stream, options)
+def read_lines(form: JsonLines, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
+    """Yield the rows of JSON lines."""
+    return read_records(form, _lines, stream, options)
 
 
-def list_reader(form: JsonList) -> Reader:
-    """Return the reader of a format of a JSON list."""
-    return lambda stream, options: read_records(form, partial(_list, form), stream, options)
+def read_list(form: JsonList, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
+    """Yield the rows of a JSON list."""
+    return read_records(form, partial(_list, form), stream, options)
 
 
-def table_reader(form: JsonTable) -> Reader:
-    """Return the reader of a format of a JSON table."""
-    return lambda stream, options: read_records(form, partial(_table, form), stream, options)
+def read_table(form: JsonTable, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
+    """Yield the rows of a JSON table."""
+    return read_records(form, partial(_table, form), stream, options)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[Record]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa  # type: ignore[import-untyped]
 
-    from engines.readers.port import Options, Reader
+    from engines.readers.port import Options
     from meterlake.fileformats.nem import Channel, Nem12, Nem13
     from meterlake.wallclock import FileClock
 
@@ -78,14 +78,14 @@ class _Day(NamedTuple):
     qualities: list[str]
 
 
-def nem12_reader(form: Nem12) -> Reader:
-    """Return the reader of a NEM12 format."""
-    return lambda stream, options: _Nem12(form, options).read(stream)
+def read_nem12(form: Nem12, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
+    """Yield the rows of a NEM12 file."""
+    return _Nem12(form, options).read(stream)
 
 
-def nem13_reader(form: Nem13) -> Reader:
-    """Return the reader of a NEM13 format."""
-    return lambda stream, options: _Nem13(form, options).read(stream)
+def read_nem13(form: Nem13, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
+    """Yield the rows of a NEM13 file."""
+    return _Nem13(form, options).read(stream)
 
 
 def _lines(stream: IO[bytes], version: str) -> Iterator[_Line]:

@@ -16,15 +16,15 @@ from meterlake.fileformats.base import WrongFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engines.readers.port import Reader
+    from engines.readers.port import Options
     from meterlake.fileformats.records import Parquet
 
 _BATCH: Final = 8192
 
 
-def reader(form: Parquet) -> Reader:
-    """Return the reader of a Parquet format."""
-    return lambda stream, options: read_records(form, partial(_records, form), stream, options)
+def read(form: Parquet, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
+    """Yield the rows of a Parquet file."""
+    return read_records(form, partial(_records, form), stream, options)
 
 
 def _records(form: Parquet, stream: IO[bytes]) -> Iterator[Record]:

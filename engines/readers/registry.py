@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from engines.readers import json_files, nem, parquet, workbook
-from meterlake.fileformats import nem as nem_formats
+from engines.readers import greenbutton, json_files, nem, parquet, workbook
 from meterlake.fileformats import records
+from meterlake.fileformats.greenbutton import GreenButton
+from meterlake.fileformats.nem import Nem12, Nem13
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa  # type: ignore[import-untyped]
 
     from engines.readers.port import Reader
     from meterlake.fileformats.base import FileFormat
 
 Format: TypeAlias = "FileFormat"
 
-_READERS: Final[dict[type[Any], Callable[[Any], Reader]]] = {
-    records.Parquet: parquet.reader,
-    records.JsonLines: json_files.lines_reader,
-    records.JsonList: json_files.list_reader,
-    records.JsonTable: json_files.table_reader,
-    records.Workbook: workbook.reader,
-    nem_formats.Nem12: nem.nem12_reader,
-    nem_formats.Nem13: nem.nem13_reader,
+_READERS: Final[dict[type[Any], Callable[..., Iterator[pa.Table]]]] = {
+    records.Parquet: parquet.read,
+    records.JsonLines: json_files.read_lines,
+    records.JsonList: json_files.read_list,
+    records.JsonTable: json_files.read_table,
+    records.Workbook: workbook.read,
+    Nem12: nem.read_nem12,
+    Nem13: nem.read_nem13,
+    GreenButton: greenbutton.read,
 }
 
 
 def reader_of(form: Format) -> Reader:
     """Return the reader of a format."""
-    return _READERS[type(form)](form)
+    return partial(_READERS[type(form)], form)

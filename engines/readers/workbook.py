@@ -20,7 +20,9 @@ from meterlake.fileformats.base import WrongFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engines.readers.port import Reader
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    from engines.readers.port import Options
     from meterlake.fileformats.records import Workbook
 
 _DAMAGED: Final = (
@@ -41,9 +43,9 @@ _DAMAGED: Final = (
 _ROUNDING: Final = timedelta(milliseconds=5)
 
 
-def reader(form: Workbook) -> Reader:
-    """Return the reader of a format of workbooks."""
-    return lambda stream, options: read_records(form, partial(_records, form), stream, options)
+def read(form: Workbook, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
+    """Yield the rows of a sheet of a workbook."""
+    return read_records(form, partial(_records, form), stream, options)
 
 
 def _records(form: Workbook, stream: IO[bytes]) -> Iterator[Record]:
