@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from engines.readers.joined import Item, Joined
-from meterlake.registers import Counter, CounterReading, Refused
+from engines.readers.joined import Item
+from meterlake.registers import Counter, CounterReading, IntervalAmount, Refused
 from meterlake.units import to_float
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from engines.readers.joined import Joined
     from engines.readers.rows import Rows
-    from meterlake.fileformats.base import FileFormat
     from meterlake.registers import Rule
 
 
@@ -64,22 +64,29 @@ class Counters:
         """The meters, in the order of their first readings."""
         return tuple(self._counters)
 
-    def move(self, rows: Rows, form: FileFormat, meter: str, rules: Mapping[str, Rule]) -> Iterator[None]:
-        """Add what the counters of a meter make to rows, and forget them; yields now and then. rules: by measure."""
-        joined, refused = Joined(form), set[tuple[int, str]]()
-        for measure, readings in self._counters.pop(meter).items():
-            rule, scale = rules[measure], form.dataset.measure(measure).scale
-            counter = Counter(rule)
-            for made in (made for reading in readings.in_order() for made in counter.take(reading)):
-                if isinstance(made, Refused):
-                    if (made.place, made.reason) not in refused:
-                        refused.add((made.place, made.reason))
-                        rows.refuse(made.place, made.reason, f"{meter} {measure}")
-                        yield
-                else:
+    def move(self, rows: Rows, joined: Joined, rules: Mapping[str, Rule], meter: str) -> Iterator[None]:
+        """Join the amounts that the counters of a meter make, and forget them; yields after each refused reading.
+
+        rules: by measure. What makes no amount is added to rows.
+        """
+        refused = set[tuple[int, str]]()
+        for measure, readings in self._counters.pop(meter, {}).items():
+            rule, scale = rules[measure], joined.form.dataset.measure(measure).scale
+            for made in _outcomes(readings, rule):
+                if isinstance(made, IntervalAmount):
                     value = to_float(made.units, scale)
                     joined.put(Item(made.place, made.begins, rule.interval_s, measure, value, made.estimated))
-            last = counter.state.last if counter.state else None
-            if last and last.at % rule.interval_s:
-                rows.refuse(last.place, PARTIAL_INTERVAL, f"{meter} {measure}")
-        yield from joined.move(rows, meter)
+                elif made not in refused:  # of several measures of one record
+                    refused.add(made)
+                    rows.refuse(made.place, made.reason, f"{meter} {measure}")
+                    yield
+
+
+def _outcomes(readings: Readings, rule: Rule) -> Iterator[IntervalAmount | Refused]:
+    """Yield what the readings of a counter make; at last, where they end inside an interval."""
+    counter = Counter(rule)
+    for reading in readings.in_order():
+        yield from counter.take(reading)
+    last = counter.state.last if counter.state else None
+    if last and last.at % rule.interval_s:
+        yield Refused(last.place, PARTIAL_INTERVAL)

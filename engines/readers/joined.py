@@ -35,7 +35,7 @@ class Joined:
     """The values of one meter. What is given twice makes two readings: which counts is not decided here."""
 
     def __init__(self, form: FileFormat) -> None:
-        self._form = form
+        self.form = form
         self._readings: dict[tuple[int, int], list[_Reading]] = {}
 
     def put(self, item: Item) -> None:
@@ -53,14 +53,14 @@ class Joined:
 
         absent: measure -> its value where a reading has others, but not this one.
         """
-        names = [measure.name for measure in self._form.dataset.measures]
+        names = [measure.name for measure in self.form.dataset.measures]
         for (begins, interval_s), readings in sorted(self._readings.items()):
             for reading in readings:
                 given = dict(reading.values)
                 if any(value is not None for value in given.values()):
                     given = {**(absent or {}), **given}
-                    if self._form.estimated:
-                        given[self._form.estimated] = float(reading.estimated)
+                    if self.form.estimated:
+                        given[self.form.estimated] = float(reading.estimated)
                 values = [given.get(name) for name in names]
                 rows.add(reading.place, meter, begins, interval_s, values, partial(_text, meter, begins, reading))
                 yield

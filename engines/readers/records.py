@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from engines.readers.counters import Counters
+from engines.readers.joined import Joined
 from engines.readers.rows import BAD_METER, Rows
 from engines.readers.streams import seekable
 from meterlake import wallclock
@@ -67,7 +68,10 @@ def read_records(form: RecordFormat, source: Source, stream: IO[bytes], options:
                 decoder.decode(record, rows, counters)
             yield from rows.full()
         for meter in counters.meters:
-            for _ in counters.move(rows, form, meter, decoder.rules(meter)):
+            joined = Joined(form)
+            for _ in counters.move(rows, joined, decoder.rules(meter), meter):
+                yield from rows.full()
+            for _ in joined.move(rows, meter):
                 yield from rows.full()
         yield from rows.rest()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from engines.readers import greenbutton, json_files, nem, parquet, workbook
+from engines.readers import greenbutton, homeassistant, json_files, nem, obis, parquet, workbook
 from meterlake.fileformats import records
 from meterlake.fileformats.greenbutton import GreenButton
+from meterlake.fileformats.homeassistant import HomeAssistantDatabase, HomeAssistantText
 from meterlake.fileformats.nem import Nem12, Nem13
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ _READERS: Final[dict[type[Any], Callable[..., Iterator[pa.Table]]]] = {
     records.JsonList: json_files.read_list,
     records.JsonTable: json_files.read_table,
     records.Workbook: workbook.read,
+    records.ObisText: obis.read,
     Nem12: nem.read_nem12,
     Nem13: nem.read_nem13,
     GreenButton: greenbutton.read,
+    HomeAssistantDatabase: homeassistant.read_database,
+    HomeAssistantText: homeassistant.read_text,
 }
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from engines.readers.port import Options
 from engines.readers.registry import Format, reader_of
-from meterlake.declaration import Amount, MeterSeries, View, per_hour
+from meterlake.declaration import Amount, Measure, MeterSeries, View, per_hour
 from meterlake.fileformats.base import FileFormat
 
 
-def series(*measures: Amount, name: str = "homes", intervals: Sequence[str] = ("30 min",)) -> MeterSeries:
-    return MeterSeries(name=name, intervals=tuple(intervals), measures=measures, views=(View("30 min"), View("hour")))  # type: ignore[arg-type]
+def series(*measures: Measure, intervals: tuple[str, ...] = ("30 min",)) -> MeterSeries:
+    views = (View("hour"),) if "1 h" in intervals else (View("30 min"), View("hour"))
+    return MeterSeries(name="homes", intervals=intervals, measures=measures, views=views)  # type: ignore[arg-type]
 
 
 ENERGY: Final = Amount("energy", "Wh", "0.1", between=per_hour(0, 100_000))
