@@ -26,6 +26,7 @@ FileClock: TypeAlias = timedelta | ZoneInfo
 """A file's clock: a fixed offset from UTC, or the zone whose clock on the wall it shows."""
 
 AMBIGUOUS_TIME: Final = "ambiguous_time"
+NO_SUCH_LOCAL_TIME: Final = "no_such_local_time"
 
 FIRST, SECOND = 1, 2
 """Places of a time that comes twice."""
