@@ -76,7 +76,7 @@ def read_database(form: HomeAssistantDatabase, stream: IO[bytes], options: Optio
             for row in _database_rows(form, connection):
                 collected.take(row)
                 yield from collected.rows.full()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise WrongFile(
                 f"is damaged, or no database of Home Assistant ({error})",
                 "Copy home-assistant_v2.db while Home Assistant is stopped, or take it from a backup.",

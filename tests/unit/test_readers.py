@@ -179,7 +179,7 @@ def read_or_wrong(form: FileFormat, data: bytes) -> list[dict[str, Any]] | None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(changes=mutations)
 def test_no_damaged_file_makes_a_reader_fail(name: str, changes: list[tuple[str, int, Any]]) -> None:
     data = mutated(example(name), changes)
@@ -187,7 +187,13 @@ def test_no_damaged_file_makes_a_reader_fail(name: str, changes: list[tuple[str,
     recognise(list(FORMS.values()), data[:HEAD])
 
 
-@settings(max_examples=60)
+@pytest.mark.parametrize(("name", "at"), [("readings.parquet", 2497 % 1080), ("home-assistant.db", 336)])
+def test_text_that_is_no_text_is_damage(name: str, at: int) -> None:
+    with pytest.raises(WrongFile, match="is damaged"):
+        tables(FORMS[name], mutated(example(name), [("flip", at, 128)]))
+
+
+@settings(max_examples=25)
 @given(changes=mutations)
 def test_every_json_line_is_a_row(changes: list[tuple[str, int, Any]]) -> None:
     data = mutated(example("readings.jsonl"), changes)
@@ -197,7 +203,7 @@ def test_every_json_line_is_a_row(changes: list[tuple[str, int, Any]]) -> None:
     assert [row["line"] for row in found] == list(range(1, count + 1))
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(changes=mutations)
 def test_every_day_of_nem12_is_rows(changes: list[tuple[str, int, Any]]) -> None:
     """Each 300 record gives a row an interval, or one with the reason why not; so does whatever is no record."""
@@ -243,7 +249,7 @@ PLAIN: dict[str, Any] = {
 }
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(records=records)
 def test_every_record_is_a_row(records: list[Any]) -> None:
     texts = [dumped(record) for record in records]
