@@ -7,6 +7,7 @@ that is not UTF-8, is a line, but no text.
 
 from __future__ import annotations
 
+import base64
 import codecs
 import re
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ NUL_BYTE: Final = "nul_byte"
 NOT_UTF8: Final = "not_utf8"
 UNDECODED: Final = (LINE_TOO_LONG, NUL_BYTE, NOT_UTF8)
 """Reasons of lines that are not text: quarantine holds their bytes in Base64."""
+
+UNDECODED_BYTES: Final = 4096
+"""Of such a line, quarantine keeps this much; the whole stands in the raw file."""
 
 CHUNK: Final = 1 << 20
 
@@ -59,7 +63,8 @@ class LineEnds:
 
 @dataclass(frozen=True)
 class Block:
-    """Lines in order, without their ends. undecoded: why a line is no text, by its place; its text is empty.
+    """Lines in order, without their ends. undecoded: why a line is no text, by its place; its text is then the
+    beginning of its bytes in Base64.
 
     first: number of the first line, counted from 1.
     """
@@ -76,9 +81,12 @@ def first_line(head: bytes) -> tuple[bytes, bytes]:
     return line.rstrip(b"\r"), rest
 
 
-def blocks(read: Callable[[int], bytes]) -> Iterator[Block]:
-    """Yield all lines of a stream, the header included. read: returns up to so many bytes, none at the end."""
-    ends, number, open_line, begun = LineEnds(), 1, b"", False
+def blocks(read: Callable[[int], bytes], first: int = 1) -> Iterator[Block]:
+    """Yield all lines of a stream, the header included. read: returns up to so many bytes, none at the end.
+
+    first: number of the stream's first line, where it is a part of a file.
+    """
+    ends, number, open_line, begun = LineEnds(), first, b"", first > 1
     while True:
         chunk = read(CHUNK)
         data = ends.take(chunk) if chunk else ends.rest()
@@ -122,10 +130,14 @@ def _checked(first: int, lines: list[bytes]) -> Block:
 
 def _decoded(line: bytes) -> tuple[str | None, str]:
     if len(line) > MAX_LINE_BYTES:
-        return LINE_TOO_LONG, ""
+        return LINE_TOO_LONG, _base64(line)
     if b"\0" in line:
-        return NUL_BYTE, ""
+        return NUL_BYTE, _base64(line)
     try:
         return None, line.decode()
     except UnicodeDecodeError:
-        return NOT_UTF8, ""
+        return NOT_UTF8, _base64(line)
+
+
+def _base64(line: bytes) -> str:
+    return base64.b64encode(line[:UNDECODED_BYTES]).decode()

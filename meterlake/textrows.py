@@ -1,4 +1,4 @@
-"""The lines of a text file as rows, by DuckDB: the same decisions as those of ``textformat`` in Spark SQL."""
+"""The lines of a text file as rows, by DuckDB: what each says, or why it is no reading."""
 
 from __future__ import annotations
 
