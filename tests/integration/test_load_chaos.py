@@ -65,7 +65,7 @@ def quiet(done: int, size: int) -> None:
 
 
 def run(settings: Settings, form: TextFormat, file: str, on_bytes: Callable[[int, int], None] = quiet) -> Result:
-    return load(settings, Request(form, file, "m1", form.utc_offset), lambda: NOW, on_bytes)
+    return load(settings, Request((form,), (file,), "m1", form.utc_offset), lambda: NOW, on_bytes)
 
 
 def count(settings: Settings, form: TextFormat) -> int:
