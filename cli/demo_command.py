@@ -170,7 +170,7 @@ def _load(settings: Settings) -> tuple[int, str]:
         shift = int(json.loads(hdfs.read_bytes(settings, NOTE))["moved_by_days"])
         return shift, f"loaded by an earlier demo, moved by {shift:,} days"
     form = registry.text_format(DATASET)
-    request = Request(form, str(HISTORY), form.meter_id, form.utc_offset, True)
+    request = Request((form,), (str(HISTORY),), form.meter_id, form.utc_offset, True)
     with load_command.upload_progress(HISTORY.name) as on_bytes:
         result = load(settings, request, system_clock, on_bytes)
     hdfs.write_bytes(settings, NOTE, json.dumps({"moved_by_days": result.shift_days}).encode())

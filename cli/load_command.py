@@ -86,7 +86,7 @@ def load(
 
     if by and not corrects:
         raise UsageError("--by says who corrects.", hint="Write it with --corrects.")
-    request = Request(form, path, meter, clock, rebase is not None, (by or getpass.getuser()) if corrects else "")
+    request = Request((form,), (path,), meter, clock, rebase is not None, (by or getpass.getuser()) if corrects else "")
     log_to_file(settings, "load", dataset)
     with upload_progress(path) as on_bytes:
         result = run(settings, request, system_clock, on_bytes)

@@ -21,9 +21,11 @@ _MARKED: Final = "meterlake-marked"
 
 
 def _marked(error: UnicodeError) -> tuple[str, int]:
-    if isinstance(error, UnicodeDecodeError):
-        return "\udcff", error.end
-    raise error
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    odd = error.object[error.start : error.end]
+    # One byte stays itself; of several, such as half a pair in UTF-16, none would be right.
+    return (chr(0xDC00 + odd[0]) if len(odd) == 1 and odd[0] > 0x7F else "\udcff"), error.end
 
 
 codecs.register_error(_MARKED, _marked)

@@ -19,30 +19,32 @@ if TYPE_CHECKING:
 # ruff: noqa: S608
 
 CELLS: Final = "cells"
-"""The input: a table of what ``textrows.rows_sql`` returns, of all lines of a file."""
+"""The input: a table of what ``textrows.rows_sql`` returns of all lines of a file, and ``payload``, the line."""
 
 
 def joined_sql(form: TextFormat) -> str:
-    """Return SQL of rows as ``textrows.rows_sql`` describes them, over ``CELLS``; a reading is in its first line."""
+    """Return SQL of rows as ``textrows.rows_sql`` describes them, and ``payload``, over ``CELLS``.
+
+    A reading is in its first line. Nothing in it has to fit into memory: sorts, joins and groups can go to disk.
+    """
     dataset = form.dataset
-    key = [dataset.key] if form.has_meters else []
-    whose = ", ".join([*key, dataset.event_time, dataset.interval])
+    whose = [*([dataset.key] if form.has_meters else []), dataset.event_time, dataset.interval]
+    key = ", ".join(whose)
     names = [measure.name for measure in dataset.measures]
     values = ", ".join(f"max({VALUE}) FILTER (WHERE {MEASURE} = {quoted(name)}) AS {name}" for name in names)
-    listed = ", ".join(["line", whose, *names])
     none = ", ".join(f"CAST(NULL AS DOUBLE) AS {name}" for name in names)
     return f"""
-WITH copies AS (
-  SELECT *, row_number() OVER (PARTITION BY {whose}, {MEASURE} ORDER BY line) AS copy FROM {CELLS} WHERE reason IS NULL
+WITH copies AS MATERIALIZED (
+  SELECT *, row_number() OVER (PARTITION BY {key}, {MEASURE} ORDER BY line) AS copy FROM {CELLS} WHERE reason IS NULL
 ), joined AS (
-  SELECT {whose}, copy, min(line) AS line, list(line ORDER BY line) AS lines, {values}
-  FROM copies GROUP BY {whose}, copy
-), judged AS (
+  SELECT {key}, copy, min(line) AS line, {values} FROM copies GROUP BY {key}, copy
+), judged AS MATERIALIZED (
   SELECT *, {missing_sql(form)} AS reason FROM joined
 )
-SELECT {listed}, reason FROM judged WHERE reason IS NULL
+SELECT line, {key}, {", ".join(names)}, reason, CAST(NULL AS VARCHAR) AS payload FROM judged WHERE reason IS NULL
 UNION ALL
-SELECT unnest(lines) AS line, {whose}, {", ".join(names)}, reason FROM judged WHERE reason IS NOT NULL
+SELECT copies.line, {key}, {", ".join(names)}, judged.reason, payload
+FROM copies JOIN judged USING ({key}, copy) WHERE judged.reason IS NOT NULL
 UNION ALL
-SELECT line, {whose}, {none}, reason FROM {CELLS} WHERE reason IS NOT NULL
+SELECT line, {key}, {none}, reason, payload FROM {CELLS} WHERE reason IS NOT NULL
 ORDER BY line"""

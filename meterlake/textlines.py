@@ -7,6 +7,7 @@ that is not text in the file's encoding, is a line, but no text.
 
 from __future__ import annotations
 
+import base64
 import codecs
 import re
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ NOT_UTF16: Final = "not_utf16"
 NOT_WINDOWS_1252: Final = "not_windows_1252"
 UNDECODED: Final = (LINE_TOO_LONG, NUL_BYTE, NOT_UTF8, NOT_UTF16, NOT_WINDOWS_1252)
 """Reasons of lines that are not text: quarantine holds their bytes in Base64."""
+
+UNDECODED_BYTES: Final = 4096
+"""Of such a line, quarantine keeps this much; the whole stands in the raw file."""
 
 CHUNK: Final = 1 << 20
 
@@ -69,7 +73,8 @@ class LineEnds:
 
 @dataclass(frozen=True)
 class Block:
-    """Lines in order, without their ends. undecoded: why a line is no text, by its place; its text is empty.
+    """Lines in order, without their ends. undecoded: why a line is no text, by its place; its text is then the
+    beginning of its bytes in Base64.
 
     first: number of the first line, counted from 1.
     """
@@ -91,13 +96,14 @@ def whole_lines(head: bytes) -> bytes:
     return ends.take(head.removeprefix(codecs.BOM_UTF8)) + ends.rest()
 
 
-def blocks(read: Callable[[int], bytes], encoding: Encoding = "utf-8") -> Iterator[Block]:
+def blocks(read: Callable[[int], bytes], first: int = 1, encoding: Encoding = "utf-8") -> Iterator[Block]:
     """Yield all lines of a stream of UTF-8, the header included. read: returns up to so many bytes, none at the end.
 
-    encoding: what the stream was before ``textencoding.as_utf8``, for the reason of what is no text.
+    first: number of the stream's first line, where it is a part of a file. encoding: what the stream was before
+    ``textencoding.as_utf8``, for the reason of what is no text.
     """
     reason = _NOT_TEXT.get(encoding, NOT_UTF8)
-    ends, number, open_line, begun = LineEnds(), 1, b"", False
+    ends, number, open_line, begun = LineEnds(), first, b"", first > 1
     while True:
         chunk = read(CHUNK)
         data = ends.take(chunk) if chunk else ends.rest()
@@ -141,10 +147,14 @@ def _checked(first: int, lines: list[bytes], not_text: str) -> Block:
 
 def _decoded(line: bytes, not_text: str) -> tuple[str | None, str]:
     if len(line) > MAX_LINE_BYTES:
-        return LINE_TOO_LONG, ""
+        return LINE_TOO_LONG, _base64(line)
     if b"\0" in line:
-        return NUL_BYTE, ""
+        return NUL_BYTE, _base64(line)
     try:
         return None, line.decode()
     except UnicodeDecodeError:
-        return not_text, ""
+        return not_text, _base64(line)
+
+
+def _base64(line: bytes) -> str:
+    return base64.b64encode(line[:UNDECODED_BYTES]).decode()

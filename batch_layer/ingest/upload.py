@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import requests
@@ -12,6 +10,7 @@ from hdfs.util import HdfsError
 
 from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.sources import opened
+from batch_layer.ingest.stored import Stored
 from engines import hdfs
 from engines.errors import EngineUnavailable, QueryFailed, StorageFull
 from meterlake.texthead import layout
@@ -28,31 +27,12 @@ RAW: Final = "/meterlake/raw"
 _STALE_S: Final = 86_400
 
 
-@dataclass(frozen=True)
-class Raw:
-    """A whole file in HDFS.
-
-    form: as this file has it. location: its full path, with scheme. name: the file's own. bytes: of the unpacked
-    content. lines: all, the header included. first_lines: see ``Lines``. seconds: what the upload took.
-    """
-
-    form: TextFormat
-    location: str
-    name: str
-    sha256: str
-    bytes: int
-    lines: int
-    first_lines: tuple[int, ...]
-    seconds: float
-
-
-def upload(settings: Settings, form: TextFormat, path: str, on_bytes: Callable[[int, int], None]) -> Raw:
+def upload(settings: Settings, form: TextFormat, path: str, on_bytes: Callable[[int, int], None]) -> Stored:
     """Copy a file into HDFS as ``/meterlake/raw/<dataset>/<sha256>.txt``.
 
     Until it is whole it has another name; a failure removes it. Raises Unreadable, BrokenArchive, EmptyInput,
     WrongEncoding, WrongHeader, EngineUnavailable, StorageFull.
     """
-    begin = time.monotonic()
     folder = f"{RAW}/{form.dataset.name}"
     partial = f"{folder}/.partial-{uuid.uuid4().hex}"
     lines = Lines()
@@ -64,35 +44,34 @@ def upload(settings: Settings, form: TextFormat, path: str, on_bytes: Callable[[
             _remove_stale(client, folder)
             client.write(partial, data=_passing(source, head, lines, on_bytes), overwrite=True)
             final = f"{folder}/{lines.sha256}.txt"
-            _settle(client, partial, final, lines.stored)
+            _settle(client, partial, final, lines.bytes)
         except BaseException as error:
             _discard(client, partial)
             failure = _failure(settings, error, path)
             if failure is None:
                 raise
             raise failure from error
-    return Raw(
+    return Stored(
         form=found,
-        location=f"{settings.hdfs}{final}",
+        path=path,
         name=source.name,
+        location=final,
+        begin=0,
         sha256=lines.sha256,
         bytes=lines.bytes,
         lines=lines.count,
-        first_lines=tuple(lines.first_lines),
-        seconds=time.monotonic() - begin,
+        starts=tuple(lines.starts),
     )
 
 
 def _passing(source: Source, head: bytes, lines: Lines, on_bytes: Callable[[int, int], None]) -> Iterator[bytes]:
     chunk = head
     while chunk:
-        kept = lines.take(chunk)
-        if kept:  # an empty chunk would end the transfer
-            yield kept
+        lines.take(chunk)
+        yield chunk
         on_bytes(source.position(), source.size)
         chunk = source.read()
-    if rest := lines.rest():
-        yield rest
+    lines.end()
 
 
 def _settle(client: hdfs.Client, partial: str, final: str, size: int) -> None:
