@@ -37,8 +37,8 @@ def expendable(
 
 def _newest(published: Sequence[Snapshot], name: str) -> set[int]:
     """Return the newest snapshot of each value of a property."""
-    found: dict[str, int] = {}
+    result: dict[str, int] = {}
     for snapshot in published:
         if name in snapshot.summary:
-            found.setdefault(snapshot.summary[name], snapshot.id)
-    return set(found.values())
+            result.setdefault(snapshot.summary[name], snapshot.id)
+    return set(result.values())

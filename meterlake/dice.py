@@ -24,10 +24,10 @@ _SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 def keys(seed: int, *things: Numbers | Sequence[int]) -> Keys:
     """Return one key for each row of ``things``: arrays of one length that say what the numbers are for."""
-    found = _mixed(np.array([seed], dtype=np.uint64))
+    result = _mixed(np.array([seed], dtype=np.uint64))
     for thing in things:
-        found = _mixed(found * _STEP + np.asarray(thing, dtype=np.int64).astype(np.uint64))
-    return found
+        result = _mixed(result * _STEP + np.asarray(thing, dtype=np.int64).astype(np.uint64))
+    return result
 
 
 def draw(of: Keys, lane: int, limit: int) -> Numbers:

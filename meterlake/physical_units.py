@@ -8,6 +8,7 @@ rate in kW.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
@@ -141,6 +142,40 @@ def factor(given: str, wanted: str) -> float:
     if here.quantity != there.quantity:
         raise UnitsDiffer(here, there)
     return here.scale / there.scale
+
+
+def exact_factor(given: str, wanted: str) -> Fraction:
+    """Return ``factor`` as the fraction that it is: 1000 for kWh in Wh, 1/3600 for J in Wh.
+
+    Raises UnitsDiffer where they measure different quantities.
+    """
+    here, there = physical_unit(given), physical_unit(wanted)
+    if here.quantity != there.quantity:
+        raise UnitsDiffer(here, there)
+    return _exact(here.scale) / _exact(there.scale)
+
+
+def _exact(scale: float) -> Fraction:
+    # Scales are decimal or a 3600th of one: the simplest fraction that is that float.
+    return Fraction(scale).limit_denominator(10_000_000)
+
+
+def unit_texts(quantity: str) -> dict[str, str]:
+    """Return how files write the units of a quantity -> their symbols: ``KWH`` and ``kwh`` are kWh, too.
+
+    Never other letters where they would mean something else: mW is not MW.
+    """
+    texts: dict[str, str] = {}
+    for unit in _UNITS:
+        if unit.quantity == quantity:
+            others = [alias for alias, symbol in _ALIASES.items() if symbol == unit.symbol and alias]
+            for text in (unit.symbol, *others):
+                texts[text] = unit.symbol
+                if not text.startswith("m"):
+                    texts.setdefault(text.upper(), unit.symbol)
+                if not text.startswith("M"):
+                    texts.setdefault(text.lower(), unit.symbol)
+    return texts
 
 
 def same_quantity(left: str, right: str) -> bool:

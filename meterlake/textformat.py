@@ -1,15 +1,7 @@
 """Text files of readings: what a line looks like, as a declaration.
 
-A file has one header line, one separator, one interval length, and a clock of fixed offset; it is that of one meter,
-or has a column with the meter of each line. Each line is a reading, a gap row (no value at all), or goes to quarantine
-with the first reason that applies:
-
-``line_too_long`` · ``nul_byte`` · ``not_utf8`` · ``empty_line`` · ``header_again`` · ``missing_column`` ·
-``extra_column`` · ``bad_meter`` · ``ambiguous_time`` · ``bad_time`` (no such moment, or not between 1970 and 2100) ·
-for each measure in order ``bad_value:<measure>`` and ``not_finite:<measure>`` · ``off_grid`` · ``missing_measure``.
-
-What a line is, ``textlines`` decides; ``textrows`` decodes it. A field may stand between double quotes. Values are
-neither rounded nor range-checked: that is the views' business.
+What a line is, ``textlines`` decides; what it says, ``textrows``; how one file has it, ``texthead``. Values are neither
+rounded nor range-checked: that is the views' business.
 """
 
 from __future__ import annotations
@@ -17,135 +9,108 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal
 
-from meterlake import timepattern, wallclock
-from meterlake.errors import DeclarationError, UsageError
+from meterlake import textcheck, timepattern, wallclock
+from meterlake.errors import UsageError
 from meterlake.schema import KEY_PATTERN
+from meterlake.textcolumns import (
+    ClockFlag,
+    DayValue,
+    DayValues,
+    Epoch,
+    ExcelDay,
+    MeasureColumn,
+    MeterColumn,
+    Moment,
+    Skipped,
+    TextColumn,
+    UnitColumn,
+    UtcOffset,
+    Value,
+)
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
+    from meterlake.textcolumns import Holder
+    from meterlake.textencoding import Encoding
     from meterlake.wallclock import FileClock
 
-NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
-"""What a number looks like, as a regular expression."""
+__all__ = [
+    "ClockFlag",
+    "DayValue",
+    "DayValues",
+    "Epoch",
+    "ExcelDay",
+    "MeasureColumn",
+    "MeterColumn",
+    "Moment",
+    "Skipped",
+    "TextColumn",
+    "TextFormat",
+    "UnitColumn",
+    "UtcOffset",
+    "Value",
+    "check_meter_id",
+    "offset_text",
+    "parse_offset",
+]
 
 _OFFSET: Final = re.compile(r"([+-])(\d{2}):([0-5]\d)")
 _FARTHEST: Final = timedelta(hours=18)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A column with the reading's local time or a part of it; parts are joined by a blank.
-
-    pattern: Java's letters, such as ``d/M/yyyy`` or ``H:mm:ss`` (``meterlake.timepattern``).
-    """
-
-    header: str
-    pattern: str
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A column with the reading's time in whole seconds since 1970, UTC."""
-
-    header: str
-
-
-@dataclass(frozen=True)
-class MeterColumn:
-    """A column with the meter's id."""
-
-    header: str
-
-
-@dataclass(frozen=True)
-class Value:
-    """A column with a measure."""
-
-    header: str
-    measure: str
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A column that is not read."""
-
-    header: str
-
-
-TextColumn: TypeAlias = Moment | Epoch | MeterColumn | Value | Skipped
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextFormat:
     """A text file of readings.
 
-    columns: in the file's order. missing: texts that stand for no value. padded: whether blanks around fields mean
-    nothing. decimal: what stands before the digits of a fraction. marks: which end of its interval a time is.
-    meter_id: of all lines, where no column says it. time_zone: the IANA zone whose clock on the wall the times are of
-    (``wallclock``), instead of utc_offset. meter_id, utc_offset, time_zone: unless the command says otherwise.
-    written: the header as one file has it, see ``texthead``.
+    columns: by name, in any order; where there is no header, by their place. name: tells formats of a data set apart.
+
+    The file: encoding. separator. has_header. skip_lines: lines above the header or the first reading, or
+    ``"to_header"``: until the header is seen. footer: regular expression of whole lines that are skipped, wherever they
+    stand. extra: whether columns that are not declared are an error or ignored.
+
+    Its fields: missing: texts that stand for no value. padded: whether blanks around fields mean nothing. decimal: what
+    stands before the digits of a fraction. thousands: what may stand between groups of three digits; a blank or an
+    apostrophe stands for all signs that look like it.
+
+    Its times: marks: which end of its interval a time is. utc_offset, or time_zone: the IANA zone whose clock on the
+    wall the times are of (``wallclock``). snap_s: times so many seconds beside the grid are moved to it.
+
+    meter_id: of all lines, where no column says it. meter_id, utc_offset, time_zone: unless the command says otherwise.
+
+    written, head_lines, day_values, absent: as one file has it, see ``texthead``: its header; the lines above its first
+    reading; the declared ``DayValues``; the optional columns that it lacks.
     """
 
     dataset: MeterSeries
     columns: tuple[TextColumn, ...]
     interval_s: int
+    name: str = ""
     meter_id: str = ""
+    encoding: Encoding = "utf-8"
     separator: str = ","
+    has_header: bool = True
+    skip_lines: int | Literal["to_header"] = 0
+    footer: str = ""
+    extra: Literal["error", "ignore"] = "error"
     missing: tuple[str, ...] = ("",)
-    utc_offset: timedelta = timedelta(0)
-    time_zone: str = ""
     padded: bool = False
     decimal: Literal[".", ","] = "."
+    thousands: Literal["", ".", ",", " ", "'"] = ""
+    utc_offset: timedelta = timedelta(0)
+    time_zone: str = ""
     marks: Literal["start", "end"] = "start"
+    snap_s: int = 0
     written: str = ""
+    head_lines: int | None = None
+    day_values: tuple[DayValues, ...] = ()
+    absent: tuple[Value, ...] = ()
 
     def __post_init__(self) -> None:
-        where = f"Text format of {self.dataset.name!r}"
-        measures = [measure.name for measure in self.dataset.measures]
-        if sorted(self.measures) != sorted(measures):
-            raise DeclarationError(
-                where, f"its columns hold {self.measures}", expected=f"Give each of {measures} one column"
-            )
-        self._check_time(where)
-        if self.interval_s not in self.dataset.intervals:
-            raise DeclarationError(
-                where,
-                f"its interval of {self.interval_s} s is not one of the data set's",
-                expected=f"Use one of {self.dataset.intervals}",
-            )
-        if len(self.separator) != 1 or self.separator in "\n\r\"'\\":
-            raise DeclarationError(
-                where, f"the separator {self.separator!r} cannot be used", expected="Use one character such as ;"
-            )
-        if self.decimal == self.separator:
-            raise DeclarationError(
-                where, f"{self.decimal!r} separates columns and fractions", expected="Give another separator or decimal"
-            )
-        if self.has_meters == bool(self.meter_id):
-            problem = "names a meter, and a column does, too" if self.has_meters else "no column holds the meter"
-            raise DeclarationError(where, problem, expected="Give either one MeterColumn or meter_id")
+        textcheck.check(self)
         if self.meter_id:
             check_meter_id(self.meter_id)
-
-    def _check_time(self, where: str) -> None:
-        epochs = [column for column in self.columns if isinstance(column, Epoch)]
-        if not self.pattern and not epochs:
-            raise DeclarationError(where, "no column holds the time", expected="Give a Moment or an Epoch")
-        if len(epochs) > 1 or (epochs and self.pattern):
-            raise DeclarationError(where, "two columns hold the time", expected="Give Moments, or one Epoch")
-        if epochs and (self.utc_offset or self.time_zone):
-            raise DeclarationError(where, "an Epoch is UTC", expected="Leave utc_offset and time_zone out")
-        if self.time_zone and self.utc_offset:
-            raise DeclarationError(where, "has an offset and a time zone", expected="Give one of the two")
-        if self.time_zone:
-            wallclock.zone(self.time_zone)
-        problem = timepattern.problem(self.pattern)
-        if problem:
-            raise DeclarationError(
-                where, f"the time {self.pattern!r} cannot be read: {problem}", expected="Write d/M/yyyy H:mm:ss or so"
-            )
 
     @property
     def clock(self) -> FileClock:
@@ -158,8 +123,46 @@ class TextFormat:
         return any(isinstance(column, MeterColumn) for column in self.columns)
 
     @property
+    def has_own_offset(self) -> bool:
+        """Whether each line says its offset from UTC, so that no clock of the file matters."""
+        own = any(isinstance(column, Epoch | UtcOffset) for column in self.columns)
+        return own or timepattern.has_offset(self.pattern)
+
+    @property
+    def flag(self) -> ClockFlag | None:
+        """The column that says which of two equal times is which."""
+        return next((column for column in self.columns if isinstance(column, ClockFlag)), None)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether several lines make a reading."""
+        return any(isinstance(column, MeasureColumn) for column in self.columns)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a line holds the readings of a day."""
+        return bool(self.days)
+
+    @property
+    def days(self) -> tuple[DayValues, ...]:
+        """The declared columns of a day's values."""
+        return self.day_values or tuple(column for column in self.columns if isinstance(column, DayValues))
+
+    @property
+    def intervals_a_day(self) -> int:
+        """How many intervals a day of 24 hours has."""
+        return 86_400 // self.interval_s
+
+    @property
+    def first_line(self) -> int:
+        """Number of the first line that is not above the readings, counted from 1."""
+        if self.head_lines is not None:
+            return self.head_lines + 1
+        return (self.skip_lines if isinstance(self.skip_lines, int) else 0) + self.has_header + 1
+
+    @property
     def header(self) -> str:
-        """The first line of a file."""
+        """The header of a file."""
         return self.written or self.separator.join(column.header for column in self.columns)
 
     @property
@@ -168,29 +171,57 @@ class TextFormat:
         return [column for column in self.columns if isinstance(column, Value)]
 
     @property
+    def holders(self) -> list[Holder]:
+        """The columns with values, of lines and of days."""
+        return [*self.values, *self.days]
+
+    @property
     def measures(self) -> list[str]:
-        """Measures in the order of the file."""
-        return [column.measure for column in self.values]
+        """Measures in the order of the file; those that it lacks come last."""
+        listed = [measure for column in self.columns for measure in self._measures_of(column)]
+        listed += [column.measure for column in self.day_values if column.measure]
+        return list(dict.fromkeys([*listed, *(column.measure for column in self.absent)]))
+
+    def _measures_of(self, column: TextColumn) -> list[str]:
+        if isinstance(column, Value | DayValues):
+            return [column.measure] if column.measure else []
+        if isinstance(column, MeasureColumn):
+            return [measure for _, measure in column.names] or [measure.name for measure in self.dataset.measures]
+        return []
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Measures without which a reading is one."""
+        held = [*self.holders, *self.absent]
+        named = [measure for column in self.columns if isinstance(column, MeasureColumn) for measure in column.optional]
+        return (*(column.measure for column in held if column.optional), *named)
+
+    @property
+    def moments(self) -> list[Moment]:
+        """The columns with the time; one with an offset in it comes last."""
+        found = [column for column in self.columns if isinstance(column, Moment)]
+        return sorted(found, key=lambda column: timepattern.has_offset(column.pattern))
 
     @property
     def strptime(self) -> str:
-        """The pattern of the joined time in C's letters, without the fraction of a second."""
+        """The pattern of the joined time in C's letters, without fraction and offset."""
         return timepattern.strptime(self.pattern)
 
     @property
     def time_regex(self) -> str:
-        """What the joined time looks like, without the fraction of a second, as a regular expression."""
+        """What the joined time looks like, without fraction and offset, as a regular expression."""
         return timepattern.regex(self.pattern)
 
     @property
     def pattern(self) -> str:
         """The pattern of the joined time."""
-        return " ".join(column.pattern for column in self.columns if isinstance(column, Moment))
+        return " ".join(column.pattern for column in self.moments)
 
     @property
     def lead(self) -> timedelta:
         """How long before a line's time its interval begins."""
-        return timedelta(seconds=self.interval_s if self.marks == "end" else 0)
+        ends = self.marks == "end" and not self.is_wide
+        return timedelta(seconds=self.interval_s if ends else 0)
 
 
 def check_meter_id(meter_id: str) -> str:

@@ -168,9 +168,9 @@ def skews(shares: Mapping[str, float], seed: int, meters: int) -> Numbers:
     share = shares.get(CLOCK_SKEW, 0.0)
     count = max(1, round(share * meters)) if share else 0
     order = np.argsort(dice.draw(dice.keys(seed, np.arange(meters)), 9, _LUCK), kind="stable")
-    found = np.zeros(meters, dtype=np.int64)
-    found[order[:count]] = SKEW_S
-    return found
+    result = np.zeros(meters, dtype=np.int64)
+    result[order[:count]] = SKEW_S
+    return result
 
 
 def limits(shares: Mapping[str, float]) -> tuple[list[str], Numbers]:

@@ -147,8 +147,8 @@ def _rows(forms: Sequence[TextFormat], path: Path, offset: FileClock) -> tuple[N
 def _last_stretch(form: TextFormat, times: Numbers) -> NDArray[np.bool_]:
     """Return which times belong to the last stretch without a jump: what the simulator's meters live."""
     days, counts = np.unique(times // DAY_S * DAY_S, return_counts=True)
-    found = stretches(form.dataset, dict(zip(days.tolist(), counts.tolist(), strict=True)), DAY_S)
-    last = kept(form.dataset, found, form.interval_s)[-1]
+    result = stretches(form.dataset, dict(zip(days.tolist(), counts.tolist(), strict=True)), DAY_S)
+    last = kept(form.dataset, result, form.interval_s)[-1]
     return (times >= max(last.begin, earliest_ts(form.dataset))) & (times < last.end)
 
 

@@ -64,10 +64,10 @@ class Injection:
         if skewed := np.count_nonzero(self._script.skews[step.meters]):
             self._totals.faults[CLOCK_SKEW] += int(skewed)
         due = self._later.pop(step.ts, [])
-        told: list[Message | None] = list(map(Message, self._keys[step.meters].tolist(), step.values))
+        report: list[Message | None] = list(map(Message, self._keys[step.meters].tolist(), step.values))
         for at, name, luck in self._struck(step):
-            told[at] = self._strike(step, at, name, luck)
-        return due + [message for message in told if message is not None]
+            report[at] = self._strike(step, at, name, luck)
+        return due + [message for message in report if message is not None]
 
     def rest(self) -> Iterator[Message]:
         """Return all that is still under way, in the order in which it would arrive."""

@@ -106,14 +106,14 @@ class Script:
         return zip(np.split(numbers[present], ends), np.split(units, ends), np.split(marks, ends), strict=True)
 
     def _split(self, at: Numbers, numbers: Numbers, keys: dice.Keys) -> tuple[Numbers, Marks]:
-        found = [
+        result = [
             self.replay.split(
                 self._scaled(at[low : low + _AT_ONCE], numbers[low : low + _AT_ONCE]),
                 Dice(keys[low : low + _AT_ONCE], self.replay.parts),
             )
             for low in range(0, max(1, len(at)), _AT_ONCE)
         ]
-        return np.concatenate([units for units, _ in found]), np.concatenate([marks for _, marks in found])
+        return np.concatenate([units for units, _ in result]), np.concatenate([marks for _, marks in result])
 
     def _scaled(self, at: Numbers, numbers: Numbers) -> Numbers:
         """Return recorded intervals with the ones before and after, as large as the meters are."""

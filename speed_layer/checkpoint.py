@@ -116,8 +116,8 @@ def offsets_of(text: str, path: str) -> dict[str, dict[int, int]]:
     """Return the offsets, by topic and partition, in a file of Spark's offset log."""
     try:
         _, _, sources = text.splitlines()
-        found: dict[str, Any] = json.loads(sources)
-        return {topic: {int(p): int(offset) for p, offset in parts.items()} for topic, parts in found.items()}
+        result: dict[str, Any] = json.loads(sources)
+        return {topic: {int(p): int(offset) for p, offset in parts.items()} for topic, parts in result.items()}
     except (ValueError, AttributeError) as error:
         raise BrokenCheckpoint(path, str(error)) from error
 
@@ -125,8 +125,8 @@ def offsets_of(text: str, path: str) -> dict[str, dict[int, int]]:
 def fits(location: str, owner: Owner, dataset: MeterSeries, topic: Topic) -> None:
     """Raise unless a checkpoint belongs to this data set and to this very topic."""
     if (owner.dataset, owner.topic) != (dataset.name, topic.name):
-        found = f"data set {owner.dataset} and topic {owner.topic}"
-        raise OtherCheckpoint(location, found, f"data set {dataset.name} and topic {topic.name}")
+        result = f"data set {owner.dataset} and topic {owner.topic}"
+        raise OtherCheckpoint(location, result, f"data set {dataset.name} and topic {topic.name}")
     if owner.topic_id != topic.id:
         raise TopicRecreated(topic.name, location, f"its id was {owner.topic_id} and is {topic.id}")
 

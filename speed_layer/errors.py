@@ -8,10 +8,10 @@ from meterlake.errors import PermanentError
 class OtherCheckpoint(PermanentError):
     """The checkpoint belongs to another topic or data set."""
 
-    def __init__(self, location: str, found: str, wanted: str) -> None:
+    def __init__(self, location: str, result: str, wanted: str) -> None:
         self.location = location
         super().__init__(
-            f"The checkpoint {location} is that of {found}; this query reads {wanted}.",
+            f"The checkpoint {location} is that of {result}; this query reads {wanted}.",
             hint="Nothing was read. Move that folder away, or name the data set that it belongs to.",
         )
 

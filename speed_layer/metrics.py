@@ -134,8 +134,8 @@ class Metrics:
 class Listener(StreamingQueryListener):
     """Passes on what Spark says of each micro-batch. told: Spark's name of a query -> who is told."""
 
-    def __init__(self, told: Mapping[str, Callable[[Any], None]]) -> None:
-        self._told = told
+    def __init__(self, report: Mapping[str, Callable[[Any], None]]) -> None:
+        self._told = report
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, N802 - Spark's
         """Nobody asks."""

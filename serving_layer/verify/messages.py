@@ -90,11 +90,11 @@ def is_messages(path: Path) -> bool:
 
 def meters_in(paths: Sequence[Path]) -> set[str]:
     """Return the meters that are named as keys."""
-    found: set[bytes] = set()
+    result: set[bytes] = set()
     for path in paths:
         with ExitStack() as stack:
-            found.update(line.partition(b"\t")[0].rstrip(b"\n") for line in opened(path, stack))
-    return {key.decode(errors="replace") for key in found if _KEY.fullmatch(key.decode(errors="replace"))}
+            result.update(line.partition(b"\t")[0].rstrip(b"\n") for line in opened(path, stack))
+    return {key.decode(errors="replace") for key in result if _KEY.fullmatch(key.decode(errors="replace"))}
 
 
 def readings_sql(dataset: MeterSeries) -> str:

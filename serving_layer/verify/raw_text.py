@@ -110,8 +110,8 @@ class RawText:
         counts = dict(
             connection.execute(f"SELECT {second} // {DAY_S} * {DAY_S}, count(*) {mine} GROUP BY 1", bound).fetchall()
         )
-        found = stretches(dataset, counts, DAY_S)
-        far = [stretch for stretch in found if stretch not in kept(dataset, found, self._form.interval_s)]
+        result = stretches(dataset, counts, DAY_S)
+        far = [stretch for stretch in result if stretch not in kept(dataset, result, self._form.interval_s)]
         for stretch in far:
             connection.execute(f"DELETE {mine} AND {second} BETWEEN {stretch.begin} AND {stretch.end - 1}", bound)
 

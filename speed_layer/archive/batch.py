@@ -181,7 +181,7 @@ def _count(parts: Mapping[int, Part]) -> int:
 
 
 def _by_reason(parts: Mapping[int, Part]) -> dict[str, int]:
-    found: Counter[str] = Counter()
+    result: Counter[str] = Counter()
     for part in parts.values():
-        found.update(part.bad)
-    return dict(found)
+        result.update(part.bad)
+    return dict(result)

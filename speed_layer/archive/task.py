@@ -45,10 +45,10 @@ class ArchiveTask(KafkaTask):
         and equal readings count once. Raises MessagesLost.
         """
         settings, checkpoint = self.job.settings, self.checkpoint
-        found = archive_progress.latest(settings, self.job.dataset.name)
-        if found is None or checkpoint.next_offsets():
+        result = archive_progress.latest(settings, self.job.dataset.name)
+        if result is None or checkpoint.next_offsets():
             return None
-        reached = archive_progress.in_force(found, topic, owner.id, spans)
+        reached = archive_progress.in_force(result, topic, owner.id, spans)
         archived = {partition: part.next_offset for partition, part in reached.items()}
         reachable(checkpoint.location, topic, archived, spans, lossless=settings.fail_on_data_loss)
         return {p: max(archived.get(p, 0), span.first) for p, span in spans.items()}

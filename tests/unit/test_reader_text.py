@@ -151,8 +151,8 @@ BAD: list[tuple[str | bytes, str]] = [
     (changed(4, "234.8d"), "bad_value:voltage"),
     (changed(4, "0x1p3"), "bad_value:voltage"),
     (changed(4, " 234.8"), "bad_value:voltage"),
-    (changed(4, '"234.8'), "bad_value:voltage"),
-    (changed(4, '"23;4.8"'), "extra_column"),
+    (changed(4, '"234.8'), "bad_quotes"),
+    (changed(4, '"23;4.8"'), "bad_value:voltage"),
     (changed(4, "1_000"), "bad_value:voltage"),
     (changed(4, "e5"), "bad_value:voltage"),
     (changed(5, "1.2.3"), "bad_value:global_intensity"),
@@ -266,7 +266,7 @@ def test_times_that_the_wall_clock_skips_or_shows_once_are_quarantined() -> None
     skipped = changed(0, "31/3/2024").replace("17:24", "02:24")
     once = [line for line in wall_clock() if not line.split(";")[2].startswith("3")][119:181]
     found = reasons(decode(file_of([skipped, *once]), PARIS))
-    assert found == {2: "bad_time", 3: None, **dict.fromkeys(range(4, 64), "ambiguous_time"), 64: None}
+    assert found == {2: "no_such_local_time", 3: None, **dict.fromkeys(range(4, 64), "ambiguous_time"), 64: None}
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)

@@ -75,7 +75,7 @@ def test_a_meter_id_must_be_usable_everywhere(meter: str) -> None:
         (f"{HEADER}\r\n".encode(), EmptyInput, "no reading"),
         (HEADER.replace(";Voltage", "").encode() + b"\nx", WrongHeader, "missing Voltage"),
         (HEADER.encode() + b";Phase\nx", WrongHeader, "unknown Phase"),
-        (b"Time;Date" + HEADER[9:].encode() + b"\nx", WrongHeader, "another order"),
+        (b"Time;Date;Date" + HEADER[9:].encode() + b"\nx", WrongHeader, "a column stands in it twice"),
         (f"{LINE}\n{LINE}\n".encode(), WrongHeader, "none of the columns"),
         (f"{HEADER}\n{LINE}\n".encode("utf-16"), WrongEncoding, "UTF-16"),
         (f"{HEADER}\n{LINE}\n".encode("utf-16-le"), WrongEncoding, "UTF-16"),
