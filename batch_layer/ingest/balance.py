@@ -10,7 +10,7 @@ from meterlake.errors import OutOfBalance
 
 if TYPE_CHECKING:
     from batch_layer.ingest.rows import Tally
-    from batch_layer.ingest.stored import Stored
+    from batch_layer.ingest.stored import Seen
 
 MANY: Final = 1000
 """With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""
@@ -18,7 +18,7 @@ MANY: Final = 1000
 _WORST: Final = 5
 
 
-def check_lines(file: Stored, tally: Tally) -> None:
+def check_lines(file: Seen, tally: Tally) -> None:
     """Raise OutOfBalance unless every line of a file is accounted for once, by its number too."""
     place = f"Load of {file.path}"
     parts = {
@@ -41,7 +41,7 @@ def check_written(title: str, tallies: dict[int, Tally], rows: int) -> None:
         raise OutOfBalance(f"Load of {title}, master data set", decoded, {"written": rows})
 
 
-def wrong_format(file: Stored, tally: Tally) -> NotThisFormat | None:
+def wrong_format(file: Seen, tally: Tally) -> NotThisFormat | None:
     """Return why a file is none of its format, if it is not: no line, or few of very many, can be decoded."""
     bad, good = tally.rejected, tally.rows - tally.rejected
     if good and (bad < MANY or bad <= good):

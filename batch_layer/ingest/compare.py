@@ -78,15 +78,24 @@ def _cross(mine: DataFrame, dataset: MeterSeries) -> bool:
     return bool(spans.select("first", F.expr(before).alias("before")).where("first <= before").head(1))
 
 
-def overlap(held: DataFrame, mine: DataFrame, dataset: MeterSeries) -> Overlap:
-    """Compare readings with those that count among ``held``, in units. Both have the columns of the master."""
+def overlap(held: DataFrame, mine: DataFrame, dataset: MeterSeries) -> tuple[Overlap, dict[str, int]]:
+    """Compare readings with those that count among ``held``, in units. Both have the columns of the master.
+
+    Returns also of each load id how many are the same.
+    """
     keys, units = key_columns(dataset), [name for name, _ in unit_columns(dataset)]
     there = _counting(held, dataset).select(*keys, *(F.col(name).alias(f"{_HELD}{name}") for name in units))
     both = _counting(mine, dataset).join(there, list(keys))
     equal = F.expr(" AND ".join(f"{name} <=> {_HELD}{name}" for name in units))
     time = F.when(~equal, F.col(dataset.event_time))
-    row = both.agg(F.count_if(equal), F.count_if(~equal), F.min(time), F.max(time)).collect()[0]
-    return Overlap(*row)
+    rows = both.groupBy("load_id").agg(F.count_if(equal), F.count_if(~equal), F.min(time), F.max(time)).collect()
+    found = Overlap(
+        sum(same for _, same, *_ in rows),
+        sum(differing for _, _, differing, *_ in rows),
+        min((first for *_, first, _ in rows if first), default=None),
+        max((last for *_, last in rows if last), default=None),
+    )
+    return found, {load_id: same for load_id, same, *_ in rows}
 
 
 def highest_revision(held: DataFrame) -> int:
@@ -99,7 +108,7 @@ def _counting(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return of each key the reading that counts, with its values in units."""
     units = [F.expr(sql).alias(name) for name, sql in unit_columns(dataset)]
     first = rows.select("*", F.expr(f"row_number() {_over(dataset)}").alias("place")).where("place = 1")
-    return first.select(*key_columns(dataset), *units)
+    return first.select(*key_columns(dataset), "load_id", *units)
 
 
 def _over(dataset: MeterSeries) -> str:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.ingest import balance, summer_time, tasks
+from batch_layer.ingest import balance, results, summer_time, tasks
 from batch_layer.ingest.compare import Conflicts, Overlap, conflicts, highest_revision, overlap
 from batch_layer.ingest.identity import Identity, together
-from batch_layer.ingest.request import FileResult, Request, Result
 from batch_layer.ingest.rows import Raw, Tally, total
-from batch_layer.ingest.stored import Stored
+from batch_layer.ingest.stored import SetAside, Stored
 from batch_layer.ingest.tasks import Job, Piece, Wanted
 from batch_layer.ingest.upload import upload
 from engines import hdfs, master, metastore
@@ -40,10 +39,14 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from batch_layer.ingest.request import Progress, Request, Result
+    from batch_layer.ingest.stored import Seen
     from engines.table_format import Snapshot, Table
     from meterlake.clock import Clock
+    from meterlake.errors import MeterlakeError
     from meterlake.jumps import Stretch
     from meterlake.settings import Settings
+    from meterlake.wallclock import FileClock
 
 _MANY_IDS: Final = 200
 """Up to so many, Iceberg leaves files out by their lowest and highest values."""
@@ -66,8 +69,8 @@ class _Phases:
         return {**self.seconds, "total": round(time.monotonic() - self.begin, 2)}
 
 
-def load(settings: Settings, request: Request, clock: Clock, on_bytes: Callable[[int, int], None]) -> Result:
-    """Load files. A repeated load is no error: the result says so.
+def load(settings: Settings, request: Request, clock: Clock, on_progress: Callable[[Progress], None]) -> Result:
+    """Load files. A repeated load is no error: the result says so, as it does of files that were set aside.
 
     Raises what ``upload`` raises; NotThisFormat; WallClock; OutOfBalance; EngineUnavailable, also in the middle.
     """
@@ -76,17 +79,17 @@ def load(settings: Settings, request: Request, clock: Clock, on_bytes: Callable[
     now = clock()
     # The driver starts while the files are under way.
     with ThreadPoolExecutor(1) as pool:
-        uploading = pool.submit(upload, settings, request.forms[0], request.paths[0], on_bytes)
+        uploading = pool.submit(upload, settings, request, on_progress)
         _wait_briefly(uploading)
         with engine.session(settings, "load") as spark:
             phases.done("session")
-            stored = [uploading.result()]
+            files = uploading.result()
             phases.done("upload")
             with translated(settings, request.title):
-                return _Load(settings, spark, request, stored, now, phases).run()
+                return _Load(settings, spark, request, files, now, phases).run()
 
 
-def _wait_briefly(uploading: Future[Stored]) -> None:
+def _wait_briefly(uploading: Future[list[Stored | SetAside]]) -> None:
     """Let a small or wrong file be known before Spark is started for it. Raises what the upload raised."""
     try:
         uploading.result(timeout=1.0)
@@ -111,17 +114,19 @@ class _Load:
         settings: Settings,
         spark: SparkSession,
         request: Request,
-        stored: list[Stored],
+        files: list[Stored | SetAside],
         now: datetime,
         phases: _Phases,
     ) -> None:
         self.settings, self.spark, self.request, self.phases = settings, spark, request, phases
-        self.dataset = request.forms[0].dataset
+        self.dataset = request.dataset
         self.now = now.astimezone(UTC).replace(tzinfo=None)
-        self.files = dict(enumerate(stored))
+        self.files = {at: file for at, file in enumerate(files) if isinstance(file, Stored)}
+        self.set_aside = {at: file for at, file in enumerate(files) if isinstance(file, SetAside)}
         self.kept: dict[int, tuple[Stretch, ...]] = {}
+        self.same: dict[str, int] = {}
         self.shift, self.revision = timedelta(0), 0
-        if request.rebase:
+        if request.rebase and self.files:
             self.shift = self._shift()
 
     def run(self) -> Result:
@@ -130,15 +135,10 @@ class _Load:
         self.phases.done("open")
         if self.request.corrects:
             self._revise(table)
-        todo = self._new(table)
-        if not todo:
-            return self._result({})
-        staged, tallies = self._stage(table, todo)
-        if self._set_far_aside(tallies):
-            staged, tallies = self._stage(table, todo)
+        staged, tallies = self._stage_all(table, self._new(table))
         self.phases.done("parse and write")
-        self._check(staged, tallies)
-        self._check_clock(table, staged, tallies)
+        if staged is None:
+            return self._result({})
         self._quarantine(tallies)
         self.phases.done("quarantine")
         compared, contradicting = self._compare(table, staged, tallies)
@@ -162,23 +162,29 @@ class _Load:
             corrected_by=self.request.corrects,
         )
 
-    def _meter(self, file: int) -> str:
-        return "" if self.files[file].form.has_meters else self.request.meter_id
+    def _seen(self, file: int) -> Seen:
+        return self.files[file].seen
+
+    def _clock(self, file: int) -> FileClock:
+        given = self.request.offset
+        return self._seen(file).form.clock if given is None else given
 
     def _identity(self, file: int) -> Identity:
-        offset = self.request.offset
-        sha256 = self.files[file].sha256
-        return Identity(self.dataset.name, sha256, self._meter(file), offset, self.shift, self.revision)
+        seen = self._seen(file)
+        return Identity(self.dataset.name, seen.sha256, seen.meter_id, self._clock(file), self.shift, self.revision)
+
+    def _load_id(self, file: int) -> str:
+        return self._identity(file).load_id
 
     def _raws(self, files: Iterable[int]) -> dict[int, Raw]:
         """Return files as tasks need them. Where two contradict each other, the first that was named counts."""
         return {
             file: Raw(
-                form=self.files[file].form,
-                options=Options(self._meter(file), self.request.offset),
+                form=self._seen(file).form,
+                options=Options(self._seen(file).meter_id, self._clock(file)),
                 location=self.files[file].location,
-                origin=self.files[file].name,
-                load_id=self._identity(file).load_id,
+                origin=self._seen(file).origin,
+                load_id=self._load_id(file),
                 received_at=self.now + timedelta(microseconds=file),
                 revision=self.revision,
                 kept=self.kept.get(file),
@@ -196,7 +202,7 @@ class _Load:
             piece
             for file, raw in raws.items()
             for stored in [self.files[file]]
-            for piece in tasks.pieces(file, raw, stored.begin, stored.bytes, stored.starts)
+            for piece in tasks.pieces(file, raw, stored.begin, stored.seen.bytes, stored.seen.starts)
         ]
 
     def _revise(self, table: Table) -> None:
@@ -208,7 +214,9 @@ class _Load:
 
     def _new(self, table: Table) -> list[int]:
         """Return the files that are not in the master data set yet; of the same content twice, the first."""
-        ids = {file: self._identity(file).load_id for file in self.files}
+        ids = {file: self._load_id(file) for file in self.files}
+        if not ids:
+            return []
         there = self._there(table, set(ids.values()))
         todo: dict[str, int] = {}
         for file, load_id in ids.items():
@@ -232,7 +240,7 @@ class _Load:
 
     def _held(self, rows: DataFrame, files: Iterable[int]) -> DataFrame:
         """Return readings of the master, of the files' meters where they are known before reading."""
-        meters = {self._meter(file) for file in files}
+        meters = {self._seen(file).meter_id for file in files}
         if "" in meters or len(meters) > _MANY_IDS:
             return rows
         return rows.where(F.col(self.dataset.key).isin(sorted(meters)))
@@ -250,7 +258,8 @@ class _Load:
         doubtful = [
             file
             for file, tally in tallies.items()
-            if tally.first is not None
+            if file not in self.kept
+            and tally.first is not None
             and tally.last is not None
             and jumps.may_jump(self.dataset, tally.first, tally.last, tally.covered_s)
         ]
@@ -284,26 +293,47 @@ class _Load:
         staged = table.stage(rows.drop(tasks.TALLY), self._token(files), self._properties(files))
         return staged, tasks.tallies(observed.get["tallies"].split("\n"))
 
-    def _check(self, staged: Snapshot, tallies: dict[int, Tally]) -> None:
-        """Raise unless every line of every file is accounted for once, and each file is of its format."""
+    def _stage_all(self, table: Table, files: list[int]) -> tuple[Snapshot | None, dict[int, Tally]]:
+        """Stage all files but those that turn out not to be loadable; None where nothing is left."""
+        while files:
+            staged, tallies = self._stage(table, files)
+            if self._set_far_aside(tallies):
+                continue
+            wrong = self._check(staged, tallies) or self._check_clock(table, staged, tallies)
+            if not wrong:
+                return staged, tallies
+            for file, error in sorted(wrong.items()):
+                if not self.request.skip_bad_files:
+                    raise error
+                self.set_aside[file] = SetAside(self._seen(file).path, error)
+                del self.files[file]
+            files = [file for file in files if file not in wrong]
+        return None, {}
+
+    def _check(self, staged: Snapshot, tallies: dict[int, Tally]) -> dict[int, MeterlakeError]:
+        """Raise unless every line of every file is accounted for once; return the files that are of another format."""
         balance.check_written(self.request.title, tallies, staged.added_rows)
         for file, tally in tallies.items():
-            balance.check_lines(self.files[file], tally)
-            if wrong := balance.wrong_format(self.files[file], tally):
-                raise wrong
+            balance.check_lines(self._seen(file), tally)
+        wrong = {file: balance.wrong_format(self._seen(file), tally) for file, tally in tallies.items()}
+        return {file: error for file, error in wrong.items() if error}
 
-    def _check_clock(self, table: Table, staged: Snapshot, tallies: dict[int, Tally]) -> None:
-        """Raise WallClock where a file was read by a fixed clock, and is not of one."""
-        offset, all_of_it = self.request.offset, total(tallies.values())
-        if staged.added_rows and isinstance(offset, timedelta) and all_of_it.first is not None:
-            summer_time.check(
-                {self._identity(file).load_id: self.files[file].path for file in tallies},
-                self._mine(table, staged),
-                self.dataset,
-                offset,
-                self.shift - max(self.files[file].form.lead for file in tallies),
-                (all_of_it.first, all_of_it.last or all_of_it.first),
-            )
+    def _check_clock(self, table: Table, staged: Snapshot, tallies: dict[int, Tally]) -> dict[int, MeterlakeError]:
+        """Return the files that were read by a fixed clock, and are not of one."""
+        groups: dict[tuple[timedelta, timedelta], list[int]] = {}
+        for file in tallies:
+            clock = self._clock(file)
+            if isinstance(clock, timedelta):
+                groups.setdefault((clock, self._seen(file).form.lead), []).append(file)
+        wrong: dict[int, MeterlakeError] = {}
+        for (clock, lead), files in groups.items():
+            span = total(tallies[file] for file in files)
+            if staged.added_rows and span.first is not None and span.last is not None:
+                paths = {self._load_id(file): self._seen(file).path for file in files}
+                mine, shift = self._mine(table, staged), self.shift - lead
+                found = summer_time.check(paths, mine, self.dataset, clock, shift, (span.first, span.last))
+                wrong |= {file: found[self._load_id(file)] for file in files if self._load_id(file) in found}
+        return wrong
 
     def _mine(self, table: Table, staged: Snapshot) -> DataFrame:
         """Return the staged readings."""
@@ -316,17 +346,18 @@ class _Load:
         if not staged.added_rows:
             return Overlap(), Conflicts()
         mine, time = self._mine(table, staged), F.col(self.dataset.event_time)
-        paths = {self._identity(file).load_id: self.files[file].path for file in tallies}
+        paths = {self._load_id(file): self._seen(file).path for file in tallies}
         contradicting = conflicts(mine, self.dataset, paths)
         if staged.parent is None:
             return Overlap(), contradicting
         first, last = mine.agg(F.min(time), F.max(time)).collect()[0]
         held = self._held(table.read(snapshot=staged.parent), tallies).where(time.between(first, last))
-        return overlap(held, mine, self.dataset), contradicting
+        found, self.same = overlap(held, mine, self.dataset)
+        return found, contradicting
 
     def _quarantine(self, tallies: dict[int, Tally]) -> None:
         """Put undecodable lines into quarantine, unless a load that died later has."""
-        bad = {self._identity(file).load_id: file for file, tally in tallies.items() if tally.rejected}
+        bad = {self._load_id(file): file for file, tally in tallies.items() if tally.rejected}
         if not bad:
             return
         table = master.quarantine(self.spark, self.settings, self.dataset)
@@ -344,7 +375,7 @@ class _Load:
         return int(row[0]), row[1], row[2]
 
     def _token(self, files: Iterable[int]) -> str:
-        return together(self._identity(file).load_id for file in files)
+        return together(self._load_id(file) for file in files)
 
     def _properties(self, files: list[int]) -> dict[str, str]:
         """Return what a commit says about its load."""
@@ -353,47 +384,30 @@ class _Load:
 
     def _origin(self, files: list[int]) -> dict[str, str]:
         said = self._identity(files[0]).properties()
-        lines = str(sum(self.files[file].lines - 1 for file in files))
+        lines = str(sum(self._seen(file).lines - 1 for file in files))
         if len(files) > 1:
             del said["load-sha256"], said["load-meter-id"]
             return {**said, "load-files": str(len(files)), "load-lines": lines}
         one = self.files[files[0]]
         raw = f"{self.settings.hdfs}{one.location}"
-        return {**said, "load-file": one.name, "load-raw": raw, "load-lines": lines}
+        return {**said, "load-file": one.seen.origin, "load-raw": raw, "load-lines": lines}
 
     def _result(self, tallies: dict[int, Tally], **more: Any) -> Result:  # noqa: ANN401 - fields of Result
-        done = total(tallies.values())
-        return Result(
-            dataset=self.dataset.name,
-            file=self.request.title,
-            meter_id=self.request.meter_id,
-            load_id=self._token(tallies or self.files),
-            already_loaded=not tallies,
-            lines=sum(file.lines - 1 for file in self.files.values()),
-            readings=done.readings,
-            gaps=done.gaps,
-            quarantined={reason: count for reason, (count, _) in sorted(done.reasons.items())},
-            not_loaded=done.ahead,
+        files = []
+        for file in sorted([*self.files, *self.set_aside]):
+            if file in self.set_aside:
+                files.append(results.of_set_aside(self.set_aside[file]))
+            elif file in tallies:
+                files.append(results.of_loaded(self._seen(file), self._load_id(file), tallies[file], self.same))
+            else:
+                files.append(results.of_known(self._seen(file), self._load_id(file)))
+        return results.result_of(
+            self.request,
+            self._token(tallies or self.files),
+            files,
+            tallies.values(),
             shift_days=self.shift.days,
-            bytes=sum(file.bytes for file in self.files.values()),
+            bytes=sum(file.seen.bytes for file in self.files.values()),
             seconds=self.phases.total(),
-            files=tuple(self._file_result(file, tallies.get(file)) for file in self.files),
             **more,
-        )
-
-    def _file_result(self, file: int, tally: Tally | None) -> FileResult:
-        stored = self.files[file]
-        known = FileResult(
-            stored.path, "already loaded", self._meter(file), self._identity(file).load_id, stored.lines - 1
-        )
-        if tally is None:
-            return known
-        return replace(
-            known,
-            status="loaded",
-            lines=tally.rows,
-            readings=tally.readings,
-            gaps=tally.gaps,
-            quarantined=tally.rejected,
-            not_loaded=tally.ahead,
         )

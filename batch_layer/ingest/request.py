@@ -4,39 +4,57 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from batch_layer.ingest.compare import Conflicts, Overlap
 
 if TYPE_CHECKING:
+    from meterlake.declaration import MeterSeries
     from meterlake.textformat import TextFormat
     from meterlake.wallclock import FileClock
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to load. offset: of the files' clock from UTC, or its zone. rebase: move it by whole weeks to end now.
+    """What to load. offset: of the files' clock from UTC, or its zone; by default
+    what the format of each says. rebase: move it by whole weeks to end now.
 
     forms: of which each file is one. paths: as the user names them: files, folders, patterns.
     meter_id: of all lines; empty where a column says it. meter_from_name: regular expression of the meter in the name.
     corrects: who says that its readings replace those that are there; empty where they are added beside them.
     skip_bad_files: whether files that cannot be loaded are set aside; else they stop the load.
+    password: of encrypted members of zip archives.
     """
 
     forms: tuple[TextFormat, ...]
     paths: tuple[str, ...]
     meter_id: str
-    offset: FileClock
+    offset: FileClock | None
     rebase: bool = False
     corrects: str = ""
     meter_from_name: str = ""
     skip_bad_files: bool = False
+    password: str = field(default="", repr=False)
+
+    @property
+    def dataset(self) -> MeterSeries:
+        """Whose readings they are."""
+        return self.forms[0].dataset
 
     @property
     def title(self) -> str:
         """What is loaded, for messages."""
         first, *others = self.paths
         return f"{first} and {len(others)} more" if others else first
+
+
+class Progress(NamedTuple):
+    """How far the files have been read: of those that were found, and of their bytes as they lie there."""
+
+    files: int
+    of_files: int
+    bytes: int
+    of_bytes: int
 
 
 Status = Literal["loaded", "already loaded", "set aside"]
@@ -46,7 +64,7 @@ Status = Literal["loaded", "already loaded", "set aside"]
 class FileResult:
     """What became of a file. lines = readings + gaps + quarantined + not_loaded, where it was loaded.
 
-    reason: why it was set aside.
+    as_before: of its readings, those that were there already, with the same values. reason: why it was set aside.
     """
 
     path: str
@@ -58,6 +76,7 @@ class FileResult:
     gaps: int = 0
     quarantined: int = 0
     not_loaded: int = 0
+    as_before: int = 0
     reason: str = ""
 
 

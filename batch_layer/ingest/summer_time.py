@@ -29,8 +29,10 @@ def check(
     offset: timedelta,
     shift: timedelta,
     span: tuple[int, int],
-) -> None:
-    """Raise WallClock where times come twice just when the zone's clock goes back, and not in the hour before.
+) -> dict[str, WallClock]:
+    """Return load id -> error of the files where times come twice just when the zone's clock goes back.
+
+    Files where they do so in the hour before, too, are of another kind.
 
     paths: load id -> file. readings: of the files, as staged. offset: of their clock. shift: what was added to their
     times. span: first and last.
@@ -40,7 +42,7 @@ def check(
     spans = [(begin - moved, end - moved) for begin, end in repeats(zone)]
     spans = [(begin, end) for begin, end in spans if span[0] <= begin <= span[1]]
     if not spans:
-        return
+        return {}
     second = epoch_seconds_sql(dataset.event_time, "spark")
     near = " OR ".join(f"{second} BETWEEN {2 * begin - end} AND {end - 1}" for begin, end in spans)
     times = readings.where(near).groupBy("load_id", *key_columns(dataset)).agg(F.count(F.lit(1)).alias("times"))
@@ -53,9 +55,12 @@ def check(
     found: dict[str, dict[bool, Any]] = {}
     for row in counts.collect():
         found.setdefault(row.load_id, {})[row.inside] = row
-    for load_id in sorted(found):
-        during, before = found[load_id].get(True), found[load_id].get(False)
+    wrong: dict[str, WallClock] = {}
+    for load_id, path in paths.items():
+        rows = found.get(load_id, {})
+        during, before = rows.get(True), rows.get(False)
         if during is None or during.twice * 2 < during["all"] or (before is not None and before.twice):
             continue
-        first = datetime.fromtimestamp(during.first + moved, UTC)
-        raise WallClock(paths[load_id], during.twice, f"{first:%Y-%m-%d %H:%M}", dataset.time_zone, clock_text(offset))
+        first = f"{datetime.fromtimestamp(during.first + moved, UTC):%Y-%m-%d %H:%M}"
+        wrong[load_id] = WallClock(path, during.twice, first, dataset.time_zone, clock_text(offset))
+    return wrong

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
-from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -18,6 +16,7 @@ from batch_layer.ingest.lines import SPLIT
 from batch_layer.ingest.rows import DAYS, Judged, Raw, Tally, schema, total
 from engines import hdfs
 from engines.readers import text
+from engines.readers.held import held
 from meterlake.schema import master_fields, quarantine_fields
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ TALLY: Final = "tally"
 """Column of what ``frame`` returns for readings: NULL in rows of the table, else the tally of a piece, as JSON."""
 
 WHOLE: Final = 0
-_IN_MEMORY: Final = 64 << 20
-_CHUNK: Final = 1 << 20
 
 
 class Wanted(Enum):
@@ -144,7 +141,7 @@ def _read_run(job: Job, run: Sequence[Piece], wanted: Wanted) -> Iterator[pa.Tab
     length = run[-1].begin + run[-1].length - begin
     with hdfs.opened_range(job.settings, location, begin, length) as stream:
         for piece in run:
-            with _part(stream, piece) as part:
+            with held(stream, piece.length) as part:
                 yield from _read(job, piece, part, wanted)
 
 
@@ -166,17 +163,6 @@ def _read(job: Job, piece: Piece, stream: IO[bytes], wanted: Wanted) -> Iterator
             yield readings.append_column(TALLY, pa.nulls(len(readings), pa.string()))
     if wanted is Wanted.READINGS:
         yield _with_tally(_columns(job, wanted), piece, total(seen))
-
-
-@contextmanager
-def _part(stream: IO[bytes], piece: Piece) -> Iterator[IO[bytes]]:
-    """Hold a piece in memory, or on disk where it is large: some readers go back in it."""
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-        left = piece.length
-        while left:
-            left -= file.write(stream.read(min(left, _CHUNK)))
-        file.seek(0)
-        yield cast("IO[bytes]", file)
 
 
 def _with_tally(columns: Sequence[Column], piece: Piece, tally: Tally) -> pa.Table:
