@@ -99,7 +99,7 @@ def untouched(settings: Settings, dataset: MeterSeries) -> list[PartitionProgres
 def at_ends(progress: Progress, topic: Topic, spans: Mapping[int, Span]) -> list[PartitionProgress]:
     """Return the progress of each partition against the ends of the topic as it is now.
 
-    Nothing is archived of a topic that was created anew since.
+    Nothing is archived of a topic that was created again since.
     """
     reached = progress.partitions if progress.topic_id == topic.id else {}
     return [_at_end(partition, reached.get(partition), spans[partition]) for partition in topic.partitions]
@@ -108,7 +108,7 @@ def at_ends(progress: Progress, topic: Topic, spans: Mapping[int, Span]) -> list
 def in_force(progress: Progress | None, topic: Topic, query: str, spans: Mapping[int, Span]) -> dict[int, Reached]:
     """Return what a table's progress means for a query: partition -> what the table has and must not get again.
 
-    query: which one asks. spans: of the topic when it started. Nothing counts of a topic that was created anew, nor of
+    query: which one asks. spans: of the topic when it started. Nothing counts of a topic that was created again, nor of
     a partition that had lost its end by then, but what this query has appended itself.
     """
     if progress is None or progress.topic_id != topic.id:

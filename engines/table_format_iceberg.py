@@ -207,7 +207,7 @@ class IcebergTable:
             return iceberg_upkeep.remove_orphans(self._spark, self._table, before)
 
     def _write(self, rows: DataFrame, properties: Mapping[str, str]) -> Snapshot:
-        """Write ``rows`` and return the commit, told from those of other writers by a mark of its own."""
+        """Write ``rows`` and return the commit, distinguished from those of other writers by a mark of its own."""
         mark = uuid.uuid4().hex
         names = [column.name for column in self._layout.columns]
         writer = rows.select(names).writeTo(self._table)

@@ -57,7 +57,7 @@ class NoSuchTopic(PermanentError):
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic as the broker has it. id: another one after it was deleted and created anew."""
+    """A topic as the broker has it. id: another one after it was deleted and created again."""
 
     name: str
     id: str

@@ -143,8 +143,8 @@ class Settings(Connections):
     )
     fail_on_data_loss: bool = Field(
         True,
-        description="Stop where Kafka has lost messages that were not read yet; false goes on behind the hole (say so"
-        " once, to get over a loss that cannot be mended).",
+        description="Stop where Kafka has lost messages that were not read yet; false goes on behind the lost ones"
+        " (say so once, to get over a loss that cannot be mended).",
     )
     archive_trigger: Duration = Field(
         timedelta(seconds=30), description="How often the archive appends: more often means more, smaller files."

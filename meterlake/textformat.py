@@ -29,6 +29,7 @@ from meterlake.textcolumns import (
     UtcOffset,
     Value,
 )
+from meterlake.textvalues import BLANKS
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
@@ -225,13 +226,14 @@ class TextFormat:
 
 
 def check_meter_id(meter_id: str) -> str:
-    """Return ``meter_id``. Raises UsageError if it cannot be a meter's name."""
-    if not re.fullmatch(KEY_PATTERN.strip("^$"), meter_id):
+    """Return ``meter_id`` without the blanks around it. Raises UsageError if it cannot be a meter's name."""
+    trimmed = meter_id.strip(BLANKS)
+    if not re.fullmatch(KEY_PATTERN.strip("^$"), trimmed):
         raise UsageError(
             f"The meter id {meter_id!r} cannot be used.",
-            hint="Use 1 to 64 letters, digits and . _ : - with a letter or digit first.",
+            hint="Use 1 to 128 characters: letters, digits, signs and blanks, but no control characters.",
         )
-    return meter_id
+    return trimmed
 
 
 def parse_offset(text: str) -> timedelta:

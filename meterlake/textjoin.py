@@ -47,4 +47,4 @@ SELECT copies.line, {key}, {", ".join(names)}, judged.reason, payload
 FROM copies JOIN judged USING ({key}, copy) WHERE judged.reason IS NOT NULL
 UNION ALL
 SELECT line, {key}, {none}, reason, payload FROM {CELLS} WHERE reason IS NOT NULL
-ORDER BY line"""
+ORDER BY line, {dataset.event_time}"""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-_LETTERS: Final = {
+LETTERS: Final = {
     "d": ("%d", "[0-9]{1,2}"),
     "dd": ("%d", "[0-9]{2}"),
     "M": ("%m", "[0-9]{1,2}"),
@@ -71,9 +71,9 @@ def problem(pattern: str) -> str | None:
     if "".join(part[0] for part in _PARTS.finditer(main)) != main:
         return "a quote is not closed"
     words = [word for _, word, _ in _PARTS.findall(main) if word]
-    unknown = [word for word in words if word not in _LETTERS]
+    unknown = [word for word in words if word not in LETTERS]
     if unknown:
-        return f"its letters {', '.join(unknown)} are not among {', '.join(_LETTERS)}, and .S and XXX at its end"
+        return f"its letters {', '.join(unknown)} are not among {', '.join(LETTERS)}, and .S and XXX at its end"
     lacking = [
         name for name, sign in (("day", "d"), ("month", "M"), ("year", "y")) if not any(sign in w for w in words)
     ]
@@ -113,7 +113,7 @@ def whole_seconds(pattern: str) -> str:
 def strptime(pattern: str) -> str:
     """Return the pattern without fraction and offset in C's letters."""
     return "".join(
-        _LETTERS[word][0] if word else (literal + other).replace("%", "%%")
+        LETTERS[word][0] if word else (literal + other).replace("%", "%%")
         for literal, word, other in _PARTS.findall(whole_seconds(pattern))
     )
 
@@ -126,7 +126,7 @@ def characters(pattern: str) -> str:
 def regex(pattern: str) -> str:
     """Return what a time of the pattern without fraction and offset looks like, as a regular expression."""
     return "".join(
-        _LETTERS[word][1] if word else re.escape(literal + other)
+        LETTERS[word][1] if word else re.escape(literal + other)
         for literal, word, other in _PARTS.findall(whole_seconds(pattern))
     )
 
@@ -138,5 +138,5 @@ def midnight_regex(pattern: str) -> str | None:
     if len(at) != 1:
         return None
     zero = {"m": "0{1,2}", "mm": "00", "s": "0{1,2}", "ss": "00"}
-    texts = [zero.get(word, _LETTERS[word][1]) if word else re.escape(a + b) for a, word, b in parts]
+    texts = [zero.get(word, LETTERS[word][1]) if word else re.escape(a + b) for a, word, b in parts]
     return f"^({''.join(texts[: at[0]])})24({''.join(texts[at[0] + 1 :])})$"

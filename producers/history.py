@@ -1,4 +1,4 @@
-"""A recorded history in memory: units on a time grid without holes, kept in the cache so that it is decoded once."""
+"""A recorded history in memory: units on a time grid without gaps, kept in the cache so that it is decoded once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from meterlake.dice import Numbers
+    from meterlake.randomness import Numbers
     from meterlake.textformat import TextFormat
     from meterlake.wallclock import FileClock
 

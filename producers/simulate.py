@@ -1,4 +1,4 @@
-"""One run: the script is told at its pace, faults are put in, and everything goes to a sink."""
+"""One run: the script is played at its pace, faults are put in, and everything goes to a sink."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A query's checkpoint in HDFS: whose it is, how far it is, and whether it still fits its topic.
 
-Spark keeps offsets but not what they are offsets of: a topic that was deleted and created anew has the same name. So
+Spark keeps offsets but not what they are offsets of: a topic that was deleted and created again has the same name. So
 the topic's id lies beside them.
 """
 
@@ -27,7 +27,7 @@ _OWNER: Final = "owner.json"
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose checkpoint it is. id: of this checkpoint; another one when it is made anew."""
+    """Whose checkpoint it is. id: of this checkpoint; another one when it is made again."""
 
     id: str
     dataset: str

@@ -241,7 +241,7 @@ def _retries() -> timeseries.Panel:
         PrometheusQuery(
             "sum by (query) (increase(meterlake_stream_retries_total[5m]))", legend="retries, {{ query }}", sparse=True
         ),
-        PrometheusQuery("sum(increase(meterlake_stream_offset_holes_total[5m]))", legend="offsets lost"),
+        PrometheusQuery("sum(increase(meterlake_stream_missing_offsets_total[5m]))", legend="offsets lost"),
     ]
     doc = "Tries again after a server did not answer, and messages that Kafka dropped before they were read."
     return panels.bars("Trouble", doc, "short", queries)

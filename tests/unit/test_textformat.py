@@ -61,7 +61,7 @@ def test_a_wrong_offset_is_refused_with_an_example(text: str) -> None:
         parse_offset(text)
 
 
-@pytest.mark.parametrize("meter", ["", "a b", "é", "a" * 65, "-x", "a\n"])
+@pytest.mark.parametrize("meter", ["", " ", "\u00a0", "a" * 129, "a\x07", "a\nb", "\u200b"])
 def test_a_meter_id_must_be_usable_everywhere(meter: str) -> None:
     with pytest.raises(UsageError):
         check_meter_id(meter)

@@ -1,4 +1,4 @@
-"""Chance without state: numbers that depend only on a seed and on what they are for.
+"""Random values without state: numbers that depend only on a seed and on what they are for.
 
 The same on every machine and in whatever order or portions they are drawn, since all of it is integer arithmetic
 (the finaliser of SplitMix64). Not for secrets.
@@ -36,7 +36,7 @@ def draw(of: Keys, lane: int, limit: int) -> Numbers:
     return ((high * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
 
 
-class Dice:
+class RandomValues:
     """Numbers for intervals that are split into ``parts``."""
 
     def __init__(self, of: Keys, parts: int) -> None:
