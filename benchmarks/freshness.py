@@ -113,24 +113,24 @@ def phases(port: int) -> dict[str, dict[str, float]]:
     """Return, by query, the stream's count of updates and its seconds by phase, so far."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         text = answer.read().decode()
-    found: dict[str, dict[str, float]] = {}
+    measured: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == "meterlake_stream_phase_seconds_total":
-                found.setdefault(sample.labels["query"], {})[sample.labels["phase"]] = sample.value
+                measured.setdefault(sample.labels["query"], {})[sample.labels["phase"]] = sample.value
             elif sample.name == "meterlake_stream_batch_duration_seconds_count":
-                found.setdefault(sample.labels["query"], {})[UPDATES] = sample.value
-    return found
+                measured.setdefault(sample.labels["query"], {})[UPDATES] = sample.value
+    return measured
 
 
 def per_update(before: dict[str, dict[str, float]], after: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     """Return, by query, the number of updates between two reports, and the milliseconds of a mean one by phase."""
-    told: dict[str, dict[str, float]] = {}
+    report: dict[str, dict[str, float]] = {}
     for query, figures in after.items():
         new = {name: value - before.get(query, {}).get(name, 0) for name, value in figures.items()}
         count = new.pop(UPDATES)
-        told[query] = {UPDATES: count} | {name: round(1000 * value / count) for name, value in new.items() if count}
-    return told
+        report[query] = {UPDATES: count} | {name: round(1000 * value / count) for name, value in new.items() if count}
+    return report
 
 
 def now() -> float:

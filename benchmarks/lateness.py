@@ -83,11 +83,11 @@ def main() -> int:
         warmed(run, options.meters)
         run.begin("batch", "batch", run.dataset.name, "--every", options.batch_every, "--output", "json")
         reader = watched(run, options)
-        found = compared(run, {"meters": options.meters, "minutes": options.minutes})
-    found |= {"looks": reader.looks, "lost": reader.lost[:20], "lost_minutes": len(reader.lost)}
-    print(json.dumps(found))
-    wrong = reader.lost or found["unexplained"] or found["merged"]["wrong"] or found["verify_code"]
-    return 1 if wrong or found["last_batch_code"] else 0
+        result = compared(run, {"meters": options.meters, "minutes": options.minutes})
+    result |= {"looks": reader.looks, "lost": reader.lost[:20], "lost_minutes": len(reader.lost)}
+    print(json.dumps(result))
+    wrong = reader.lost or result["unexplained"] or result["merged"]["wrong"] or result["verify_code"]
+    return 1 if wrong or result["last_batch_code"] else 0
 
 
 if __name__ == "__main__":

@@ -95,14 +95,14 @@ def main() -> int:
                     seconds = round(time.monotonic() - begin)
                     print(number, seconds, dict(answers.counts), answers.wrong[:3], flush=True)
         seconds = round(time.monotonic() - begin, 1)
-    told: dict[str, object] = {
+    report: dict[str, object] = {
         "turns": asked.turns,
         "seconds": seconds,
         "answers": dict(answers.counts),
         "wrong": answers.wrong[:20],
     }
-    told["steps"] = steps.told()
-    print(json.dumps(told))
+    report["steps"] = steps.told()
+    print(json.dumps(report))
     return 1 if answers.wrong else 0
 
 

@@ -103,19 +103,19 @@ class Soak:
 
     def sample(self) -> Sample:
         """Look at everything once."""
-        trees = {name: found[0] for name, found in servers.running(Instance(self.settings)).items()}
+        trees = {name: measured[0] for name, measured in servers.running(Instance(self.settings)).items()}
         trees |= {name: psutil.Process(process.pid) for name, process in self.running.items()}
         memory = {name: size for name, tree in trees.items() if (size := tree_mb(tree)) is not None}
-        told = figures(self.port)
+        report = figures(self.port)
         sent = sum(self.ends().values())
-        behind = {query: max(0, sent - int(value(told, MESSAGES, query=query))) for query in QUERIES}
+        behind = {query: max(0, sent - int(value(report, MESSAGES, query=query))) for query in QUERIES}
         return Sample(
             seconds=round(time.monotonic() - self.began, 1),
             memory=memory,
             sent=sent,
             behind=behind,
-            state_rows=value(told, f"{PREFIX}state_rows"),
-            state_mb=round(value(told, f"{PREFIX}state_bytes") / 1e6, 1),
+            state_rows=value(report, f"{PREFIX}state_rows"),
+            state_mb=round(value(report, f"{PREFIX}state_bytes") / 1e6, 1),
             boundary_age=age(current_cutover(self.settings, self.dataset), system_clock()),
         )
 
@@ -156,10 +156,10 @@ def soak(settings: Settings, port: int) -> Iterator[Soak]:
         forget(settings, dataset)
 
 
-def watched(run: Soak, wish: argparse.Namespace) -> Watched:
+def watched(run: Soak, options: argparse.Namespace) -> Watched:
     """Let the sensors send, and look every ten seconds."""
-    seen = Watched(wish.minutes * 60 * wish.warm_up)
-    load = ["--meters", str(wish.meters), "--for", f"{wish.minutes}m", "--seed", "1", "--faults", FAULTS]
+    seen = Watched(options.minutes * 60 * options.warm_up)
+    load = ["--meters", str(options.meters), "--for", f"{options.minutes}m", "--seed", "1", "--faults", FAULTS]
     run.begin("sensors", "simulate", run.dataset.name, *load, "--fill-gaps", "--output", "json")
     run.began = time.monotonic()
     while run.running["sensors"].poll() is None:
@@ -187,33 +187,33 @@ def warmed(run: Soak, meters: int) -> None:
     run.caught_up()
 
 
-def compared(run: Soak, found: dict[str, Any]) -> dict[str, Any]:
+def compared(run: Soak, measured: dict[str, Any]) -> dict[str, Any]:
     """Stop the repeated batch, run a last one, and compare what readers see with everything that is in Kafka."""
-    found["caught_up_s"] = run.caught_up()
-    told = figures(run.port)
-    found["freshness_s"] = {f"p{round(100 * share)}_within": freshness(told, share) for share in (0.5, 0.95, 0.99)}
+    measured["caught_up_s"] = run.caught_up()
+    report = figures(run.port)
+    measured["freshness_s"] = {f"p{round(100 * share)}_within": freshness(report, share) for share in (0.5, 0.95, 0.99)}
     run.stop("batch")
     run.begin("last", "batch", run.dataset.name, "--output", "json")
-    found["last_batch_code"] = run.ended("last", LONGEST_S)
+    measured["last_batch_code"] = run.ended("last", LONGEST_S)
     batches = [*results(run.out("batch")), *results(run.out("last"))]
-    found["batch_seconds"] = [row.get("seconds") for row in batches]
-    found["unexplained"] = sum(int(row.get("unexplained") or 0) for row in batches)
+    measured["batch_seconds"] = [row.get("seconds") for row in batches]
+    measured["unexplained"] = sum(int(row.get("unexplained") or 0) for row in batches)
     begin = time.monotonic()
-    found["merged"] = asdict(soak_oracle.compare(run.settings, run.dataset, system_clock()))
-    found["merged"]["seconds"] = round(time.monotonic() - begin, 1)
+    measured["merged"] = asdict(soak_oracle.compare(run.settings, run.dataset, system_clock()))
+    measured["merged"]["seconds"] = round(time.monotonic() - begin, 1)
     run.begin("verify", "verify", run.dataset.name, "--output", "json")
-    found["verify_code"] = run.ended("verify", LONGEST_S)
-    return found
+    measured["verify_code"] = run.ended("verify", LONGEST_S)
+    return measured
 
 
-def result(run: Soak, seen: Watched, wish: argparse.Namespace) -> dict[str, Any]:
+def result(run: Soak, seen: Watched, options: argparse.Namespace) -> dict[str, Any]:
     """Return what the samples say, before anything is compared."""
     (first,), (sent,) = results(run.out("first")), results(run.out("sensors"))
     kept = seen.judged()
     return {
-        "meters": wish.meters,
-        "minutes": wish.minutes,
-        "batch_every": wish.batch_every,
+        "meters": options.meters,
+        "minutes": options.minutes,
+        "batch_every": options.batch_every,
         "acknowledged": sent["acknowledged"] + first["acknowledged"],
         "sent_per_second": sent["sent_per_second"],
         "samples": len(kept),
@@ -238,27 +238,27 @@ def results(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def faults(found: dict[str, Any], run: Soak, wish: argparse.Namespace) -> list[str]:
+def faults(measured: dict[str, Any], run: Soak, options: argparse.Namespace) -> list[str]:
     """Return what is not as it must be."""
-    allowed_behind = wish.most_behind * wish.meters
-    allowed_age = (run.dataset.lateness + 2 * parse_duration(wish.batch_every)).total_seconds() + 60
-    merged = found["merged"]
-    wrong = [f"memory of {name} grows" for name in found["grown"]]
+    allowed_behind = options.most_behind * options.meters
+    allowed_age = (run.dataset.lateness + 2 * parse_duration(options.batch_every)).total_seconds() + 60
+    merged = measured["merged"]
+    wrong = [f"memory of {name} grows" for name in measured["grown"]]
     wrong += [
-        f"{query} is behind by {most}" for query, most in found["most_behind"].items() if max(most) > allowed_behind
+        f"{query} is behind by {most}" for query, most in measured["most_behind"].items() if max(most) > allowed_behind
     ]
-    if found["oldest_boundary_s"] is None or found["oldest_boundary_s"] > allowed_age:
-        wrong.append(f"the boundary is {found['oldest_boundary_s']} s old, allowed are {allowed_age}")
+    if measured["oldest_boundary_s"] is None or measured["oldest_boundary_s"] > allowed_age:
+        wrong.append(f"the boundary is {measured['oldest_boundary_s']} s old, allowed are {allowed_age}")
     if merged["wrong"] or not merged["minutes"]:
         wrong.append(f"{merged['wrong']} of {merged['minutes']} merged minutes differ from the oracle")
-    if merged["messages"] < found["acknowledged"]:
+    if merged["messages"] < measured["acknowledged"]:
         wrong.append("Kafka has less than it has acknowledged")
-    if found["verify_code"]:
+    if measured["verify_code"]:
         wrong.append(f"verify: {last_lines(run.log('verify'))}")
-    if found["last_batch_code"]:
+    if measured["last_batch_code"]:
         wrong.append(f"the last batch: {last_lines(run.log('last'))}")
-    if found["unexplained"]:
-        wrong.append(f"{found['unexplained']} minutes differ between the layers without an explanation")
+    if measured["unexplained"]:
+        wrong.append(f"{measured['unexplained']} minutes differ between the layers without an explanation")
     return wrong
 
 
@@ -271,16 +271,16 @@ def main() -> int:
     parser.add_argument("--warm-up", type=float, default=0.2, help="share of the time that is not judged")
     parser.add_argument("--most-behind", type=float, default=90, help="seconds of the load that a query may be behind")
     parser.add_argument("--metrics-port", type=int, default=9564)
-    wish = parser.parse_args()
+    options = parser.parse_args()
     settings, load = load_settings(), os.getloadavg()[0]
-    with soak(settings, wish.metrics_port) as run:
-        warmed(run, wish.meters)
-        run.begin("batch", "batch", run.dataset.name, "--every", wish.batch_every, "--output", "json")
-        found = compared(run, result(run, watched(run, wish), wish))
-        found["load"] = [round(load, 1), round(os.getloadavg()[0], 1)]
-        found["wrong"] = faults(found, run, wish)
-    print(json.dumps(found))
-    return 1 if found["wrong"] else 0
+    with soak(settings, options.metrics_port) as run:
+        warmed(run, options.meters)
+        run.begin("batch", "batch", run.dataset.name, "--every", options.batch_every, "--output", "json")
+        measured = compared(run, result(run, watched(run, options), options))
+        measured["load"] = [round(load, 1), round(os.getloadavg()[0], 1)]
+        measured["wrong"] = faults(measured, run, options)
+    print(json.dumps(measured))
+    return 1 if measured["wrong"] else 0
 
 
 if __name__ == "__main__":

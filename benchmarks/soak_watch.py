@@ -51,14 +51,14 @@ class Watched:
 
     def memory(self) -> dict[str, tuple[float, float, float]]:
         """Return, by process tree, the megabytes of both halves, and the most of all."""
-        kept, told = self.judged(), {}
+        kept, report = self.judged(), {}
         for name in sorted({name for each in kept for name in each.memory}):
             values = [each.memory[name] for each in kept if name in each.memory]
             first, second = values[: len(values) // 2], values[len(values) // 2 :]
             typical = max if name == COMES_AND_GOES else median
             if first:
-                told[name] = (round(typical(first), 1), round(typical(second), 1), round(max(values), 1))
-        return told
+                report[name] = (round(typical(first), 1), round(typical(second), 1), round(max(values), 1))
+        return report
 
     def grown(self) -> list[str]:
         """Return the process trees whose memory has grown by more than is allowed."""

@@ -76,16 +76,16 @@ class Watch(StreamingQueryListener):  # type: ignore[misc]
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802 - Spark's
         """Take an update."""
-        told = event.progress
-        at = datetime.fromisoformat(told.eventTime.get("watermark", _NEVER))
-        if not told.stateOperators or not told.numInputRows or at.year == 1970:
+        report = event.progress
+        at = datetime.fromisoformat(report.eventTime.get("watermark", _NEVER))
+        if not report.stateOperators or not report.numInputRows or at.year == 1970:
             return  # the first update has no watermark yet
-        state = told.stateOperators[0]
+        state = report.stateOperators[0]
         before = [each.at for each in self.updates if each.heap is not None]
         heap = self._heap() if not before or at - before[-1] >= HEAP_EVERY else None
-        seconds, size = told.batchDuration / 1000, state.memoryUsedBytes / 1e6
-        self.updates.append(Update(at, told.numInputRows, seconds, state.numRowsTotal, round(size, 1), heap))
-        for phase, milliseconds in told.durationMs.items():
+        seconds, size = report.batchDuration / 1000, state.memoryUsedBytes / 1e6
+        self.updates.append(Update(at, report.numInputRows, seconds, state.numRowsTotal, round(size, 1), heap))
+        for phase, milliseconds in report.durationMs.items():
             self.phases[phase] = self.phases.get(phase, 0) + milliseconds
         print(self.updates[-1], file=sys.stderr, flush=True)
 
@@ -113,10 +113,10 @@ def send(settings: Settings, dataset: MeterSeries, meters: int, minutes: int) ->
         replay=replay, history=ROOT / replay.history, offset=replay.form.utc_offset, meter_id="m", meters=meters,
         seed=1, rebase=start, fill_gaps=True,
     )  # fmt: skip
-    told, stop = script(request, settings.cache_dir), threading.Event()
+    report, stop = script(request, settings.cache_dir), threading.Event()
     plan = schedule(system_clock(), 1, FASTEST, timedelta(minutes=minutes), start)
-    totals = begun(told, plan)
-    simulate(told, plan, {}, Pace(plan, system_clock, stop), KafkaSink(settings, dataset, totals, stop), totals)
+    totals = begun(report, plan)
+    simulate(report, plan, {}, Pace(plan, system_clock, stop), KafkaSink(settings, dataset, totals, stop), totals)
     return totals.acknowledged
 
 
@@ -158,24 +158,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--meters", type=int, default=2000)
     parser.add_argument("--minutes", type=int, default=60)
-    wish = parser.parse_args()
+    options = parser.parse_args()
     settings, dataset = load_settings(), replace(HOUSEHOLD, name=f"state{uuid.uuid4().hex[:8]}")
     spark_runtime.provide(runtime)
     topics.ensure(settings, dataset)
     try:
-        sent = send(settings, dataset, wish.meters, wish.minutes)
+        sent = send(settings, dataset, options.meters, options.minutes)
         with engine.session(settings, "stream", streaming.options(settings)) as spark:
             watch, begin = Watch(spark), time.monotonic()
             spark.streams.addListener(watch)
             run(settings, dataset, Queries(archive=False, views=True, once=True), system_clock)
             time.sleep(2)  # the listener is told a moment later
-            found = result(watch.updates, watch.phases, sent, time.monotonic() - begin)
+            measured = result(watch.updates, watch.phases, sent, time.monotonic() - begin)
             spark.streams.removeListener(watch)
         gc.collect()
     finally:
         remove(settings, dataset)
-    print(json.dumps(found))
-    grows = any(found[name][1] > most * found[name][0] for name, most in ALLOWED.items())
+    print(json.dumps(measured))
+    grows = any(measured[name][1] > most * measured[name][0] for name, most in ALLOWED.items())
     return 1 if grows else 0
 
 

@@ -85,19 +85,19 @@ def batch(
     """
     from batch_layer.views.plan import Request
 
-    found, settings = registry.declaration(dataset), load_settings()
+    declaration, settings = registry.declaration(dataset), load_settings()
     request = Request(full, since.date() if since else None, until.date() if until else None)
     log_to_file(settings, "batch", dataset)
     if every is None:
-        _show_run(batch_once(settings, found, request, system_clock), output)
+        _show_run(batch_once(settings, declaration, request, system_clock), output)
         return
     pause = _interval(every)
-    check_ttl(found.name, settings.speed_ttl, pause, found.lateness)
+    check_ttl(declaration.name, settings.speed_ttl, pause, declaration.lateness)
     batch_metrics.serve(metrics_port)
     while True:
         begin = time.monotonic()
         try:
-            _show_run(batch_once(settings, found, request, system_clock), output)
+            _show_run(batch_once(settings, declaration, request, system_clock), output)
         except TransientError as error:
             report_progress(f"{error} Trying again in {every}.")
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
@@ -121,9 +121,9 @@ def runs(
     """
     from serving_layer.publish import records
 
-    found, settings = registry.declaration(dataset), load_settings()
-    history = _settled(settings, found, system_clock)
-    last = records.last(settings, found.name, history.seq, None if every else limit)
+    declaration, settings = registry.declaration(dataset), load_settings()
+    history = _settled(settings, declaration, system_clock)
+    last = records.last(settings, declaration.name, history.seq, None if every else limit)
     rows = [_described(record, history.status(record), output) for record in last]
     show(rows, output, optional=("event", "files", "rejected", "mode", "read", "days", "seconds", "at", "used"))
 
@@ -149,10 +149,10 @@ def rollback(
     from engines import spark
     from serving_layer.publish.publish import Publisher
 
-    found, settings = registry.declaration(dataset), load_settings()
+    declaration, settings = registry.declaration(dataset), load_settings()
     doing = f"rollback to {run}"
-    with lease.held(settings, found.name, doing, system_clock) as held, spark.session(settings, "rollback"):
-        history = Publisher(settings, found, held, system_clock).roll_back(run, allow_gap=allow_gap)
+    with lease.held(settings, declaration.name, doing, system_clock) as held, spark.session(settings, "rollback"):
+        history = Publisher(settings, declaration, held, system_clock).roll_back(run, allow_gap=allow_gap)
     assert history.current is not None  # noqa: S101 - narrows the type
     _show_run(_described(history.current, "current", output), output)
 

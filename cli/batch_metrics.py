@@ -54,13 +54,13 @@ def write(settings: Settings, record: Record, seconds: float) -> None:
     _PUBLISHED.labels(name).set(record.at.timestamp())
     _BOUNDARY.labels(name).set(record.boundary.timestamp())
     _DURATION.labels(name).set(seconds)
-    found = record.details.get("reconciliation", {})
-    for outcome, count in found.items():
+    result = record.details.get("reconciliation", {})
+    for outcome, count in result.items():
         if isinstance(count, int):
             _RECONCILED.labels(name, outcome).set(count)
-    pending = found.get("pending")
+    pending = result.get("pending")
     _PENDING.labels(name).set(datetime.fromisoformat(pending["since"]).timestamp() if pending else 0)
-    _FAILED.labels(name).set(1 if "failed" in found else 0)
+    _FAILED.labels(name).set(1 if "failed" in result else 0)
     folder = settings.home / "metrics"
     folder.mkdir(parents=True, exist_ok=True)
     write_to_textfile(str(folder / f"batch_{name}.prom"), _REGISTRY)

@@ -73,9 +73,9 @@ def _check(dataset: str | None, output: Output) -> None:
         raise PermanentError(
             f"Generated files differ from the code: {', '.join(differing)}.", hint="Run `meterlake dashboards`."
         )
-    found = check(load_settings(), parts[0] if dataset else catalogue.whole(), system_clock)
-    show([_row(finding) for finding in found], output)
-    counts = {state: sum(finding.state == state for finding in found) for state in ("ok", "empty", "wrong")}
+    result = check(load_settings(), parts[0] if dataset else catalogue.whole(), system_clock)
+    show([_row(finding) for finding in result], output)
+    counts = {state: sum(finding.state == state for finding in result) for state in ("ok", "empty", "wrong")}
     progress_console.print(", ".join(f"{count} {state}" for state, count in counts.items()))
     if counts["wrong"]:
         raise typer.Exit(1)
@@ -94,9 +94,9 @@ def _push(dataset: str | None, url: str, output: Output) -> None:
         progress_console.print(f"{pushed.outcome:9} {pushed.url}", markup=False)
 
     boards = (catalogue.part(dataset) if dataset else catalogue.whole()).boards()
-    found = grafana.push(url, load_settings().grafana_token, boards, tell)
+    result = grafana.push(url, load_settings().grafana_token, boards, tell)
     if output is Output.JSON:
-        show([{"uid": pushed.uid, "outcome": pushed.outcome, "url": pushed.url} for pushed in found], output)
+        show([{"uid": pushed.uid, "outcome": pushed.outcome, "url": pushed.url} for pushed in result], output)
 
 
 def register(app: typer.Typer) -> None:

@@ -42,18 +42,18 @@ def explain(
     from serving_layer.explain import explain as run
 
     declared, settings = registry.declaration(dataset), load_settings()
-    found = run(settings, declared, meter, _moment(minute))
+    result = run(settings, declared, meter, _moment(minute))
     if output is Output.JSON:
-        show([_record(declared, found)], output)
+        show([_record(declared, result)], output)
         return
-    for words in _words(declared, found):
+    for words in _words(declared, result):
         console.print(words, markup=False, soft_wrap=True)
     readings = [
-        *(_reading(declared, item) for item in found.judged),
-        *(_reading(declared, item) for item in found.later),
+        *(_reading(declared, item) for item in result.judged),
+        *(_reading(declared, item) for item in result.later),
     ]
     show([{name: _short(value) for name, value in row.items()} for row in readings], output, title="Readings")
-    rows = {"batch": found.batch, "speed": found.speed}
+    rows = {"batch": result.batch, "speed": result.speed}
     held = {layer: _physical(declared, state) for layer, state in rows.items() if state is not None}
     names = next(iter(held.values()), {})
     lines = [{"column": name, **{layer: row[name] for layer, row in held.items()}} for name in names]
@@ -68,42 +68,44 @@ def _moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _words(dataset: MeterSeries, found: Explanation) -> list[str]:
+def _words(dataset: MeterSeries, result: Explanation) -> list[str]:
     """Return the explanation in sentences."""
-    words = [f"Meter {found.meter} of {dataset.name}, {dataset.finest.grain} {found.start:%Y-%m-%d %H:%M} UTC"]
-    line = f"the boundary is {found.boundary:%Y-%m-%d %H:%M} UTC" if found.boundary else "there is no speed layer"
-    words.append(f"Answered by {found.layer}: {line}.")
-    if found.run is not None:
-        published = f"{found.run.at:%Y-%m-%d %H:%M:%S} UTC"
+    words = [f"Meter {result.meter} of {dataset.name}, {dataset.finest.grain} {result.start:%Y-%m-%d %H:%M} UTC"]
+    line = f"the boundary is {result.boundary:%Y-%m-%d %H:%M} UTC" if result.boundary else "there is no speed layer"
+    words.append(f"Answered by {result.layer}: {line}.")
+    if result.run is not None:
+        published = f"{result.run.at:%Y-%m-%d %H:%M:%S} UTC"
         words.append(
-            f"Run {found.run.run_id}, since {published}; it read snapshot {found.snapshot} of the master data set."
+            f"Run {result.run.run_id}, since {published}; it read snapshot {result.snapshot} of the master data set."
         )
     else:
         words.append("No batch has been published yet.")
-    if found.proved is not None:
-        words.append(f"The readings make {'exactly the row' if found.proved else 'ANOTHER row than the one'} of batch.")
-    words.append(f"Batch and speed: {found.comparison}.")
-    if found.later:
-        words.append(f"{len(found.later)} readings have arrived since that run; the next one will see them.")
+    if result.proved is not None:
+        words.append(
+            f"The readings make {'exactly the row' if result.proved else 'ANOTHER row than the one'} of batch."
+        )
+    words.append(f"Batch and speed: {result.comparison}.")
+    if result.later:
+        words.append(f"{len(result.later)} readings have arrived since that run; the next one will see them.")
     return words
 
 
-def _record(dataset: MeterSeries, found: Explanation) -> dict[str, Any]:
+def _record(dataset: MeterSeries, result: Explanation) -> dict[str, Any]:
     """Return the explanation for programs."""
     return {
         "dataset": dataset.name,
-        "meter": found.meter,
-        "start": found.start,
-        "layer": found.layer,
-        "boundary": found.boundary,
-        "run": found.run.run_id if found.run else None,
-        "snapshot": found.snapshot,
-        "readings": [_reading(dataset, item) for item in found.judged],
-        "arrived_since": [_reading(dataset, item) for item in found.later],
-        "batch": _physical(dataset, found.batch) if found.batch else None,
-        "speed": _physical(dataset, found.speed) if found.speed else None,
-        "comparison": found.comparison,
-        "proved": found.proved,
+        "meter": result.meter,
+        "start": result.start,
+        "layer": result.layer,
+        "boundary": result.boundary,
+        "run": result.run.run_id if result.run else None,
+        "snapshot": result.snapshot,
+        "readings": [_reading(dataset, item) for item in result.judged],
+        "arrived_since": [_reading(dataset, item) for item in result.later],
+        "batch": _physical(dataset, result.batch) if result.batch else None,
+        "speed": _physical(dataset, result.speed) if result.speed else None,
+        "comparison": result.comparison,
+        "proved": result.proved,
     }
 
 

@@ -98,7 +98,7 @@ def _table(columns: Sequence[_Column], width: int) -> Table:
 
 
 def _rooms(columns: Sequence[_Column], width: int) -> list[int]:
-    """Return a width for each column: what prose wants beyond its least is shared, the narrowest wishes first."""
+    """Return a width for each column: what prose wants beyond its least is shared, the narrowest first."""
     rooms = {column.name: column.least for column in columns}
     left = width - sum(rooms.values()) - _GAP * (len(columns) - 1)
     wanting = sorted((column for column in columns if column.width > column.least), key=lambda column: column.width)

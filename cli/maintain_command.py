@@ -93,8 +93,8 @@ def what_runs_need(history: History) -> Needed:
 
 def _snapshots(record: Record) -> list[int]:
     """Return the input of a run: up to where it has all changes, and what it has read."""
-    found: list[Any] = [record.snapshot, record.details.get("read_snapshot")]
-    return [int(snapshot) for snapshot in found if snapshot is not None]
+    result: list[Any] = [record.snapshot, record.details.get("read_snapshot")]
+    return [int(snapshot) for snapshot in result if snapshot is not None]
 
 
 def register(app: typer.Typer) -> None:

@@ -102,9 +102,9 @@ def look(settings: Settings, dataset: MeterSeries, clock: Clock, meter_id: str |
         history = Publisher(settings, dataset, held, clock).roll_forward()
         if history.present is None:
             raise NothingPublished(dataset.name)
-        found = _written(session, Publisher(settings, dataset, held, clock), history.tables)
+        result = _written(session, Publisher(settings, dataset, held, clock), history.tables)
         held.check()
-        return _told(found, dataset, meter_id)
+        return _told(result, dataset, meter_id)
 
 
 def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: ANN401 - of Spark
@@ -138,10 +138,10 @@ def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: 
     return files.read(session, table, after.values())
 
 
-def _told(found: Any, dataset: MeterSeries, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401
+def _told(result: Any, dataset: MeterSeries, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401
     from batch_layer import quality as checks
 
-    mine = found if meter_id is None else found.where(found[dataset.key] == meter_id)
+    mine = result if meter_id is None else result.where(result[dataset.key] == meter_id)
     counts = [row.asDict() for row in checks.summary(mine).collect()]
     longest = mine.orderBy(mine.lasted_s.desc(), "begins", dataset.key, "finding", "measure").limit(SHOWN)
     return counts, [row.asDict() for row in longest.collect()]

@@ -83,15 +83,21 @@ def report(
     """
     declared = registry.declaration(dataset)
     if list_reports:
-        rows = [{"report": found.name, "what_it_shows": found.doc} for found in reports_of(declared).values()]
+        rows = [{"report": each.name, "what_it_shows": each.doc} for each in reports_of(declared).values()]
         show(rows, output)
         return
     if name is None:
         raise UsageError("Which report?", hint=f"Known: {', '.join(reports_of(declared))}; see also --list.")
     chosen = report_of(declared, name)
-    wish = {"since": since, "until": until, "meter": meter_id, "grain": grain and grain.value, "threshold": min_power}
-    found = _make(chosen, str(source), dataset, wish, tariff, out)
-    show([_row(title, item, output, whole=isinstance(chosen, Summary)) for title, item in found], output)
+    options = {
+        "since": since,
+        "until": until,
+        "meter": meter_id,
+        "grain": grain and grain.value,
+        "threshold": min_power,
+    }
+    items = _make(chosen, str(source), dataset, options, tariff, out)
+    show([_row(title, item, output, whole=isinstance(chosen, Summary)) for title, item in items], output)
     if out and output is Output.TEXT:
         progress_console.print(f"\nWritten: {out}", markup=False)
 
@@ -105,10 +111,10 @@ def _row(report_name: str, item: KeyFigure, output: Output, *, whole: bool) -> d
 
 
 def _make(
-    chosen: Report, source: str, dataset: str, wish: dict[str, Any], tariff: Path | None, out: Path | None
+    chosen: Report, source: str, dataset: str, options: dict[str, Any], tariff: Path | None, out: Path | None
 ) -> Sequence[tuple[str, KeyFigure]]:
     from serving_layer.reports import catalogue, render, summary  # slow to import
-    from serving_layer.reports.request import Wish, make_request
+    from serving_layer.reports.request import ReportOptions, make_request
     from serving_layer.reports.sources import source_of
     from serving_layer.reports.tariff import load_tariff
 
@@ -116,12 +122,12 @@ def _make(
         render.check_path(out, render.PAGE_EXTENSIONS if isinstance(chosen, Summary) else render.EXTENSIONS)
     prices = load_tariff(tariff) if tariff else None
     reader = source_of(source, load_settings())
-    request = make_request(reader, registry.declaration(dataset), Wish(**wish, tariff=prices))
+    request = make_request(reader, registry.declaration(dataset), ReportOptions(**options, tariff=prices))
     if isinstance(chosen, Summary):
-        found = summary.summary(chosen, request, reader)
+        overview = summary.summary(chosen, request, reader)
         if out:
-            summary.write_summary(out, found)
-        return [(result.report.name, item) for result in found.results for item in result.key_figures]
+            summary.write_summary(out, overview)
+        return [(result.report.name, item) for result in overview.results for item in result.key_figures]
     result = catalogue.make(chosen, reader, request)
     if out:
         render.write(out, result)
@@ -130,8 +136,8 @@ def _make(
 
 def draw(dataset: str, name: str, since: str, until: str, out: Path, meter: str | None = None) -> None:
     """Draw a report from the merged views into a file, for the demo."""
-    wish: dict[str, Any] = {"since": since, "until": until, "meter": meter, "grain": None, "threshold": None}
-    _make(report_of(registry.declaration(dataset), name), str(SourceName.MERGED), dataset, wish, None, out)
+    options: dict[str, Any] = {"since": since, "until": until, "meter": meter, "grain": None, "threshold": None}
+    _make(report_of(registry.declaration(dataset), name), str(SourceName.MERGED), dataset, options, None, out)
 
 
 def register(app: typer.Typer) -> None:

@@ -121,12 +121,12 @@ def simulate(
         others=registry.entry(dataset).data_set.formats,
         shares=shares,
     )
-    told = run.script(request, settings.cache_dir)
-    if told.history.skipped:
-        progress_console.print(_skipped(request.history, told.history.skipped), markup=False, soft_wrap=True)
+    report = run.script(request, settings.cache_dir)
+    if report.history.skipped:
+        progress_console.print(_skipped(request.history, report.history.skipped), markup=False, soft_wrap=True)
     if begin:  # its time is not the clock's: what reading the history took is not to be caught up with
         plan = replace(plan, begin=system_clock())
-    totals, pace = run.begun(told, plan), Pace(plan, system_clock, stop)
+    totals, pace = run.begun(report, plan), Pace(plan, system_clock, stop)
     with ExitStack() as stack:
         sink = _sink(stack, settings, replay.dataset, to, out, totals, stop)
         truth = Oracle(stack.enter_context(_opened(oracle)), str(oracle)) if oracle else None
@@ -134,7 +134,7 @@ def simulate(
         stack.enter_context(_stopped_by_signals(stop))
         stack.callback(_show, totals, output, to)
         stack.enter_context(shown(Status(totals, pace, sink)))
-        run.simulate(told, plan, shares, pace, sink, totals, truth)
+        run.simulate(report, plan, shares, pace, sink, totals, truth)
 
 
 def _sink(

@@ -36,14 +36,14 @@ class Status:
         totals = self._totals
         self._measure()
         when = datetime.fromtimestamp(max(totals.start, totals.until), UTC)
-        told = [
+        report = [
             f"{when:%Y-%m-%d %H:%M:%S}",
             f"{self._rate:,.0f}/s",
             f"sent {totals.sent:,}",
             f"acknowledged {totals.acknowledged:,}",
         ]
         struck = [f"{name} {count:,}" for name, count in sorted(totals.faults.items()) if count]
-        text = Text(" · ".join(told + ([f"faults: {', '.join(struck)}"] if struck else [])))
+        text = Text(" · ".join(report + ([f"faults: {', '.join(struck)}"] if struck else [])))
         if self._pace.behind_s > _NOTICEABLE_S:
             text.append(f" · {self._pace.behind_s:.0f} s behind", style="yellow")
         if self._sink.trouble:

@@ -65,14 +65,14 @@ def _run(dataset: str, *, archive: bool, views: bool, once: bool, metrics_port: 
     from speed_layer import tables
     from speed_layer.run import Queries, run
 
-    found, settings = registry.declaration(dataset), load_settings()
+    result, settings = registry.declaration(dataset), load_settings()
     port = settings.metrics_port if metrics_port is None else metrics_port
     queries = Queries(archive, views, once, port)
     log_to_file(settings, "stream" if views else "archive", dataset)
     if views:
-        tables.apply(settings, found)
-        merged_views.prepare_if_possible(settings, found, system_clock)
-    read = run(settings, found, queries, system_clock)
+        tables.apply(settings, result)
+        merged_views.prepare_if_possible(settings, result, system_clock)
+    read = run(settings, result, queries, system_clock)
     show([{"dataset": dataset, "query": query, "messages": count} for query, count in read.items()], output)
 
 

@@ -121,7 +121,7 @@ def from_files(
     inputs: list[Input] = []
     meters: set[str] = set()
     if texts or corrections:
-        form = format_of(load_settings(), registry.entry(scope.dataset.name), str([*texts, *corrections][0]))
+        form = format_of(registry.entry(scope.dataset.name), [*texts, *corrections][0])
         meter = "" if form.has_meters else scope.meters[0] if scope.meters else form.meter_id
         clock = file_clock(form, utc_offset, time_zone)
         inputs.append(RawText(form, texts, meter, clock, record.at, corrections))
@@ -144,12 +144,12 @@ def show_report(report: Report, output: Output) -> None:
         return
     columns = ("view", "rows", "equal", "missing", "extra", "different", "explained", "path")
     show([{name: row[name] for name in columns} for row in rows], output, optional=("path",))
-    differences = [found for comparison in report.comparisons for found in comparison.examples]
+    differences = [result for comparison in report.comparisons for result in comparison.examples]
     if differences:
-        show([_line(found) for found in differences], output, title="The first rows that differ")
-    listed = [found for comparison in report.comparisons for found in comparison.listed]
+        show([_line(result) for result in differences], output, title="The first rows that differ")
+    listed = [result for comparison in report.comparisons for result in comparison.listed]
     if listed:
-        show([asdict(found) for found in listed[:LISTED]], output, title="Rows of speed that differ for a reason")
+        show([asdict(result) for result in listed[:LISTED]], output, title="Rows of speed that differ for a reason")
         _tell(f"{len(listed)} rows of speed differ for a reason; the first {min(LISTED, len(listed))} are shown.")
     parts = ", ".join(f"{name} {seconds}" for name, seconds in report.seconds.items())
     progress_console.print(
@@ -159,14 +159,14 @@ def show_report(report: Report, output: Output) -> None:
     )
 
 
-def _line(found: Difference) -> dict[str, object]:
+def _line(result: Difference) -> dict[str, object]:
     return {
-        "view": found.view,
-        "key": found.key,
-        "column": found.column,
-        "expected": _text(found.expected),
-        "found": _text(found.found),
-        "path": found.path,
+        "view": result.view,
+        "key": result.key,
+        "column": result.column,
+        "expected": _text(result.expected),
+        "found": _text(result.found),
+        "path": result.path,
     }
 
 

@@ -53,18 +53,18 @@ class Progress:
             str(partition): {"next_offset": reached.next_offset, "until": reached.until.isoformat()}
             for partition, reached in sorted(self.partitions.items())
         }
-        told = {"topic": self.topic, "topic_id": self.topic_id, "partitions": parts}
-        return {QUERY: self.query, BATCH: str(self.batch), PROGRESS: json.dumps(told)}
+        report = {"topic": self.topic, "topic_id": self.topic_id, "partitions": parts}
+        return {QUERY: self.query, BATCH: str(self.batch), PROGRESS: json.dumps(report)}
 
     @classmethod
     def of(cls, summary: Mapping[str, str]) -> Progress:
         """Return the progress in a commit's properties; the inverse of ``properties``."""
-        told = json.loads(summary[PROGRESS])
+        report = json.loads(summary[PROGRESS])
         parts = {
             int(partition): Reached(reached["next_offset"], datetime.fromisoformat(reached["until"]).astimezone(UTC))
-            for partition, reached in told["partitions"].items()
+            for partition, reached in report["partitions"].items()
         }
-        return cls(told["topic"], told["topic_id"], summary[QUERY], int(summary[BATCH]), parts)
+        return cls(report["topic"], report["topic_id"], summary[QUERY], int(summary[BATCH]), parts)
 
 
 def read(settings: Settings, dataset: MeterSeries, snapshot: int | None = None) -> list[PartitionProgress]:
@@ -73,11 +73,11 @@ def read(settings: Settings, dataset: MeterSeries, snapshot: int | None = None) 
     snapshot: of the master table that the run reads (default: the current one). Take the run's clock before the call:
     the partitions' ends are read in it. Raises EngineUnavailable.
     """
-    found = latest(settings, dataset.name, snapshot)
-    if found is None:
+    result = latest(settings, dataset.name, snapshot)
+    if result is None:
         return []
-    topic = topics.find(settings, found.topic)
-    return [] if topic is None else at_ends(found, topic, topics.spans(settings, topic))
+    topic = topics.find(settings, result.topic)
+    return [] if topic is None else at_ends(result, topic, topics.spans(settings, topic))
 
 
 def untouched(settings: Settings, dataset: MeterSeries) -> list[PartitionProgress]:
@@ -93,13 +93,13 @@ def untouched(settings: Settings, dataset: MeterSeries) -> list[PartitionProgres
         partition: span.first for partition, span in topics.spans(settings, topic).items() if span.end > span.first
     }
     times = {partition: kafka.time_of(settings, topic.name, partition, first) for partition, first in firsts.items()}
-    return [PartitionProgress(partition, found, at_end=False) for partition, found in times.items()]
+    return [PartitionProgress(partition, result, at_end=False) for partition, result in times.items()]
 
 
 def at_ends(progress: Progress, topic: Topic, spans: Mapping[int, Span]) -> list[PartitionProgress]:
     """Return the progress of each partition against the ends of the topic as it is now.
 
-    Nothing is archived of a topic that was created anew since.
+    Nothing is archived of a topic that was created again since.
     """
     reached = progress.partitions if progress.topic_id == topic.id else {}
     return [_at_end(partition, reached.get(partition), spans[partition]) for partition in topic.partitions]
@@ -108,7 +108,7 @@ def at_ends(progress: Progress, topic: Topic, spans: Mapping[int, Span]) -> list
 def in_force(progress: Progress | None, topic: Topic, query: str, spans: Mapping[int, Span]) -> dict[int, Reached]:
     """Return what a table's progress means for a query: partition -> what the table has and must not get again.
 
-    query: which one asks. spans: of the topic when it started. Nothing counts of a topic that was created anew, nor of
+    query: which one asks. spans: of the topic when it started. Nothing counts of a topic that was created again, nor of
     a partition that had lost its end by then, but what this query has appended itself.
     """
     if progress is None or progress.topic_id != topic.id:
@@ -131,24 +131,24 @@ def latest(settings: Settings, table: str, snapshot: int | None = None) -> Progr
     metadata = _metadata(settings, table)
     if metadata is None:
         return None
-    found = next((summary for summary in _history(metadata, snapshot) if PROGRESS in summary), None)
-    return Progress.of(found) if found is not None else None
+    result = next((summary for summary in _history(metadata, snapshot) if PROGRESS in summary), None)
+    return Progress.of(result) if result is not None else None
 
 
 def _metadata(settings: Settings, table: str) -> dict[str, Any] | None:
     with metastore.client(settings) as client:
-        found = metastore.get_table(client, DATABASE, table)
-    if found is None:
+        result = metastore.get_table(client, DATABASE, table)
+    if result is None:
         return None
     content: dict[str, Any] = json.loads(
-        hdfs.read_bytes(settings, urlparse(found.properties["metadata_location"]).path)
+        hdfs.read_bytes(settings, urlparse(result.properties["metadata_location"]).path)
     )
     return content
 
 
 def _history(metadata: Mapping[str, Any], snapshot: int | None) -> Iterator[Mapping[str, str]]:
     """Yield the summaries of the snapshots that readers have seen, newest first."""
-    known = {found["snapshot-id"]: found for found in metadata.get("snapshots", ())}
+    known = {result["snapshot-id"]: result for result in metadata.get("snapshots", ())}
     at = snapshot if snapshot is not None else metadata.get("refs", {}).get(_BRANCH, {}).get("snapshot-id")
     while at in known:
         yield known[at]["summary"]

@@ -1,4 +1,4 @@
-"""Failures of the engines, told apart by whether a retry is worth it."""
+"""Failures of the engines, distinguished by whether a retry is worth it."""
 
 from __future__ import annotations
 

@@ -37,9 +37,9 @@ def cursor(settings: Settings, database: str = "default") -> Iterator[Any]:
     except Error as error:  # it cannot open a session: what it needs is not there (yet)
         raise EngineUnavailable("HiveServer2", f"{host}:{port}", _message(error)) from error
     try:
-        found = connection.cursor()
+        opened = connection.cursor()
         try:
-            yield found
+            yield opened
         except Error as error:
             if any(word in str(error) for word in _BEHIND):
                 raise EngineUnavailable("HiveServer2", f"{host}:{port}", _message(error)) from error
@@ -52,9 +52,9 @@ def cursor(settings: Settings, database: str = "default") -> Iterator[Any]:
 
 def rows(settings: Settings, statement: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
     """Run one statement and return its rows; decimals come as ``Decimal``, timestamps naive (UTC wall clock)."""
-    with cursor(settings) as found:
-        found.execute(statement, parameters)
-        result: list[tuple[Any, ...]] = found.fetchall()
+    with cursor(settings) as opened:
+        opened.execute(statement, parameters)
+        result: list[tuple[Any, ...]] = opened.fetchall()
     return result
 
 

@@ -28,20 +28,20 @@ def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
 
 def _security(settings: Settings) -> dict[str, str]:
     """Return librdkafka's options of who we are and whom we trust."""
-    found: dict[str, str] = {"security.protocol": settings.kafka_security}
+    result: dict[str, str] = {"security.protocol": settings.kafka_security}
     if "SASL" in settings.kafka_security:
-        found |= {
+        result |= {
             "sasl.mechanism": settings.kafka_sasl_mechanism,
             "sasl.username": settings.kafka_user,
             "sasl.password": settings.kafka_password.get_secret_value(),
         }
     if "SSL" in settings.kafka_security:
         if settings.kafka_ca:
-            found["ssl.ca.location"] = str(settings.kafka_ca)
+            result["ssl.ca.location"] = str(settings.kafka_ca)
         if settings.kafka_certificate:
             path = str(settings.kafka_certificate)
-            found |= {"ssl.certificate.location": path, "ssl.key.location": path}
-    return found
+            result |= {"ssl.certificate.location": path, "ssl.key.location": path}
+    return result
 
 
 def spark_options(settings: Settings) -> dict[str, str]:
@@ -49,15 +49,15 @@ def spark_options(settings: Settings) -> dict[str, str]:
 
     The files of certificates must lie at the same place on every executor.
     """
-    found = {"bootstrap.servers": settings.kafka, "security.protocol": settings.kafka_security}
+    result = {"bootstrap.servers": settings.kafka, "security.protocol": settings.kafka_security}
     if "SASL" in settings.kafka_security:
-        found |= {"sasl.mechanism": settings.kafka_sasl_mechanism, "sasl.jaas.config": _jaas(settings)}
+        result |= {"sasl.mechanism": settings.kafka_sasl_mechanism, "sasl.jaas.config": _jaas(settings)}
     if "SSL" in settings.kafka_security:
         if settings.kafka_ca:
-            found |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(settings.kafka_ca)}
+            result |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(settings.kafka_ca)}
         if settings.kafka_certificate:
-            found |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": str(settings.kafka_certificate)}
-    return {f"kafka.{name}": value for name, value in found.items()}
+            result |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": str(settings.kafka_certificate)}
+    return {f"kafka.{name}": value for name, value in result.items()}
 
 
 def _jaas(settings: Settings) -> str:

@@ -144,16 +144,16 @@ def get_table(metastore: Client, database: str, name: str) -> ExternalTable | No
     from hive_metastore import ttypes
 
     try:
-        found = metastore.get_table_req(ttypes.GetTableRequest(dbName=database, tblName=name)).table
+        result = metastore.get_table_req(ttypes.GetTableRequest(dbName=database, tblName=name)).table
     except ttypes.NoSuchObjectException:
         return None
     return ExternalTable(
-        database=found.dbName,
-        name=found.tableName,
-        columns=_columns(found.sd.cols),
-        location=found.sd.location,
-        partitioned_by=_columns(found.partitionKeys),
-        properties=dict(found.parameters),
+        database=result.dbName,
+        name=result.tableName,
+        columns=_columns(result.sd.cols),
+        location=result.sd.location,
+        partitioned_by=_columns(result.partitionKeys),
+        properties=dict(result.parameters),
     )
 
 
@@ -236,13 +236,13 @@ def switch_partitions(metastore: Client, database: str, table: str, locations: M
     if not locations:
         return
     whole = require_table(metastore, database, table)
-    found = {tuple(p.values): p for p in _partitions(metastore, whole, locations)}
-    absent = [values for values in locations if values not in found]
+    result = {tuple(p.values): p for p in _partitions(metastore, whole, locations)}
+    absent = [values for values in locations if values not in result]
     if absent:
         raise QueryFailed(ENGINE, f"switch partitions of {database}.{table}", f"it has no partition {absent[0]}")
     changed = []
     for values, location in locations.items():
-        part = found[values]
+        part = result[values]
         # The schema of the table as it is now, too: a partition keeps its own copy.
         part.sd = _storage(whole.columns, location)
         changed.append(part)
@@ -252,8 +252,8 @@ def switch_partitions(metastore: Client, database: str, table: str, locations: M
 def partitions_from(metastore: Client, database: str, table: str, first: str) -> list[PartitionValues]:
     """Return the partitions whose first value is ``first`` or sorts after it. Only those are read."""
     key = require_table(metastore, database, table).partitioned_by[0].name
-    found = metastore.get_partitions_by_filter(database, table, f'{key} >= "{first}"', -1)
-    return sorted(tuple(partition.values) for partition in found)
+    result = metastore.get_partitions_by_filter(database, table, f'{key} >= "{first}"', -1)
+    return sorted(tuple(partition.values) for partition in result)
 
 
 def table_names(metastore: Client, database: str, prefix: str) -> list[str]:
@@ -366,5 +366,5 @@ def _fields(columns: Iterable[HiveColumn]) -> list[Any]:
     return [ttypes.FieldSchema(column.name, column.type.lower(), column.comment) for column in columns]
 
 
-def _columns(found: Iterable[Any] | None) -> tuple[HiveColumn, ...]:
-    return tuple(HiveColumn(item.name, item.type, item.comment or "") for item in found or ())
+def _columns(result: Iterable[Any] | None) -> tuple[HiveColumn, ...]:
+    return tuple(HiveColumn(item.name, item.type, item.comment or "") for item in result or ())

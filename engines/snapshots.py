@@ -21,7 +21,7 @@ def expendable(
     """Return the snapshots that may go.
 
     What has changed since a snapshot is known from all that came after it. So of those readers saw, only those go
-    that are older than everything needed: the history stays without a hole.
+    that are older than everything needed: the history stays without a gap.
 
     published: those that readers saw, newest first; the first of them never goes. others: staged ones, whose rows
     were published by another commit or by none. before: younger ones stay. needed, newest_of: see ``Table.expire``.
@@ -37,8 +37,8 @@ def expendable(
 
 def _newest(published: Sequence[Snapshot], name: str) -> set[int]:
     """Return the newest snapshot of each value of a property."""
-    found: dict[str, int] = {}
+    result: dict[str, int] = {}
     for snapshot in published:
         if name in snapshot.summary:
-            found.setdefault(snapshot.summary[name], snapshot.id)
-    return set(found.values())
+            result.setdefault(snapshot.summary[name], snapshot.id)
+    return set(result.values())

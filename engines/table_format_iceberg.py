@@ -62,10 +62,10 @@ class IcebergTable:
                 order = f"days({self._layout.time}), {self._layout.key}, {self._layout.time}"
                 self._spark.sql(f"ALTER TABLE {self._table} WRITE LOCALLY ORDERED BY {order}")
                 return True
-            found = {name: kind.upper() for name, kind in self._spark.table(self._table).dtypes}
+            result = {name: kind.upper() for name, kind in self._spark.table(self._table).dtypes}
         wanted = {column.name: column.type.sql("spark") for column in self._layout.columns}
-        if found != wanted:
-            raise TableDiffers(self._table, wanted, found)
+        if result != wanted:
+            raise TableDiffers(self._table, wanted, result)
         return False
 
     def append(self, rows: DataFrame, properties: Mapping[str, str]) -> Snapshot:
@@ -92,7 +92,9 @@ class IcebergTable:
                     raise AlreadyPublished(self._table, token) from error
                 raise
         return next(
-            found for found in self._history() if found.id == staged.id or found.summary.get(_SOURCE) == str(staged.id)
+            result
+            for result in self._history()
+            if result.id == staged.id or result.summary.get(_SOURCE) == str(staged.id)
         )
 
     def current(self) -> Snapshot | None:
@@ -159,8 +161,8 @@ class IcebergTable:
     def has_deleted_rows(self, snapshot: int) -> bool:
         """Return whether files hold rows that were deleted since."""
         with self._translated():
-            found = _snapshot(self._java().snapshot(snapshot))
-        return found is None or found.summary.get("total-delete-files", "0") != "0"
+            result = _snapshot(self._java().snapshot(snapshot))
+        return result is None or result.summary.get("total-delete-files", "0") != "0"
 
     def read(self, days: Iterable[date] | None = None, snapshot: int | None = None) -> DataFrame:
         """Return the rows of some days, as of a snapshot."""
@@ -205,7 +207,7 @@ class IcebergTable:
             return iceberg_upkeep.remove_orphans(self._spark, self._table, before)
 
     def _write(self, rows: DataFrame, properties: Mapping[str, str]) -> Snapshot:
-        """Write ``rows`` and return the commit, told from those of other writers by a mark of its own."""
+        """Write ``rows`` and return the commit, distinguished from those of other writers by a mark of its own."""
         mark = uuid.uuid4().hex
         names = [column.name for column in self._layout.columns]
         writer = rows.select(names).writeTo(self._table)
@@ -218,7 +220,7 @@ class IcebergTable:
         newest = self.current()
         if newest is not None and newest.summary.get(_MARK) == mark:
             return newest
-        return next(found for found in self._snapshots() if found.summary.get(_MARK) == mark)
+        return next(result for result in self._snapshots() if result.summary.get(_MARK) == mark)
 
     def _release_stale_locks(self) -> None:
         """Free the table from a writer that died in its commit: nobody else would, and each commit would wait."""
@@ -244,15 +246,15 @@ class IcebergTable:
 
     def _between(self, since: int | None, until: int | None) -> list[Snapshot]:
         """Return the snapshots after ``since`` up to ``until`` that changed rows, newest first."""
-        found = []
+        result = []
         for snapshot in self._history(until):
             if snapshot.id == since:
                 break
-            found.append(snapshot)
+            result.append(snapshot)
         else:
             if since is not None:
                 raise SnapshotExpired(self._table, since)
-        return [snapshot for snapshot in found if snapshot.operation != _REPLACE]
+        return [snapshot for snapshot in result if snapshot.operation != _REPLACE]
 
     def _history(self, until: int | None = None) -> Iterator[Snapshot]:
         """Return the published snapshots, newest first, from ``until`` on; each is asked for when it is needed.
@@ -261,22 +263,22 @@ class IcebergTable:
         """
         with self._translated():
             table = self._java()
-            found = table.currentSnapshot()
+            result = table.currentSnapshot()
             begun = until is None
-            while found is not None:
-                snapshot = _snapshot(found) if begun or found.snapshotId() == until else None
+            while result is not None:
+                snapshot = _snapshot(result) if begun or result.snapshotId() == until else None
                 if snapshot is not None:
                     begun = True
                     yield snapshot
-                parent = found.parentId()
-                found = table.snapshot(parent) if parent is not None else None
+                parent = result.parentId()
+                result = table.snapshot(parent) if parent is not None else None
         if not begun and until is not None:
             raise SnapshotExpired(self._table, until)
 
     def _snapshots(self) -> list[Snapshot]:
         """Return all snapshots, the staged ones too."""
         with self._translated():
-            return [found for found in map(_snapshot, self._java().snapshots()) if found]
+            return [result for result in map(_snapshot, self._java().snapshots()) if result]
 
     def _java(self) -> Any:
         """Return Iceberg's own table object, as it is in the metastore now."""
@@ -291,10 +293,10 @@ class IcebergTable:
 class TableDiffers(PermanentError):
     """A table is there with other columns than the declaration has."""
 
-    def __init__(self, table: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> None:
+    def __init__(self, table: str, wanted: Mapping[str, str], result: Mapping[str, str]) -> None:
         self.table = table
-        missing = sorted(f"{name} {kind}" for name, kind in wanted.items() if found.get(name) != kind)
-        extra = sorted(f"{name} {kind}" for name, kind in found.items() if wanted.get(name) != kind)
+        missing = sorted(f"{name} {kind}" for name, kind in wanted.items() if result.get(name) != kind)
+        extra = sorted(f"{name} {kind}" for name, kind in result.items() if wanted.get(name) != kind)
         super().__init__(
             f"{table} does not have the columns of the declaration: expected {', '.join(missing) or 'nothing more'};"
             f" found {', '.join(extra) or 'nothing instead'}.",

@@ -87,14 +87,14 @@ def _moment(moment: datetime) -> Column:
 
 def spans(days: Iterable[date]) -> list[tuple[date, date]]:
     """Return runs of successive days as (first, day after the last)."""
-    found: list[tuple[date, date]] = []
+    result: list[tuple[date, date]] = []
     for day in sorted(set(days)):
         after = day + timedelta(days=1)
-        if found and found[-1][1] == day:
-            found[-1] = (found[-1][0], after)
+        if result and result[-1][1] == day:
+            result[-1] = (result[-1][0], after)
         else:
-            found.append((day, after))
-    return found
+            result.append((day, after))
+    return result
 
 
 def literal(day: date) -> str:

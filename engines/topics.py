@@ -57,7 +57,7 @@ class NoSuchTopic(PermanentError):
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic as the broker has it. id: another one after it was deleted and created anew."""
+    """A topic as the broker has it. id: another one after it was deleted and created again."""
 
     name: str
     id: str
@@ -97,20 +97,20 @@ def find(settings: Settings, name: str) -> Topic | None:
     """Return a topic, or None if there is none of that name. Raises EngineUnavailable."""
     admin = AdminClient(client_config(settings))
     try:
-        found = admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
+        result = admin.describe_topics(TopicCollection([name]), request_timeout=TIMEOUT_S)[name].result(TIMEOUT_S)
     except (KafkaException, TimeoutError) as error:
         if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
         raise EngineUnavailable("Kafka", settings.kafka, _reason(error)) from error
-    return Topic(name, str(found.topic_id), tuple(sorted(partition.id for partition in found.partitions)))
+    return Topic(name, str(result.topic_id), tuple(sorted(partition.id for partition in result.partitions)))
 
 
 def required(settings: Settings, name: str) -> Topic:
     """Return a topic. Raises NoSuchTopic if there is none of that name, EngineUnavailable."""
-    found = find(settings, name)
-    if found is None:
+    result = find(settings, name)
+    if result is None:
         raise NoSuchTopic(name, settings.kafka)
-    return found
+    return result
 
 
 def retention(settings: Settings, name: str) -> timedelta | None:
@@ -129,8 +129,8 @@ def check_times(settings: Settings, name: str) -> None:
 def _config(settings: Settings, name: str, key: str) -> str:
     admin, resource = AdminClient(client_config(settings)), ConfigResource(ResourceType.TOPIC, name)
     try:
-        found = admin.describe_configs([resource], request_timeout=TIMEOUT_S)
-        return str(found[resource].result(TIMEOUT_S)[key].value)
+        result = admin.describe_configs([resource], request_timeout=TIMEOUT_S)
+        return str(result[resource].result(TIMEOUT_S)[key].value)
     except (KafkaException, TimeoutError) as error:
         raise EngineUnavailable("Kafka", settings.kafka, _reason(error)) from error
 

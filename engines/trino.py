@@ -70,14 +70,14 @@ def _authentication(settings: Settings) -> Any:
     return BasicAuthentication(settings.user("trino"), password) if password else None
 
 
-def settle(settings: Settings, patience: timedelta, pause: Callable[[float], None] = time.sleep) -> int:
-    """Wait until the queries that run now have ended; return how many had not within ``patience``.
+def settle(settings: Settings, timeout: timedelta, pause: Callable[[float], None] = time.sleep) -> int:
+    """Wait until the queries that run now have ended; return how many had not within ``timeout``.
 
     What they were planned on (a view as it was) may then be changed under them.
     """
     running = "SELECT query_id FROM system.runtime.queries WHERE state NOT IN ('FINISHED', 'FAILED')"
     waiting = {row[0] for row in rows(settings, f"{running} AND query NOT LIKE '%system.runtime.queries%'")}
-    until = time.monotonic() + patience.total_seconds()
+    until = time.monotonic() + timeout.total_seconds()
     while waiting and time.monotonic() < until:
         pause(0.1)
         waiting &= {row[0] for row in rows(settings, running)}

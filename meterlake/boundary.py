@@ -43,7 +43,7 @@ class PartitionProgress:
 
 
 @dataclass(frozen=True)
-class Hole:
+class UncoveredRange:
     """Minutes from ``since`` up to, not including, ``until`` that neither layer could answer."""
 
     since: datetime
@@ -106,7 +106,7 @@ def check_kafka_retention(
 ) -> None:
     """Raise KafkaRetentionTooShort where Kafka could drop messages whose minutes batch has not covered.
 
-    A speed query that begins anew makes such minutes again from what Kafka still has. retention: None without an end.
+    A speed query that begins again makes such minutes again from what Kafka still has. retention: None without an end.
     """
     needed = needed_ttl(batch_interval, lateness)
     if retention is not None and retention < needed:
@@ -118,18 +118,18 @@ def first_living(now: datetime, ttl: timedelta) -> datetime:
     return floor_minute(utc(now) - ttl) + timedelta(minutes=1)
 
 
-def rollback_hole(older: datetime, current: datetime, now: datetime, ttl: timedelta) -> Hole | None:
+def uncovered_by_rollback(older: datetime, current: datetime, now: datetime, ttl: timedelta) -> UncoveredRange | None:
     """Return the minutes that a roll-back to an older boundary would lose, or None.
 
     A minute's speed row is written when the minute begins or later, and lives for ``ttl``.
     """
     since = utc(older)
     until = min(utc(current), first_living(now, ttl))
-    return Hole(since, until) if since < until else None
+    return UncoveredRange(since, until) if since < until else None
 
 
-def check_rollback(dataset: str, hole: Hole | None, ttl: timedelta, *, allow_gap: bool = False) -> None:
-    """Raise RollbackLosesMinutes where a roll-back would open a hole and nobody allowed it."""
-    if hole is not None and not allow_gap:
-        since, until = (f"{moment:%Y-%m-%d %H:%M} UTC" for moment in (hole.since, hole.until))
+def check_rollback(dataset: str, uncovered: UncoveredRange | None, ttl: timedelta, *, allow_gap: bool = False) -> None:
+    """Raise RollbackLosesMinutes where a roll-back would leave a range uncovered and nobody allowed it."""
+    if uncovered is not None and not allow_gap:
+        since, until = (f"{moment:%Y-%m-%d %H:%M} UTC" for moment in (uncovered.since, uncovered.until))
         raise RollbackLosesMinutes(dataset, since, until, duration_text(ttl))

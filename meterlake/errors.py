@@ -105,13 +105,13 @@ class TtlTooShort(PermanentError):
 
 
 class KafkaRetentionTooShort(PermanentError):
-    """Kafka would drop messages that a speed query which begins anew needs."""
+    """Kafka would drop messages that a speed query which begins again needs."""
 
     def __init__(self, dataset: str, retention: str, needed: str) -> None:
         self.dataset, self.retention, self.needed = dataset, retention, needed
         super().__init__(
             f"Kafka keeps the readings of {dataset} for {retention}, shorter than batch interval + lateness + one "
-            f"missed run ({needed}): a query that begins anew would show minutes that lack readings.",
+            f"missed run ({needed}): a query that begins again would show minutes that lack readings.",
             hint=f"Set retention.ms of its topic to at least {needed} (METERLAKE_KAFKA_RETENTION for new topics), or"
             " run batch more often.",
         )
@@ -125,5 +125,5 @@ class RollbackLosesMinutes(PermanentError):
         super().__init__(
             f"Rolling {dataset} back would put the boundary at {since}, but speed rows live {ttl}: the minutes "
             f"from {since} to {until} would be in neither layer.",
-            hint="Roll back to a newer run, or accept that hole with --allow-gap.",
+            hint="Roll back to a newer run, or accept that range with --allow-gap.",
         )

@@ -32,18 +32,18 @@ class Judged:
 
 def judge(dataset: MeterSeries, readings: Sequence[Reading]) -> list[Judged]:
     """Return the verdict on each reading, in the order given. readings: all of their cells, or precedence errs."""
-    refused = [rules.quarantine_reason(dataset, found) or rules.reject_reason(dataset, found) for found in readings]
-    accepted = [found for found, reason in zip(readings, refused, strict=True) if reason is None]
+    refused = [rules.quarantine_reason(dataset, result) or rules.reject_reason(dataset, result) for result in readings]
+    accepted = [result for result, reason in zip(readings, refused, strict=True) if reason is None]
     verdicts = _choose_length(dataset, accepted, precedence.resolve(dataset, accepted))
     return [
-        Judged(found, "rejected", reason) if reason else Judged(found, *next(verdicts))
-        for found, reason in zip(readings, refused, strict=True)
+        Judged(result, "rejected", reason) if reason else Judged(result, *next(verdicts))
+        for result, reason in zip(readings, refused, strict=True)
     ]
 
 
 def state_of(dataset: MeterSeries, judged: Sequence[Judged]) -> State | None:
     """Return the state of the used readings; None where there are none, and so no row."""
-    used = [found.reading for found in judged if found.verdict == "used"]
+    used = [result.reading for result in judged if result.verdict == "used"]
     states = [
         State.of_reading(
             dataset,

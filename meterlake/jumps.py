@@ -38,22 +38,22 @@ def may_jump(dataset: MeterSeries, first: int, last: int, covered_s: int) -> boo
 
 def stretches(dataset: MeterSeries, counts: Mapping[int, int], bucket_s: int) -> list[Stretch]:
     """Return the stretches of readings, in order. counts: start of a bucket of ``bucket_s`` seconds -> readings."""
-    found: list[Stretch] = []
+    result: list[Stretch] = []
     for begin in sorted(counts):
-        if found and begin - found[-1].end <= dataset.jump_limit.total_seconds():
-            found[-1] = Stretch(found[-1].begin, begin + bucket_s, found[-1].readings + counts[begin])
+        if result and begin - result[-1].end <= dataset.jump_limit.total_seconds():
+            result[-1] = Stretch(result[-1].begin, begin + bucket_s, result[-1].readings + counts[begin])
         else:
-            found.append(Stretch(begin, begin + bucket_s, counts[begin]))
-    return found
+            result.append(Stretch(begin, begin + bucket_s, counts[begin]))
+    return result
 
 
-def kept(dataset: MeterSeries, found: Sequence[Stretch], interval_s: int) -> list[Stretch]:
+def kept(dataset: MeterSeries, result: Sequence[Stretch], interval_s: int) -> list[Stretch]:
     """Return the stretches that are not set aside.
 
     What lies before the data set's earliest day is left to its rule, and decides about nothing here.
     """
-    sound = [stretch for stretch in found if stretch.end > earliest_ts(dataset)]
+    sound = [stretch for stretch in result if stretch.end > earliest_ts(dataset)]
     most = max((stretch.readings for stretch in sound), default=0)
     enough = min(DAY_S // interval_s, most)
-    early = [stretch for stretch in found if stretch.end <= earliest_ts(dataset)]
+    early = [stretch for stretch in result if stretch.end <= earliest_ts(dataset)]
     return [*early, *(stretch for stretch in sound if stretch.readings >= enough)]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from meterlake.dice import Dice, Numbers
 from meterlake.errors import DeclarationError
+from meterlake.randomness import Numbers, RandomValues
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 Marks: TypeAlias = NDArray[np.bool_]
 
-Split: TypeAlias = Callable[[Numbers, Dice], tuple[Numbers, Marks]]
+Split: TypeAlias = Callable[[Numbers, RandomValues], tuple[Numbers, Marks]]
 """Splits recorded intervals into the readings of a live meter.
 
 First argument: units of shape (intervals, 3, measures): the interval before, the interval itself, the one after (where
 that is missing, the interval itself again). Returns units of shape (intervals, parts, measures), and a mark for every
-interval that had to be changed because it contradicts itself. Pure: chance comes from the dice only.
+interval that had to be changed because it contradicts itself. Pure: chance comes from the random values only.
 """
 
 BEFORE: Final = 0

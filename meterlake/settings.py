@@ -97,6 +97,11 @@ class Settings(Connections):
     metastore_db_user: str = Field("", description="Its user.")
     metastore_db_password: SecretStr = Field(SecretStr(""), description="Its password.")
 
+    # Files of `load`
+    archive_password: SecretStr = Field(
+        SecretStr(""), description="Password of encrypted zip archives; `load --password` asks for it instead."
+    )
+
     # Spark
     spark_master: str = Field("local[*]", description="Any Spark master: local[*], yarn, k8s://…, spark://….")
     spark_home: Path | None = Field(
@@ -138,8 +143,8 @@ class Settings(Connections):
     )
     fail_on_data_loss: bool = Field(
         True,
-        description="Stop where Kafka has lost messages that were not read yet; false goes on behind the hole (say so"
-        " once, to get over a loss that cannot be mended).",
+        description="Stop where Kafka has lost messages that were not read yet; false goes on behind the lost ones"
+        " (say so once, to get over a loss that cannot be mended).",
     )
     archive_trigger: Duration = Field(
         timedelta(seconds=30), description="How often the archive appends: more often means more, smaller files."

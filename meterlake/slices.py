@@ -84,8 +84,8 @@ class Layout:
         """Level -> the day before which time is old enough for slices of it; the smallest level has none."""
         month = (self.newest - MONTH_AFTER).replace(day=1)
         year = (self.newest - YEAR_AFTER).replace(month=1, day=1)
-        found: dict[Level, date] = {"day": self.newest - HOURS_FOR, "month": month, "year": year}
-        return {level: found[level] for level in self.levels[:-1]}
+        result: dict[Level, date] = {"day": self.newest - HOURS_FOR, "month": month, "year": year}
+        return {level: result[level] for level in self.levels[:-1]}
 
     @property
     def beyond(self) -> date:
@@ -122,7 +122,7 @@ class Layout:
 
         A slice is as large as its age allows at once: hours become a month without having been days.
         """
-        found: dict[str, list[str]] = defaultdict(list)
+        result: dict[str, list[str]] = defaultdict(list)
         for name in sorted(self.existing):
             target = next(
                 (
@@ -133,8 +133,8 @@ class Layout:
                 None,
             )
             if target is not None:
-                found[target].append(name)
-        return dict(found)
+                result[target].append(name)
+        return dict(result)
 
 
 class Change(NamedTuple):

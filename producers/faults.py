@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from meterlake import dice
+from meterlake import randomness
 from meterlake.errors import UnknownName, UsageError
 from meterlake.units import to_float, to_units
 from meterlake.wire import Undecodable, decode, encode
@@ -20,7 +20,7 @@ from producers.corruption import KINDS
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
-    from meterlake.dice import Numbers
+    from meterlake.randomness import Numbers
     from meterlake.reading import Reading
 
 CLOCK_SKEW: Final = "clock_skew"
@@ -30,7 +30,7 @@ SOON_S: Final = 30
 """Within a lateness of minutes, as networks delay."""
 MOST_DELAYED: Final = 3
 """So many times the lateness a delayed reading may need."""
-_LUCK: Final = 1 << 32
+_RANDOM_VALUES: Final = 1 << 32
 
 
 class Message(NamedTuple):
@@ -42,12 +42,12 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """A reading that something goes wrong with. luck: a number below 2^32."""
+    """A reading that something goes wrong with. random: a value below 2^32."""
 
     dataset: MeterSeries
     reading: Reading
     message: Message
-    luck: int
+    random: int
 
     def again(self, **changes: Any) -> Message:  # noqa: ANN401 - fields of Reading
         """Return the message of the reading with changes."""
@@ -56,7 +56,7 @@ class Case:
     @property
     def soon(self) -> int:
         """A delay that the speed layer waits for, in seconds."""
-        return 1 + self.luck % SOON_S
+        return 1 + self.random % SOON_S
 
     @property
     def no_values(self) -> tuple[None, ...]:
@@ -66,7 +66,7 @@ class Case:
     @property
     def other_values(self) -> tuple[float | None, ...]:
         """Values one unit away from the reading's in one measure, within its range."""
-        at = self.luck % len(self.dataset.measures)
+        at = self.random % len(self.dataset.measures)
         measure, value = self.dataset.measures[at], self.reading.values[at]
         units = to_units(value or 0.0, measure.scale) + 1
         units -= 2 if to_float(units, measure.scale) > measure.limits(self.reading.interval_s)[1] else 0
@@ -86,16 +86,16 @@ class Outcome:
 
 def _late(case: Case) -> Outcome:
     lateness = int(case.dataset.lateness.total_seconds())
-    return Outcome(later=case.message, delay_s=lateness + case.dataset.cell_s + case.luck % max(60, lateness))
+    return Outcome(later=case.message, delay_s=lateness + case.dataset.cell_s + case.random % max(60, lateness))
 
 
 def _delayed(case: Case) -> Outcome:
     lateness = int(case.dataset.lateness.total_seconds())
-    return Outcome(later=case.message, delay_s=1 + case.luck % (MOST_DELAYED * lateness))
+    return Outcome(later=case.message, delay_s=1 + case.random % (MOST_DELAYED * lateness))
 
 
 def _corrupt(case: Case) -> Outcome:
-    kind = list(KINDS)[case.luck % len(KINDS)]
+    kind = list(KINDS)[case.random % len(KINDS)]
     value = KINDS[kind](case.dataset, case.message.value or b"")
     refused = decode(case.dataset, value)
     reason = refused.reason if isinstance(refused, Undecodable) else ""
@@ -167,14 +167,14 @@ def skews(shares: Mapping[str, float], seed: int, meters: int) -> Numbers:
     """Return by how many seconds each meter's clock runs ahead."""
     share = shares.get(CLOCK_SKEW, 0.0)
     count = max(1, round(share * meters)) if share else 0
-    order = np.argsort(dice.draw(dice.keys(seed, np.arange(meters)), 9, _LUCK), kind="stable")
-    found = np.zeros(meters, dtype=np.int64)
-    found[order[:count]] = SKEW_S
-    return found
+    order = np.argsort(randomness.draw(randomness.keys(seed, np.arange(meters)), 9, _RANDOM_VALUES), kind="stable")
+    result = np.zeros(meters, dtype=np.int64)
+    result[order[:count]] = SKEW_S
+    return result
 
 
 def limits(shares: Mapping[str, float]) -> tuple[list[str], Numbers]:
-    """Return the faults of readings, and below which luck each of them strikes."""
+    """Return the faults of readings, and below which random value each of them strikes."""
     names = [name for name in FAULTS if shares.get(name)]
     together = np.cumsum([shares[name] for name in names])
-    return names, np.round(together * _LUCK).astype(np.int64)
+    return names, np.round(together * _RANDOM_VALUES).astype(np.int64)

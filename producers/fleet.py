@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from meterlake import dice
+from meterlake import randomness
 from meterlake.textformat import check_meter_id
 
 if TYPE_CHECKING:
-    from meterlake.dice import Numbers
+    from meterlake.randomness import Numbers
 
 THOUSAND: Final = 1000
 _SMALLEST: Final = 400
@@ -31,7 +31,7 @@ class Fleet:
 
     @property
     def numbers(self) -> Numbers:
-        """Meters counted from 0, for the dice."""
+        """Meters counted from 0, for random values."""
         return np.arange(len(self.ids))
 
 
@@ -41,12 +41,12 @@ def fleet(first: str, count: int, seed: int, days: int) -> Fleet:
     days: the length of the history. A meter depends on the seed and on its number, not on how many there are.
     Raises UsageError where a name gets too long.
     """
-    keys = dice.keys(seed, np.arange(count))
-    phases = (1 + dice.draw(keys, _LANES[0], max(days - 1, 1))) * _DAY_S
-    phases += (dice.draw(keys, _LANES[1], 5) - 2) * _HOUR_S
-    scales = _SMALLEST + dice.draw(keys, _LANES[2], _LARGEST - _SMALLEST + 1)
+    keys = randomness.keys(seed, np.arange(count))
+    phases = (1 + randomness.draw(keys, _LANES[0], max(days - 1, 1))) * _DAY_S
+    phases += (randomness.draw(keys, _LANES[1], 5) - 2) * _HOUR_S
+    scales = _SMALLEST + randomness.draw(keys, _LANES[2], _LARGEST - _SMALLEST + 1)
     phases[0], scales[0] = 0, THOUSAND
+    first = check_meter_id(first)
     ids = (first, *(f"{first}-{number:04}" for number in range(2, count + 1)))
-    for meter in (ids[0], ids[-1]):
-        check_meter_id(meter)
+    check_meter_id(ids[-1])
     return Fleet(ids, phases, scales)

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 
-from meterlake import dice
+from meterlake import randomness
 from meterlake.reading import Reading
 from meterlake.units import to_float
 from producers.errors import SinkFailed
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from producers.totals import Totals
 
 _FAULT: Final = 1
-_LUCK: Final = 1 << 32
+_RANDOM_VALUES: Final = 1 << 32
 
 
 class Oracle:
@@ -64,10 +64,10 @@ class Injection:
         if skewed := np.count_nonzero(self._script.skews[step.meters]):
             self._totals.faults[CLOCK_SKEW] += int(skewed)
         due = self._later.pop(step.ts, [])
-        told: list[Message | None] = list(map(Message, self._keys[step.meters].tolist(), step.values))
-        for at, name, luck in self._struck(step):
-            told[at] = self._strike(step, at, name, luck)
-        return due + [message for message in told if message is not None]
+        report: list[Message | None] = list(map(Message, self._keys[step.meters].tolist(), step.values))
+        for at, name, random in self._struck(step):
+            report[at] = self._strike(step, at, name, random)
+        return due + [message for message in report if message is not None]
 
     def rest(self) -> Iterator[Message]:
         """Return all that is still under way, in the order in which it would arrive."""
@@ -78,18 +78,18 @@ class Injection:
         return sum(map(len, self._later.values()))
 
     def _struck(self, step: Step) -> Iterator[tuple[int, str, int]]:
-        """Return the readings of a step that something goes wrong with: index, fault, luck."""
+        """Return the readings of a step that something goes wrong with: index, fault, random value."""
         if not self._names or not len(step.meters):
             return
-        keys = dice.keys(self._script.seed, step.meters, np.full(len(step.meters), step.ts), [_FAULT])
-        which = np.searchsorted(self._limits, dice.draw(keys, 0, _LUCK), side="right")
+        keys = randomness.keys(self._script.seed, step.meters, np.full(len(step.meters), step.ts), [_FAULT])
+        which = np.searchsorted(self._limits, randomness.draw(keys, 0, _RANDOM_VALUES), side="right")
         for at in np.flatnonzero(which < len(self._names)).tolist():
-            yield at, self._names[which[at]], int(dice.draw(keys[at : at + 1], 1, _LUCK)[0])
+            yield at, self._names[which[at]], int(randomness.draw(keys[at : at + 1], 1, _RANDOM_VALUES)[0])
 
-    def _strike(self, step: Step, at: int, name: str, luck: int) -> Message | None:
+    def _strike(self, step: Step, at: int, name: str, random: int) -> Message | None:
         reading = self._reading(step, at)
         key: bytes = self._keys[step.meters[at]]
-        outcome = FAULTS[name](Case(self._dataset, reading, Message(key, step.values[at]), luck))
+        outcome = FAULTS[name](Case(self._dataset, reading, Message(key, step.values[at]), random))
         delay = -(-outcome.delay_s // reading.interval_s) * reading.interval_s
         if outcome.later:
             self._later[step.ts + delay].append(outcome.later)

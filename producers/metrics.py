@@ -26,7 +26,7 @@ class _Totals(Collector):
         """Return the counts of this moment."""
         totals = self._totals
         for name, value, doc in (
-            ("readings", totals.readings, "Readings that the script told."),
+            ("readings", totals.readings, "Readings of the script."),
             ("sent", totals.sent, "Messages handed to the sink."),
             ("acknowledged", totals.acknowledged, "Messages that the sink has acknowledged."),
         ):

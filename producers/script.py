@@ -1,4 +1,4 @@
-"""What every meter measures when: a pure function of history, fleet and seed, told in steps of one live interval."""
+"""What every meter measures when: a pure function of history, fleet and seed, in steps of one live interval."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from meterlake import dice
-from meterlake.dice import Dice
+from meterlake import randomness
+from meterlake.randomness import RandomValues
 from meterlake.wire import encode_units
 from producers.fleet import THOUSAND
 from producers.history import MISSING
@@ -17,7 +17,7 @@ from producers.history import MISSING
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from meterlake.dice import Numbers
+    from meterlake.randomness import Numbers
     from meterlake.replay import Marks, Replay
     from producers.fleet import Fleet
     from producers.history import History
@@ -100,20 +100,20 @@ class Script:
         numbers = np.tile(self.fleet.numbers, len(starts))
         present = self.history.units[at, 0] != MISSING
         counts = present.reshape(len(starts), meters).sum(axis=1)
-        keys = dice.keys(self.seed, numbers[present], np.repeat(starts, meters)[present])
+        keys = randomness.keys(self.seed, numbers[present], np.repeat(starts, meters)[present])
         units, marks = self._split(at[present], numbers[present], keys)
         ends = np.cumsum(counts)[:-1]
         return zip(np.split(numbers[present], ends), np.split(units, ends), np.split(marks, ends), strict=True)
 
-    def _split(self, at: Numbers, numbers: Numbers, keys: dice.Keys) -> tuple[Numbers, Marks]:
-        found = [
+    def _split(self, at: Numbers, numbers: Numbers, keys: randomness.Keys) -> tuple[Numbers, Marks]:
+        result = [
             self.replay.split(
                 self._scaled(at[low : low + _AT_ONCE], numbers[low : low + _AT_ONCE]),
-                Dice(keys[low : low + _AT_ONCE], self.replay.parts),
+                RandomValues(keys[low : low + _AT_ONCE], self.replay.parts),
             )
             for low in range(0, max(1, len(at)), _AT_ONCE)
         ]
-        return np.concatenate([units for units, _ in found]), np.concatenate([marks for _, marks in found])
+        return np.concatenate([units for units, _ in result]), np.concatenate([marks for _, marks in result])
 
     def _scaled(self, at: Numbers, numbers: Numbers) -> Numbers:
         """Return recorded intervals with the ones before and after, as large as the meters are."""

@@ -1,4 +1,4 @@
-"""One run: the script is told at its pace, faults are put in, and everything goes to a sink."""
+"""One run: the script is played at its pace, faults are put in, and everything goes to a sink."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def script(request: Request, cache: Path) -> Script:
     )
 
 
-def begun(told: Script, plan: Schedule) -> Totals:
+def begun(report: Script, plan: Schedule) -> Totals:
     """Return the totals of a run that has done nothing yet."""
-    return Totals(len(told.fleet.ids), plan.start, told.replay.interval_s, told.shift.days)
+    return Totals(len(report.fleet.ids), plan.start, report.replay.interval_s, report.shift.days)
 
 
 def simulate(  # noqa: PLR0913, PLR0917 - the parts of a run
-    told: Script, plan: Schedule, shares: Mapping[str, float], pace: Pace, sink: Sink, totals: Totals,
+    report: Script, plan: Schedule, shares: Mapping[str, float], pace: Pace, sink: Sink, totals: Totals,
     oracle: Oracle | None = None,
 ) -> None:  # fmt: skip
     """Send the readings of a schedule; on a stop, send what is under way and return.
@@ -81,9 +81,9 @@ def simulate(  # noqa: PLR0913, PLR0917 - the parts of a run
     Raises what the sink raises where messages cannot be delivered.
     """
     begin = time.monotonic()
-    injection = Injection(told, shares, totals, oracle)
+    injection = Injection(report, shares, totals, oracle)
     try:
-        _tell(told, plan, injection, pace, sink, totals)
+        _tell(report, plan, injection, pace, sink, totals)
         rest = list(injection.rest())
         totals.held_back += len(rest) - sink.send(rest)
         sink.flush()
@@ -93,8 +93,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - the parts of a run
         totals.seconds = time.monotonic() - begin
 
 
-def _tell(told: Script, plan: Schedule, injection: Injection, pace: Pace, sink: Sink, totals: Totals) -> None:
-    for step in told.steps(plan.start, plan.end):
+def _tell(report: Script, plan: Schedule, injection: Injection, pace: Pace, sink: Sink, totals: Totals) -> None:
+    for step in report.steps(plan.start, plan.end):
         if not pace.wait(step.ts):
             return
         messages = injection.messages(step)

@@ -13,8 +13,8 @@ class Totals:
     """Counts of a run. Of readings: sent = readings − missing + duplicate + conflict + revision + withdraw − held
     back.
 
-    readings: told by the script. raised: recorded intervals whose power was raised to what its parts need.
-    silent: readings that were not told because the history has a gap there. faults, corrupt: by name and by kind.
+    readings: of the script. raised: recorded intervals whose power was raised to what its parts need.
+    silent: readings that were left out because the history has a gap there. faults, corrupt: by name and by kind.
     sent: handed to the sink. acknowledged: safe there. held_back: delayed ones whose time had not come, at an abort.
     """
 

@@ -1,6 +1,6 @@
 """A query's checkpoint in HDFS: whose it is, how far it is, and whether it still fits its topic.
 
-Spark keeps offsets but not what they are offsets of: a topic that was deleted and created anew has the same name. So
+Spark keeps offsets but not what they are offsets of: a topic that was deleted and created again has the same name. So
 the topic's id lies beside them.
 """
 
@@ -27,7 +27,7 @@ _OWNER: Final = "owner.json"
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose checkpoint it is. id: of this checkpoint; another one when it is made anew."""
+    """Whose checkpoint it is. id: of this checkpoint; another one when it is made again."""
 
     id: str
     dataset: str
@@ -116,8 +116,8 @@ def offsets_of(text: str, path: str) -> dict[str, dict[int, int]]:
     """Return the offsets, by topic and partition, in a file of Spark's offset log."""
     try:
         _, _, sources = text.splitlines()
-        found: dict[str, Any] = json.loads(sources)
-        return {topic: {int(p): int(offset) for p, offset in parts.items()} for topic, parts in found.items()}
+        result: dict[str, Any] = json.loads(sources)
+        return {topic: {int(p): int(offset) for p, offset in parts.items()} for topic, parts in result.items()}
     except (ValueError, AttributeError) as error:
         raise BrokenCheckpoint(path, str(error)) from error
 
@@ -125,8 +125,8 @@ def offsets_of(text: str, path: str) -> dict[str, dict[int, int]]:
 def fits(location: str, owner: Owner, dataset: MeterSeries, topic: Topic) -> None:
     """Raise unless a checkpoint belongs to this data set and to this very topic."""
     if (owner.dataset, owner.topic) != (dataset.name, topic.name):
-        found = f"data set {owner.dataset} and topic {owner.topic}"
-        raise OtherCheckpoint(location, found, f"data set {dataset.name} and topic {topic.name}")
+        result = f"data set {owner.dataset} and topic {owner.topic}"
+        raise OtherCheckpoint(location, result, f"data set {dataset.name} and topic {topic.name}")
     if owner.topic_id != topic.id:
         raise TopicRecreated(topic.name, location, f"its id was {owner.topic_id} and is {topic.id}")
 

@@ -8,21 +8,21 @@ from meterlake.errors import PermanentError
 class OtherCheckpoint(PermanentError):
     """The checkpoint belongs to another topic or data set."""
 
-    def __init__(self, location: str, found: str, wanted: str) -> None:
+    def __init__(self, location: str, result: str, wanted: str) -> None:
         self.location = location
         super().__init__(
-            f"The checkpoint {location} is that of {found}; this query reads {wanted}.",
+            f"The checkpoint {location} is that of {result}; this query reads {wanted}.",
             hint="Nothing was read. Move that folder away, or name the data set that it belongs to.",
         )
 
 
 class TopicRecreated(PermanentError):
-    """The topic was deleted and created anew: the checkpoint's offsets mean other messages."""
+    """The topic was deleted and created again: the checkpoint's offsets mean other messages."""
 
     def __init__(self, topic: str, location: str, detail: str) -> None:
         self.topic, self.location = topic, location
         super().__init__(
-            f"Topic {topic} was deleted and created anew since the checkpoint {location} was made: {detail}.",
+            f"Topic {topic} was deleted and created again since the checkpoint {location} was made: {detail}.",
             hint="Going on would skip messages or read others in their place. Start with a new checkpoint:"
             f" hdfs dfs -mv {location} {location}.old (what is archived or in Cassandra stays; docs/live.md).",
         )
@@ -35,7 +35,7 @@ class MessagesLost(PermanentError):
         self.topic = topic
         super().__init__(
             f"Messages of {topic} are lost: {detail}.",
-            hint="They were dropped (retention, or records deleted) before they were read. To go on behind the hole,"
+            hint="They were dropped (retention, or records deleted) before they were read. To go on behind them,"
             " start once with METERLAKE_FAIL_ON_DATA_LOSS=false; and give Kafka a longer METERLAKE_KAFKA_RETENTION.",
         )
 
@@ -58,8 +58,8 @@ class BrokenCheckpoint(PermanentError):
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(
             f"The checkpoint's file {path} is damaged: {detail}.",
-            hint="Move the checkpoint's folder away and start anew: the archive goes on where the master data set ends,"
-            " the speed views from the topic's beginning (docs/live.md).",
+            hint="Move the checkpoint's folder away and start again: the archive goes on where the master data set"
+            " ends, the speed views from the topic's beginning (docs/live.md).",
         )
 
 

@@ -37,7 +37,9 @@ class Metrics:
         self._evicted = self._counter("evicted", "Readings in time whose minute was closed already, left to batch")
         self._archived = self._counter("archived", "Readings in the micro-batches that the archive has appended")
         self._again = self._counter("archived_already", "Messages that the archive had when they came again")
-        self._holes = self._counter("offset_holes", "Offsets without a message: dropped by Kafka before they were read")
+        self._missing = self._counter(
+            "missing_offsets", "Offsets without a message: dropped by Kafka before they were read"
+        )
         self._rows = self._counter("rows", "Rows written to Cassandra", "table")
         self._retries = self._counter("retries", "Tries again after a server did not answer", "query")
         self._watermark = self._gauge("watermark_delay_seconds", "How far the watermark is behind the clock")
@@ -85,11 +87,11 @@ class Metrics:
             delay = self._clock() - datetime.fromisoformat(watermark)
             self._watermark.labels(self._dataset).set(delay.total_seconds())
 
-    def archived(self, readings: int, again: int, holes: int) -> None:
+    def archived(self, readings: int, again: int, missing: int) -> None:
         """Count readings appended, messages that were there already, and offsets without a message."""
         self._archived.labels(self._dataset).inc(readings)
         self._again.labels(self._dataset).inc(again)
-        self._holes.labels(self._dataset).inc(holes)
+        self._missing.labels(self._dataset).inc(missing)
 
     def undecodable(self, query: str, reasons: Mapping[str, int]) -> None:
         """Count messages that are no readings, by reason."""
@@ -134,8 +136,8 @@ class Metrics:
 class Listener(StreamingQueryListener):
     """Passes on what Spark says of each micro-batch. told: Spark's name of a query -> who is told."""
 
-    def __init__(self, told: Mapping[str, Callable[[Any], None]]) -> None:
-        self._told = told
+    def __init__(self, report: Mapping[str, Callable[[Any], None]]) -> None:
+        self._told = report
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, N802 - Spark's
         """Nobody asks."""

@@ -7,8 +7,8 @@ import json
 
 def offsets(text: str | None) -> dict[str, dict[int, int]]:
     """Return the offsets, by topic and partition, of a Kafka source's report."""
-    found = json.loads(text) if text and text != "null" else {}
-    return {topic: {int(p): int(offset) for p, offset in parts.items()} for topic, parts in found.items()}
+    result = json.loads(text) if text and text != "null" else {}
+    return {topic: {int(p): int(offset) for p, offset in parts.items()} for topic, parts in result.items()}
 
 
 def behind(end: str | None, latest: str | None) -> int:

@@ -84,8 +84,8 @@ def _servers_answer(settings: Settings, *, archive: bool) -> None:
     except ERRORS as error:
         raise failure(settings, "look at /", error) from error
     if archive:
-        with metastore.client(settings) as found:
-            found.get_all_databases()
+        with metastore.client(settings) as result:
+            result.get_all_databases()
 
 
 @contextmanager

@@ -154,9 +154,9 @@ class Supervisor:
         if query.exception() is None:
             return None
         trace = _java_trace(query)
-        found = meaning(self._settings, trace, f"the query {name}")
+        result = meaning(self._settings, trace, f"the query {name}")
         cause = f"{type(kept).__name__}: {kept}" if kept is not None else trace
-        return found or QueryDied(name, _first_line(cause), self._log)
+        return result or QueryDied(name, _first_line(cause), self._log)
 
 
 def finish(query: StreamingQuery) -> None:

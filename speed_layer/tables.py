@@ -26,10 +26,10 @@ _TIMEOUT_S: Final = 60
 class ColumnDiffers(PermanentError):
     """A table is there with a column of another type than the declaration gives it."""
 
-    def __init__(self, table: str, column: str, wanted: str, found: str) -> None:
+    def __init__(self, table: str, column: str, wanted: str, result: str) -> None:
         self.table, self.column = table, column
         super().__init__(
-            f"Cassandra table {table}: column {column} is {found}; the declaration wants {wanted}.",
+            f"Cassandra table {table}: column {column} is {result}; the declaration wants {wanted}.",
             hint="Cassandra cannot change a column's type. Speed rows are disposable: DROP the table, and start the"
             " stream with a new checkpoint (docs/live.md), or give the measure another name.",
         )
@@ -72,26 +72,26 @@ def _alters(
     lives: Mapping[str, Mapping[str, int]],
 ) -> list[str]:
     """Return what brings tables that are there up to the declaration."""
-    found = []
+    result = []
     for name, columns in ddl.speed_tables(dataset).items():
         if name not in before:
             continue
         added = [column for column in columns if column.name not in before[name]]
         if added:
             words = ", ".join(f"{column.name} {column.type.sql('cassandra')}" for column in added)
-            found.append(f"ALTER TABLE {ddl.CASSANDRA_KEYSPACE}.{name} ADD ({words})")
+            result.append(f"ALTER TABLE {ddl.CASSANDRA_KEYSPACE}.{name} ADD ({words})")
         options = ddl.speed_options(dataset, name, speed_ttl)
         if options.items() - lives.get(name, {}).items():
             words = " AND ".join(f"{option} = {value}" for option, value in options.items())
-            found.append(f"ALTER TABLE {ddl.CASSANDRA_KEYSPACE}.{name} WITH {words}")
-    return found
+            result.append(f"ALTER TABLE {ddl.CASSANDRA_KEYSPACE}.{name} WITH {words}")
+    return result
 
 
-def _check(name: str, columns: list[Column], found: Mapping[str, str]) -> None:
+def _check(name: str, columns: list[Column], result: Mapping[str, str]) -> None:
     for column in columns:
         wanted = column.type.sql("cassandra").lower()
-        if found.get(column.name, wanted) != wanted:
-            raise ColumnDiffers(f"{ddl.CASSANDRA_KEYSPACE}.{name}", column.name, wanted, found[column.name])
+        if result.get(column.name, wanted) != wanted:
+            raise ColumnDiffers(f"{ddl.CASSANDRA_KEYSPACE}.{name}", column.name, wanted, result[column.name])
 
 
 def _columns(session: Any) -> dict[str, dict[str, str]]:  # noqa: ANN401

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from datasets.household.text import HOUSEHOLD_TEXT
-from meterlake.dice import Dice, Numbers
+from meterlake.randomness import Numbers, RandomValues
 from meterlake.replay import AFTER, BEFORE, ITSELF, Marks, Replay
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _W_PER_CENTIVOLT: Final = 50
 _NOISE_CENTIVOLT: Final = 15
 
 
-def split(minutes: Numbers, dice: Dice) -> tuple[Numbers, Marks]:
+def split(minutes: Numbers, random: RandomValues) -> tuple[Numbers, Marks]:
     """Return the seconds of recorded minutes, and where active power had to be raised."""
     power, reactive, voltage, _, *metered = np.moveaxis(minutes, 2, 0)
     # 1 mWh within a minute is 0.06 W.
@@ -40,35 +40,35 @@ def split(minutes: Numbers, dice: Dice) -> tuple[Numbers, Marks]:
     needed = -(-hundredths // 100)
     raised = np.maximum(power, needed)
     other = 100 * raised - hundredths
-    amounts = [_apportion(_course(one, dice, lane), one[:, ITSELF]) for lane, one in enumerate(metered)]
+    amounts = [_apportion(_course(one, random, lane), one[:, ITSELF]) for lane, one in enumerate(metered)]
     # 1 mWh within a second is 3.6 W. Rounded down, the sub-meters' share is never more than the minute's power.
     watts = _sum(amounts) * 18 // 5
-    watts = watts + _apportion(_course(other, dice, 3), 60 * raised[:, ITSELF] - watts.sum(axis=1))
-    vars_ = _apportion(_course(reactive, dice, 4), 60 * reactive[:, ITSELF])
-    centivolts = _voltage(voltage, watts, dice)
+    watts = watts + _apportion(_course(other, random, 3), 60 * raised[:, ITSELF] - watts.sum(axis=1))
+    vars_ = _apportion(_course(reactive, random, 4), 60 * reactive[:, ITSELF])
+    centivolts = _voltage(voltage, watts, random)
     seconds = np.stack([watts, vars_, centivolts, _current(watts, vars_, centivolts), *amounts], axis=2)
     return seconds, power[:, ITSELF] < needed[:, ITSELF]
 
 
-def _course(levels: Numbers, dice: Dice, lane: int) -> Numbers:
+def _course(levels: Numbers, random: RandomValues, lane: int) -> Numbers:
     """Return the relative course of a power within a minute, from its means in the minute before, itself and after."""
     before, here, after = np.abs(levels[:, BEFORE : AFTER + 1]).T[:, :, None]
     low, high = np.minimum(before, after), np.maximum(before, after)
     change = np.where(low == high, 1, after - before)
     stepped = np.where(60 * (after - here) // change > _SECONDS, before, after)
-    begin, length = _run(dice, lane)
+    begin, length = _run(random, lane)
     running = (begin <= _SECONDS) & (begin + length > _SECONDS)
     idle = np.where(begin > _SECONDS, before, after)
     excess = 60 * here - np.where(running, 0, idle).sum(axis=1, keepdims=True)
     pulsed = np.where(running, excess // length, idle)
     course: Numbers = np.where(here > high, pulsed, np.where((low < high) & (here >= low), stepped, here))
-    return course * (_STEADY - _FLICKER + dice.parts(lane, 2 * _FLICKER + 1))
+    return course * (_STEADY - _FLICKER + random.parts(lane, 2 * _FLICKER + 1))
 
 
-def _run(dice: Dice, lane: int) -> tuple[Numbers, Numbers]:
+def _run(random: RandomValues, lane: int) -> tuple[Numbers, Numbers]:
     """Return at which second an appliance starts, and how long it runs, within the minute."""
-    length = _SHORTEST_RUN + dice.rows(2 * lane, 60 - 2 * _SHORTEST_RUN)
-    begin = dice.rows(2 * lane + 1, 1 << 16) % (61 - length)
+    length = _SHORTEST_RUN + random.rows(2 * lane, 60 - 2 * _SHORTEST_RUN)
+    begin = random.rows(2 * lane + 1, 1 << 16) % (61 - length)
     return begin[:, None], length[:, None]
 
 
@@ -85,12 +85,12 @@ def _sum(amounts: Sequence[Numbers]) -> Numbers:
     return total
 
 
-def _voltage(levels: Numbers, watts: Numbers, dice: Dice) -> Numbers:
+def _voltage(levels: Numbers, watts: Numbers, random: RandomValues) -> Numbers:
     """Return voltages whose mean is the recorded one."""
     before, here, after = levels.T[:, :, None]
     drop = (watts - watts.sum(axis=1, keepdims=True) // 60) // _W_PER_CENTIVOLT
     trend = (after - before) * (2 * _SECONDS - 59) // 240
-    noise = dice.parts(5, 2 * _NOISE_CENTIVOLT + 1) - _NOISE_CENTIVOLT
+    noise = random.parts(5, 2 * _NOISE_CENTIVOLT + 1) - _NOISE_CENTIVOLT
     away: Numbers = np.clip(trend + noise - drop, -here // 4, here // 4)
     surplus = away.sum(axis=1, keepdims=True)
     centivolts: Numbers = here + away - ((_SECONDS + 1) * surplus // 60 - _SECONDS * surplus // 60)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake import timepattern, wallclock
-from meterlake.textformat import NUMBER
+from meterlake.textvalues import NUMBER
 from meterlake.timegrid import utc
 from meterlake.wallclock import AMBIGUOUS_TIME, NO_SUCH_LOCAL_TIME, SECOND, FileClock
 
@@ -29,6 +29,7 @@ _EXCEL_BEGINS: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - of no zone
 _WALL_BEGINS: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - of no zone
 _LONG: Final = Context(prec=60)
 """More digits than any value has, and many more than a double."""
+_DAY_S: Final = 86_400
 _LARGEST: Final = 308
 _SMALLEST: Final = -330
 
@@ -152,17 +153,43 @@ def _of_iso(text: str) -> Stamp:
 
 def _of_pattern(text: str, pattern: str) -> Stamp:
     form = _compiled(pattern)
-    if form.fraction:
-        text = form.fraction.sub("", text)
+    offset, text = _cut_off(form.offset, text)
+    _, text = _cut_off(form.fraction, text)
     if not form.regex.fullmatch(text):
         raise RefusedValue(BAD_TIME)
+    midnight = form.midnight and form.midnight.fullmatch(text)
+    if midnight:  # 24:00, the end of the day
+        text = f"{midnight[1]}00{midnight[2]}"
     try:
-        if form.parts:
-            found = form.parts.fullmatch(text)
-            return _of_datetime(datetime(**{name: int(part) for name, part in found.groupdict().items()}))  # type: ignore[union-attr,arg-type] # noqa: DTZ001
-        return _of_datetime(datetime.strptime(text, form.strptime))  # noqa: DTZ007 - of the file's clock
+        said = _of_datetime(_parsed(form, text))
     except ValueError:
         raise RefusedValue(BAD_TIME) from None
+    seconds = said.seconds + (_DAY_S if midnight else 0)
+    return Stamp(seconds - _offset_seconds(offset), is_utc=True) if form.offset else Stamp(seconds, is_utc=False)
+
+
+def _cut_off(end: re.Pattern[str] | None, text: str) -> tuple[str, str]:
+    """Return the end of a text that a pattern takes, and the text without it."""
+    found = end.search(text) if end else None
+    return (found[0], text[: found.start()]) if found else ("", text)
+
+
+def _offset_seconds(text: str) -> int:
+    digits = text[1:].replace(":", "")
+    if not text or (text != "Z" and int(digits[2:] or 0) > 59):
+        raise RefusedValue(BAD_TIME)
+    if text == "Z":
+        return 0
+    seconds = int(digits[:2]) * 3600 + int(digits[2:] or 0) * 60
+    return -seconds if text[0] == "-" else seconds
+
+
+def _parsed(form: _Compiled, text: str) -> datetime:
+    found = form.parts.fullmatch(text) if form.parts else None
+    if found is None:
+        return datetime.strptime(text, form.strptime)  # noqa: DTZ007 - of the file's clock
+    numbers = {name: int(part) for name, part in found.groupdict().items()}
+    return datetime(**numbers)  # type: ignore[arg-type] # noqa: DTZ001 - of the file's clock
 
 
 class _Compiled(NamedTuple):
@@ -171,14 +198,22 @@ class _Compiled(NamedTuple):
     regex: re.Pattern[str]
     strptime: str
     fraction: re.Pattern[str] | None
+    offset: re.Pattern[str] | None
+    midnight: re.Pattern[str] | None
     parts: re.Pattern[str] | None
 
 
 @lru_cache(maxsize=64)
 def _compiled(pattern: str) -> _Compiled:
-    fraction = re.compile(timepattern.FRACTION) if timepattern.has_fraction(pattern) else None
-    strptime = timepattern.strptime(pattern)
-    return _Compiled(re.compile(timepattern.regex(pattern), re.ASCII), strptime, fraction, _parts(strptime))
+    midnight, strptime = timepattern.midnight_regex(pattern), timepattern.strptime(pattern)
+    return _Compiled(
+        regex=re.compile(timepattern.regex(pattern), re.ASCII),
+        strptime=strptime,
+        fraction=re.compile(timepattern.FRACTION) if timepattern.has_fraction(pattern) else None,
+        offset=re.compile(timepattern.offset_regex(pattern)) if timepattern.has_offset(pattern) else None,
+        midnight=re.compile(midnight, re.ASCII) if midnight else None,
+        parts=_parts(strptime),
+    )
 
 
 def _parts(strptime: str) -> re.Pattern[str] | None:

@@ -62,8 +62,10 @@ class Rule:
 def rules_of(dataset: MeterSeries, board: Board) -> list[Rule]:
     """Return the rules of a data set: silent meters, and each level that has limits."""
     limited = [band for band in board.bands if band.limits]
-    found = [_silent(dataset), _many_silent(dataset, board)]
-    return found + [rule for band in limited for rule in (_outside(dataset, band), _many_outside(dataset, board, band))]
+    result = [_silent(dataset), _many_silent(dataset, board)]
+    return result + [
+        rule for band in limited for rule in (_outside(dataset, band), _many_outside(dataset, board, band))
+    ]
 
 
 def rules_text(rules: Sequence[Rule], base: str = "", group_name: str = "meterlake") -> str:
@@ -277,9 +279,9 @@ def _threshold(evaluators: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _escaped(value: Any) -> Any:  # noqa: ANN401 - plain values of any shape
     if isinstance(value, dict):
-        return {key: _escaped(found) for key, found in value.items()}
+        return {key: _escaped(result) for key, result in value.items()}
     if isinstance(value, list):
-        return [_escaped(found) for found in value]
+        return [_escaped(result) for result in value]
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 

@@ -66,15 +66,15 @@ def _of_panels(board: Board) -> Iterator[Asked]:
 
 def problems(board: Board) -> list[str]:
     """Return what is wrong with a dashboard's data sources, a line each; empty when all are ours."""
-    found = []
+    result = []
     for panel in board.dashboard.panels or []:
         if isinstance(panel, Panel) and panel.datasource is not None:
             uid, kind = panel.datasource.uid or "", panel.datasource.type_val or ""
             if SOURCES.get(uid) != kind:
-                found.append(f"{board.uid}: {panel.title}: data source {uid!r} of type {kind!r} is not provisioned")
+                result.append(f"{board.uid}: {panel.title}: data source {uid!r} of type {kind!r} is not provisioned")
             if any(isinstance(target, Query) and target.source.uid != uid for target in panel.targets or []):
-                found.append(f"{board.uid}: {panel.title}: its queries ask another data source than the panel's")
-    return found
+                result.append(f"{board.uid}: {panel.title}: its queries ask another data source than the panel's")
+    return result
 
 
 def unbounded(asked: Asked) -> bool:

@@ -83,15 +83,15 @@ class Part:
 
     def boards(self) -> list[Board]:
         """Return its dashboards: three of each data set, and one of the pipeline."""
-        found = []
+        result = []
         for dataset, spec in self.shown:
-            found += [Board(CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
-        return [*found, Board(OPERATION, health(self.shown, self.owner).build())]
+            result += [Board(CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
+        return [*result, Board(OPERATION, health(self.shown, self.owner).build())]
 
     def rules(self) -> list[alerts.Rule]:
         """Return its alert rules: those of each data set, and of the pipeline with ours."""
-        found = [rule for dataset, spec in self.shown for rule in alerts.rules_of(dataset, spec)]
-        return found if self.owner else found + alerts.pipeline()
+        result = [rule for dataset, spec in self.shown for rule in alerts.rules_of(dataset, spec)]
+        return result if self.owner else result + alerts.pipeline()
 
     def files(self, runbooks: str = "") -> dict[str, str]:
         """Return path, relative to its root -> text of every file. runbooks: address of their pages."""
@@ -136,8 +136,8 @@ def all_boards() -> list[Board]:
 def drift(one: Part, runbooks: str = "") -> list[Path]:
     """Return the paths of files that are missing, differ from the code, or that no code makes."""
     wanted = {one.root / path: text for path, text in one.files(runbooks).items()}
-    found = set((one.root / FOLDER).rglob("*.json"))
-    return [path for path, text in wanted.items() if _read(path) != text] + sorted(found - wanted.keys())
+    result = set((one.root / FOLDER).rglob("*.json"))
+    return [path for path, text in wanted.items() if _read(path) != text] + sorted(result - wanted.keys())
 
 
 def write(one: Part, runbooks: str = "") -> list[Path]:

@@ -50,15 +50,15 @@ def check(
     Queries of Prometheus are not asked: their metrics are there only while streams and batch run.
     """
     shown = part.boards()
-    found = [Finding(line, "", "wrong", 0, 0, line) for board in shown for line in asking.problems(board)]
+    matches = [Finding(line, "", "wrong", 0, 0, line) for board in shown for line in asking.problems(board)]
     with cassandra.session(settings) as session:
         servers = Servers(settings, session, [dataset for dataset, _ in part.shown], clock())
         for asked in asking.queries(shown, part.rules()):
             if not isinstance(asked.query, PrometheusQuery):
                 finding = servers.ask(asked)
                 tell(finding)
-                found.append(finding)
-    return found
+                matches.append(finding)
+    return matches
 
 
 def columns_missing(query: Query, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -37,7 +37,7 @@ _HOW: Final = (
 
 def health(shown: Sequence[tuple[MeterSeries, Board]], owner: str = "") -> Dashboard:
     """Return the dashboard of those who run the platform: all data sets in one. owner: the one that it is for."""
-    found = panels.dashboard(
+    result = panels.dashboard(
         f"meterlake-{owner}-health" if owner else "meterlake-health",
         f"Pipeline health: {owner}" if owner else "Pipeline health",
         "Is what comes in read, kept, computed and shown in time? Metrics of streams and batch, runs, quarantine.",
@@ -48,11 +48,11 @@ def health(shown: Sequence[tuple[MeterSeries, Board]], owner: str = "") -> Dashb
     datasets = [dataset for dataset, _ in shown]
     for dataset in datasets:
         runs = TrinoQuery(sql.published(dataset), marks, sparse=True)
-        found.annotation(panels.annotation(f"Batch runs of {dataset.name}", YELLOW, runs, shown=False))
+        result.annotation(panels.annotation(f"Batch runs of {dataset.name}", YELLOW, runs, shown=False))
         line = TrinoQuery(sql.boundary(dataset), marks, sparse=True)
-        found.annotation(panels.annotation(f"Boundary of {dataset.name}", BLUE, line))
+        result.annotation(panels.annotation(f"Boundary of {dataset.name}", BLUE, line))
         wrong = TrinoQuery(sql.unexplained(dataset), marks, sparse=True)
-        found.annotation(panels.annotation(f"Layers of {dataset.name} disagree", RED, wrong))
+        result.annotation(panels.annotation(f"Layers of {dataset.name} disagree", RED, wrong))
     metrics: list[timeseries.Panel] = [
         _rates(),
         _rejects(),
@@ -71,7 +71,7 @@ def health(shown: Sequence[tuple[MeterSeries, Board]], owner: str = "") -> Dashb
         panels.sized(_runs(), 24, 9),
         *(panels.sized(_quarantine(dataset), 24, 9) for dataset in datasets),
     ]
-    return panels.with_panels(found, listed)
+    return panels.with_panels(result, listed)
 
 
 def freshness(share: float, window: str = "[5m]") -> str:
@@ -241,7 +241,7 @@ def _retries() -> timeseries.Panel:
         PrometheusQuery(
             "sum by (query) (increase(meterlake_stream_retries_total[5m]))", legend="retries, {{ query }}", sparse=True
         ),
-        PrometheusQuery("sum(increase(meterlake_stream_offset_holes_total[5m]))", legend="offsets lost"),
+        PrometheusQuery("sum(increase(meterlake_stream_missing_offsets_total[5m]))", legend="offsets lost"),
     ]
     doc = "Tries again after a server did not answer, and messages that Kafka dropped before they were read."
     return panels.bars("Trouble", doc, "short", queries)

@@ -36,7 +36,7 @@ _WEEK_S: Final = 604_800
 
 def history(dataset: MeterSeries, board: Board) -> Dashboard:
     """Return the dashboard of what batch has published."""
-    found = panels.dashboard(
+    result = panels.dashboard(
         f"meterlake-{dataset.name}-history",
         f"{dataset.title}: history",
         "What batch has computed and published, audited and exact. The minutes since the boundary are in Merged.",
@@ -44,18 +44,18 @@ def history(dataset: MeterSeries, board: Board) -> Dashboard:
         "5m",
     )
     panels.with_ranges(
-        found,
+        result,
         ("Last 7 days", "now-7d"),
         ("Last 30 days", "now-30d"),
         ("Last 90 days", "now-90d"),
         ("Last year", "now-1y"),
         ("Last 4 years", "now-4y"),
     )
-    choosing.with_meters(found, dataset)
+    choosing.with_meters(result, dataset)
     grains = tuple(dict.fromkeys((sql.daily(dataset), sql.hourly(dataset), "month")))
-    found.with_variable(panels.options_of("grain", "Energy per", grains))
-    choosing.with_marks(found, dataset)
-    return panels.with_panels(found, _History(dataset, board).parts())
+    result.with_variable(panels.options_of("grain", "Energy per", grains))
+    choosing.with_marks(result, dataset)
+    return panels.with_panels(result, _History(dataset, board).parts())
 
 
 class _History:
@@ -69,23 +69,23 @@ class _History:
 
     def parts(self) -> list[Builder[Panel] | Row]:
         """Return the panels that apply to what is declared, in order."""
-        found: list[Builder[Panel] | Row] = [panels.sized(choosing.what_is_shown(), 24, 2)]
+        result: list[Builder[Panel] | Row] = [panels.sized(choosing.what_is_shown(), 24, 2)]
         if self.total:
             wide = 16 if self.board.parts else 24
-            found.append(panels.sized(self.energy(self.total), wide, 9))
+            result.append(panels.sized(self.energy(self.total), wide, 9))
             if self.board.parts:
-                found.append(panels.sized(self.shares(), 8, 9))
+                result.append(panels.sized(self.shares(), 8, 9))
         bands = [self.band(band) for band in self.board.bands]
-        found += panels.halves([*bands, *(self.ratio(name) for name in self.board.ratios)])
+        result += panels.halves([*bands, *(self.ratio(name) for name in self.board.ratios)])
         if self.total:
-            found.append(panels.sized(self.comparison(self.total), 24, 9))
+            result.append(panels.sized(self.comparison(self.total), 24, 9))
         if GRAIN_SECONDS[self.hour] <= HOUR_S:
-            found.append(self.heatmap().span(16).height(10))
-        found.append(self.load_duration().span(8).height(10))
-        found.append(panels.row("Meters compared"))
-        found.append(panels.sized(self.spread(), 24))
-        found += [panels.sized(self.ranking(lowest=lowest), 12, 9) for lowest in (False, True)]
-        return found
+            result.append(self.heatmap().span(16).height(10))
+        result.append(self.load_duration().span(8).height(10))
+        result.append(panels.row("Meters compared"))
+        result.append(panels.sized(self.spread(), 24))
+        result += [panels.sized(self.ranking(lowest=lowest), 12, 9) for lowest in (False, True)]
+        return result
 
     def energy(self, total: ShownValue) -> timeseries.Panel:
         dataset, day = self.dataset, f"CAST(date_trunc('$grain', {self.day}) AS {self._type(self.day)})"

@@ -32,26 +32,26 @@ _TEXTS: Final[Needs] = {"text": "text", "value": "text"}
 def live(dataset: MeterSeries, board: Board) -> Dashboard:
     """Return the dashboard of the last minutes."""
     timing = Timing.of(dataset)
-    found = panels.dashboard(
+    result = panels.dashboard(
         f"meterlake-{dataset.name}-live",
         f"{dataset.title}: live",
         "What the meters do now: seconds after it was measured. For more than a day, see Merged.",
         f"now-{timing.live_range}",
         timing.live_refresh,
     )
-    panels.with_ranges(found, *((title, f"now-{since}") for title, since in timing.live_ranges))
+    panels.with_ranges(result, *((title, f"now-{since}") for title, since in timing.live_ranges))
     names = CassandraQuery(cql.meters(dataset), _TEXTS)
-    found.with_variable(panels.search("search", "Search meters"))
-    found.with_variable(panels.choice("meter", "Meter", names, pattern="/.*${search}.*/"))
-    found.with_variable(panels.hidden(panels.choice("shown", "shown", CassandraQuery(cql.shown(dataset), _TEXTS))))
+    result.with_variable(panels.search("search", "Search meters"))
+    result.with_variable(panels.choice("meter", "Meter", names, pattern="/.*${search}.*/"))
+    result.with_variable(panels.hidden(panels.choice("shown", "shown", CassandraQuery(cql.shown(dataset), _TEXTS))))
     for name, text in {
         "shown_count": cql.count(dataset, cql.SHOWN),
         "meter_count": cql.count(dataset),
         "today": cql.day(0),
         "yesterday": cql.day(1),
     }.items():
-        found.with_variable(panels.computed(name, CassandraQuery(text, _TEXTS)))
-    return panels.with_panels(found, _Live(dataset, board, timing).parts())
+        result.with_variable(panels.computed(name, CassandraQuery(text, _TEXTS)))
+    return panels.with_panels(result, _Live(dataset, board, timing).parts())
 
 
 class _Live:

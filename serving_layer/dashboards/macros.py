@@ -26,8 +26,8 @@ _VARIABLE: Final = re.compile(r"\$\{(\w+)(?::(\w+))?\}|\$(\w+)")
 class UnknownMacro(PermanentError):
     """A query has what no plugin fills in."""
 
-    def __init__(self, found: str, known: Sequence[str]) -> None:
-        super().__init__(f"Nothing fills in {found!r}.", hint=f"Known: {', '.join(known)}.")
+    def __init__(self, result: str, known: Sequence[str]) -> None:
+        super().__init__(f"Nothing fills in {result!r}.", hint=f"Known: {', '.join(known)}.")
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def trino(query: Query, chosen: Dashboard) -> str:
     Several values become quoted literals with commas between them, a single one is put in as it is.
     Raises UnknownMacro, and PermanentError for a macro right before a closing bracket, which the plugin would swallow.
     """
-    if found := re.search(r"\$__\w+\([^()]*\)\)", query.text):
+    if result := re.search(r"\$__\w+\([^()]*\)\)", query.text):
         raise PermanentError(
-            f"The Trino plugin takes {found.group()!r} with one bracket too many.",
+            f"The Trino plugin takes {result.group()!r} with one bracket too many.",
             hint="Put a space between the macro and the bracket that follows.",
         )
     text = _filled(query.text, {name: _trino_value(value) for name, value in chosen.values.items()})

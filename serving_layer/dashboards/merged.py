@@ -37,7 +37,7 @@ _FLEET = (
 
 def merged(dataset: MeterSeries, board: Board) -> Dashboard:
     """Return the dashboard of both layers as one."""
-    found = panels.dashboard(
+    result = panels.dashboard(
         f"meterlake-{dataset.name}-merged",
         f"{dataset.title}: live and history",
         "One line from the first year to the last seconds. Batch answers before the boundary, the stream after it.",
@@ -45,7 +45,7 @@ def merged(dataset: MeterSeries, board: Board) -> Dashboard:
         "30s",
     )
     panels.with_ranges(
-        found,
+        result,
         ("Last hour", "now-1h"),
         ("Last 24 hours", "now-24h"),
         ("Last 7 days", "now-7d"),
@@ -53,11 +53,11 @@ def merged(dataset: MeterSeries, board: Board) -> Dashboard:
         ("Last year", "now-1y"),
         ("Last 4 years", "now-4y"),
     )
-    choosing.with_meters(found, dataset)
-    found.with_variable(panels.computed("layer", TrinoQuery(sql.layer(), {"layer": "text"})))
-    found.with_variable(panels.options_of("grain", "Grain", ("auto", *sql.grains(dataset))))
-    choosing.with_marks(found, dataset)
-    return panels.with_panels(found, _Merged(dataset, board).parts())
+    choosing.with_meters(result, dataset)
+    result.with_variable(panels.computed("layer", TrinoQuery(sql.layer(), {"layer": "text"})))
+    result.with_variable(panels.options_of("grain", "Grain", ("auto", *sql.grains(dataset))))
+    choosing.with_marks(result, dataset)
+    return panels.with_panels(result, _Merged(dataset, board).parts())
 
 
 class _Merged:
@@ -72,18 +72,18 @@ class _Merged:
 
     def parts(self) -> list[Builder[Panel] | Row]:
         """Return the panels that apply to what is declared, in order."""
-        found: list[Builder[Panel] | Row] = [
+        result: list[Builder[Panel] | Row] = [
             panels.sized(choosing.what_is_shown(_FLEET.format(most=sql.MOST_METERS)), 24, 2),
             panels.sized(self.each(), 24, 10),
         ]
         if self.total:
-            found += [panels.sized(self.today(self.total), 6), panels.sized(self.together(), 18)]
+            result += [panels.sized(self.today(self.total), 6), panels.sized(self.together(), 18)]
             if GRAIN_SECONDS[sql.hourly(self.dataset)] <= HOUR_S:
-                found.append(panels.sized(self.against(self.total), 24))
+                result.append(panels.sized(self.against(self.total), 24))
         else:
-            found.append(panels.sized(self.together(), 24))
+            result.append(panels.sized(self.together(), 24))
         bands = [self.band(band) for band in self.board.bands]
-        return found + panels.halves([*bands, *([self.shares()] if self.board.parts else [])])
+        return result + panels.halves([*bands, *([self.shares()] if self.board.parts else [])])
 
     def each(self) -> timeseries.Panel:
         rows = self._rows(f"{self.rate_sql} AS value", self._present("{value} AS value"))

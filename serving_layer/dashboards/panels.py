@@ -55,15 +55,15 @@ def unit(name: str) -> str:
     return physical_unit(name).grafana_id
 
 
-def steps(*found: tuple[float | None, str]) -> build.ThresholdsConfig:
+def steps(*result: tuple[float | None, str]) -> build.ThresholdsConfig:
     """Return thresholds: each colour from its value on, the first from below."""
-    listed = [model.Threshold(value, colour) for value, colour in found]
+    listed = [model.Threshold(value, colour) for value, colour in result]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(listed)
 
 
-def limits(found: Limits) -> build.ThresholdsConfig:
+def limits(result: Limits) -> build.ThresholdsConfig:
     """Return thresholds of a range in which a value must be."""
-    return steps((None, RED), (found.low, GREEN), (found.high, RED))
+    return steps((None, RED), (result.low, GREEN), (result.high, RED))
 
 
 def lines(title: str, doc: str, unit_name: str, queries: Sequence[Query], *, zero: bool = False) -> timeseries.Panel:
@@ -90,11 +90,11 @@ def stacked(panel: timeseries.Panel) -> timeseries.Panel:
     return panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
 
 
-def with_limits(panel: timeseries.Panel, found: Limits) -> timeseries.Panel:
+def with_limits(panel: timeseries.Panel, result: Limits) -> timeseries.Panel:
     """Draw the limits into the picture, so that they are in sight also while all is well."""
-    margin = (found.high - found.low) * 0.05
-    panel = panel.thresholds(limits(found)).thresholds_style(dashed(area=True))
-    return panel.axis_soft_min(found.low - margin).axis_soft_max(found.high + margin)
+    margin = (result.high - result.low) * 0.05
+    panel = panel.thresholds(limits(result)).thresholds_style(dashed(area=True))
+    return panel.axis_soft_min(result.low - margin).axis_soft_max(result.high + margin)
 
 
 def filled(panel: timeseries.Panel, low: str, middle: str, high: str) -> timeseries.Panel:
@@ -186,9 +186,9 @@ def rows(title: str, doc: str, queries: Sequence[Query]) -> table.Panel:
     return _common(table.Panel(), title, doc, "", queries).show_header(True).filterable(True)
 
 
-def transformed(panel: P, *found: tuple[str, dict[str, Any]]) -> P:
+def transformed(panel: P, *result: tuple[str, dict[str, Any]]) -> P:
     """Let Grafana transform a panel's answers: (name, options) one after the other."""
-    for name, wanted in found:
+    for name, wanted in result:
         panel.with_transformation(model.DataTransformerConfig(name, options=wanted))
     return panel
 
@@ -280,23 +280,23 @@ def dashboard(uid: str, title: str, doc: str, since: str, refresh: str) -> build
     )
 
 
-def with_ranges(found: build.Dashboard, *named: tuple[str, str]) -> build.Dashboard:
+def with_ranges(result: build.Dashboard, *named: tuple[str, str]) -> build.Dashboard:
     """Offer ranges until now in the time picker: (title, begin), such as ``("Last hour", "now-1h")``."""
     listed: list[Builder[model.TimeOption]] = [
         build.TimeOption().display(title).from_val(since).to("now") for title, since in named
     ]
-    return found.timepicker(build.TimePicker().quick_ranges(listed))
+    return result.timepicker(build.TimePicker().quick_ranges(listed))
 
 
-def with_panels(found: build.Dashboard, listed: Sequence[Builder[model.Panel] | build.Row]) -> build.Dashboard:
+def with_panels(result: build.Dashboard, listed: Sequence[Builder[model.Panel] | build.Row]) -> build.Dashboard:
     """Place panels on the grid from left to right, with numbers that stay the same for links and alerts."""
     for place, panel in enumerate(listed):
         panel.id(place + 1)  # type: ignore[union-attr]
         if isinstance(panel, build.Row):
-            found.with_row(panel)
+            result.with_row(panel)
         else:
-            found.with_panel(panel)
-    return found
+            result.with_panel(panel)
+    return result
 
 
 def choice(name: str, label: str, query: Query, *, pattern: str = "") -> build.QueryVariable:
@@ -306,13 +306,13 @@ def choice(name: str, label: str, query: Query, *, pattern: str = "") -> build.Q
     slashes, by which the browser keeps values.
     """
     every = model.VariableOption(text="All", value="$__all", selected=True)
-    found = _asked(name, label, query).multi(True).include_all(True).current(every)
-    return (found.regex(pattern) if pattern else found).sort(model.VariableSort.NATURAL_ASC)
+    result = _asked(name, label, query).multi(True).include_all(True).current(every)
+    return (result.regex(pattern) if pattern else result).sort(model.VariableSort.NATURAL_ASC)
 
 
-def hidden(found: build.QueryVariable) -> build.QueryVariable:
+def hidden(result: build.QueryVariable) -> build.QueryVariable:
     """Hide a variable that nobody chooses."""
-    return found.hide(model.VariableHide.HIDE_VARIABLE)
+    return result.hide(model.VariableHide.HIDE_VARIABLE)
 
 
 def computed(name: str, query: Query) -> build.QueryVariable:
@@ -333,8 +333,8 @@ def options_of(name: str, label: str, values: Sequence[str]) -> build.CustomVari
 
 def annotation(name: str, colour: str, query: Query, *, shown: bool = True) -> build.AnnotationQuery:
     """Return marks on the time axis, of columns time, timeEnd (for a range) and text."""
-    found = build.AnnotationQuery().name(name).icon_color(colour).enable(shown).hide(False)
-    return found.datasource(query.source).target(query)
+    result = build.AnnotationQuery().name(name).icon_color(colour).enable(shown).hide(False)
+    return result.datasource(query.source).target(query)
 
 
 def _asked(name: str, label: str, query: Query) -> build.QueryVariable:

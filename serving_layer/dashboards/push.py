@@ -88,13 +88,13 @@ def push(url: str, token: SecretStr, boards: Iterable[Board], tell: Callable[[Pu
             "There is no token for Grafana.", hint=f"Set {_TOKEN} to the token of a service account (role Editor)."
         )
     grafana = _Grafana(url.rstrip("/"), token)
-    found = []
+    result = []
     for board in boards:
         grafana.ensure_folder(board.audience)
         pushed = Pushed(board.uid, grafana.save(board), f"{grafana.url}/d/{board.uid}")
         tell(pushed)
-        found.append(pushed)
-    return found
+        result.append(pushed)
+    return result
 
 
 class _Grafana:

@@ -138,12 +138,12 @@ def fitting(offered: Sequence[Grain], *, most: int = FINE_ROWS) -> dict[Grain, s
     ends = [f"{min(most, COARSE_ROWS) * GRAIN_SECONDS[grain]}" for grain in listed]
     if GRAIN_SECONDS[listed[0]] < HOUR_S:
         ends[0] = f"{most * GRAIN_SECONDS[listed[0]]}"
-    found: dict[Grain, str] = {}
+    result: dict[Grain, str] = {}
     for place, grain in enumerate(listed):
         low = [f"{seconds} > {ends[place - 1]}"] if place else []
         high = [f"{seconds} <= {ends[place]}"] if place + 1 < len(listed) else []
-        found[grain] = " AND ".join([*low, *high]) or "true"
-    return found
+        result[grain] = " AND ".join([*low, *high]) or "true"
+    return result
 
 
 def lines_or_spread(dataset: MeterSeries, rows: str) -> str:

@@ -120,12 +120,12 @@ def speed_rows(settings: Settings, dataset: MeterSeries, window: Window) -> list
             for meter in meters
             for day in _utc_days(window.since, window.until)
         ]
-        found: list[tuple[Any, ...]] = []
+        result: list[tuple[Any, ...]] = []
         for success, rows in execute_concurrent_with_args(session, wanted, questions, concurrency=50):
             if not success:
                 raise EngineUnavailable("Cassandra", str(settings.cassandra), rows)
-            found += map(tuple, rows)
-    return found
+            result += map(tuple, rows)
+    return result
 
 
 def state_names(dataset: MeterSeries) -> list[str]:

@@ -45,9 +45,9 @@ def merged_rows(settings: Settings, dataset: MeterSeries, grain: Grain, window: 
     """
     for _ in range(_TRIES):
         cutover = views.current_cutover(settings, dataset)
-        found = _read(settings, dataset, grain, window, cutover)
+        result = _read(settings, dataset, grain, window, cutover)
         if views.current_cutover(settings, dataset) == cutover:
-            return [_row(dataset, grain, key, *found[key]) for key in sorted(found)]
+            return [_row(dataset, grain, key, *result[key]) for key in sorted(result)]
         # A roll-back may have taken rows of batch away that the cutover relied on.
     raise BoundaryMoves(dataset.name)
 
@@ -60,7 +60,7 @@ def _read(
         return {key: (state, "batch") for key, state in batch_states(reader, dataset, grain, window).items()}
     begin = timegrid.row_time(cutover, grain, dataset.time_zone)
     whole = Window(window.meters, window.since, min(window.until, begin))
-    found = {key: (state, "batch") for key, state in batch_states(reader, dataset, grain, whole).items()}
+    result = {key: (state, "batch") for key, state in batch_states(reader, dataset, grain, whole).items()}
     since, until = (_whole_rows(dataset, grain, time) for time in (window.since, window.until))
     pieces: list[tuple[str, States]] = []
     for piece in merged.batch_pieces(dataset, grain, cutover):
@@ -69,7 +69,7 @@ def _read(
             pieces.append(("batch", batch_states(reader, dataset, piece.grain, Window(window.meters, *held))))
     if max(since, cutover) < until:
         pieces.append(("speed", speed_states(settings, dataset, Window(window.meters, max(since, cutover), until))))
-    return found | _rolled_up(dataset, grain, pieces)
+    return result | _rolled_up(dataset, grain, pieces)
 
 
 def _rolled_up(
@@ -85,8 +85,8 @@ def _rolled_up(
             states[key].append(state)
             sources[key].add(source)
     return {
-        key: (merge_all(dataset, found), "both" if len(sources[key]) > 1 else next(iter(sources[key])))
-        for key, found in states.items()
+        key: (merge_all(dataset, result), "both" if len(sources[key]) > 1 else next(iter(sources[key])))
+        for key, result in states.items()
     }
 
 

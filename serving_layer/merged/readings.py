@@ -44,14 +44,14 @@ def readings_of(
 
     snapshot: the master data set as it was; None as it is now.
     """
-    found: dict[tuple[str, Time], list[Reading]] = defaultdict(list)
+    result: dict[tuple[str, Time], list[Reading]] = defaultdict(list)
     wanted = sorted(rows, key=lambda row: (row[1], row[0]))
     for first in range(0, len(wanted), _AT_ONCE):
         some = wanted[first : first + _AT_ONCE]
         for reading in _read(settings, dataset, grain, some, snapshot):
             moment = datetime.fromtimestamp(reading.ts, UTC)
-            found[reading.meter_id, timegrid.row_time(moment, grain, dataset.time_zone)].append(reading)
-    return found
+            result[reading.meter_id, timegrid.row_time(moment, grain, dataset.time_zone)].append(reading)
+    return result
 
 
 def _read(

@@ -52,9 +52,9 @@ RECONCILIATION: Final = "reconciliation"
 
 ROLLED_BACK_FROM: Final = "rolled_back_from"
 """Key of a record's details: the run that readers saw before a roll-back."""
-HOLE: Final = "hole"
+UNCOVERED: Final = "uncovered"
 """Key of a record's details: minutes that a roll-back has lost, as it was allowed to."""
-_OF_ONE_MOVE: Final = (RECONCILIATION, ROLLED_BACK_FROM, HOLE)
+_OF_ONE_MOVE: Final = (RECONCILIATION, ROLLED_BACK_FROM, UNCOVERED)
 
 _PATIENCE: Final = timedelta(seconds=30)
 """So long a roll-back waits for queries that may still read the newer tables up to the newer boundary."""
@@ -160,10 +160,14 @@ class Publisher:
         if present is not None:
             details[ROLLED_BACK_FROM] = present.run_id
             now = self.clock()
-            hole = boundaries.rollback_hole(wanted.boundary, present.boundary, now, ttl) if details[SPEED] else None
-            if hole:
-                boundaries.check_rollback(self.dataset.name, hole, ttl, allow_gap=allow_gap)
-                details[HOLE] = [hole.since.isoformat(), hole.until.isoformat()]
+            uncovered = (
+                boundaries.uncovered_by_rollback(wanted.boundary, present.boundary, now, ttl)
+                if details[SPEED]
+                else None
+            )
+            if uncovered:
+                boundaries.check_rollback(self.dataset.name, uncovered, ttl, allow_gap=allow_gap)
+                details[UNCOVERED] = [uncovered.since.isoformat(), uncovered.until.isoformat()]
         begun = replace(
             wanted,
             seq=history.seq + 1,

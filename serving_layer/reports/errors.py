@@ -1,4 +1,4 @@
-"""What can be wrong with the wish for a report."""
+"""What can be wrong with the options for a report."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class WrongExtension(UsageError):
 
     def __init__(self, path: Path, known: tuple[str, ...]) -> None:
         self.path, self.known = path, known
-        found = f"ends in {path.suffix!r}" if path.suffix else "has no extension"
-        super().__init__(f"--out {str(path)!r} {found}.", hint=f"Its end names the format: {', '.join(known)}.")
+        result = f"ends in {path.suffix!r}" if path.suffix else "has no extension"
+        super().__init__(f"--out {str(path)!r} {result}.", hint=f"Its end names the format: {', '.join(known)}.")
 
 
 class CannotWrite(PermanentError):

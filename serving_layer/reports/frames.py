@@ -29,11 +29,11 @@ def gridded(frame: pd.DataFrame, grain: Grain, request: Request) -> pd.DataFrame
     local = (
         local_midnights(starts, request.zone) if grain == "day" else starts.tz_localize("UTC").tz_convert(request.zone)
     )
-    found = frame.drop(columns="start").set_index(local)
+    measured = frame.drop(columns="start").set_index(local)
     grid = _grid(grain, request)
-    if len(found):
-        grid = _trimmed(grid, found.index, request)
-    result = found.reindex(grid)
+    if len(measured):
+        grid = _trimmed(grid, measured.index, request)
+    result = measured.reindex(grid)
     result["covered_s"] = result["covered_s"].fillna(0.0)
     result["full_s"] = _lengths(pd.DatetimeIndex(result.index), grain)
     result["expected_s"] = _expected(result, request)
@@ -54,14 +54,14 @@ def local_midnights(days: pd.DatetimeIndex, zone: tzinfo | None) -> pd.DatetimeI
     return days.tz_localize(zone, ambiguous=np.ones(len(days), dtype=bool), nonexistent="shift_forward")
 
 
-def _trimmed(grid: pd.DatetimeIndex, found: pd.Index, request: Request) -> pd.DatetimeIndex:
+def _trimmed(grid: pd.DatetimeIndex, measured: pd.Index, request: Request) -> pd.DatetimeIndex:
     """Return the grid without what lies before the meter's first and after its last reading."""
     first, last = request.extent
     keep = np.ones(len(grid), dtype=bool)
     if request.days[0] <= first:
-        keep &= np.asarray(grid >= found.min())
+        keep &= np.asarray(grid >= measured.min())
     if request.days[1] >= last:
-        keep &= np.asarray(grid <= found.max())
+        keep &= np.asarray(grid <= measured.max())
     return grid[keep]
 
 

@@ -26,7 +26,7 @@ REPORTED: Final[frozenset[Grain]] = frozenset(GRAIN_SECONDS) - {"month"}
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReportOptions:
     """What a user gave, as given; None where nothing was."""
 
     since: str | None = None
@@ -86,19 +86,19 @@ class Request:
         return coarser[0] if coarser else declared[-1]
 
 
-def make_request(source: Source, dataset: MeterSeries, wish: Wish) -> Request:
-    """Check a wish against what the source holds.
+def make_request(source: Source, dataset: MeterSeries, options: ReportOptions) -> Request:
+    """Check the options against what the source holds.
 
     Raises UnknownName (meter), WrongMoment, WrongRange, NoReadings.
     """
-    given_since = parse_moment(wish.since, dataset, "--from") if wish.since else None
-    given_until = parse_moment(wish.until, dataset, "--to") if wish.until else None
+    given_since = parse_moment(options.since, dataset, "--from") if options.since else None
+    given_until = parse_moment(options.until, dataset, "--to") if options.until else None
     if given_since and given_until and given_since >= given_until:
         raise WrongRange(_local(given_since, dataset), _local(given_until, dataset))
     declared = REPORTED & {view.grain for view in dataset.views}
-    if wish.grain and wish.grain not in declared:
-        raise UnknownName(f"grain of {dataset.name}", wish.grain, declared)
-    meter, (first, last) = choose_meter(dataset, wish.meter, source)
+    if options.grain and options.grain not in declared:
+        raise UnknownName(f"grain of {dataset.name}", options.grain, declared)
+    meter, (first, last) = choose_meter(dataset, options.meter, source)
     begin, end = _at(first, dataset), _at(last + timedelta(days=1), dataset)
     since, until = given_since or begin, given_until or end
     if until <= begin or since >= end:
@@ -112,9 +112,9 @@ def make_request(source: Source, dataset: MeterSeries, wish: Wish) -> Request:
         until=min(until, end),
         extent=(first, last),
         source=source.title,
-        grain=wish.grain,
-        threshold=wish.threshold,
-        tariff=wish.tariff,
+        grain=options.grain,
+        threshold=options.threshold,
+        tariff=options.tariff,
     )
 
 

@@ -113,5 +113,5 @@ def _layers(axes: Axes, frame: pd.DataFrame, table: pd.DataFrame, parts: list[Qu
 
 
 def _steps(axes: Axes, edges: np.ndarray, low: np.ndarray, high: np.ndarray, colour: str) -> None:
-    """Fill each interval over its whole width; NaN leaves a hole."""
+    """Fill each interval over its whole width; NaN leaves a gap."""
     axes.fill_between(edges, np.append(low, low[-1]), np.append(high, high[-1]), step="post", color=colour, linewidth=0)

@@ -54,9 +54,9 @@ def summary(report: Summary, request: Request, source: Source) -> SummaryResult:
     if request.grain or request.threshold is not None:
         option = "--grain" if request.grain else "--min-power"
         raise WrongOption(option, "summary", "it holds reports of all kinds", hint=f"Leave {option} out.")
-    reports = [found for found in reports_of(request.dataset).values() if not isinstance(found, Summary)]
-    ready = [found for found in reports if _obstacle(found, request) is None]
-    left_out = [(found.title, why) for found in reports if (why := _obstacle(found, request)) is not None]
+    reports = [each for each in reports_of(request.dataset).values() if not isinstance(each, Summary)]
+    ready = [each for each in reports if _obstacle(each, request) is None]
+    left_out = [(each.title, why) for each in reports if (why := _obstacle(each, request)) is not None]
     covered = replace(request, tariff=_covering(request))
     return SummaryResult(report, make_all(ready, source, covered), left_out)
 
@@ -86,11 +86,11 @@ def _covering(request: Request) -> Tariff | None:
     return request.tariff if request.tariff and request.tariff.at(request.days[1]) else None
 
 
-def write_summary(path: Path, found: SummaryResult) -> None:
+def write_summary(path: Path, overview: SummaryResult) -> None:
     """Write the page, or all key figures as CSV."""
     check_path(path, PAGE_EXTENSIONS)
     if path.suffix.lower() == ".csv":
-        save(path, csv(found.table()).encode())
+        save(path, csv(overview.table()).encode())
     else:
-        title = found.results[0].request.dataset.title
-        save(path, page(title, found.results, found.left_out, found.headline()).encode())
+        title = overview.results[0].request.dataset.title
+        save(path, page(title, overview.results, overview.left_out, overview.headline()).encode())

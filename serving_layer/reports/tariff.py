@@ -121,10 +121,10 @@ class Tariff(_Strict):
 
     def at(self, day: date) -> Price | None:
         """Return the price in force on a day."""
-        found = [price for price in self.price if price.valid_from <= day]
-        if not found or (found[-1].valid_to is not None and day >= found[-1].valid_to):
+        valid = [price for price in self.price if price.valid_from <= day]
+        if not valid or (valid[-1].valid_to is not None and day >= valid[-1].valid_to):
             return None
-        return found[-1]
+        return valid[-1]
 
     def changes(self, first: date, last: date) -> list[date]:
         """Return the days within (first, last] from which another price holds."""
@@ -165,7 +165,7 @@ def priced(index: pd.DatetimeIndex, tariff: Tariff) -> pd.DataFrame:
         {"period": "", "per_kwh": np.nan, "cheapest": np.nan, "standing_per_day": np.nan}, index=index
     )
     for price in tariff.price:
-        held = np.array([found is price for found in by_day], dtype=bool)[codes]
+        held = np.array([valid is price for valid in by_day], dtype=bool)[codes]
         result.loc[held, ["cheapest", "standing_per_day"]] = [price.cheapest, price.standing_per_day]
         for period in reversed(price.period):
             rows = held & period.holds(index)

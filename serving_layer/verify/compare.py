@@ -134,21 +134,21 @@ def _examples(
     statement = f"SELECT * FROM ({joined}) WHERE {_VERDICT} <> 'equal' ORDER BY {keys} LIMIT {SHOWN}"
     cursor = connection.execute(statement)
     names = [column[0] for column in cursor.description or ()]
-    found: list[Difference] = []
+    result: list[Difference] = []
     for values in cursor.fetchall():
         row = dict(zip(names, values, strict=True))
         key = " ".join(str(row[name]) for name in shape.keys)
         if row[_VERDICT] != "different":
             is_missing = row[_VERDICT] == "missing"
-            found.append(Difference(view, path, key, "*", *(("a row", None) if is_missing else (None, "a row"))))
+            result.append(Difference(view, path, key, "*", *(("a row", None) if is_missing else (None, "a row"))))
             continue
         pairs = [(name, row[f"want_{name}"], row[f"have_{name}"]) for name in (*shape.exact, *shape.near)]
-        found += [
+        result += [
             Difference(view, path, key, name, want, have)
             for name, want, have in pairs
             if _differs(want, have, exact=name in shape.exact)
         ]
-    return tuple(found)
+    return tuple(result)
 
 
 def _differs(want: Any, have: Any, *, exact: bool) -> bool:  # noqa: ANN401 - any value of a column

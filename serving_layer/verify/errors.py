@@ -50,7 +50,7 @@ class InputExpired(PermanentError):
         self.table, self.snapshot, self.run_id = table, snapshot, run_id
         super().__init__(
             f"{table} cannot be read as of snapshot {snapshot}, the input of run {run_id}: {cause}",
-            hint="If the snapshot has expired, compute anew (`meterlake batch … --full`) and verify that run.",
+            hint="If the snapshot has expired, recompute (`meterlake batch … --full`) and verify that run.",
         )
 
 
@@ -93,6 +93,6 @@ class ViewsDiffer(PermanentError):
         super().__init__(
             f"Run {run_id} of {dataset} differs from its input in {rows} rows ({', '.join(views)}).",
             hint=f"Do not trust these views. `meterlake explain {dataset} METER MINUTE` shows what stands behind a row,"
-            f" `meterlake batch {dataset} --full` computes batch's anew, `meterlake rollback {dataset} RUN` goes back"
-            " to an earlier run.",
+            f" `meterlake batch {dataset} --full` recomputes those of batch, `meterlake rollback {dataset} RUN` goes"
+            " back to an earlier run.",
         )

@@ -68,13 +68,13 @@ def read_files(connection: DuckDBPyConnection, scope: Scope, view: str, files: S
         return
     listed = list(files)
     described = connection.execute("DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [listed])
-    found = {row[0]: row[1] for row in described.fetchall()}
+    result = {row[0]: row[1] for row in described.fetchall()}
     wanted = {column.name: column.type.sql("duckdb") for column in columns}
-    if found != wanted:
+    if result != wanted:
         wrong = [
-            f"{name} {found.get(name)} instead of {kind}" for name, kind in wanted.items() if found.get(name) != kind
+            f"{name} {result.get(name)} instead of {kind}" for name, kind in wanted.items() if result.get(name) != kind
         ]
-        cause = ", ".join(wrong) or f"unknown columns {sorted(found.keys() - wanted.keys())}"
+        cause = ", ".join(wrong) or f"unknown columns {sorted(result.keys() - wanted.keys())}"
         raise QueryFailed(
             "DuckDB", f"read the files of {hive_table(scope.dataset, view)}", f"Their columns differ: {cause}"
         )
@@ -101,7 +101,9 @@ def through_trino(settings: Settings, scope: Scope, view: str) -> list[list[Any]
 def through_hive(settings: Settings, scope: Scope, view: str) -> list[tuple[Any, ...]]:
     """Return the rows of a view as HiveServer2 gives them."""
     names = ", ".join(column.name for column in stored_columns(scope.dataset, view))
-    return hive.rows(settings, f"SELECT {names} FROM {hive_name(scope.dataset, view)} WHERE {scope.condition(view)}")
+    return hive.rows(
+        settings, f"SELECT {names} FROM {hive_name(scope.dataset, view)} WHERE {scope.condition(view, 'hive')}"
+    )
 
 
 def trino_name(dataset: MeterSeries, view: str) -> str:

@@ -58,9 +58,9 @@ class MasterFiles:
     def _fetch(self, layer: Layer, folder: Path) -> list[str]:
         listed = self._listed(layer.snapshot)
         paths = download(self._settings, list(listed), folder)
-        found = sum(_rows(path) for path in paths)
-        if found != sum(listed.values()):
-            raise MasterFilesDiffer(self._table, sum(listed.values()), found)
+        result = sum(_rows(path) for path in paths)
+        if result != sum(listed.values()):
+            raise MasterFilesDiffer(self._table, sum(listed.values()), result)
         return paths
 
     def _listed(self, snapshot: int) -> dict[str, int]:

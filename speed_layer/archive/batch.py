@@ -49,12 +49,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Archived:
-    """What a micro-batch came to. holes: offsets between its messages that hold none."""
+    """What a micro-batch came to. missing: offsets between its messages that hold none."""
 
     received: int
     decoded: int
     undecodable: Mapping[str, int]
-    holes: int
+    missing: int
     already_there: int
 
 
@@ -90,7 +90,7 @@ class Archive:
         if readings.parts:
             self._readings(readings, batch_id)
         already = received - _count(readings.parts)
-        return Archived(received, received - sum(bad.values()), bad, readings.holes, already)
+        return Archived(received, received - sum(bad.values()), bad, readings.missing, already)
 
     def _rest(self, table: str, decoded: DataFrame, parts: Mapping[int, Part]) -> _Rest:
         """Return the messages of a micro-batch that a table does not have yet."""
@@ -141,7 +141,7 @@ class _Rest:
     reached: dict[int, Reached]
 
     @property
-    def holes(self) -> int:
+    def missing(self) -> int:
         """Offsets up to the last message that have none: dropped by Kafka, or marks of transactions."""
         inside = sum(part.last - part.first + 1 - part.count for part in self.parts.values())
         between = ((part.first, self.reached[p].next_offset) for p, part in self.parts.items() if p in self.reached)
@@ -181,7 +181,7 @@ def _count(parts: Mapping[int, Part]) -> int:
 
 
 def _by_reason(parts: Mapping[int, Part]) -> dict[str, int]:
-    found: Counter[str] = Counter()
+    result: Counter[str] = Counter()
     for part in parts.values():
-        found.update(part.bad)
-    return dict(found)
+        result.update(part.bad)
+    return dict(result)

@@ -45,10 +45,10 @@ class ArchiveTask(KafkaTask):
         and equal readings count once. Raises MessagesLost.
         """
         settings, checkpoint = self.job.settings, self.checkpoint
-        found = archive_progress.latest(settings, self.job.dataset.name)
-        if found is None or checkpoint.next_offsets():
+        result = archive_progress.latest(settings, self.job.dataset.name)
+        if result is None or checkpoint.next_offsets():
             return None
-        reached = archive_progress.in_force(found, topic, owner.id, spans)
+        reached = archive_progress.in_force(result, topic, owner.id, spans)
         archived = {partition: part.next_offset for partition, part in reached.items()}
         reachable(checkpoint.location, topic, archived, spans, lossless=settings.fail_on_data_loss)
         return {p: max(archived.get(p, 0), span.first) for p, span in spans.items()}
@@ -56,18 +56,18 @@ class ArchiveTask(KafkaTask):
     def _appending(self, archive: Archive) -> Callable[[DataFrame, int], None]:
         def append(rows: DataFrame, batch_id: int) -> None:
             done = archive.append(rows, batch_id)
-            self.job.metrics.archived(done.decoded, done.already_there, done.holes)
+            self.job.metrics.archived(done.decoded, done.already_there, done.missing)
             self.job.metrics.undecodable(self.name, done.undecodable)
-            self._warn(done.undecodable.get("unknown_version", 0), done.holes)
+            self._warn(done.undecodable.get("unknown_version", 0), done.missing)
 
         return append
 
-    def _warn(self, unknown: int, holes: int) -> None:
+    def _warn(self, unknown: int, missing: int) -> None:
         if unknown:
             get_logger().warning(
                 f"{unknown} messages have a version other than {self.job.dataset.wire_version}, the one known here:"
                 " they are in quarantine. Are their senders newer than this program?",
                 query=self.name,
             )
-        if holes:
-            get_logger().warning(f"{holes} offsets hold no message: Kafka has dropped them.", query=self.name)
+        if missing:
+            get_logger().warning(f"{missing} offsets hold no message: Kafka has dropped them.", query=self.name)

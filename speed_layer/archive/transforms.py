@@ -38,7 +38,7 @@ def quarantined(decoded: DataFrame, dataset: MeterSeries, load_id: str) -> DataF
 
 def rejected(decoded: DataFrame) -> DataFrame:
     """Return the records of the topic of rejects: key and bytes as they came, and in the headers why and from where."""
-    told = {
+    report = {
         "reason": UNDECODABLE,
         "topic": "origin",
         "partition": "origin_partition",
@@ -49,7 +49,7 @@ def rejected(decoded: DataFrame) -> DataFrame:
         F.struct(
             F.lit(name).alias("key"), F.coalesce(F.col(column).cast("string"), F.lit("0")).cast("binary").alias("value")
         )
-        for name, column in told.items()
+        for name, column in report.items()
     ]
     bad = decoded.where(F.col(UNDECODABLE).isNotNull())
     return bad.select("key", F.col("payload").alias("value"), F.array(*headers).alias("headers"))

@@ -67,9 +67,9 @@ def batches(writes: Iterable[Write]) -> Iterator[list[Write]]:
     partitions: dict[tuple[Any, ...], list[Write]] = defaultdict(list)
     for write in writes:
         partitions[write.partition].append(write)
-    for found in partitions.values():
-        for first in range(0, len(found), BATCH_ROWS):
-            yield found[first : first + BATCH_ROWS]
+    for result in partitions.values():
+        for first in range(0, len(result), BATCH_ROWS):
+            yield result[first : first + BATCH_ROWS]
 
 
 def _reading_version(start_ms: int, offset: int) -> int:

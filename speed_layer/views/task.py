@@ -73,20 +73,20 @@ class ViewsTask(KafkaTask):
                 new = transforms.new_readings(held, dataset, self._seen)
                 looked_for = pool.submit(inheritable_thread_target(new.sparkSession)(new.toArrow))
                 rows = self._sink.write_minutes(_rows(plain))
-                found = looked_for.result().to_pydict()
-            if any(found[transforms.CONTENDED]):
+                result = looked_for.result().to_pydict()
+            if any(result[transforms.CONTENDED]):
                 rows += self._sink.write_minutes(_rows(transforms.minute_rows(held, dataset, contended=True).toArrow()))
         finally:
             held.unpersist()
         now = self.job.clock()
-        starts = found[dataset.event_time]
+        starts = result[dataset.event_time]
         self.job.metrics.fresh(now.timestamp() - start / 1000 for start in starts)
-        columns = [values for name, values in found.items() if name not in transforms.ARRIVAL_ONLY]
-        readings = list(zip(*columns, found["origin_offset"], strict=True))
+        columns = [values for name, values in result.items() if name not in transforms.ARRIVAL_ONLY]
+        readings = list(zip(*columns, result["origin_offset"], strict=True))
         latest, recent = self._sink.write_latest(readings), self._sink.write_recent(readings, now)
         self.job.metrics.written({dataset.finest.grain: rows, "latest": latest, "recent": recent})
         self._new = {batch_id: len(starts)}
-        for partition, offset in zip(found["origin_partition"], found["origin_offset"], strict=True):
+        for partition, offset in zip(result["origin_partition"], result["origin_offset"], strict=True):
             self._seen[partition] = max(offset, self._seen.get(partition, -1))
 
 

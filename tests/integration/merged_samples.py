@@ -192,7 +192,7 @@ def _write(settings: Settings, path: str, grain: Grain, rows: Iterable[tuple[Any
 
 
 def make_speed_tables(settings: Settings) -> None:
-    """Make the speed tables anew."""
+    """Make the speed tables again."""
     with cassandra.session(settings) as session:
         for table in ("minute", "latest", "recent"):
             session.execute(f"DROP TABLE IF EXISTS {ddl.CASSANDRA_KEYSPACE}.{NAME}_{table}", timeout=60)

@@ -172,7 +172,6 @@ def test_8_a_full_run_gives_the_same_rows_and_old_folders_go(session: SparkSessi
     assert len(runs) == 4
 
 
-@pytest.mark.unproved
 def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_command(
     session: SparkSession, settings: Settings
 ) -> None:

@@ -112,7 +112,6 @@ def test_the_disk_of_a_server_is_full(system: World, server: str) -> None:
         endure(system, f"disk of {server} full for {FULL_S} s", strike, LOAD_S + FULL_S)
 
 
-@pytest.mark.unproved
 @pytest.mark.parametrize("name", [short("archive"), short("stream")])
 def test_a_query_is_killed(system: World, name: str) -> None:
     def strike() -> None:
@@ -171,7 +170,6 @@ def test_the_topic_is_replayed_from_its_start(system: World, name: str) -> None:
     endure(system, f"topic replayed by {name}", strike)
 
 
-@pytest.mark.unproved
 @pytest.mark.short
 def test_without_a_fault_every_message_is_accounted_for_and_batch_takes_over(system: World) -> None:
     with system.load(LOAD_S, seed=901):

@@ -17,7 +17,6 @@ from meterlake.settings import Settings
 from stack.instance import Instance
 
 pytestmark = [
-    pytest.mark.unproved,
     pytest.mark.integration,
     pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector

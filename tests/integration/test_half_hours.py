@@ -187,7 +187,6 @@ def test_4_python_merges_to_the_same_rows(live: Settings) -> None:
         assert merged_rows(live, DATASET, view.grain, window) == wanted
 
 
-@pytest.mark.unproved
 def test_5_explain_shows_what_stands_behind_a_half_hour(live: Settings) -> None:
     moment = datetime.fromtimestamp(LATEST - 1800 * 8 + 60 * 17, UTC)
     found = explain(live, DATASET, "a", moment)

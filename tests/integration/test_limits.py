@@ -27,7 +27,6 @@ from speed_layer.run import Queries, run
 from stack.instance import Instance
 
 pytestmark = [
-    pytest.mark.unproved,
     pytest.mark.integration,
     pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pyspark leaves its sockets to the collector

@@ -26,7 +26,7 @@ from meterlake.settings import Settings
 from meterlake.views import derived_sql
 from serving_layer.reports.catalogue import make
 from serving_layer.reports.render import picture
-from serving_layer.reports.request import Wish, make_request
+from serving_layer.reports.request import ReportOptions, make_request
 from serving_layer.reports.sources import SqlSource, source_of
 from serving_layer.reports.tariff import load_tariff
 
@@ -98,18 +98,20 @@ REPORTS = (*FEW, "power-factor", "sub-metering", "heatmap", "monthly-energy", "s
 def test_servers_and_reference_give_the_same_report(
     servers: dict[str, SqlSource], reference: duckdb.DuckDBPyConnection, name: str, reports: tuple[str, ...]
 ) -> None:
-    wish = Wish(meter="house-1", tariff=load_tariff(TARIFF))
+    options = ReportOptions(meter="house-1", tariff=load_tariff(TARIFF))
     for report in (report_of(HOUSEHOLD, found) for found in reports):
         sources = (servers[name], source_for(reference))
-        found, expected = (make(report, source, make_request(source, HOUSEHOLD, wish)) for source in sources)
+        found, expected = (make(report, source, make_request(source, HOUSEHOLD, options)) for source in sources)
         pd.testing.assert_frame_equal(found.table, expected.table, check_exact=True)
         assert picture(found, "png")
 
 
 @pytest.mark.parametrize("name", ["hive", "trino", "merged"])
 def test_a_meter_with_an_odd_name_is_bound(servers: dict[str, SqlSource], name: str) -> None:
-    wish = Wish(meter="it's; a \\ meter", since="2010-03-28T01:00", until="2010-03-28T03:00", grain="minute")
+    options = ReportOptions(
+        meter="it's; a \\ meter", since="2010-03-28T01:00", until="2010-03-28T03:00", grain="minute"
+    )
     source = servers[name]
-    table = make(report_of(HOUSEHOLD, "voltage"), source, make_request(source, HOUSEHOLD, wish)).table
+    table = make(report_of(HOUSEHOLD, "voltage"), source, make_request(source, HOUSEHOLD, options)).table
     assert len(table) == 60
     assert table["mean_V"].eq(230.0).all()

@@ -1,4 +1,4 @@
-"""A changed rule, computed anew over all history while readers ask: each row is of one run or the other, not mixed."""
+"""A changed rule, computed again over all history while readers ask: each row is of one run or the other, not mixed."""
 
 from __future__ import annotations
 

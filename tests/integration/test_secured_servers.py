@@ -136,7 +136,6 @@ def spark(secured_kafka: Settings) -> Iterator[SparkSession]:
         yield session
 
 
-@pytest.mark.unproved
 def test_spark_reads_from_and_writes_to_it(spark: SparkSession, secured_kafka: Settings) -> None:
     kafka.create_topic(secured_kafka, "by.spark", 1)
     options = kafka.spark_options(secured_kafka)

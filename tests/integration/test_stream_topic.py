@@ -101,9 +101,9 @@ def test_checkpoint_and_topic_must_fit(small: Settings, spark: SparkSession, dat
         stream(small, other, ARCHIVE)
     delete_topics(small, other.readings_topic, other.rejected_topic)
 
-    # The topic is deleted and created anew.
+    # The topic is deleted and created again.
     delete_topics(small, dataset.readings_topic)
-    with pytest.raises(TopicRecreated, match="was deleted and created anew"):
+    with pytest.raises(TopicRecreated, match="was deleted and created again"):
         stream(small, dataset, ARCHIVE)
     new_checkpoint(small, dataset)
     samples.send(small, dataset.readings_topic, good)

@@ -145,7 +145,6 @@ def test_4_a_range_and_a_meter_limit_the_comparison(session: SparkSession, setti
         verified(settings, since=date(2020, 1, 1), until=date(2020, 1, 2))
 
 
-@pytest.mark.unproved
 @pytest.mark.parametrize(("view", "partition"), [("minute", "2026-03"), ("day", "2026")])
 def test_5_one_wrong_value_is_found_on_every_path(
     session: SparkSession, settings: Settings, view: str, partition: str

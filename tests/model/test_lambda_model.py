@@ -70,7 +70,7 @@ class Lambda(RuleBasedStateMachine):
         self.batch, self.reader = Batch(self.world), Reader(self.world)
         self.last: Reading | None = None
         self.is_disturbed = False
-        """Whether clocks have stepped or a query began anew: then layers may differ unexplained."""
+        """Whether clocks have stepped or a query began again: then layers may differ unexplained."""
 
     # Producers
 
@@ -268,13 +268,13 @@ class Lambda(RuleBasedStateMachine):
 
     @rule(most=amounts)
     def replay_archive(self, most: Most) -> None:
-        """The archive begins anew: a new checkpoint goes on where the master data set ends."""
+        """The archive begins again: a new checkpoint goes on where the master data set ends."""
         self.archive = Archive(self.world, self.archive.query + 1)
         self._run_archive(most)
 
     @rule(most=amounts)
     def replay_speed(self, most: Most) -> None:
-        """The speed views begin anew: a new checkpoint reads the topic from what is its start now."""
+        """The speed views begin again: a new checkpoint reads the topic from what is its start now."""
         self.is_disturbed = True
         self.speed = Speed(self.world)
         self._run_speed(most)

@@ -15,7 +15,7 @@ from core_samples import TANK
 
 from datasets.household.replay import HOUSEHOLD_REPLAY
 from datasets.household.text import HOUSEHOLD_TEXT
-from meterlake.dice import Dice, Numbers
+from meterlake.randomness import Numbers, RandomValues
 from meterlake.replay import ITSELF, Marks, Replay
 from meterlake.textformat import Moment, TextFormat, Value
 from producers import faults
@@ -96,7 +96,7 @@ def run(folder: Path, share: str = "", minutes: int = 5, start: datetime = FIRST
     return Run(told(folder, shares=shares, **changes), shares, start, timedelta(minutes=minutes))
 
 
-def _sixths(minutes: Numbers, _: Dice) -> tuple[Numbers, Marks]:
+def _sixths(minutes: Numbers, _: RandomValues) -> tuple[Numbers, Marks]:
     here = minutes[:, ITSELF : ITSELF + 1].repeat(6, axis=1)
     here[:, :, 2] //= 6
     return here, here[:, 0, 0] < 0

@@ -22,8 +22,8 @@ from meterlake.boundary import (
     check_ttl,
     needed_ttl,
     next_boundary,
-    rollback_hole,
     speed_days,
+    uncovered_by_rollback,
 )
 from meterlake.declaration import Amount, MeterSeries, View, per_hour
 from meterlake.durations import duration_text
@@ -306,7 +306,7 @@ def test_a_kafka_that_forgets_too_soon_is_refused_in_words() -> None:
         check_kafka_retention("household", 6 * hours, 4 * hours, hours)
     assert str(refused.value) == (
         "Kafka keeps the readings of household for 6 h, shorter than batch interval + lateness + one missed run (9 h):"
-        " a query that begins anew would show minutes that lack readings. Set retention.ms of its topic to at least"
+        " a query that begins again would show minutes that lack readings. Set retention.ms of its topic to at least"
         " 9 h (METERLAKE_KAFKA_RETENTION for new topics), or run batch more often."
     )
 
@@ -314,14 +314,14 @@ def test_a_kafka_that_forgets_too_soon_is_refused_in_words() -> None:
 def test_a_roll_back_over_expired_rows_is_refused() -> None:
     ttl = timedelta(days=3)
     young = NOON - timedelta(days=2)
-    assert rollback_hole(young, NOON, NOON, ttl) is None
+    assert uncovered_by_rollback(young, NOON, NOON, ttl) is None
     old = NOON - timedelta(days=4)
-    hole = rollback_hole(old, NOON, NOON, ttl)
-    assert hole is not None
-    assert (hole.since, hole.until) == (old, NOON - timedelta(days=3, minutes=-1))
+    uncovered = uncovered_by_rollback(old, NOON, NOON, ttl)
+    assert uncovered is not None
+    assert (uncovered.since, uncovered.until) == (old, NOON - timedelta(days=3, minutes=-1))
     with pytest.raises(RollbackLosesMinutes, match=r"from 2026-11-17 12:00 UTC to .* --allow-gap"):
-        check_rollback("tank", hole, ttl)
-    check_rollback("tank", hole, ttl, allow_gap=True)
+        check_rollback("tank", uncovered, ttl)
+    check_rollback("tank", uncovered, ttl, allow_gap=True)
     check_rollback("tank", None, ttl)
 
 
@@ -330,13 +330,13 @@ MINUTES = TIMES.map(lambda moment: moment.replace(second=0))
 
 @given(MINUTES, MINUTES, LATENESS)
 def test_a_hole_is_what_has_expired_and_nothing_else(older: datetime, current: datetime, ttl: timedelta) -> None:
-    hole = rollback_hole(older, current, NOON, ttl)
-    if hole is None:
+    uncovered = uncovered_by_rollback(older, current, NOON, ttl)
+    if uncovered is None:
         assert older >= current or older + ttl > NOON
         return
-    assert hole.since == older
-    assert hole.until == current or (hole.until < current and hole.until + ttl > NOON)
-    assert hole.until - timedelta(minutes=1) + ttl <= NOON
+    assert uncovered.since == older
+    assert uncovered.until == current or (uncovered.until < current and uncovered.until + ttl > NOON)
+    assert uncovered.until - timedelta(minutes=1) + ttl <= NOON
 
 
 def test_durations_read_as_people_write_them() -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from datasets.household.declaration import HOUSEHOLD
 from datasets.household.replay import HOUSEHOLD_REPLAY, split
-from meterlake import dice, registry
-from meterlake.dice import Dice, Numbers
+from meterlake import randomness, registry
 from meterlake.errors import DeclarationError, UnknownName
+from meterlake.randomness import Numbers, RandomValues
 from meterlake.reading import Reading
 from meterlake.rules import is_flagged, reject_reason
 from meterlake.units import to_float, to_units
@@ -49,7 +49,7 @@ def minutes() -> st.SearchStrategy[Minute]:
 
 
 def seconds_of(*three: Minute, seed: int = 1) -> tuple[Numbers, bool]:
-    readings, raised = split(np.array([three], dtype=np.int64), Dice(dice.keys(seed, [0]), 60))
+    readings, raised = split(np.array([three], dtype=np.int64), RandomValues(randomness.keys(seed, [0]), 60))
     return readings[0], bool(raised[0])
 
 
@@ -105,10 +105,10 @@ def test_what_ran_within_a_minute_runs_for_a_part_of_it() -> None:
 
 def test_portions_do_not_matter() -> None:
     rows = np.array([[NIGHT, KETTLE, NIGHT], [KETTLE, NIGHT, KETTLE], [NIGHT, CONTRADICTION, KETTLE]], dtype=np.int64)
-    keys = dice.keys(7, [1, 2, 3], [60, 120, 180])
-    whole, marks = split(rows, Dice(keys, 60))
+    keys = randomness.keys(7, [1, 2, 3], [60, 120, 180])
+    whole, marks = split(rows, RandomValues(keys, 60))
     for at in range(3):
-        alone, mark = split(rows[at : at + 1], Dice(keys[at : at + 1], 60))
+        alone, mark = split(rows[at : at + 1], RandomValues(keys[at : at + 1], 60))
         assert (alone[0] == whole[at]).all()
         assert mark[0] == marks[at]
 
@@ -120,18 +120,20 @@ def test_the_numbers_are_the_same_for_ever() -> None:
 
 @given(st.integers(0, 2**64 - 1), st.integers(1, 2**32), st.integers(0, 9))
 def test_numbers_stay_below_their_limit(seed: int, limit: int, lane: int) -> None:
-    numbers = dice.draw(dice.keys(seed, np.arange(50)), lane, limit)
+    numbers = randomness.draw(randomness.keys(seed, np.arange(50)), lane, limit)
     assert numbers.min() >= 0
     assert numbers.max() < limit
 
 
 def test_numbers_are_even_and_differ_by_lane_seed_and_thing() -> None:
-    keys = dice.keys(1, np.arange(100_000))
-    counts = np.bincount(dice.draw(keys, 0, 10), minlength=10)
+    keys = randomness.keys(1, np.arange(100_000))
+    counts = np.bincount(randomness.draw(keys, 0, 10), minlength=10)
     assert abs(counts - 10_000).max() < 500
-    assert (dice.draw(keys, 0, 1 << 32) == dice.draw(keys, 1, 1 << 32)).sum() < 5
-    assert (dice.draw(keys, 0, 1 << 32) == dice.draw(dice.keys(2, np.arange(100_000)), 0, 1 << 32)).sum() < 5
-    assert len(set(dice.keys(1, np.arange(300).repeat(300), np.tile(np.arange(300), 300)).tolist())) == 90_000
+    assert (randomness.draw(keys, 0, 1 << 32) == randomness.draw(keys, 1, 1 << 32)).sum() < 5
+    assert (
+        randomness.draw(keys, 0, 1 << 32) == randomness.draw(randomness.keys(2, np.arange(100_000)), 0, 1 << 32)
+    ).sum() < 5
+    assert len(set(randomness.keys(1, np.arange(300).repeat(300), np.tile(np.arange(300), 300)).tolist())) == 90_000
 
 
 def test_a_replay_is_found_by_name() -> None:
@@ -148,7 +150,9 @@ def test_a_contradiction_is_found_at_construction(change: dict[str, Any], proble
         replace(HOUSEHOLD_REPLAY, **change)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", "b-2"]), st.integers(0, 10**8), tank_values()), max_size=5))
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b-2", 'é "1" \\ %s']), st.integers(0, 10**8), tank_values()), max_size=5)
+)
 def test_many_messages_are_encoded_as_each_is(rows: list[tuple[str, int, tuple[float, ...]]]) -> None:
     scales = [measure.scale for measure in TANK.measures]
     units = [[to_units(values[at], scale) for _, _, values in rows] for at, scale in enumerate(scales)]

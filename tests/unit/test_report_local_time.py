@@ -18,7 +18,7 @@ from meterlake import registry
 from meterlake.report_specs import report_of
 from serving_layer.reports.catalogue import make
 from serving_layer.reports.local_hours import hour_grain, offsets_between
-from serving_layer.reports.request import Request, Wish, make_request
+from serving_layer.reports.request import ReportOptions, Request, make_request
 from serving_layer.reports.result import Result
 from serving_layer.reports.style import SIZE_INCHES
 from serving_layer.reports.tariff import Tariff
@@ -57,7 +57,9 @@ def made(
     with duckdb.connect() as connection:
         build(connection, there, readings)
         source = source_for(connection)
-        request = make_request(source, there, Wish(since=since, until=until, tariff=NIGHT if name == "cost" else None))
+        request = make_request(
+            source, there, ReportOptions(since=since, until=until, tariff=NIGHT if name == "cost" else None)
+        )
         return make(report_of(there, name), source, request)
 
 

@@ -17,7 +17,7 @@ from meterlake import registry
 from meterlake.report_specs import Summary, report_of, reports_of
 from serving_layer.reports.catalogue import make
 from serving_layer.reports.render import picture
-from serving_layer.reports.request import Wish, make_request
+from serving_layer.reports.request import ReportOptions, make_request
 from serving_layer.reports.result import Result
 from serving_layer.reports.tariff import Tariff
 
@@ -31,12 +31,12 @@ def made() -> Make:
     """Make a report of readings (UTC minutes) for a local range."""
 
     def run(
-        name: str, readings: list[dict[str, Any]], since: str | None = None, until: str | None = None, **wish: Any
+        name: str, readings: list[dict[str, Any]], since: str | None = None, until: str | None = None, **options: Any
     ) -> Result:
         with duckdb.connect() as connection:
             build(connection, HOUSEHOLD, readings)
             source = source_for(connection)
-            request = make_request(source, HOUSEHOLD, Wish(since=since, until=until, **wish))
+            request = make_request(source, HOUSEHOLD, ReportOptions(since=since, until=until, **options))
             return make(report_of(HOUSEHOLD, name), source, request)
 
     return run
@@ -268,7 +268,7 @@ def test_every_report_in_other_zones(zone: str) -> None:
     with duckdb.connect() as connection:
         build(connection, there, minutes(utc("2010-10-15T00:00"), 5 * 1440))
         source = source_for(connection)
-        request = make_request(source, there, Wish(tariff=prices))
+        request = make_request(source, there, ReportOptions(tariff=prices))
         results = {
             name: make(report, source, request)
             for name, report in reports_of(there).items()

@@ -25,7 +25,7 @@ from serving_layer.reports import sources
 from serving_layer.reports.catalogue import make
 from serving_layer.reports.errors import CannotWrite, WrongExtension
 from serving_layer.reports.render import check_path, csv, drawn, page, picture, save, write
-from serving_layer.reports.request import Wish, make_request
+from serving_layer.reports.request import ReportOptions, make_request
 from serving_layer.reports.result import Result, percent
 from serving_layer.reports.sources import SqlSource
 from serving_layer.reports.style import date_range_text, shortened
@@ -51,8 +51,8 @@ def source() -> Any:
         yield source_for(connection)
 
 
-def result_of(source: SqlSource, name: str, **wish: Any) -> Result:
-    given = Wish(tariff=load_tariff(TARIFF), **wish)
+def result_of(source: SqlSource, name: str, **options: Any) -> Result:
+    given = ReportOptions(tariff=load_tariff(TARIFF), **options)
     return make(report_of(HOUSEHOLD, name), source, make_request(source, HOUSEHOLD, given))
 
 

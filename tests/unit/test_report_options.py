@@ -1,4 +1,4 @@
-"""What a user may ask for, and what a wrong wish is answered."""
+"""What a user may ask for, and what a wrong options is answered."""
 
 # ruff: noqa: DTZ001 - UTC wall clock, as the tables hold it
 from __future__ import annotations
@@ -28,7 +28,7 @@ from serving_layer.reports.errors import (
     WrongRange,
     WrongTariff,
 )
-from serving_layer.reports.request import Wish, make_request, parse_moment
+from serving_layer.reports.request import ReportOptions, make_request, parse_moment
 from serving_layer.reports.sources import MERGED_SCHEMA, SqlSource, Window, source_of
 from serving_layer.reports.summary import summary
 from serving_layer.reports.tariff import load_tariff
@@ -46,8 +46,8 @@ def source() -> Any:
         yield source_for(connection)
 
 
-def wish(**given: Any) -> Wish:
-    return Wish(**{"meter": METER, **given})
+def options(**given: Any) -> ReportOptions:
+    return ReportOptions(**{"meter": METER, **given})
 
 
 @pytest.mark.parametrize(
@@ -79,42 +79,44 @@ def test_what_is_not_a_time_is_refused(text: str) -> None:
     ],
 )
 def test_grain_follows_the_range(source: SqlSource, since: str, until: str, grain: str) -> None:
-    assert make_request(source, HOUSEHOLD, wish(since=since, until=until)).grain_by_range() == grain
+    assert make_request(source, HOUSEHOLD, options(since=since, until=until)).grain_by_range() == grain
 
 
 def test_years_are_read_by_the_day() -> None:
     with duckdb.connect() as connection:
         build(connection, HOUSEHOLD, minutes(datetime(2010, 2, 1), 1) + minutes(datetime(2010, 6, 1), 1))
-        request = make_request(source_for(connection), HOUSEHOLD, Wish())
+        request = make_request(source_for(connection), HOUSEHOLD, ReportOptions())
         assert request.grain_by_range() == "day"
-        assert make_request(source_for(connection), HOUSEHOLD, Wish(grain="minute")).grain_by_range() == "minute"
+        assert (
+            make_request(source_for(connection), HOUSEHOLD, ReportOptions(grain="minute")).grain_by_range() == "minute"
+        )
 
 
 def test_range_is_cut_to_the_days_with_readings(source: SqlSource) -> None:
-    request = make_request(source, HOUSEHOLD, wish(since="1999-01-01", until="2999-01-01"))
+    request = make_request(source, HOUSEHOLD, options(since="1999-01-01", until="2999-01-01"))
     assert request.days == (datetime(2010, 2, 1).date(), datetime(2010, 2, 10).date())
 
 
 @pytest.mark.parametrize("until", ["2010-02-01", "2010-01-31"])
 def test_empty_or_reversed_range(source: SqlSource, until: str) -> None:
     with pytest.raises(WrongRange, match="is empty"):
-        make_request(source, HOUSEHOLD, wish(since="2010-02-01", until=until))
+        make_request(source, HOUSEHOLD, options(since="2010-02-01", until=until))
 
 
 def test_range_outside_the_readings_says_where_they_are(source: SqlSource) -> None:
     with pytest.raises(NoReadings, match="between 2010-02-01 and 2010-02-10"):
-        make_request(source, HOUSEHOLD, wish(since="2011-01-01", until="2011-02-01"))
+        make_request(source, HOUSEHOLD, options(since="2011-01-01", until="2011-02-01"))
 
 
 def test_range_within_a_gap(source: SqlSource) -> None:
-    request = make_request(source, HOUSEHOLD, wish(since="2010-02-06", until="2010-02-07"))
+    request = make_request(source, HOUSEHOLD, options(since="2010-02-06", until="2010-02-07"))
     with pytest.raises(NoReadings, match="2010-02-06 00:00"):
         make(report_of(HOUSEHOLD, "voltage"), source, request)
 
 
 def test_unknown_meter_lists_the_known_ones(source: SqlSource) -> None:
     with pytest.raises(UnknownName, match=r"Did you mean 'house-1'\?"):
-        make_request(source, HOUSEHOLD, wish(meter="house-2"))
+        make_request(source, HOUSEHOLD, options(meter="house-2"))
 
 
 def test_a_named_meter_is_asked_for_by_its_key(source: SqlSource) -> None:
@@ -124,21 +126,21 @@ def test_a_named_meter_is_asked_for_by_its_key(source: SqlSource) -> None:
         asked.append((statement, values))
         return source.run(statement, values)
 
-    request = make_request(replace(source, run=run), HOUSEHOLD, wish(meter=METER))
-    assert request.extent == make_request(source, HOUSEHOLD, wish()).extent
+    request = make_request(replace(source, run=run), HOUSEHOLD, options(meter=METER))
+    assert request.extent == make_request(source, HOUSEHOLD, options()).extent
     assert asked == [("SELECT MIN(day), MAX(day) FROM batch.household_day WHERE meter_id = ?", [METER])]
 
 
 def test_several_meters_need_a_choice(source: SqlSource) -> None:
     with pytest.raises(UsageError, match="--meter-id: house-1, it's"):
-        make_request(source, HOUSEHOLD, Wish())
+        make_request(source, HOUSEHOLD, ReportOptions())
 
 
 def test_values_are_bound_never_pasted(source: SqlSource) -> None:
-    request = make_request(source, HOUSEHOLD, wish(meter="it's"))
+    request = make_request(source, HOUSEHOLD, options(meter="it's"))
     assert len(make(report_of(HOUSEHOLD, "voltage"), source, request).table) == 60
     with pytest.raises(UnknownName):
-        make_request(source, HOUSEHOLD, wish(meter="x' OR '1'='1"))
+        make_request(source, HOUSEHOLD, options(meter="x' OR '1'='1"))
 
 
 def test_hive_gets_named_placeholders_and_its_partitions() -> None:
@@ -159,7 +161,7 @@ def test_hive_gets_named_placeholders_and_its_partitions() -> None:
 
 def test_merged_view_yields_the_same_rows_and_gaps(source: SqlSource) -> None:
     merged = SqlSource("merged", "merged", "duckdb", "batch", source.run, merged=True)
-    window = make_request(source, HOUSEHOLD, wish()).window
+    window = make_request(source, HOUSEHOLD, options()).window
     assert merged.gaps(HOUSEHOLD, window).equals(source.gaps(HOUSEHOLD, window))
     columns = ["voltage_sum", "covered_s"]
     assert merged.view(HOUSEHOLD, "day", columns, window).equals(source.view(HOUSEHOLD, "day", columns, window))
@@ -184,7 +186,7 @@ def test_missing_views_say_how_to_make_them() -> None:
 
 def test_options_that_a_report_cannot_follow(source: SqlSource) -> None:
     for name, option in (("heatmap", {"grain": "day"}), ("voltage", {"threshold": 3.0})):
-        request = make_request(source, HOUSEHOLD, wish(**option))
+        request = make_request(source, HOUSEHOLD, options(**option))
         with pytest.raises(WrongOption, match=name):
             make(report_of(HOUSEHOLD, name), source, request)
 
@@ -231,26 +233,26 @@ def test_half_hours_of_one_amount_are_reported() -> None:
     with duckdb.connect() as connection:
         build(connection, london, readings)
         source = source_for(connection)
-        request = make_request(source, london, Wish())
+        request = make_request(source, london, ReportOptions())
         assert request.grain_by_range() == "half_hour"
         result = make(report_of(london, "energy"), source, request)
         halves = result.table
         assert list(halves.columns) == ["energy_kWh", "covered_s"]
         assert (len(halves), halves["energy_kWh"].sum(), halves["covered_s"].sum()) == (50, 12.25, 49 * 1800)
-        daily = make(report_of(london, "energy"), source, make_request(source, london, Wish(grain="day")))
+        daily = make(report_of(london, "energy"), source, make_request(source, london, ReportOptions(grain="day")))
         assert daily.table["energy_kWh"].tolist() == [12.25]
         figures = {item.label: item.number for item in result.key_figures}
         assert (figures["Sum"], figures["Coverage"]) == (12.25, 0.98)
         with pytest.raises(UnknownName, match="grain of london"):
-            make_request(source, london, Wish(grain="month"))
+            make_request(source, london, ReportOptions(grain="month"))
 
 
 def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path) -> None:
     with pytest.raises(TariffNeeded, match="--tariff"):
-        make(report_of(HOUSEHOLD, "cost"), source, make_request(source, HOUSEHOLD, wish()))
+        make(report_of(HOUSEHOLD, "cost"), source, make_request(source, HOUSEHOLD, options()))
     later = tmp_path / "later.toml"
     later.write_text(_HEAD + "[[price]]\nvalid_from = 2010-02-03\n" + _REST)
-    request = make_request(source, HOUSEHOLD, wish(tariff=load_tariff(later)))
+    request = make_request(source, HOUSEHOLD, options(tariff=load_tariff(later)))
     with pytest.raises(NoPrice, match="2010-02-01 to 2010-02-02"):
         make(report_of(HOUSEHOLD, "cost"), source, request)
     whole = report_of(HOUSEHOLD, "summary")

@@ -1,4 +1,4 @@
-"""Chance without state: numbers that depend only on a seed and on what they are for.
+"""Random values without state: numbers that depend only on a seed and on what they are for.
 
 The same on every machine and in whatever order or portions they are drawn, since all of it is integer arithmetic
 (the finaliser of SplitMix64). Not for secrets.
@@ -24,10 +24,10 @@ _SECOND: Final = np.uint64(0x94D049BB133111EB)
 
 def keys(seed: int, *things: Numbers | Sequence[int]) -> Keys:
     """Return one key for each row of ``things``: arrays of one length that say what the numbers are for."""
-    found = _mixed(np.array([seed], dtype=np.uint64))
+    result = _mixed(np.array([seed], dtype=np.uint64))
     for thing in things:
-        found = _mixed(found * _STEP + np.asarray(thing, dtype=np.int64).astype(np.uint64))
-    return found
+        result = _mixed(result * _STEP + np.asarray(thing, dtype=np.int64).astype(np.uint64))
+    return result
 
 
 def draw(of: Keys, lane: int, limit: int) -> Numbers:
@@ -36,7 +36,7 @@ def draw(of: Keys, lane: int, limit: int) -> Numbers:
     return ((high * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
 
 
-class Dice:
+class RandomValues:
     """Numbers for intervals that are split into ``parts``."""
 
     def __init__(self, of: Keys, parts: int) -> None:
