@@ -22,7 +22,7 @@ def format_of(entry: Entry, path: Path) -> TextFormat:
 
     Raises PermanentError where the data set has none; what opening the file raises; WrongText.
     """
-    forms = entry.data_set.formats
+    forms = entry.data_set.text_formats
     if len(forms) < 2:
         return entry.text_format()
     with ExitStack() as stack:
@@ -32,7 +32,7 @@ def format_of(entry: Entry, path: Path) -> TextFormat:
 def formats_of(entry: Entry, name: str) -> tuple[TextFormat, ...]:
     """Return all formats of a data set, or the one of a name or number. Raises PermanentError where there is none."""
     entry.text_format()
-    forms = {form.name or str(number): form for number, form in enumerate(entry.data_set.formats, start=1)}
+    forms = {form.name or str(number): form for number, form in enumerate(entry.data_set.text_formats, start=1)}
     if name and name not in forms:
         raise UnknownName(f"format of {entry.name}", name, forms)
     return (forms[name],) if name else tuple(forms.values())
