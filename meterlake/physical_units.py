@@ -8,6 +8,7 @@ rate in kW.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
@@ -143,6 +144,12 @@ def factor(given: str, wanted: str) -> float:
     return here.scale / there.scale
 
 
+def exact_factor(given: str, wanted: str) -> Fraction:
+    """Return ``factor`` as it is meant: a kWh is exactly 1000 Wh, a joule 1/3600 Wh. Raises UnitsDiffer."""
+    factor(given, wanted)
+    return _exact(physical_unit(given).scale) / _exact(physical_unit(wanted).scale)
+
+
 def same_quantity(left: str, right: str) -> bool:
     """Return whether two units measure the same quantity."""
     return physical_unit(left).quantity == physical_unit(right).quantity
@@ -170,3 +177,7 @@ def for_small_values(symbol: str) -> PhysicalUnit:
     """Return the unit in which small values are read, such as W for kW."""
     shown = physical_unit(symbol).symbol
     return physical_unit(_SMALL.get(shown, shown))
+
+
+def _exact(scale: float) -> Fraction:
+    return Fraction(scale).limit_denominator(10**9)
