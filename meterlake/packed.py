@@ -1,6 +1,6 @@
 """Files as they are or packed: their first bytes tell, their names may lie.
 
-xz, gzip, bzip2, and zip or tar with one file are read, one in the other, too. What else a file can be is named.
+xz, gzip, bzip2, zip and tar are read, one in the other, too. What else a file can be is named.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from contextlib import ExitStack
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import ExitStack
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -82,6 +83,78 @@ class NotText(Exception):
 def opened(path: Path, stack: ExitStack) -> IO[bytes]:
     """Return a local file's unpacked bytes. Raises OSError, one of DAMAGED (also while reading), or NotText."""
     return unpacked(stack.enter_context(path.open("rb")), stack)[0]
+
+
+def files_in(raw: IO[bytes], stack: ExitStack, password: str = "") -> Iterator[tuple[str, IO[bytes] | Exception]]:
+    """Yield the files in a stream: the one that it is, under an empty name, or the members of an archive, in order.
+
+    A member's name has ``!`` before it, and before each further archive in it. A stream is to be read before the next
+    one is asked for. Where a member cannot be opened, an exception comes in its place: one of DAMAGED, or NotText.
+    password: of encrypted members of zip archives. Raises what ``unpacked`` raises about the outermost archive.
+    """
+    yield from _files_in(raw, stack, password, "", 0)
+
+
+def _files_in(
+    raw: IO[bytes], stack: ExitStack, password: str, name: str, depth: int
+) -> Iterator[tuple[str, IO[bytes] | Exception]]:
+    head, raw = _peeked(raw)
+    kind = _kind(head)
+    if kind == PLAIN:
+        _check_text(head)
+        yield name, raw
+        return
+    if depth == _DEEPEST:
+        raise NotText(f"is packed more than {_DEEPEST} times", _UNPACK)
+    if kind not in _MEMBERS:
+        yield from _files_in(_OPENERS[kind](raw, stack), stack, password, name, depth + 1)
+        return
+    found = False
+    for member, open_member in _MEMBERS[kind](raw, stack, password):
+        found = True
+        named = f"{name}!{member}"
+        try:
+            with ExitStack() as inner:
+                yield from _files_in(open_member(), inner, password, named, depth + 1)
+        except (*DAMAGED, NotText) as error:
+            yield named, error
+    if not found:
+        raise NotText("holds no file", "Give an archive with files of readings.")
+
+
+def _zip_members(raw: IO[bytes], stack: ExitStack, password: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    archive, files = _zip_files(raw, stack)
+    for item in files:
+        yield item.filename, partial(_open_member, archive, item, password)
+
+
+def _open_member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, password: str) -> IO[bytes]:
+    encrypted = bool(item.flag_bits & 1)
+    if encrypted and not password:
+        raise NotText("is encrypted", "Give its password: --password asks for it.")
+    try:
+        return archive.open(item, pwd=password.encode() if encrypted else None)
+    except NotImplementedError as error:
+        raise NotText(f"cannot be unpacked ({error})", "Unpack it first, or pack it by deflate.") from error
+    except RuntimeError as error:
+        raise NotText("is encrypted with another password", "Give the right one: --password asks for it.") from error
+
+
+def _tar_members(raw: IO[bytes], stack: ExitStack, _: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    archive = stack.enter_context(tarfile.open(fileobj=raw, mode="r|"))  # noqa: SIM115 - closed by the stack
+    while member := _next_file(archive):
+        yield member.name, partial(_extract, archive, member)
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    file = cast("IO[bytes]", archive.extractfile(member))
+    return cast("IO[bytes]", io.BufferedReader(_Pieces([file.read]), _CHUNK))
+
+
+_MEMBERS: Final[dict[str, Callable[[IO[bytes], ExitStack, str], Iterator[tuple[str, Callable[[], IO[bytes]]]]]]] = {
+    "zip": _zip_members,
+    "tar": _tar_members,
+}
 
 
 def unpacked(raw: IO[bytes], stack: ExitStack) -> tuple[IO[bytes], str]:
@@ -185,7 +258,15 @@ def _open_bzip2(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
 
 
 def _open_zip(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
-    """Open the one file in a zip archive, whose index stands at its end."""
+    """Open the one file in a zip archive."""
+    archive, files = _zip_files(raw, stack)
+    if len(files) != 1:
+        raise _not_one([item.filename for item in files])
+    return stack.enter_context(_open_member(archive, files[0], ""))
+
+
+def _zip_files(raw: IO[bytes], stack: ExitStack) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
+    """Return a zip archive, whose index stands at its end, and the files in it."""
     if not raw.seekable():
         file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by the stack
         shutil.copyfileobj(raw, file, _CHUNK)
@@ -195,12 +276,7 @@ def _open_zip(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
     if workbook:
         raise NotText(f"is {workbook}", _AS_CSV)
     files = [item for item in archive.infolist() if not item.is_dir() and not _is_hidden(item.filename)]
-    if len(files) != 1:
-        raise _not_one([item.filename for item in files])
-    try:
-        return stack.enter_context(archive.open(files[0]))
-    except (RuntimeError, NotImplementedError) as error:
-        raise NotText(f"cannot be unpacked ({error})", "Pack it without a password, by deflate.") from error
+    return archive, files
 
 
 def _open_tar(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:

@@ -11,7 +11,7 @@ import pytest
 from batch_samples import DATASET, DAYS, NEW_DAY, clock, expected, fresh, history, load, readings, run, seen
 from pyspark.sql import SparkSession
 
-from batch_layer.ingest.upload import RAW
+from batch_layer.ingest.raw_store import RAW
 from cli import maintain_command, quality_command
 from engines import hdfs, hive, trino
 from engines.master import master

@@ -1,0 +1,172 @@
+"""What Spark's tasks do in a load: read pieces of raw files from HDFS, and pass on the rows that are asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from functools import partial
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
+
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from batch_layer.ingest.lines import SPLIT
+from batch_layer.ingest.rows import DAYS, Judged, Raw, Tally, schema, total
+from engines import hdfs
+from engines.readers import text
+from engines.readers.held import held
+from meterlake.schema import master_fields, quarantine_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from batch_layer.ingest.lines import Start
+    from meterlake.columns import Column
+    from meterlake.settings import Settings
+
+TALLY: Final = "tally"
+"""Column of what ``frame`` returns for readings: NULL in rows of the table, else the tally of a piece, as JSON."""
+
+WHOLE: Final = 0
+
+
+class Wanted(Enum):
+    """Which rows a job is for."""
+
+    READINGS = "readings"
+    REJECTED = "rejected"
+    DAYS = "days"
+
+
+class Piece(NamedTuple):
+    """What one task reads of a file, which is that of some place in the load. begin: byte of the object in HDFS.
+
+    line: number of the first line; WHOLE for all of the file.
+    """
+
+    file: int
+    begin: int
+    length: int
+    line: int = WHOLE
+
+
+@dataclass(frozen=True)
+class Job:
+    """Files by their place in the load, and what becomes of their times: see ``rows.Judged``."""
+
+    settings: Settings
+    files: dict[int, Raw]
+    shift: timedelta = timedelta(0)
+    now: datetime | None = None
+
+
+def pieces(file: int, raw: Raw, begin: int, length: int, starts: Sequence[Start]) -> list[Piece]:
+    """Return what tasks read of a file, which lies at ``begin`` in its object."""
+    if len(starts) < 2 or not text.is_divisible(raw.form, raw.options.clock):
+        return [Piece(file, begin, length)]
+    ends = [*(start.byte for start in starts[1:]), length]
+    return [
+        Piece(file, begin + start.byte, end - start.byte, start.line) for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def dealt(given: Sequence[Piece], size: int = SPLIT) -> list[tuple[Piece, ...]]:
+    """Return the pieces of each task: in order, of some ``size`` bytes together, or one that is larger."""
+    found: list[list[Piece]] = []
+    room = 0
+    for piece in given:
+        if not found or piece.length > room:
+            found.append([])
+            room = size
+        found[-1].append(piece)
+        room -= piece.length
+    return [tuple(one) for one in found]
+
+
+def frame(spark: SparkSession, job: Job, given: Sequence[Piece], wanted: Wanted) -> DataFrame:
+    """Return the rows of some pieces: of the master table, of quarantine, or of ``rows.DAYS``."""
+    tasks = dealt(given)
+    columns = [f"{column.name} {column.type.sql('spark')}" for column in _columns(job, wanted)]
+    listed = ", ".join([*columns, *([f"{TALLY} STRING"] if wanted is Wanted.READINGS else [])])
+    return spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(partial(_run, job, tasks, wanted), listed)
+
+
+def tallies(seen: Iterable[str]) -> dict[int, Tally]:
+    """Return the tally of each file, from those of its pieces; one that was read twice counts once."""
+    found: dict[int, Tally] = {}
+    for text_ in set(seen):
+        piece = json.loads(text_)
+        file, reasons = piece.pop("file"), {reason: tuple(pair) for reason, pair in piece.pop("reasons").items()}
+        del piece["begin"]
+        found.setdefault(file, Tally()).add(Tally(**piece, reasons=reasons))
+    return found
+
+
+def _columns(job: Job, wanted: Wanted) -> Sequence[Column]:
+    if wanted is Wanted.DAYS:
+        return DAYS
+    dataset = next(iter(job.files.values())).dataset
+    return master_fields(dataset) if wanted is Wanted.READINGS else quarantine_fields(dataset)
+
+
+def _run(
+    job: Job, tasks: Sequence[Sequence[Piece]], wanted: Wanted, numbers: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    for batch in numbers:
+        for number in batch.column(0).to_pylist():
+            for run in _runs(job, tasks[number]):
+                for table in _read_run(job, run, wanted):
+                    yield from table.combine_chunks().to_batches()
+
+
+def _runs(job: Job, given: Sequence[Piece]) -> list[list[Piece]]:
+    """Return pieces that lie one after the other in one object together: HDFS is asked for them once."""
+    found: list[list[Piece]] = []
+    for piece in given:
+        last = found[-1][-1] if found else None
+        follows = last is not None and last.begin + last.length == piece.begin
+        if last is not None and follows and job.files[last.file].location == job.files[piece.file].location:
+            found[-1].append(piece)
+        else:
+            found.append([piece])
+    return found
+
+
+def _read_run(job: Job, run: Sequence[Piece], wanted: Wanted) -> Iterator[pa.Table]:
+    location, begin = job.files[run[0].file].location, run[0].begin
+    length = run[-1].begin + run[-1].length - begin
+    with hdfs.opened_range(job.settings, location, begin, length) as stream:
+        for piece in run:
+            with held(stream, piece.length) as part:
+                yield from _read(job, piece, part, wanted)
+
+
+def _read(job: Job, piece: Piece, stream: IO[bytes], wanted: Wanted) -> Iterator[pa.Table]:
+    raw, seen = job.files[piece.file], []
+    divided = piece.line != WHOLE
+    reader = text.read_part(raw.form, stream, raw.options, piece.line) if divided else text.read(
+        raw.form, stream, raw.options
+    )  # fmt: skip
+    for rows in reader:
+        judged = Judged(raw, rows, job.shift, job.now)
+        if wanted is Wanted.DAYS:
+            yield judged.days(piece.file)
+        elif wanted is Wanted.REJECTED:
+            yield judged.rejected()
+        else:
+            seen.append(judged.tally())
+            readings = judged.readings()
+            yield readings.append_column(TALLY, pa.nulls(len(readings), pa.string()))
+    if wanted is Wanted.READINGS:
+        yield _with_tally(_columns(job, wanted), piece, total(seen))
+
+
+def _with_tally(columns: Sequence[Column], piece: Piece, tally: Tally) -> pa.Table:
+    """Return one row with a tally, which is no row of the table."""
+    said = json.dumps({"file": piece.file, "begin": piece.begin, **asdict(tally)})
+    nothing = [pa.nulls(1, kind) for kind in schema(columns).types]
+    return pa.table([*nothing, pa.array([said])], [*schema(columns).names, TALLY])
