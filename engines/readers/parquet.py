@@ -36,7 +36,7 @@ def _records(form: Parquet, stream: IO[bytes]) -> Iterator[Record]:
                 for fields in pa.table(_readable(batch)).to_pylist():
                     number += 1
                     yield Record(number, fields)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             problem = f"is damaged, or no Parquet file ({error})"
             raise WrongFile(problem, "Get it again; `parquet-tools` or DuckDB say more.") from error
 

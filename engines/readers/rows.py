@@ -91,6 +91,5 @@ class Rows:
 
 
 def _cut(payload: str) -> str:
-    if len(payload) * 4 <= PAYLOAD_BYTES:
-        return payload
+    """Return as much of a text as quarantine keeps; what no text can hold becomes ``?``."""
     return payload[:PAYLOAD_BYTES].encode(errors="replace")[:PAYLOAD_BYTES].decode(errors="ignore")

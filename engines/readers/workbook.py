@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _DAMAGED: Final = (
     zipfile.BadZipFile,
+    zlib.error,
     InvalidFileException,
     DefusedXmlException,
     ParseError,

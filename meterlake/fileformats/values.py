@@ -11,14 +11,11 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from meterlake import timepattern, wallclock
-from meterlake.textformat import NUMBER
+from meterlake.textvalues import NUMBER
 from meterlake.timegrid import utc
-from meterlake.wallclock import AMBIGUOUS_TIME, SECOND, FileClock
+from meterlake.wallclock import AMBIGUOUS_TIME, NO_SUCH_LOCAL_TIME, SECOND, FileClock
 
 BAD_TIME: Final = "bad_time"
-NO_SUCH_LOCAL_TIME: Final = "no_such_local_time"
-"""The clock on the wall skips it."""
-
 ISO, EPOCH_S, EPOCH_MS, EXCEL_DAYS = "iso", "epoch_s", "epoch_ms", "excel_days"
 KNOWN_TIMES: Final = (ISO, EPOCH_S, EPOCH_MS, EXCEL_DAYS)
 """Patterns of times that Java's letters do not say."""

@@ -35,6 +35,9 @@ pytestmark = pytest.mark.unit
 POC = [path for parent in Path(__file__).parents for path in parent.glob("shared/data/smart_meter_poc/data/readings")]
 
 
+EXCHANGE = Exchange("a", "energy", datetime(2026, 3, 1, 3, 10, tzinfo=UTC), final="0.7", first="6.9")
+
+
 def given(**more: Any) -> dict[str, Any]:
     return {
         "dataset": HOMES,
@@ -364,8 +367,7 @@ def test_a_field_may_hold_a_cumulative_register() -> None:
         (1, "a", "2026-03-01 02:30", 500.0, 1.0),
         (6, "a", "2026-03-01 03:30", 250.0, 0.0),
     ]
-    exchange = Exchange("a", "energy", datetime(2026, 3, 1, 3, 10, tzinfo=UTC), final="0.7", first="6.9")
-    known = replace(form, register=Register(digits=5, across_gap="spread", exchanges=(exchange,)))
+    known = replace(form, register=Register(digits=5, across_gap="spread", exchanges=(EXCHANGE,)))
     assert rows(known, data)[-2:] == [
         (5, "a", "2026-03-01 03:00", 300.0, 0.0),
         (6, "a", "2026-03-01 03:30", 250.0, 0.0),
@@ -385,6 +387,8 @@ def test_a_field_may_hold_a_cumulative_register() -> None:
         ({"time_zone": "Europe/Paris", "utc_offset": timedelta(hours=1)}, "has an offset and a time zone"),
         ({"estimated": "estimated", "dataset": COUNTED}, "only amounts of a register are estimated"),
         ({"register": Register(across_gap="spread")}, "nothing would tell them from measured ones"),
+        ({"register": Register(exchanges=(replace(EXCHANGE, final="x"),))}, "from 'x' to '6.9' cannot be used"),
+        ({"register": Register(exchanges=(replace(EXCHANGE, measure="x"),))}, "an exchange is of 'x'"),
         ({"register": Register(), "marks": "end"}, "is read at an instant"),
     ],
 )
