@@ -25,10 +25,12 @@ def check_lines(file: Seen, tally: Tally) -> None:
         "decoded": tally.readings + tally.gaps,
         "quarantined": tally.rejected,
         "not loaded": tally.ahead,
+        "skipped": tally.skipped,
     }
     expected = text.expected_rows(file.form, file.lines)
-    read = tally.rows if expected is None else expected.rows
-    if read != sum(parts.values()) or read != tally.rows:
+    seen = tally.rows + tally.skipped
+    read = seen if expected is None else expected.rows
+    if read != sum(parts.values()) or read != seen:
         raise OutOfBalance(place, read, parts)
     if expected is not None and tally.line_sum != expected.line_sum:
         raise OutOfBalance(f"{place}, line numbers", expected.line_sum, {"sum of numbers": tally.line_sum})

@@ -19,6 +19,7 @@ from engines.readers.port import PAYLOAD, PLACE, REASON, Options
 from meterlake.columns import BIGINT, INT, TIMESTAMP, Column
 from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, Stretch
 from meterlake.schema import LATEST_TS, master_fields, quarantine_fields
+from meterlake.textrows import SKIPPED_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,13 +72,15 @@ class Raw:
 
 @dataclass
 class Tally:
-    """What rows of a file are. ahead: readings that are not loaded. line_sum: of the rows' places.
+    """What rows of a file are. ahead: readings that are not loaded.
 
+    skipped: lines that the format declares to be none, besides the rows. line_sum: of the places of rows and these.
     covered_s: seconds of readings and gap rows. first, last: seconds of their times; None without any.
     reasons: why rows are no readings -> how many, and the first place.
     """
 
     rows: int = 0
+    skipped: int = 0
     line_sum: int = 0
     readings: int = 0
     gaps: int = 0
@@ -94,7 +97,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add the rows of another part."""
-        for name in ("rows", "line_sum", "readings", "gaps", "ahead", "covered_s"):
+        for name in ("rows", "skipped", "line_sum", "readings", "gaps", "ahead", "covered_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.first = min((at for at in (self.first, other.first) if at is not None), default=None)
         self.last = max((at for at in (self.last, other.last) if at is not None), default=None)
@@ -119,6 +122,9 @@ class Judged:
 
     def __init__(self, raw: Raw, rows: pa.Table, shift: timedelta, now: datetime | None) -> None:
         dataset = raw.dataset
+        self._line_sum, self._all = pc.sum(rows[PLACE]).as_py() or 0, len(rows)
+        if rows[REASON].null_count < len(rows):
+            rows = rows.filter(pc.fill_null(pc.not_equal(rows[REASON], SKIPPED_LINE), True))
         self._raw, self._rows = raw, rows
         times = rows[dataset.event_time]
         micros = pc.fill_null(times.cast(pa.int64()), -1).to_numpy()
@@ -183,7 +189,8 @@ class Judged:
         covered = pc.sum(self._picked(self._good)[dataset.interval]).as_py()
         return Tally(
             rows=len(self._rows),
-            line_sum=pc.sum(self._rows[PLACE]).as_py() or 0,
+            skipped=self._all - len(self._rows),
+            line_sum=self._line_sum,
             readings=int((loaded & ~empty).sum()),
             gaps=int((loaded & empty).sum()),
             ahead=int(self._ahead.sum()),

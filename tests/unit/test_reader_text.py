@@ -107,6 +107,18 @@ def test_a_reading_and_a_gap_row_have_the_columns_of_the_master() -> None:
     assert (gap["ts"], gap["origin_offset"]) == (datetime(2006, 12, 21, 10, 23), 4)  # noqa: DTZ001
 
 
+def test_lines_that_the_format_skips_are_counted_and_not_quarantined() -> None:
+    raw = replace(RAW, form=replace(FORM, footer="#.*"))
+    content = file_of([GOOD, "# by hand", "junk", "#"])
+    form = layout(raw.form, "f", content)
+    (table,) = text.read(form, io.BytesIO(content), raw.options)
+    judged_ = Judged(raw, table, NONE, None)
+    tally = judged_.tally()
+    assert (tally.rows, tally.skipped, tally.readings, tally.rejected) == (2, 2, 1, 1)
+    assert judged_.rejected()["reason"].to_pylist() == ["missing_column"]
+    assert text.expected_rows(form, 5) == (tally.rows + tally.skipped, tally.line_sum)
+
+
 def changed(field: int, text: str) -> str:
     fields = GOOD.split(";")
     fields[field] = text
