@@ -11,11 +11,13 @@ from meterlake.errors import OutOfBalance
 if TYPE_CHECKING:
     from batch_layer.ingest.rows import Tally
     from batch_layer.ingest.stored import Seen
+    from meterlake.textformat import TextFormat
 
 MANY: Final = 1000
 """With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""
 
 _WORST: Final = 5
+_SIGNS: Final = {".": "point", ",": "comma"}
 
 
 def check_lines(file: Seen, tally: Tally) -> None:
@@ -43,16 +45,15 @@ def check_written(title: str, tallies: dict[int, Tally], rows: int) -> None:
         raise OutOfBalance(f"Load of {title}, master data set", decoded, {"written": rows})
 
 
-def wrong_format(file: Seen, tally: Tally) -> NotThisFormat | None:
+def not_of_format(path: str, form: TextFormat, tally: Tally) -> NotThisFormat | None:
     """Return why a file is none of its format, if it is not: no line, or few of very many, can be decoded."""
     bad, good = tally.rejected, tally.rows - tally.rejected
     if good and (bad < MANY or bad <= good):
         return None
     worst = sorted(tally.reasons.items(), key=lambda item: -item[1][0])[:_WORST]
     found = ", ".join(f"{count} {reason} (first in line {line})" for reason, (count, line) in worst)
-    form = file.form
     return NotThisFormat(
-        f"{file.path}: {bad} of {tally.rows} lines are no readings of {form.dataset.name}: {found}.",
-        hint=f"Nothing was loaded. Expected times as {form.pattern!r} and numbers with a point, between"
-        f" {form.separator!r}.",
+        f"{path}: {bad} of {tally.rows} lines are no readings of {form.dataset.name}: {found}.",
+        hint=f"Nothing was loaded. Expected times as {form.pattern!r} and numbers with a {_SIGNS[form.decimal]},"
+        f" between {form.separator!r}.",
     )

@@ -141,7 +141,7 @@ def _read_run(job: Job, run: Sequence[Piece], wanted: Wanted) -> Iterator[pa.Tab
     length = run[-1].begin + run[-1].length - begin
     with hdfs.opened_range(job.settings, location, begin, length) as stream:
         for piece in run:
-            with held(stream, piece.length) as part:
+            with held(stream.read, piece.length) as part:
                 yield from _read(job, piece, part, wanted)
 
 
