@@ -11,7 +11,7 @@ from meterlake.errors import UsageError
 from meterlake.textformat import parse_offset
 
 if TYPE_CHECKING:
-    from meterlake.textformat import TextFormat
+    from meterlake.fileformats import Format
     from meterlake.wallclock import FileClock
 
 
@@ -33,7 +33,7 @@ TimeZoneOption = Annotated[
 ]
 
 
-def file_clock(form: TextFormat, utc_offset: str | None, time_zone: str | None) -> FileClock:
+def file_clock(form: Format, utc_offset: str | None, time_zone: str | None) -> FileClock:
     """Return the clock of a file: as the options say, or its format. Raises UsageError."""
     if utc_offset and time_zone:
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -13,11 +13,14 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.rows import DAYS, Judged, Raw, Tally, schema, total
+from batch_layer.ingest.rows import DAYS, Damage, Judged, Raw, Tally, schema, total
 from engines import hdfs
 from engines.readers import text
 from engines.readers.held import held
+from engines.readers.registry import reader_of
+from meterlake.fileformats.base import WrongFile
 from meterlake.schema import master_fields, quarantine_fields
+from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +69,8 @@ class Job:
 
 def pieces(file: int, raw: Raw, begin: int, length: int, starts: Sequence[Start]) -> list[Piece]:
     """Return what tasks read of a file, which lies at ``begin`` in its object."""
-    if len(starts) < 2 or not text.is_divisible(raw.form, raw.options.clock):
+    form = raw.form
+    if len(starts) < 2 or not isinstance(form, TextFormat) or not text.is_divisible(form, raw.options.clock):
         return [Piece(file, begin, length)]
     ends = [*(start.byte for start in starts[1:]), length]
     return [
@@ -102,7 +106,9 @@ def tallies(seen: Iterable[str]) -> dict[int, Tally]:
         piece = json.loads(text_)
         file, reasons = piece.pop("file"), {reason: tuple(pair) for reason, pair in piece.pop("reasons").items()}
         del piece["begin"]
-        found.setdefault(file, Tally()).add(Tally(**piece, reasons=reasons))
+        damage = piece.pop("damage")
+        tally = Tally(**piece, reasons=reasons, damage=Damage(**damage) if damage else None)
+        found.setdefault(file, Tally()).add(tally)
     return found
 
 
@@ -147,22 +153,29 @@ def _read_run(job: Job, run: Sequence[Piece], wanted: Wanted) -> Iterator[pa.Tab
 
 def _read(job: Job, piece: Piece, stream: IO[bytes], wanted: Wanted) -> Iterator[pa.Table]:
     raw, seen = job.files[piece.file], []
-    divided = piece.line != WHOLE
-    reader = text.read_part(raw.form, stream, raw.options, piece.line) if divided else text.read(
-        raw.form, stream, raw.options
-    )  # fmt: skip
-    for rows in reader:
-        judged = Judged(raw, rows, job.shift, job.now)
-        if wanted is Wanted.DAYS:
-            yield judged.days(piece.file)
-        elif wanted is Wanted.REJECTED:
-            yield judged.rejected()
-        else:
-            seen.append(judged.tally())
-            readings = judged.readings()
-            yield readings.append_column(TALLY, pa.nulls(len(readings), pa.string()))
+    damage: Damage | None = None
+    try:
+        for rows in _rows(raw, piece, stream):
+            judged = Judged(raw, rows, job.shift, job.now)
+            if wanted is Wanted.DAYS:
+                yield judged.days(piece.file)
+            elif wanted is Wanted.REJECTED:
+                yield judged.rejected()
+            else:
+                seen.append(judged.tally())
+                readings = judged.readings()
+                yield readings.append_column(TALLY, pa.nulls(len(readings), pa.string()))
+    except WrongFile as error:
+        damage = Damage(error.problem, error.hint)
     if wanted is Wanted.READINGS:
-        yield _with_tally(_columns(job, wanted), piece, total(seen))
+        yield _with_tally(_columns(job, wanted), piece, replace(total(seen), damage=damage))
+
+
+def _rows(raw: Raw, piece: Piece, stream: IO[bytes]) -> Iterator[pa.Table]:
+    if piece.line != WHOLE:
+        assert isinstance(raw.form, TextFormat)  # noqa: S101 - narrows the type: no other is divided
+        return text.read_part(raw.form, stream, raw.options, piece.line)
+    return reader_of(raw.form)(stream, raw.options)
 
 
 def _with_tally(columns: Sequence[Column], piece: Piece, tally: Tally) -> pa.Table:

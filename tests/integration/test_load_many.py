@@ -94,7 +94,8 @@ def test_files_of_a_folder_come_in_one_commit_and_only_what_is_new_comes_again(
         "house_d.csv": ("loaded", 60, 0),
     }
     assert (first.lines, first.readings, first.quarantined) == (241, 240, {"missing_column": 1})
-    by_file = "SELECT meter_id, origin, count(*), min(origin_offset), max(origin_offset) FROM {master} GROUP BY 1, 2 ORDER BY 1"
+    counts = "count(*), min(origin_offset), max(origin_offset)"
+    by_file = f"SELECT meter_id, origin, {counts} FROM {{master}} GROUP BY 1, 2 ORDER BY 1"  # noqa: S608 - our own
     assert rows(settings, by_file, form) == [
         ["a", "x/house_a.csv", 60, 2, 61],
         ["b", "house_b.csv", 60, 2, 61],
