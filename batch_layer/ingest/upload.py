@@ -73,6 +73,7 @@ class _Upload:
         self._settings, self._request, self._store, self._entries = settings, request, store, entries
         self._on_progress, self._lock = on_progress, threading.Lock()
         self._progress = Progress(0, len(entries), 0, sum(entry.size for entry in entries))
+        self._forms: dict[TextFormat, TextFormat] = {}
         self._done: dict[Number, Stored | SetAside] = {}
         self._stop = threading.Event()
         self._opening = Opening(request.password, contents(request.forms))
@@ -125,6 +126,8 @@ class _Upload:
     def _file(self, bundler: Bundler, number: Number, source: Source) -> None:
         lines, head = Lines(), source.read()
         form = format_of(self._request.forms, source.path, head)
+        with self._lock:  # equal ones are one object: tasks read such files together
+            form = self._forms.setdefault(form, form)
         meter = meter_of(self._request, form, source)
 
         def seen() -> Seen:
