@@ -40,6 +40,11 @@ def file_clock(form: TextFormat, utc_offset: str | None, time_zone: str | None) 
             f"--utc-offset {utc_offset} is a clock without summer time, --time-zone {time_zone} one that may have it.",
             hint="Give one of the two.",
         )
+    if form.has_own_offset and (utc_offset or time_zone):
+        raise UsageError(
+            f"Times of {form.dataset.name} files say their offset from UTC: {utc_offset or time_zone} would not be used.",
+            hint="Leave --utc-offset and --time-zone out.",
+        )
     if time_zone:
         return wallclock.zone(time_zone)
     return parse_offset(utc_offset) if utc_offset else form.clock
