@@ -42,7 +42,7 @@ def file_clock(form: TextFormat, utc_offset: str | None, time_zone: str | None) 
         )
     if form.has_own_offset and (utc_offset or time_zone):
         raise UsageError(
-            f"Times of {form.dataset.name} files say their offset from UTC: {utc_offset or time_zone} would not be used.",
+            f"Files of {form.dataset.name} say the offset of each time: {utc_offset or time_zone} would not be used.",
             hint="Leave --utc-offset and --time-zone out.",
         )
     if time_zone:
