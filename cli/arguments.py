@@ -40,6 +40,11 @@ def file_clock(form: Format, utc_offset: str | None, time_zone: str | None) -> F
             f"--utc-offset {utc_offset} is a clock without summer time, --time-zone {time_zone} one that may have it.",
             hint="Give one of the two.",
         )
+    if form.has_own_offset and (utc_offset or time_zone):
+        raise UsageError(
+            f"Files of {form.dataset.name} say the offset of each time: {utc_offset or time_zone} would not be used.",
+            hint="Leave --utc-offset and --time-zone out.",
+        )
     if time_zone:
         return wallclock.zone(time_zone)
     return parse_offset(utc_offset) if utc_offset else form.clock
