@@ -24,7 +24,7 @@ def format_of(entry: Entry, path: Path) -> TextFormat:
     Raises PermanentError where the data set has none; what opening the file raises; WrongText.
     """
     first = entry.text_format()
-    forms = [form for form in entry.data_set.formats if isinstance(form, type(first))]
+    forms = entry.data_set.text_formats
     if len(forms) < 2:
         return first
     with ExitStack() as stack:

@@ -25,7 +25,7 @@ from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
 from meterlake.log import get_logger
 from meterlake.settings import ROOT, Settings, load_settings
-from meterlake.textformat import TextFormat, check_meter_id
+from meterlake.textformat import check_meter_id
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
@@ -118,7 +118,7 @@ def simulate(
         rebase=begin or now,
         shift=None if shift_days is None else timedelta(days=shift_days),
         fill_gaps=fill_gaps,
-        others=tuple(form for form in registry.entry(dataset).data_set.formats if isinstance(form, TextFormat)),
+        others=registry.entry(dataset).data_set.text_formats,
         shares=shares,
     )
     report = run.script(request, settings.cache_dir)

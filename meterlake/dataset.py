@@ -73,6 +73,11 @@ class DataSet:
         return self.declaration.name
 
     @property
+    def text_formats(self) -> tuple[TextFormat, ...]:
+        """Its formats of text with columns."""
+        return tuple(form for form in self.formats if isinstance(form, TextFormat))
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The optional parts that it has."""
         return tuple(part for part in ("formats", "replay", "reports", "board") if getattr(self, part))
@@ -120,11 +125,10 @@ class Entry:
         return self.data_set.formats
 
     def text_format(self) -> TextFormat:
-        """Return the first format of its text files. Raises PermanentError where it has none."""
-        texts = [form for form in self.data_set.formats if isinstance(form, TextFormat)]
-        if not texts:
+        """Return the format of its text files. Raises PermanentError where it has none."""
+        if not self.data_set.text_formats:
             raise self._lacks("text format", "formats", "meterlake.textformat")
-        return texts[0]
+        return self.data_set.text_formats[0]
 
     def replay(self) -> Replay:
         """Return how its history is replayed. Raises PermanentError where it cannot be."""

@@ -10,6 +10,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import shutil
 import tarfile
 import tempfile
@@ -82,6 +83,12 @@ _CONTENTS: Final[dict[bytes, Content]] = {
     b"<?xml": "xml",
     b"<feed": "xml",
 }
+_PACKINGS: Final = {
+    "xz": re.compile(rb"\xfd7zXZ\x00"),
+    "gzip": re.compile(rb"\x1f\x8b"),
+    "bzip2": re.compile(rb"BZh.1AY&SY"),
+    "zip": re.compile(rb"PK\x03\x04"),
+}
 _WORKBOOK_PARTS: Final = (b"[Content_Types].xml", b"docProps/", b"xl/", b"_rels/")
 
 _WORKBOOKS: Final = {"[Content_Types].xml": "an Excel workbook (xlsx)", "mimetype": "an OpenDocument file (ods)"}
@@ -100,6 +107,15 @@ def opened(path: Path, stack: ExitStack) -> IO[bytes]:
     return unpacked(stack.enter_context(path.open("rb")), stack)[0]
 
 
+def content(head: bytes) -> Content | None:
+    """Return what a file that begins with ``head`` is, where its first bytes say it; None for text and all else."""
+    if head.startswith(b"PK\x03\x04"):
+        # The name of the first file in the archive.
+        return "xlsx" if head[30:].startswith(_WORKBOOK_PARTS) else None
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((found for magic, found in _CONTENTS.items() if start.startswith(magic)), None)
+
+
 def files_in(
     raw: IO[bytes], stack: ExitStack, password: str = "", takes: Collection[Content] = ()
 ) -> Iterator[tuple[str, IO[bytes] | Exception]]:
@@ -107,37 +123,39 @@ def files_in(
 
     A member's name has ``!`` before it, and before each further archive in it. A stream is to be read before the next
     one is asked for. Where a member cannot be opened, an exception comes in its place: one of DAMAGED, or NotText.
-    password: of encrypted members of zip archives. takes: what files may be besides text. Raises what ``unpacked``
+    password: of encrypted members of zip archives. takes: what a file may be besides text. Raises what ``unpacked``
     raises about the outermost archive.
     """
-    yield from _files_in(raw, stack, _Wanted(password, takes), "", 0)
+    yield from _files_in(raw, stack, _Said(password, takes), "", 0)
 
 
-class _Wanted(NamedTuple):
+class _Said(NamedTuple):
+    """What is said of the files in a stream."""
+
     password: str
     takes: Collection[Content]
 
 
 def _files_in(
-    raw: IO[bytes], stack: ExitStack, wanted: _Wanted, name: str, depth: int
+    raw: IO[bytes], stack: ExitStack, said: _Said, name: str, depth: int
 ) -> Iterator[tuple[str, IO[bytes] | Exception]]:
     head, raw = _peeked(raw)
-    kind = _kind_or_content(head, wanted.takes)
+    kind = _kind(head, said.takes)
     if kind == PLAIN:
         yield name, raw
         return
     if depth == _DEEPEST:
         raise NotText(f"is packed more than {_DEEPEST} times", _UNPACK)
     if kind not in _MEMBERS:
-        yield from _files_in(_OPENERS[kind](raw, stack), stack, wanted, name, depth + 1)
+        yield from _files_in(_OPENERS[kind](raw, stack), stack, said, name, depth + 1)
         return
     found = False
-    for member, open_member in _MEMBERS[kind](raw, stack, wanted.password):
+    for member, open_member in _MEMBERS[kind](raw, stack, said.password):
         found = True
         named = f"{name}!{member}"
         try:
             with ExitStack() as inner:
-                yield from _files_in(open_member(), inner, wanted, named, depth + 1)
+                yield from _files_in(open_member(), inner, said, named, depth + 1)
         except (*DAMAGED, NotText) as error:
             yield named, error
     if not found:
@@ -179,15 +197,6 @@ _MEMBERS: Final[dict[str, Callable[[IO[bytes], ExitStack, str], Iterator[tuple[s
 }
 
 
-def content(head: bytes) -> Content | None:
-    """Return what a file that begins with ``head`` is, where its first bytes say it; None for text and all else."""
-    if head.startswith(b"PK\x03\x04"):
-        # The name of the first file in the archive.
-        return "xlsx" if head[30:].startswith(_WORKBOOK_PARTS) else None
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((found for magic, found in _CONTENTS.items() if start.startswith(magic)), None)
-
-
 def unpacked(raw: IO[bytes], stack: ExitStack, takes: Collection[Content] = ()) -> tuple[IO[bytes], str]:
     """Return the text in a stream, and how the stream itself is packed.
 
@@ -196,7 +205,7 @@ def unpacked(raw: IO[bytes], stack: ExitStack, takes: Collection[Content] = ()) 
     outermost = ""
     for _ in range(_DEEPEST + 1):
         head, raw = _peeked(raw)
-        kind = _kind_or_content(head, takes)
+        kind = _kind(head, takes)
         outermost = outermost or kind
         if kind == PLAIN:
             return raw, outermost
@@ -235,26 +244,14 @@ class _Pieces(io.RawIOBase):
         return 0
 
 
-def _kind_or_content(head: bytes, takes: Collection[Content]) -> str:
-    """Return how a file is packed, PLAIN where it is not. Raises NotText where it is neither text nor of ``takes``."""
+def _kind(head: bytes, takes: Collection[Content]) -> str:
+    """Return how a stream is packed, or PLAIN. Raises NotText for what is neither text nor among ``takes``."""
     if content(head) in takes:
         return PLAIN
-    kind = _kind(head)
-    if kind == PLAIN:
+    packing = next((name for name, magic in _PACKINGS.items() if magic.match(head)), "tar" if _is_tar(head) else PLAIN)
+    if packing == PLAIN:
         _check_text(head)
-    return kind
-
-
-def _kind(head: bytes) -> str:
-    if head.startswith(b"\xfd7zXZ\x00"):
-        return "xz"
-    if head.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":
-        return "bzip2"
-    if head.startswith(b"PK\x03\x04"):
-        return "zip"
-    return "tar" if _is_tar(head) else PLAIN
+    return packing
 
 
 def _is_tar(head: bytes) -> bool:

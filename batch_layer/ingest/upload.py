@@ -73,7 +73,7 @@ class _Upload:
         self._settings, self._request, self._store, self._entries = settings, request, store, entries
         self._on_progress, self._lock = on_progress, threading.Lock()
         self._progress = Progress(0, len(entries), 0, sum(entry.size for entry in entries))
-        self._forms: dict[TextFormat, TextFormat] = {}
+        self._forms: dict[Format, Format] = {}
         self._done: dict[Number, Stored | SetAside] = {}
         self._stop = threading.Event()
         self._opening = Opening(request.password, contents(request.forms))

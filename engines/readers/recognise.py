@@ -15,12 +15,15 @@ from meterlake.fileformats.base import WrongFile
 from meterlake.fileformats.homeassistant import HomeAssistantText
 from meterlake.fileformats.nem import Nem12, Nem13
 from meterlake.packed import content
+from meterlake.textformat import TextFormat
+from meterlake.texthead import WrongText, layout
 from meterlake.textlines import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from engines.readers.csv_lines import Header
+    from meterlake.fileformats import Format
     from meterlake.fileformats.base import FileFormat
 
 HEAD: Final = 1 << 16
@@ -29,10 +32,26 @@ HEAD: Final = 1 << 16
 _LINES: Final = 50
 
 
-def recognise(forms: Sequence[FileFormat], head: bytes) -> list[FileFormat]:
-    """Return the formats that a file can be of which begins with ``head`` (HEAD bytes of it, unpacked)."""
+def recognise(forms: Sequence[Format], head: bytes) -> list[Format]:
+    """Return the formats that a file can be of which begins with ``head`` (HEAD bytes of it, unpacked).
+
+    A format of text comes back as this file has it (``texthead.layout``).
+    """
     kind = content(head) or "text"
-    return [form for form in forms if form.content == kind and _fits(form, head)]
+    found: list[Format] = []
+    for form in forms:
+        if isinstance(form, TextFormat):
+            found += _laid_out(form, head) if kind == "text" else []
+        elif form.content == kind and _fits(form, head):
+            found.append(form)
+    return found
+
+
+def _laid_out(form: TextFormat, head: bytes) -> list[TextFormat]:
+    try:
+        return [layout(form, "", head)]
+    except WrongText:
+        return []
 
 
 def _fits(form: FileFormat, head: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""The reader of each format, and of which of a data set's formats a file can be."""
+"""The reader of each format."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ _READERS: Final[dict[type[Any], Callable[..., Iterator[pa.Table]]]] = {
 
 
 def reader_of(form: Format) -> Reader:
-    """Return the reader of a format."""
+    """Return the reader of a format; of text, as ``recognise`` returns it."""
     return partial(_READERS[type(form)], form)

@@ -26,6 +26,9 @@ from meterlake.fileformats.base import FileFormat, WrongFile
 from meterlake.fileformats.nem import Channel, Nem12
 from meterlake.fileformats.records import JsonLines, JsonList, JsonTable, Time, Value
 from meterlake.packed import NotText, content, unpacked
+from meterlake.textcolumns import MeterColumn, Moment
+from meterlake.textcolumns import Value as TextValue
+from meterlake.textformat import TextFormat
 from meterlake.textlines import blocks
 
 pytestmark = pytest.mark.unit
@@ -82,6 +85,19 @@ def test_a_file_of_no_format_and_of_two() -> None:
     assert recognise([form, form], example("readings.jsonl")) == [form, form]
     long = b'{"device": "' + b"x" * HEAD
     assert recognise(forms, long[:HEAD]) == [form]
+
+
+def test_text_is_recognised_as_the_file_has_it() -> None:
+    columns = (MeterColumn("id"), Moment("at", "yyyy-MM-dd HH:mm"), TextValue("wh", "energy"))
+    form = TextFormat(dataset=HOMES, columns=columns, interval_s=1800)
+    data = b"ID;At;Wh\na;2026-03-01 00:30;5\n"
+    (found,) = recognise([form, *FORMS.values()], data)
+    assert isinstance(found, TextFormat)
+    assert found.separator == ";"
+    (table,) = reader_of(found)(io.BytesIO(data), Options("", found.clock))
+    assert table["energy"].to_pylist() == [5.0]
+    assert recognise([form], example("readings.parquet")) == []
+    assert recognise([form], example("obis.csv")) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
