@@ -426,7 +426,7 @@ def test_large_slices_are_files_of_meters_that_do_not_overlap(
     data = [(name, start + timedelta(minutes=step)) for name in names for step in range(60)]
     ones = (f"CAST(1 AS {column.type.sql('spark')}) AS {column.name}" for column in table.columns[2:])
     rows = spark.createDataFrame(data, "meter_id STRING, minute TIMESTAMP_NTZ").selectExpr("*", *ones)
-    fleet = slicing.Fleet.of(rows, "meter_id", len(names))
+    fleet = slicing.Fleet.of(rows, "meter_id")
     written = files.write(rows.repartition(7), table, Layout("month", "hour", start.date()), base, "r1", fleet)
     assert (list(written.slices), written.files) == (["2026-11-26T14"], 5)
     spans = []
@@ -441,6 +441,21 @@ def test_views_of_an_earlier_version_are_computed_again(spark: SparkSession, mas
     master.add(readings(DAYS[0]))
     earlier = plan.Current("r", 1, {"small_minute": {"month=2026-03": "/somewhere"}})
     assert plan.make(SMALL, plan.Request(), earlier, master, NOW).mode == "full"
+
+
+def test_size_and_newest_day_come_from_metadata_whatever_a_wrong_clock_says(
+    spark: SparkSession, master: LocalMaster
+) -> None:
+    master.add(readings(DAYS[0]))
+    snapshot = master.add([replace(row, ts=row.ts + 400 * 86_400) for row in readings(DAYS[0], "a")[:3]])
+    assert master.newest_day(date(2026, 5, 2), snapshot.id) == DAYS[0]
+    assert master.newest_day(date(2027, 5, 1), snapshot.id) == date(2027, 5, 1)
+    assert master.newest_day(date(2026, 1, 1), snapshot.id) is None
+    size = master.size(None, snapshot.id)
+    assert (size.files, size.rows) == (2, len(master.readings))
+    spark.sql(f"ALTER TABLE {master.name} SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')")
+    spark.sql(f"DELETE FROM {master.name} WHERE meter_id = 'b'")
+    assert master.size().files == 2  # not the file that says what is deleted
 
 
 def test_nothing_new_is_an_empty_plan(spark: SparkSession, master: LocalMaster, spark_settings: Settings) -> None:
