@@ -14,10 +14,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 from views_master import LocalMaster
 
 from batch_layer.views import audit, decimals, files, plan, run, slicing, tables
 from batch_layer.views.context import Run
+from engines import verdicts
 from meterlake import rules, timegrid
 from meterlake.declaration import Amount, Flag, Level, MeterSeries, View
 from meterlake.errors import OutOfBalance, UsageError
@@ -492,7 +494,7 @@ def test_rows_outside_their_slice_fail_the_audit(
     spark: SparkSession, master: LocalMaster, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     master.add(readings(DAYS[0]))
-    monkeypatch.setattr(slicing, "slice_column", lambda *_: run.F.lit("2026-03-27T05"))
+    monkeypatch.setattr(slicing, "slice_column", lambda *_: F.lit("2026-03-27T05"))
     with pytest.raises(audit.AuditFailed, match="rows lie outside their slice"):
         execute(master, base)
 
@@ -502,7 +504,7 @@ def test_readings_that_vanish_are_out_of_balance(
 ) -> None:
     master.add(readings(DAYS[0]))
     monkeypatch.setattr(
-        run.verdicts, "with_reason", lambda rows, _: rows.limit(7).withColumn("reason", run.F.lit(None).cast("string"))
+        verdicts, "with_reason", lambda rows, _: rows.limit(7).withColumn("reason", F.lit(None).cast("string"))
     )
     with pytest.raises(OutOfBalance):
         execute(master, base)
