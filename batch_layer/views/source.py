@@ -29,7 +29,7 @@ from meterlake.grains import GRAIN_SECONDS
 if TYPE_CHECKING:
     from datetime import date
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from batch_layer.views.context import Run
     from batch_layer.views.scope import Scope
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 MOST_SPANS: Final = 64
 """So many conditions at most look for earlier readings; nearer ones become one."""
+SUMMED_ROWS: Final = 20_000_000
+"""So many new readings at most are summed up before anything else; of more, too much would be kept."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,13 @@ class Summed:
     """Readings summed up to cells (``views.cells``) as if none competed.
 
     counted: of all readings, with their verdicts as if none competed. contended: in how many cells some do.
-    counted_contended: of the readings of those. kept: what is kept between the queries of a run.
+    counted_contended: of the readings of those.
     """
 
     cells: DataFrame
     counted: Counted
     contended: int
     counted_contended: Counted
-    kept: tuple[DataFrame, ...]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Source:
     """What is read. rows: as in the master data set. expected: how many those are, by metadata or a count of its own.
 
     days: UTC days whose readings are new or read again; None: all. summed: the rows summed up, where that is done.
+    kept: what is kept between the queries of a run.
     """
 
     rows: DataFrame
@@ -69,11 +71,12 @@ class Source:
     days: tuple[date, ...] | None
     fleet: Fleet
     summed: Summed | None = None
+    kept: tuple[DataFrame, ...] = ()
 
     def release(self) -> None:
         """Forget what was kept between queries."""
         self.scope.release()
-        for rows in self.summed.kept if self.summed else ():
+        for rows in self.kept:
             rows.unpersist()
 
 
@@ -101,46 +104,61 @@ def _recent_fleet(run: Run, size: Size, newest: date) -> Fleet:
 def _new(run: Run, since: int) -> Source:
     dataset, until = run.dataset, run.plan.read_snapshot
     added, rows, finest = run.master.added(since, until), run.master.read_added(since, until), run.finest_grain
-    size, expected = added.size, added.size.rows
-    tally = Tally(dataset)
-    found = cells.cells(tally.watch(judged(rows, dataset)), dataset).persist()
-    hours = _hours(found, dataset)
-    by_hour = [cells.counted_contended(row.asDict(), dataset) for row in hours]
-    contended = sum(count for count, _ in by_hour)
-    summed = Summed(found, tally.counted(), contended, reduce(add, (each for _, each in by_hour), Counted()), (found,))
+    size, tally = added.size, Tally(dataset)
+    if is_summed := size.rows <= SUMMED_ROWS:
+        found = cells.cells(tally.watch(judged(rows, dataset)), dataset).persist()
+    else:
+        timed = shared.with_row_time(rows, dataset, dataset.event_time, finest)
+        found = timed.select(dataset.key, finest).distinct().persist()
+    hours = _hours(found, dataset, *(cells.contended(dataset) if is_summed else ()))
     begun, count = frozenset(row["hour"] for row in hours), sum(row["cells"] for row in hours)
     scope = Cells(dataset, begun, cells=found, count=count)
     spans = _spans(hours, GRAIN_SECONDS[finest])
+    summed = _summed(found, tally, hours, dataset) if is_summed else None
+    expected, kept = size.rows, [found]
     earlier = run.master.span_size(spans, since)
     if earlier.files:
         known = shared.with_row_time(run.master.read_spans(spans, since), dataset, dataset.event_time, finest)
         again = scope.inside(known, finest).drop(finest)
-        summed = _with_earlier(summed, again, dataset)
-        scope = Cells(dataset, begun, cells=summed.cells, count=count)
+        if summed is not None:
+            summed, read_again = _with_earlier(summed, again, dataset)
+            kept.append(summed.cells)
+            scope = Cells(dataset, begun, cells=summed.cells, count=count)
+        else:
+            kept.append(again.persist())
+            read_again = again.count()
         size = Size(size.files + earlier.files, size.bytes + earlier.bytes, size.rows + earlier.rows)
-        rows, expected = rows.unionByName(again), expected + summed.counted.readings - tally.counted().readings
+        rows, expected = rows.unionByName(again), expected + read_again
     days = tuple(sorted({hour.date() for hour in begun}))
     fleet = _fleet(run, found, max((row["meters"] for row in hours), default=0))
-    return Source(rows, scope, size, expected, run.newest_of(days), days, fleet, summed)
+    return Source(rows, scope, size, expected, run.newest_of(days), days, fleet, summed, tuple(kept))
 
 
-def _with_earlier(new: Summed, again: DataFrame, dataset: MeterSeries) -> Summed:
-    """Return what was summed up of new readings together with the earlier ones of the same cells."""
+def _summed(found: DataFrame, tally: Tally, hours: list[Any], dataset: MeterSeries) -> Summed:
+    """Return what was summed up of new readings. hours: with the aggregates of ``cells.contended``."""
+    contended = [cells.counted_contended(row.asDict(), dataset) for row in hours]
+    counted = reduce(add, (each for _, each in contended), Counted())
+    return Summed(found, tally.counted(), sum(count for count, _ in contended), counted)
+
+
+def _with_earlier(new: Summed, again: DataFrame, dataset: MeterSeries) -> tuple[Summed, int]:
+    """Return what was summed up of new and of the earlier readings of the same cells, and the number of those."""
     tally = Tally(dataset)
     earlier = cells.cells(tally.watch(judged(again, dataset)), dataset)
     merged = cells.merged(new.cells.unionByName(earlier), dataset).persist()
     found = merged.agg(*cells.contended(dataset)).first()
     contended, of_those = cells.counted_contended(found.asDict() if found else {}, dataset)
-    return Summed(merged, new.counted + tally.counted(), contended, of_those, (*new.kept, merged))
+    counted = tally.counted()
+    return Summed(merged, new.counted + counted, contended, of_those), counted.readings
 
 
-def _hours(found: DataFrame, dataset: MeterSeries) -> list[Any]:
+def _hours(found: DataFrame, dataset: MeterSeries, *more: Column) -> list[Any]:
     """Return the hours of cells in order, with the bounds of their times and meters in each, and how many there are."""
     key, time = dataset.key, dataset.finest.grain
     hour = F.date_trunc("HOUR", time).cast("timestamp_ntz").alias("hour")
     bounds = [F.min(time).alias("first"), F.max(time).alias("last"), F.min(key).alias("low"), F.max(key).alias("high")]
     counts = [F.count(F.lit(1)).alias("cells"), F.approx_count_distinct(key).alias("meters")]
-    rows = found.groupBy(hour).agg(*bounds, *counts, *cells.contended(dataset)).collect()
+    rows = found.groupBy(hour).agg(*bounds, *counts, *more).collect()
     return sorted(rows, key=lambda row: row["hour"])
 
 

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 from views_master import LocalMaster
 
-from batch_layer.views import audit, decimals, files, plan, run, slicing, tables
+from batch_layer.views import audit, decimals, files, plan, run, slicing, source, tables
 from batch_layer.views.context import Run
 from engines import verdicts
 from meterlake import rules, timegrid
@@ -187,9 +187,11 @@ def test_an_incremental_run_reads_only_the_new_files_and_equals_a_full_one(
     assert contents(full) == contents(second)
 
 
+@pytest.mark.parametrize("summed", [source.SUMMED_ROWS, 0], ids=["few", "many"])
 def test_earlier_readings_are_read_again_only_where_new_ones_join_them(
-    spark: SparkSession, master: LocalMaster, base: str
+    spark: SparkSession, master: LocalMaster, base: str, summed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(source, "SUMMED_ROWS", summed)
     old = readings(DAYS[0])
     for meter in "ab":
         master.add(row for row in old if row.meter_id == meter)
