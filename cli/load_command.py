@@ -24,8 +24,8 @@ from meterlake.textformat import check_meter_id
 
 if TYPE_CHECKING:
     from batch_layer.ingest.request import Request
+    from meterlake.fileformats import Format
     from meterlake.settings import Settings
-    from meterlake.textformat import TextFormat
 
 
 class Rebase(StrEnum):
@@ -165,7 +165,7 @@ def _password(settings: Settings, asked: bool) -> str:
     return settings.archive_password.get_secret_value()
 
 
-def _check_meters(forms: tuple[TextFormat, ...], meter_id: str, pattern: str) -> None:
+def _check_meters(forms: tuple[Format, ...], meter_id: str, pattern: str) -> None:
     """Raise UsageError where the options about meters contradict each other or the formats."""
     if meter_id and pattern:
         raise UsageError("--meter-id and --meter-id-from-name both say the meter.", hint="Give one of the two.")

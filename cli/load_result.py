@@ -71,9 +71,10 @@ def preview_facts(seen: Preview) -> dict[str, object]:
     """Return what a load would read of a file."""
     if not seen.form:
         return {"file": seen.path, "cannot be loaded": seen.problem}
-    declared = f"{seen.interval_s} s"
+    declared = f"{seen.interval_s} s" if seen.interval_s else ""
     more = [f"{len(seen.meters) - _METERS} more"] if len(seen.meters) > _METERS else []
-    differs = seen.seen_interval_s not in (None, seen.interval_s)
+    differs = seen.interval_s and seen.seen_interval_s not in (None, seen.interval_s)
+    by_file = f"{seen.seen_interval_s} s seen" if seen.seen_interval_s else ""
     found = {
         "file": seen.path,
         "cannot be loaded": seen.problem,
@@ -85,7 +86,7 @@ def preview_facts(seen: Preview) -> dict[str, object]:
         "meters": ", ".join([*seen.meters[:_METERS], *more]),
         "from": seen.first,
         "to (UTC)": seen.last,
-        "interval": f"{declared} declared, {seen.seen_interval_s} s seen" if differs else declared,
+        "interval": f"{declared} declared, {by_file}" if differs else declared or by_file,
         **{f"reading {at}": _reading(each) for at, each in enumerate(seen.first_readings, start=1)},
     }
     return {name: value for name, value in found.items() if value or name in ("lines", "readings")}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from meterlake.declaration import MeterSeries
 from meterlake.errors import DeclarationError, PermanentError
-from meterlake.fileformats.base import FileFormat
+from meterlake.fileformats import FileFormat, Format
 from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DataSet:
     """
 
     declaration: MeterSeries
-    formats: tuple[TextFormat | FileFormat, ...] = ()
+    formats: tuple[Format, ...] = ()
     replay: Replay | str | None = None
     reports: tuple[Report, ...] | str | None = None
     board: Board | str | None = None
@@ -58,7 +58,7 @@ class DataSet:
         if not isinstance(self.formats, tuple):
             raise DeclarationError(where, "its formats are not a tuple", expected="Write (…,)")
         for form in self.formats:
-            if not isinstance(form, (TextFormat, FileFormat)):
+            if not isinstance(form, TextFormat | FileFormat):
                 raise DeclarationError(
                     where, f"the format {form!r} is none", expected="Give a TextFormat, or one of meterlake.fileformats"
                 )
@@ -117,6 +117,12 @@ class Entry:
     def is_ours(self) -> bool:
         """Whether it comes with this platform."""
         return self.package.partition(".")[0] == OURS
+
+    def formats(self) -> tuple[Format, ...]:
+        """Return the formats of its files. Raises PermanentError where it has none."""
+        if not self.data_set.formats:
+            raise self._lacks("file format", "formats", "meterlake.textformat or meterlake.fileformats")
+        return self.data_set.formats
 
     def text_format(self) -> TextFormat:
         """Return the format of its text files. Raises PermanentError where it has none."""

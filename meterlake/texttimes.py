@@ -60,7 +60,7 @@ def own_offset_sql(form: TextFormat) -> str | None:
         if isinstance(column, UtcOffset):
             return _offset(field_sql(form, place))
     if timepattern.has_offset(form.pattern):
-        return _offset(f"regexp_extract({_joined(form)}, {quoted(timepattern.offset_regex(form.pattern))})")
+        return _offset(f"trim(regexp_extract({_joined(form)}, {quoted(timepattern.offset_regex(form.pattern))}))")
     return None
 
 

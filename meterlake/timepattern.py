@@ -51,7 +51,7 @@ ANY_FRACTION: Final = "[.,][0-9]{1,9}$"
 
 
 class _Split(NamedTuple):
-    """A pattern in its parts. main: without fraction and offset. offset: its letters, if it has any."""
+    """A pattern in its parts. main: without fraction and offset. offset: its letters, with a blank before them."""
 
     main: str
     has_fraction: bool
@@ -59,7 +59,7 @@ class _Split(NamedTuple):
 
 
 def _split(pattern: str) -> _Split:
-    offset = re.search(r"(?<!X)X{1,3}$", pattern)
+    offset = re.search(r" ?(?<!X)X{1,3}$", pattern)
     rest = pattern[: offset.start()] if offset else pattern
     fraction = _FRACTION.search(rest)
     return _Split(rest[: fraction.start()] if fraction else rest, bool(fraction), offset[0] if offset else "")
@@ -97,7 +97,8 @@ def has_offset(pattern: str) -> bool:
 
 def offset_regex(pattern: str) -> str:
     """Return what the offset at the end of a time looks like, as a regular expression with its end."""
-    return f"(?:Z|{_OFFSETS[_split(pattern).offset]})$"
+    letters = _split(pattern).offset
+    return f"{'[ ]' if letters[0] == ' ' else ''}(?:Z|{_OFFSETS[letters.strip()]})$"
 
 
 def has_hours(pattern: str) -> bool:

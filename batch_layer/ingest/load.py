@@ -314,7 +314,8 @@ class _Load:
         """Raise unless every line of every file is accounted for once; return the files that are of another format."""
         balance.check_written(self.request.title, tallies, staged.added_rows)
         for file, tally in tallies.items():
-            balance.check_lines(self._seen(file), tally)
+            if not tally.damage:
+                balance.check_lines(self._seen(file), tally)
         wrong: dict[int, MeterlakeError] = {}
         for file, tally in tallies.items():
             if error := balance.not_of_format(self._seen(file).path, self._seen(file).form, tally):

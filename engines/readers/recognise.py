@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from engines.readers.csv_lines import Header
-    from engines.readers.registry import Format
+    from meterlake.fileformats import Format
     from meterlake.fileformats.base import FileFormat
 
 HEAD: Final = 1 << 16

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from engines.readers import greenbutton, homeassistant, json_files, nem, obis, parquet, text, workbook
-from meterlake.fileformats import records
-from meterlake.fileformats.base import FileFormat
+from meterlake.fileformats import Format, records
 from meterlake.fileformats.greenbutton import GreenButton
 from meterlake.fileformats.homeassistant import HomeAssistantDatabase, HomeAssistantText
 from meterlake.fileformats.nem import Nem12, Nem13
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     from engines.readers.port import Reader
-
-Format: TypeAlias = TextFormat | FileFormat
 
 _READERS: Final[dict[type[Any], Callable[..., Iterator[pa.Table]]]] = {
     TextFormat: text.read,

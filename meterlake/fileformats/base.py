@@ -76,6 +76,11 @@ class FileFormat:
         return wallclock.zone(self.time_zone) if self.time_zone else self.utc_offset
 
     @property
+    def lead(self) -> timedelta:
+        """How long before a row's time its interval begins."""
+        return timedelta(0)
+
+    @property
     def has_meters(self) -> bool:
         """Whether the file says the meter of each row."""
         return not self.meter_id

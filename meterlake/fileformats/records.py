@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
@@ -184,6 +185,11 @@ class RecordFormat(FileFormat):
             raise DeclarationError(
                 self.where, "only amounts of a register are estimated here", expected="Leave estimated out"
             )
+
+    @property
+    def lead(self) -> timedelta:
+        """How long before a record's time its interval begins."""
+        return timedelta(seconds=self.interval_s if self.marks == "end" else 0)
 
     @property
     def has_meters(self) -> bool:

@@ -25,6 +25,8 @@ from batch_layer.ingest.request import Progress, Request, Result
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, trino
 from engines import spark as engine
+from meterlake.fileformats.base import WrongFile
+from meterlake.fileformats.records import JsonLines, Time, Value, Workbook
 from meterlake.settings import Settings
 from meterlake.textformat import TextFormat
 from stack.instance import Instance
@@ -218,3 +220,39 @@ def test_a_folder_in_hdfs_is_loaded(settings: Settings, form: TextFormat) -> Non
         run(settings, form, f"hdfs://{folder}/*.txt")
     assert HEADER in hdfs.read_bytes(settings, f"{folder}/house_a.csv").decode()
     hdfs.client(settings).delete(folder, recursive=True)
+
+
+def test_files_of_other_formats_come_in_the_same_load(
+    session: SparkSession, settings: Settings, form: TextFormat, tmp_path: Path
+) -> None:
+    """JSON lines beside text, and a workbook that is cut off: named, and set aside on request."""
+    measures = form.dataset.measures
+    lines = JsonLines(
+        dataset=form.dataset,
+        meter="id",
+        time=Time("at"),
+        values=tuple(Value(measure.name, measure.name) for measure in measures),
+        interval_s=60,
+    )
+    sheet = Workbook(dataset=form.dataset, meter="id", time=Time("at"), values=lines.values, interval_s=60)
+    write(tmp_path / "house_a.csv", hour(0))
+    values = {measure.name: 1.5 for measure in measures}
+    readings = [{"id": "b", "at": f"2006-12-16T00:{minute:02}:00Z", **values} for minute in range(60)]
+    texts = [json.dumps(reading) for reading in [*readings, {"id": "b", "at": "never", **values}]]
+    (tmp_path / "b.jsonl").write_text("\n".join(texts))
+    with zipfile.ZipFile(tmp_path / "c.xlsx", "w") as file:
+        file.writestr("[Content_Types].xml", "<Types/>")
+
+    forms = (form, lines, sheet)
+    request = Request(forms, (str(tmp_path),), "", None, meter_from_name=PATTERN)
+    with pytest.raises(WrongFile, match=r"c\.xlsx"):
+        load(settings, request, lambda: NOW, lambda _: None)
+    result = load(settings, replace(request, skip_bad_files=True), lambda: NOW, lambda _: None)
+    assert statuses(result) == {
+        "house_a.csv": ("loaded", 60, 0),
+        "b.jsonl": ("loaded", 60, 1),
+        "c.xlsx": ("set aside", 0, 0),
+    }
+    assert result.quarantined == {"bad_time": 1}
+    sums = "SELECT meter_id, count(*), min(origin_offset), sum(voltage) FROM {master} GROUP BY 1 ORDER BY 1"
+    assert rows(settings, sums, form) == [["a", 60, 2, 60 * 234.84], ["b", 60, 1, 90.0]]

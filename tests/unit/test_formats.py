@@ -14,6 +14,7 @@ from format_samples import ENERGY, POWER, at, rows, times, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli.arguments import file_clock
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.reading import Reading
 from meterlake.schema import json_schema
@@ -485,6 +486,7 @@ def test_a_day_of_each_measure_is_a_line() -> None:
             ["2024-01-01 01:00:00.000+0100", "2024-01-01 01:00:00Z", "2024-01-01 01:00:00.500Z"],
             ["2024-01-01 00:00", "2024-01-01 01:00", None],
         ),
+        ((Moment("t", "yyyyMMdd HHmmss.SSS XXX"),), {}, ["20240101 010000.000 +01:00"], ["2024-01-01 00:00"]),
         ((Moment("t", "yyyyMMdd HHmmX"),), {}, ["20240101 0100+01", "20240101 0100+19"], ["2024-01-01 00:00", None]),
         (
             (Moment("t", "yyyy-MM-dd HH:mm"), UtcOffset("o")),
@@ -525,6 +527,14 @@ def test_times_as_people_write_them(
     content = ";".join([*(column.header for column in columns), "wh\n"]) + "".join(f"{field};1\n" for field in fields)
     reasons = {None: "bad_time", "off": "off_grid"}
     assert times(form, content) == [reasons.get(text) or at(str(text)) for text in expected]
+
+
+def test_a_clock_is_refused_where_each_line_says_its_offset() -> None:
+    own = with_time(Epoch("t"))
+    assert file_clock(own, "", "") == timedelta(0)
+    for utc_offset, time_zone in (("+01:00", ""), ("", "Europe/Paris")):
+        with pytest.raises(UsageError, match="Leave --utc-offset and --time-zone out"):
+            file_clock(own, utc_offset, time_zone)
 
 
 def test_of_a_doubled_hour_a_column_says_which_is_which() -> None:
