@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from reader_samples import BOTH, COUNTED, ENERGY, HOMES, payloads, rows, tables
 
+from engines.readers.port import Options, row_schema
+from engines.readers.registry import reader_of
 from meterlake.errors import DeclarationError
 from meterlake.fileformats.base import WrongFile
 from meterlake.fileformats.records import (
@@ -240,15 +242,47 @@ def test_parquet() -> None:
 
 
 def test_many_rows_come_in_several_tables() -> None:
-    from engines.readers.port import Options
-    from engines.readers.registry import reader_of
-
     form = Parquet(**given())
     at = pa.array([datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=30 * n) for n in range(50_000)])
     table = pa.table({"id": ["a"] * 50_000, "at": at, "kwh": pa.array(range(50_000))})
     found = list(reader_of(form)(io.BytesIO(parquet(table)), Options("", timedelta(0))))
-    assert [len(one) for one in found] == [20_000, 20_000, 10_000]
+    assert [len(one) for one in found] == [50_000]
+    assert found[0].schema == row_schema(HOMES)
+    odd = pa.table({"id": ["a"] * 50_000, "at": at, "kwh": pa.array([None, float("nan"), *range(49_998)])})
+    lines = list(reader_of(form)(io.BytesIO(parquet(odd)), Options("", timedelta(0))))
+    assert [len(one) for one in lines] == [20_000, 20_000, 10_000]
+    assert lines[0]["reason"].to_pylist()[:3] == [None, "not_finite:energy", None]
     assert sum(value for one in found for value in one["energy"].to_pylist()) == 50_000 * 49_999 / 2 * 1000
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"marks": "end"}, {"utc_offset": timedelta(hours=-3)}, {"meter": "", "meter_id": "m"}]
+)
+def test_columns_give_what_rows_give(change: dict[str, Any]) -> None:
+    """A batch is decoded by columns, unless a row of it is odd: then all of it row by row, with the same rows."""
+    count = 3000
+    form = Parquet(
+        **given(**{"dataset": BOTH, "values": (Value("out", "feed_in"), Value("kwh", "energy", unit="kWh")), **change})
+    )
+    at = [datetime(2026, 3, 1) + timedelta(minutes=30 * n) for n in range(count)]  # noqa: DTZ001
+    kwh = [None if n % 97 == 0 else n % 1000 / 1000 for n in range(count)]
+    out = [None if n % 97 == 0 else n % 7 for n in range(count)]
+    table = pa.table(
+        {
+            "id": [f" {'ab'[n % 2]}" for n in range(count)],
+            "at": pa.array(at, pa.timestamp("ms")),
+            "kwh": kwh,
+            "out": out,
+        }
+    )
+    odd = table.slice(0, 1).set_column(0, "id", pa.array(["\t"]))
+    if not form.meter:
+        odd = odd.set_column(1, "at", pa.array([datetime(2026, 3, 1, 0, 1)], pa.timestamp("ms")))  # noqa: DTZ001
+    by_columns = rows(form, parquet(table))
+    by_rows = rows(form, parquet(pa.concat_tables([table, odd])))
+    assert by_columns == by_rows[:-1]
+    assert len(by_rows[-1]) == 2
+    assert (by_columns[1][3], by_columns[0][3]) == (1.0, None)
 
 
 def workbook(*cells: list[Any], title: str = "Data") -> bytes:
