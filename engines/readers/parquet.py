@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from engines.readers.port import PAYLOAD, PLACE, REASON, row_schema
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _BATCH: Final = 1 << 16
 _SECOND: Final = 1_000_000
+_DAY_S: Final = 86_400
+_UNITS: Final = {"s": 1, "ms": 1000, "us": _SECOND, "ns": 1_000_000_000}
 
 
 def read(form: Parquet, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
@@ -94,17 +97,26 @@ def _columns(form: Parquet, schema: pa.Schema) -> list[str]:
 
 
 def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return columns as Python can hold them: its times have microseconds."""
+    """Return columns as Python can hold them."""
     found = []
     for column in batch.columns:
         kind = column.type
-        if pa.types.is_timestamp(kind) and kind.unit != "us":
-            found.append(column.cast(pa.timestamp("us", kind.tz), safe=False))
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            found.append(_times(column if pa.types.is_timestamp(kind) else column.cast(pa.timestamp("ms"))))
         elif pa.types.is_dictionary(kind):
             found.append(column.dictionary_decode())
         else:
             found.append(column)
     return pa.record_batch(found, names=batch.schema.names)
+
+
+def _times(column: pa.Array) -> pa.Array:
+    """Return times in microseconds; null for those that no reading can have."""
+    per_second, numbers = _UNITS[column.type.unit], column.cast(pa.int64())
+    first, last = -_DAY_S * per_second, (LATEST_TS + _DAY_S) * per_second  # of any clock
+    likely = pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))
+    kept = pc.if_else(likely, column, pa.scalar(None, column.type))
+    return kept.cast(pa.timestamp("us", column.type.tz), safe=False)
 
 
 def _by_columns(form: Parquet, batch: pa.RecordBatch, options: Options, first: int) -> pa.Table | None:

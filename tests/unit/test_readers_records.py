@@ -255,6 +255,20 @@ def test_many_rows_come_in_several_tables() -> None:
     assert sum(value for one in found for value in one["energy"].to_pylist()) == 50_000 * 49_999 / 2 * 1000
 
 
+def test_times_of_parquet_that_no_reading_can_have() -> None:
+    form = Parquet(**given())
+    for kind, numbers in (
+        (pa.timestamp("us"), [0, 2**62, -1, None]),
+        (pa.timestamp("s", "UTC"), [0, 2**50, -(2**50), None]),
+        (pa.date32(), [0, 2**31 - 1, -1, None]),
+        (pa.timestamp("ns"), [0, 2**62, -1, None]),
+    ):
+        column = pa.array(numbers, pa.int32() if kind == pa.date32() else pa.int64()).cast(kind)
+        table = pa.table({"id": ["a"] * 4, "at": column, "kwh": [1] * 4})
+        expected = [(1, "a", "1970-01-01 00:00", 1000.0), (2, "bad_time"), (3, "bad_time"), (4, "bad_time")]
+        assert rows(form, parquet(table)) == expected
+
+
 @pytest.mark.parametrize(
     "change", [{}, {"marks": "end"}, {"utc_offset": timedelta(hours=-3)}, {"meter": "", "meter_id": "m"}]
 )
