@@ -14,25 +14,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meterlake.dataset import Entry
+    from meterlake.fileformats import Format
     from meterlake.textformat import TextFormat
 
 
 def format_of(entry: Entry, path: Path) -> TextFormat:
-    """Return the format that a file is of, by its header; where there is only one, that.
+    """Return the text format that a file is of, by its header; where there is only one, that.
 
     Raises PermanentError where the data set has none; what opening the file raises; WrongText.
     """
-    forms = entry.data_set.formats
+    first = entry.text_format()
+    forms = entry.data_set.text_formats
     if len(forms) < 2:
-        return entry.text_format()
+        return first
     with ExitStack() as stack:
         return fitting(forms, str(path), opened(path, stack).read(CHUNK))
 
 
-def formats_of(entry: Entry, name: str) -> tuple[TextFormat, ...]:
+def formats_of(entry: Entry, name: str) -> tuple[Format, ...]:
     """Return all formats of a data set, or the one of a name or number. Raises PermanentError where there is none."""
-    entry.text_format()
-    forms = {form.name or str(number): form for number, form in enumerate(entry.data_set.formats, start=1)}
+    forms = {form.name or str(number): form for number, form in enumerate(entry.formats(), start=1)}
     if name and name not in forms:
         raise UnknownName(f"format of {entry.name}", name, forms)
     return (forms[name],) if name else tuple(forms.values())

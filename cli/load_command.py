@@ -13,7 +13,7 @@ import typer
 from cli import load_progress
 from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
 from cli.formats import formats_of
-from cli.load_result import facts
+from cli.load_result import facts, preview_facts
 from cli.output import Output, OutputOption, log_to_file, show
 from meterlake import registry
 from meterlake.clock import system_clock
@@ -23,8 +23,9 @@ from meterlake.settings import load_settings
 from meterlake.textformat import check_meter_id
 
 if TYPE_CHECKING:
+    from batch_layer.ingest.request import Request
+    from meterlake.fileformats import Format
     from meterlake.settings import Settings
-    from meterlake.textformat import TextFormat
 
 
 class Rebase(StrEnum):
@@ -79,6 +80,10 @@ def load(
         bool,
         typer.Option("--password", help="Ask for the password of encrypted zip archives (METERLAKE_ARCHIVE_PASSWORD)."),
     ] = False,
+    only_show: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what would be read of each file, and load nothing. No server is needed."),
+    ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Load files of readings into the master data set, in one commit.
@@ -97,6 +102,7 @@ def load(
     - `meterlake load household house2.csv --meter-id house2 --rebase now`
     - `meterlake load household logger.csv --time-zone Europe/Paris`
     - `meterlake load household exports/ 'more/*.zip' --meter-id-from-name 'house_([0-9]+)'`
+    - `meterlake load household exports/ --dry-run`
     - `meterlake load household october-corrected.txt --corrects --by "A. Martin, invoice 2025-118"`
     """
     settings = load_settings()
@@ -120,6 +126,9 @@ def load(
         skip_bad_files=skip_bad_files,
         password=_password(settings, ask_password),
     )
+    if only_show:
+        _dry_run(settings, request, output)
+        return
     log_to_file(settings, "load", dataset)
     with load_progress.shown(request.title) as on_progress:
         result = run(settings, request, system_clock, on_progress)
@@ -135,13 +144,28 @@ def load(
         raise typer.Exit(1)
 
 
+def _dry_run(settings: Settings, request: Request, output: Output) -> None:
+    """Show what would be read. Raises Exit where a file would not be loaded."""
+    from batch_layer.ingest.dry_run import dry_run
+
+    found = []
+    for preview in dry_run(settings, request, system_clock()):
+        found.append(preview)
+        if output is Output.TEXT:
+            show([preview_facts(preview)], output)
+    if output is Output.JSON:
+        show([asdict(preview) for preview in found], output)
+    if any(preview.problem for preview in found):
+        raise typer.Exit(1)
+
+
 def _password(settings: Settings, asked: bool) -> str:
     if asked:
         return getpass.getpass("Password of the archives: ")
     return settings.archive_password.get_secret_value()
 
 
-def _check_meters(forms: tuple[TextFormat, ...], meter_id: str, pattern: str) -> None:
+def _check_meters(forms: tuple[Format, ...], meter_id: str, pattern: str) -> None:
     """Raise UsageError where the options about meters contradict each other or the formats."""
     if meter_id and pattern:
         raise UsageError("--meter-id and --meter-id-from-name both say the meter.", hint="Give one of the two.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from batch_layer.ingest.dry_run import Preview
     from batch_layer.ingest.request import FileResult, Result
 
+_METERS: Final = 10
 NAMED: Final = 20
 """So many files are named on a terminal; JSON has all."""
 
@@ -63,6 +65,35 @@ def facts(result: Result) -> dict[str, object]:
         "corrected by": result.corrected_by,
     }
     return {name: value for name, value in found.items() if value or name not in _OPTIONAL}
+
+
+def preview_facts(seen: Preview) -> dict[str, object]:
+    """Return what a load would read of a file."""
+    if not seen.form:
+        return {"file": seen.path, "cannot be loaded": seen.problem}
+    declared = f"{seen.interval_s} s" if seen.interval_s else ""
+    more = [f"{len(seen.meters) - _METERS} more"] if len(seen.meters) > _METERS else []
+    differs = seen.interval_s and seen.seen_interval_s not in (None, seen.interval_s)
+    by_file = f"{seen.seen_interval_s} s seen" if seen.seen_interval_s else ""
+    found = {
+        "file": seen.path,
+        "cannot be loaded": seen.problem,
+        "format": seen.form,
+        "lines": seen.lines,
+        "readings": seen.readings,
+        "gap rows": seen.gaps,
+        "quarantined": ", ".join(f"{count} {reason}" for reason, count in seen.quarantined.items()),
+        "meters": ", ".join([*seen.meters[:_METERS], *more]),
+        "from": seen.first,
+        "to (UTC)": seen.last,
+        "interval": f"{declared} declared, {by_file}" if differs else declared or by_file,
+        **{f"reading {at}": _reading(each) for at, each in enumerate(seen.first_readings, start=1)},
+    }
+    return {name: value for name, value in found.items() if value or name in ("lines", "readings")}
+
+
+def _reading(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _for(result: Result) -> str:

@@ -58,7 +58,7 @@ def read(form: TextFormat, path: Path) -> Seen:
     seen = Seen()
     try:
         with ExitStack() as stack:
-            file = stack.enter_context(held(opened(path, stack)))
+            file = stack.enter_context(held(opened(path, stack).read))
             laid_out = layout(form, str(path), file.read(CHUNK))
             file.seek(0)
             connection = stack.enter_context(duckdb.connect())

@@ -143,7 +143,7 @@ def show_report(report: Report, output: Output) -> None:
         show([{**about, **row} for row in rows], output)
         return
     columns = ("view", "rows", "equal", "missing", "extra", "different", "explained", "path")
-    show([{name: row[name] for name in columns} for row in rows], output, optional=("path",))
+    show([{name: row[name] for name in columns} for row in rows], output, optional=("equal", "path"))
     differences = [result for comparison in report.comparisons for result in comparison.examples]
     if differences:
         show([_line(result) for result in differences], output, title="The first rows that differ")

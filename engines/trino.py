@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlparse
@@ -12,6 +13,9 @@ import requests
 
 from engines.errors import EngineUnavailable, QueryFailed
 from meterlake.settings import Settings
+
+CATALOG = "hive"
+"""Where names without a catalog are looked for: the views that readers ask."""
 
 # What a starting, restarting or overloaded server answers: worth a retry. All else is the statement's fault.
 _NOT_READY = ("SERVER_STARTING_UP", "NO_NODES_AVAILABLE", "SERVER_SHUTTING_DOWN", "REMOTE_HOST_GONE")
@@ -32,6 +36,23 @@ def select(
     seconds: after them Trino ends the statement, which then counts as not answered.
     Raises EngineUnavailable when Trino or an engine behind it does not answer, QueryFailed when the statement is wrong.
     """
+    with _cursor(settings, statement, seconds) as cursor:
+        cursor.execute(statement, parameters)
+        result: list[list[Any]] = cursor.fetchall()
+        columns = [column[0] for column in cursor.description or ()]
+    return columns, result
+
+
+def batches(settings: Settings, statement: str, parameters: list[Any] | None, size: int) -> Iterator[list[Any]]:
+    """Yield the rows of one statement, at most ``size`` at once, as they come. Raises what ``select`` raises."""
+    with _cursor(settings, statement) as cursor:
+        cursor.execute(statement, parameters)
+        while some := cursor.fetchmany(size):
+            yield some
+
+
+@contextmanager
+def _cursor(settings: Settings, statement: str, seconds: float | None = None) -> Iterator[Any]:
     from trino import dbapi, exceptions
 
     address = urlparse(settings.trino)
@@ -43,15 +64,13 @@ def select(
         http_scheme=address.scheme,
         verify=str(settings.trino_ca) if settings.trino_ca else True,
         source="meterlake",
+        catalog=CATALOG,
         request_timeout=60,
         session_properties={} if seconds is None else {"query_max_run_time": f"{max(1.0, seconds):.1f}s"},
         max_attempts=1,
     )
     try:
-        cursor = connection.cursor()
-        cursor.execute(statement, parameters)
-        result: list[list[Any]] = cursor.fetchall()
-        columns = [column[0] for column in cursor.description or ()]
+        yield connection.cursor()
     except exceptions.TrinoQueryError as error:
         if error.error_type in ("EXTERNAL", "INSUFFICIENT_RESOURCES") or error.error_name in _NOT_READY:
             raise EngineUnavailable("Trino", settings.trino, error.message) from error
@@ -60,7 +79,6 @@ def select(
         raise EngineUnavailable("Trino", settings.trino, error) from error
     finally:
         connection.close()
-    return columns, result
 
 
 def _authentication(settings: Settings) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from meterlake.declaration import MeterSeries
 from meterlake.errors import DeclarationError, PermanentError
+from meterlake.fileformats import FileFormat, Format
 from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class DataSet:
     """
 
     declaration: MeterSeries
-    formats: tuple[TextFormat, ...] = ()
+    formats: tuple[Format, ...] = ()
     replay: Replay | str | None = None
     reports: tuple[Report, ...] | str | None = None
     board: Board | str | None = None
@@ -57,8 +58,10 @@ class DataSet:
         if not isinstance(self.formats, tuple):
             raise DeclarationError(where, "its formats are not a tuple", expected="Write (…,)")
         for form in self.formats:
-            if not isinstance(form, TextFormat):
-                raise DeclarationError(where, f"the format {form!r} is none", expected="Give a TextFormat")
+            if not isinstance(form, TextFormat | FileFormat):
+                raise DeclarationError(
+                    where, f"the format {form!r} is none", expected="Give a TextFormat, or one of meterlake.fileformats"
+                )
             if form.dataset != self.declaration:
                 raise DeclarationError(
                     where, f"a format is that of {form.dataset.name!r}", expected="Give it this declaration"
@@ -68,6 +71,11 @@ class DataSet:
     def name(self) -> str:
         """The name of the data set."""
         return self.declaration.name
+
+    @property
+    def text_formats(self) -> tuple[TextFormat, ...]:
+        """Its formats of text with columns."""
+        return tuple(form for form in self.formats if isinstance(form, TextFormat))
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -110,11 +118,17 @@ class Entry:
         """Whether it comes with this platform."""
         return self.package.partition(".")[0] == OURS
 
-    def text_format(self) -> TextFormat:
-        """Return the format of its files. Raises PermanentError where it has none."""
+    def formats(self) -> tuple[Format, ...]:
+        """Return the formats of its files. Raises PermanentError where it has none."""
         if not self.data_set.formats:
+            raise self._lacks("file format", "formats", "meterlake.textformat or meterlake.fileformats")
+        return self.data_set.formats
+
+    def text_format(self) -> TextFormat:
+        """Return the format of its text files. Raises PermanentError where it has none."""
+        if not self.data_set.text_formats:
             raise self._lacks("text format", "formats", "meterlake.textformat")
-        return self.data_set.formats[0]
+        return self.data_set.text_formats[0]
 
     def replay(self) -> Replay:
         """Return how its history is replayed. Raises PermanentError where it cannot be."""

@@ -149,10 +149,8 @@ def exact_factor(given: str, wanted: str) -> Fraction:
 
     Raises UnitsDiffer where they measure different quantities.
     """
-    here, there = physical_unit(given), physical_unit(wanted)
-    if here.quantity != there.quantity:
-        raise UnitsDiffer(here, there)
-    return _exact(here.scale) / _exact(there.scale)
+    factor(given, wanted)
+    return _exact(physical_unit(given).scale) / _exact(physical_unit(wanted).scale)
 
 
 def _exact(scale: float) -> Fraction:

@@ -114,7 +114,7 @@ def _rows(forms: Sequence[TextFormat], path: Path, offset: FileClock) -> tuple[N
     skipped = Counter[str]()
     try:
         with ExitStack() as stack, duckdb.connect() as connection:
-            file = stack.enter_context(held(opened(path, stack)))
+            file = stack.enter_context(held(opened(path, stack).read))
             head = file.read(CHUNK)
             form = layout(fitting(forms, str(path), head), str(path), head)
             file.seek(0)

@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 from batch_layer.ingest.errors import NotThisFormat
 from engines.readers import text
-from meterlake.errors import OutOfBalance
+from meterlake.errors import MeterlakeError, OutOfBalance
+from meterlake.fileformats.base import WrongFile
+from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
     from batch_layer.ingest.rows import Tally
     from batch_layer.ingest.stored import Seen
+    from meterlake.fileformats import Format
 
 MANY: Final = 1000
 """With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""
 
 _WORST: Final = 5
+_SIGNS: Final = {".": "point", ",": "comma"}
 
 
 def check_lines(file: Seen, tally: Tally) -> None:
@@ -27,7 +31,7 @@ def check_lines(file: Seen, tally: Tally) -> None:
         "not loaded": tally.ahead,
         "skipped": tally.skipped,
     }
-    expected = text.expected_rows(file.form, file.lines)
+    expected = text.expected_rows(file.form, file.lines) if isinstance(file.form, TextFormat) else None
     seen = tally.rows + tally.skipped
     read = seen if expected is None else expected.rows
     if read != sum(parts.values()) or read != seen:
@@ -43,16 +47,22 @@ def check_written(title: str, tallies: dict[int, Tally], rows: int) -> None:
         raise OutOfBalance(f"Load of {title}, master data set", decoded, {"written": rows})
 
 
-def wrong_format(file: Seen, tally: Tally) -> NotThisFormat | None:
-    """Return why a file is none of its format, if it is not: no line, or few of very many, can be decoded."""
+def not_of_format(path: str, form: Format, tally: Tally) -> MeterlakeError | None:
+    """Return why a file is none of its format, if it is not: it is damaged, or no line, or few of very many, can be
+    decoded.
+    """
+    if tally.damage:
+        return WrongFile(tally.damage.problem, tally.damage.hint, path)
     bad, good = tally.rejected, tally.rows - tally.rejected
     if good and (bad < MANY or bad <= good):
         return None
     worst = sorted(tally.reasons.items(), key=lambda item: -item[1][0])[:_WORST]
     found = ", ".join(f"{count} {reason} (first in line {line})" for reason, (count, line) in worst)
-    form = file.form
+    what = f"{path}: {bad} of {tally.rows} lines are no readings of {form.dataset.name}: {found}."
+    if not isinstance(form, TextFormat):
+        return NotThisFormat(what, hint=f"Nothing was loaded. Expected {form.title} as its format declares it.")
     return NotThisFormat(
-        f"{file.path}: {bad} of {tally.rows} lines are no readings of {form.dataset.name}: {found}.",
-        hint=f"Nothing was loaded. Expected times as {form.pattern!r} and numbers with a point, between"
-        f" {form.separator!r}.",
+        what,
+        hint=f"Nothing was loaded. Expected times as {form.pattern!r} and numbers with a {_SIGNS[form.decimal]},"
+        f" between {form.separator!r}.",
     )

@@ -314,9 +314,13 @@ class _Load:
         """Raise unless every line of every file is accounted for once; return the files that are of another format."""
         balance.check_written(self.request.title, tallies, staged.added_rows)
         for file, tally in tallies.items():
-            balance.check_lines(self._seen(file), tally)
-        wrong = {file: balance.wrong_format(self._seen(file), tally) for file, tally in tallies.items()}
-        return {file: error for file, error in wrong.items() if error}
+            if not tally.damage:
+                balance.check_lines(self._seen(file), tally)
+        wrong: dict[int, MeterlakeError] = {}
+        for file, tally in tallies.items():
+            if error := balance.not_of_format(self._seen(file).path, self._seen(file).form, tally):
+                wrong[file] = error
+        return wrong
 
     def _check_clock(self, table: Table, staged: Snapshot, tallies: dict[int, Tally]) -> dict[int, MeterlakeError]:
         """Return the files that were read by a fixed clock, and are not of one."""

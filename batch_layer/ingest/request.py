@@ -10,7 +10,7 @@ from batch_layer.ingest.compare import Conflicts, Overlap
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
-    from meterlake.textformat import TextFormat
+    from meterlake.fileformats import Format
     from meterlake.wallclock import FileClock
 
 
@@ -26,7 +26,7 @@ class Request:
     password: of encrypted members of zip archives.
     """
 
-    forms: tuple[TextFormat, ...]
+    forms: tuple[Format, ...]
     paths: tuple[str, ...]
     meter_id: str
     offset: FileClock | None

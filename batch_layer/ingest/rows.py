@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from meterlake.columns import Kind
     from meterlake.declaration import MeterSeries
-    from meterlake.textformat import TextFormat
+    from meterlake.fileformats import Format
 
 DAYS: Final = (
     Column("file", INT, doc="place of the file in the load"),
@@ -55,7 +55,7 @@ class Raw:
     kept: where readings may lie, before they are shifted; None for anywhere.
     """
 
-    form: TextFormat
+    form: Format
     options: Options
     location: str
     origin: str
@@ -70,13 +70,21 @@ class Raw:
         return self.form.dataset
 
 
+@dataclass(frozen=True)
+class Damage:
+    """Why a file cannot be read to its end: without its path, and how to go on."""
+
+    problem: str
+    hint: str
+
+
 @dataclass
 class Tally:
     """What rows of a file are. ahead: readings that are not loaded.
 
     skipped: lines that the format declares to be none, besides the rows. line_sum: of the places of rows and these.
     covered_s: seconds of readings and gap rows. first, last: seconds of their times; None without any.
-    reasons: why rows are no readings -> how many, and the first place.
+    reasons: why rows are no readings -> how many, and the first place. damage: of the file, if it has any.
     """
 
     rows: int = 0
@@ -89,6 +97,7 @@ class Tally:
     first: int | None = None
     last: int | None = None
     reasons: dict[str, tuple[int, int]] = field(default_factory=dict)
+    damage: Damage | None = None
 
     @property
     def rejected(self) -> int:
@@ -101,6 +110,7 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.first = min((at for at in (self.first, other.first) if at is not None), default=None)
         self.last = max((at for at in (self.last, other.last) if at is not None), default=None)
+        self.damage = self.damage or other.damage
         for reason, (count, place) in other.reasons.items():
             before, first = self.reasons.get(reason, (0, place))
             self.reasons[reason] = (before + count, min(first, place))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
@@ -17,9 +17,10 @@ from batch_layer.ingest.places import place_of
 from meterlake.packed import DAMAGED, NotText, files_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from batch_layer.ingest.places import Entry
+    from meterlake.packed import Content
     from meterlake.settings import Settings
 
 CHUNK: Final = 1 << 20
@@ -42,8 +43,16 @@ class Source:
         return quote(self.name, safe=" ()+,@=/!")
 
 
+@dataclass(frozen=True)
+class Opening:
+    """How files are opened. password: of encrypted members of zip archives. takes: what they may be besides text."""
+
+    password: str = field(default="", repr=False)
+    takes: Collection[Content] = ()
+
+
 def sources(
-    settings: Settings, entry: Entry, password: str, on_bytes: Callable[[int], None]
+    settings: Settings, entry: Entry, opening: Opening, on_bytes: Callable[[int], None]
 ) -> Iterator[Source | Unreadable | BrokenArchive]:
     """Yield the file that lies somewhere, or the members of the archive that it is, in order; each is read in its turn.
 
@@ -53,7 +62,7 @@ def sources(
     with ExitStack() as stack:
         raw = place_of(settings, entry.path).open(entry.path, stack)
         packed = cast("IO[bytes]", io.BufferedReader(_Counting(raw, on_bytes), CHUNK))
-        found = files_in(packed, stack, password)
+        found = files_in(packed, stack, opening.password, opening.takes)
         while True:
             with _named(entry.path):
                 item = next(found, None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from batch_layer.ingest.lines import Start
     from meterlake.errors import MeterlakeError
-    from meterlake.textformat import TextFormat
+    from meterlake.fileformats import Format
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Seen:
     included. starts: see ``Lines``.
     """
 
-    form: TextFormat
+    form: Format
     path: str
     name: str
     origin: str

@@ -13,11 +13,14 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.rows import DAYS, Judged, Raw, Tally, schema, total
+from batch_layer.ingest.rows import DAYS, Damage, Judged, Raw, Tally, schema, total
 from engines import hdfs
 from engines.readers import text
 from engines.readers.held import held
+from engines.readers.registry import reader_of
+from meterlake.fileformats.base import WrongFile
 from meterlake.schema import master_fields, quarantine_fields
+from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from batch_layer.ingest.lines import Start
+    from engines.readers.port import Options
     from meterlake.columns import Column
     from meterlake.settings import Settings
 
@@ -32,6 +36,7 @@ TALLY: Final = "tally"
 """Column of what ``frame`` returns for readings: NULL in rows of the table, else the tally of a piece, as JSON."""
 
 WHOLE: Final = 0
+_ROWS_AT_ONCE: Final = 50_000
 
 
 class Wanted(Enum):
@@ -66,12 +71,16 @@ class Job:
 
 def pieces(file: int, raw: Raw, begin: int, length: int, starts: Sequence[Start]) -> list[Piece]:
     """Return what tasks read of a file, which lies at ``begin`` in its object."""
-    if len(starts) < 2 or not text.is_divisible(raw.form, raw.options.clock):
+    if len(starts) < 2 or not _is_divisible(raw):
         return [Piece(file, begin, length)]
     ends = [*(start.byte for start in starts[1:]), length]
     return [
         Piece(file, begin + start.byte, end - start.byte, start.line) for start, end in zip(starts, ends, strict=True)
     ]
+
+
+def _is_divisible(raw: Raw) -> bool:
+    return isinstance(raw.form, TextFormat) and text.is_divisible(raw.form, raw.options.clock)
 
 
 def dealt(given: Sequence[Piece], size: int = SPLIT) -> list[tuple[Piece, ...]]:
@@ -102,7 +111,9 @@ def tallies(seen: Iterable[str]) -> dict[int, Tally]:
         piece = json.loads(text_)
         file, reasons = piece.pop("file"), {reason: tuple(pair) for reason, pair in piece.pop("reasons").items()}
         del piece["begin"]
-        found.setdefault(file, Tally()).add(Tally(**piece, reasons=reasons))
+        damage = piece.pop("damage")
+        tally = Tally(**piece, reasons=reasons, damage=Damage(**damage) if damage else None)
+        found.setdefault(file, Tally()).add(tally)
     return found
 
 
@@ -119,8 +130,19 @@ def _run(
     for batch in numbers:
         for number in batch.column(0).to_pylist():
             for run in _runs(job, tasks[number]):
-                for table in _read_run(job, run, wanted):
-                    yield from table.combine_chunks().to_batches()
+                yield from _batches(_read_run(job, run, wanted))
+
+
+def _batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
+    """Yield small tables together."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= _ROWS_AT_ONCE:
+            yield from pa.concat_tables(waiting).combine_chunks().to_batches()
+            waiting = []
+    if waiting:
+        yield from pa.concat_tables(waiting).combine_chunks().to_batches()
 
 
 def _runs(job: Job, given: Sequence[Piece]) -> list[list[Piece]]:
@@ -140,29 +162,66 @@ def _read_run(job: Job, run: Sequence[Piece], wanted: Wanted) -> Iterator[pa.Tab
     location, begin = job.files[run[0].file].location, run[0].begin
     length = run[-1].begin + run[-1].length - begin
     with hdfs.opened_range(job.settings, location, begin, length) as stream:
-        for piece in run:
-            with held(stream, piece.length) as part:
-                yield from _read(job, piece, part, wanted)
+        for alike in _alike(job, run):
+            yield from _read(job, alike, stream, wanted)
 
 
-def _read(job: Job, piece: Piece, stream: IO[bytes], wanted: Wanted) -> Iterator[pa.Table]:
-    raw, seen = job.files[piece.file], []
-    divided = piece.line != WHOLE
-    reader = text.read_part(raw.form, stream, raw.options, piece.line) if divided else text.read(
-        raw.form, stream, raw.options
-    )  # fmt: skip
-    for rows in reader:
-        judged = Judged(raw, rows, job.shift, job.now)
-        if wanted is Wanted.DAYS:
-            yield judged.days(piece.file)
-        elif wanted is Wanted.REJECTED:
-            yield judged.rejected()
+def _alike(job: Job, run: Sequence[Piece]) -> list[list[Piece]]:
+    """Return whole files of one format and clock together."""
+    found: list[list[Piece]] = []
+    for piece in run:
+        raw = job.files[piece.file]
+        last = job.files[found[-1][-1].file] if found else None
+        whole = piece.line == WHOLE and _is_divisible(raw)
+        # Forms that are equal are one object.
+        same = last is not None and last.form is raw.form and last.options.clock == raw.options.clock
+        if whole and same and found[-1][-1].line == WHOLE:
+            found[-1].append(piece)
         else:
-            seen.append(judged.tally())
-            readings = judged.readings()
-            yield readings.append_column(TALLY, pa.nulls(len(readings), pa.string()))
+            found.append([piece])
+    return found
+
+
+def _read(job: Job, alike: Sequence[Piece], stream: IO[bytes], wanted: Wanted) -> Iterator[pa.Table]:
+    seen: dict[int, list[Tally]] = {piece.file: [] for piece in alike}
+    try:
+        for piece, rows in _rows(job, alike, stream):
+            judged = Judged(job.files[piece.file], rows, job.shift, job.now)
+            if wanted is Wanted.DAYS:
+                yield judged.days(piece.file)
+            elif wanted is Wanted.REJECTED:
+                yield judged.rejected()
+            else:
+                seen[piece.file].append(judged.tally())
+                readings = judged.readings()
+                yield readings.append_column(TALLY, pa.nulls(len(readings), pa.string()))
+    except WrongFile as error:  # of text, nothing is damage: so this is of the one file
+        seen[alike[0].file].append(Tally(damage=Damage(error.problem, error.hint)))
     if wanted is Wanted.READINGS:
-        yield _with_tally(_columns(job, wanted), piece, total(seen))
+        columns = _columns(job, wanted)
+        yield from (_with_tally(columns, piece, total(seen[piece.file])) for piece in alike)
+
+
+def _rows(job: Job, alike: Sequence[Piece], stream: IO[bytes]) -> Iterator[tuple[Piece, pa.Table]]:
+    first = alike[0]
+    raw = job.files[first.file]
+    if len(alike) > 1 and isinstance(raw.form, TextFormat):
+        for place, rows in text.read_many(raw.form, _parts(job, alike, stream)):
+            yield alike[place], rows
+        return
+    with held(stream.read, first.length) as part:
+        if first.line != WHOLE and isinstance(raw.form, TextFormat):
+            reader = text.read_part(raw.form, part, raw.options, first.line)
+        else:
+            reader = reader_of(raw.form)(part, raw.options)
+        for rows in reader:
+            yield first, rows
+
+
+def _parts(job: Job, alike: Sequence[Piece], stream: IO[bytes]) -> Iterator[tuple[IO[bytes], Options]]:
+    for piece in alike:
+        with held(stream.read, piece.length) as part:
+            yield part, job.files[piece.file].options
 
 
 def _with_tally(columns: Sequence[Column], piece: Piece, tally: Tally) -> pa.Table:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import requests
 from hdfs.util import HdfsError
 
-from batch_layer.ingest.errors import BrokenArchive, NoMeter, Unreadable
-from batch_layer.ingest.formats import format_of
+from batch_layer.ingest.errors import BrokenArchive, NoMeter, NotThisFormat, Unreadable
+from batch_layer.ingest.formats import contents, format_of
 from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.places import find
 from batch_layer.ingest.raw_store import RAW, SMALL, Bundler, RawStore
 from batch_layer.ingest.request import Progress
-from batch_layer.ingest.sources import sources
+from batch_layer.ingest.sources import Opening, sources
 from batch_layer.ingest.stored import Seen, SetAside, Stored
 from engines import hdfs
 from engines.errors import EngineUnavailable, QueryFailed, StorageFull
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from batch_layer.ingest.raw_store import Number
     from batch_layer.ingest.request import Request
     from batch_layer.ingest.sources import Source
+    from meterlake.fileformats import Format
     from meterlake.settings import Settings
-    from meterlake.textformat import TextFormat
 
-BAD_FILE: Final = (Unreadable, BrokenArchive, WrongText, NoMeter)
+BAD_FILE: Final = (Unreadable, BrokenArchive, WrongText, NoMeter, NotThisFormat)
 """What can be wrong with a file, so that it may be set aside."""
 
 _THREADS: Final = 4
@@ -73,8 +73,10 @@ class _Upload:
         self._settings, self._request, self._store, self._entries = settings, request, store, entries
         self._on_progress, self._lock = on_progress, threading.Lock()
         self._progress = Progress(0, len(entries), 0, sum(entry.size for entry in entries))
+        self._forms: dict[Format, Format] = {}
         self._done: dict[Number, Stored | SetAside] = {}
         self._stop = threading.Event()
+        self._opening = Opening(request.password, contents(request.forms))
 
     def run(self, pool: ThreadPoolExecutor) -> list[Stored | SetAside]:
         bundler = Bundler(self._store, pool)
@@ -93,7 +95,7 @@ class _Upload:
         """Bring the files of one path. Raises _Stopped once another path has failed."""
         is_done, member = False, 0
         try:
-            for found in sources(self._settings, entry, self._request.password, self._on_bytes):
+            for found in sources(self._settings, entry, self._opening, self._on_bytes):
                 self._member(bundler, (at, member), found)
                 member += 1
             is_done = True
@@ -124,6 +126,8 @@ class _Upload:
     def _file(self, bundler: Bundler, number: Number, source: Source) -> None:
         lines, head = Lines(), source.read()
         form = format_of(self._request.forms, source.path, head)
+        with self._lock:  # equal ones are one object: tasks read such files together
+            form = self._forms.setdefault(form, form)
         meter = meter_of(self._request, form, source)
 
         def seen() -> Seen:
@@ -172,7 +176,7 @@ class _Upload:
             self._on_progress(self._progress)
 
 
-def meter_of(request: Request, form: TextFormat, source: Source) -> str:
+def meter_of(request: Request, form: Format, source: Source) -> str:
     """Return the meter of all lines of a file: by its name, as the request says, or its format's; empty where a column
     says it. Raises NoMeter, or UsageError for a meter that cannot be used.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Final, cast
 
@@ -12,11 +12,14 @@ _CHUNK: Final = 1 << 20
 
 
 @contextmanager
-def held(stream: IO[bytes], length: int | None = None) -> Iterator[IO[bytes]]:
-    """Hold a stream, or its next ``length`` bytes: in memory, or on disk where they are many."""
+def held(read: Callable[[int], bytes], length: int | None = None) -> Iterator[IO[bytes]]:
+    """Hold a stream, or its next ``length`` bytes: in memory, or on disk where they are many.
+
+    read: returns up to so many bytes, none at the end.
+    """
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         left = length
-        while left != 0 and (chunk := stream.read(_CHUNK if left is None else min(left, _CHUNK))):
+        while left != 0 and (chunk := read(_CHUNK if left is None else min(left, _CHUNK))):
             file.write(chunk)
             left = None if left is None else left - len(chunk)
         file.seek(0)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import duckdb
+import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
@@ -24,7 +25,7 @@ from meterlake.texttimes import asks_order, is_on_the_wall
 from meterlake.wallclock import Doubtful, places, segments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from engines.readers.port import Options
     from meterlake.textformat import TextFormat
@@ -37,6 +38,7 @@ _AT_ONCE: Final = 8
 """Blocks of lines: planning a query costs more than decoding a few thousand lines."""
 
 _ROWS_AT_ONCE: Final = 100_000
+_FILE_BITS: Final = 40
 _SOME: Final = "some_cells"
 
 
@@ -65,6 +67,47 @@ def read_part(form: TextFormat, stream: IO[bytes], options: Options, first: int)
     with _database().cursor() as connection:
         _set_clock(connection, form, options.clock)
         yield from _rows(connection, form, options, _line_tables(form, stream.read, first))
+
+
+def read_many(form: TextFormat, files: Iterable[tuple[IO[bytes], Options]]) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the rows of whole files of one format and clock, each with its place among them; see ``is_divisible``.
+
+    Planning a query takes as long as decoding ten small files: those of some 100,000 lines are decoded together.
+    """
+    waiting: dict[int, tuple[Options, list[pa.Table]]] = {}
+    count = 0
+    with _database().cursor() as connection:
+        for place, (stream, options) in enumerate(files):
+            _set_clock(connection, form, options.clock)
+            for table in _line_tables(form, stream.read):
+                below = table.filter(pc.greater_equal(table["line"], form.first_line))
+                waiting.setdefault(place, (options, []))[1].append(below)
+                count += len(below)
+            if count >= _ROWS_AT_ONCE:
+                yield from _rows_of_many(connection, form, waiting)
+                waiting, count = {}, 0
+        if count:
+            yield from _rows_of_many(connection, form, waiting)
+
+
+def _rows_of_many(
+    connection: duckdb.DuckDBPyConnection, form: TextFormat, files: dict[int, tuple[Options, list[pa.Table]]]
+) -> Iterator[tuple[int, pa.Table]]:
+    schema = row_schema(form.dataset)
+    clock = next(options.clock for options, _ in files.values())
+    # The number of a line says its file, too.
+    lines = [
+        table.set_column(0, "line", pc.add(table["line"], place << _FILE_BITS))
+        for place, (_, tables) in files.items()
+        for table in tables
+    ]
+    rows = _decoded(connection, rows_sql(form, clock), pa.concat_tables(lines).combine_chunks())
+    places = rows[PLACE].to_numpy()
+    for place, (options, _) in files.items():
+        begin, end = np.searchsorted(places, [place << _FILE_BITS, (place + 1) << _FILE_BITS])
+        part = rows.slice(begin, end - begin)
+        numbers = pc.subtract(part[PLACE], place << _FILE_BITS)
+        yield place, _shaped(form, options, part.set_column(0, PLACE, numbers), schema)
 
 
 def is_divisible(form: TextFormat, clock: FileClock) -> bool:
@@ -102,12 +145,17 @@ def _rows(
 ) -> Iterator[pa.Table]:
     sql, schema = rows_sql(form, options.clock), row_schema(form.dataset)
     for table in lines:
-        connection.register(LINES, table)
-        rows = cast("pa.Table", connection.sql(sql).to_arrow_table())
-        connection.unregister(LINES)
-        if not _in_order(rows):  # DuckDB scans Arrow's chunks as they come
-            rows = rows.sort_by(PLACE)
-        yield _shaped(form, options, rows.append_column(PAYLOAD, _payload(table, rows)), schema)
+        yield _shaped(form, options, _decoded(connection, sql, table), schema)
+
+
+def _decoded(connection: duckdb.DuckDBPyConnection, sql: str, lines: pa.Table) -> pa.Table:
+    """Return what lines say, in their order, and the lines themselves as payload."""
+    connection.register(LINES, lines)
+    rows = cast("pa.Table", connection.sql(sql).to_arrow_table())
+    connection.unregister(LINES)
+    if not _in_order(rows):  # DuckDB scans Arrow's chunks as they come
+        rows = rows.sort_by(PLACE)
+    return rows.append_column(PAYLOAD, _payload(lines, rows))
 
 
 def _joined(
@@ -117,10 +165,7 @@ def _joined(
     sql, schema = rows_sql(form, options.clock), row_schema(form.dataset)
     is_made = False
     for table in lines:
-        connection.register(LINES, table)
-        rows = cast("pa.Table", connection.sql(sql).to_arrow_table())
-        connection.unregister(LINES)
-        connection.register(_SOME, rows.append_column(PAYLOAD, _payload(table, rows)))
+        connection.register(_SOME, _decoded(connection, sql, table))
         make = f"INSERT INTO {CELLS}" if is_made else f"CREATE OR REPLACE TEMP TABLE {CELLS} AS"
         connection.execute(f"{make} SELECT * FROM {_SOME}")
         connection.unregister(_SOME)
@@ -150,7 +195,7 @@ def _payload(lines: pa.Table, rows: pa.Table) -> pa.Array:
     if len(texts) and pc.max(pc.binary_length(texts)).as_py() > PAYLOAD_BYTES:
         whole = pc.is_valid(lines["undecoded"])
         texts = pc.if_else(whole, texts, pc.utf8_slice_codeunits(texts, 0, PAYLOAD_BYTES))
-    return pc.take(texts, pc.subtract(rows[PLACE], lines["line"][0] if len(lines) else 0))
+    return pc.take(texts, pa.array(np.searchsorted(lines["line"].to_numpy(), rows[PLACE].to_numpy())))
 
 
 def _line_tables(form: TextFormat, read: Callable[[int], bytes], first: int = 1) -> Iterator[pa.Table]:

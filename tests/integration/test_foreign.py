@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import commands
 import layers_samples as layers
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 import stream_samples as samples
 from docs_commands import page
@@ -213,6 +214,9 @@ def test_a_foreign_data_set_goes_all_the_way(world: World, story: Story, tmp_pat
 
     world.meterlake("verify", entry.name)
     world.meterlake("verify", entry.name, "--against", str(path), "--to", f"{NOW - timedelta(days=4):%Y-%m-%d}")
+    exported = tmp_path / "rows.parquet"
+    world.meterlake("export", entry.name, "--out", str(exported))
+    assert pq.read_table(exported).num_rows == len(layers.truth(dataset, [*history, *arrived]))
     assert entry.name in world.meterlake("dataset", "list")
     listed = world.meterlake("report", entry.name, "--list")
     assert "gaps" in listed

@@ -50,6 +50,9 @@ def decode(content: bytes, clock: FileClock = HOUR, form: TextFormat = FORM) -> 
     assert all(table.schema == row_schema(form.dataset) for table in tables)
     rows: list[dict[str, Any]] = [row for table in tables for row in table.to_pylist()]
     if text.is_divisible(form, clock):
+        many = list(text.read_many(form, [(io.BytesIO(content), options) for _ in range(3)]))
+        for place in range(3):
+            assert [row for at, table in many if at == place for row in table.to_pylist()] == rows
         for split in (len(content) // 3, len(content) // 10):
             assert [row for table in parts(content, split, form, options) for row in table.to_pylist()] == rows
     return rows
