@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meterlake.dataset import Entry
+    from meterlake.fileformats.base import FileFormat
     from meterlake.textformat import TextFormat
 
 
@@ -22,16 +23,17 @@ def format_of(entry: Entry, path: Path) -> TextFormat:
 
     Raises PermanentError where the data set has none; what opening the file raises; WrongText.
     """
-    forms = entry.data_set.formats
+    forms = entry.text_formats
     if len(forms) < 2:
         return entry.text_format()
     with ExitStack() as stack:
         return fitting(forms, str(path), opened(path, stack).read(CHUNK))
 
 
-def formats_of(entry: Entry, name: str) -> tuple[TextFormat, ...]:
+def formats_of(entry: Entry, name: str) -> tuple[TextFormat | FileFormat, ...]:
     """Return all formats of a data set, or the one of a name or number. Raises PermanentError where there is none."""
-    entry.text_format()
+    if not entry.data_set.formats:
+        entry.text_format()
     forms = {form.name or str(number): form for number, form in enumerate(entry.data_set.formats, start=1)}
     if name and name not in forms:
         raise UnknownName(f"format of {entry.name}", name, forms)

@@ -10,7 +10,7 @@ Local times are seconds of the clock on the wall, counted as if they were UTC.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -91,6 +91,12 @@ def segments(clock: ZoneInfo) -> tuple[Segment, ...]:
             found += [Segment(at + after, before, after), Segment(at + before, after)]
         before = after
     return tuple(found)
+
+
+def segment(clock: ZoneInfo, local: int) -> Segment | None:
+    """Return the segment that holds a local time; None before the first."""
+    at = bisect_right(segments(clock), local, key=lambda one: one.begins)
+    return segments(clock)[at - 1] if at else None
 
 
 def repeats(clock: ZoneInfo) -> list[tuple[int, int]]:

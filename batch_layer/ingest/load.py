@@ -314,7 +314,8 @@ class _Load:
         """Raise unless every line of every file is accounted for once; return the files that are of another format."""
         balance.check_written(self.request.title, tallies, staged.added_rows)
         for file, tally in tallies.items():
-            balance.check_lines(self._seen(file), tally)
+            if not tally.problem:
+                balance.check_lines(self._seen(file), tally)
         wrong: dict[int, MeterlakeError] = {}
         for file, tally in tallies.items():
             if error := balance.not_of_format(self._seen(file).path, self._seen(file).form, tally):
@@ -327,7 +328,7 @@ class _Load:
         for file in tallies:
             clock = self._clock(file)
             if isinstance(clock, timedelta):
-                groups.setdefault((clock, self._seen(file).form.lead), []).append(file)
+                groups.setdefault((clock, self._seen(file).lead), []).append(file)
         wrong: dict[int, MeterlakeError] = {}
         for (clock, lead), files in groups.items():
             span = total(tallies[file] for file in files)
@@ -387,7 +388,7 @@ class _Load:
 
     def _origin(self, files: list[int]) -> dict[str, str]:
         said = self._identity(files[0]).properties()
-        lines = str(sum(self._seen(file).lines - 1 for file in files))
+        lines = str(sum(self._seen(file).rows for file in files))
         if len(files) > 1:
             del said["load-sha256"], said["load-meter-id"]
             return {**said, "load-files": str(len(files)), "load-lines": lines}

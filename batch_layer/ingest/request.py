@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from batch_layer.ingest.compare import Conflicts, Overlap
 
 if TYPE_CHECKING:
+    from batch_layer.ingest.formats import Format
     from meterlake.declaration import MeterSeries
-    from meterlake.textformat import TextFormat
     from meterlake.wallclock import FileClock
 
 
@@ -26,7 +26,7 @@ class Request:
     password: of encrypted members of zip archives.
     """
 
-    forms: tuple[TextFormat, ...]
+    forms: tuple[Format, ...]
     paths: tuple[str, ...]
     meter_id: str
     offset: FileClock | None

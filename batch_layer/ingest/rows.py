@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from batch_layer.ingest.formats import Format
     from meterlake.columns import Kind
     from meterlake.declaration import MeterSeries
-    from meterlake.textformat import TextFormat
 
 DAYS: Final = (
     Column("file", INT, doc="place of the file in the load"),
@@ -55,7 +55,7 @@ class Raw:
     kept: where readings may lie, before they are shifted; None for anywhere.
     """
 
-    form: TextFormat
+    form: Format
     options: Options
     location: str
     origin: str
@@ -76,7 +76,7 @@ class Tally:
 
     skipped: lines that the format declares to be none, besides the rows. line_sum: of the places of rows and these.
     covered_s: seconds of readings and gap rows. first, last: seconds of their times; None without any.
-    reasons: why rows are no readings -> how many, and the first place.
+    reasons: why rows are no readings -> how many, and the first place. problem: why the file cannot be read at all.
     """
 
     rows: int = 0
@@ -89,6 +89,7 @@ class Tally:
     first: int | None = None
     last: int | None = None
     reasons: dict[str, tuple[int, int]] = field(default_factory=dict)
+    problem: str = ""
 
     @property
     def rejected(self) -> int:
@@ -99,6 +100,7 @@ class Tally:
         """Add the rows of another part."""
         for name in ("rows", "skipped", "line_sum", "readings", "gaps", "ahead", "covered_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.problem = self.problem or other.problem
         self.first = min((at for at in (self.first, other.first) if at is not None), default=None)
         self.last = max((at for at in (self.last, other.last) if at is not None), default=None)
         for reason, (count, place) in other.reasons.items():

@@ -17,9 +17,10 @@ from batch_layer.ingest.places import place_of
 from meterlake.packed import DAMAGED, NotText, files_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from batch_layer.ingest.places import Entry
+    from meterlake.packed import Content
     from meterlake.settings import Settings
 
 CHUNK: Final = 1 << 20
@@ -43,17 +44,18 @@ class Source:
 
 
 def sources(
-    settings: Settings, entry: Entry, password: str, on_bytes: Callable[[int], None]
+    settings: Settings, entry: Entry, password: str, takes: Collection[Content], on_bytes: Callable[[int], None]
 ) -> Iterator[Source | Unreadable | BrokenArchive]:
     """Yield the file that lies somewhere, or the members of the archive that it is, in order; each is read in its turn.
 
-    In place of a member that cannot be opened comes its error. on_bytes: takes how many more bytes have been read, of
-    the file as it lies there. Raises Unreadable or BrokenArchive (also while reading), EngineUnavailable.
+    In place of a member that cannot be opened comes its error. takes: what files may be besides text. on_bytes: takes
+    how many more bytes have been read, of the file as it lies there. Raises Unreadable or BrokenArchive (also while
+    reading), EngineUnavailable.
     """
     with ExitStack() as stack:
         raw = place_of(settings, entry.path).open(entry.path, stack)
         packed = cast("IO[bytes]", io.BufferedReader(_Counting(raw, on_bytes), CHUNK))
-        found = files_in(packed, stack, password)
+        found = files_in(packed, stack, password, takes)
         while True:
             with _named(entry.path):
                 item = next(found, None)

@@ -12,12 +12,15 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from batch_layer.ingest.formats import is_divisible, rows_of
 from batch_layer.ingest.lines import SPLIT
 from batch_layer.ingest.rows import DAYS, Judged, Raw, Tally, schema, total
 from engines import hdfs
 from engines.readers import text
 from engines.readers.held import held
+from meterlake.fileformats.base import WrongFile
 from meterlake.schema import master_fields, quarantine_fields
+from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +71,7 @@ class Job:
 
 def pieces(file: int, raw: Raw, begin: int, length: int, starts: Sequence[Start]) -> list[Piece]:
     """Return what tasks read of a file, which lies at ``begin`` in its object."""
-    if len(starts) < 2 or not text.is_divisible(raw.form, raw.options.clock):
+    if len(starts) < 2 or not is_divisible(raw.form, raw.options.clock):
         return [Piece(file, begin, length)]
     ends = [*(start.byte for start in starts[1:]), length]
     return [
@@ -163,7 +166,7 @@ def _alike(job: Job, run: Sequence[Piece]) -> list[list[Piece]]:
     for piece in run:
         raw = job.files[piece.file]
         last = job.files[found[-1][-1].file] if found else None
-        whole = piece.line == WHOLE and text.is_divisible(raw.form, raw.options.clock)
+        whole = piece.line == WHOLE and is_divisible(raw.form, raw.options.clock)
         # Forms that are equal are one object.
         same = last is not None and last.form is raw.form and last.options.clock == raw.options.clock
         if whole and same and found[-1][-1].line == WHOLE:
@@ -175,7 +178,7 @@ def _alike(job: Job, run: Sequence[Piece]) -> list[list[Piece]]:
 
 def _read(job: Job, alike: Sequence[Piece], stream: IO[bytes], wanted: Wanted) -> Iterator[pa.Table]:
     seen: dict[int, list[Tally]] = {piece.file: [] for piece in alike}
-    for piece, rows in _rows(job, alike, stream):
+    for piece, rows in _until_wrong(seen, alike, _rows(job, alike, stream)):
         judged = Judged(job.files[piece.file], rows, job.shift, job.now)
         if wanted is Wanted.DAYS:
             yield judged.days(piece.file)
@@ -190,18 +193,28 @@ def _read(job: Job, alike: Sequence[Piece], stream: IO[bytes], wanted: Wanted) -
         yield from (_with_tally(columns, piece, total(seen[piece.file])) for piece in alike)
 
 
+def _until_wrong(
+    seen: dict[int, list[Tally]], alike: Sequence[Piece], rows: Iterator[tuple[Piece, pa.Table]]
+) -> Iterator[tuple[Piece, pa.Table]]:
+    """Pass rows on; where a file turns out to be damaged, its tally says so, and what came of it is not shown."""
+    try:
+        yield from rows
+    except WrongFile as error:
+        seen[alike[0].file].append(Tally(problem=error.problem))
+
+
 def _rows(job: Job, alike: Sequence[Piece], stream: IO[bytes]) -> Iterator[tuple[Piece, pa.Table]]:
     first = alike[0]
     raw = job.files[first.file]
-    if len(alike) > 1:
+    if len(alike) > 1 and isinstance(raw.form, TextFormat):
         for place, rows in text.read_many(raw.form, _parts(job, alike, stream)):
             yield alike[place], rows
         return
     with held(stream.read, first.length) as part:
-        if first.line == WHOLE:
-            reader = text.read(raw.form, part, raw.options)
-        else:
+        if first.line != WHOLE and isinstance(raw.form, TextFormat):
             reader = text.read_part(raw.form, part, raw.options, first.line)
+        else:
+            reader = rows_of(raw.form, part, raw.options)
         for rows in reader:
             yield first, rows
 

@@ -12,7 +12,7 @@ import requests
 from hdfs.util import HdfsError
 
 from batch_layer.ingest.errors import BrokenArchive, NoMeter, Unreadable
-from batch_layer.ingest.formats import format_of
+from batch_layer.ingest.formats import format_of, taken
 from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.places import find
 from batch_layer.ingest.raw_store import RAW, SMALL, Bundler, RawStore
@@ -28,12 +28,12 @@ from meterlake.texthead import WrongText
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from batch_layer.ingest.formats import Format
     from batch_layer.ingest.places import Entry
     from batch_layer.ingest.raw_store import Number
     from batch_layer.ingest.request import Request
     from batch_layer.ingest.sources import Source
     from meterlake.settings import Settings
-    from meterlake.textformat import TextFormat
 
 BAD_FILE: Final = (Unreadable, BrokenArchive, WrongText, NoMeter)
 """What can be wrong with a file, so that it may be set aside."""
@@ -73,9 +73,9 @@ class _Upload:
         self._settings, self._request, self._store, self._entries = settings, request, store, entries
         self._on_progress, self._lock = on_progress, threading.Lock()
         self._progress = Progress(0, len(entries), 0, sum(entry.size for entry in entries))
-        self._forms: dict[TextFormat, TextFormat] = {}
+        self._forms: dict[Format, Format] = {}
         self._done: dict[Number, Stored | SetAside] = {}
-        self._stop = threading.Event()
+        self._stop, self._takes = threading.Event(), taken(request.forms)
 
     def run(self, pool: ThreadPoolExecutor) -> list[Stored | SetAside]:
         bundler = Bundler(self._store, pool)
@@ -94,7 +94,7 @@ class _Upload:
         """Bring the files of one path. Raises _Stopped once another path has failed."""
         is_done, member = False, 0
         try:
-            for found in sources(self._settings, entry, self._request.password, self._on_bytes):
+            for found in sources(self._settings, entry, self._request.password, self._takes, self._on_bytes):
                 self._member(bundler, (at, member), found)
                 member += 1
             is_done = True
@@ -175,7 +175,7 @@ class _Upload:
             self._on_progress(self._progress)
 
 
-def meter_of(request: Request, form: TextFormat, source: Source) -> str:
+def meter_of(request: Request, form: Format, source: Source) -> str:
     """Return the meter of all lines of a file: by its name, as the request says, or its format's; empty where a column
     says it. Raises NoMeter, or UsageError for a meter that cannot be used.
     """

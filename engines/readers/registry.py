@@ -1,0 +1,41 @@
+"""The reader of each format, and of which of a data set's formats a file can be."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from engines.readers import greenbutton, homeassistant, json_files, nem, obis, parquet, workbook
+from meterlake.fileformats import records
+from meterlake.fileformats.greenbutton import GreenButton
+from meterlake.fileformats.homeassistant import HomeAssistantDatabase, HomeAssistantText
+from meterlake.fileformats.nem import Nem12, Nem13
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    from engines.readers.port import Reader
+    from meterlake.fileformats.base import FileFormat
+
+Format: TypeAlias = "FileFormat"
+
+_READERS: Final[dict[type[Any], Callable[..., Iterator[pa.Table]]]] = {
+    records.Parquet: parquet.read,
+    records.JsonLines: json_files.read_lines,
+    records.JsonList: json_files.read_list,
+    records.JsonTable: json_files.read_table,
+    records.Workbook: workbook.read,
+    records.ObisText: obis.read,
+    Nem12: nem.read_nem12,
+    Nem13: nem.read_nem13,
+    GreenButton: greenbutton.read,
+    HomeAssistantDatabase: homeassistant.read_database,
+    HomeAssistantText: homeassistant.read_text,
+}
+
+
+def reader_of(form: Format) -> Reader:
+    """Return the reader of a format."""
+    return partial(_READERS[type(form)], form)
