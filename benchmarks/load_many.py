@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from batch_layer.ingest.load import load
 from batch_layer.ingest.raw_store import RAW
@@ -77,30 +77,35 @@ def seconds(result: Result) -> float:
     return round(sum(taken for step, taken in result.seconds.items() if step not in NOT_COUNTED), 2)
 
 
-def main() -> int:
-    """Measure, print, and judge."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=5000)
-    files: int = parser.parse_args().files
-    spark_runtime.provide(runtime)
-    settings = load_settings()
+def measure(settings: Settings, files: int) -> dict[str, Any]:
+    """Load so many small files, and one with the same lines. Raises AssertionError where readings are missing."""
     with tempfile.TemporaryDirectory() as place, spark.session(settings, "load"):
         folder = Path(place)
         one = write(folder, files)
         loaded(settings, "load_many_warm", next((folder / "many").iterdir()), "")
         whole = loaded(settings, "load_many_one", one, "")
         many = loaded(settings, "load_many_files", folder / "many", "meter_([0-9]+)")
-    right = whole.readings == many.readings == files * LINES
-    ratio = round(seconds(many) / seconds(whole), 2)
-    found = {
+    if not whole.readings == many.readings == files * LINES:
+        raise AssertionError(f"{whole.readings} and {many.readings} readings, not {files * LINES}")
+    return {
         "files": files,
         "readings": many.readings,
         "one_s": seconds(whole),
         "many_s": seconds(many),
-        "ratio": ratio,
+        "ratio": round(seconds(many) / seconds(whole), 2),
+        "one": whole.seconds,
+        "many": many.seconds,
     }
-    sys.stdout.write(json.dumps({**found, "one": whole.seconds, "many": many.seconds}, indent=2) + "\n")
-    return 0 if right and ratio <= LIMIT else 1
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=5000)
+    spark_runtime.provide(runtime)
+    found = measure(load_settings(), parser.parse_args().files)
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    return 0 if found["ratio"] <= LIMIT else 1
 
 
 if __name__ == "__main__":

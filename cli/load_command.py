@@ -109,7 +109,7 @@ def load(
     settings = load_settings()
     forms = formats_of(registry.entry(dataset), form_name)
     clock = given_clock(utc_offset, time_zone)
-    _check_meters(forms, meter_id, meter_id_from_name)
+    meter_id = _checked_meter(forms, meter_id, meter_id_from_name)
     if by and not corrects:
         raise UsageError("--by says who corrects.", hint="Write it with --corrects.")
 
@@ -166,12 +166,12 @@ def _password(settings: Settings, asked: bool) -> str:
     return settings.archive_password.get_secret_value()
 
 
-def _check_meters(forms: tuple[TextFormat | FileFormat, ...], meter_id: str, pattern: str) -> None:
-    """Raise UsageError where the options about meters contradict each other or the formats."""
+def _checked_meter(forms: tuple[TextFormat | FileFormat, ...], meter_id: str, pattern: str) -> str:
+    """Return the meter as it is kept. Raises UsageError where options contradict each other or the formats."""
     if meter_id and pattern:
         raise UsageError("--meter-id and --meter-id-from-name both say the meter.", hint="Give one of the two.")
     if meter_id:
-        check_meter_id(meter_id)
+        meter_id = check_meter_id(meter_id)
     option = "--meter-id" if meter_id else "--meter-id-from-name"
     if (meter_id or pattern) and all(form.has_meters for form in forms):
         raise UsageError(
@@ -188,6 +188,7 @@ def _check_meters(forms: tuple[TextFormat | FileFormat, ...], meter_id: str, pat
             f"--meter-id-from-name {pattern!r} has {groups.groups} groups, and none is called meter.",
             hint="Put the meter between brackets: 'house_([0-9]+)', or '(?P<meter>…)'.",
         )
+    return meter_id
 
 
 def register(app: typer.Typer) -> None:

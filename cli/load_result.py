@@ -99,7 +99,7 @@ def _reading(values: dict[str, object]) -> str:
 def _for(result: Result) -> str:
     if result.meter_id:
         return f", meter {result.meter_id}"
-    meters = {file.meter_id for file in result.files}
+    meters = {file.meter_id for file in result.files if file.status != "set aside"}
     if "" in meters or not meters:
         return ", each line for its meter"
     return f", meter {meters.pop()}" if len(meters) == 1 else f", {len(meters)} meters by the names of files"
@@ -108,7 +108,7 @@ def _for(result: Result) -> str:
 def _named(files: list[FileResult]) -> str:
     if not files:
         return ""
-    listed = [f"{file.path} ({file.reason})" if file.reason else file.path for file in files[:NAMED]]
+    listed = [file.reason or file.path for file in files[:NAMED]]  # a reason names the file
     more = [f"{len(files) - NAMED} more (all with --output json)"] if len(files) > NAMED else []
     return f"{len(files)}: {', '.join([*listed, *more])}"
 

@@ -119,11 +119,6 @@ def strptime(pattern: str) -> str:
     )
 
 
-def characters(pattern: str) -> str:
-    """Return what stands between the numbers of such a time."""
-    return "".join(literal + other for literal, _, other in _PARTS.findall(pattern))
-
-
 def regex(pattern: str) -> str:
     """Return what a time of the pattern without fraction and offset looks like, as a regular expression."""
     return "".join(

@@ -104,11 +104,6 @@ def repeats(clock: ZoneInfo) -> list[tuple[int, int]]:
     return [(one.begins, following.begins) for one, following in pairwise(segments(clock)) if one.later_s is not None]
 
 
-def repeat_lengths(clock: ZoneInfo) -> tuple[int, ...]:
-    """Return by how many seconds the clock goes back where it does."""
-    return tuple(sorted({end - begin for begin, end in repeats(clock)}))
-
-
 def places(lines: Iterable[Doubtful], clock: ZoneInfo) -> dict[int, int]:
     """Return number of a line -> FIRST or SECOND, for the lines of which the order of the file says it."""
     groups: dict[tuple[str, int], list[Doubtful]] = defaultdict(list)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from batch_layer.ingest.errors import NotThisFormat
-from batch_layer.ingest.formats import expected_rows, title
+from batch_layer.ingest.formats import expected_rows
 from meterlake.errors import OutOfBalance
+from meterlake.fileformats.base import WrongFile
 from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ def check_written(title: str, tallies: dict[int, Tally], rows: int) -> None:
         raise OutOfBalance(f"Load of {title}, master data set", decoded, {"written": rows})
 
 
-def not_of_format(path: str, form: Format, tally: Tally) -> NotThisFormat | None:
-    """Return why a file is none of its format, if it is not: no line, or few of very many, can be decoded."""
+def not_of_format(path: str, form: Format, tally: Tally) -> NotThisFormat | WrongFile | None:
+    """Return why a file is none of its format, if it is not: it is damaged, or no line, or few of very
+    many, can be decoded."""
     if tally.problem:
-        return NotThisFormat(f"{path} {tally.problem}.", hint=f"Expected a file of the format {title(form)!r}.")
+        return WrongFile(tally.problem, tally.hint, path)
     bad, good = tally.rejected, tally.rows - tally.rejected
     if good and (bad < MANY or bad <= good):
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import queue
+import threading
 import uuid
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -30,6 +31,8 @@ SMALL: Final = 8 << 20
 """Up to so many bytes, a file of a load of many goes into a bundle."""
 
 _PARTIAL: Final = ".partial-"
+_INDEX: Final = ".json"
+_LOOKED_INTO: Final = 100
 _STALE_S: Final = 86_400
 _WAITING: Final = 8
 """Small files that are held in memory until they are written."""
@@ -76,12 +79,13 @@ class RawStore:
         return final
 
     def bundled(self) -> dict[str, tuple[str, int]]:
-        """Return digest -> (bundle, first byte) of all files in bundles."""
+        """Return digest -> (bundle, first byte) of the files in the newest bundles; older ones are not looked into."""
         client, found = self._client(), dict[str, tuple[str, int]]()
-        names = set(client.list(self.folder))
-        for index in sorted(name for name in names if name.endswith(".json") and not name.startswith(".")):
-            bundle = index.removesuffix(".json")
-            if bundle in names:
+        written = {name: status["modificationTime"] for name, status in client.list(self.folder, status=True)}
+        indexes = [name for name in written if name.endswith(_INDEX) and not name.startswith(".")]
+        for index in sorted(indexes, key=written.__getitem__)[-_LOOKED_INTO:]:
+            bundle = index.removesuffix(_INDEX)
+            if bundle in written:
                 with client.read(f"{self.folder}/{index}") as reader:
                     files = json.loads(reader.read())["files"]
                 found |= {file["sha256"]: (f"{self.folder}/{bundle}", file["offset"]) for file in files}
@@ -119,8 +123,8 @@ class RawStore:
         ]
         partial = self._partial()
         client.write(partial, data=json.dumps({"files": files}).encode(), overwrite=True)
-        client.delete(f"{bundle}.json")
-        client.rename(partial, f"{bundle}.json")
+        client.delete(f"{bundle}{_INDEX}")
+        client.rename(partial, f"{bundle}{_INDEX}")
 
     def _client(self) -> hdfs.Client:
         return hdfs.client(self._settings)
@@ -135,13 +139,18 @@ class Bundler:
     def __init__(self, store: RawStore, pool: Executor) -> None:
         self.stored: dict[Number, Stored] = {}
         self._store, self._waiting = store, queue.Queue[_Small | None](_WAITING)
-        self._there, self._ended = store.bundled(), False
+        self._there: dict[str, tuple[str, int]] | None = None
+        self._lock, self._ended = threading.Lock(), False
         self._writing = pool.submit(self._write)
 
     def take(self, number: Number, seen: Seen, content: bytes) -> None:
         """Take a file; waits while many are waiting. Raises what writing has raised."""
-        if seen.sha256 in self._there:
-            self.stored[number] = Stored(seen, *self._there[seen.sha256])
+        with self._lock:
+            if self._there is None:
+                self._there = self._store.bundled()
+            place = self._there.get(seen.sha256)
+        if place:
+            self.stored[number] = Stored(seen, *place)
         else:
             self._put(_Small(number, seen, content))
 

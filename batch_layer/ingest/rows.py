@@ -76,7 +76,8 @@ class Tally:
 
     skipped: lines that the format declares to be none, besides the rows. line_sum: of the places of rows and these.
     covered_s: seconds of readings and gap rows. first, last: seconds of their times; None without any.
-    reasons: why rows are no readings -> how many, and the first place. problem: why the file cannot be read at all.
+    reasons: why rows are no readings -> how many, and the first place. problem: why the file cannot be read at all;
+    hint: how to go on.
     """
 
     rows: int = 0
@@ -90,6 +91,7 @@ class Tally:
     last: int | None = None
     reasons: dict[str, tuple[int, int]] = field(default_factory=dict)
     problem: str = ""
+    hint: str = ""
 
     @property
     def rejected(self) -> int:
@@ -100,7 +102,8 @@ class Tally:
         """Add the rows of another part."""
         for name in ("rows", "skipped", "line_sum", "readings", "gaps", "ahead", "covered_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.problem = self.problem or other.problem
+        if not self.problem:
+            self.problem, self.hint = other.problem, other.hint
         self.first = min((at for at in (self.first, other.first) if at is not None), default=None)
         self.last = max((at for at in (self.last, other.last) if at is not None), default=None)
         for reason, (count, place) in other.reasons.items():

@@ -200,7 +200,7 @@ def _until_wrong(
     try:
         yield from rows
     except WrongFile as error:
-        seen[alike[0].file].append(Tally(problem=error.problem))
+        seen[alike[0].file].append(Tally(problem=error.problem, hint=error.hint))
 
 
 def _rows(job: Job, alike: Sequence[Piece], stream: IO[bytes]) -> Iterator[tuple[Piece, pa.Table]]:

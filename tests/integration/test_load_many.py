@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
 import uuid
 import zipfile
@@ -33,6 +34,7 @@ from stack.instance import Instance
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+ROOT = Path(__file__).parents[2]
 PATTERN = "house_([a-z]+)"
 
 
@@ -256,3 +258,13 @@ def test_files_of_other_formats_come_in_the_same_load(
     assert result.quarantined == {"bad_time": 1}
     sums = "SELECT meter_id, count(*), min(origin_offset), sum(voltage) FROM {master} GROUP BY 1 ORDER BY 1"
     assert rows(settings, sums, form) == [["a", 60, 2, 60 * 234.84], ["b", 60, 1, 90.0]]
+
+
+def test_the_small_form_of_the_benchmark(session: SparkSession, settings: Settings) -> None:
+    spec = importlib.util.spec_from_file_location("load_many", ROOT / "benchmarks" / "load_many.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = module.measure(settings, 3)
+    assert (found["files"], found["readings"]) == (3, 3 * 1440)
