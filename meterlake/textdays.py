@@ -48,14 +48,15 @@ def day_rows_sql(form: TextFormat, clock: FileClock) -> str:
     fields = {column.measure: f"value_{of}" for of, column in enumerate(form.days)}
     values, reasons = value_columns(form, columns, fields, UNIT if unit_sql(form) else None)
     exists, times = "n <= day_n", [("n > day_n", f"'{NO_SUCH_LOCAL_TIME}'")]
+    *of_the_clock, of_the_era = time_cases(form, clock)
     start = f"make_timestamp((first_s + (n - 1) * {form.interval_s}) * 1000000)"
     placed = "timed"
     if not real:
         exists += " AND NOT is_skipped AND (later_s IS NULL OR place IS NOT NULL)"
-        times += time_cases(form, clock)
+        times += of_the_clock
         start, placed = instant_sql(form), f"({placed_sql(form, clock, 'timed')})"
     given = " OR ".join(given_sql(form, field) for field in fields.values())
-    cases = [(f"{_WHOLE_LINE} IS NOT NULL", _WHOLE_LINE), *times, *reasons]
+    cases = [(f"{_WHOLE_LINE} IS NOT NULL", _WHOLE_LINE), *times, of_the_era, *reasons]
     listed = ",\n    ".join([f"{start} AS {at}", *values])
     return f"""
 WITH split AS (
@@ -103,7 +104,7 @@ def _line_reason(form: TextFormat) -> str:
     least = str(len(form.columns))
     shortened = all(isinstance(column, DayValue) for column in form.columns[others:]) and len(form.days) == 1
     if form.days[0].days == "real" and shortened:
-        least = f"{others} + coalesce(least(day_n, {cells}), 0)"
+        least = f"{others} + least(coalesce(day_n, 0), {cells})"
     cases = [
         *line_cases(form),
         *count_cases(least, str(len(form.columns)), ignored=form.extra == "ignore"),

@@ -26,7 +26,7 @@ PLACES: Final = "clock_places"
 
 _EXCEL_1970: Final = 25_569
 _EXCEL: Final = "[0-9]{1,6}([.][0-9]*)?"
-_OFFSET: Final = "^([+-]?)([0-9]{1,2}?)(?::?([0-9]{2}))?$"
+_OFFSET: Final = "^([+-]?)([0-9]{1,2}?)(?::?([0-5][0-9]))?$"
 _FARTHEST_S: Final = 18 * 3600
 
 

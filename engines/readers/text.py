@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from engines.readers.port import PAYLOAD, PAYLOAD_BYTES, PLACE, row_schema
+from engines.readers.port import PAYLOAD, PAYLOAD_BYTES, PLACE, REASON, row_schema
+from meterlake.schema import LATEST_TS
 from meterlake.textencoding import as_utf8
 from meterlake.textjoin import CELLS, joined_sql
 from meterlake.textlines import Block, blocks
@@ -38,6 +39,7 @@ _AT_ONCE: Final = 8
 """Blocks of lines: planning a query costs more than decoding a few thousand lines."""
 
 _ROWS_AT_ONCE: Final = 100_000
+_EARLIEST, _LATEST = (pa.scalar(second * 1_000_000, pa.timestamp("us")) for second in (0, LATEST_TS))
 _FILE_BITS: Final = 40
 _SOME: Final = "some_cells"
 
@@ -179,6 +181,10 @@ def _joined(
 
 def _shaped(form: TextFormat, options: Options, rows: pa.Table, schema: pa.Schema) -> pa.Table:
     columns = {name: rows[name] for name in rows.column_names}
+    if rows[REASON].null_count < len(rows):  # what is no reading may have a time that Python does not have
+        time = rows[form.dataset.event_time]
+        likely = pc.and_(pc.greater_equal(time, _EARLIEST), pc.less_equal(time, _LATEST))
+        columns[form.dataset.event_time] = pc.if_else(likely, time, None)
     if not form.has_meters:
         columns[form.dataset.key] = pa.repeat(pa.scalar(options.meter_id, pa.string()), len(rows))
     return pa.table([columns[name].cast(kind) for name, kind in zip(schema.names, schema.types, strict=True)], schema)

@@ -154,6 +154,7 @@ def _of_iso(text: str) -> Stamp:
 def _of_pattern(text: str, pattern: str) -> Stamp:
     form = _compiled(pattern)
     offset, text = _cut_off(form.offset, text)
+    offset = offset.strip()
     _, text = _cut_off(form.fraction, text)
     if not form.regex.fullmatch(text):
         raise RefusedValue(BAD_TIME)

@@ -445,6 +445,32 @@ def test_real_days_have_46_or_50_intervals_when_the_clock_changes() -> None:
     assert [row[2] for row in rows(REAL, normal)] == [row[2] for row in autumn[:48]]
 
 
+def test_days_that_are_none_and_days_beyond_the_years_that_are_read() -> None:
+    names, filled = [f"HH{n:02}" for n in range(1, 49)], ["1"] * 48
+    dates = ("31.12.9999", "01.01.1960", "01.01.1970", "01.01.2100", "30.02.2024")
+    found = rows(REAL, day_file(REAL, names, *((day, filled) for day in dates)))
+    assert [row for row in found if len(row) == 2] == [
+        (2, "bad_time"),
+        (3, "bad_time"),
+        *[(4, "bad_time")] * 2,  # in Paris the day began in 1969
+        *[(5, "bad_time")] * 45,  # and 2100 in 2099
+        (6, "bad_time"),
+    ]
+    apia = replace(REAL, time_zone="Pacific/Apia")  # had no 30 December 2011
+    skipped = rows(apia, day_file(apia, names, ("30.12.2011", filled), ("31.12.2011", filled)))
+    assert skipped[:48] == [(2, "no_such_local_time")] * 48
+    assert skipped[48] == (3, "a", at("2011-12-30 10:00"), 1000.0)
+
+
+def test_times_beyond_the_years_that_are_read() -> None:
+    ends = with_time(Moment("t", "yyyy-MM-dd HH:mm"), marks="end")
+    fields = ["9999-12-31 24:00", "0000-01-01 00:00", "1969-12-31 24:00", "1970-01-01 00:30", "2100-01-01 01:00"]
+    expected = ["bad_time", "bad_time", "bad_time", at("1970-01-01"), "bad_time"]
+    assert times(ends, "t;wh\n" + "".join(f"{field};1\n" for field in fields)) == expected
+    own = with_time(Moment("t", "yyyy-MM-dd HH:mmXXX"))
+    assert times(own, "t;wh\n9999-12-31 23:30-18:00;1\n0001-01-01 00:00+18:00;1\n") == ["bad_time"] * 2
+
+
 def test_a_clock_of_fixed_offset_has_48_intervals_every_day() -> None:
     fixed = replace(REAL, time_zone="", utc_offset=timedelta(hours=1))
     content = day_file(fixed, [f"hh{n:02}" for n in range(1, 49)], (SPRING, ["1"] * 48))
@@ -491,8 +517,8 @@ def test_a_day_of_each_measure_is_a_line() -> None:
         (
             (Moment("t", "yyyy-MM-dd HH:mm"), UtcOffset("o")),
             {},
-            ["2024-01-01 01:00;+01:00", "2024-01-01 01:00;1", "2024-01-01 01:00;-0330", "2024-01-01 01:00;CET"],
-            ["2024-01-01 00:00", "2024-01-01 00:00", "2024-01-01 04:30", None],
+            [f"2024-01-01 01:00;{offset}" for offset in ("+01:00", "1", "-0330", "CET", "+01:60", "", "+1900")],
+            ["2024-01-01 00:00", "2024-01-01 00:00", "2024-01-01 04:30", None, None, None, None],
         ),
         ((Epoch("t"),), {}, ["1704067200", "1704067200000"], ["2024-01-01 00:00", None]),
         ((Epoch("t", unit="ms"),), {}, ["1704067200000", "1704067200"], ["2024-01-01 00:00", "off"]),
