@@ -8,10 +8,10 @@ import typer
 
 from meterlake import registry, wallclock
 from meterlake.errors import UsageError
-from meterlake.textformat import TextFormat, parse_offset
+from meterlake.textformat import parse_offset
 
 if TYPE_CHECKING:
-    from meterlake.fileformats import Format
+    from meterlake.textformat import TextFormat
     from meterlake.wallclock import FileClock
 
 
@@ -33,18 +33,19 @@ TimeZoneOption = Annotated[
 ]
 
 
-def file_clock(form: Format, utc_offset: str | None, time_zone: str | None) -> FileClock:
+def file_clock(form: TextFormat, utc_offset: str | None, time_zone: str | None) -> FileClock:
     """Return the clock of a file: as the options say, or its format. Raises UsageError."""
+    given = given_clock(utc_offset, time_zone)
+    return form.clock if given is None else given
+
+
+def given_clock(utc_offset: str | None, time_zone: str | None) -> FileClock | None:
+    """Return the clock that the options say, if they do. Raises UsageError."""
     if utc_offset and time_zone:
         raise UsageError(
             f"--utc-offset {utc_offset} is a clock without summer time, --time-zone {time_zone} one that may have it.",
             hint="Give one of the two.",
         )
-    if isinstance(form, TextFormat) and form.has_own_offset and (utc_offset or time_zone):
-        raise UsageError(
-            f"Files of {form.dataset.name} say the offset of each time: {utc_offset or time_zone} would not be used.",
-            hint="Leave --utc-offset and --time-zone out.",
-        )
     if time_zone:
         return wallclock.zone(time_zone)
-    return parse_offset(utc_offset) if utc_offset else form.clock
+    return parse_offset(utc_offset) if utc_offset else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import load_progress
-from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
+from cli.arguments import DatasetArgument, TimeZoneOption, given_clock
 from cli.formats import formats_of
 from cli.load_result import facts, preview_facts
 from cli.output import Output, OutputOption, log_to_file, show
@@ -24,8 +24,9 @@ from meterlake.textformat import check_meter_id
 
 if TYPE_CHECKING:
     from batch_layer.ingest.request import Request
-    from meterlake.fileformats import Format
+    from meterlake.fileformats.base import FileFormat
     from meterlake.settings import Settings
+    from meterlake.textformat import TextFormat
 
 
 class Rebase(StrEnum):
@@ -107,7 +108,7 @@ def load(
     """
     settings = load_settings()
     forms = formats_of(registry.entry(dataset), form_name)
-    clock = file_clock(forms[0], utc_offset, time_zone) if utc_offset or time_zone else None
+    clock = given_clock(utc_offset, time_zone)
     _check_meters(forms, meter_id, meter_id_from_name)
     if by and not corrects:
         raise UsageError("--by says who corrects.", hint="Write it with --corrects.")
@@ -165,7 +166,7 @@ def _password(settings: Settings, asked: bool) -> str:
     return settings.archive_password.get_secret_value()
 
 
-def _check_meters(forms: tuple[Format, ...], meter_id: str, pattern: str) -> None:
+def _check_meters(forms: tuple[TextFormat | FileFormat, ...], meter_id: str, pattern: str) -> None:
     """Raise UsageError where the options about meters contradict each other or the formats."""
     if meter_id and pattern:
         raise UsageError("--meter-id and --meter-id-from-name both say the meter.", hint="Give one of the two.")

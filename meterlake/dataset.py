@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from meterlake.declaration import MeterSeries
 from meterlake.errors import DeclarationError, PermanentError
-from meterlake.fileformats import FileFormat, Format
+from meterlake.fileformats.base import FileFormat
 from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DataSet:
     """
 
     declaration: MeterSeries
-    formats: tuple[Format, ...] = ()
+    formats: tuple[TextFormat | FileFormat, ...] = ()
     replay: Replay | str | None = None
     reports: tuple[Report, ...] | str | None = None
     board: Board | str | None = None
@@ -60,7 +60,7 @@ class DataSet:
         for form in self.formats:
             if not isinstance(form, TextFormat | FileFormat):
                 raise DeclarationError(
-                    where, f"the format {form!r} is none", expected="Give a TextFormat, or one of meterlake.fileformats"
+                    where, f"the format {form!r} is none", expected="Give a TextFormat or one of meterlake.fileformats"
                 )
             if form.dataset != self.declaration:
                 raise DeclarationError(
@@ -71,11 +71,6 @@ class DataSet:
     def name(self) -> str:
         """The name of the data set."""
         return self.declaration.name
-
-    @property
-    def text_formats(self) -> tuple[TextFormat, ...]:
-        """Its formats of text with columns."""
-        return tuple(form for form in self.formats if isinstance(form, TextFormat))
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -118,17 +113,16 @@ class Entry:
         """Whether it comes with this platform."""
         return self.package.partition(".")[0] == OURS
 
-    def formats(self) -> tuple[Format, ...]:
-        """Return the formats of its files. Raises PermanentError where it has none."""
-        if not self.data_set.formats:
-            raise self._lacks("file format", "formats", "meterlake.textformat or meterlake.fileformats")
-        return self.data_set.formats
-
     def text_format(self) -> TextFormat:
-        """Return the format of its text files. Raises PermanentError where it has none."""
-        if not self.data_set.text_formats:
+        """Return the first format of its text files. Raises PermanentError where it has none."""
+        if not self.text_formats:
             raise self._lacks("text format", "formats", "meterlake.textformat")
-        return self.data_set.text_formats[0]
+        return self.text_formats[0]
+
+    @property
+    def text_formats(self) -> tuple[TextFormat, ...]:
+        """The formats of its text files."""
+        return tuple(form for form in self.data_set.formats if isinstance(form, TextFormat))
 
     def replay(self) -> Replay:
         """Return how its history is replayed. Raises PermanentError where it cannot be."""

@@ -10,7 +10,6 @@ import bz2
 import gzip
 import io
 import lzma
-import re
 import shutil
 import tarfile
 import tempfile
@@ -18,7 +17,7 @@ import zipfile
 import zlib
 from contextlib import ExitStack
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -83,12 +82,6 @@ _CONTENTS: Final[dict[bytes, Content]] = {
     b"<?xml": "xml",
     b"<feed": "xml",
 }
-_PACKINGS: Final = {
-    "xz": re.compile(rb"\xfd7zXZ\x00"),
-    "gzip": re.compile(rb"\x1f\x8b"),
-    "bzip2": re.compile(rb"BZh.1AY&SY"),
-    "zip": re.compile(rb"PK\x03\x04"),
-}
 _WORKBOOK_PARTS: Final = (b"[Content_Types].xml", b"docProps/", b"xl/", b"_rels/")
 
 _WORKBOOKS: Final = {"[Content_Types].xml": "an Excel workbook (xlsx)", "mimetype": "an OpenDocument file (ods)"}
@@ -107,15 +100,6 @@ def opened(path: Path, stack: ExitStack) -> IO[bytes]:
     return unpacked(stack.enter_context(path.open("rb")), stack)[0]
 
 
-def content(head: bytes) -> Content | None:
-    """Return what a file that begins with ``head`` is, where its first bytes say it; None for text and all else."""
-    if head.startswith(b"PK\x03\x04"):
-        # The name of the first file in the archive.
-        return "xlsx" if head[30:].startswith(_WORKBOOK_PARTS) else None
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((found for magic, found in _CONTENTS.items() if start.startswith(magic)), None)
-
-
 def files_in(
     raw: IO[bytes], stack: ExitStack, password: str = "", takes: Collection[Content] = ()
 ) -> Iterator[tuple[str, IO[bytes] | Exception]]:
@@ -123,43 +107,42 @@ def files_in(
 
     A member's name has ``!`` before it, and before each further archive in it. A stream is to be read before the next
     one is asked for. Where a member cannot be opened, an exception comes in its place: one of DAMAGED, or NotText.
-    password: of encrypted members of zip archives. takes: what a file may be besides text. Raises what ``unpacked``
+    password: of encrypted members of zip archives. takes: what may be in it besides text. Raises what ``unpacked``
     raises about the outermost archive.
     """
-    yield from _files_in(raw, stack, _Said(password, takes), "", 0)
-
-
-class _Said(NamedTuple):
-    """What is said of the files in a stream."""
-
-    password: str
-    takes: Collection[Content]
+    yield from _files_in(raw, stack, partial(_is_taken, takes), password, "")
 
 
 def _files_in(
-    raw: IO[bytes], stack: ExitStack, said: _Said, name: str, depth: int
+    raw: IO[bytes], stack: ExitStack, is_taken: Callable[[bytes], bool], password: str, name: str, depth: int = 0
 ) -> Iterator[tuple[str, IO[bytes] | Exception]]:
     head, raw = _peeked(raw)
-    kind = _kind(head, said.takes)
+    kind = PLAIN if is_taken(head) else _kind(head)
     if kind == PLAIN:
+        if not is_taken(head):
+            _check_text(head)
         yield name, raw
         return
     if depth == _DEEPEST:
         raise NotText(f"is packed more than {_DEEPEST} times", _UNPACK)
     if kind not in _MEMBERS:
-        yield from _files_in(_OPENERS[kind](raw, stack), stack, said, name, depth + 1)
+        yield from _files_in(_OPENERS[kind](raw, stack), stack, is_taken, password, name, depth + 1)
         return
     found = False
-    for member, open_member in _MEMBERS[kind](raw, stack, said.password):
+    for member, open_member in _MEMBERS[kind](raw, stack, password):
         found = True
         named = f"{name}!{member}"
         try:
             with ExitStack() as inner:
-                yield from _files_in(open_member(), inner, said, named, depth + 1)
+                yield from _files_in(open_member(), inner, is_taken, password, named, depth + 1)
         except (*DAMAGED, NotText) as error:
             yield named, error
     if not found:
         raise NotText("holds no file", "Give an archive with files of readings.")
+
+
+def _is_taken(takes: Collection[Content], head: bytes) -> bool:
+    return content(head) in takes
 
 
 def _zip_members(raw: IO[bytes], stack: ExitStack, password: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
@@ -197,6 +180,15 @@ _MEMBERS: Final[dict[str, Callable[[IO[bytes], ExitStack, str], Iterator[tuple[s
 }
 
 
+def content(head: bytes) -> Content | None:
+    """Return what a file that begins with ``head`` is, where its first bytes say it; None for text and all else."""
+    if head.startswith(b"PK\x03\x04"):
+        # The name of the first file in the archive.
+        return "xlsx" if head[30:].startswith(_WORKBOOK_PARTS) else None
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((found for magic, found in _CONTENTS.items() if start.startswith(magic)), None)
+
+
 def unpacked(raw: IO[bytes], stack: ExitStack, takes: Collection[Content] = ()) -> tuple[IO[bytes], str]:
     """Return the text in a stream, and how the stream itself is packed.
 
@@ -205,9 +197,11 @@ def unpacked(raw: IO[bytes], stack: ExitStack, takes: Collection[Content] = ()) 
     outermost = ""
     for _ in range(_DEEPEST + 1):
         head, raw = _peeked(raw)
-        kind = _kind(head, takes)
+        kind = PLAIN if content(head) in takes else _kind(head)
         outermost = outermost or kind
         if kind == PLAIN:
+            if content(head) not in takes:
+                _check_text(head)
             return raw, outermost
         raw = _OPENERS[kind](raw, stack)
     raise NotText(f"is packed more than {_DEEPEST} times", _UNPACK)
@@ -244,14 +238,16 @@ class _Pieces(io.RawIOBase):
         return 0
 
 
-def _kind(head: bytes, takes: Collection[Content]) -> str:
-    """Return how a stream is packed, or PLAIN. Raises NotText for what is neither text nor among ``takes``."""
-    if content(head) in takes:
-        return PLAIN
-    packing = next((name for name, magic in _PACKINGS.items() if magic.match(head)), "tar" if _is_tar(head) else PLAIN)
-    if packing == PLAIN:
-        _check_text(head)
-    return packing
+def _kind(head: bytes) -> str:
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return "xz"
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":
+        return "bzip2"
+    if head.startswith(b"PK\x03\x04"):
+        return "zip"
+    return "tar" if _is_tar(head) else PLAIN
 
 
 def _is_tar(head: bytes) -> bool:

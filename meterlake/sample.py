@@ -15,6 +15,7 @@ from meterlake import sample_times
 from meterlake.physical_units import known_units, unit_texts
 from meterlake.sample_days import Day, day_columns
 from meterlake.sample_lines import NotASample, is_data, lines_of, separator_of, split
+from meterlake.sample_registers import Registers, register_column, registers
 from meterlake.sample_values import NUMBER, Measured, measured
 from meterlake.schema import KEY_PATTERN
 
@@ -40,7 +41,7 @@ _FEW: Final = 1000
 _UNSEEN: Final = frozenset({"", "?", "-", "--", "na", "n/a", "nan", "null", "none", "nil"})
 """Texts that stand for no value wherever they occur, in lower case."""
 
-Kind = Literal["time", "epoch", "excel", "offset", "meter", "value", "days", "unit", "skipped"]
+Kind = Literal["time", "epoch", "excel", "offset", "meter", "value", "days", "unit", "measure", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What was seen. skip_lines: above the header. day: of a file whose lines hold one each.
+    """What was seen. skip_lines: above the header. day, registers: of a file whose lines hold a day each, or a measure.
 
+    snap_s: how far times lie beside the grid.
     first, last: UTC where has_offset, else by the file's clock.
     decide: what a person has to. unread: what the text format cannot read yet.
     """
@@ -73,7 +75,9 @@ class Sample:
     missing: tuple[str, ...]
     columns: tuple[Column, ...]
     day: Day | None
+    registers: Registers | None
     interval_s: int
+    snap_s: int
     has_offset: bool
     meters: int
     first: str
@@ -120,10 +124,18 @@ def look(path: Path) -> Sample:
     held = [one.kind == "value" or not any(cells) for one, cells in zip(columns, fields, strict=True)]
     day = day_columns([one.header if is_held else "" for one, is_held in zip(columns, held, strict=True)])
     day = day if times.is_day else None
-    interval = 86_400 // day.intervals if day else sample_times.interval(times.seconds, meters)
-    if interval is None:
+    grid = sample_times.Grid(86_400 // day.intervals, 0) if day else sample_times.grid(times, meters)
+    if grid is None:
         raise NotASample(path, "no meter has two different times", "Give a sample with several readings of a meter.")
-    columns = _one_of_the_day(columns, day, notes) if day else _in_their_units(columns, fields)
+    found = None if day else _registers(columns, fields, list(zip(meters, times.seconds, strict=True)), numbers)
+    if found:
+        columns = _of_registers(columns, found, notes)
+    else:
+        columns = _one_of_the_day(columns, day, notes) if day else _in_their_units(columns, fields)
+    if grid.snap_s:
+        notes.decide.append(
+            f"times lie up to {grid.snap_s} s beside the grid of {grid.interval_s} s: they are moved to it"
+        )
     _note_values(columns, notes)
     notes.decide += times.decide
     notes.unread += times.unread
@@ -143,7 +155,9 @@ def look(path: Path) -> Sample:
         missing=missing,
         columns=columns,
         day=day,
-        interval_s=interval,
+        registers=found,
+        interval_s=grid.interval_s,
+        snap_s=grid.snap_s,
         has_offset=times.has_offset or any(column.kind == "offset" for column in columns),
         meters=len(set(meters)),
         first=sample_times.text(seen[0]),
@@ -247,6 +261,28 @@ def _in_their_units(columns: tuple[Column, ...], fields: Sequence[Sequence[str]]
     return tuple(
         replace(column, measured=replace(column.measured, unit=unit, is_guessed=True)) if column.measured else column
         for column in columns
+    )
+
+
+def _registers(
+    columns: Sequence[Column], fields: Sequence[Sequence[str]], whose: Sequence[object], numbers: _Numbers
+) -> Registers | None:
+    """Return the measures of lines that name theirs, beside one column of values."""
+    values = [at for at, column in enumerate(columns) if column.kind == "value"]
+    texts = [at for at, column in enumerate(columns) if column.kind in ("skipped", "unit")]
+    at = register_column(texts, fields, whose) if len(values) == 1 else None
+    if at is None:
+        return None
+    units = next((fields[unit] for unit, column in enumerate(columns) if column.kind == "unit" and unit != at), None)
+    return registers(at, fields[at], fields[values[0]], units or [""] * len(whose), numbers.plain)
+
+
+def _of_registers(columns: Sequence[Column], found: Registers, notes: _Notes) -> tuple[Column, ...]:
+    """Return the columns, with the one that names the measures."""
+    notes.decide.append("each line names its measure: what is not wanted, move from names to ignored")
+    return tuple(
+        Column(column.header, "measure") if at == found.column else replace(column, measured=None)
+        for at, column in enumerate(columns)
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from meterlake import timepattern
 
@@ -27,6 +27,9 @@ _EXCEL: Final = re.compile(r"(2[6-9]|[3-5]\d)\d{3}([.,]\d+)?")
 _MOST_ODD: Final = 0.1
 """So many of a column's fields may be no times."""
 
+_INTERVALS: Final = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600)
+_TOLERANCES: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900)
+
 TimeKind = Literal["time", "epoch", "excel"]
 
 
@@ -39,6 +42,7 @@ class Times:
     seconds: list[int | None]
     kind: TimeKind = "time"
     has_offset: bool = False
+    is_fractional: bool = False
     decide: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
 
@@ -69,6 +73,28 @@ def times(headers: Sequence[str], fields: Sequence[Sequence[str]]) -> Times | No
 def is_time(cell: str) -> bool:
     """Return whether a field is a date or a time, so that it is no name of a column."""
     return bool(_WHOLE.fullmatch(cell) or _DAY.fullmatch(cell))
+
+
+class Grid(NamedTuple):
+    """interval_s: how far apart times are. snap_s: how far they lie beside its multiples, where most of them do."""
+
+    interval_s: int
+    snap_s: int
+
+
+def grid(times: Times, meters: Sequence[str]) -> Grid | None:
+    """Return the grid on which the times of a sample are; None where no meter has two different times."""
+    step = interval(times.seconds, meters)
+    if step is None:
+        return None
+    length = next((nice for nice in _INTERVALS if abs(step - nice) * 10 <= nice), step)
+    beside = sorted(min(at % length, -at % length) for at in times.seconds if at is not None)
+    off = [distance for distance in beside if distance]
+    if len(off) <= len(beside) * _MOST_ODD:
+        return Grid(length, 0)
+    far = beside[int(len(beside) * (1 - _MOST_ODD))] + times.is_fractional
+    snap = next((tolerance for tolerance in _TOLERANCES if tolerance >= far), 0)
+    return Grid(length, snap) if 0 < snap * 4 <= length else Grid(step, 0)
 
 
 def interval(seconds: Sequence[int | None], meters: Sequence[str]) -> int | None:
@@ -155,7 +181,11 @@ def _clock_pattern(matches: Sequence[re.Match[str]], *, padded: bool) -> str:
 
 def _parsed(patterns: dict[int, str], cells: Sequence[str], notes: Sequence[str] = (), whole: str = "") -> Times:
     pattern = whole or " ".join(patterns.values())
-    result = Times(patterns, [], has_offset=timepattern.has_offset(pattern), decide=list(notes))
+    parts = re.compile(r"[.,]0*[1-9]\d*( ?[Z+-]|$)")
+    fractional = timepattern.has_fraction(pattern) and any(parts.search(cell) for cell in cells)
+    result = Times(
+        patterns, [], has_offset=timepattern.has_offset(pattern), is_fractional=fractional, decide=list(notes)
+    )
     result.seconds.extend(_second(pattern, cell) for cell in cells)
     if timepattern.problem(pattern) or all(second is None for second in result.seconds):
         result.unread.append(f"no time could be read by the pattern {pattern!r}")
@@ -171,7 +201,7 @@ def _second(pattern: str, cell: str) -> int | None:
         digits = found[0].strip().replace(":", "")
         offset = 0 if digits == "Z" else int(digits[1:3]) * 3600 + int(digits[3:5] or 0) * 60
         cell, offset = cell[: found.start()], -offset if digits[0] == "-" else offset
-    text_ = re.sub(timepattern.FRACTION, "", cell) if timepattern.has_fraction(pattern) else cell
+    text_ = re.sub(timepattern.ANY_FRACTION, "", cell) if timepattern.has_fraction(pattern) else cell
     try:
         return int(datetime.strptime(text_, timepattern.strptime(pattern)).replace(tzinfo=UTC).timestamp()) - offset
     except ValueError:

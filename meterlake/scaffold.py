@@ -30,6 +30,7 @@ _CLASSES: Final[dict[Kind, str]] = {
     "value": "Value",
     "days": "DayValues",
     "unit": "UnitColumn",
+    "measure": "MeasureColumn",
     "skipped": "Skipped",
 }
 
@@ -61,7 +62,7 @@ def text(name: str, sample: Sample) -> str:
             "",
             "from meterlake.dataset import DataSet",
             f"from meterlake.declaration import {', '.join(_declared(sample))}",
-            f"from meterlake.textformat import {', '.join(_columns_used(sample))}",
+            *_imported("meterlake.textformat", _columns_used(sample)),
             "",
             *_comments(sample),
             "",
@@ -80,6 +81,13 @@ def text(name: str, sample: Sample) -> str:
             "",
         ]
     )
+
+
+def _imported(module: str, names: Sequence[str]) -> list[str]:
+    short = f"from {module} import {', '.join(names)}"
+    if len(short) <= _WIDTH:
+        return [short]
+    return [f"from {module} import (", *_indented([f"{name}," for name in names]), ")"]
 
 
 def _comments(sample: Sample) -> list[str]:
@@ -104,7 +112,7 @@ def _comments(sample: Sample) -> list[str]:
 
 
 def _declaration(name: str, sample: Sample) -> list[str]:
-    measured = [column.measured for column in sample.columns if column.measured]
+    measured = _measured(sample)
     return [
         f"name={_quoted(name)},",
         f"title={_quoted(_title(name))},",
@@ -117,6 +125,12 @@ def _declaration(name: str, sample: Sample) -> list[str]:
         *_indented([f'View("{_grain_text(grain)}"),' for grain in _grains(sample.interval_s)]),
         "),",
     ]
+
+
+def _measured(sample: Sample) -> list[Measured]:
+    if sample.registers:
+        return [measured for _, measured in sample.registers.measures]
+    return [column.measured for column in sample.columns if column.measured]
 
 
 def _measure(value: Measured, interval_s: int) -> list[str]:
@@ -168,6 +182,8 @@ def _format(constant: str, sample: Sample) -> list[str]:
         given.append('decimal=",",')
     if sample.thousands:
         given.append(f"thousands={_quoted(sample.thousands)},")
+    if sample.snap_s:
+        given.append(f"snap_s={sample.snap_s},")
     if sample.day and sample.day.marks == "end":
         given.append('marks="end",')
     return given
@@ -192,6 +208,10 @@ def _column(sample: Sample, column: Column) -> list[str]:
         given.append(_quoted(column.measured.name))
     if column.kind == "epoch" and column.pattern == "ms":
         given.append('unit="ms"')
+    if column.kind == "measure" and sample.registers:
+        pairs = [f"({_quoted(text)}, {_quoted(seen.name)})" for text, seen in sample.registers.measures]
+        begin = f"{_CLASSES[column.kind]}("
+        return [begin, f"    {given[0]},", "    names=(", *(f"        {pair}," for pair in pairs), "    ),", "),"]
     if column.kind == "days" and sample.day and sample.day.is_real:
         given.append('days="real"')
     name = _CLASSES[column.kind]
@@ -206,7 +226,7 @@ def _call(begin: str, given: Sequence[str], short: str) -> list[str]:
 
 
 def _declared(sample: Sample) -> list[str]:
-    amounts = {column.measured.is_amount for column in sample.columns if column.measured}
+    amounts = {measured.is_amount for measured in _measured(sample)}
     kinds = [name for name, is_amount in (("Amount", True), ("Level", False)) if is_amount in amounts]
     names = ["MeterSeries", "View", *kinds]
     return [*sorted(names), *(["per_hour"] if "Amount" in names else [])]

@@ -111,12 +111,17 @@ def _measure_doc(measure: Measure) -> str:
 def _property(dataset: MeterSeries, field: Column) -> dict[str, Any]:
     limits: dict[str, dict[str, Any]] = {
         "v": {"const": dataset.wire_version},
-        dataset.key: {"type": "string", "pattern": KEY_PATTERN},
+        dataset.key: {"type": "string", "pattern": _escaped(KEY_PATTERN)},
         dataset.event_time: {"type": "integer", "minimum": 0, "maximum": LATEST_TS},
         dataset.interval: {"enum": sorted(dataset.intervals)},
         "revision": {"type": "integer", "minimum": 0, "maximum": MAX_REVISION, "default": 0},
     }
     return {**limits.get(field.name, {"type": ["number", "null"]}), "description": field.doc}
+
+
+def _escaped(pattern: str) -> str:
+    """Return a regular expression in ASCII, as JSON Schema's readers know it."""
+    return "".join(sign if sign.isascii() else f"\\u{ord(sign):04x}" for sign in pattern)
 
 
 def _grid(dataset: MeterSeries, length: int) -> dict[str, Any]:

@@ -74,10 +74,11 @@ def layout(form: TextFormat, path: str, head: bytes) -> TextFormat:
                 raise EmptyInput(path, "has a header but no reading", "Expected at least one line below it.")
             return replace(found, head_lines=number)
         seen = seen or line
+    which = "Its first line is" if form.skip_lines in (0, "to_header") else f"Line {form.first_line - 1} is"
     place = "does not begin with" if form.skip_lines == 0 else "does not have, where its format looks for it,"
     raise WrongHeader(
         path,
-        f"{place} the header of {form.dataset.name}: {_difference(form, seen)}. Its line is {seen[:200]!r}",
+        f"{place} the header of {form.dataset.name}: {_difference(form, seen)}. {which} {seen[:200]!r}",
         f"Expected {form.header!r}.",
     )
 
@@ -88,6 +89,7 @@ def fitting(forms: Sequence[TextFormat], path: str, head: bytes) -> TextFormat:
     Raises what ``layout`` raises; WrongHeader where it is of none, about the one whose columns come nearest;
     AmbiguousFormat where it is of two.
     """
+    forms = list(dict.fromkeys(forms))
     fits: list[TextFormat] = []
     wrong: dict[TextFormat, WrongText] = {}
     for form in forms:
@@ -112,7 +114,7 @@ def fitting(forms: Sequence[TextFormat], path: str, head: bytes) -> TextFormat:
 
 
 def _named(forms: Sequence[TextFormat], form: TextFormat) -> str:
-    return repr(form.name) if form.name else f"number {list(forms).index(form) + 1} ({_expected(form)})"
+    return repr(form.name) if form.name else f"number {forms.index(form) + 1} ({_expected(form)})"
 
 
 def _expected(form: TextFormat) -> str:

@@ -76,7 +76,7 @@ def load(cache: Path, form: TextFormat, path: Path, offset: FileClock, others: S
     file = cache / "histories" / name
     with suppress(OSError, ValueError):  # none yet, or one that was damaged
         return _history(form, np.load(file, mmap_mode="r"), json.loads(_reasons_path(file).read_text()))
-    rows, skipped = _rows((form, *others), path, offset)
+    rows, skipped = _rows(list(dict.fromkeys([form, *others])), path, offset)
     with suppress(OSError):  # no room for a cache is no reason to fail
         _keep(file, rows, skipped)
     return _history(form, rows, skipped)

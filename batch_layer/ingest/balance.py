@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from batch_layer.ingest.errors import NotThisFormat
-from engines.readers import text
-from meterlake.errors import MeterlakeError, OutOfBalance
-from meterlake.fileformats.base import WrongFile
+from batch_layer.ingest.formats import expected_rows, title
+from meterlake.errors import OutOfBalance
 from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
+    from batch_layer.ingest.formats import Format
     from batch_layer.ingest.rows import Tally
     from batch_layer.ingest.stored import Seen
-    from meterlake.fileformats import Format
 
 MANY: Final = 1000
 """With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""
@@ -31,7 +30,7 @@ def check_lines(file: Seen, tally: Tally) -> None:
         "not loaded": tally.ahead,
         "skipped": tally.skipped,
     }
-    expected = text.expected_rows(file.form, file.lines) if isinstance(file.form, TextFormat) else None
+    expected = expected_rows(file.form, file.lines)
     seen = tally.rows + tally.skipped
     read = seen if expected is None else expected.rows
     if read != sum(parts.values()) or read != seen:
@@ -47,22 +46,19 @@ def check_written(title: str, tallies: dict[int, Tally], rows: int) -> None:
         raise OutOfBalance(f"Load of {title}, master data set", decoded, {"written": rows})
 
 
-def not_of_format(path: str, form: Format, tally: Tally) -> MeterlakeError | None:
-    """Return why a file is none of its format, if it is not: it is damaged, or no line, or few of very many, can be
-    decoded.
-    """
-    if tally.damage:
-        return WrongFile(tally.damage.problem, tally.damage.hint, path)
+def not_of_format(path: str, form: Format, tally: Tally) -> NotThisFormat | None:
+    """Return why a file is none of its format, if it is not: no line, or few of very many, can be decoded."""
+    if tally.problem:
+        return NotThisFormat(f"{path} {tally.problem}.", hint=f"Expected a file of the format {title(form)!r}.")
     bad, good = tally.rejected, tally.rows - tally.rejected
     if good and (bad < MANY or bad <= good):
         return None
     worst = sorted(tally.reasons.items(), key=lambda item: -item[1][0])[:_WORST]
     found = ", ".join(f"{count} {reason} (first in line {line})" for reason, (count, line) in worst)
-    what = f"{path}: {bad} of {tally.rows} lines are no readings of {form.dataset.name}: {found}."
-    if not isinstance(form, TextFormat):
-        return NotThisFormat(what, hint=f"Nothing was loaded. Expected {form.title} as its format declares it.")
+    hint = "Nothing was loaded."
+    if isinstance(form, TextFormat):
+        hint += f" Expected times as {form.pattern!r} and numbers with a {_SIGNS[form.decimal]}, between"
+        hint += f" {form.separator!r}."
     return NotThisFormat(
-        what,
-        hint=f"Nothing was loaded. Expected times as {form.pattern!r} and numbers with a {_SIGNS[form.decimal]},"
-        f" between {form.separator!r}.",
+        f"{path}: {bad} of {tally.rows} lines are no readings of {form.dataset.name}: {found}.", hint=hint
     )

@@ -12,16 +12,16 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from batch_layer.ingest import balance
-from batch_layer.ingest.formats import contents, format_of, name_of
+from batch_layer.ingest.formats import format_of, rows_of, taken, title
 from batch_layer.ingest.places import find
 from batch_layer.ingest.rows import Judged, Raw, Tally, total
-from batch_layer.ingest.sources import Opening, sources
+from batch_layer.ingest.sources import sources
 from batch_layer.ingest.upload import BAD_FILE, meter_of
 from engines.readers.held import held
 from engines.readers.port import REASON, Options
-from engines.readers.registry import reader_of
 from meterlake import jumps
 from meterlake.fileformats.base import WrongFile
+from meterlake.textformat import TextFormat
 from meterlake.textlines import CHUNK
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ FIRST: Final = 3
 class Preview:
     """What a load would read of a file; problem: why it would not be loaded at all.
 
-    form: name of its format, or its header. first, last: UTC without zone. interval_s: as its format says, 0 where the
-    file does. seen_interval_s: the most frequent distance between readings of a meter; None where there is none.
+    form: name of its format, or its header. first, last: UTC without zone. interval_s: as its format says.
+    seen_interval_s: the most frequent distance between readings of a meter; None where there is none.
     """
 
     path: str
@@ -68,7 +68,7 @@ def dry_run(settings: Settings, request: Request, now: datetime) -> Iterator[Pre
 
 def _previews(settings: Settings, request: Request, entry: Entry, now: datetime) -> Iterator[Preview]:
     try:
-        for source in sources(settings, entry, Opening(request.password, contents(request.forms)), lambda _: None):
+        for source in sources(settings, entry, request.password, taken(request.forms), lambda _: None):
             if isinstance(source, Exception):
                 yield _bad(source.path, source)
                 continue
@@ -95,12 +95,12 @@ def _preview(request: Request, source: Source, now: datetime) -> Preview:
         raw = Raw(form, Options(meter, clock), "", source.origin, "", arrived)
         file.seek(0)
         seen = _Seen(raw)
-        for rows in reader_of(form)(file, raw.options):
+        for rows in rows_of(form, file, raw.options):
             seen.add(rows)
         if seen.find_kept():
             file.seek(0)
             again = _Seen(replace(raw, kept=seen.find_kept()))
-            for rows in reader_of(form)(file, raw.options):
+            for rows in rows_of(form, file, raw.options):
                 again.add(rows)
             seen = again
     wrong = balance.not_of_format(source.path, form, seen.tally)
@@ -128,7 +128,7 @@ class _Seen:
         self._tallies.append(judged.tally())
         for day in judged.days(0).to_pylist():
             self._days[day["day"]] += day["rows"]
-            self._interval_s = max(self._interval_s, day["interval_s"])
+            self._interval_s = max(self._interval_s, day["interval_s"] or 0)
         good = judged.readings()
         self._meters.update(good[self._dataset.key].unique().to_pylist())
         self._steps.update(_steps(good, self._dataset.key, self._dataset.event_time))
@@ -139,14 +139,14 @@ class _Seen:
 
     def find_kept(self) -> tuple[jumps.Stretch, ...] | None:
         found = jumps.stretches(self._dataset, self._days, jumps.DAY_S)
-        kept = jumps.kept(self._dataset, found, self._interval_s)
+        kept = jumps.kept(self._dataset, found, self._interval_s or jumps.DAY_S)
         return tuple(kept) if len(kept) < len(found) else None
 
     def preview(self, path: str, problem: str) -> Preview:
         tally, form = self.tally, self._raw.form
         return Preview(
             path=path,
-            form=name_of(form),
+            form=title(form),
             lines=tally.rows,
             readings=tally.readings,
             gaps=tally.gaps,
@@ -154,7 +154,7 @@ class _Seen:
             meters=tuple(sorted(self._meters)),
             first=_moment(tally.first),
             last=_moment(tally.last),
-            interval_s=getattr(form, "interval_s", 0),
+            interval_s=form.interval_s if isinstance(form, TextFormat) else self._interval_s,
             seen_interval_s=self._steps.most_common(1)[0][0] if self._steps else None,
             first_readings=tuple(self._readings),
             problem=problem,

@@ -11,22 +11,22 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.ingest import balance, results, summer_time, tasks
 from batch_layer.ingest.compare import Conflicts, Overlap, conflicts, highest_revision, overlap
-from batch_layer.ingest.identity import Identity, together
-from batch_layer.ingest.rows import Raw, Tally, total
+from batch_layer.ingest.files import Files
+from batch_layer.ingest.known import MANY, known
+from batch_layer.ingest.rows import Tally, total
 from batch_layer.ingest.stored import SetAside, Stored
-from batch_layer.ingest.tasks import Job, Piece, Wanted
+from batch_layer.ingest.tasks import Wanted
 from batch_layer.ingest.upload import upload
 from engines import hdfs, master, metastore
 from engines import spark as engine
 from engines.errors import EngineUnavailable
-from engines.readers.port import Options
 from engines.spark_failures import translated
 from engines.table_format import AlreadyPublished
 from meterlake import jumps
@@ -40,16 +40,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from batch_layer.ingest.request import Progress, Request, Result
-    from batch_layer.ingest.stored import Seen
     from engines.table_format import Snapshot, Table
     from meterlake.clock import Clock
     from meterlake.errors import MeterlakeError
-    from meterlake.jumps import Stretch
     from meterlake.settings import Settings
-    from meterlake.wallclock import FileClock
-
-_MANY_IDS: Final = 200
-"""Up to so many, Iceberg leaves files out by their lowest and highest values."""
 
 
 @dataclass
@@ -121,13 +115,12 @@ class _Load:
         self.settings, self.spark, self.request, self.phases = settings, spark, request, phases
         self.dataset = request.dataset
         self.now = now.astimezone(UTC).replace(tzinfo=None)
-        self.files = {at: file for at, file in enumerate(files) if isinstance(file, Stored)}
+        stored = {at: file for at, file in enumerate(files) if isinstance(file, Stored)}
+        self.files = Files(settings, spark, request, stored, self.now)
         self.set_aside = {at: file for at, file in enumerate(files) if isinstance(file, SetAside)}
-        self.kept: dict[int, tuple[Stretch, ...]] = {}
         self.same: dict[str, int] = {}
-        self.shift, self.revision = timedelta(0), 0
-        if request.rebase and self.files:
-            self.shift = self._shift()
+        if request.rebase and stored:
+            self.files.shift = self._shift()
 
     def run(self) -> Result:
         """Stage, check, quarantine, publish."""
@@ -143,6 +136,8 @@ class _Load:
         self.phases.done("quarantine")
         compared, contradicting = self._compare(table, staged, tallies)
         self.phases.done("compare")
+        if len(tallies) > 1 and self._is_overtaken(table, staged, tallies):
+            return self.run()
         try:
             published = table.publish(staged)
         except AlreadyPublished:
@@ -158,96 +153,39 @@ class _Load:
             snapshot=published.id,
             overlap=compared,
             conflicts=contradicting,
-            revision=self.revision,
+            revision=self.files.revision,
             corrected_by=self.request.corrects,
         )
 
-    def _seen(self, file: int) -> Seen:
-        return self.files[file].seen
-
-    def _clock(self, file: int) -> FileClock:
-        given = self.request.offset
-        return self._seen(file).form.clock if given is None else given
-
-    def _identity(self, file: int) -> Identity:
-        seen = self._seen(file)
-        return Identity(self.dataset.name, seen.sha256, seen.meter_id, self._clock(file), self.shift, self.revision)
-
-    def _load_id(self, file: int) -> str:
-        return self._identity(file).load_id
-
-    def _raws(self, files: Iterable[int]) -> dict[int, Raw]:
-        """Return files as tasks need them. Where two contradict each other, the first that was named counts."""
-        return {
-            file: Raw(
-                form=self._seen(file).form,
-                options=Options(self._seen(file).meter_id, self._clock(file)),
-                location=self.files[file].location,
-                origin=self._seen(file).origin,
-                load_id=self._load_id(file),
-                received_at=self.now + timedelta(microseconds=file),
-                revision=self.revision,
-                kept=self.kept.get(file),
-            )
-            for file in files
-        }
-
-    def _frame(self, files: Iterable[int], wanted: Wanted) -> DataFrame:
-        raws = self._raws(files)
-        now = self.now if self.request.rebase else None
-        return tasks.frame(self.spark, Job(self.settings, raws, self.shift, now), self._pieces(raws), wanted)
-
-    def _pieces(self, raws: dict[int, Raw]) -> list[Piece]:
-        return [
-            piece
-            for file, raw in raws.items()
-            for stored in [self.files[file]]
-            for piece in tasks.pieces(file, raw, stored.begin, stored.seen.bytes, stored.seen.starts)
-        ]
-
     def _revise(self, table: Table) -> None:
         """Give the readings a higher revision than any of their meters has; the same correction is loaded once."""
-        highest = highest_revision(self._held(table.read(), self.files))
-        self.revision = max(highest, 0)
+        highest = highest_revision(self._held(table.read(), self.files.stored))
+        self.files.revision = max(highest, 0)
         if highest < 1 or self._new(table):
-            self.revision = highest + 1
+            self.files.revision = highest + 1
 
     def _new(self, table: Table) -> list[int]:
         """Return the files that are not in the master data set yet; of the same content twice, the first."""
-        ids = {file: self._load_id(file) for file in self.files}
+        ids = {file: self.files.load_id(file) for file in self.files.stored}
         if not ids:
             return []
-        there = self._there(table, set(ids.values()))
+        there = known(self.spark, table, set(ids.values()))
         todo: dict[str, int] = {}
         for file, load_id in ids.items():
             if load_id not in there:
                 todo.setdefault(load_id, file)
         return list(todo.values())
 
-    def _there(self, table: Table, ids: set[str]) -> set[str]:
-        """Return which loads have rows in a table; their commits may have expired, their rows have not."""
-        if len(ids) == 1 and table.find({"load-id": next(iter(ids))}):
-            return ids
-        rows, column = table.read().select("load_id"), F.col("load_id")
-        if len(ids) == 1:
-            return ids if rows.where(column == next(iter(ids))).head(1) else set()
-        if len(ids) <= _MANY_IDS:
-            found = rows.where(column.isin(sorted(ids)))
-        else:
-            asked = self.spark.createDataFrame([(load_id,) for load_id in ids], "load_id STRING")
-            found = rows.join(F.broadcast(asked), "load_id", "left_semi")
-        return {row.load_id for row in found.distinct().collect()}
-
     def _held(self, rows: DataFrame, files: Iterable[int]) -> DataFrame:
         """Return readings of the master, of the files' meters where they are known before reading."""
-        meters = {self._seen(file).meter_id for file in files}
-        if "" in meters or len(meters) > _MANY_IDS:
+        meters = {self.files.seen(file).meter_id for file in files}
+        if "" in meters or len(meters) > MANY:
             return rows
         return rows.where(F.col(self.dataset.key).isin(sorted(meters)))
 
     def _shift(self) -> timedelta:
         """Return by how much the history moves to end now; all files by the same."""
-        ends = [end for end in self._find_kept(self.files).values() if end is not None]
+        ends = [end for end in self._find_kept(self.files.stored).values() if end is not None]
         self.phases.done("find the end")
         return whole_weeks(max(ends), self.now) if ends else timedelta(0)
 
@@ -258,18 +196,18 @@ class _Load:
         doubtful = [
             file
             for file, tally in tallies.items()
-            if file not in self.kept
+            if file not in self.files.kept
             and tally.first is not None
             and tally.last is not None
             and jumps.may_jump(self.dataset, tally.first, tally.last, tally.covered_s)
         ]
         if doubtful:
             self._find_kept(doubtful)
-        return any(file in self.kept for file in doubtful)
+        return any(file in self.files.kept for file in doubtful)
 
     def _find_kept(self, files: Iterable[int]) -> dict[int, datetime | None]:
         """Find out where readings of files may lie, and return when the latest interval there ends."""
-        days = self._frame(files, Wanted.DAYS).groupBy("file", "day")
+        days = self.files.frame(files, Wanted.DAYS).groupBy("file", "day")
         found: dict[int, list[Any]] = {}
         for row in days.agg(
             F.sum("rows").alias("rows"), F.max("latest").alias("latest"), F.max("interval_s").alias("interval_s")
@@ -282,15 +220,15 @@ class _Load:
         stretches = jumps.stretches(self.dataset, {day.day: day.rows for day in days}, jumps.DAY_S)
         kept = jumps.kept(self.dataset, stretches, interval_s)
         if len(kept) < len(stretches):
-            self.kept[file] = tuple(kept)
+            self.files.kept[file] = tuple(kept)
         inside = [day.latest for day in days if any(s.begin <= day.day < s.end for s in kept)]
         return max(inside) + timedelta(seconds=interval_s) if inside else None
 
     def _stage(self, table: Table, files: list[int]) -> tuple[Snapshot, dict[int, Tally]]:
         observed = Observation("tallies")
         said = F.array_join(F.collect_list(tasks.TALLY), "\n").alias("tallies")
-        rows = self._frame(files, Wanted.READINGS).observe(observed, said).where(F.col(tasks.TALLY).isNull())
-        staged = table.stage(rows.drop(tasks.TALLY), self._token(files), self._properties(files))
+        rows = self.files.frame(files, Wanted.READINGS).observe(observed, said).where(F.col(tasks.TALLY).isNull())
+        staged = table.stage(rows.drop(tasks.TALLY), self.files.token(files), self.files.properties(files))
         return staged, tasks.tallies(observed.get["tallies"].split("\n"))
 
     def _stage_all(self, table: Table, files: list[int]) -> tuple[Snapshot | None, dict[int, Tally]]:
@@ -305,8 +243,8 @@ class _Load:
             for file, error in sorted(wrong.items()):
                 if not self.request.skip_bad_files:
                     raise error
-                self.set_aside[file] = SetAside(self._seen(file).path, error)
-                del self.files[file]
+                self.set_aside[file] = SetAside(self.files.seen(file).path, error)
+                del self.files.stored[file]
             files = [file for file in files if file not in wrong]
         return None, {}
 
@@ -314,11 +252,11 @@ class _Load:
         """Raise unless every line of every file is accounted for once; return the files that are of another format."""
         balance.check_written(self.request.title, tallies, staged.added_rows)
         for file, tally in tallies.items():
-            if not tally.damage:
-                balance.check_lines(self._seen(file), tally)
+            if not tally.problem:
+                balance.check_lines(self.files.seen(file), tally)
         wrong: dict[int, MeterlakeError] = {}
         for file, tally in tallies.items():
-            if error := balance.not_of_format(self._seen(file).path, self._seen(file).form, tally):
+            if error := balance.not_of_format(self.files.seen(file).path, self.files.seen(file).form, tally):
                 wrong[file] = error
         return wrong
 
@@ -326,18 +264,25 @@ class _Load:
         """Return the files that were read by a fixed clock, and are not of one."""
         groups: dict[tuple[timedelta, timedelta], list[int]] = {}
         for file in tallies:
-            clock = self._clock(file)
+            clock = self.files.clock(file)
             if isinstance(clock, timedelta):
-                groups.setdefault((clock, self._seen(file).form.lead), []).append(file)
+                groups.setdefault((clock, self.files.seen(file).lead), []).append(file)
         wrong: dict[int, MeterlakeError] = {}
         for (clock, lead), files in groups.items():
             span = total(tallies[file] for file in files)
             if staged.added_rows and span.first is not None and span.last is not None:
-                paths = {self._load_id(file): self._seen(file).path for file in files}
-                mine, shift = self._mine(table, staged), self.shift - lead
+                paths = {self.files.load_id(file): self.files.seen(file).path for file in files}
+                mine, shift = self._mine(table, staged), self.files.shift - lead
                 found = summer_time.check(paths, mine, self.dataset, clock, shift, (span.first, span.last))
-                wrong |= {file: found[self._load_id(file)] for file in files if self._load_id(file) in found}
+                wrong |= {file: found[self.files.load_id(file)] for file in files if self.files.load_id(file) in found}
         return wrong
+
+    def _is_overtaken(self, table: Table, staged: Snapshot, tallies: dict[int, Tally]) -> bool:
+        """Return whether another load has brought one of the files meanwhile; of all together the token tells it."""
+        current = table.current()
+        if current is None or current.id == staged.parent:
+            return False
+        return bool(known(self.spark, table, {self.files.load_id(file) for file in tallies}))
 
     def _mine(self, table: Table, staged: Snapshot) -> DataFrame:
         """Return the staged readings."""
@@ -350,7 +295,7 @@ class _Load:
         if not staged.added_rows:
             return Overlap(), Conflicts()
         mine, time = self._mine(table, staged), F.col(self.dataset.event_time)
-        paths = {self._load_id(file): self._seen(file).path for file in tallies}
+        paths = {self.files.load_id(file): self.files.seen(file).path for file in tallies}
         contradicting = conflicts(mine, self.dataset, paths)
         if staged.parent is None:
             return Overlap(), contradicting
@@ -361,14 +306,14 @@ class _Load:
 
     def _quarantine(self, tallies: dict[int, Tally]) -> None:
         """Put undecodable lines into quarantine, unless a load that died later has."""
-        bad = {self._load_id(file): file for file, tally in tallies.items() if tally.rejected}
+        bad = {self.files.load_id(file): file for file, tally in tallies.items() if tally.rejected}
         if not bad:
             return
         table = master.quarantine(self.spark, self.settings, self.dataset)
-        there = self._there(table, set(bad))
+        there = known(self.spark, table, set(bad))
         files = [file for load_id, file in bad.items() if load_id not in there]
         if files:
-            added = table.append(self._frame(files, Wanted.REJECTED), self._properties(files))
+            added = table.append(self.files.frame(files, Wanted.REJECTED), self.files.properties(files))
             expected = sum(tallies[file].rejected for file in files)
             if added.added_rows != expected:
                 raise OutOfBalance(f"Quarantine of {self.request.title}", expected, {"kept": added.added_rows})
@@ -378,40 +323,24 @@ class _Load:
         row = self._mine(table, staged).agg(F.count_distinct(time.cast("date")), F.min(time), F.max(time)).collect()[0]
         return int(row[0]), row[1], row[2]
 
-    def _token(self, files: Iterable[int]) -> str:
-        return together(self._load_id(file) for file in files)
-
-    def _properties(self, files: list[int]) -> dict[str, str]:
-        """Return what a commit says about its load."""
-        corrected = {"load-corrected-by": self.request.corrects} if self.request.corrects else {}
-        return {"load-id": self._token(files), **self._origin(files), **corrected}
-
-    def _origin(self, files: list[int]) -> dict[str, str]:
-        said = self._identity(files[0]).properties()
-        lines = str(sum(self._seen(file).lines - 1 for file in files))
-        if len(files) > 1:
-            del said["load-sha256"], said["load-meter-id"]
-            return {**said, "load-files": str(len(files)), "load-lines": lines}
-        one = self.files[files[0]]
-        raw = f"{self.settings.hdfs}{one.location}"
-        return {**said, "load-file": one.seen.origin, "load-raw": raw, "load-lines": lines}
-
     def _result(self, tallies: dict[int, Tally], **more: Any) -> Result:  # noqa: ANN401 - fields of Result
         files = []
-        for file in sorted([*self.files, *self.set_aside]):
+        for file in sorted([*self.files.stored, *self.set_aside]):
             if file in self.set_aside:
                 files.append(results.of_set_aside(self.set_aside[file]))
-            elif file in tallies:
-                files.append(results.of_loaded(self._seen(file), self._load_id(file), tallies[file], self.same))
+                continue
+            seen, load_id = self.files.seen(file), self.files.load_id(file)
+            if file in tallies:
+                files.append(results.of_loaded(seen, load_id, tallies[file], self.same))
             else:
-                files.append(results.of_known(self._seen(file), self._load_id(file)))
+                files.append(results.of_known(seen, load_id))
         return results.result_of(
             self.request,
-            self._token(tallies or self.files),
+            self.files.token(tallies or self.files.stored),
             files,
             tallies.values(),
-            shift_days=self.shift.days,
-            bytes=sum(file.seen.bytes for file in self.files.values()),
+            shift_days=self.files.shift.days,
+            bytes=sum(file.seen.bytes for file in self.files.stored.values()),
             seconds=self.phases.total(),
             **more,
         )

@@ -59,8 +59,7 @@ def of_loaded(seen: Seen, load_id: str, tally: Tally, same: Mapping[str, int]) -
 
 def of_known(seen: Seen, load_id: str) -> FileResult:
     """Return that a file was loaded already."""
-    lines = max(seen.lines - 1, 0)
-    return FileResult(seen.path, "already loaded", seen.meter_id, load_id, lines)
+    return FileResult(seen.path, "already loaded", seen.meter_id, load_id, seen.rows)
 
 
 def of_set_aside(file: SetAside) -> FileResult:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from batch_layer.ingest.formats import Format
     from meterlake.columns import Kind
     from meterlake.declaration import MeterSeries
-    from meterlake.fileformats import Format
 
 DAYS: Final = (
     Column("file", INT, doc="place of the file in the load"),
@@ -70,21 +70,13 @@ class Raw:
         return self.form.dataset
 
 
-@dataclass(frozen=True)
-class Damage:
-    """Why a file cannot be read to its end: without its path, and how to go on."""
-
-    problem: str
-    hint: str
-
-
 @dataclass
 class Tally:
     """What rows of a file are. ahead: readings that are not loaded.
 
     skipped: lines that the format declares to be none, besides the rows. line_sum: of the places of rows and these.
     covered_s: seconds of readings and gap rows. first, last: seconds of their times; None without any.
-    reasons: why rows are no readings -> how many, and the first place. damage: of the file, if it has any.
+    reasons: why rows are no readings -> how many, and the first place. problem: why the file cannot be read at all.
     """
 
     rows: int = 0
@@ -97,7 +89,7 @@ class Tally:
     first: int | None = None
     last: int | None = None
     reasons: dict[str, tuple[int, int]] = field(default_factory=dict)
-    damage: Damage | None = None
+    problem: str = ""
 
     @property
     def rejected(self) -> int:
@@ -108,9 +100,9 @@ class Tally:
         """Add the rows of another part."""
         for name in ("rows", "skipped", "line_sum", "readings", "gaps", "ahead", "covered_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.problem = self.problem or other.problem
         self.first = min((at for at in (self.first, other.first) if at is not None), default=None)
         self.last = max((at for at in (self.last, other.last) if at is not None), default=None)
-        self.damage = self.damage or other.damage
         for reason, (count, place) in other.reasons.items():
             before, first = self.reasons.get(reason, (0, place))
             self.reasons[reason] = (before + count, min(first, place))

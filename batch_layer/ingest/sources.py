@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote
 
@@ -43,26 +43,19 @@ class Source:
         return quote(self.name, safe=" ()+,@=/!")
 
 
-@dataclass(frozen=True)
-class Opening:
-    """How files are opened. password: of encrypted members of zip archives. takes: what they may be besides text."""
-
-    password: str = field(default="", repr=False)
-    takes: Collection[Content] = ()
-
-
 def sources(
-    settings: Settings, entry: Entry, opening: Opening, on_bytes: Callable[[int], None]
+    settings: Settings, entry: Entry, password: str, takes: Collection[Content], on_bytes: Callable[[int], None]
 ) -> Iterator[Source | Unreadable | BrokenArchive]:
     """Yield the file that lies somewhere, or the members of the archive that it is, in order; each is read in its turn.
 
-    In place of a member that cannot be opened comes its error. on_bytes: takes how many more bytes have been read, of
-    the file as it lies there. Raises Unreadable or BrokenArchive (also while reading), EngineUnavailable.
+    In place of a member that cannot be opened comes its error. takes: what files may be besides text. on_bytes: takes
+    how many more bytes have been read, of the file as it lies there. Raises Unreadable or BrokenArchive (also while
+    reading), EngineUnavailable.
     """
     with ExitStack() as stack:
         raw = place_of(settings, entry.path).open(entry.path, stack)
         packed = cast("IO[bytes]", io.BufferedReader(_Counting(raw, on_bytes), CHUNK))
-        found = files_in(packed, stack, opening.password, opening.takes)
+        found = files_in(packed, stack, password, takes)
         while True:
             with _named(entry.path):
                 item = next(found, None)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from batch_layer.ingest.formats import expected_rows
+from meterlake.textformat import TextFormat
+
 if TYPE_CHECKING:
+    from batch_layer.ingest.formats import Format
     from batch_layer.ingest.lines import Start
     from meterlake.errors import MeterlakeError
-    from meterlake.fileformats import Format
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,17 @@ class Seen:
     bytes: int
     lines: int
     starts: tuple[Start, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows it must give; 0 where that is known only when it is read."""
+        expected = expected_rows(self.form, self.lines)
+        return expected.rows if expected else 0
+
+    @property
+    def lead(self) -> timedelta:
+        """How long before the times in it its intervals begin."""
+        return self.form.lead if isinstance(self.form, TextFormat) else timedelta(0)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from batch_layer.ingest.formats import is_divisible, rows_of
 from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.rows import DAYS, Damage, Judged, Raw, Tally, schema, total
+from batch_layer.ingest.rows import DAYS, Judged, Raw, Tally, schema, total
 from engines import hdfs
 from engines.readers import text
 from engines.readers.held import held
-from engines.readers.registry import reader_of
 from meterlake.fileformats.base import WrongFile
 from meterlake.schema import master_fields, quarantine_fields
 from meterlake.textformat import TextFormat
@@ -71,16 +71,12 @@ class Job:
 
 def pieces(file: int, raw: Raw, begin: int, length: int, starts: Sequence[Start]) -> list[Piece]:
     """Return what tasks read of a file, which lies at ``begin`` in its object."""
-    if len(starts) < 2 or not _is_divisible(raw):
+    if len(starts) < 2 or not is_divisible(raw.form, raw.options.clock):
         return [Piece(file, begin, length)]
     ends = [*(start.byte for start in starts[1:]), length]
     return [
         Piece(file, begin + start.byte, end - start.byte, start.line) for start, end in zip(starts, ends, strict=True)
     ]
-
-
-def _is_divisible(raw: Raw) -> bool:
-    return isinstance(raw.form, TextFormat) and text.is_divisible(raw.form, raw.options.clock)
 
 
 def dealt(given: Sequence[Piece], size: int = SPLIT) -> list[tuple[Piece, ...]]:
@@ -111,9 +107,7 @@ def tallies(seen: Iterable[str]) -> dict[int, Tally]:
         piece = json.loads(text_)
         file, reasons = piece.pop("file"), {reason: tuple(pair) for reason, pair in piece.pop("reasons").items()}
         del piece["begin"]
-        damage = piece.pop("damage")
-        tally = Tally(**piece, reasons=reasons, damage=Damage(**damage) if damage else None)
-        found.setdefault(file, Tally()).add(tally)
+        found.setdefault(file, Tally()).add(Tally(**piece, reasons=reasons))
     return found
 
 
@@ -172,7 +166,7 @@ def _alike(job: Job, run: Sequence[Piece]) -> list[list[Piece]]:
     for piece in run:
         raw = job.files[piece.file]
         last = job.files[found[-1][-1].file] if found else None
-        whole = piece.line == WHOLE and _is_divisible(raw)
+        whole = piece.line == WHOLE and is_divisible(raw.form, raw.options.clock)
         # Forms that are equal are one object.
         same = last is not None and last.form is raw.form and last.options.clock == raw.options.clock
         if whole and same and found[-1][-1].line == WHOLE:
@@ -184,22 +178,29 @@ def _alike(job: Job, run: Sequence[Piece]) -> list[list[Piece]]:
 
 def _read(job: Job, alike: Sequence[Piece], stream: IO[bytes], wanted: Wanted) -> Iterator[pa.Table]:
     seen: dict[int, list[Tally]] = {piece.file: [] for piece in alike}
-    try:
-        for piece, rows in _rows(job, alike, stream):
-            judged = Judged(job.files[piece.file], rows, job.shift, job.now)
-            if wanted is Wanted.DAYS:
-                yield judged.days(piece.file)
-            elif wanted is Wanted.REJECTED:
-                yield judged.rejected()
-            else:
-                seen[piece.file].append(judged.tally())
-                readings = judged.readings()
-                yield readings.append_column(TALLY, pa.nulls(len(readings), pa.string()))
-    except WrongFile as error:  # of text, nothing is damage: so this is of the one file
-        seen[alike[0].file].append(Tally(damage=Damage(error.problem, error.hint)))
+    for piece, rows in _until_wrong(seen, alike, _rows(job, alike, stream)):
+        judged = Judged(job.files[piece.file], rows, job.shift, job.now)
+        if wanted is Wanted.DAYS:
+            yield judged.days(piece.file)
+        elif wanted is Wanted.REJECTED:
+            yield judged.rejected()
+        else:
+            seen[piece.file].append(judged.tally())
+            readings = judged.readings()
+            yield readings.append_column(TALLY, pa.nulls(len(readings), pa.string()))
     if wanted is Wanted.READINGS:
         columns = _columns(job, wanted)
         yield from (_with_tally(columns, piece, total(seen[piece.file])) for piece in alike)
+
+
+def _until_wrong(
+    seen: dict[int, list[Tally]], alike: Sequence[Piece], rows: Iterator[tuple[Piece, pa.Table]]
+) -> Iterator[tuple[Piece, pa.Table]]:
+    """Pass rows on; where a file turns out to be damaged, its tally says so, and what came of it is not shown."""
+    try:
+        yield from rows
+    except WrongFile as error:
+        seen[alike[0].file].append(Tally(problem=error.problem))
 
 
 def _rows(job: Job, alike: Sequence[Piece], stream: IO[bytes]) -> Iterator[tuple[Piece, pa.Table]]:
@@ -213,7 +214,7 @@ def _rows(job: Job, alike: Sequence[Piece], stream: IO[bytes]) -> Iterator[tuple
         if first.line != WHOLE and isinstance(raw.form, TextFormat):
             reader = text.read_part(raw.form, part, raw.options, first.line)
         else:
-            reader = reader_of(raw.form)(part, raw.options)
+            reader = rows_of(raw.form, part, raw.options)
         for rows in reader:
             yield first, rows
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import requests
 from hdfs.util import HdfsError
 
-from batch_layer.ingest.errors import BrokenArchive, NoMeter, NotThisFormat, Unreadable
-from batch_layer.ingest.formats import contents, format_of
+from batch_layer.ingest.errors import BrokenArchive, NoMeter, Unreadable
+from batch_layer.ingest.formats import format_of, taken
 from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.places import find
 from batch_layer.ingest.raw_store import RAW, SMALL, Bundler, RawStore
 from batch_layer.ingest.request import Progress
-from batch_layer.ingest.sources import Opening, sources
+from batch_layer.ingest.sources import sources
 from batch_layer.ingest.stored import Seen, SetAside, Stored
 from engines import hdfs
 from engines.errors import EngineUnavailable, QueryFailed, StorageFull
@@ -28,14 +28,14 @@ from meterlake.texthead import WrongText
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from batch_layer.ingest.formats import Format
     from batch_layer.ingest.places import Entry
     from batch_layer.ingest.raw_store import Number
     from batch_layer.ingest.request import Request
     from batch_layer.ingest.sources import Source
-    from meterlake.fileformats import Format
     from meterlake.settings import Settings
 
-BAD_FILE: Final = (Unreadable, BrokenArchive, WrongText, NoMeter, NotThisFormat)
+BAD_FILE: Final = (Unreadable, BrokenArchive, WrongText, NoMeter)
 """What can be wrong with a file, so that it may be set aside."""
 
 _THREADS: Final = 4
@@ -75,8 +75,7 @@ class _Upload:
         self._progress = Progress(0, len(entries), 0, sum(entry.size for entry in entries))
         self._forms: dict[Format, Format] = {}
         self._done: dict[Number, Stored | SetAside] = {}
-        self._stop = threading.Event()
-        self._opening = Opening(request.password, contents(request.forms))
+        self._stop, self._takes = threading.Event(), taken(request.forms)
 
     def run(self, pool: ThreadPoolExecutor) -> list[Stored | SetAside]:
         bundler = Bundler(self._store, pool)
@@ -95,7 +94,7 @@ class _Upload:
         """Bring the files of one path. Raises _Stopped once another path has failed."""
         is_done, member = False, 0
         try:
-            for found in sources(self._settings, entry, self._opening, self._on_bytes):
+            for found in sources(self._settings, entry, self._request.password, self._takes, self._on_bytes):
                 self._member(bundler, (at, member), found)
                 member += 1
             is_done = True

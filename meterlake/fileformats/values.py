@@ -165,7 +165,9 @@ def _of_pattern(text: str, pattern: str) -> Stamp:
     except ValueError:
         raise RefusedValue(BAD_TIME) from None
     seconds = said.seconds + (_DAY_S if midnight else 0)
-    return Stamp(seconds - _offset_seconds(offset), is_utc=True) if form.offset else Stamp(seconds, is_utc=False)
+    if not form.offset:
+        return Stamp(seconds, is_utc=False)
+    return Stamp(seconds - _offset_seconds(offset.strip()), is_utc=True)
 
 
 def _cut_off(end: re.Pattern[str] | None, text: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from meterlake.textformat import (
     DayValues,
     Epoch,
     ExcelDay,
+    MeasureColumn,
     MeterColumn,
     Moment,
     Skipped,
@@ -103,7 +104,26 @@ def ends() -> str:
     return "\n".join([",".join(["Date", *names]), *lines])
 
 
+def jitter() -> str:
+    """Minutes, of which each comes a few seconds late."""
+    lines = [f"2024-01-01T00:{at:02}:0{at * 7 % 5}.{at}00Z,{at}" for at in range(9)]
+    return "\n".join(["time,volts", *lines])
+
+
+def registers() -> str:
+    """A measure a line, with its unit."""
+    lines = [
+        f"{meter},2024-01-01 00:{at * 15:02},{register}"
+        for meter in "ab"
+        for at in range(4)
+        for register in ("P+,0.25,kW", "1.8.0,62.5,Wh", "U1,230.1,V")
+    ]
+    return "\n".join(["meter,time,register,value,unit", *lines])
+
+
 SAMPLES = {
+    "jitter": jitter,
+    "registers": registers,
     "london": london,
     "household": household,
     "works": works,
@@ -139,6 +159,8 @@ def sample(name: str, folder: Path) -> tuple[Path, Sample]:
         ("millis", ",", ".", False, ("",), 1, 1, True),
         ("days", ",", ".", False, ("",), 1800, 2, False),
         ("ends", ",", ".", False, ("",), 1800, 1, False),
+        ("jitter", ",", ".", False, ("",), 60, 1, True),
+        ("registers", ",", ".", False, ("",), 900, 2, False),
     ],
 )
 def test_what_a_file_looks_like(
@@ -197,6 +219,21 @@ def test_what_a_file_looks_like(
             [("energy", "amount", "kWh", "0.001", per_hour(0, 200))],
             [MeterColumn("meter"), Moment("day", "yyyy-MM-dd"), DayValues("HH{n:02}", "energy", days="real")],
         ),
+        ("jitter", [("volts", "level", "V", "1", (0, 100))], [Moment("time", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX")]),
+        (
+            "registers",
+            [
+                ("p", "level", "kW", "0.01", (0, 10)),
+                ("value_1_8_0", "amount", "Wh", "0.1", per_hour(0, 5000)),
+                ("u1", "level", "V", "0.1", (0, 5000)),
+            ],
+            [
+                MeterColumn("meter"),
+                Moment("time", "yyyy-MM-dd HH:mm"),
+                MeasureColumn("register", names=(("P+", "p"), ("1.8.0", "value_1_8_0"), ("U1", "u1"))),
+                UnitColumn("unit"),
+            ],
+        ),
         (
             "ends",
             [("energy", "amount", "kWh", "0.01", per_hour(0, 10))],
@@ -215,7 +252,8 @@ def test_what_is_written_can_be_used_as_it_is(
     assert [column for column in form.columns if not isinstance(column, Value)] == columns
     assert {finding.state for finding in check(entry)} == {"ok", "old"}  # old: to be generated
     read_back = read(form, file)
-    assert read_back.readings + read_back.gaps == read_back.lines == seen.lines * (48 if seen.day else 1)
+    assert read_back.readings + read_back.gaps == read_back.lines
+    assert read_back.lines * (3 if seen.registers else 1) == seen.lines * (48 if seen.day else 1)
     assert len(read_back.meters) == seen.meters
     for length in ("88", "120"):
         ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", length, "--diff", str(path)]

@@ -20,7 +20,6 @@ from meterlake import generated, registry
 from meterlake.dataset import DataSet, UnusablePart
 from meterlake.discovery import Listing, discover
 from meterlake.errors import DeclarationError, PermanentError, UnknownName
-from meterlake.fileformats.records import JsonLines, Time, Value
 from meterlake.report_specs import plain_reports, reports_of
 
 pytestmark = pytest.mark.unit
@@ -137,7 +136,7 @@ def test_an_installed_package_names_its_own_by_entry_points(tmp_path: Path, monk
         ("DATASET = (\n", "line 1: SyntaxError: '(' was never closed"),
         ("x = 1\nDATASET = x.y\n", "line 2: AttributeError: 'int' object has no attribute 'y'. Mend that line."),
         (SOURCE.format(name="Street", parts=""), "the name 'Street' cannot be used in every engine. Use lower-case"),
-        (SOURCE.format(name="street", parts="formats=(3,),"), "the format 3 is none. Give a TextFormat, or one of "),
+        (SOURCE.format(name="street", parts="formats=(3,),"), "the format 3 is none. Give a TextFormat or one of"),
     ],
 )
 def test_what_is_wrong_in_a_folder_is_said_with_its_place(tmp_path: Path, source: str, says: str) -> None:
@@ -241,12 +240,3 @@ def test_commands_know_a_foreign_data_set_and_others_are_not_hindered_by_a_broke
     assert f"{tmp_path / 'broken' / '__init__.py'}, line 1: AttributeError" in done.stderr
     assert "Traceback" not in done.stderr
     assert meterlake("--help", datasets=str(tmp_path)).returncode == 0
-
-
-def test_formats_of_text_and_others_stand_beside_each_other() -> None:
-    values = tuple(Value(measure.name, measure.name) for measure in HOUSEHOLD.measures)
-    lines = JsonLines(dataset=HOUSEHOLD, meter_id="sceaux", time=Time("ts", "epoch_s"), values=values, interval_s=60)
-    both = DataSet(declaration=HOUSEHOLD, formats=(lines, HOUSEHOLD_TEXT))
-    assert both.text_formats == (HOUSEHOLD_TEXT,)
-    with pytest.raises(DeclarationError, match="a format is that of 'household'"):
-        DataSet(declaration=replace(HOUSEHOLD, name="other"), formats=(lines,))

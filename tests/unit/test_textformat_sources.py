@@ -66,7 +66,7 @@ def all_of(*paths: Path | str, password: str = "") -> list[tuple[str, str, bytes
     found: list[tuple[str, str, bytes | Exception]] = []
     for entry in find(Settings(), map(str, paths)):
         seen: list[int] = []
-        for source in sources(Settings(), entry, password, seen.append):
+        for source in sources(Settings(), entry, password, (), seen.append):
             if isinstance(source, Source):
                 found.append((source.path, source.name, b"".join(iter(source.read, b""))))
             else:
@@ -195,7 +195,7 @@ def test_a_bad_member_is_named_and_the_others_are_read(tmp_path: Path) -> None:
 def all_of_members(file: Path) -> list[tuple[str, str, bytes | Exception]]:
     """As ``all_of``, with what reading raises in its place."""
     found: list[tuple[str, str, bytes | Exception]] = []
-    for source in sources(Settings(), Entry(str(file), file.name, 0), "", lambda _: None):
+    for source in sources(Settings(), Entry(str(file), file.name, 0), "", (), lambda _: None):
         try:
             content = b"".join(iter(source.read, b"")) if isinstance(source, Source) else source
         except BrokenArchive as error:
