@@ -111,7 +111,7 @@ def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _times(column: pa.Array) -> pa.Array:
-    """Return times in microseconds; null for those that no reading can have."""
+    """Return times in microseconds, nanoseconds left out; null for those that no reading can have."""
     per_second, numbers = _UNITS[column.type.unit], column.cast(pa.int64())
     first, last = -_DAY_S * per_second, (LATEST_TS + _DAY_S) * per_second  # of any clock
     likely = pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))
