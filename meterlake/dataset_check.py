@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake import generated
 from meterlake.dashboard_specs import check_board
-from meterlake.errors import MeterlakeError
+from meterlake.errors import DeclarationError, MeterlakeError
 from meterlake.report_specs import Report
 from meterlake.validation import measure_columns
 
@@ -36,6 +36,7 @@ def check(entry: Entry) -> list[Finding]:
     findings = [Finding("ok", f"declaration in {where}")]
     findings += [Finding("ok", f"format {number}") for number, _ in enumerate(entry.data_set.formats, start=1)]
     checks: dict[str, Callable[[Entry], Iterable[str]]] = {"replay": _replay, "reports": _reports, "board": _board}
+    checks |= {"bridges": _bridges}
     for part in entry.data_set.parts:
         if part in checks:
             findings += _checked(part, entry, checks[part])
@@ -71,6 +72,18 @@ def _board(entry: Entry) -> Iterable[str]:
     board = entry.board()
     if board:
         check_board(entry.declaration, board)  # says itself what is wrong
+    return ()
+
+
+def _bridges(entry: Entry) -> Iterable[str]:
+    where, topics = f"Data set {entry.name!r}", set[str]()
+    for source in entry.bridges():
+        if source.dataset != entry.declaration:
+            raise DeclarationError(source.where, "it is that of another declaration", expected="Give it this one")
+        if source.topic in topics:
+            problem = f"two live sources have the topic {source.topic!r}"
+            raise DeclarationError(where, problem, expected="The first one would take all its messages: leave one out")
+        topics.add(source.topic)
     return ()
 
 
