@@ -136,12 +136,13 @@ class MqttReader:
                 self._failure = BrokerRefused(self.where, f"the connection: {reason}", hint)
             return
         self._connection += 1
-        self._totals.connected, self.trouble = True, ""
         if not flags.session_present:
             self._unacknowledged.clear()
         # A session keeps subscriptions, but maybe not those of this declaration.
         if self._connection == 1 or not flags.session_present:
             client.subscribe(self._subscriptions())
+        else:
+            self._totals.connected, self.trouble = True, ""
 
     def _subscriptions(self) -> list[Any]:
         if self._broker.protocol != "5":
@@ -156,6 +157,8 @@ class MqttReader:
             if reason.is_failure:
                 hint = "Allow it to this user at the broker, or declare another topic."
                 self._failure = BrokerRefused(self.where, f"the topic {topic!r}: {reason}", hint)
+                return
+        self._totals.connected, self.trouble = True, ""
 
     def _on_disconnect(
         self, _: Client, __: object, ___: DisconnectFlags, reason: ReasonCode, ____: Properties | None
