@@ -18,13 +18,20 @@ from cli.simulate_status import shown
 from cli.stopping import stopped_by_signals
 from meterlake import registry
 from meterlake.clock import system_clock
-from meterlake.errors import UsageError
+from meterlake.errors import PermanentError, UsageError
 from meterlake.log import get_logger
 from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meterlake.live.sources import LiveSource
     from producers.bridge.address import Broker
+    from producers.bridge.reader import Reader
     from producers.bridge.run import Bridge
+    from producers.bridge.totals import BridgeTotals
+
+MetricsOption = Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics; 0: none.")]
 
 bridge = typer.Typer(no_args_is_help=True, help="Other people's live messages into the topic of a data set.")
 
@@ -44,7 +51,7 @@ def mqtt(
     ca: Annotated[Path | None, typer.Option(help="Certificates (PEM) that the broker is checked with.")] = None,
     client_id: Annotated[str, typer.Option("--client-id", help="Of our session; without it meterlake-DATASET.")] = "",
     protocol: Annotated[Protocol, typer.Option(help="Of MQTT. All brokers speak 3.1.1.")] = Protocol.V3,
-    metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics; 0: none.")] = 0,
+    metrics_port: MetricsOption = 0,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Subscribe to the topics that a data set declares, and send what they say to Kafka as readings.
@@ -58,18 +65,72 @@ def mqtt(
     - `meterlake bridge mqtt plugs --broker mqtt://broker.local:1883`
     - `METERLAKE_MQTT_PASSWORD=… meterlake bridge mqtt plugs --broker mqtts://broker.local --username meter --ca ca.pem`
     """
+    from producers.bridge.mqtt import MqttReader
+
+    settings, sources = load_settings(), _sources(dataset, "mqtt")
+    address = _broker(settings, broker, username, ca, client_id or f"meterlake-{dataset}", protocol)
+    topics = {source.topic: source.qos for source in sources}
+    _run(dataset, sources, lambda totals: MqttReader(address, topics, system_clock, totals), metrics_port, output)
+
+
+@bridge.command()
+def kafka(
+    dataset: DatasetArgument,
+    group: Annotated[str, typer.Option(help="Of consumers; without it meterlake-DATASET-bridge.")] = "",
+    metrics_port: MetricsOption = 0,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Read topics of other people in the same Kafka, and send what they say to the data set's topic as readings.
+
+    For sources that are declared with transport="kafka". Runs until Ctrl-C or SIGTERM. Offsets are committed when the
+    readings are safe: killed in any way it loses nothing, start it again.
+
+    Examples:
+
+    - `meterlake bridge kafka plugs`
+    """
+    from producers.bridge.kafka import KafkaReader
+
+    settings, sources = load_settings(), _sources(dataset, "kafka")
+    names = list(dict.fromkeys(source.topic for source in sources))
+    members = group or f"meterlake-{dataset}-bridge"
+    _run(
+        dataset,
+        sources,
+        lambda totals: KafkaReader(settings, names, members, system_clock, totals),
+        metrics_port,
+        output,
+    )
+
+
+def _sources(dataset: str, transport: str) -> tuple[LiveSource, ...]:
+    found = tuple(source for source in registry.entry(dataset).bridges() if source.transport == transport)
+    if not found:
+        raise PermanentError(
+            f"Data set {dataset!r} has no live source with transport={transport!r}.",
+            hint="Declare one, or use the command of the other transport.",
+        )
+    return found
+
+
+def _run(
+    dataset: str,
+    sources: tuple[LiveSource, ...],
+    reader: Callable[[BridgeTotals], Reader],
+    metrics_port: int,
+    output: Output,
+) -> None:
     from producers.bridge.metrics import BridgeMetrics
     from producers.bridge.run import Bridge
     from producers.bridge.state import StateStore
     from producers.metrics import collected
 
-    settings, entry, stop = load_settings(), registry.entry(dataset), Event()
-    sources = entry.bridges()
-    address = _broker(settings, broker, username, ca, client_id or f"meterlake-{dataset}", protocol)
-    log_to_file(settings, "bridge", dataset)
+    settings, stop, transport = load_settings(), Event(), sources[0].transport
+    log_to_file(settings, f"bridge-{transport}", dataset)
     with ExitStack() as stack:
-        store = stack.enter_context(closing(StateStore(settings.home / "bridge" / f"{dataset}.sqlite")))
-        running = Bridge(settings, entry.declaration, sources, address, store, system_clock, stop)
+        path = settings.home / "bridge" / f"{dataset}-{transport}.sqlite"
+        store = stack.enter_context(closing(StateStore(path)))
+        running = Bridge(settings, registry.declaration(dataset), sources, reader, store, stop)
         stack.enter_context(collected(metrics_port, BridgeMetrics(running.totals)))
         stack.enter_context(stopped_by_signals(stop))
         stack.callback(_show, running, output)

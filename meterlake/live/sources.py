@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveSource", "Payload", "Register", "Time", "TopicLevel", "Value"]
 
+Transport: TypeAlias = Literal["mqtt", "kafka"]
 Payload: TypeAlias = Literal["json", "senml", "number"]
 
 _LEVEL: Final = re.compile(r"[^+#\0]*|\+")
 _SHARED: Final = "$share/"
+_KAFKA_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,10 @@ class TopicLevel:
 class LiveSource:
     """Messages of one kind.
 
-    topic: a filter, with the wildcards ``+`` and ``#``. payload: a JSON object or list of them, SenML (RFC 8428), or a
-    plain number. at: the path of the list of readings in a JSON object. meter: a level of the topic, or the path of a
-    field; of SenML, if not given, what stands before a declared field in a record's name.
+    topic: of MQTT a filter, with the wildcards ``+`` and ``#``; of Kafka a name (transport="kafka"). payload: a JSON
+    object or list of them, SenML (RFC 8428), or a plain number. at: the path of the list of readings in a JSON object.
+    meter: a level of the topic, or the path of a field; of SenML, if not given, what stands before a declared field in
+    a record's name.
 
     values: fields with a measure. counters: fields that are cumulative, and the amounts of intervals are made of them
     as ``register`` says; across a time of ``longest_gap`` without messages nothing is made. serial: the field with the
@@ -55,6 +58,7 @@ class LiveSource:
 
     dataset: MeterSeries
     topic: str
+    transport: Transport = "mqtt"
     interval_s: int
     payload: Payload = "json"
     at: str = ""
@@ -72,7 +76,10 @@ class LiveSource:
     qos: Literal[0, 1] = 1
 
     def __post_init__(self) -> None:
-        self._check_topic()
+        if self.transport == "kafka":
+            self._check_kafka_topic()
+        else:
+            self._check_topic()
         self._check_payload()
         self._check_time()
         self._check_measures()
@@ -137,6 +144,14 @@ class LiveSource:
                 raise self._wrong(
                     f"its topics have no level {self.meter.number}", f"Count from 1 to {highest}: / parts levels"
                 )
+
+    def _check_kafka_topic(self) -> None:
+        if not _KAFKA_TOPIC.fullmatch(self.topic):
+            raise self._wrong("it is no name of a Kafka topic", "Name one, without wildcards")
+        if self.topic in (self.dataset.readings_topic, self.dataset.rejected_topic):
+            raise self._wrong("it is a topic of the data set itself", "Name the topic of the others")
+        if isinstance(self.meter, TopicLevel):
+            raise self._wrong("a topic of Kafka has no levels", "Name the field with the meter")
 
     def _check_payload(self) -> None:
         given = (*self.values, *self.counters)

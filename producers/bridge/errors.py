@@ -55,3 +55,14 @@ class StateUnreadable(PermanentError):
             f"{path} cannot be used: {str(cause).rstrip('.')}.",
             hint="Move it away: each counter then begins again with first_reading.",
         )
+
+
+class NoForeignTopic(PermanentError):
+    """A topic that is to be read is not there."""
+
+    def __init__(self, name: str, where: str) -> None:
+        self.name = name
+        super().__init__(
+            f"Kafka at {where} has no topic {name!r}, which a live source of the data set names.",
+            hint="Mend its topic=, or create the topic.",
+        )

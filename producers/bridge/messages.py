@@ -1,4 +1,4 @@
-"""From what came by MQTT to messages for Kafka: readings, and what is none with its reason."""
+"""From what came to messages for Kafka: readings, and what is none with its reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
     from meterlake.live.intervals import MeterState
     from meterlake.live.sources import LiveSource
-    from producers.bridge.mqtt import Arrived
+    from producers.bridge.reader import Arrived
     from producers.bridge.state import StateStore
     from producers.bridge.totals import BridgeTotals
 

@@ -23,7 +23,7 @@ class BridgeMetrics(Collector):
         """Return the counts of this moment."""
         totals = self._totals
         for name, value, doc in (
-            ("messages", totals.messages, "Messages of MQTT."),
+            ("messages", totals.messages, "Messages that came."),
             ("readings", totals.readings, "Readings made of them."),
             ("remembered", totals.remembered, "Messages that are in the next reading of their meter."),
             ("sent", totals.sent, "Messages handed to Kafka."),

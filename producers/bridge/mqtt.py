@@ -1,15 +1,16 @@
 """The MQTT client: a persistent session, QoS 1, acknowledged only when told so, reconnecting by itself.
 
 The library's thread reads from the network into a queue; whoever takes messages from it acknowledges them later. An
-acknowledgement belongs to the connection by which its message came: after a reconnect the broker sends again what was
-not acknowledged, under the same number, which might mean another message if it has forgotten the session.
+acknowledgement belongs to the connection by which its message came (``receipt``: connection, number, QoS): after a
+reconnect the broker sends again what was not acknowledged, under the same number, which might mean another message if
+it has forgotten the session.
 """
 
 from __future__ import annotations
 
 import queue
 import ssl
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -18,9 +19,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from producers.bridge.errors import BrokerRefused, BrokerUnavailable
+from producers.bridge.reader import Arrived
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from paho.mqtt.reasoncodes import ReasonCode
 
@@ -37,18 +39,6 @@ _QUEUED: Final = 10_000
 _LONGEST_PAUSE_S: Final = 30
 _PASSING: Final = ("Server unavailable", "Server busy", "Quota exceeded", "Connection rate exceeded")
 _TAKEN_OVER: Final = "Session taken over"
-
-
-class Arrived(NamedTuple):
-    """A message. connection: by which it came, counted from 1. mid: its number there."""
-
-    topic: str
-    payload: bytes
-    at_ms: int
-    qos: int
-    retained: bool
-    mid: int
-    connection: int
 
 
 class MqttReader:
@@ -112,12 +102,13 @@ class MqttReader:
             pass
         return taken
 
-    def acknowledge(self, messages: Iterable[Arrived]) -> None:
+    def acknowledge(self, messages: Sequence[Arrived]) -> None:
         """Say that messages are safe; of those of an earlier connection, when they come again."""
         for message in messages:
-            if message.qos and message.connection == self._connection:
-                self._unacknowledged.pop(message.mid, None)
-                self._client.ack(message.mid, message.qos)
+            connection, mid, qos = message.receipt
+            if qos and connection == self._connection:
+                self._unacknowledged.pop(mid, None)
+                self._client.ack(mid, qos)
 
     def close(self) -> None:
         """Leave; the broker keeps the session and what was not acknowledged."""
@@ -174,9 +165,8 @@ class MqttReader:
         before = self._unacknowledged.get(message.mid) if message.dup and message.qos else None
         if before and (before.topic, before.payload) == (message.topic, message.payload):
             at_ms = before.at_ms  # it came before, by another connection
-        arrived = Arrived(
-            message.topic, bytes(message.payload), at_ms, message.qos, message.retain, message.mid, self._connection
-        )
+        receipt = (self._connection, message.mid, message.qos)
+        arrived = Arrived(message.topic, bytes(message.payload), at_ms, message.retain, receipt)
         if message.qos:
             self._unacknowledged[message.mid] = arrived
         while not self._closed:

@@ -18,7 +18,6 @@ from meterlake.errors import TransientError
 from meterlake.log import get_logger
 from producers.bridge.errors import NotTaken
 from producers.bridge.messages import Converter
-from producers.bridge.mqtt import MqttReader
 from producers.bridge.totals import BridgeTotals
 from producers.errors import Undelivered
 from producers.kafka_sink import KafkaSink
@@ -27,11 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from threading import Event
 
-    from meterlake.clock import Clock
     from meterlake.declaration import MeterSeries
     from meterlake.live.sources import LiveSource
     from meterlake.settings import Settings
-    from producers.bridge.address import Broker
+    from producers.bridge.reader import Reader
     from producers.bridge.state import StateStore
 
 AT_ONCE: Final = 1000
@@ -41,14 +39,16 @@ LONGEST_PAUSE_S: Final = 30
 
 @dataclass
 class Bridge:
-    """What bridges messages of a broker into the topic of a data set. trouble: what it waits for at present."""
+    """What bridges messages into the topic of a data set.
+
+    reader: makes what messages are read from. trouble: what is waited for at present.
+    """
 
     settings: Settings
     dataset: MeterSeries
     sources: Sequence[LiveSource]
-    broker: Broker
+    reader: Callable[[BridgeTotals], Reader]
     store: StateStore
-    clock: Clock
     stop: Event
     totals: BridgeTotals = field(default_factory=BridgeTotals)
     trouble: Callable[[], str] = str
@@ -76,11 +76,11 @@ class Bridge:
         )(session)
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[MqttReader, KafkaSink]]:
+    def _opened(self) -> Iterator[tuple[Reader, KafkaSink]]:
         sink = KafkaSink(self.settings, self.dataset, self.totals, self.stop)
-        reader = MqttReader(self.broker, {one.topic: one.qos for one in self.sources}, self.clock, self.totals)
-        reader.connect()
+        reader = self.reader(self.totals)
         try:
+            reader.connect()
             self.trouble = lambda: (
                 f"{sink.where}: {sink.trouble}" if sink.trouble
                 else f"{reader.where}: {reader.trouble}" if reader.trouble else ""
@@ -89,7 +89,7 @@ class Bridge:
         finally:
             reader.close()
 
-    def _pump(self, reader: MqttReader, sink: KafkaSink) -> None:
+    def _pump(self, reader: Reader, sink: KafkaSink) -> None:
         converter = Converter(self.dataset, self.sources, self.store, self.totals)
         while not self.stop.is_set():
             arrived = reader.take(AT_ONCE, POLL_S)

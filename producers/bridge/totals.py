@@ -11,7 +11,7 @@ from typing import Any
 class BridgeTotals:
     """Counts of a run.
 
-    messages: of MQTT, those that came again, too. readings: made of them. remembered: messages that made none, and are
+    messages: those that came again, too. readings: made of them. remembered: messages that made none, and are
     in the next one of their meter. refused: to quarantine, by reason. sent, acknowledged: messages to Kafka.
     last_ms: arrival of the last message. connected: the broker sends us what we asked for.
     """

@@ -24,7 +24,7 @@ from docs_commands import page
 from mqtt_brokers import MqttBroker, Publisher, running, until
 
 from engines import topics
-from engines.kafka import client_config
+from engines.kafka import client_config, create_topic, send_one
 from meterlake import wire
 from meterlake.clock import system_clock
 from meterlake.declaration import Level, MeterSeries, View
@@ -32,8 +32,12 @@ from meterlake.live.sources import LiveSource, Time, TopicLevel, Value
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from producers.bridge.address import Broker
+from producers.bridge.errors import NoForeignTopic
+from producers.bridge.kafka import KafkaReader
+from producers.bridge.mqtt import MqttReader
 from producers.bridge.run import Bridge
 from producers.bridge.state import StateStore
+from producers.bridge.totals import BridgeTotals
 from stack import launcher, process
 from stack.instance import Instance
 from stack.services import select
@@ -108,7 +112,11 @@ def bridging(
     address = Broker("127.0.0.1", broker.port, dataset.name, protocol=protocol)
     with ThreadPoolExecutor(1) as pool, closing(StateStore(folder / "state.sqlite")) as store:
         stop = threading.Event()
-        bridge = Bridge(settings, dataset, sources(dataset), address, store, system_clock, stop)
+        read_from = {source.topic: source.qos for source in sources(dataset)}
+        bridge = Bridge(
+            settings, dataset, sources(dataset),
+            lambda totals: MqttReader(address, read_from, system_clock, totals), store, stop,
+        )  # fmt: skip
         running_bridge = Running(bridge, pool.submit(bridge.run))
         try:
             running_bridge.until_connected()
@@ -190,6 +198,43 @@ def test_what_was_sent_while_the_bridge_was_away_arrives(settings: Settings, sta
         with bridging(settings, dataset, broker, tmp_path):
             until_there(settings, dataset, expected)
     assert readings(received(settings, dataset)) == expected
+
+
+def test_topics_of_others_in_kafka(settings: Settings, stack: Instance, tmp_path: Path) -> None:
+    dataset = rooms()
+    raw = f"{dataset.name}.raw"
+    source = LiveSource(
+        dataset=dataset, transport="kafka", topic=raw, meter="id", at="points", interval_s=60,
+        time=Time("t", "epoch_s"), values=(Value("temp", "temperature"),),
+    )  # fmt: skip
+
+    def opened(totals: BridgeTotals) -> KafkaReader:
+        return KafkaReader(settings, [raw], dataset.name, system_clock, totals)
+
+    def bridged(messages: int) -> None:
+        """Run a bridge that is stopped after so many messages."""
+        stop = threading.Event()
+        with ThreadPoolExecutor(1) as pool, closing(StateStore(tmp_path / "state.sqlite")) as store:
+            bridge = Bridge(settings, dataset, (source,), opened, store, stop)
+            ending = pool.submit(bridge.run)
+            until(lambda: ending.done() or bridge.totals.messages >= messages)
+            stop.set()
+            ending.result()
+        assert bridge.totals.messages == messages  # what was committed does not come again
+
+    with pytest.raises(NoForeignTopic, match=raw):
+        bridged(1)
+    create_topic(settings, raw, 2)
+    for minute in range(6):
+        at = T0 + 60 * minute
+        points = [{"id": f"list{n}", "t": at, "temp": n} for n in (1, 2)]
+        send_one(settings, raw, json.dumps({"points": points}).encode() if minute != 2 else b"{}")
+        if minute == 2:
+            bridged(3)
+    bridged(3)
+    found = received(settings, dataset)
+    assert readings(found) == {(f"list{n}", T0 + 60 * minute, float(n)) for n in (1, 2) for minute in (0, 1, 3, 4, 5)}
+    assert [one for one in found if isinstance(one, wire.Undecodable)] == [wire.Undecodable("missing_field:points")]
 
 
 @contextmanager

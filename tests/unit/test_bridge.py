@@ -23,7 +23,7 @@ from producers.bridge.address import Broker, parse
 from producers.bridge.errors import StateInUse, StateUnreadable
 from producers.bridge.messages import Converter
 from producers.bridge.metrics import BridgeMetrics
-from producers.bridge.mqtt import Arrived
+from producers.bridge.reader import Arrived
 from producers.bridge.state import StateStore, source_id
 from producers.bridge.totals import BridgeTotals
 
@@ -42,7 +42,7 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
 
 
 def arrived(topic: str, payload: bytes, seconds: float = 0, *, retained: bool = False) -> Arrived:
-    return Arrived(topic, payload, int((NOON + seconds) * 1000), 1, retained, 1, 1)
+    return Arrived(topic, payload, int((NOON + seconds) * 1000), retained, (1, 1, 1))
 
 
 def test_messages_of_several_sources_become_readings(store: StateStore) -> None:

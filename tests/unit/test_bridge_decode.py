@@ -218,6 +218,9 @@ def test_a_declaration_that_contradicts_itself_says_what_to_do() -> None:
     assert "the time 'whenever' cannot be read" in broken(time=Time("Time", "whenever"))
     assert "it has an offset and a time zone" in broken(utc_offset=timedelta(hours=1))
     assert "a shared subscription" in broken(topic="$share/a/tele/+/SENSOR")
+    assert "no name of a Kafka topic" in broken(transport="kafka")
+    assert "a topic of the data set itself" in broken(transport="kafka", topic=TASMOTA.dataset.readings_topic)
+    assert "has no levels" in broken(transport="kafka", topic="plugs.raw")
     assert "SenML says itself" in broken(payload="senml")
     assert "a plain number is one value" in broken(payload="number")
     assert "a register counts 'power', which is a level" in broken(
