@@ -18,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from meterlake.errors import UsageError
 from producers.bridge.errors import BrokerRefused, BrokerUnavailable
 from producers.bridge.reader import Arrived
 
@@ -68,7 +69,8 @@ class MqttReader:
             try:
                 client.tls_set(ca_certs=None if broker.ca is None else str(broker.ca))
             except (OSError, ssl.SSLError) as error:
-                raise BrokerRefused(self.where, f"nothing yet: {broker.ca} is no certificate ({error})", _CA) from error
+                problem = f"{broker.ca} holds no certificate that can be used: {str(error).rstrip('.')}."
+                raise UsageError(problem, hint="Give the certificate (PEM) of the broker's authority.") from error
         client.reconnect_delay_set(1, _LONGEST_PAUSE_S)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_message = self._on_subscribe, self._on_message

@@ -31,9 +31,10 @@ plugins:
   amqtt.plugins.authentication.AnonymousAuthPlugin:
     allow_anonymous: true
 """
+OPEN: Final = "allow_anonymous true"
 _MOSQUITTO: Final = """
 listener {port} 127.0.0.1
-allow_anonymous true
+{access}
 persistence true
 persistence_location {folder}/
 autosave_interval 1
@@ -52,15 +53,17 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class MqttBroker:
-    """A broker on a port of its own, that can be killed and started again."""
+    """A broker on a port of its own, that can be killed and started again. access: lines of mosquitto's settings."""
 
-    def __init__(self, kind: str, folder: Path, cache: Path) -> None:
+    def __init__(self, kind: str, folder: Path, cache: Path, access: str = OPEN) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self.url, self._log = f"mqtt://127.0.0.1:{self.port}", folder / "broker.log"
         config = folder / "broker.conf"
-        config.write_text((_AMQTT if kind == "amqtt" else _MOSQUITTO).format(port=self.port, folder=folder))
+        config.write_text(
+            (_AMQTT if kind == "amqtt" else _MOSQUITTO).format(port=self.port, folder=folder, access=access)
+        )
         program, self._environment = (
             (Path(sys.executable).with_name("amqtt"), {}) if kind == "amqtt" else mosquitto(cache)
         )
@@ -92,9 +95,9 @@ class MqttBroker:
 
 
 @contextmanager
-def running(kind: str, folder: Path, cache: Path) -> Iterator[MqttBroker]:
+def running(kind: str, folder: Path, cache: Path, access: str = OPEN) -> Iterator[MqttBroker]:
     """A broker that runs. kind: amqtt or mosquitto."""
-    broker = MqttBroker(kind, folder, cache)
+    broker = MqttBroker(kind, folder, cache, access)
     try:
         broker.start()
         yield broker

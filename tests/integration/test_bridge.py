@@ -19,20 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from confluent_kafka import Consumer, TopicPartition
 from docs_commands import page
-from mqtt_brokers import MqttBroker, Publisher, running, until
+from mqtt_brokers import MqttBroker, Publisher, mosquitto, running, until
+from pydantic import SecretStr
 
 from engines import topics
 from engines.kafka import client_config, create_topic, send_one
 from meterlake import wire
 from meterlake.clock import system_clock
 from meterlake.declaration import Level, MeterSeries, View
+from meterlake.errors import UsageError
 from meterlake.live.sources import LiveSource, Time, TopicLevel, Value
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from producers.bridge.address import Broker
-from producers.bridge.errors import NoForeignTopic
+from producers.bridge.errors import BrokerRefused, NoForeignTopic
 from producers.bridge.kafka import KafkaReader
 from producers.bridge.mqtt import MqttReader
 from producers.bridge.run import Bridge
@@ -198,6 +201,42 @@ def test_what_was_sent_while_the_bridge_was_away_arrives(settings: Settings, sta
         with bridging(settings, dataset, broker, tmp_path):
             until_there(settings, dataset, expected)
     assert readings(received(settings, dataset)) == expected
+
+
+# The client leaves the socket of a handshake that failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+def test_a_secured_broker(settings: Settings, tmp_path: Path) -> None:
+    program, environment = mosquitto(settings.cache_dir)
+    authority, users = trustme.CA(), tmp_path / "users"
+    (tmp_path / "pem").mkdir()
+    authority.cert_pem.write_to_path(str(tmp_path / "pem" / "ca.pem"))
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "pem" / "other.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "pem" / "server.pem"))
+    tool = program.parent.parent / "bin" / "mosquitto_passwd"
+    asked = [str(tool), "-b", "-c", str(users), "meter", "s3cret"]
+    subprocess.run(asked, check=True, env={**os.environ, **environment})
+    server = tmp_path / "pem" / "server.pem"
+    access = f"password_file {users}\ncertfile {server}\nkeyfile {server}"
+
+    def outcome(ca: str, password: str) -> str:
+        broker = Broker(
+            "127.0.0.1", secured.port, "me", True, tmp_path / "pem" / ca, "meter", SecretStr(password), protocol="5"
+        )
+        totals = BridgeTotals()
+        with closing(MqttReader(broker, {"a/#": 1}, system_clock, totals)) as reader:
+            try:
+                reader.connect()
+                until(lambda: totals.connected or bool(reader.take(1, 0.1)))
+            except BrokerRefused as refused:
+                return str(refused)
+            return "connected"
+
+    with running("mosquitto", tmp_path, settings.cache_dir, access) as secured:
+        assert outcome("ca.pem", "s3cret") == "connected"
+        assert "refuses the connection: Not authorized. Check --username" in outcome("ca.pem", "wrong")
+        assert "refuses our trust: unable to get local issuer certificate" in outcome("other.pem", "s3cret")
+        with pytest.raises(UsageError, match="holds no certificate that can be used"):
+            outcome("../users", "s3cret")
 
 
 def test_topics_of_others_in_kafka(settings: Settings, stack: Instance, tmp_path: Path) -> None:
