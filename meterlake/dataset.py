@@ -149,6 +149,14 @@ class Entry:
         if not given:
             raise self._lacks("live source", "bridges", "meterlake.live.sources")
         sources: tuple[LiveSource, ...] = resolved(self.name, "bridges", given, self.package, LiveSource)
+        topics = set[str]()
+        for source in sources:
+            if source.dataset != self.declaration:
+                raise DeclarationError(source.where, "it is that of another declaration", expected="Give it this one")
+            if source.topic in topics:
+                problem, expected = "two live sources have its topic", "The first one takes all its messages: keep one"
+                raise DeclarationError(source.where, problem, expected=expected)
+            topics.add(source.topic)
         return sources
 
     def _lacks(self, what: str, part: str, module: str) -> PermanentError:

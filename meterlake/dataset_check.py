@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake import generated
 from meterlake.dashboard_specs import check_board
-from meterlake.errors import DeclarationError, MeterlakeError
+from meterlake.errors import MeterlakeError
 from meterlake.report_specs import Report
 from meterlake.validation import measure_columns
 
@@ -76,14 +76,7 @@ def _board(entry: Entry) -> Iterable[str]:
 
 
 def _bridges(entry: Entry) -> Iterable[str]:
-    where, topics = f"Data set {entry.name!r}", set[str]()
-    for source in entry.bridges():
-        if source.dataset != entry.declaration:
-            raise DeclarationError(source.where, "it is that of another declaration", expected="Give it this one")
-        if source.topic in topics:
-            problem = f"two live sources have the topic {source.topic!r}"
-            raise DeclarationError(where, problem, expected="The first one would take all its messages: leave one out")
-        topics.add(source.topic)
+    entry.bridges()  # says itself what is wrong
     return ()
 
 

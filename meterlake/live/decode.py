@@ -42,6 +42,7 @@ MAX_PAYLOAD: Final = 1 << 20
 BAD_METER: Final = "bad_meter"
 _KEY: Final = re.compile(KEY_PATTERN.removesuffix("$") + r"\Z")
 _FRACTION: Final = re.compile(r"(?<=\d\d:\d\d:\d\d)[.,](\d+)")
+_MOST_UNITS: Final = 1 << 62
 _SEPARATORS: Final = ":/._-"
 _ABSENT: Final[Any] = object()
 
@@ -149,10 +150,17 @@ def _sample(source: LiveSource, meter: str, at_ms: int, shown: Sequence[Decimal 
         for value, given in zip(source.values, shown[:split], strict=True)
     )
     counters = tuple(
-        None if given is None else counter_units(given, source.factors[value.measure], source.measures[value.measure])
+        None if given is None else _units(source, given, value.measure)
         for value, given in zip(source.counters, shown[split:], strict=True)
     )
     return Sample(meter, at_ms, values, counters, serial)
+
+
+def _units(source: LiveSource, given: Decimal, measure: str) -> int:
+    units = counter_units(given, source.factors[measure], source.measures[measure])
+    if abs(units) > _MOST_UNITS:
+        raise RefusedValue(f"not_finite:{measure}")
+    return units
 
 
 def _physical(given: Decimal, factor: Fraction, measure: str) -> float:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NO_SOURCE: Final = "no_source"
 RETAINED: Final = "retained"
 _TOPIC: Final = 256
+_KINDS: Final = 1000
 
 
 class Converter:
@@ -92,7 +93,8 @@ class Converter:
     def _log(self, arrived: Arrived, refusal: Refusal) -> None:
         """Log each refused message to the file, and the first of its kind on the terminal, too."""
         kind = (arrived.topic, refusal.reason)
-        write = get_logger().debug if kind in self._logged else get_logger().warning
-        if len(self._logged) < _TOPIC:
+        is_new = kind not in self._logged and len(self._logged) < _KINDS
+        if is_new:
             self._logged.add(kind)
+        write = get_logger().warning if is_new else get_logger().debug
         write("refused", topic=arrived.topic, reason=refusal.reason, payload=repr(arrived.payload[:200]))

@@ -36,7 +36,7 @@ KEEPALIVE_S: Final = 30
 SESSION_S: Final = 7 * 86_400
 UNDER_WAY: Final = 1000
 """Most messages that a broker sends before it has acknowledgements (MQTT 5; for 3.1.1 it decides itself)."""
-_QUEUED: Final = 10_000
+_QUEUED: Final = 1000
 _LONGEST_PAUSE_S: Final = 30
 _PASSING: Final = ("Server unavailable", "Server busy", "Quota exceeded", "Connection rate exceeded")
 _TAKEN_OVER: Final = "Session taken over"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bridge_samples import ROOMS, THERMOMETER, documented, plugs
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from meterlake import wire
 from meterlake.dataset import DataSet, Entry
 from meterlake.dataset_check import check
 from meterlake.errors import PermanentError, UsageError
+from meterlake.live.intervals import MeterState
 from meterlake.live.sources import LiveSource, TopicLevel
 from meterlake.reading import Reading
 from producers.bridge.address import Broker, parse
@@ -86,6 +91,29 @@ def test_a_value_that_units_cannot_hold_is_refused(store: StateStore) -> None:
     assert wire.decode(ROOMS, made.value) == wire.Undecodable("not_finite")
 
 
+NUMBERS = st.one_of(st.floats(), st.integers(), st.integers(-(10**400), 10**400), st.none(), st.booleans(), st.text())
+SHOWN = st.fixed_dictionaries(
+    {"apower": NUMBERS, "voltage": NUMBERS, "current": NUMBERS, "aenergy": st.fixed_dictionaries({"total": NUMBERS})}
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), SHOWN), max_size=12))
+def test_no_message_ends_the_bridge(shown: list[tuple[int, dict[str, Any]]]) -> None:
+    """A message that did would come again for ever."""
+    data_set, totals, memory = plugs(), BridgeTotals(), StateStore(Path(":memory:"))
+    converter = Converter(data_set.declaration, (SHELLY,), memory, totals)
+    for seconds, message in shown:
+        made = converter.messages(arrived("a/status/switch:0", json.dumps(message).encode(), seconds))
+        outcomes = [wire.decode(data_set.declaration, one.value) for one in made]
+        assert {one.reason for one in outcomes if isinstance(one, wire.Undecodable)} <= {
+            *totals.refused, "missing_measure",
+        }  # fmt: skip
+    for _, meter, state in converter.changed():
+        assert MeterState.parsed(state.text()) == state, meter
+    assert totals.messages == len(shown)
+    memory.close()
+
+
 def test_what_is_saved_goes_on_after_a_restart(tmp_path: Path) -> None:
     path, data_set = tmp_path / "plugs.sqlite", plugs()
     first = StateStore(path)
@@ -130,7 +158,7 @@ def test_the_folder_of_a_data_set_is_checked_for_its_sources() -> None:
         return [one.problem or one.state for one in check(entry) if one.what == "bridges"]
 
     assert findings(THERMOMETER) == ["ok"]
-    assert "two live sources have the topic" in findings(THERMOMETER, replace(THERMOMETER, meter=TopicLevel(1)))[0]
+    assert "two live sources have its topic" in findings(THERMOMETER, replace(THERMOMETER, meter=TopicLevel(1)))[0]
     assert "of another declaration" in findings(replace(THERMOMETER, dataset=replace(ROOMS, title="Other")))[0]
     with pytest.raises(PermanentError, match="has no live source"):
         Entry(DataSet(declaration=ROOMS), "rooms", None, "test").bridges()
