@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from producers.bridge.address import Broker
 from producers.bridge.errors import BrokerRefused, NoForeignTopic
 from producers.bridge.kafka import KafkaReader
 from producers.bridge.mqtt import MqttReader
+from producers.bridge.reader import Arrived
 from producers.bridge.run import Bridge
 from producers.bridge.state import StateStore
 from producers.bridge.totals import BridgeTotals
@@ -201,6 +203,59 @@ def test_what_was_sent_while_the_bridge_was_away_arrives(settings: Settings, sta
         with bridging(settings, dataset, broker, tmp_path):
             until_there(settings, dataset, expected)
     assert readings(received(settings, dataset)) == expected
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_messages_come_again_until_they_are_acknowledged(settings: Settings, tmp_path: Path, protocol: Any) -> None:
+    totals, moment = BridgeTotals(), itertools.count(T0)
+
+    def ticking() -> datetime:
+        return datetime.fromtimestamp(next(moment), UTC)
+
+    def reader(broker: MqttBroker) -> MqttReader:
+        made = MqttReader(Broker("127.0.0.1", broker.port, "reader", protocol=protocol), {"a/#": 1}, ticking, totals)
+        made.connect()
+        until(lambda: totals.connected)
+        return made
+
+    def taken(from_reader: MqttReader, count: int) -> list[Arrived]:
+        found: list[Arrived] = []
+        until(lambda: len(found) >= count or bool(found.extend(from_reader.take(count, 0.1))))
+        return found
+
+    def payloads(messages: list[Arrived]) -> list[bytes]:
+        return [message.payload for message in messages]
+
+    with running("mosquitto", tmp_path, settings.cache_dir) as broker, closing(Publisher(broker)) as device:
+        with closing(reader(broker)) as first:
+            for number in range(5):
+                device.send("a/x", b"%d" % number)
+            before = taken(first, 5)
+            assert [message.at_ms for message in before] == [(T0 + number) * 1000 for number in range(5)]
+            first.acknowledge(before[:3])
+        device.send("a/x", b"away")
+        until(device.taken)
+        with closing(reader(broker)) as second:
+            again = taken(second, 3)
+            assert payloads(again) == [b"3", b"4", b"away"]
+            broker.kill()
+            until(lambda: not totals.connected)
+            broker.start()
+            until(lambda: totals.connected)
+            once_more = taken(second, 3)
+            assert payloads(once_more) == payloads(again)
+            assert [message.at_ms for message in once_more] == [message.at_ms for message in again]
+            second.acknowledge(again)  # of the connection that is gone: no acknowledgement
+            device.send("a/x", b"last")
+            assert payloads(taken(second, 1)) == [b"last"]
+        with closing(reader(broker)) as third:
+            rest = taken(third, 4)
+            assert payloads(rest) == [b"3", b"4", b"away", b"last"]
+            third.acknowledge(rest)
+        device.send("a/x", b"new")
+        until(device.taken)  # by then the broker has read what the reader sent before it left
+        with closing(reader(broker)) as fourth:
+            assert payloads(taken(fourth, 1)) == [b"new"]
 
 
 # The client leaves the socket of a handshake that failed to the garbage collector.
