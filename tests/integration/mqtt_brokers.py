@@ -52,13 +52,18 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+def free_port() -> int:
+    """Return a port that nobody uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 class MqttBroker:
     """A broker on a port of its own, that can be killed and started again. access: lines of mosquitto's settings."""
 
     def __init__(self, kind: str, folder: Path, cache: Path, access: str = OPEN) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self.url, self._log = f"mqtt://127.0.0.1:{self.port}", folder / "broker.log"
         config = folder / "broker.conf"
         config.write_text(
