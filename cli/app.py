@@ -6,6 +6,7 @@ import typer
 
 from cli import (
     batch_commands,
+    bridge_command,
     dashboard_commands,
     dataset_command,
     ddl_command,
@@ -37,6 +38,7 @@ for module in (
     stack_commands,
     load_command,
     simulate_command,
+    bridge_command,
     stream_commands,
     batch_commands,
     explain_command,

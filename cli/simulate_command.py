@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +18,7 @@ import typer
 from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
 from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from cli.simulate_status import Status, shown
+from cli.stopping import stopped_by_signals
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
@@ -131,7 +131,7 @@ def simulate(
         sink = _sink(stack, settings, replay.dataset, to, out, totals, stop)
         truth = Oracle(stack.enter_context(_opened(oracle)), str(oracle)) if oracle else None
         stack.enter_context(served(metrics_port, totals, pace))
-        stack.enter_context(_stopped_by_signals(stop))
+        stack.enter_context(stopped_by_signals(stop))
         stack.callback(_show, totals, output, to)
         stack.enter_context(shown(Status(totals, pace, sink)))
         run.simulate(report, plan, shares, pace, sink, totals, truth)
@@ -172,23 +172,6 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):  # what cannot be written has been said by the flush before
             file.close()
-
-
-@contextmanager
-def _stopped_by_signals(stop: Event) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the run in order, and a second one at once."""
-
-    def on_signal(_: int, __: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _show(totals: Totals, output: Output, to: To) -> None:

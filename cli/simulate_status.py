@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rich.live import Live
 from rich.text import Text
@@ -57,8 +57,16 @@ class Status:
             self._before = (now, self._totals.sent)
 
 
+class HasLine(Protocol):
+    """What says in one line how a run goes."""
+
+    def line(self) -> Text:
+        """Return the line of this moment."""
+        ...
+
+
 @contextmanager
-def shown(status: Status) -> Iterator[None]:
+def shown(status: HasLine) -> Iterator[None]:
     """Show the status on the error stream until the body ends."""
     if progress_console.is_terminal:
         with Live(get_renderable=status.line, console=progress_console, refresh_per_second=4, transient=True):
@@ -74,6 +82,6 @@ def shown(status: Status) -> Iterator[None]:
         thread.join()
 
 
-def _print_lines(status: Status, done: threading.Event) -> None:
+def _print_lines(status: HasLine, done: threading.Event) -> None:
     while not done.wait(_PLAIN_EVERY_S):
         progress_console.print(status.line().plain, markup=False, soft_wrap=True)

@@ -54,7 +54,13 @@ class Connections(BaseSettings):
     kafka_certificate: Path | None = Field(
         None, description="Our own certificate and its private key (both PEM, in one file), where brokers ask for one."
     )
+
     kafka_replication: int = Field(1, gt=0, description="Copies of each partition of a topic when it is created.")
+
+    # MQTT
+    mqtt_password: SecretStr = Field(
+        SecretStr(""), description="Password of the user that `meterlake bridge mqtt --username` names."
+    )
 
     # Cassandra
     cassandra_hosts: str = Field(

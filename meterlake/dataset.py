@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meterlake.dashboard_specs import Board
+    from meterlake.live.sources import LiveSource
     from meterlake.replay import Replay
     from meterlake.report_specs import Report
 
@@ -40,7 +41,7 @@ class DataSet:
     """A data set and its parts.
 
     formats: of its files. replay: how its history becomes live readings. reports: its catalogue; without one it has
-    the plain reports. board: what its dashboards show.
+    the plain reports. board: what its dashboards show. bridges: sources of live messages in other people's formats.
     """
 
     declaration: MeterSeries
@@ -48,6 +49,7 @@ class DataSet:
     replay: Replay | str | None = None
     reports: tuple[Report, ...] | str | None = None
     board: Board | str | None = None
+    bridges: tuple[LiveSource, ...] | str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.declaration, MeterSeries):
@@ -75,7 +77,7 @@ class DataSet:
     @property
     def parts(self) -> tuple[str, ...]:
         """The optional parts that it has."""
-        return tuple(part for part in ("formats", "replay", "reports", "board") if getattr(self, part))
+        return tuple(part for part in ("formats", "replay", "reports", "board", "bridges") if getattr(self, part))
 
 
 class UnusablePart(PermanentError):
@@ -146,6 +148,24 @@ class Entry:
 
         given = self.data_set.board
         return None if given is None else resolved(self.name, "board", given, self.package, Board)
+
+    def bridges(self) -> tuple[LiveSource, ...]:
+        """Return its sources of live messages. Raises PermanentError where it has none."""
+        from meterlake.live.sources import LiveSource
+
+        given = self.data_set.bridges
+        if not given:
+            raise self._lacks("live source", "bridges", "meterlake.live.sources")
+        sources: tuple[LiveSource, ...] = resolved(self.name, "bridges", given, self.package, LiveSource)
+        topics = set[str]()
+        for source in sources:
+            if source.dataset != self.declaration:
+                raise DeclarationError(source.where, "it is that of another declaration", expected="Give it this one")
+            if source.topic in topics:
+                problem, expected = "two live sources have its topic", "The first one takes all its messages: keep one"
+                raise DeclarationError(source.where, problem, expected=expected)
+            topics.add(source.topic)
+        return sources
 
     def _lacks(self, what: str, part: str, module: str) -> PermanentError:
         where = f"{ENTRY} of {self.folder or self.package}"

@@ -36,6 +36,7 @@ def check(entry: Entry) -> list[Finding]:
     findings = [Finding("ok", f"declaration in {where}")]
     findings += [Finding("ok", f"format {number}") for number, _ in enumerate(entry.data_set.formats, start=1)]
     checks: dict[str, Callable[[Entry], Iterable[str]]] = {"replay": _replay, "reports": _reports, "board": _board}
+    checks |= {"bridges": _bridges}
     for part in entry.data_set.parts:
         if part in checks:
             findings += _checked(part, entry, checks[part])
@@ -71,6 +72,11 @@ def _board(entry: Entry) -> Iterable[str]:
     board = entry.board()
     if board:
         check_board(entry.declaration, board)  # says itself what is wrong
+    return ()
+
+
+def _bridges(entry: Entry) -> Iterable[str]:
+    entry.bridges()  # says itself what is wrong
     return ()
 
 

@@ -1,8 +1,9 @@
 """Messages: one reading as JSON, and back, with a reason for everything that is not one.
 
 Reasons, in the order in which they are tried: ``tombstone`` (no value), ``empty``, ``too_large``,
-``not_utf8``, ``not_json``, ``not_object``, ``missing_field:<field>`` (of ``v``), ``unknown_version``; then
-field by field in wire order ``missing_field:<field>``, ``wrong_type:<field>``, ``bad_value:<field>``,
+``not_utf8``, ``not_json``, ``not_object``, ``missing_field:<field>`` (of ``v``), ``unknown_version``;
+the reason that a producer states itself (``encode_refused``); then field by field in wire order
+``missing_field:<field>``, ``wrong_type:<field>``, ``bad_value:<field>``,
 ``not_finite:<field>``; at last ``off_grid`` and ``missing_measure``.
 """
 
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """JSON can name what no text holds."""
 
+REFUSED: Final = "refused"
+"""Field of a message that is no reading: why, as its producer knows."""
 _KEY: Final = re.compile(KEY_PATTERN.removesuffix("$") + r"\Z")
+_FIELD: Final = 64
+_REASON: Final = re.compile(rf"[a-z][a-z_]{{0,63}}(:[A-Za-z0-9_.:/-]{{1,{_FIELD}}})?")
+_UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_.:/-]")
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,27 @@ def encode_units(
     values = [[unit / factor for unit in column] for column, factor in zip(units, factors, strict=True)]
     names = {meter: json.dumps(meter) for meter in set(meters)}
     return [(template % row).encode() for row in zip(map(names.__getitem__, meters), ts, *values, strict=True)]
+
+
+def encode_refused(dataset: MeterSeries, reason: str, payload: bytes, **about: str | int) -> bytes:
+    """Return the message of what a producer could make no reading of, so that it is kept with its reason.
+
+    payload: as it came; of one that no message holds only the beginning. about: where it came from.
+    """
+    text = payload.decode("utf-8", errors="backslashreplace")
+    kind, colon, field = reason.partition(":")
+    stated = kind + colon + _UNUSUAL.sub("_", field)[:_FIELD]
+    message: dict[str, Any] = {"v": dataset.wire_version, REFUSED: stated, **about, "payload": text}
+    data = _compact(message)
+    if len(data) <= dataset.max_message_bytes:
+        return data
+    # A control character is six bytes in JSON.
+    kept = text[: max(0, dataset.max_message_bytes // 6 - 512)]
+    return _compact(message | {"payload": kept, "payload_bytes": len(payload)})
+
+
+def _compact(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def decode(
@@ -128,7 +155,13 @@ def _parse(dataset: MeterSeries, data: bytes | None) -> dict[str, Any]:
     version = _present(message, "v")
     if type(version) is not int or version != dataset.wire_version:
         raise _Refused("unknown_version")
+    if REFUSED in message:
+        raise _Refused(_stated(message[REFUSED]))
     return message
+
+
+def _stated(reason: object) -> str:
+    return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else f"bad_value:{REFUSED}"
 
 
 def _size_reason(dataset: MeterSeries, data: bytes | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from meterlake.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
-    from producers.totals import Totals
+    from producers.totals import Deliveries
 
 
 class HistoryUnreadable(PermanentError):
@@ -33,8 +33,8 @@ class SinkFailed(PermanentError):
 class Undelivered(TransientError):
     """The broker has not acknowledged all that was sent to it."""
 
-    def __init__(self, where: str, totals: Totals, cause: str) -> None:
-        self.where, self.missing = where, totals.sent - totals.acknowledged
+    def __init__(self, where: str, totals: Deliveries, cause: str) -> None:
+        self.where, self.missing, self.cause = where, totals.sent - totals.acknowledged, cause
         super().__init__(
             f"Kafka at {where} has not acknowledged {self.missing} of {totals.sent} messages: {cause}.",
             hint="See `meterlake status`. The same command with the same --start sends the same messages again, and"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from producers.faults import Message
-    from producers.totals import Totals
+    from producers.totals import Deliveries
 
 _POLL_S: Final = 0.2
 
@@ -29,7 +29,7 @@ class KafkaSink:
     stop: set when the run is to end; a message that finds no room in the buffer is then not taken.
     """
 
-    def __init__(self, settings: Settings, dataset: MeterSeries, totals: Totals, stop: Event) -> None:
+    def __init__(self, settings: Settings, dataset: MeterSeries, totals: Deliveries, stop: Event) -> None:
         """Create the topic if it is not there. Raises EngineUnavailable."""
         topics.ensure(settings, dataset)
         self.where, self.trouble = settings.kafka, ""

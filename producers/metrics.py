@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -39,14 +39,19 @@ class _Totals(Collector):
         yield GaugeMetricFamily("meterlake_simulator_behind_seconds", "Behind schedule.", value=self._pace.behind_s)
 
 
+def served(port: int, totals: Totals, pace: Pace) -> AbstractContextManager[None]:
+    """Serve the metrics of a simulation while the body runs, as ``collected``."""
+    return collected(port, _Totals(totals, pace))
+
+
 @contextmanager
-def served(port: int, totals: Totals, pace: Pace) -> Iterator[None]:
-    """Serve the metrics while the body runs; port 0: do not. Raises UsageError where the port is taken."""
+def collected(port: int, collector: Collector) -> Iterator[None]:
+    """Serve metrics while the body runs; port 0: do not. Raises UsageError where the port is taken."""
     if not port:
         yield
         return
     registry = CollectorRegistry()
-    registry.register(_Totals(totals, pace))
+    registry.register(collector)
     try:
         server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
     except OSError as error:

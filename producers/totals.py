@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
+
+
+class Deliveries(Protocol):
+    """What a sink counts: messages handed to it, and those that are safe there."""
+
+    sent: int
+    acknowledged: int
 
 
 @dataclass

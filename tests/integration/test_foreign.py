@@ -27,8 +27,8 @@ from docs_commands import page
 from docs_commands import run as run_script
 from foreign_samples import FOLDER
 
-from batch_layer.ingest.load import Request as Load
 from batch_layer.ingest.load import load
+from batch_layer.ingest.request import Request as Load
 from batch_layer.pipeline.batch import run_batch
 from batch_layer.views.plan import Request
 from cli import merged_views

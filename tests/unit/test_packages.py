@@ -29,6 +29,7 @@ PACKAGES = {
     "stack",
 }
 NOT_IMPORTED = {
+    "amqtt": "a command: the MQTT broker that the bridge is tested with",
     "check-jsonschema": "a command: docker-compose.yml against its schema",
     "import-linter": "a command: the architecture",
     "mypy": "a command: types",

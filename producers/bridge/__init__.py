@@ -1,0 +1,1 @@
+"""The bridge: other people's live messages become readings in the topic of a data set."""
