@@ -25,7 +25,7 @@ from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, spark, spark_runtime
 from meterlake.clock import system_clock
 from meterlake.settings import Settings, load_settings
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 from stack.runtime.spark import runtime
 
 LINES: Final = 1440

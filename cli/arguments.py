@@ -8,10 +8,10 @@ import typer
 
 from meterlake import registry, wallclock
 from meterlake.errors import UsageError
-from meterlake.textformat import parse_offset
+from meterlake.text.format import parse_offset
 
 if TYPE_CHECKING:
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
     from meterlake.wallclock import FileClock
 
 

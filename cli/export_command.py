@@ -19,7 +19,7 @@ from meterlake.clock import system_clock
 from meterlake.errors import UnknownName, UsageError
 from meterlake.log import get_logger
 from meterlake.settings import load_settings
-from meterlake.textformat import parse_offset
+from meterlake.text.format import parse_offset
 
 if TYPE_CHECKING:
     from datetime import timedelta

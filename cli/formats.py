@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from meterlake.errors import UnknownName
 from meterlake.packed import opened
-from meterlake.texthead import fitting
-from meterlake.textlines import CHUNK
+from meterlake.text.head import fitting
+from meterlake.text.lines import CHUNK
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from meterlake.dataset import Entry
     from meterlake.fileformats.base import FileFormat
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
 
 
 def format_of(entry: Entry, path: Path) -> TextFormat:

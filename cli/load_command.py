@@ -20,13 +20,13 @@ from meterlake.clock import system_clock
 from meterlake.errors import UsageError
 from meterlake.log import get_logger
 from meterlake.settings import load_settings
-from meterlake.textformat import check_meter_id
+from meterlake.text.format import check_meter_id
 
 if TYPE_CHECKING:
     from batch_layer.ingest.request import Request
     from meterlake.fileformats.base import FileFormat
     from meterlake.settings import Settings
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
 
 
 class Rebase(StrEnum):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from meterlake.errors import PermanentError
 from meterlake.packed import DAMAGED, NotText, opened
-from meterlake.texthead import layout
-from meterlake.textlines import CHUNK
+from meterlake.text.head import layout
+from meterlake.text.lines import CHUNK
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
 
 # Names come from the declaration.
 # ruff: noqa: S608

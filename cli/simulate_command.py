@@ -25,7 +25,7 @@ from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
 from meterlake.log import get_logger
 from meterlake.settings import ROOT, Settings, load_settings
-from meterlake.textformat import check_meter_id
+from meterlake.text.format import check_meter_id
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries

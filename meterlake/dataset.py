@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from meterlake.declaration import MeterSeries
 from meterlake.errors import DeclarationError, PermanentError
 from meterlake.fileformats.base import FileFormat
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +118,7 @@ class Entry:
     def text_format(self) -> TextFormat:
         """Return the first format of its text files. Raises PermanentError where it has none."""
         if not self.text_formats:
-            raise self._lacks("text format", "formats", "meterlake.textformat")
+            raise self._lacks("text format", "formats", "meterlake.text.format")
         return self.text_formats[0]
 
     @property

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from meterlake.declaration import MeterSeries
     from meterlake.replay import Replay
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
 
 _added: Final[list[Entry]] = []
 

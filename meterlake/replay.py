@@ -14,7 +14,7 @@ from meterlake.randomness import Numbers, RandomValues
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
 
 Marks: TypeAlias = NDArray[np.bool_]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meterlake.sample_times import Times
-    from meterlake.textencoding import Encoding
+    from meterlake.text.encoding import Encoding
 
 __all__ = ["Column", "NotASample", "Sample", "look"]
 

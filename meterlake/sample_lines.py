@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from meterlake import sample_times
 from meterlake.errors import UsageError
 from meterlake.packed import DAMAGED, NotText, opened
-from meterlake.textencoding import Encoding, as_utf8, has_mark
-from meterlake.textlines import blocks
+from meterlake.text.encoding import Encoding, as_utf8, has_mark
+from meterlake.text.lines import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -62,7 +62,7 @@ def text(name: str, sample: Sample) -> str:
             "",
             "from meterlake.dataset import DataSet",
             f"from meterlake.declaration import {', '.join(_declared(sample))}",
-            *_imported("meterlake.textformat", _columns_used(sample)),
+            *_imported("meterlake.text.format", _columns_used(sample)),
             "",
             *_comments(sample),
             "",

@@ -20,8 +20,8 @@ from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.rules import BEFORE_EARLIEST, earliest_ts
 from meterlake.schema import LATEST_TS
-from meterlake.texthead import WrongText, fitting, layout
-from meterlake.textlines import CHUNK
+from meterlake.text.head import WrongText, fitting, layout
+from meterlake.text.lines import CHUNK
 from producers.errors import HistoryUnreadable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from meterlake.randomness import Numbers
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
     from meterlake.wallclock import FileClock
 
 MISSING: Final = np.iinfo(np.int64).min

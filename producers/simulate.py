@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meterlake.replay import Replay
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
     from meterlake.wallclock import FileClock
     from producers.injection import Oracle
     from producers.pace import Pace, Schedule

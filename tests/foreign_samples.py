@@ -9,7 +9,7 @@ from typing import Final
 
 from meterlake import discovery
 from meterlake.declaration import MeterSeries
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 
 FOLDER: Final = Path(__file__).parent / "foreign"
 

@@ -12,8 +12,8 @@ from batch_layer.ingest.lines import Lines
 from engines.readers import text
 from engines.readers.port import Options
 from meterlake.declaration import Amount, Level, MeterSeries, View
-from meterlake.textformat import TextFormat
-from meterlake.texthead import layout
+from meterlake.text.format import TextFormat
+from meterlake.text.head import layout
 
 ENERGY: Final = MeterSeries(
     name="energy",

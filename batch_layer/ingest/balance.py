@@ -8,7 +8,7 @@ from batch_layer.ingest.errors import NotThisFormat
 from batch_layer.ingest.formats import expected_rows
 from meterlake.errors import OutOfBalance
 from meterlake.fileformats.base import WrongFile
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
     from batch_layer.ingest.formats import Format

@@ -21,8 +21,8 @@ from engines.readers.held import held
 from engines.readers.port import REASON, Options
 from meterlake import jumps
 from meterlake.fileformats.base import WrongFile
-from meterlake.textformat import TextFormat
-from meterlake.textlines import CHUNK
+from meterlake.text.format import TextFormat
+from meterlake.text.lines import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from engines.readers.recognise import HEAD, recognise
 from engines.readers.registry import reader_of
 from meterlake.fileformats.base import FileFormat
 from meterlake.packed import content
-from meterlake.textformat import TextFormat
-from meterlake.texthead import AmbiguousFormat, WrongHeader, WrongText, fitting, layout
+from meterlake.text.format import TextFormat
+from meterlake.text.head import AmbiguousFormat, WrongHeader, WrongText, fitting, layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

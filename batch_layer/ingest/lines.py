@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
-from meterlake.textlines import LineEnds
+from meterlake.text.lines import LineEnds
 
 SPLIT: Final = 32 << 20
 """Bytes of one Spark task."""

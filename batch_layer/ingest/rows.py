@@ -19,7 +19,7 @@ from engines.readers.port import PAYLOAD, PLACE, REASON, Options
 from meterlake.columns import BIGINT, INT, TIMESTAMP, Column
 from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, Stretch
 from meterlake.schema import LATEST_TS, master_fields, quarantine_fields
-from meterlake.textrows import SKIPPED_LINE
+from meterlake.text.rows import SKIPPED_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from batch_layer.ingest.formats import expected_rows
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
     from batch_layer.ingest.formats import Format

@@ -20,7 +20,7 @@ from engines.readers import text
 from engines.readers.held import held
 from meterlake.fileformats.base import WrongFile
 from meterlake.schema import master_fields, quarantine_fields
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,8 +22,8 @@ from batch_layer.ingest.stored import Seen, SetAside, Stored
 from engines import hdfs
 from engines.errors import EngineUnavailable, QueryFailed, StorageFull
 from meterlake.errors import MeterlakeError
-from meterlake.textformat import check_meter_id
-from meterlake.texthead import WrongText
+from meterlake.text.format import check_meter_id
+from meterlake.text.head import WrongText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from datasets.household.declaration import HOUSEHOLD
-from meterlake.textformat import Moment, TextFormat, Value
+from meterlake.text.format import Moment, TextFormat, Value
 
 HOUSEHOLD_TEXT: Final = TextFormat(
     dataset=HOUSEHOLD,

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from engines.readers.records import EMPTY, Record
 from meterlake.fileformats.base import WrongFile
-from meterlake.textlines import blocks
+from meterlake.text.lines import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -12,7 +12,7 @@ import orjson
 from engines.readers.records import EMPTY, Record, read_records, text_of
 from engines.readers.streams import seekable
 from meterlake.fileformats.base import WrongFile
-from meterlake.textlines import blocks
+from meterlake.text.lines import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

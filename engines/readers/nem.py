@@ -22,7 +22,7 @@ from meterlake.fileformats.nem import ESTIMATED, NO_DATA, QUALITIES, UNITS, VARI
 from meterlake.fileformats.records import counter_units
 from meterlake.fileformats.values import BAD_TIME, RefusedValue, Stamp, instant, number, physical
 from meterlake.registers import COUNTER_WENT_BACK, Counter, CounterReading, IntervalAmount, Rule
-from meterlake.textlines import blocks
+from meterlake.text.lines import blocks
 from meterlake.units import to_float
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The port of file formats: the bytes of one file in, Arrow tables of its rows out.
 
-A format is declared (``meterlake.textformat``, ``meterlake.fileformats``), a frozen value of the core; its reader runs
+A format is declared (``meterlake.text.format``, ``meterlake.fileformats``), a frozen value of the core; its reader runs
 wherever such a file is read: in the tasks of `load`, in `verify`, `simulate` and `dataset check`. So all of them decide
 alike what is a reading.
 """

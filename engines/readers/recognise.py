@@ -15,9 +15,9 @@ from meterlake.fileformats.base import WrongFile
 from meterlake.fileformats.homeassistant import HomeAssistantText
 from meterlake.fileformats.nem import Nem12, Nem13
 from meterlake.packed import content
-from meterlake.textformat import TextFormat
-from meterlake.texthead import WrongText, layout
-from meterlake.textlines import first_line
+from meterlake.text.format import TextFormat
+from meterlake.text.head import WrongText, layout
+from meterlake.text.lines import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ _LINES: Final = 50
 def recognise(forms: Sequence[Format], head: bytes) -> list[Format]:
     """Return the formats that a file can be of which begins with ``head`` (HEAD bytes of it, unpacked).
 
-    A format of text comes back as this file has it (``texthead.layout``).
+    A format of text comes back as this file has it (``head.layout``).
     """
     kind = content(head) or "text"
     found: list[Format] = []

@@ -10,7 +10,7 @@ from meterlake.fileformats import Format, records
 from meterlake.fileformats.greenbutton import GreenButton
 from meterlake.fileformats.homeassistant import HomeAssistantDatabase, HomeAssistantText
 from meterlake.fileformats.nem import Nem12, Nem13
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Text files of readings, through the port: ``textlines`` says what a line is, ``textrows`` what it says, by DuckDB."""
+"""Text files of readings, through the port: ``lines`` says what a line is, ``rows`` what it says, by DuckDB."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from engines.readers.port import PAYLOAD, PAYLOAD_BYTES, PLACE, REASON, row_schema
 from meterlake.schema import LATEST_TS
-from meterlake.textencoding import as_utf8
-from meterlake.textjoin import CELLS, joined_sql
-from meterlake.textlines import Block, blocks
-from meterlake.textrows import LINES, PLACES, SEGMENTS, doubtful_sql, rows_sql
-from meterlake.texttimes import asks_order, is_on_the_wall
+from meterlake.text.encoding import as_utf8
+from meterlake.text.join import CELLS, joined_sql
+from meterlake.text.lines import Block, blocks
+from meterlake.text.rows import LINES, PLACES, SEGMENTS, doubtful_sql, rows_sql
+from meterlake.text.times import asks_order, is_on_the_wall
 from meterlake.wallclock import Doubtful, places, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from engines.readers.port import Options
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
     from meterlake.wallclock import FileClock
 
 # Names come from the declaration.
@@ -45,7 +45,7 @@ _SOME: Final = "some_cells"
 
 
 def read(form: TextFormat, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
-    """Yield the rows of a file whose head ``texthead.layout`` has seen; see ``port.Reader``.
+    """Yield the rows of a file whose head ``head.layout`` has seen; see ``port.Reader``.
 
     Where the order of the lines says which of two equal times is which, the stream is read twice: it must be one that
     can seek. Where lines name their measure, all are read before the first row comes; what does not fit into DuckDB's
@@ -205,7 +205,7 @@ def _payload(lines: pa.Table, rows: pa.Table) -> pa.Array:
 
 
 def _line_tables(form: TextFormat, read: Callable[[int], bytes], first: int = 1) -> Iterator[pa.Table]:
-    """Yield the input of ``textrows.rows_sql``, some 100,000 lines at a time. read: as of ``textlines.blocks``."""
+    """Yield the input of ``rows.rows_sql``, some 100,000 lines at a time. read: as of ``lines.blocks``."""
     tables = map(_table, blocks(as_utf8(read, form.encoding), first, form.encoding))
     while some := list(islice(tables, _AT_ONCE)):
         yield pa.concat_tables(some).combine_chunks()

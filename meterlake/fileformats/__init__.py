@@ -1,4 +1,4 @@
-"""Declarations of file formats beside text (``meterlake.textformat``): one small frozen value a format.
+"""Declarations of file formats beside text (``meterlake.text.format``): one small frozen value a format.
 
 ``engines.readers.registry`` has the reader of each.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from meterlake.fileformats.base import FileFormat
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 
 __all__ = ["FileFormat", "Format"]
 

@@ -10,7 +10,7 @@ from meterlake import wallclock
 from meterlake.errors import DeclarationError, PermanentError
 from meterlake.names import check_unique
 from meterlake.physical_units import UnitsDiffer, exact_factor
-from meterlake.textformat import check_meter_id
+from meterlake.text.format import check_meter_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

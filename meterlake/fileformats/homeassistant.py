@@ -14,7 +14,7 @@ from meterlake.fileformats.base import FileFormat
 from meterlake.fileformats.records import Register, Time
 from meterlake.fileformats.values import KNOWN_TIMES, time_problem
 from meterlake.names import check_unique
-from meterlake.textformat import check_meter_id
+from meterlake.text.format import check_meter_id
 
 StatisticColumn: TypeAlias = Literal["sum", "state", "mean", "min", "max"]
 

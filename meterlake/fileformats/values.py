@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake import timepattern, wallclock
-from meterlake.textvalues import NUMBER
+from meterlake.text.values import NUMBER
 from meterlake.timegrid import utc
 from meterlake.wallclock import AMBIGUOUS_TIME, NO_SUCH_LOCAL_TIME, SECOND, FileClock
 

@@ -18,8 +18,8 @@ from engines.readers import text
 from engines.readers.port import Options
 from meterlake.jumps import DAY_S, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
-from meterlake.texthead import WrongText, layout
-from meterlake.textlines import CHUNK
+from meterlake.text.head import WrongText, layout
+from meterlake.text.lines import CHUNK
 from meterlake.wallclock import clock_text
 from serving_layer.verify.errors import UnreadableFile
 from serving_layer.verify.expected import READINGS, make_readings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
     from meterlake.wallclock import FileClock
 
 # Names come from the declaration, values are bound or quoted.

@@ -8,7 +8,7 @@ from pathlib import Path
 from batch_layer.ingest.errors import BrokenArchive, NotThisFormat
 from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.errors import MeterlakeError
-from meterlake.texthead import EmptyInput, WrongEncoding, WrongHeader
+from meterlake.text.head import EmptyInput, WrongEncoding, WrongHeader
 
 HEADER = HOUSEHOLD_TEXT.header
 VALUES = "4.216;0.418;234.840;18.400;0.000;1.000;17.000"

@@ -21,7 +21,7 @@ from batch_layer.ingest import load as module
 from engines import hdfs, spark
 from engines.errors import StorageFull
 from meterlake.settings import Settings
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 from stack import launcher
 from stack.instance import Instance
 from stack.services import select

@@ -31,7 +31,7 @@ from engines.errors import EngineUnavailable, StorageFull
 from engines.table_format import AlreadyPublished, NotYetAvailable, SnapshotExpired
 from meterlake.errors import OutOfBalance
 from meterlake.settings import Settings
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 from stack.instance import Instance
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]

@@ -21,7 +21,7 @@ from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, trino
 from engines.errors import EngineUnavailable
 from meterlake.settings import Settings
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 from stack import launcher
 from stack.instance import Instance
 from stack.services import select

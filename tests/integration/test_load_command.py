@@ -23,7 +23,7 @@ from meterlake import registry
 from meterlake.dataset import DataSet
 from meterlake.errors import MeterlakeError
 from meterlake.settings import Settings, load_settings
-from meterlake.textlines import MAX_LINE_BYTES
+from meterlake.text.lines import MAX_LINE_BYTES
 from stack.instance import Instance
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]

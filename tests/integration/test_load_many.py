@@ -29,7 +29,7 @@ from engines import spark as engine
 from meterlake.fileformats.base import WrongFile
 from meterlake.fileformats.records import JsonLines, Time, Value, Workbook
 from meterlake.settings import Settings
-from meterlake.textformat import TextFormat
+from meterlake.text.format import TextFormat
 from stack.instance import Instance
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]

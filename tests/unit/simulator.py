@@ -17,7 +17,7 @@ from datasets.household.replay import HOUSEHOLD_REPLAY
 from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.randomness import Numbers, RandomValues
 from meterlake.replay import ITSELF, Marks, Replay
-from meterlake.textformat import Moment, TextFormat, Value
+from meterlake.text.format import Moment, TextFormat, Value
 from producers import faults
 from producers.injection import Oracle
 from producers.pace import FASTEST, Pace, schedule

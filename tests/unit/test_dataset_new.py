@@ -16,7 +16,7 @@ from meterlake.dataset_check import Finding, check
 from meterlake.declaration import per_hour
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.sample import NotASample, Sample, look
-from meterlake.textformat import (
+from meterlake.text.format import (
     DayValues,
     Epoch,
     ExcelDay,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from docs_commands import page, run
 
-from meterlake import discovery, textformat
+from meterlake import discovery
+from meterlake.text import format as textformat
 
 pytestmark = pytest.mark.unit
 EXTEND = page("extend.md")

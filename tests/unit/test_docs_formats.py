@@ -11,9 +11,11 @@ import pytest
 from docs_commands import page
 from format_samples import at, rows
 
-from meterlake import textcolumns, textformat, timepattern
+from meterlake import timepattern
 from meterlake.declaration import Amount, Level, MeterSeries, View
-from meterlake.textformat import MeterColumn, Moment, TextFormat, Value
+from meterlake.text import columns as textcolumns
+from meterlake.text import format as textformat
+from meterlake.text.format import MeterColumn, Moment, TextFormat, Value
 
 pytestmark = pytest.mark.unit
 TEXT: Final = page("formats.md").text

@@ -17,9 +17,9 @@ from engines.readers.recognise import recognise
 from engines.readers.registry import reader_of
 from meterlake.declaration import MeterSeries
 from meterlake.fileformats import greenbutton, homeassistant, nem, records
-from meterlake.textcolumns import MeterColumn, Moment, Skipped
-from meterlake.textcolumns import Value as TextValue
-from meterlake.textformat import TextFormat
+from meterlake.text.columns import MeterColumn, Moment, Skipped
+from meterlake.text.columns import Value as TextValue
+from meterlake.text.format import TextFormat
 
 pytestmark = pytest.mark.unit
 PAGE = page("formats/others.md")

@@ -22,7 +22,7 @@ from meterlake.replay import Replay
 from meterlake.report_specs import reports_of
 from meterlake.schema import json_schema
 from meterlake.settings import load_settings
-from meterlake.textformat import MeterColumn, Moment, TextFormat, Value
+from meterlake.text.format import MeterColumn, Moment, TextFormat, Value
 from meterlake.wire import decode, encode
 from serving_layer.dashboards import asked, catalogue
 from serving_layer.verify.raw_text import RawText, meters_in

@@ -18,7 +18,7 @@ from cli.arguments import file_clock
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.reading import Reading
 from meterlake.schema import json_schema
-from meterlake.textformat import (
+from meterlake.text.format import (
     ClockFlag,
     DayValues,
     Epoch,
@@ -33,7 +33,7 @@ from meterlake.textformat import (
     Value,
     check_meter_id,
 )
-from meterlake.texthead import AmbiguousFormat, EmptyInput, WrongEncoding, WrongHeader, fitting, layout
+from meterlake.text.head import AmbiguousFormat, EmptyInput, WrongEncoding, WrongHeader, fitting, layout
 from meterlake.wire import decode, encode
 from serving_layer.verify.scope import Scope
 

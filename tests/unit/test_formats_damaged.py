@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from engines.readers import text
 from engines.readers.port import Options, row_schema
-from meterlake.textencoding import as_utf8
-from meterlake.textformat import (
+from meterlake.text.encoding import as_utf8
+from meterlake.text.format import (
     DayValues,
     MeasureColumn,
     MeterColumn,
@@ -28,8 +28,8 @@ from meterlake.textformat import (
     UtcOffset,
     Value,
 )
-from meterlake.texthead import WrongText, layout
-from meterlake.textlines import blocks
+from meterlake.text.head import WrongText, layout
+from meterlake.text.lines import blocks
 
 pytestmark = pytest.mark.unit
 

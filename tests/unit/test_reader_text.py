@@ -23,9 +23,9 @@ from engines.readers import text
 from engines.readers.port import PAYLOAD_BYTES, Options, row_schema
 from meterlake.jumps import DAY_S, Stretch
 from meterlake.schema import master_fields, quarantine_fields
-from meterlake.textformat import TextFormat
-from meterlake.texthead import layout
-from meterlake.textlines import MAX_LINE_BYTES
+from meterlake.text.format import TextFormat
+from meterlake.text.head import layout
+from meterlake.text.lines import MAX_LINE_BYTES
 from meterlake.wallclock import FileClock
 
 pytestmark = pytest.mark.unit

@@ -26,10 +26,10 @@ from meterlake.fileformats.base import FileFormat, WrongFile
 from meterlake.fileformats.nem import Channel, Nem12
 from meterlake.fileformats.records import JsonLines, JsonList, JsonTable, Time, Value
 from meterlake.packed import NotText, content, unpacked
-from meterlake.textcolumns import MeterColumn, Moment
-from meterlake.textcolumns import Value as TextValue
-from meterlake.textformat import TextFormat
-from meterlake.textlines import blocks
+from meterlake.text.columns import MeterColumn, Moment
+from meterlake.text.columns import Value as TextValue
+from meterlake.text.format import TextFormat
+from meterlake.text.lines import blocks
 
 pytestmark = pytest.mark.unit
 

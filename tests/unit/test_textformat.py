@@ -17,8 +17,8 @@ from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake import registry
 from meterlake.errors import DeclarationError, UnknownName, UsageError
 from meterlake.rebase import whole_weeks
-from meterlake.textformat import Moment, check_meter_id, offset_text, parse_offset
-from meterlake.texthead import EmptyInput, WrongEncoding, WrongHeader, fitting, layout
+from meterlake.text.format import Moment, check_meter_id, offset_text, parse_offset
+from meterlake.text.head import EmptyInput, WrongEncoding, WrongHeader, fitting, layout
 
 pytestmark = pytest.mark.unit
 HEADER = HOUSEHOLD_TEXT.header

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from datasets.household.text import HOUSEHOLD_EXPORT, HOUSEHOLD_TEXT
 from engines.readers import text
 from engines.readers.port import Options
-from meterlake.textformat import TextFormat
-from meterlake.texthead import WrongHeader, fitting, layout
-from meterlake.textlines import MAX_LINE_BYTES, Block, LineEnds, blocks, first_line
+from meterlake.text.format import TextFormat
+from meterlake.text.head import WrongHeader, fitting, layout
+from meterlake.text.lines import MAX_LINE_BYTES, Block, LineEnds, blocks, first_line
 
 pytestmark = pytest.mark.unit
 HEADER = HOUSEHOLD_TEXT.header

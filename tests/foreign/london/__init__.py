@@ -6,7 +6,7 @@ from typing import Final
 
 from meterlake.dataset import DataSet
 from meterlake.declaration import Amount, MeterSeries, View, per_hour
-from meterlake.textformat import MeterColumn, Moment, Skipped, TextFormat, Value
+from meterlake.text.format import MeterColumn, Moment, Skipped, TextFormat, Value
 
 LONDON: Final = MeterSeries(
     name="london",

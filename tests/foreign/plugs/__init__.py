@@ -6,7 +6,7 @@ from typing import Final
 
 from meterlake.dataset import DataSet
 from meterlake.declaration import Derived, Level, MeterSeries, View
-from meterlake.textformat import Epoch, TextFormat, Value
+from meterlake.text.format import Epoch, TextFormat, Value
 
 PLUGS: Final = MeterSeries(
     name="plugs",

@@ -7,7 +7,7 @@ from typing import Final
 
 from meterlake.dataset import DataSet
 from meterlake.declaration import Amount, MeterSeries, View, per_hour
-from meterlake.textformat import MeterColumn, Moment, TextFormat, Value
+from meterlake.text.format import MeterColumn, Moment, TextFormat, Value
 
 WORKS: Final = MeterSeries(
     name="works",

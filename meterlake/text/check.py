@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from meterlake import timepattern, wallclock
 from meterlake.errors import DeclarationError
 from meterlake.physical_units import same_quantity
-from meterlake.textcolumns import (
+from meterlake.text.columns import (
     ClockFlag,
     DayValues,
     Epoch,
@@ -20,10 +20,10 @@ from meterlake.textcolumns import (
     UnitColumn,
     UtcOffset,
 )
-from meterlake.textencoding import ENCODINGS
+from meterlake.text.encoding import ENCODINGS
 
 if TYPE_CHECKING:
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
 
 _FACTOR: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _ONE_OF: Final = (Epoch, ExcelDay, UtcOffset, ClockFlag, MeterColumn, UnitColumn, MeasureColumn)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meterlake.textencoding import Encoding
+    from meterlake.text.encoding import Encoding
 
 MAX_LINE_BYTES: Final = 1 << 20
 """Longer lines are no readings; they are cut while they are read, so that nothing has to hold them."""
@@ -100,7 +100,7 @@ def blocks(read: Callable[[int], bytes], first: int = 1, encoding: Encoding = "u
     """Yield all lines of a stream of UTF-8, the header included. read: returns up to so many bytes, none at the end.
 
     first: number of the stream's first line, where it is a part of a file. encoding: what the stream was before
-    ``textencoding.as_utf8``, for the reason of what is no text.
+    ``encoding.as_utf8``, for the reason of what is no text.
     """
     reason = _NOT_TEXT.get(encoding, NOT_UTF8)
     ends, number, open_line, begun = LineEnds(), first, b"", first > 1

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from meterlake.errors import PermanentError
-from meterlake.textcolumns import DayValue, DayValues, Skipped, TextColumn, Value
-from meterlake.textencoding import has_mark, head_as_utf8
-from meterlake.textlines import first_line, whole_lines
+from meterlake.text.columns import DayValue, DayValues, Skipped, TextColumn, Value
+from meterlake.text.encoding import has_mark, head_as_utf8
+from meterlake.text.lines import first_line, whole_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
 
 _SEPARATORS: Final = ",;\t|"
 _SAMPLE: Final = 400

@@ -1,6 +1,6 @@
 """Text files of readings: what a line looks like, as a declaration.
 
-What a line is, ``textlines`` decides; what it says, ``textrows``; how one file has it, ``texthead``. Values are neither
+What a line is, ``lines`` decides; what it says, ``rows``; how one file has it, ``head``. Values are neither
 rounded nor range-checked: that is the views' business.
 """
 
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-from meterlake import textcheck, timepattern, wallclock
+from meterlake import timepattern, wallclock
 from meterlake.errors import UsageError
 from meterlake.schema import KEY_PATTERN
-from meterlake.textcolumns import (
+from meterlake.text import check
+from meterlake.text.columns import (
     ClockFlag,
     DayValue,
     DayValues,
@@ -29,12 +30,12 @@ from meterlake.textcolumns import (
     UtcOffset,
     Value,
 )
-from meterlake.textvalues import BLANKS
+from meterlake.text.values import BLANKS
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
-    from meterlake.textcolumns import Holder
-    from meterlake.textencoding import Encoding
+    from meterlake.text.columns import Holder
+    from meterlake.text.encoding import Encoding
     from meterlake.wallclock import FileClock
 
 __all__ = [
@@ -80,7 +81,7 @@ class TextFormat:
 
     meter_id: of all lines, where no column says it. meter_id, utc_offset, time_zone: unless the command says otherwise.
 
-    written, head_lines, day_values, absent: as one file has it, see ``texthead``: its header; the lines above its first
+    written, head_lines, day_values, absent: as one file has it, see ``head``: its header; the lines above its first
     reading; the declared ``DayValues``; the optional columns that it lacks.
     """
 
@@ -109,7 +110,7 @@ class TextFormat:
     absent: tuple[Value, ...] = ()
 
     def __post_init__(self) -> None:
-        textcheck.check(self)
+        check.check(self)
         if self.meter_id:
             check_meter_id(self.meter_id)
 

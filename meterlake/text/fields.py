@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from meterlake.textcolumns import MeterColumn
-from meterlake.textvalues import BLANKS, quoted
+from meterlake.text.columns import MeterColumn
+from meterlake.text.values import BLANKS, quoted
 
 if TYPE_CHECKING:
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
 
 BAD_QUOTES: Final = "bad_quotes"
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 from meterlake.rules import MISSING_MEASURE, quarantine_reason_sql
 from meterlake.schema import KEY_PATTERN, LATEST_TS
-from meterlake.textcolumns import MeasureColumn, MeterColumn, UnitColumn
-from meterlake.textfields import BAD_QUOTES, field_sql, fields_sql
-from meterlake.texttimes import is_on_the_wall, may_be_fractional
-from meterlake.textvalues import by_measure, given_sql, has_line_units, known_unit_sql, quoted, scale_of, value_sql
+from meterlake.text.columns import MeasureColumn, MeterColumn, UnitColumn
+from meterlake.text.fields import BAD_QUOTES, field_sql, fields_sql
+from meterlake.text.times import is_on_the_wall, may_be_fractional
+from meterlake.text.values import by_measure, given_sql, has_line_units, known_unit_sql, quoted, scale_of, value_sql
 from meterlake.timegrid import OFF_GRID, off_grid_sql
 from meterlake.wallclock import AMBIGUOUS_TIME, NO_SUCH_LOCAL_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meterlake.textcolumns import DayValues, Value
-    from meterlake.textformat import TextFormat
+    from meterlake.text.columns import DayValues, Value
+    from meterlake.text.format import TextFormat
     from meterlake.wallclock import FileClock
 
 # Names come from the declaration, values are quoted.

@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from meterlake import timepattern
-from meterlake.textcolumns import Epoch, ExcelDay, UtcOffset
-from meterlake.textfields import field_sql
-from meterlake.textvalues import number_sql, quoted
+from meterlake.text.columns import Epoch, ExcelDay, UtcOffset
+from meterlake.text.fields import field_sql
+from meterlake.text.values import number_sql, quoted
 from meterlake.wallclock import FIRST, SECOND
 
 if TYPE_CHECKING:
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
     from meterlake.wallclock import FileClock
 
 # Names come from the declaration, values are quoted.

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from meterlake.textparts import MEASURE, VALUE, missing_sql
-from meterlake.textvalues import quoted
+from meterlake.text.parts import MEASURE, VALUE, missing_sql
+from meterlake.text.values import quoted
 
 if TYPE_CHECKING:
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
 
 # Names come from the declaration.
 # ruff: noqa: S608
 
 CELLS: Final = "cells"
-"""The input: a table of what ``textrows.rows_sql`` returns of all lines of a file, and ``payload``, the line."""
+"""The input: a table of what ``rows.rows_sql`` returns of all lines of a file, and ``payload``, the line."""
 
 
 def joined_sql(form: TextFormat) -> str:
-    """Return SQL of rows as ``textrows.rows_sql`` describes them, and ``payload``, over ``CELLS``.
+    """Return SQL of rows as ``rows.rows_sql`` describes them, and ``payload``, over ``CELLS``.
 
     A reading is in its first line. Nothing in it has to fit into memory: sorts, joins and groups can go to disk.
     """

@@ -8,17 +8,17 @@ A line is a reading, a gap row (no value at all), or none with the first reason 
 and 2100) · for each measure in order ``bad_unit:<measure>``, ``bad_value:<measure>`` and ``not_finite:<measure>`` ·
 ``off_grid`` · ``missing_measure``.
 
-A line of ``DayValues`` is a row for each interval of its day (``textdays``); lines that name their measure become rows
-when they are joined (``textjoin``).
+A line of ``DayValues`` is a row for each interval of its day (``days``); lines that name their measure become rows
+when they are joined (``join``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meterlake.textdays import day_rows_sql
-from meterlake.textfields import field_sql
-from meterlake.textparts import (
+from meterlake.text.days import day_rows_sql
+from meterlake.text.fields import field_sql
+from meterlake.text.parts import (
     LINES,
     SKIPPED_LINE,
     UNIT,
@@ -36,10 +36,10 @@ from meterlake.textparts import (
     unit_sql,
     value_columns,
 )
-from meterlake.texttimes import PLACES, SEGMENTS, instant_sql, placed_sql, said_sql
+from meterlake.text.times import PLACES, SEGMENTS, instant_sql, placed_sql, said_sql
 
 if TYPE_CHECKING:
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
     from meterlake.wallclock import FileClock
 
 __all__ = ["LINES", "PLACES", "SEGMENTS", "SKIPPED_LINE", "doubtful_sql", "rows_sql"]
@@ -52,7 +52,7 @@ def rows_sql(form: TextFormat, clock: FileClock) -> str:
     """Return SQL of the lines below the header: ``line``, the event time, the interval, the measures and ``reason``;
     also the meter, where a column says it.
 
-    Where each line names its measure, there are ``MEASURE`` and ``VALUE`` instead of the measures: ``textjoin`` makes
+    Where each line names its measure, there are ``MEASURE`` and ``VALUE`` instead of the measures: ``join`` makes
     rows of them. reason: the first why a line is no reading, or NULL. clock: the file's; of one on the wall, the tables
     ``SEGMENTS`` and ``PLACES`` are read too.
     """

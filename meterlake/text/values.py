@@ -7,13 +7,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake.physical_units import exact_factor, physical_unit, unit_texts
-from meterlake.textcolumns import UnitColumn
+from meterlake.text.columns import UnitColumn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from meterlake.textcolumns import DayValues, Value
-    from meterlake.textformat import TextFormat
+    from meterlake.text.columns import DayValues, Value
+    from meterlake.text.format import TextFormat
 
 NUMBER: Final = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 """What a number looks like, as a regular expression."""

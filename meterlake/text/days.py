@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from meterlake.schema import LATEST_TS
-from meterlake.textcolumns import DayValue
-from meterlake.textfields import field_sql
-from meterlake.textparts import (
+from meterlake.text.columns import DayValue
+from meterlake.text.fields import field_sql
+from meterlake.text.parts import (
     UNIT,
     count_cases,
     final_reason_sql,
@@ -26,12 +26,12 @@ from meterlake.textparts import (
     unit_sql,
     value_columns,
 )
-from meterlake.texttimes import SEGMENTS, instant_sql, is_on_the_wall, placed_sql, said_sql
-from meterlake.textvalues import given_sql
+from meterlake.text.times import SEGMENTS, instant_sql, is_on_the_wall, placed_sql, said_sql
+from meterlake.text.values import given_sql
 from meterlake.wallclock import NO_SUCH_LOCAL_TIME
 
 if TYPE_CHECKING:
-    from meterlake.textformat import TextFormat
+    from meterlake.text.format import TextFormat
     from meterlake.wallclock import FileClock
 
 # Names come from the declaration, values are quoted.
@@ -41,7 +41,7 @@ _WHOLE_LINE: Final = "line_reason"
 
 
 def day_rows_sql(form: TextFormat, clock: FileClock) -> str:
-    """Return ``textrows.rows_sql`` of a format with ``DayValues``."""
+    """Return ``rows.rows_sql`` of a format with ``DayValues``."""
     dataset, at = form.dataset, form.dataset.event_time
     real = form.days[0].days == "real" and is_on_the_wall(form, clock)
     columns = {column.measure: column for column in form.days}
