@@ -16,15 +16,15 @@ from meterlake.columns import PRECISION
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, SparkSession
 
 
 class Bits:
-    """Makes such expressions over columns of ``rows``."""
+    """Makes such expressions in a session."""
 
-    def __init__(self, rows: DataFrame) -> None:
-        session: Any = rows.sparkSession
-        sql = session._jvm.org.apache.spark.sql  # noqa: SLF001 - pyspark has no public door to the JVM
+    def __init__(self, session: SparkSession) -> None:
+        known: Any = session
+        sql = known._jvm.org.apache.spark.sql  # noqa: SLF001 - pyspark has no public door to the JVM
         self._bridge, self._catalyst = sql.classic.ExpressionUtils, sql.catalyst.expressions
         self._ntz, self._long = sql.types.DataTypes.TimestampNTZType, sql.types.DataTypes.LongType
 

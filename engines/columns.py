@@ -6,6 +6,7 @@ Nothing is computed here in another way than ``meterlake.state`` and ``meterlake
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
 
 def columns(pairs: Iterable[tuple[str, str]]) -> list[Column]:
     """Return named columns of (name, Spark SQL), as the core generates them."""
-    return [F.expr(sql).alias(name) for name, sql in pairs]
+    return [F.expr(f"{sql} AS `{name}`") for name, sql in pairs]
 
 
+# Each column takes some calls to the JVM; those of a data set stay the same.
+@lru_cache
 def state_columns(dataset: MeterSeries) -> list[Column]:
     """Return the aggregates of the state, over rows made by ``in_units``; results are BIGINT units."""
     return columns(state.state_aggregates(dataset, "spark"))
 
 
+@lru_cache
 def merge_columns(dataset: MeterSeries, stored: Stored = "units") -> list[Column]:
     """Return the aggregates that roll rows of state up into coarser ones, held as they were."""
     return columns(state.merge_aggregates(dataset, "spark", stored))
@@ -101,7 +105,7 @@ def _time_key(rows: DataFrame, dataset: MeterSeries, time: str, grain: Grain) ->
         of_days = timegrid.month_sql(time, "spark")
         sql = of_days if time == "day" else timegrid.row_time_sql(time, grain, dataset.time_zone, "spark")
         return F.expr(sql), F.col("time_key")
-    bits = Bits(rows)
+    bits = Bits(rows.sparkSession)
     return floor_micros(bits.micros(time), GRAIN_SECONDS[grain]), bits.time("time_key")
 
 

@@ -37,7 +37,7 @@ def with_reason(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
     seconds = "epoch_s"
     quarantined = rules.quarantine_reason_sql(dataset, "spark", seconds)
     reason = F.expr(f"COALESCE({quarantined}, {rules.reject_reason_sql(dataset, 'spark')})")
-    timed = readings.withColumn(seconds, Bits(readings).seconds(dataset.event_time))
+    timed = readings.withColumn(seconds, Bits(readings.sparkSession).seconds(dataset.event_time))
     return timed.withColumn(REASON, reason).drop(seconds)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.sql import DataFrame
@@ -89,20 +88,16 @@ def look(dataset: MeterSeries, views: Sequence[View]) -> dict[Grain, Looked]:
 
 
 def _sides_of(view: View, dataset: MeterSeries) -> Iterator[DataFrame]:
-    """Return the rows of all sides alike: in units, and with what they are to be compared for."""
-    grain, finest = view.grain, dataset.finest.grain
-    right = {_VIEW: F.lit(grain), _OURS: F.lit(False), _KEYLESS: F.lit(False), MISPLACED: F.lit(False)}
-    check = F.when(F.col(INSIDE), COMPUTED).otherwise(COPIED)
-    keyless = F.col(dataset.key).isNull() | F.col(grain).isNull()
-    units = decimals.in_units(view.new, dataset, grain, INSIDE, MISPLACED)
-    ours = {**right, _CHECK: check, _OURS: F.lit(True), _KEYLESS: keyless, MISPLACED: F.col(MISPLACED)}
-    yield units.withColumns(ours).drop(grain, INSIDE)
-    if view.made_of is not None:
-        units = decimals.in_units(view.made_of, dataset, finest)
-        yield units.withColumns({**right, _CHECK: F.lit(COMPUTED)}).drop(finest)
-    if view.copied is not None:
-        units = decimals.in_units(view.copied, dataset, grain)
-        yield units.withColumns({**right, _CHECK: F.lit(COPIED)}).drop(grain)
+    """Return the rows of all sides alike, with what they are to be compared for."""
+    key, grain = dataset.key, view.grain
+    names = [key, *STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
+    check = f"IF({INSIDE}, '{COMPUTED}', '{COPIED}') AS {_CHECK}"
+    keyless = f"({key} IS NULL OR {grain} IS NULL) AS {_KEYLESS}"
+    whose, right = f"'{grain}' AS {_VIEW}", (f"false AS {_OURS}", f"false AS {_KEYLESS}", f"false AS {MISPLACED}")
+    yield view.new.selectExpr(*names, whose, check, f"true AS {_OURS}", keyless, MISPLACED)
+    for rows, name in ((view.made_of, COMPUTED), (view.copied, COPIED)):
+        if rows is not None:
+            yield rows.selectExpr(*names, whose, f"'{name}' AS {_CHECK}", *right)
 
 
 def _looked(dataset: MeterSeries, view: View, seen: list[Any]) -> Looked:
@@ -121,42 +116,33 @@ def _looked(dataset: MeterSeries, view: View, seen: list[Any]) -> Looked:
 
 def _sums(sides: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the merged states of each meter, by what they are to be compared for."""
-    looked = [
-        F.count_if(_KEYLESS).alias(_KEYLESS),
-        F.count_if(MISPLACED).alias(MISPLACED),
-        F.max("covered_s").alias("most"),
-        F.min("covered_s").alias("least"),
-    ]
+    looked = (
+        f"count_if({_KEYLESS}) AS {_KEYLESS}",
+        f"count_if({MISPLACED}) AS {MISPLACED}",
+        "max(covered_s) AS most",
+        "min(covered_s) AS least",
+    )
+    units = decimals.in_units(sides, dataset, _VIEW, _CHECK, _OURS, _KEYLESS, MISPLACED)
     # Merged sums take names that rows have, so these are looked at under others.
-    return sides.groupBy(_VIEW, _CHECK, dataset.key, _OURS).agg(*shared.merge_columns(dataset), *looked)
+    return units.groupBy(_VIEW, _CHECK, dataset.key, _OURS).agg(*shared.merge_columns(dataset), *map(F.expr, looked))
 
 
 def _compared(sides: DataFrame, dataset: MeterSeries) -> list[Any]:
-    """Return one row a view and check: sums over all meters, and the first meter whose sides differ."""
+    """Return one row a view and check: sums over all meters, and the first meter whose sides differ.
+
+    In SQL: columns that are made one by one take longer than the query.
+    """
     names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
-    bounds = [_KEYLESS, MISPLACED, "most", "least"]
-    both = [F.max(F.when(F.col(_OURS), F.col(name))).alias(name) for name in (*names, *bounds)]
-    theirs = [F.max(F.when(~F.col(_OURS), F.col(name))).alias(f"other_{name}") for name in names]
-    meters = _sums(sides, dataset).groupBy(_VIEW, _CHECK, dataset.key).agg(*both, *theirs)
-    differs = reduce(or_, (~F.col(name).eqNullSafe(F.col(f"other_{name}")) for name in names))
+    both = [f"max(IF({_OURS}, {name}, NULL)) AS {name}" for name in (*names, _KEYLESS, MISPLACED, "most", "least")]
+    theirs = [f"max(IF({_OURS}, NULL, {name})) AS other_{name}" for name in names]
+    meters = _sums(sides, dataset).groupBy(_VIEW, _CHECK, dataset.key).agg(*map(F.expr, (*both, *theirs)))
+    differs = " AND ".join(f"{name} <=> other_{name}" for name in names)
+    pairs = ", ".join(f"struct('{name}' AS name, {name} AS ours, other_{name} AS other)" for name in names)
     # A struct without key would be the least of all, so that a row without a meter is named first.
-    pairs = [
-        F.struct(F.lit(name).alias("name"), F.col(name).alias("ours"), F.col(f"other_{name}").alias("other"))
-        for name in names
-    ]
-    found = F.struct(F.coalesce(dataset.key, F.lit("")).alias("meter"), F.array(*pairs).alias("pairs"))
-    return (
-        meters.groupBy(_VIEW, _CHECK)
-        .agg(
-            *(F.sum(name).alias(name) for name in _added(dataset)),
-            F.min(F.when(differs, found)).alias("wrong"),
-            F.sum(_KEYLESS).alias(_KEYLESS),
-            F.sum(MISPLACED).alias(MISPLACED),
-            F.max("most").alias("most"),
-            F.min("least").alias("least"),
-        )
-        .collect()
-    )
+    found = f"struct(coalesce({dataset.key}, '') AS meter, array({pairs}) AS pairs)"
+    totals = [f"sum({name}) AS {name}" for name in (*_added(dataset), _KEYLESS, MISPLACED)]
+    figures = (*totals, f"min(IF({differs}, NULL, {found})) AS wrong", "max(most) AS most", "min(least) AS least")
+    return meters.groupBy(_VIEW, _CHECK).agg(*map(F.expr, figures)).collect()
 
 
 def _added(dataset: MeterSeries) -> list[str]:

@@ -46,7 +46,7 @@ def cells(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
         # A rejected reading does not compete, and may have any length.
         dataset.interval: F.when(verdict != "rejected", interval),
     }
-    bits = Bits(rows)
+    bits = Bits(rows.sparkSession)
     times = {
         _START: shared.floor_micros(bits.micros(dataset.event_time), dataset.cell_s),
         _SECONDS: bits.seconds(dataset.event_time),
@@ -67,7 +67,7 @@ def cells(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
         "covered_s": F.coalesce("covered_s", F.lit(0)) - F.col("idle_s"),
         "n": F.col("n") - F.col("rejected"),
     }
-    start = Bits(found).time(_START).alias(dataset.finest.grain)
+    start = Bits(found.sparkSession).time(_START).alias(dataset.finest.grain)
     return _with_contended(found.withColumns(used).select(dataset.key, start, *_names(dataset)), dataset)
 
 

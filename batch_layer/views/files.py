@@ -146,5 +146,6 @@ def _glob(spark: SparkSession, pattern: str) -> list[tuple[str, int]]:
 def _path(spark: SparkSession, text: str) -> tuple[Any, Any]:
     """Return Hadoop's path and its file system."""
     context: Any = spark.sparkContext
-    path = context._jvm.org.apache.hadoop.fs.Path(text)  # noqa: SLF001 - pyspark has no public door to Hadoop
+    # Each name between dots would be a question of its own to the JVM.
+    path = getattr(context._jvm, "org.apache.hadoop.fs.Path")(text)  # noqa: SLF001 - pyspark has no public door to Hadoop
     return path, path.getFileSystem(context._jsc.hadoopConfiguration())  # noqa: SLF001

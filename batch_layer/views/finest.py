@@ -80,7 +80,7 @@ def _decided(run: Run, source: Source, found: DataFrame, count: int) -> _Decided
     """Decide between the readings of contended cells. found: cells, of which ``count`` are contended."""
     run.report("deciding between readings that compete")
     dataset, tally = run.dataset, Tally(run.dataset)
-    cell = Bits(found).seconds(dataset.finest.grain).alias(verdicts.CELL)
+    cell = Bits(found.sparkSession).seconds(dataset.finest.grain).alias(verdicts.CELL)
     contended = small(found.where(cells.CONTENDED).select(dataset.key, cell), count)
     readings = verdicts.contended(verdicts.with_reason(source.rows, dataset), dataset, contended)
     return _Decided(tally.watch(with_units(readings, dataset)).persist(), tally)

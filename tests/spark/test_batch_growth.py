@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from meterlake.settings import ROOT, Settings
 
-pytestmark = [pytest.mark.spark, pytest.mark.unproved]
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
