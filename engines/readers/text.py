@@ -212,7 +212,7 @@ def _line_tables(form: TextFormat, read: Callable[[int], bytes], first: int = 1)
 
 
 def _table(block: Block) -> pa.Table:
-    numbers = pa.array(range(block.first, block.first + len(block.texts)), pa.int64())
+    numbers = pa.array(np.arange(block.first, block.first + len(block.texts)))
     undecoded = pa.nulls(len(block.texts), pa.string())
     if block.undecoded:
         undecoded = pa.array([block.undecoded.get(at) for at in range(len(block.texts))], pa.string())

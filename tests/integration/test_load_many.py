@@ -19,6 +19,7 @@ import pytest
 from load_samples import DAY, HEADER, text_of
 from pyspark.sql import SparkSession
 
+from batch_layer.ingest import load as module
 from batch_layer.ingest.errors import NoMeter, NotThisFormat, Unreadable
 from batch_layer.ingest.load import load
 from batch_layer.ingest.raw_store import RAW
@@ -207,6 +208,31 @@ def test_files_are_divided_and_far_readings_are_set_aside_in_each(
     assert rows(settings, "SELECT sum(origin_offset), max(ts) FROM {master}", form) == [
         [2 * sum(range(2, 1442)), datetime(2006, 12, 16, 22, 59)]  # noqa: DTZ001
     ]
+
+
+def test_a_load_that_another_overtakes_in_part_brings_the_rest(
+    settings: Settings, form: TextFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = write(tmp_path / "house_a.csv", [*hour(0), "junk"])
+    write(tmp_path / "house_b.csv", hour(0))
+    original = module._Load._compare  # noqa: SLF001 - the moment at which it is overtaken
+
+    def overtaken(self: Any, *more: Any) -> Any:
+        monkeypatch.undo()
+        assert run(settings, form, one).readings == 60
+        return original(self, *more)
+
+    monkeypatch.setattr(module._Load, "_compare", overtaken)  # noqa: SLF001
+    result = run(settings, form, tmp_path)
+    assert {Path(file.path).name: file.status for file in result.files} == {
+        "house_a.csv": "already loaded",
+        "house_b.csv": "loaded",
+    }
+    assert rows(settings, "SELECT meter_id, count(*) FROM {master} GROUP BY 1 ORDER BY 1", form) == [
+        ["a", 60],
+        ["b", 60],
+    ]
+    assert rows(settings, "SELECT count(*) FROM {master}_quarantine", form) == [[1]]
 
 
 def test_a_folder_in_hdfs_is_loaded(settings: Settings, form: TextFormat) -> None:
