@@ -36,6 +36,11 @@ TimeZoneOption = Annotated[
 def file_clock(form: TextFormat, utc_offset: str | None, time_zone: str | None) -> FileClock:
     """Return the clock of a file: as the options say, or its format. Raises UsageError."""
     given = given_clock(utc_offset, time_zone)
+    if given is not None and form.has_own_offset:
+        raise UsageError(
+            f"Files of {form.dataset.name} say the offset of each time: {utc_offset or time_zone} would not be used.",
+            hint="Leave --utc-offset and --time-zone out.",
+        )
     return form.clock if given is None else given
 
 

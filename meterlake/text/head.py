@@ -95,7 +95,7 @@ def fitting(forms: Sequence[TextFormat], path: str, head: bytes) -> TextFormat:
     for form in forms:
         try:
             layout(form, path, head)
-        except (WrongHeader, WrongEncoding) as error:
+        except WrongText as error:
             wrong[form] = error
         else:
             fits.append(form)
@@ -108,9 +108,16 @@ def fitting(forms: Sequence[TextFormat], path: str, head: bytes) -> TextFormat:
         )
     if fits:
         return fits[0]
-    headers = {form: error for form, error in wrong.items() if isinstance(error, WrongHeader)} or wrong
     header = first_line(head)[0].decode(errors="replace")
-    raise headers[max(headers, key=lambda form: _shared(form, header))]
+    nearest = max(wrong, key=lambda form: (_telling(form, wrong[form]), _shared(form, header)))
+    raise wrong[nearest]
+
+
+def _telling(form: TextFormat, error: WrongText) -> int:
+    """Return how much an error says: that the header is there, and no reading; that it is another; all else."""
+    if isinstance(error, EmptyInput) and form.has_header:
+        return 2
+    return int(isinstance(error, WrongHeader))
 
 
 def _named(forms: Sequence[TextFormat], form: TextFormat) -> str:

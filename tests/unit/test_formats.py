@@ -197,6 +197,17 @@ def test_a_file_of_two_formats_is_refused_with_both_names() -> None:
         fitting((PLAIN, replace(PLAIN, has_header=False)), "f.csv", f"meter,time,wh\n{ONE}".encode())
 
 
+def test_a_file_that_is_too_short_for_one_format_may_be_of_another() -> None:
+    content = f"meter,time,wh\n{ONE}".encode()
+    short = replace(PLAIN, has_header=False, skip_lines=5)
+    assert fitting((short, PLAIN), "f.csv", content) is PLAIN
+    for forms in ((short, PLAIN), (PLAIN, short)):
+        with pytest.raises(EmptyInput, match="has a header but no reading"):
+            fitting(forms, "f.csv", b"meter,time,wh\n")
+        with pytest.raises(WrongHeader, match="none of the columns"):
+            fitting(forms, "f.csv", b"a,b,c\n1,2,3\n")
+
+
 def test_a_file_without_a_reading_is_empty() -> None:
     for form, content in [
         (PLAIN, b"meter,time,wh\n\n"),
