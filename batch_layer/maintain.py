@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_layer.ingest import upload
+from batch_layer.ingest import raw_store
 from batch_layer.views import files, tables
 from engines import archive_progress, master
 
@@ -53,7 +53,7 @@ def maintain(
         done.append({"table": f"batch.{table.name}", **NOTHING, "removed": len(gone)})
     return [
         *done,
-        {"table": "uploads cut off", **NOTHING, "removed": upload.remove_stale(settings, dataset.name, now)},
+        {"table": "uploads cut off", **NOTHING, "removed": raw_store.remove_stale(settings, dataset.name, now)},
     ]
 
 

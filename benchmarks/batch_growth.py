@@ -9,7 +9,7 @@ goes.
 ``day`` compares the runs of the last hour with those of the second; the hours between are one run each, which leaves
 the same slices. ``years`` compares the runs after each history with those after the shortest. Readings arrive as the
 archive writes them: a commit a minute, some of them late. Prints a line a run on the error stream, and one JSON object;
-exit code 1 where time, bytes read or bytes written grow by more than is allowed.
+exit code 1 where time, CPU time, bytes read or bytes written grow by more than is allowed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from batch_layer.views import files, plan, tables
 from batch_layer.views import run as work
@@ -46,9 +46,8 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 ALLOWED: Final = {"day": 1.25, "years": 1.2}
-FIGURES: Final = ("seconds", "read", "written")
+FIGURES: Final = ("seconds", "cpu", "read", "written")
 START: Final = datetime(2026, 11, 2, tzinfo=UTC)
-COMMIT: Final = timedelta(minutes=1)
 DELAY: Final = timedelta(minutes=5)
 IS_LATE: Final = "pmod(xxhash64(meter, second), 500) = 0"
 """One of 500 readings arrives five minutes late."""
@@ -56,10 +55,14 @@ IS_LATE: Final = "pmod(xxhash64(meter, second), 500) = 0"
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took: seconds, and bytes of the files that it read and wrote. until: end of its event time."""
+    """What one run took: seconds, of them CPU time, and bytes of the files that it read and wrote.
+
+    until: end of its event time. cpu: seconds of CPU time of the JVM, which other work on the machine changes little.
+    """
 
     until: str
     seconds: float
+    cpu: float
     readings: int
     read: int
     written: int
@@ -76,12 +79,18 @@ class World:
     """A master data set that grows, and the views that follow it."""
 
     def __init__(
-        self, spark: SparkSession, settings: Settings, dataset: MeterSeries, folder: Path, meters: int
+        self,
+        spark: SparkSession,
+        settings: Settings,
+        dataset: MeterSeries,
+        folder: Path,
+        meters: int,
+        commit: timedelta,
     ) -> None:
         layout = Layout(master_fields(dataset), dataset.event_time, dataset.key, dataset.finest.partition)
         self.master = FolderTable(spark, settings, "master", dataset.name, layout)
         self.master.create()
-        self.spark, self.dataset, self.meters = spark, dataset, meters
+        self.spark, self.dataset, self.meters, self.commit = spark, dataset, meters, commit
         self.base = (folder / "batch").as_uri()
         files.make_folder(spark, tables.empty(self.base))
         self.current: plan.Current | None = None
@@ -126,10 +135,10 @@ class World:
 
     def batch(self, now: datetime) -> Cost:
         """Run once, as the batch layer does, and publish."""
-        begin = time.monotonic()
+        begin, cpu = time.monotonic(), self._cpu()
         planned = plan.make(self.dataset, plan.Request(), self.current, self.master, now)
         done = work.compute(Run(self.spark, self.dataset, self.master, self.current, planned, self.base, now))
-        seconds = time.monotonic() - begin
+        seconds, cpu = time.monotonic() - begin, self._cpu() - cpu
         after = done.tables(self.current.tables if self.current else {})
         self.current = plan.Current(planned.run_id, planned.snapshot, after)
         figures = done.figures
@@ -137,6 +146,7 @@ class World:
         cost = Cost(
             f"{now:%Y-%m-%d %H:%M}",
             round(seconds, 2),
+            round(cpu, 2),
             done.balance.read,
             figures["master"]["bytes_read"] + copied,
             sum(each.get("bytes_written", 0) for each in figures.values()),
@@ -144,11 +154,17 @@ class World:
         print(cost, file=sys.stderr, flush=True)
         return cost
 
+    def _cpu(self) -> float:
+        """Return the seconds of CPU time that the JVM has taken."""
+        context: Any = self.spark.sparkContext
+        duration = context._jvm.java.lang.ProcessHandle.current().info().totalCpuDuration()  # noqa: SLF001 - the way to Java that PySpark has
+        return duration.get().toMillis() / 1000
+
     def hour(self, begin: datetime, every: timedelta, interval_s: int) -> list[Cost]:
         """Let an hour's readings arrive, with a run every so often."""
         costs, until = [], begin
         for end in steps(begin, begin + timedelta(hours=1), every):
-            for commit in steps(until, end, min(COMMIT, every)):
+            for commit in steps(until, end, min(self.commit, every)):
                 self.arrive(until, commit, interval_s)
                 until = commit
             costs.append(self.batch(end))
@@ -197,14 +213,14 @@ def measure(
     spark: SparkSession, settings: Settings, folder: Path, question: str, options: argparse.Namespace
 ) -> dict[str, list[Cost]]:
     """Answer a question in a folder."""
-    every = timedelta(minutes=options.every)
+    every, commit = timedelta(minutes=options.every), timedelta(minutes=options.commit)
     if question == "day":
-        world = World(spark, settings, replace(HOUSEHOLD, name="growth_day"), folder, options.meters)
+        world = World(spark, settings, replace(HOUSEHOLD, name="growth_day"), folder, options.meters, commit)
         return day(world, options.hours, every, options.interval)
     found = {}
     for years in options.years:
         dataset = replace(HOUSEHOLD, name=f"growth_{years}")
-        world = World(spark, settings, dataset, folder / str(years), options.meters)
+        world = World(spark, settings, dataset, folder / str(years), options.meters, commit)
         found[f"{years} years"] = after_years(world, years, every, options.interval)
     return found
 
@@ -216,6 +232,7 @@ def main() -> int:
     parser.add_argument("--meters", type=int, default=200)
     parser.add_argument("--hours", type=int, default=24, help="day: hours of event time")
     parser.add_argument("--every", type=int, default=5, help="minutes of event time between runs")
+    parser.add_argument("--commit", type=int, default=1, help="minutes of event time in a commit")
     parser.add_argument(
         "--interval", type=int, default=1, choices=HOUSEHOLD.intervals, help="seconds of a live reading"
     )

@@ -35,6 +35,12 @@ TimeZoneOption = Annotated[
 
 def file_clock(form: TextFormat, utc_offset: str | None, time_zone: str | None) -> FileClock:
     """Return the clock of a file: as the options say, or its format. Raises UsageError."""
+    given = given_clock(utc_offset, time_zone)
+    return form.clock if given is None else given
+
+
+def given_clock(utc_offset: str | None, time_zone: str | None) -> FileClock | None:
+    """Return the clock that the options say, if they do. Raises UsageError."""
     if utc_offset and time_zone:
         raise UsageError(
             f"--utc-offset {utc_offset} is a clock without summer time, --time-zone {time_zone} one that may have it.",
@@ -42,4 +48,4 @@ def file_clock(form: TextFormat, utc_offset: str | None, time_zone: str | None) 
         )
     if time_zone:
         return wallclock.zone(time_zone)
-    return parse_offset(utc_offset) if utc_offset else form.clock
+    return parse_offset(utc_offset) if utc_offset else None

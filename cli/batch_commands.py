@@ -125,7 +125,7 @@ def runs(
     history = _settled(settings, declaration, system_clock)
     last = records.last(settings, declaration.name, history.seq, None if every else limit)
     rows = [_described(record, history.status(record), output) for record in last]
-    show(rows, output, optional=("event", "files", "rejected", "mode", "read", "days", "seconds", "at", "used"))
+    show(rows, output, optional=("files", "rejected", "mode", "read", "days", "seconds", "at", "used", "event"))
 
 
 def rollback(

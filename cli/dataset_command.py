@@ -13,7 +13,6 @@ from meterlake import discovery, registry
 from meterlake.dataset_check import Finding, check
 from meterlake.durations import duration_text
 from meterlake.errors import PermanentError, UsageError
-from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
     from meterlake.dataset import Entry
@@ -123,7 +122,7 @@ def _read(entry: Entry, file: Path) -> Finding:
     from cli.sample_check import read
 
     try:
-        seen = read(format_of(load_settings(), entry, str(file)), file)
+        seen = read(format_of(entry, file), file)
     except PermanentError as error:
         return Finding("wrong", str(file), error.what, error.hint)
     reasons = ", ".join(f"{count} {reason}" for reason, count in seen.reasons.most_common())

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from cli import demo_live as live
-from cli import load_command, report_command
+from cli import load_progress, report_command
 from cli.batch_commands import Engine
 from cli.output import Output, OutputOption, progress_console, report_progress, show
 from meterlake import registry
@@ -170,9 +170,9 @@ def _load(settings: Settings) -> tuple[int, str]:
         shift = int(json.loads(hdfs.read_bytes(settings, NOTE))["moved_by_days"])
         return shift, f"loaded by an earlier demo, moved by {shift:,} days"
     form = registry.text_format(DATASET)
-    request = Request(form, str(HISTORY), form.meter_id, form.utc_offset, True)
-    with load_command.upload_progress(HISTORY.name) as on_bytes:
-        result = load(settings, request, system_clock, on_bytes)
+    request = Request((form,), (str(HISTORY),), form.meter_id, form.utc_offset, True)
+    with load_progress.shown(HISTORY.name) as on_progress:
+        result = load(settings, request, system_clock, on_progress)
     hdfs.write_bytes(settings, NOTE, json.dumps({"moved_by_days": result.shift_days}).encode())
     return result.shift_days, (
         f"{result.lines:,} lines: {result.readings:,} readings, {result.gaps:,} gap rows, {result.not_loaded:,} still"

@@ -13,7 +13,6 @@ from meterlake.errors import PermanentError
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.texthead import layout
 from meterlake.textlines import CHUNK
-from meterlake.textrows import LINES, rows_sql
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 # ruff: noqa: S608
 
 GAP: Final = "gap"
+_ROWS: Final = "rows_of_file"
 
 
 class UnreadableSample(PermanentError):
@@ -51,19 +51,21 @@ def read(form: TextFormat, path: Path) -> Seen:
     """Read a file by its format, as it is or packed. Raises UnreadableSample, and what ``layout`` raises."""
     import duckdb
 
-    from engines.text_lines import line_tables, set_clock
+    from engines.readers import text
+    from engines.readers.held import held
+    from engines.readers.port import Options
 
     seen = Seen()
     try:
         with ExitStack() as stack:
-            with opened(path, stack) as file:
-                laid_out = layout(form, str(path), file.read(CHUNK))
+            file = stack.enter_context(held(opened(path, stack).read))
+            laid_out = layout(form, str(path), file.read(CHUNK))
+            file.seek(0)
             connection = stack.enter_context(duckdb.connect())
-            set_clock(connection, laid_out, form.clock, opened(path, stack).read)
-            for table in line_tables(opened(path, stack).read):
-                connection.register(LINES, table)
+            for rows in text.read(laid_out, file, Options(form.meter_id, form.clock)):
+                connection.register(_ROWS, rows)
                 _add(seen, laid_out, connection)
-                connection.unregister(LINES)
+                connection.unregister(_ROWS)
     except (*DAMAGED, NotText, OSError) as error:
         raise UnreadableSample(f"{path} cannot be read: {error}.", hint="Give a text file, plain or packed.") from error
     return seen
@@ -72,14 +74,11 @@ def read(form: TextFormat, path: Path) -> Seen:
 def _add(seen: Seen, form: TextFormat, connection: DuckDBPyConnection) -> None:
     """Count what the lines of one table are."""
     event, measure = form.dataset.event_time, form.dataset.measures[0].name
-    key = form.dataset.key if form.has_meters else f"'{form.meter_id}'"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE seen AS {rows_sql(form, form.clock)}")
-    seen.reasons.update(
-        dict(connection.execute("SELECT reason, count(*) FROM seen WHERE reason IS NOT NULL GROUP BY ALL").fetchall())
-    )
+    reasons = f"SELECT reason, count(*) FROM {_ROWS} WHERE reason IS NOT NULL GROUP BY ALL"
+    seen.reasons.update(dict(connection.execute(reasons).fetchall()))
     rows = connection.execute(
-        f"SELECT {key}, count({measure}), count(*) - count({measure}), min({event}), max({event})"
-        " FROM seen WHERE reason IS NULL GROUP BY 1"
+        f"SELECT {form.dataset.key}, count({measure}), count(*) - count({measure}), min({event}), max({event})"
+        f" FROM {_ROWS} WHERE reason IS NULL GROUP BY 1"
     ).fetchall()
     for meter, readings, gaps, first, last in rows:
         seen.meters.add(meter)

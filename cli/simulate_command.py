@@ -118,7 +118,7 @@ def simulate(
         rebase=begin or now,
         shift=None if shift_days is None else timedelta(days=shift_days),
         fill_gaps=fill_gaps,
-        others=registry.entry(dataset).data_set.formats,
+        others=registry.entry(dataset).text_formats,
         shares=shares,
     )
     report = run.script(request, settings.cache_dir)

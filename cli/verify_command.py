@@ -121,7 +121,7 @@ def from_files(
     inputs: list[Input] = []
     meters: set[str] = set()
     if texts or corrections:
-        form = format_of(load_settings(), registry.entry(scope.dataset.name), str([*texts, *corrections][0]))
+        form = format_of(registry.entry(scope.dataset.name), [*texts, *corrections][0])
         meter = "" if form.has_meters else scope.meters[0] if scope.meters else form.meter_id
         clock = file_clock(form, utc_offset, time_zone)
         inputs.append(RawText(form, texts, meter, clock, record.at, corrections))
@@ -143,7 +143,7 @@ def show_report(report: Report, output: Output) -> None:
         show([{**about, **row} for row in rows], output)
         return
     columns = ("view", "rows", "equal", "missing", "extra", "different", "explained", "path")
-    show([{name: row[name] for name in columns} for row in rows], output, optional=("path",))
+    show([{name: row[name] for name in columns} for row in rows], output, optional=("equal", "path"))
     differences = [result for comparison in report.comparisons for result in comparison.examples]
     if differences:
         show([_line(result) for result in differences], output, title="The first rows that differ")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any, cast
 
 import requests
 from hdfs import InsecureClient
 from hdfs.util import HdfsError
+from urllib3.exceptions import HTTPError
 
 from engines.errors import EngineUnavailable, MissingPackage, QueryFailed, StorageFull
 from meterlake.settings import Settings
 
 ERRORS = (HdfsError, requests.RequestException)
 TIMEOUT_S = 30
+_CHUNK = 1 << 20
 
 Client = Any
 """The library's client; it has no types."""
@@ -96,6 +101,45 @@ def read_bytes(settings: Settings, path: str) -> bytes:
     except ERRORS as error:
         raise failure(settings, f"read {path}", error) from error
     return content
+
+
+@contextmanager
+def opened_range(settings: Settings, path: str, begin: int, length: int) -> Iterator[IO[bytes]]:
+    """Open ``length`` bytes of a file, from byte ``begin`` on. Raises EngineUnavailable or QueryFailed, also in reads.
+
+    A stream that ends too early is an error: nothing is lost in silence.
+    """
+    with _named(settings, f"read {path}"), client(settings).read(path, offset=begin, length=length) as reader:
+        yield cast("IO[bytes]", io.BufferedReader(_Whole(settings, path, reader, length), _CHUNK))
+
+
+class _Whole(io.RawIOBase):
+    """So many bytes of a stream, and neither more nor fewer."""
+
+    def __init__(self, settings: Settings, path: str, reader: IO[bytes], length: int) -> None:
+        self._settings, self._path, self._reader, self._left = settings, path, reader, length
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            return 0
+        with _named(self._settings, f"read {self._path}"):
+            data = self._reader.read(min(len(buffer), self._left))
+            if not data:
+                raise requests.ConnectionError(f"{self._path} ended {self._left} bytes too early")
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
+
+
+@contextmanager
+def _named(settings: Settings, doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (*ERRORS, HTTPError) as error:
+        raise failure(settings, doing, error) from error
 
 
 def failure(settings: Settings, doing: str, error: Exception) -> EngineUnavailable | QueryFailed | StorageFull:

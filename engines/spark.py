@@ -76,6 +76,18 @@ def session(
         _release(held)
 
 
+@contextmanager
+def planned_once(session: SparkSession) -> Iterator[None]:
+    """Plan each query once, before it begins. Planning what is left of it after every stage is for large data."""
+    name = "spark.sql.adaptive.enabled"
+    before = str(session.conf.get(name))
+    session.conf.set(name, "false")
+    try:
+        yield
+    finally:
+        session.conf.set(name, before)
+
+
 def carry_folders() -> None:
     """Let what stands in the folders of data sets travel to Python workers as a whole: they cannot import it."""
     from pyspark import cloudpickle

@@ -21,6 +21,8 @@ _KAFKA = (
     "org.apache.kafka.common.errors.BrokerNotAvailableException",
     "Cannot fetch record for offset",
 )
+# What a task of ours has said already.
+_SAID = "engines.errors.EngineUnavailable: HDFS at "
 _HDFS = (
     "java.net.ConnectException",
     "NoRouteToHostException",
@@ -68,6 +70,13 @@ def meaning(settings: Settings, trace: str, doing: str) -> EngineUnavailable | S
     """Return the error of ours that a Java stack trace stands for, or None."""
     if word := no_room(settings, trace):
         return StorageFull("HDFS", settings.hdfs, _line(trace, word), doing)
+    return _unavailable(settings, trace)
+
+
+def _unavailable(settings: Settings, trace: str) -> EngineUnavailable | None:
+    if _SAID in trace:
+        cause = _line(trace, _SAID).partition(" does not answer: ")[2].partition(". Start it")[0]
+        return EngineUnavailable("HDFS", settings.webhdfs, cause)
     if word := _first(_METASTORE, trace):
         return EngineUnavailable("Hive metastore", settings.metastore, _line(trace, word))
     if word := _first(_KAFKA, trace):

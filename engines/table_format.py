@@ -38,6 +38,11 @@ class Snapshot:
         return int(self.summary.get("added-records", 0))
 
     @property
+    def total_rows(self) -> int:
+        """Rows of the table as of the commit; those that were deleted within files count."""
+        return int(self.summary.get("total-records", 0))
+
+    @property
     def added_files(self) -> int:
         """Data files that the commit added."""
         return int(self.summary.get("added-data-files", 0))
@@ -163,6 +168,13 @@ class Table(Protocol):
 
     def size(self, days: Iterable[date] | None = None, snapshot: int | None = None) -> Size:
         """Return the files, bytes and rows that ``read`` of the same arguments opens, from metadata."""
+        ...
+
+    def newest_day(self, until: date, snapshot: int) -> date | None:
+        """Return the last UTC day up to ``until`` that has rows, as of ``snapshot``; None if none has.
+
+        From metadata, but for tables that have rows after ``until``.
+        """
         ...
 
     def compact(self) -> Compaction:

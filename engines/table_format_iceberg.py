@@ -174,6 +174,8 @@ class IcebergTable:
         """Return the files, bytes and rows that ``read`` opens."""
         bounds = f"readable_metrics.{self._layout.time}"
         with self._translated():
+            if days is None and (whole := self._whole_size(snapshot)):
+                return whole
             files = self._files(snapshot)
             if days is not None:
                 held = [
@@ -184,6 +186,17 @@ class IcebergTable:
             row = files.selectExpr("count(*)", "sum(file_size_in_bytes)", "sum(record_count)").first()
         counts = [int(value or 0) for value in row or ()]
         return Size(*counts)
+
+    def newest_day(self, until: date, snapshot: int) -> date | None:
+        """Return the last day up to ``until`` that has rows, as of a snapshot."""
+        time, rows = self._layout.time, self.read(None, snapshot)
+        with self._translated():
+            # Iceberg knows this from its metadata, and no file is opened.
+            last = _day(rows.agg(F.max(time)).first())
+            if last is not None and last > until:
+                before = F.col(time) < F.lit(until + timedelta(days=1)).cast("timestamp_ntz")
+                last = _day(rows.where(before).agg(F.max(time)).first())
+        return last
 
     def compact(self) -> Compaction:
         """Rewrite small files into larger, sorted ones."""
@@ -231,6 +244,16 @@ class IcebergTable:
     def _files(self, snapshot: int | None) -> DataFrame:
         """Return metadata of the data files as of a snapshot, without those that only say what is deleted."""
         return self._spark.read.options(**_as_of(snapshot)).table(f"{self._table}.files").where("content = 0")
+
+    def _whole_size(self, snapshot: int | None) -> Size | None:
+        """Return the size of all data files as a snapshot's summary gives it; None where that counts others, too."""
+        table = self._java()
+        found = _snapshot(table.currentSnapshot() if snapshot is None else table.snapshot(snapshot))
+        summary = found.summary if found else {}
+        names = ("total-data-files", "total-files-size", "total-records")
+        if summary.get("total-delete-files", "0") != "0" or not all(name in summary for name in names):
+            return None
+        return Size(*(int(summary[name]) for name in names))
 
     def _changed_files(self, since: int, until: int | None, snapshots: list[int]) -> list[DataFrame]:
         """Return metadata of the data files that some snapshots added or removed, or deleted rows of."""
@@ -314,6 +337,10 @@ def _snapshot(java: Any) -> Snapshot | None:
         operation=java.operation(),
         summary=dict(java.summary()),
     )
+
+
+def _day(row: Any) -> date | None:
+    return row[0].date() if row and row[0] is not None else None
 
 
 def _as_of(snapshot: int | None) -> dict[str, str]:

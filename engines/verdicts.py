@@ -41,16 +41,6 @@ def with_reason(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
     return timed.withColumn(REASON, reason).drop(seconds)
 
 
-def contended_cells(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
-    """Return (key, cell) of the cells where precedence or the choice of an interval length has to decide.
-
-    readings: with ``reason``. Each reading of a cell has a slot, one bit; a key twice is a bit fewer than readings.
-    """
-    accepted = readings.where(F.col(REASON).isNull())
-    cells = accepted.groupBy(dataset.key, cell(dataset).alias(CELL)).agg(*cell_aggregates(dataset))
-    return cells.where(is_contended(dataset)).select(dataset.key, CELL)
-
-
 def cell_aggregates(dataset: MeterSeries, epoch_seconds: str | None = None) -> list[Column]:
     """Return the aggregates over a cell's accepted readings by which ``is_contended`` tells whether they compete.
 
@@ -64,27 +54,38 @@ def cell_aggregates(dataset: MeterSeries, epoch_seconds: str | None = None) -> l
     ]
 
 
+def cell_aggregate_names(dataset: MeterSeries) -> list[str]:
+    """Return the names of the ``cell_aggregates``."""
+    return ["n", "finest", "longest", *(f"slots_{index}" for index in range(len(_slot_words(dataset))))]
+
+
+def merged_cell_aggregates(dataset: MeterSeries) -> list[Column]:
+    """Return the aggregates that join the ``cell_aggregates`` of parts of a cell's readings to those of all."""
+    first = [F.sum("n").alias("n"), F.min("finest").alias("finest"), F.max("longest").alias("longest")]
+    return [*first, *(F.bit_or(name).alias(name) for name in cell_aggregate_names(dataset)[len(first) :])]
+
+
 def is_contended(dataset: MeterSeries) -> Column:
     """Return whether a cell, grouped with ``cell_aggregates``, has a key twice or readings of several lengths."""
     slots = reduce(add, (F.bit_count(f"slots_{index}") for index in range(len(_slot_words(dataset)))))
     return (slots != F.col("n")) | (F.col("finest") != F.col("longest"))
 
 
-def judged(readings: DataFrame, dataset: MeterSeries, cells: DataFrame | None) -> DataFrame:
-    """Return the readings with ``verdict``.
-
-    readings: with ``reason``. cells: the ``contended_cells``; None where there are none: it spares a join.
-    """
+def uncontended(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
+    """Return the readings with the ``verdict`` that each has where none competes with it. readings: with ``reason``."""
     gap = F.expr(precedence.gap_sql(dataset))
     plain = F.when(F.col(REASON).isNotNull(), "rejected").when(gap, "gap").otherwise("used")
-    if cells is None:
-        return readings.withColumn(VERDICT, plain)
-    keys = [dataset.key, CELL]
-    celled = readings.withColumn(CELL, cell(dataset))
-    rejected = F.col(REASON).isNotNull()
-    uncontended = celled.where(~rejected).join(cells, keys, "left_anti").unionByName(celled.where(rejected))
-    contended = celled.where(~rejected).join(cells, keys, "left_semi")
-    return uncontended.withColumn(VERDICT, plain).unionByName(decided(contended, dataset)).drop(CELL)
+    return readings.withColumn(VERDICT, plain)
+
+
+def contended(readings: DataFrame, dataset: MeterSeries, cells: DataFrame) -> DataFrame:
+    """Return the accepted readings of some cells, with the ``verdict`` of each.
+
+    readings: with ``reason``. cells: (key, cell) of those where precedence or the choice of an interval length has to
+    decide.
+    """
+    accepted = readings.where(F.col(REASON).isNull()).withColumn(CELL, cell(dataset))
+    return decided(accepted.join(cells, [dataset.key, CELL], "left_semi"), dataset).drop(CELL)
 
 
 def decided(readings: DataFrame, dataset: MeterSeries) -> DataFrame:

@@ -36,6 +36,14 @@ class Connections(BaseSettings):
         description="Copies of each block that we write; empty: the cluster's own (native: 1).",
     )
 
+    # An object store that speaks S3, for files of `load`
+    s3_endpoint: str = Field("", description="Where s3a:// paths lie, such as http://minio:9000; empty: AWS.")
+    s3_region: str = Field("", description="Its region; empty: the environment's.")
+    s3_access_key: SecretStr = Field(
+        SecretStr(""), description="Access key; empty: the keys that the environment or the machine's role has."
+    )
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="Its secret key.")
+
     # Kafka
     kafka_bootstrap: str = Field("", description="Kafka bootstrap servers, comma separated; empty: the native broker.")
     kafka_security: KafkaSecurity = Field("PLAINTEXT", description="Its security protocol.")

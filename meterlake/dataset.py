@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from meterlake.declaration import MeterSeries
 from meterlake.errors import DeclarationError, PermanentError
+from meterlake.fileformats.base import FileFormat
 from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class DataSet:
     """
 
     declaration: MeterSeries
-    formats: tuple[TextFormat, ...] = ()
+    formats: tuple[TextFormat | FileFormat, ...] = ()
     replay: Replay | str | None = None
     reports: tuple[Report, ...] | str | None = None
     board: Board | str | None = None
@@ -59,8 +60,10 @@ class DataSet:
         if not isinstance(self.formats, tuple):
             raise DeclarationError(where, "its formats are not a tuple", expected="Write (…,)")
         for form in self.formats:
-            if not isinstance(form, TextFormat):
-                raise DeclarationError(where, f"the format {form!r} is none", expected="Give a TextFormat")
+            if not isinstance(form, TextFormat | FileFormat):
+                raise DeclarationError(
+                    where, f"the format {form!r} is none", expected="Give a TextFormat or one of meterlake.fileformats"
+                )
             if form.dataset != self.declaration:
                 raise DeclarationError(
                     where, f"a format is that of {form.dataset.name!r}", expected="Give it this declaration"
@@ -113,10 +116,15 @@ class Entry:
         return self.package.partition(".")[0] == OURS
 
     def text_format(self) -> TextFormat:
-        """Return the format of its files. Raises PermanentError where it has none."""
-        if not self.data_set.formats:
+        """Return the first format of its text files. Raises PermanentError where it has none."""
+        if not self.text_formats:
             raise self._lacks("text format", "formats", "meterlake.textformat")
-        return self.data_set.formats[0]
+        return self.text_formats[0]
+
+    @property
+    def text_formats(self) -> tuple[TextFormat, ...]:
+        """The formats of its text files."""
+        return tuple(form for form in self.data_set.formats if isinstance(form, TextFormat))
 
     def replay(self) -> Replay:
         """Return how its history is replayed. Raises PermanentError where it cannot be."""

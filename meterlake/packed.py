@@ -1,6 +1,7 @@
 """Files as they are or packed: their first bytes tell, their names may lie.
 
-xz, gzip, bzip2, and zip or tar with one file are read, one in the other, too. What else a file can be is named.
+xz, gzip, bzip2, zip and tar are read, one in the other, too. What else a file can be is named, and read where its data
+set has a format of it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from contextlib import ExitStack
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import ExitStack
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
 
@@ -40,10 +42,14 @@ DAMAGED: Final = (
 
 PLAIN: Final = "text"
 
+Content: TypeAlias = Literal["text", "parquet", "sqlite", "json", "xml", "xlsx"]
+"""What a file that can be read is, by its first bytes."""
+
 _DEEPEST: Final = 4
 _BLOCK: Final = 512
 _CHUNK: Final = 1 << 20
 _AS_CSV: Final = "Export it as CSV in UTF-8."
+_DECLARE: Final = "Export it as CSV in UTF-8, or declare a format of it: see docs/formats."
 _UNPACK: Final = "Unpack it first, or pack it by xz, gzip or zip."
 _REFUSED: Final[dict[bytes, tuple[str, str]]] = {
     b"\x28\xb5\x2f\xfd": ("a zstd file", "Unpack it first: zstd -d FILE."),
@@ -53,21 +59,31 @@ _REFUSED: Final[dict[bytes, tuple[str, str]]] = {
     b"Rar!": ("a rar archive", _UNPACK),
     b"PK\x05\x06": ("an empty zip archive", "Give an archive of one text file."),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an old Excel workbook (xls), whatever its name", _AS_CSV),
-    b"PAR1": ("a Parquet file", _AS_CSV),
+    b"PAR1": ("a Parquet file", _DECLARE),
     b"ORC": ("an ORC file", _AS_CSV),
     b"Obj\x01": ("an Avro file", _AS_CSV),
     b"ARROW1": ("an Arrow (feather) file", _AS_CSV),
-    b"SQLite format 3\x00": ("an SQLite database", _AS_CSV),
+    b"SQLite format 3\x00": ("an SQLite database", _DECLARE),
     b"\x89HDF\r\n\x1a\n": ("an HDF5 file", _AS_CSV),
     b"%PDF-": ("a PDF document", _AS_CSV),
-    b"{": ("JSON", _AS_CSV),
-    b"[": ("JSON", _AS_CSV),
+    b"{": ("JSON", _DECLARE),
+    b"[": ("JSON", _DECLARE),
 }
 _MARKUP: Final = {
     b"<!doctype html": ("a web page", "Download the file itself: this is perhaps the page of a login or an error."),
     b"<html": ("a web page", "Download the file itself: this is perhaps the page of a login or an error."),
-    b"<?xml": ("XML", _AS_CSV),
+    b"<?xml": ("XML", _DECLARE),
 }
+_CONTENTS: Final[dict[bytes, Content]] = {
+    b"PAR1": "parquet",
+    b"SQLite format 3\x00": "sqlite",
+    b"{": "json",
+    b"[": "json",
+    b"<?xml": "xml",
+    b"<feed": "xml",
+}
+_WORKBOOK_PARTS: Final = (b"[Content_Types].xml", b"docProps/", b"xl/", b"_rels/")
+
 _WORKBOOKS: Final = {"[Content_Types].xml": "an Excel workbook (xlsx)", "mimetype": "an OpenDocument file (ods)"}
 
 
@@ -84,18 +100,108 @@ def opened(path: Path, stack: ExitStack) -> IO[bytes]:
     return unpacked(stack.enter_context(path.open("rb")), stack)[0]
 
 
-def unpacked(raw: IO[bytes], stack: ExitStack) -> tuple[IO[bytes], str]:
+def files_in(
+    raw: IO[bytes], stack: ExitStack, password: str = "", takes: Collection[Content] = ()
+) -> Iterator[tuple[str, IO[bytes] | Exception]]:
+    """Yield the files in a stream: the one that it is, under an empty name, or the members of an archive, in order.
+
+    A member's name has ``!`` before it, and before each further archive in it. A stream is to be read before the next
+    one is asked for. Where a member cannot be opened, an exception comes in its place: one of DAMAGED, or NotText.
+    password: of encrypted members of zip archives. takes: what may be in it besides text. Raises what ``unpacked``
+    raises about the outermost archive.
+    """
+    yield from _files_in(raw, stack, partial(_is_taken, takes), password, "")
+
+
+def _files_in(
+    raw: IO[bytes], stack: ExitStack, is_taken: Callable[[bytes], bool], password: str, name: str, depth: int = 0
+) -> Iterator[tuple[str, IO[bytes] | Exception]]:
+    head, raw = _peeked(raw)
+    kind = PLAIN if is_taken(head) else _kind(head)
+    if kind == PLAIN:
+        if not is_taken(head):
+            _check_text(head)
+        yield name, raw
+        return
+    if depth == _DEEPEST:
+        raise NotText(f"is packed more than {_DEEPEST} times", _UNPACK)
+    if kind not in _MEMBERS:
+        yield from _files_in(_OPENERS[kind](raw, stack), stack, is_taken, password, name, depth + 1)
+        return
+    found = False
+    for member, open_member in _MEMBERS[kind](raw, stack, password):
+        found = True
+        named = f"{name}!{member}"
+        try:
+            with ExitStack() as inner:
+                yield from _files_in(open_member(), inner, is_taken, password, named, depth + 1)
+        except (*DAMAGED, NotText) as error:
+            yield named, error
+    if not found:
+        raise NotText("holds no file", "Give an archive with files of readings.")
+
+
+def _is_taken(takes: Collection[Content], head: bytes) -> bool:
+    return content(head) in takes
+
+
+def _zip_members(raw: IO[bytes], stack: ExitStack, password: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    archive, files = _zip_files(raw, stack)
+    for item in files:
+        yield item.filename, partial(_open_member, archive, item, password)
+
+
+def _open_member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, password: str) -> IO[bytes]:
+    encrypted = bool(item.flag_bits & 1)
+    if encrypted and not password:
+        raise NotText("is encrypted", "Give its password: --password asks for it.")
+    try:
+        return archive.open(item, pwd=password.encode() if encrypted else None)
+    except NotImplementedError as error:
+        raise NotText(f"cannot be unpacked ({error})", "Unpack it first, or pack it by deflate.") from error
+    except RuntimeError as error:
+        raise NotText("is encrypted with another password", "Give the right one: --password asks for it.") from error
+
+
+def _tar_members(raw: IO[bytes], stack: ExitStack, _: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    archive = stack.enter_context(tarfile.open(fileobj=raw, mode="r|"))  # noqa: SIM115 - closed by the stack
+    while member := _next_file(archive):
+        yield member.name, partial(_extract, archive, member)
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    file = cast("IO[bytes]", archive.extractfile(member))
+    return cast("IO[bytes]", io.BufferedReader(_Pieces([file.read]), _CHUNK))
+
+
+_MEMBERS: Final[dict[str, Callable[[IO[bytes], ExitStack, str], Iterator[tuple[str, Callable[[], IO[bytes]]]]]]] = {
+    "zip": _zip_members,
+    "tar": _tar_members,
+}
+
+
+def content(head: bytes) -> Content | None:
+    """Return what a file that begins with ``head`` is, where its first bytes say it; None for text and all else."""
+    if head.startswith(b"PK\x03\x04"):
+        # The name of the first file in the archive.
+        return "xlsx" if head[30:].startswith(_WORKBOOK_PARTS) else None
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((found for magic, found in _CONTENTS.items() if start.startswith(magic)), None)
+
+
+def unpacked(raw: IO[bytes], stack: ExitStack, takes: Collection[Content] = ()) -> tuple[IO[bytes], str]:
     """Return the text in a stream, and how the stream itself is packed.
 
-    Raises OSError, one of DAMAGED, or NotText, also while reading.
+    takes: what may be in it besides text. Raises OSError, one of DAMAGED, or NotText, also while reading.
     """
     outermost = ""
     for _ in range(_DEEPEST + 1):
         head, raw = _peeked(raw)
-        kind = _kind(head)
+        kind = PLAIN if content(head) in takes else _kind(head)
         outermost = outermost or kind
         if kind == PLAIN:
-            _check_text(head)
+            if content(head) not in takes:
+                _check_text(head)
             return raw, outermost
         raw = _OPENERS[kind](raw, stack)
     raise NotText(f"is packed more than {_DEEPEST} times", _UNPACK)
@@ -167,7 +273,9 @@ def _open_xz(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
 
 
 def _open_gzip(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
-    return stack.enter_context(cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb")))
+    file = stack.enter_context(cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb")))
+    # It says that it can seek, whatever it reads from.
+    return file if raw.seekable() else cast("IO[bytes]", io.BufferedReader(_Pieces([file.read]), _CHUNK))
 
 
 def _open_bzip2(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
@@ -185,7 +293,15 @@ def _open_bzip2(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
 
 
 def _open_zip(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
-    """Open the one file in a zip archive, whose index stands at its end."""
+    """Open the one file in a zip archive."""
+    archive, files = _zip_files(raw, stack)
+    if len(files) != 1:
+        raise _not_one([item.filename for item in files])
+    return stack.enter_context(_open_member(archive, files[0], ""))
+
+
+def _zip_files(raw: IO[bytes], stack: ExitStack) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
+    """Return a zip archive, whose index stands at its end, and the files in it."""
     if not raw.seekable():
         file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by the stack
         shutil.copyfileobj(raw, file, _CHUNK)
@@ -195,12 +311,7 @@ def _open_zip(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
     if workbook:
         raise NotText(f"is {workbook}", _AS_CSV)
     files = [item for item in archive.infolist() if not item.is_dir() and not _is_hidden(item.filename)]
-    if len(files) != 1:
-        raise _not_one([item.filename for item in files])
-    try:
-        return stack.enter_context(archive.open(files[0]))
-    except (RuntimeError, NotImplementedError) as error:
-        raise NotText(f"cannot be unpacked ({error})", "Pack it without a password, by deflate.") from error
+    return archive, files
 
 
 def _open_tar(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:

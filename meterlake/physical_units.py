@@ -145,9 +145,35 @@ def factor(given: str, wanted: str) -> float:
 
 
 def exact_factor(given: str, wanted: str) -> Fraction:
-    """Return ``factor`` as it is meant: a kWh is exactly 1000 Wh, a joule 1/3600 Wh. Raises UnitsDiffer."""
+    """Return ``factor`` as the fraction that it is: 1000 for kWh in Wh, 1/3600 for J in Wh.
+
+    Raises UnitsDiffer where they measure different quantities.
+    """
     factor(given, wanted)
     return _exact(physical_unit(given).scale) / _exact(physical_unit(wanted).scale)
+
+
+def _exact(scale: float) -> Fraction:
+    # Scales are decimal or a 3600th of one: the simplest fraction that is that float.
+    return Fraction(scale).limit_denominator(10_000_000)
+
+
+def unit_texts(quantity: str) -> dict[str, str]:
+    """Return how files write the units of a quantity -> their symbols: ``KWH`` and ``kwh`` are kWh, too.
+
+    Never other letters where they would mean something else: mW is not MW.
+    """
+    texts: dict[str, str] = {}
+    for unit in _UNITS:
+        if unit.quantity == quantity:
+            others = [alias for alias, symbol in _ALIASES.items() if symbol == unit.symbol and alias]
+            for text in (unit.symbol, *others):
+                texts[text] = unit.symbol
+                if not text.startswith("m"):
+                    texts.setdefault(text.upper(), unit.symbol)
+                if not text.startswith("M"):
+                    texts.setdefault(text.lower(), unit.symbol)
+    return texts
 
 
 def same_quantity(left: str, right: str) -> bool:
@@ -177,7 +203,3 @@ def for_small_values(symbol: str) -> PhysicalUnit:
     """Return the unit in which small values are read, such as W for kW."""
     shown = physical_unit(symbol).symbol
     return physical_unit(_SMALL.get(shown, shown))
-
-
-def _exact(scale: float) -> Fraction:
-    return Fraction(scale).limit_denominator(10**9)

@@ -19,11 +19,20 @@ from sqlglot import exp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from meterlake.columns import Dialect
+
 
 def double_literal(value: float) -> str:
     """Write a number as a double of every dialect: ``3.6E0``, ``1000E0``, ``1E-07``."""
     text = repr(float(value)).upper().removesuffix(".0")
     return text if "E" in text else f"{text}E0"
+
+
+def text_literal(text: str, dialect: Dialect) -> str:
+    """Write a text as a literal: Spark and Hive escape by backslashes, the others double the quote."""
+    if dialect in ("spark", "hive"):
+        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return "'" + text.replace("'", "''") + "'"
 
 
 def render(tree: exp.Expression, column: Callable[[str], str]) -> exp.Expression:

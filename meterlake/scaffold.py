@@ -17,10 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from meterlake.sample import Column, Sample
+    from meterlake.sample import Column, Kind, Sample
     from meterlake.sample_values import Measured
 
 _WIDTH: Final = 88
+_CLASSES: Final[dict[Kind, str]] = {
+    "time": "Moment",
+    "epoch": "Epoch",
+    "excel": "ExcelDay",
+    "offset": "UtcOffset",
+    "meter": "MeterColumn",
+    "value": "Value",
+    "days": "DayValues",
+    "unit": "UnitColumn",
+    "measure": "MeasureColumn",
+    "skipped": "Skipped",
+}
 
 
 def write(folder: Path, name: str, sample: Sample) -> Path:
@@ -46,12 +58,11 @@ def text(name: str, sample: Sample) -> str:
             "",
             "from __future__ import annotations",
             "",
-            *(["from datetime import timedelta"] if sample.offset else []),
             "from typing import Final",
             "",
             "from meterlake.dataset import DataSet",
             f"from meterlake.declaration import {', '.join(_declared(sample))}",
-            f"from meterlake.textformat import {', '.join(_columns_used(sample))}",
+            *_imported("meterlake.textformat", _columns_used(sample)),
             "",
             *_comments(sample),
             "",
@@ -72,18 +83,27 @@ def text(name: str, sample: Sample) -> str:
     )
 
 
+def _imported(module: str, names: Sequence[str]) -> list[str]:
+    short = f"from {module} import {', '.join(names)}"
+    if len(short) <= _WIDTH:
+        return [short]
+    return [f"from {module} import (", *_indented([f"{name}," for name in names]), ")"]
+
+
 def _comments(sample: Sample) -> list[str]:
     """Return what was seen, what is to be decided, and what cannot be read yet."""
     meters = f", {sample.meters} meters" if sample.has_meters else ""
-    lines = [f"# Seen: {sample.lines} lines{meters}, from {sample.first} to {sample.last} by the file's clock."]
+    clock = "UTC" if sample.has_offset else "by the file's clock"
+    lines = [f"# Seen: {sample.lines} lines{meters}, from {sample.first} to {sample.last} {clock}."]
     lines += ["#", "# To decide:"]
-    zone = f"the file says UTC{sample.offset}" if sample.offset else "UTC is assumed"
-    lines += [
-        "# - time_zone: of the place; local days follow it, daylight saving included.",
-        f"# - utc_offset: of the file's clock, fixed all year ({zone});",
-        "#   or the format's time_zone, where it is the clock on the wall, summer time and all.",
-        f"# - marks: is a time the start or the end of its {sample.interval_s} s? The start is assumed.",
-    ]
+    lines += ["# - time_zone: of the place; local days follow it, daylight saving included."]
+    if not sample.has_offset:
+        lines += [
+            "# - utc_offset: of the file's clock, fixed all year (UTC is assumed);",
+            "#   or the format's time_zone, where it is the clock on the wall, summer time and all.",
+        ]
+    if sample.day is None:
+        lines.append(f"# - marks: is a time the start or the end of its {sample.interval_s} s? The start is assumed.")
     lines += [f"# - {_plain(note)}." for note in sample.decide]
     if sample.unread:
         lines += ["#", "# What the text format cannot read yet:"]
@@ -92,7 +112,7 @@ def _comments(sample: Sample) -> list[str]:
 
 
 def _declaration(name: str, sample: Sample) -> list[str]:
-    measured = [column.measured for column in sample.columns if column.measured]
+    measured = _measured(sample)
     return [
         f"name={_quoted(name)},",
         f"title={_quoted(_title(name))},",
@@ -105,6 +125,12 @@ def _declaration(name: str, sample: Sample) -> list[str]:
         *_indented([f'View("{_grain_text(grain)}"),' for grain in _grains(sample.interval_s)]),
         "),",
     ]
+
+
+def _measured(sample: Sample) -> list[Measured]:
+    if sample.registers:
+        return [measured for _, measured in sample.registers.measures]
+    return [column.measured for column in sample.columns if column.measured]
 
 
 def _measure(value: Measured, interval_s: int) -> list[str]:
@@ -142,11 +168,11 @@ def _grain_text(grain: Grain) -> str:
 
 def _format(constant: str, sample: Sample) -> list[str]:
     given = [f"dataset={constant},", "columns=("]
-    given += _indented([line for column in sample.columns for line in _column(column)])
+    given += _indented([line for column in sample.columns for line in _column(sample, column)])
     given += ["),", f"interval_s={sample.interval_s},"]
     if not sample.has_meters:
         given.append('meter_id="meter-1",  # of all lines; --meter-id says another')
-    given.append(f"separator={_quoted(sample.separator)},")
+    given += _file_options(sample)
     missing = [_quoted(marker) for marker in sample.missing]
     short = f"missing=({', '.join(missing)}{',' if len(missing) == 1 else ''})"
     given += _call("missing=(", missing, short)
@@ -154,22 +180,41 @@ def _format(constant: str, sample: Sample) -> list[str]:
         given.append("padded=True,")
     if sample.decimal != ".":
         given.append('decimal=",",')
-    if sample.offset:
-        sign, hours, minutes = sample.offset[0], int(sample.offset[1:3]), int(sample.offset[4:6])
-        given.append(f"utc_offset={'-' if sign == '-' else ''}timedelta(hours={hours}, minutes={minutes}),")
+    if sample.thousands:
+        given.append(f"thousands={_quoted(sample.thousands)},")
+    if sample.snap_s:
+        given.append(f"snap_s={sample.snap_s},")
+    if sample.day and sample.day.marks == "end":
+        given.append('marks="end",')
     return given
 
 
-def _column(column: Column) -> list[str]:
-    header = _quoted(column.header)
-    words = {
-        "time": ("Moment", [header, _quoted(column.pattern)]),
-        "epoch": ("Epoch", [header]),
-        "meter": ("MeterColumn", [header]),
-        "value": ("Value", [header, _quoted(column.measured.name if column.measured else "")]),
-        "skipped": ("Skipped", [header]),
-    }
-    name, given = words[column.kind]
+def _file_options(sample: Sample) -> list[str]:
+    options = [f"separator={_quoted(sample.separator)},"]
+    if sample.encoding != "utf-8":
+        options.append(f"encoding={_quoted(sample.encoding)},")
+    if not sample.has_header:
+        options.append("has_header=False,")
+    if sample.skip_lines:
+        options.append(f"skip_lines={sample.skip_lines},")
+    return options
+
+
+def _column(sample: Sample, column: Column) -> list[str]:
+    given = [_quoted(column.header)]
+    if column.kind == "time":
+        given.append(_quoted(column.pattern))
+    if column.measured:
+        given.append(_quoted(column.measured.name))
+    if column.kind == "epoch" and column.pattern == "ms":
+        given.append('unit="ms"')
+    if column.kind == "measure" and sample.registers:
+        pairs = [f"({_quoted(text)}, {_quoted(seen.name)})" for text, seen in sample.registers.measures]
+        begin = f"{_CLASSES[column.kind]}("
+        return [begin, f"    {given[0]},", "    names=(", *(f"        {pair}," for pair in pairs), "    ),", "),"]
+    if column.kind == "days" and sample.day and sample.day.is_real:
+        given.append('days="real"')
+    name = _CLASSES[column.kind]
     return _call(f"{name}(", given, f"{name}({', '.join(given)})")
 
 
@@ -181,15 +226,14 @@ def _call(begin: str, given: Sequence[str], short: str) -> list[str]:
 
 
 def _declared(sample: Sample) -> list[str]:
-    amounts = {column.measured.is_amount for column in sample.columns if column.measured}
+    amounts = {measured.is_amount for measured in _measured(sample)}
     kinds = [name for name, is_amount in (("Amount", True), ("Level", False)) if is_amount in amounts]
     names = ["MeterSeries", "View", *kinds]
     return [*sorted(names), *(["per_hour"] if "Amount" in names else [])]
 
 
 def _columns_used(sample: Sample) -> list[str]:
-    classes = {"time": "Moment", "epoch": "Epoch", "meter": "MeterColumn", "value": "Value", "skipped": "Skipped"}
-    return sorted({classes[column.kind] for column in sample.columns} | {"TextFormat"})
+    return sorted({_CLASSES[column.kind] for column in sample.columns} | {"TextFormat"})
 
 
 def _title(name: str) -> str:

@@ -13,8 +13,15 @@ from meterlake.columns import BIGINT, INT, STRING, TIMESTAMP, Column
 if TYPE_CHECKING:
     from meterlake.declaration import Measure, MeterSeries
 
-KEY_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
-"""Meter names: safe in topics, paths and URLs of every engine."""
+# Written out, not as \\s or \\p{Z}: all engines, and JSON Schema, take these for what they are.
+_CONTROL: Final = r"\x00-\x1f\x7f-\x9f" + "\u2028\u2029"
+_BLANK: Final = r"\x20\xa0" + "\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff"
+
+KEY_PATTERN: Final = f"^[^{_CONTROL}{_BLANK}]([^{_CONTROL}]{{0,126}}[^{_CONTROL}{_BLANK}])?$"
+"""Names of meters as people have them: 1 to 128 characters without control characters, no blank at either end.
+
+Who puts one into a path, a URL or SQL escapes it there; in data it stays as it is.
+"""
 
 LATEST_TS: Final = 4_102_444_800
 """2100-01-01: a larger ``ts`` is a mistake, most likely milliseconds."""
@@ -104,12 +111,17 @@ def _measure_doc(measure: Measure) -> str:
 def _property(dataset: MeterSeries, field: Column) -> dict[str, Any]:
     limits: dict[str, dict[str, Any]] = {
         "v": {"const": dataset.wire_version},
-        dataset.key: {"type": "string", "pattern": KEY_PATTERN},
+        dataset.key: {"type": "string", "pattern": _escaped(KEY_PATTERN)},
         dataset.event_time: {"type": "integer", "minimum": 0, "maximum": LATEST_TS},
         dataset.interval: {"enum": sorted(dataset.intervals)},
         "revision": {"type": "integer", "minimum": 0, "maximum": MAX_REVISION, "default": 0},
     }
     return {**limits.get(field.name, {"type": ["number", "null"]}), "description": field.doc}
+
+
+def _escaped(pattern: str) -> str:
+    """Return a regular expression in ASCII, as JSON Schema's readers know it."""
+    return "".join(sign if sign.isascii() else f"\\u{ord(sign):04x}" for sign in pattern)
 
 
 def _grid(dataset: MeterSeries, length: int) -> dict[str, Any]:

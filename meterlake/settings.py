@@ -97,6 +97,11 @@ class Settings(Connections):
     metastore_db_user: str = Field("", description="Its user.")
     metastore_db_password: SecretStr = Field(SecretStr(""), description="Its password.")
 
+    # Files of `load`
+    archive_password: SecretStr = Field(
+        SecretStr(""), description="Password of encrypted zip archives; `load --password` asks for it instead."
+    )
+
     # Spark
     spark_master: str = Field("local[*]", description="Any Spark master: local[*], yarn, k8s://…, spark://….")
     spark_home: Path | None = Field(

@@ -1,144 +1,103 @@
-"""The lines of a text file as rows, by DuckDB: the same decisions as those of ``textformat`` in Spark SQL."""
+"""The lines of a text file as rows, by DuckDB: the one decision of what each line is.
+
+A line is a reading, a gap row (no value at all), or none with the first reason that applies:
+
+``line_too_long`` · ``nul_byte`` · ``not_utf8`` (or another encoding) · ``empty_line`` · ``header_again`` ·
+``skipped_line`` (as the format declares) · ``bad_quotes`` · ``missing_column`` · ``extra_column`` · ``bad_meter`` ·
+``unknown_measure`` · ``ambiguous_time`` · ``no_such_local_time`` · ``bad_time`` (no such moment, or not between 1970
+and 2100) · for each measure in order ``bad_unit:<measure>``, ``bad_value:<measure>`` and ``not_finite:<measure>`` ·
+``off_grid`` · ``missing_measure``.
+
+A line of ``DayValues`` is a row for each interval of its day (``textdays``); lines that name their measure become rows
+when they are joined (``textjoin``).
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from meterlake.rules import quarantine_reason_sql
-from meterlake.schema import KEY_PATTERN, LATEST_TS
-from meterlake.textformat import NUMBER, Epoch, MeterColumn, Moment, Value
-from meterlake.timepattern import FRACTION, has_fraction
-from meterlake.wallclock import AMBIGUOUS_TIME, SECOND
+from meterlake.textdays import day_rows_sql
+from meterlake.textfields import field_sql
+from meterlake.textparts import (
+    LINES,
+    SKIPPED_LINE,
+    UNIT,
+    count_cases,
+    final_reason_sql,
+    line_cases,
+    measure_column,
+    meter_sql,
+    name_cases,
+    named_columns,
+    output_columns,
+    reason_sql,
+    split_sql,
+    time_cases,
+    unit_sql,
+    value_columns,
+)
+from meterlake.texttimes import PLACES, SEGMENTS, instant_sql, placed_sql, said_sql
 
 if TYPE_CHECKING:
     from meterlake.textformat import TextFormat
     from meterlake.wallclock import FileClock
 
+__all__ = ["LINES", "PLACES", "SEGMENTS", "SKIPPED_LINE", "doubtful_sql", "rows_sql"]
+
 # Names come from the declaration, values are quoted.
 # ruff: noqa: S608
-
-SEGMENTS: Final = "clock_segments"
-"""Of a clock on the wall: ``begins``, ``offset_s``, ``later_s``, as ``wallclock.segments``."""
-
-PLACES: Final = "clock_places"
-"""``line`` and ``place``, as ``wallclock.places``."""
-
-LINES: Final = "lines"
-"""The input: a table of ``line`` (its number in the file), ``text``, and ``undecoded`` (why it is no text, or NULL)."""
 
 
 def rows_sql(form: TextFormat, clock: FileClock) -> str:
     """Return SQL of the lines below the header: ``line``, the event time, the interval, the measures and ``reason``;
     also the meter, where a column says it.
 
-    reason: the first why a line is no reading, or NULL. clock: the file's; of one on the wall, the tables
+    Where each line names its measure, there are ``MEASURE`` and ``VALUE`` instead of the measures: ``textjoin`` makes
+    rows of them. reason: the first why a line is no reading, or NULL. clock: the file's; of one on the wall, the tables
     ``SEGMENTS`` and ``PLACES`` are read too.
     """
-    dataset, at = form.dataset, form.dataset.event_time
-    places = {column.measure: place for place, column in enumerate(form.columns) if isinstance(column, Value)}
-    fields = {measure.name: _field(form, places[measure.name]) for measure in dataset.measures}
-    missing = ", ".join(map(_quoted, form.missing))
-    given = {name: f"({field} NOT IN ({missing}))" for name, field in fields.items()}
-    numbers = [
-        f"CASE WHEN {given[name]} AND regexp_full_match({number}, {_quoted(NUMBER)})"
-        f" THEN try_cast({number} AS DOUBLE) END AS {name}"
-        for name, number in ((name, _number(form, field)) for name, field in fields.items())
-    ]
-    meter = next((_field(form, at) for at, column in enumerate(form.columns) if isinstance(column, MeterColumn)), None)
-    key = f"{meter} AS {dataset.key}, " if meter else ""
-    seconds = f"epoch({at})"
+    return day_rows_sql(form, clock) if form.is_wide else _line_rows_sql(form, clock)
+
+
+def _line_rows_sql(form: TextFormat, clock: FileClock) -> str:
+    columns = {column.measure: column for column in form.values}
+    fields = {name: field_sql(form, form.columns.index(column)) for name, column in columns.items()}
+    values, reasons = value_columns(form, columns, fields, UNIT if unit_sql(form) else None)
     cases = [
-        ("undecoded IS NOT NULL", "undecoded"),
-        ("text = ''", "'empty_line'"),
-        (f"text = {_quoted(form.header)}", "'header_again'"),
-        (f"len(fields) < {len(form.columns)}", "'missing_column'"),
-        (f"len(fields) > {len(form.columns)}", "'extra_column'"),
-        *([(f"NOT regexp_matches({dataset.key}, {_quoted(KEY_PATTERN)})", "'bad_meter'")] if meter else []),
-        ("later_s IS NOT NULL AND place IS NULL", f"'{AMBIGUOUS_TIME}'"),
-        (f"{at} IS NULL OR NOT ({seconds} BETWEEN 0 AND {LATEST_TS})", "'bad_time'"),
+        *line_cases(form),
+        *count_cases(str(len(form.columns)), str(len(form.columns)), ignored=form.extra == "ignore"),
+        *name_cases(form),
+        *time_cases(form, clock),
+        *reasons,
     ]
-    for measure in form.measures:
-        cases += [
-            (f"{given[measure]} AND {measure} IS NULL", f"'bad_value:{measure}'"),
-            (f"NOT isfinite({measure})", f"'not_finite:{measure}'"),
-        ]
-    whens = "\n    ".join(f"WHEN {condition} THEN {reason}" for condition, reason in cases)
-    off = quarantine_reason_sql(dataset, "duckdb", f"CAST({seconds} AS BIGINT)")
-    listed, lead = ",\n    ".join(numbers), int(form.lead.total_seconds())
+    dataset, at = form.dataset, form.dataset.event_time
+    listed = ",\n    ".join([f"{instant_sql(form)} AS {at}", *values])
     return f"""
 WITH split AS (
-  SELECT line, text, undecoded, {_fields(form)} AS fields FROM {LINES} WHERE line > 1
+  {split_sql(form)}
 ), timed AS (
-  SELECT *, {_moment(form)} AS said FROM split
+  SELECT *, {named_columns(form)}{said_sql(form)} AS said FROM split
 ), decoded AS (
-  SELECT line, text, undecoded, fields, place, later_s, {form.interval_s} AS {dataset.interval},
-    {key}said - to_seconds(CASE WHEN place = {SECOND} THEN later_s ELSE offset_s END + {lead}) AS {at},
+  SELECT *, {form.interval_s} AS {dataset.interval},
     {listed}
-  FROM ({_placed(clock)})
+  FROM ({placed_sql(form, clock, "timed")})
 )
-SELECT line, {f"{dataset.key}, " if meter else ""}{at}, {dataset.interval}, {", ".join(fields)},
-  CASE {whens}
-    ELSE {off} END AS reason
+SELECT {output_columns(form)}, {reason_sql(cases, final_reason_sql(form))} AS reason
 FROM decoded"""
 
 
 def doubtful_sql(form: TextFormat) -> str:
-    """Return SQL of the lines whose time a clock on the wall shows twice: number, meter and local time in seconds."""
-    meter = next((_field(form, at) for at, column in enumerate(form.columns) if isinstance(column, MeterColumn)), "''")
+    """Return SQL of the lines whose time a clock on the wall shows twice: number, meter and local time in seconds.
+
+    Where a line names its measure, lines of one are in an order of their own.
+    """
+    meter = meter_sql(form) or "''"
+    whose = f"{meter} || chr(0) || {measure_column(form)[1]}" if form.is_long else meter
     return f"""
 WITH split AS (
-  SELECT line, {_fields(form)} AS fields FROM {LINES} WHERE line > 1 AND undecoded IS NULL
+  {split_sql(form)} AND undecoded IS NULL
 ), timed AS (
-  SELECT *, {_moment(form)} AS said FROM split
+  SELECT *, {said_sql(form)} AS said FROM split
 )
-SELECT line, {meter}, CAST(epoch(said) AS BIGINT) FROM timed ASOF JOIN {SEGMENTS} ON said >= begins
+SELECT line, {whose}, CAST(epoch(said) AS BIGINT) FROM timed ASOF JOIN {SEGMENTS} ON said >= begins
 WHERE later_s IS NOT NULL ORDER BY line"""
-
-
-def _placed(clock: FileClock) -> str:
-    """Return SQL of lines with the offset of their time, a later one where it comes twice, and which of both it is."""
-    if isinstance(clock, timedelta):
-        offset = round(clock.total_seconds())
-        return f"SELECT *, {offset} AS offset_s, CAST(NULL AS INT) AS later_s, CAST(NULL AS INT) AS place FROM timed"
-    return (
-        f"SELECT timed.*, offset_s, later_s, place FROM timed ASOF LEFT JOIN {SEGMENTS} ON said >= begins"
-        f" LEFT JOIN {PLACES} ON {PLACES}.line = timed.line"
-    )
-
-
-def _fields(form: TextFormat) -> str:
-    fields = f"string_split(text, {_quoted(form.separator)})"
-    quoted = "len(field) > 1 AND starts_with(field, '\"') AND ends_with(field, '\"')"
-    plain = f"list_transform({fields}, lambda field: CASE WHEN {quoted} THEN field[2:-2] ELSE field END)"
-    return f"CASE WHEN contains(text, '\"') THEN {plain} ELSE {fields} END"
-
-
-def _moment(form: TextFormat) -> str:
-    """Return SQL of a line's time, as the file's clock says it; NULL for no such time."""
-    for place, column in enumerate(form.columns):
-        if isinstance(column, Epoch):
-            field = _field(form, place)
-            whole = f"regexp_full_match({field}, '[0-9]{{1,10}}')"
-            return f"make_timestamp(CASE WHEN {whole} THEN CAST({field} AS BIGINT) * 1000000 END)"
-    moments = [place for place, column in enumerate(form.columns) if isinstance(column, Moment)]
-    clock = " || ' ' || ".join(_field(form, place) for place in moments)
-    if has_fraction(form.pattern):
-        clock = f"regexp_replace({clock}, {_quoted(FRACTION)}, '')"
-    return (
-        f"CASE WHEN regexp_full_match({clock}, {_quoted(form.time_regex)})"
-        f" THEN try_strptime({clock}, {_quoted(form.strptime)}) END"
-    )
-
-
-def _field(form: TextFormat, place: int) -> str:
-    field = f"coalesce(fields[{place + 1}], '')"
-    return f"trim({field})" if form.padded else field
-
-
-def _number(form: TextFormat, field: str) -> str:
-    return field if form.decimal == "." else f"translate({field}, ',.', '.x')"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -2,7 +2,8 @@
 
 When the clock goes back, the same times come twice. The file's own order says which is which: up to the line at which
 its times step back they are those before the change, from there on those after it. Where the order does not say it
-(the hour comes once, or not in order), its lines are ``ambiguous_time``. Times that the clock skips are ``bad_time``.
+(the hour comes once, or not in order), its lines are ``ambiguous_time``. Times that the clock skips are
+``no_such_local_time``.
 
 Local times are seconds of the clock on the wall, counted as if they were UTC.
 """
@@ -26,6 +27,7 @@ FileClock: TypeAlias = timedelta | ZoneInfo
 """A file's clock: a fixed offset from UTC, or the zone whose clock on the wall it shows."""
 
 AMBIGUOUS_TIME: Final = "ambiguous_time"
+NO_SUCH_LOCAL_TIME: Final = "no_such_local_time"
 
 FIRST, SECOND = 1, 2
 """Places of a time that comes twice."""
@@ -37,12 +39,13 @@ class Segment(NamedTuple):
     """Local times from ``begins`` up to the next segment.
 
     offset_s: from UTC; None for times that the clock skips. later_s: the offset at the second time, where they come
-    twice.
+    twice. skipped_at: the instant at which the clock skips them.
     """
 
     begins: int
     offset_s: int | None
     later_s: int | None = None
+    skipped_at: int | None = None
 
 
 class Doubtful(NamedTuple):
@@ -53,10 +56,16 @@ class Doubtful(NamedTuple):
     local: int
 
 
+@lru_cache(maxsize=1)
+def zones() -> frozenset[str]:
+    """Return the names of all zones."""
+    return frozenset(available_timezones())
+
+
 def zone(name: str) -> ZoneInfo:
     """Return a zone by its IANA name. Raises UnknownName."""
-    if name not in available_timezones():
-        raise UnknownName("time zone", name, [known for known in available_timezones() if "/" in known])
+    if name not in zones():
+        raise UnknownName("time zone", name, [known for known in zones() if "/" in known])
     return ZoneInfo(name)
 
 
@@ -77,7 +86,7 @@ def segments(clock: ZoneInfo) -> tuple[Segment, ...]:
     for at in _changes(clock, start, end):
         after = _offset(clock, at)
         if after > before:
-            found += [Segment(at + before, None), Segment(at + after, after)]
+            found += [Segment(at + before, None, None, at), Segment(at + after, after)]
         else:
             found += [Segment(at + after, before, after), Segment(at + before, after)]
         before = after

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from meterlake.declaration import MeterSeries
 
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""JSON can name what no text holds."""
 REFUSED: Final = "refused"
 """Field of a message that is no reading: why, as its producer knows."""
 _KEY: Final = re.compile(KEY_PATTERN.removesuffix("$") + r"\Z")
@@ -73,12 +75,13 @@ def encode_units(
     """
     measures = "".join(f',"{measure.name}":%r' for measure in dataset.measures)
     template = (
-        f'{{"v":{dataset.wire_version},"{dataset.key}":"%s","{dataset.event_time}":%d,'
+        f'{{"v":{dataset.wire_version},"{dataset.key}":%s,"{dataset.event_time}":%d,'
         f'"{dataset.interval}":{interval_s}{measures}}}'
     )
     factors = [int(10**measure.scale) for measure in dataset.measures]
     values = [[unit / factor for unit in column] for column, factor in zip(units, factors, strict=True)]
-    return [(template % row).encode() for row in zip(meters, ts, *values, strict=True)]
+    names = {meter: json.dumps(meter) for meter in set(meters)}
+    return [(template % row).encode() for row in zip(map(names.__getitem__, meters), ts, *values, strict=True)]
 
 
 def encode_refused(dataset: MeterSeries, reason: str, payload: bytes, **about: str | int) -> bytes:
@@ -178,7 +181,7 @@ def _meter(message: dict[str, Any], field: str) -> str:
     value = _present(message, field)
     if not isinstance(value, str):
         raise _Refused(f"wrong_type:{field}")
-    if not _KEY.match(value):
+    if not _KEY.match(value) or _LONE_SURROGATE.search(value):
         raise _Refused(f"bad_value:{field}")
     return value
 

@@ -46,7 +46,7 @@ def fleet(first: str, count: int, seed: int, days: int) -> Fleet:
     phases += (randomness.draw(keys, _LANES[1], 5) - 2) * _HOUR_S
     scales = _SMALLEST + randomness.draw(keys, _LANES[2], _LARGEST - _SMALLEST + 1)
     phases[0], scales[0] = 0, THOUSAND
+    first = check_meter_id(first)
     ids = (first, *(f"{first}-{number:04}" for number in range(2, count + 1)))
-    for meter in (ids[0], ids[-1]):
-        check_meter_id(meter)
+    check_meter_id(ids[-1])
     return Fleet(ids, phases, scales)

@@ -8,19 +8,20 @@ import os
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 import numpy as np
 
-from engines.text_lines import line_tables, set_clock
+from engines.readers import text
+from engines.readers.held import held
+from engines.readers.port import REASON, Options
 from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.rules import BEFORE_EARLIEST, earliest_ts
 from meterlake.schema import LATEST_TS
 from meterlake.texthead import WrongText, fitting, layout
 from meterlake.textlines import CHUNK
-from meterlake.textrows import LINES, rows_sql
 from producers.errors import HistoryUnreadable
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ MISSING: Final = np.iinfo(np.int64).min
 # Names come from the declaration.
 # ruff: noqa: S608
 
+_ROWS: Final = "rows_of_file"
 _LAYOUT: Final = "2"
 """Of a cached history; another one is another file."""
 
@@ -74,7 +76,7 @@ def load(cache: Path, form: TextFormat, path: Path, offset: FileClock, others: S
     file = cache / "histories" / name
     with suppress(OSError, ValueError):  # none yet, or one that was damaged
         return _history(form, np.load(file, mmap_mode="r"), json.loads(_reasons_path(file).read_text()))
-    rows, skipped = _rows((form, *others), path, offset)
+    rows, skipped = _rows(list(dict.fromkeys([form, *others])), path, offset)
     with suppress(OSError):  # no room for a cache is no reason to fail
         _keep(file, rows, skipped)
     return _history(form, rows, skipped)
@@ -112,16 +114,15 @@ def _rows(forms: Sequence[TextFormat], path: Path, offset: FileClock) -> tuple[N
     skipped = Counter[str]()
     try:
         with ExitStack() as stack, duckdb.connect() as connection:
-            file = opened(path, stack)
+            file = stack.enter_context(held(opened(path, stack).read))
             head = file.read(CHUNK)
             form = layout(fitting(forms, str(path), head), str(path), head)
-            set_clock(connection, form, offset, opened(path, stack).read)
-            stream = _Joined(head, file)
-            for chunk in line_tables(stream.read):
-                connection.register(LINES, chunk)
-                parts.append(_decoded(connection, form, offset))
-                skipped.update(_reasons(connection))
-                connection.unregister(LINES)
+            file.seek(0)
+            for rows in text.read(form, file, Options(form.meter_id, offset)):
+                connection.register(_ROWS, rows)
+                parts.append(_decoded(connection, form))
+                connection.unregister(_ROWS)
+                skipped.update(rows[REASON].drop_null().to_pylist())
     except WrongText as error:
         raise HistoryUnreadable(str(path), error.problem, error.hint) from error
     except NotText as error:
@@ -157,27 +158,13 @@ def _set_aside(form: TextFormat, times: Numbers) -> dict[str, int]:
     return {reason: count for reason, count in counts.items() if count}
 
 
-class _Joined:
-    """A stream of which the head was read already."""
-
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self._head, self._rest = head, rest
-
-    def read(self, size: int) -> bytes:
-        head, self._head = self._head, b""
-        return head or self._rest.read(size)
-
-
-def _decoded(
-    connection: duckdb.DuckDBPyConnection, form: TextFormat, offset: FileClock
-) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
+def _decoded(connection: duckdb.DuckDBPyConnection, form: TextFormat) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
     """Return times in seconds, units of all measures, and whether it is a reading or gap row, of lines with a time."""
     at = form.dataset.event_time
     names = [measure.name for measure in form.dataset.measures]
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE rows AS {rows_sql(form, offset)}")
     listed = ", ".join(names)
     columns = connection.execute(
-        f"SELECT CAST(epoch({at}) AS BIGINT) AS second, reason IS NULL AS read, {listed} FROM rows"
+        f"SELECT CAST(epoch({at}) AS BIGINT) AS second, reason IS NULL AS read, {listed} FROM {_ROWS}"
         f" WHERE reason IS NULL OR (second BETWEEN 0 AND {LATEST_TS} AND second % {form.interval_s} = 0) ORDER BY line"
     ).fetchnumpy()
     values = [np.ma.filled(np.ma.asarray(columns[name], np.float64), np.nan) for name in names]
@@ -187,12 +174,6 @@ def _decoded(
     times = np.ma.getdata(columns["second"]).astype(np.int64)
     units = np.where(whole, np.where(whole, counted, 0).astype(np.int64), MISSING)
     return times, units, np.ma.getdata(columns["read"]).astype(bool)
-
-
-def _reasons(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Return how many of the lines that were decoded last are no readings, by reason."""
-    sql = "SELECT reason, count(*) FROM rows WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
-    return dict(connection.execute(sql).fetchall())
 
 
 def _gridded(times: Numbers, units: Numbers, interval_s: int, span: tuple[int, int]) -> Numbers:

@@ -1,4 +1,5 @@
-"""Ingest: a text file of readings becomes rows of the master data set, in one commit.
+"""Ingest: files of readings become rows of the master data set, in one commit.
 
-``sources`` opens and unpacks it, ``upload`` puts it into HDFS, ``parse`` decodes its lines, ``load`` joins them.
+``places`` finds them, ``sources`` opens and unpacks them, ``upload`` brings them into HDFS (``raw_store``), ``tasks``
+decode them in Spark, ``load`` joins all of it. ``dry_run`` reads them here and now.
 """

@@ -8,16 +8,24 @@ from meterlake.errors import PermanentError
 class Unreadable(PermanentError):
     """The file is missing, not a file, not permitted, or of another kind."""
 
+    def __init__(self, what: str, *, hint: str = "", path: str = "") -> None:
+        self.path = path
+        super().__init__(what, hint=hint)
+
 
 class BrokenArchive(PermanentError):
     """The compressed file is cut off or damaged."""
 
-    def __init__(self, path: str, kind: str, cause: object) -> None:
+    def __init__(self, path: str, cause: object) -> None:
         self.path = path
         super().__init__(
-            f"{path}: the {kind} file is cut off or damaged: {str(cause).rstrip('.')}.",
+            f"{path}: the packed file is cut off or damaged: {str(cause).rstrip('.')}.",
             hint="Nothing was loaded. Get the file again and compare its size.",
         )
+
+
+class NoMeter(PermanentError):
+    """The name of a file does not say whose readings it holds."""
 
 
 class NotThisFormat(PermanentError):

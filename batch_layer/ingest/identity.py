@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 from meterlake.wallclock import clock_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import timedelta
 
     from meterlake.wallclock import FileClock
+
+
+def together(load_ids: Iterable[str]) -> str:
+    """Return one short name for the loads of several files; that of one file is its own."""
+    ids = sorted(set(load_ids))
+    return ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)

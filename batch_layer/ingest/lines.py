@@ -1,31 +1,33 @@
-"""What is seen of a file's lines while its bytes pass: digest, counts, the index of lines."""
+"""What is seen of a file's bytes while they pass: digest, counts, and where parts of it may begin."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, NamedTuple
 
-from meterlake.textlines import MAX_LINE_BYTES, LineEnds
+from meterlake.textlines import LineEnds
 
 SPLIT: Final = 32 << 20
-"""Bytes of one Spark task; the index of lines is kept at its multiples."""
+"""Bytes of one Spark task."""
 
 _NEWLINE: Final = b"\n"
 
 
-class Lines:
-    """Takes a file's chunks in order; afterwards knows its digest, sizes and lines.
+class Start(NamedTuple):
+    """A place in a file at which a line begins: its byte, and the number of that line, counted from 1."""
 
-    A line of more than MAX_LINE_BYTES is cut to one byte more, which is how Spark tells it, and every line ends with
-    LF; the digest and ``bytes`` are those of the whole file.
-    """
+    byte: int
+    line: int
+
+
+class Lines:
+    """Takes a file's chunks in order; afterwards knows its digest, size, and lines."""
 
     def __init__(self, split: int = SPLIT) -> None:
         self.bytes = 0
-        self.stored = 0
-        self.first_lines = [1]
-        """Number of the first line that begins in each split, counted from 1, as Hadoop's reader deals them out."""
-        self._split, self._newlines, self._line, self._open = split, 0, 0, False
+        self.starts = [Start(0, 1)]
+        """Where parts of some ``split`` bytes begin, each with a line."""
+        self._split, self._seen, self._newlines, self._open = split, 0, 0, False
         self._digest, self._ends = hashlib.sha256(), LineEnds()
 
     @property
@@ -38,40 +40,23 @@ class Lines:
         """Lines so far; the last may have no line end."""
         return self._newlines + self._open
 
-    def take(self, chunk: bytes) -> bytes:
-        """Return what is to be stored of a chunk of at most MAX_LINE_BYTES."""
+    def take(self, chunk: bytes) -> None:
+        """See the next chunk."""
         self._digest.update(chunk)
         self.bytes += len(chunk)
-        return self._stored(self._ends.take(chunk))
+        self._number(self._ends.take(chunk))
 
-    def rest(self) -> bytes:
-        """Return what is to be stored after the last chunk."""
-        return self._stored(self._ends.rest())
+    def end(self) -> None:
+        """See the end of the file."""
+        self._number(self._ends.rest())
+        if len(self.starts) > 1 and self.starts[-1].byte == self._seen:
+            self.starts.pop()
 
-    def _stored(self, chunk: bytes) -> bytes:
-        kept = self._cut(chunk)
-        self._number(kept)
-        return kept
-
-    def _cut(self, chunk: bytes) -> bytes:
-        """Return the chunk without what makes a line too long: only its first line can be, by its length."""
-        end = chunk.find(_NEWLINE)
-        first = len(chunk) if end < 0 else end
-        excess = min(first, max(0, self._line + first - (MAX_LINE_BYTES + 1)))
-        self._line = len(chunk) - chunk.rfind(_NEWLINE) - 1 if end >= 0 else self._line + first - excess
-        return chunk if not excess else chunk[: first - excess] + chunk[first:]
-
-    def _number(self, kept: bytes) -> None:
-        """Count the lines that are stored, and note how many begin up to each multiple of the split."""
-        begin = 0
-        while begin < len(kept):
-            room = self._split - self.stored % self._split
-            part = kept[begin : begin + room]
-            self._newlines += part.count(_NEWLINE)
-            self.stored += len(part)
-            begin += len(part)
-            if not self.stored % self._split:
-                # A line that begins exactly here still belongs to the split before.
-                self.first_lines.append(self._newlines + 2)
-        if kept:
-            self._open = not kept.endswith(_NEWLINE)
+    def _number(self, data: bytes) -> None:
+        """Count the lines of what has as many bytes as the file, and ends of lines that are all LF."""
+        while (at := data.find(_NEWLINE, max(0, self.starts[-1].byte + self._split - 1 - self._seen))) >= 0:
+            self.starts.append(Start(self._seen + at + 1, self._newlines + data.count(_NEWLINE, 0, at + 1) + 1))
+        self._newlines += data.count(_NEWLINE)
+        self._seen += len(data)
+        if data:
+            self._open = not data.endswith(_NEWLINE)

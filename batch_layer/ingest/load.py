@@ -1,4 +1,4 @@
-"""One load: the raw file into HDFS, its lines decoded by Spark, and all readings into the master in one commit.
+"""One load: raw files into HDFS, their rows decoded in Spark's tasks, and all readings into the master in one commit.
 
 Readings are written first where no reader sees them and counted; the lines of quarantine follow; the commit that
 shows the readings is the last step. A load that dies before it has added no reading, and the next try finds out
@@ -10,29 +10,20 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.ingest import summer_time
-from batch_layer.ingest.compare import Overlap, highest_revision, overlap
-from batch_layer.ingest.errors import NotThisFormat
-from batch_layer.ingest.identity import Identity
-from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.parse import (
-    Arrival,
-    days,
-    decoded,
-    numbered_lines,
-    reading_lines,
-    readings,
-    rejected,
-    with_places,
-)
-from batch_layer.ingest.request import Counts, Request, Result
-from batch_layer.ingest.upload import Raw, upload
+from batch_layer.ingest import balance, results, summer_time, tasks
+from batch_layer.ingest.compare import Conflicts, Overlap, conflicts, highest_revision, overlap
+from batch_layer.ingest.files import Files
+from batch_layer.ingest.known import MANY, known
+from batch_layer.ingest.rows import Tally, total
+from batch_layer.ingest.stored import SetAside, Stored
+from batch_layer.ingest.tasks import Wanted
+from batch_layer.ingest.upload import upload
 from engines import hdfs, master, metastore
 from engines import spark as engine
 from engines.errors import EngineUnavailable
@@ -40,23 +31,19 @@ from engines.spark_failures import translated
 from engines.table_format import AlreadyPublished
 from meterlake import jumps
 from meterlake.errors import OutOfBalance
-from meterlake.precedence import gap_sql
 from meterlake.rebase import whole_weeks
-from meterlake.timegrid import epoch_seconds_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from batch_layer.ingest.request import Progress, Request, Result
     from engines.table_format import Snapshot, Table
     from meterlake.clock import Clock
-    from meterlake.jumps import Stretch
+    from meterlake.errors import MeterlakeError
     from meterlake.settings import Settings
-
-MANY: Final = 1000
-"""With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""
 
 
 @dataclass
@@ -76,27 +63,27 @@ class _Phases:
         return {**self.seconds, "total": round(time.monotonic() - self.begin, 2)}
 
 
-def load(settings: Settings, request: Request, clock: Clock, on_bytes: Callable[[int, int], None]) -> Result:
-    """Load a file. A repeated load is no error: the result says so.
+def load(settings: Settings, request: Request, clock: Clock, on_progress: Callable[[Progress], None]) -> Result:
+    """Load files. A repeated load is no error: the result says so, as it does of files that were set aside.
 
-    Raises what ``upload`` raises; NotThisFormat; OutOfBalance; EngineUnavailable, also in the middle.
+    Raises what ``upload`` raises; NotThisFormat; WallClock; OutOfBalance; EngineUnavailable, also in the middle.
     """
     phases = _Phases()
     _servers_answer(settings)
     now = clock()
-    # The driver starts while the file is under way.
+    # The driver starts while the files are under way.
     with ThreadPoolExecutor(1) as pool:
-        uploading = pool.submit(upload, settings, request.form, request.path, on_bytes)
+        uploading = pool.submit(upload, settings, request, on_progress)
         _wait_briefly(uploading)
         with engine.session(settings, "load") as spark:
             phases.done("session")
-            raw = uploading.result()
+            files = uploading.result()
             phases.done("upload")
-            with translated(settings, request.path), reading_lines(spark, SPLIT):
-                return _Load(settings, spark, request, raw, now, phases).run()
+            with translated(settings, request.title):
+                return _Load(settings, spark, request, files, now, phases).run()
 
 
-def _wait_briefly(uploading: Future[Raw]) -> None:
+def _wait_briefly(uploading: Future[list[Stored | SetAside]]) -> None:
     """Let a small or wrong file be known before Spark is started for it. Raises what the upload raised."""
     try:
         uploading.result(timeout=1.0)
@@ -114,19 +101,26 @@ def _servers_answer(settings: Settings) -> None:
 
 
 class _Load:
-    """The steps of one load."""
+    """The steps of one load. Files are known by their place in it."""
 
     def __init__(
-        self, settings: Settings, spark: SparkSession, request: Request, raw: Raw, now: datetime, phases: _Phases
-    ) -> None:  # fmt: skip
-        self.settings, self.spark, self.request, self.raw, self.phases = settings, spark, request, raw, phases
-        self.form, self.dataset = raw.form, raw.form.dataset
-        self.now = now
-        lines = numbered_lines(spark, raw.location, raw.first_lines, SPLIT)
-        self.lines = with_places(lines, self.form, request.offset)
-        self.kept: list[Stretch] | None = None
-        self.shift = self._shift()
-        self._set_revision(0)
+        self,
+        settings: Settings,
+        spark: SparkSession,
+        request: Request,
+        files: list[Stored | SetAside],
+        now: datetime,
+        phases: _Phases,
+    ) -> None:
+        self.settings, self.spark, self.request, self.phases = settings, spark, request, phases
+        self.dataset = request.dataset
+        self.now = now.astimezone(UTC).replace(tzinfo=None)
+        stored = {at: file for at, file in enumerate(files) if isinstance(file, Stored)}
+        self.files = Files(settings, spark, request, stored, self.now)
+        self.set_aside = {at: file for at, file in enumerate(files) if isinstance(file, SetAside)}
+        self.same: dict[str, int] = {}
+        if request.rebase and stored:
+            self.files.shift = self._shift()
 
     def run(self) -> Result:
         """Stage, check, quarantine, publish."""
@@ -134,207 +128,219 @@ class _Load:
         self.phases.done("open")
         if self.request.corrects:
             self._revise(table)
-        if self._is_loaded(table):
-            return self._result(already_loaded=True)
-        staged, counts = self._stage(table)
-        if self.kept is None and self._has_jump(counts):
-            staged, counts = self._stage(table)
+        staged, tallies = self._stage_all(table, self._new(table))
         self.phases.done("parse and write")
-        self._check(staged, counts)
-        self._check_clock(table, staged, counts)
-        quarantined = self._quarantine(counts)
+        if staged is None:
+            return self._result({})
+        self._quarantine(tallies)
         self.phases.done("quarantine")
-        compared = self._compare(table, staged)
+        compared, contradicting = self._compare(table, staged, tallies)
         self.phases.done("compare")
+        if len(tallies) > 1 and self._is_overtaken(table, staged, tallies):
+            return self.run()
         try:
             published = table.publish(staged)
         except AlreadyPublished:
-            return self._result(already_loaded=True)
+            return self._result({})
         self.phases.done("commit")
-        days, first, last = self._extent(table, published)
+        days, first, last = self._extent(table, staged)
         self.phases.done("count days")
         return self._result(
-            already_loaded=False,
-            readings=staged.added_rows - counts.gaps,
-            gaps=counts.gaps,
-            quarantined=quarantined,
-            not_loaded=counts.future,
+            tallies,
             days=days,
             first=first,
             last=last,
             snapshot=published.id,
             overlap=compared,
-            revision=self.identity.revision,
+            conflicts=contradicting,
+            revision=self.files.revision,
             corrected_by=self.request.corrects,
         )
 
-    def _set_revision(self, revision: int) -> None:
-        request = self.request
-        self.identity = Identity(
-            self.dataset.name, self.raw.sha256, request.meter_id, request.offset, self.shift, revision
-        )
-        self.arrival = Arrival(request.meter_id, self.now, self.raw.name, self.identity.load_id, revision)
-
     def _revise(self, table: Table) -> None:
-        """Give the readings a higher revision than any of their meter has; the same correction is loaded once."""
-        highest = highest_revision(self._held(table.read()))
-        self._set_revision(max(highest, 0))
-        if highest < 1 or not self._is_loaded(table):
-            self._set_revision(highest + 1)
+        """Give the readings a higher revision than any of their meters has; the same correction is loaded once."""
+        highest = highest_revision(self._held(table.read(), self.files.stored))
+        self.files.revision = max(highest, 0)
+        if highest < 1 or self._new(table):
+            self.files.revision = highest + 1
 
-    def _compare(self, table: Table, staged: Snapshot) -> Overlap:
-        """Compare staged readings with those of the same time that readers see."""
-        if staged.parent is None or not staged.added_rows:
-            return Overlap()
-        mine = table.read(snapshot=staged.id).where(F.col("load_id") == self.identity.load_id)
-        time = F.col(self.dataset.event_time)
-        first, last = mine.agg(F.min(time), F.max(time)).collect()[0]
-        held = self._held(table.read(snapshot=staged.parent)).where(time.between(first, last))
-        return overlap(held, mine, self.dataset)
+    def _new(self, table: Table) -> list[int]:
+        """Return the files that are not in the master data set yet; of the same content twice, the first."""
+        ids = {file: self.files.load_id(file) for file in self.files.stored}
+        if not ids:
+            return []
+        there = known(self.spark, table, set(ids.values()))
+        todo: dict[str, int] = {}
+        for file, load_id in ids.items():
+            if load_id not in there:
+                todo.setdefault(load_id, file)
+        return list(todo.values())
 
-    def _held(self, rows: DataFrame) -> DataFrame:
-        """Return readings of the master, of the file's meter where all of it is of one."""
-        meter = self.request.meter_id
-        return rows.where(F.col(self.dataset.key) == meter) if meter else rows
-
-    def _rows(self) -> tuple[DataFrame, Observation]:
-        """Return the decoded lines with ``future`` (not to be loaded), and what will have been seen of them."""
-        observed = Observation("lines")
-        rows = decoded(self.lines, self.form, self.request.offset, self.shift, self.kept)
-        second, none = F.expr(f"CASE WHEN reason IS NULL THEN {self._second} END"), F.lit(0)
-        rows = rows.select("*", F.expr(self._future()).alias("future")).observe(
-            observed,
-            F.count(F.lit(1)).alias("lines"),
-            F.coalesce(F.sum("line"), F.lit(0)).alias("line_sum"),
-            F.count_if(F.col("reason").isNotNull()).alias("bad"),
-            F.count_if("future").alias("future"),
-            F.count_if(F.expr(f"reason IS NULL AND NOT future AND {gap_sql(self.dataset)}")).alias("gaps"),
-            F.coalesce(F.min(second), none).alias("first"),
-            F.coalesce(F.max(second), none).alias("last"),
-        )
-        return rows, observed
-
-    def _future(self) -> str:
-        """Return the condition on a reading that lies in the future of a history that was moved to end now."""
-        if not self.request.rebase:
-            return "false"
-        now = self.now.replace(tzinfo=None).isoformat(sep=" ")
-        return f"reason IS NULL AND {self.dataset.event_time} >= TIMESTAMP_NTZ '{now}'"
+    def _held(self, rows: DataFrame, files: Iterable[int]) -> DataFrame:
+        """Return readings of the master, of the files' meters where they are known before reading."""
+        meters = {self.files.seen(file).meter_id for file in files}
+        if "" in meters or len(meters) > MANY:
+            return rows
+        return rows.where(F.col(self.dataset.key).isin(sorted(meters)))
 
     def _shift(self) -> timedelta:
-        if not self.request.rebase:
-            return timedelta(0)
-        last = self._keep()
+        """Return by how much the history moves to end now; all files by the same."""
+        ends = [end for end in self._find_kept(self.files.stored).values() if end is not None]
         self.phases.done("find the end")
-        if last is None:
-            return timedelta(0)
-        return whole_weeks(last + timedelta(seconds=self.form.interval_s), self.now.replace(tzinfo=None))
+        return whole_weeks(max(ends), self.now) if ends else timedelta(0)
 
-    def _has_jump(self, counts: Counts) -> bool:
+    def _set_far_aside(self, tallies: dict[int, Tally]) -> bool:
         """Return whether readings far from all others are now to be set aside; most files show at once that none is."""
-        covered = (counts.lines - counts.bad) * self.form.interval_s
-        if not jumps.may_jump(self.dataset, counts.first, counts.last, covered):
+        if self.request.rebase:  # known before
             return False
-        self._keep()
-        return self.kept is not None
+        doubtful = [
+            file
+            for file, tally in tallies.items()
+            if file not in self.files.kept
+            and tally.first is not None
+            and tally.last is not None
+            and jumps.may_jump(self.dataset, tally.first, tally.last, tally.covered_s)
+        ]
+        if doubtful:
+            self._find_kept(doubtful)
+        return any(file in self.files.kept for file in doubtful)
 
-    def _keep(self) -> datetime | None:
-        """Find out where readings may lie, and return the latest time there."""
-        found = days(self.lines, self.form, self.request.offset)
-        stretches = jumps.stretches(self.dataset, {day.begin: day.lines for day in found}, jumps.DAY_S)
-        kept = jumps.kept(self.dataset, stretches, self.form.interval_s)
+    def _find_kept(self, files: Iterable[int]) -> dict[int, datetime | None]:
+        """Find out where readings of files may lie, and return when the latest interval there ends."""
+        days = self.files.frame(files, Wanted.DAYS).groupBy("file", "day")
+        found: dict[int, list[Any]] = {}
+        for row in days.agg(
+            F.sum("rows").alias("rows"), F.max("latest").alias("latest"), F.max("interval_s").alias("interval_s")
+        ).collect():
+            found.setdefault(row.file, []).append(row)
+        return {file: self._keep(file, rows) for file, rows in found.items()}
+
+    def _keep(self, file: int, days: list[Any]) -> datetime | None:
+        interval_s = max(day.interval_s for day in days)
+        stretches = jumps.stretches(self.dataset, {day.day: day.rows for day in days}, jumps.DAY_S)
+        kept = jumps.kept(self.dataset, stretches, interval_s)
         if len(kept) < len(stretches):
-            self.kept = kept
-        return max((day.latest for day in found if any(s.begin <= day.begin < s.end for s in kept)), default=None)
+            self.files.kept[file] = tuple(kept)
+        inside = [day.latest for day in days if any(s.begin <= day.day < s.end for s in kept)]
+        return max(inside) + timedelta(seconds=interval_s) if inside else None
 
-    @property
-    def _second(self) -> str:
-        return epoch_seconds_sql(self.dataset.event_time, "spark")
+    def _stage(self, table: Table, files: list[int]) -> tuple[Snapshot, dict[int, Tally]]:
+        observed = Observation("tallies")
+        said = F.array_join(F.collect_list(tasks.TALLY), "\n").alias("tallies")
+        rows = self.files.frame(files, Wanted.READINGS).observe(observed, said).where(F.col(tasks.TALLY).isNull())
+        staged = table.stage(rows.drop(tasks.TALLY), self.files.token(files), self.files.properties(files))
+        return staged, tasks.tallies(observed.get["tallies"].split("\n"))
 
-    def _stage(self, table: Table) -> tuple[Snapshot, Counts]:
-        rows, observed = self._rows()
-        mine = readings(rows.where("NOT future"), self.form, self.arrival)
-        staged = table.stage(mine, self.identity.load_id, self._properties())
-        return staged, Counts(**{name: int(value) for name, value in observed.get.items()})
+    def _stage_all(self, table: Table, files: list[int]) -> tuple[Snapshot | None, dict[int, Tally]]:
+        """Stage all files but those that turn out not to be loadable; None where nothing is left."""
+        while files:
+            staged, tallies = self._stage(table, files)
+            if self._set_far_aside(tallies):
+                continue
+            wrong = self._check(staged, tallies) or self._check_clock(table, staged, tallies)
+            if not wrong:
+                return staged, tallies
+            for file, error in sorted(wrong.items()):
+                if not self.request.skip_bad_files:
+                    raise error
+                self.set_aside[file] = SetAside(self.files.seen(file).path, error)
+                del self.files.stored[file]
+            files = [file for file in files if file not in wrong]
+        return None, {}
 
-    def _check(self, staged: Snapshot, counts: Counts) -> None:
-        """Raise unless every line of the file is accounted for once, by its number too."""
-        below = self.raw.lines - 1
-        place = f"Load of {self.request.path}"
-        parts = {"decoded": staged.added_rows, "quarantined": counts.bad, "not loaded": counts.future}
-        if below != sum(parts.values()) or below != counts.lines:
-            raise OutOfBalance(place, below, parts)
-        if counts.line_sum != below * (below + 3) // 2:
-            raise OutOfBalance(f"{place}, line numbers", below * (below + 3) // 2, {"sum of numbers": counts.line_sum})
-        good = below - counts.bad
-        if not good or (counts.bad >= MANY and counts.bad > good):
-            self._refuse(counts.bad, below)
+    def _check(self, staged: Snapshot, tallies: dict[int, Tally]) -> dict[int, MeterlakeError]:
+        """Raise unless every line of every file is accounted for once; return the files that are of another format."""
+        balance.check_written(self.request.title, tallies, staged.added_rows)
+        for file, tally in tallies.items():
+            if not tally.problem:
+                balance.check_lines(self.files.seen(file), tally)
+        wrong: dict[int, MeterlakeError] = {}
+        for file, tally in tallies.items():
+            if error := balance.not_of_format(self.files.seen(file).path, self.files.seen(file).form, tally):
+                wrong[file] = error
+        return wrong
 
-    def _check_clock(self, table: Table, staged: Snapshot, counts: Counts) -> None:
-        """Raise WallClock where the file was read by a fixed clock, and is not of one."""
-        offset = self.request.offset
-        if staged.added_rows and isinstance(offset, timedelta):
-            mine = table.read(snapshot=staged.id).where(F.col("load_id") == self.identity.load_id)
-            span = counts.first, counts.last
-            summer_time.check(self.request.path, mine, self.dataset, offset, self.shift - self.form.lead, span)
+    def _check_clock(self, table: Table, staged: Snapshot, tallies: dict[int, Tally]) -> dict[int, MeterlakeError]:
+        """Return the files that were read by a fixed clock, and are not of one."""
+        groups: dict[tuple[timedelta, timedelta], list[int]] = {}
+        for file in tallies:
+            clock = self.files.clock(file)
+            if isinstance(clock, timedelta):
+                groups.setdefault((clock, self.files.seen(file).lead), []).append(file)
+        wrong: dict[int, MeterlakeError] = {}
+        for (clock, lead), files in groups.items():
+            span = total(tallies[file] for file in files)
+            if staged.added_rows and span.first is not None and span.last is not None:
+                paths = {self.files.load_id(file): self.files.seen(file).path for file in files}
+                mine, shift = self._mine(table, staged), self.files.shift - lead
+                found = summer_time.check(paths, mine, self.dataset, clock, shift, (span.first, span.last))
+                wrong |= {file: found[self.files.load_id(file)] for file in files if self.files.load_id(file) in found}
+        return wrong
 
-    def _refuse(self, bad: int, below: int) -> None:
-        worst = rejected(self._rows()[0], self.form, self.arrival).groupBy("reason").agg(
-            F.count(F.lit(1)).alias("n"), F.min("origin_offset").alias("line")
-        )  # fmt: skip
-        found = ", ".join(
-            f"{row.n} {row.reason} (first in line {row.line})" for row in worst.orderBy(F.desc("n")).head(5)
-        )
-        raise NotThisFormat(
-            f"{self.request.path}: {bad} of {below} lines are no readings of {self.dataset.name}: {found}.",
-            hint=f"Nothing was loaded. Expected times as {self.form.pattern!r} and numbers with a point, between"
-            f" {self.form.separator!r}.",
-        )
+    def _is_overtaken(self, table: Table, staged: Snapshot, tallies: dict[int, Tally]) -> bool:
+        """Return whether another load has brought one of the files meanwhile; of all together the token tells it."""
+        current = table.current()
+        if current is None or current.id == staged.parent:
+            return False
+        return bool(known(self.spark, table, {self.files.load_id(file) for file in tallies}))
 
-    def _quarantine(self, counts: Counts) -> dict[str, int]:
-        """Put undecodable lines into quarantine, unless a load that died later has; return them by reason."""
-        if not counts.bad:
-            return {}
+    def _mine(self, table: Table, staged: Snapshot) -> DataFrame:
+        """Return the staged readings."""
+        if staged.parent is None:
+            return table.read(snapshot=staged.id)
+        return table.read_added(staged.parent, staged.id)
+
+    def _compare(self, table: Table, staged: Snapshot, tallies: dict[int, Tally]) -> tuple[Overlap, Conflicts]:
+        """Compare staged readings with those of the same time that readers see, and files with each other."""
+        if not staged.added_rows:
+            return Overlap(), Conflicts()
+        mine, time = self._mine(table, staged), F.col(self.dataset.event_time)
+        paths = {self.files.load_id(file): self.files.seen(file).path for file in tallies}
+        contradicting = conflicts(mine, self.dataset, paths)
+        if staged.parent is None:
+            return Overlap(), contradicting
+        first, last = mine.agg(F.min(time), F.max(time)).collect()[0]
+        held = self._held(table.read(snapshot=staged.parent), tallies).where(time.between(first, last))
+        found, self.same = overlap(held, mine, self.dataset)
+        return found, contradicting
+
+    def _quarantine(self, tallies: dict[int, Tally]) -> None:
+        """Put undecodable lines into quarantine, unless a load that died later has."""
+        bad = {self.files.load_id(file): file for file, tally in tallies.items() if tally.rejected}
+        if not bad:
+            return
         table = master.quarantine(self.spark, self.settings, self.dataset)
-        if not self._is_loaded(table):
-            added = table.append(rejected(self._rows()[0], self.form, self.arrival), self._properties())
-            if added.added_rows != counts.bad:
-                raise OutOfBalance(f"Quarantine of {self.request.path}", counts.bad, {"kept": added.added_rows})
-        mine = table.read().where(F.col("load_id") == self.identity.load_id)
-        return {row.reason: row["count"] for row in mine.groupBy("reason").count().orderBy("reason").collect()}
+        there = known(self.spark, table, set(bad))
+        files = [file for load_id, file in bad.items() if load_id not in there]
+        if files:
+            added = table.append(self.files.frame(files, Wanted.REJECTED), self.files.properties(files))
+            expected = sum(tallies[file].rejected for file in files)
+            if added.added_rows != expected:
+                raise OutOfBalance(f"Quarantine of {self.request.title}", expected, {"kept": added.added_rows})
 
-    def _is_loaded(self, table: Table) -> bool:
-        """Return whether rows of this identity are in a table; its commit may have expired, its rows have not."""
-        if table.find({"load-id": self.identity.load_id}):
-            return True
-        return bool(table.read().where(F.col("load_id") == self.identity.load_id).head(1))
-
-    def _extent(self, table: Table, published: Snapshot) -> tuple[int, datetime | None, datetime | None]:
-        mine = table.read(snapshot=published.id).where(F.col("load_id") == self.identity.load_id)
+    def _extent(self, table: Table, staged: Snapshot) -> tuple[int, datetime | None, datetime | None]:
         time = F.col(self.dataset.event_time)
-        row = mine.agg(F.count_distinct(time.cast("date")), F.min(time), F.max(time)).collect()[0]
+        row = self._mine(table, staged).agg(F.count_distinct(time.cast("date")), F.min(time), F.max(time)).collect()[0]
         return int(row[0]), row[1], row[2]
 
-    def _properties(self) -> dict[str, str]:
-        return {
-            "load-id": self.identity.load_id,
-            **self.identity.properties(),
-            "load-file": self.raw.name,
-            "load-raw": self.raw.location,
-            "load-lines": str(self.raw.lines - 1),
-            **({"load-corrected-by": self.request.corrects} if self.request.corrects else {}),
-        }
-
-    def _result(self, *, already_loaded: bool, **more: Any) -> Result:  # noqa: ANN401 - fields of Result
-        return Result(
-            dataset=self.dataset.name,
-            file=self.request.path,
-            meter_id=self.request.meter_id,
-            load_id=self.identity.load_id,
-            already_loaded=already_loaded,
-            lines=self.raw.lines - 1,
-            shift_days=self.shift.days,
-            bytes=self.raw.bytes,
+    def _result(self, tallies: dict[int, Tally], **more: Any) -> Result:  # noqa: ANN401 - fields of Result
+        files = []
+        for file in sorted([*self.files.stored, *self.set_aside]):
+            if file in self.set_aside:
+                files.append(results.of_set_aside(self.set_aside[file]))
+                continue
+            seen, load_id = self.files.seen(file), self.files.load_id(file)
+            if file in tallies:
+                files.append(results.of_loaded(seen, load_id, tallies[file], self.same))
+            else:
+                files.append(results.of_known(seen, load_id))
+        return results.result_of(
+            self.request,
+            self.files.token(tallies or self.files.stored),
+            files,
+            tallies.values(),
+            shift_days=self.files.shift.days,
+            bytes=sum(file.seen.bytes for file in self.files.stored.values()),
             seconds=self.phases.total(),
             **more,
         )

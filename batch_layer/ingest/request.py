@@ -4,35 +4,88 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from batch_layer.ingest.compare import Overlap
+from batch_layer.ingest.compare import Conflicts, Overlap
 
 if TYPE_CHECKING:
-    from meterlake.textformat import TextFormat
+    from batch_layer.ingest.formats import Format
+    from meterlake.declaration import MeterSeries
     from meterlake.wallclock import FileClock
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to load. offset: of the file's clock from UTC, or its zone. rebase: move it by whole weeks to end now.
+    """What to load. offset: of the files' clock from UTC, or its zone; by default
+    what the format of each says. rebase: move it by whole weeks to end now.
 
+    forms: of which each file is one. paths: as the user names them: files, folders, patterns.
+    meter_id: of all lines; empty where a column says it. meter_from_name: regular expression of the meter in the name.
     corrects: who says that its readings replace those that are there; empty where they are added beside them.
+    skip_bad_files: whether files that cannot be loaded are set aside; else they stop the load.
+    password: of encrypted members of zip archives.
     """
 
-    form: TextFormat
-    path: str
+    forms: tuple[Format, ...]
+    paths: tuple[str, ...]
     meter_id: str
-    offset: FileClock
+    offset: FileClock | None
     rebase: bool = False
     corrects: str = ""
+    meter_from_name: str = ""
+    skip_bad_files: bool = False
+    password: str = field(default="", repr=False)
+
+    @property
+    def dataset(self) -> MeterSeries:
+        """Whose readings they are."""
+        return self.forms[0].dataset
+
+    @property
+    def title(self) -> str:
+        """What is loaded, for messages."""
+        first, *others = self.paths
+        return f"{first} and {len(others)} more" if others else first
+
+
+class Progress(NamedTuple):
+    """How far the files have been read: of those that were found, and of their bytes as they lie there."""
+
+    files: int
+    of_files: int
+    bytes: int
+    of_bytes: int
+
+
+Status = Literal["loaded", "already loaded", "set aside"]
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of a file. lines = readings + gaps + quarantined + not_loaded, where it was loaded.
+
+    as_before: of its readings, those that were there already, with the same values. reason: why it was set aside.
+    """
+
+    path: str
+    status: Status
+    meter_id: str = ""
+    load_id: str = ""
+    lines: int = 0
+    readings: int = 0
+    gaps: int = 0
+    quarantined: int = 0
+    not_loaded: int = 0
+    as_before: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Result:
     """What a load did. lines = readings + gaps + quarantined + not_loaded; ``already_loaded``: it did nothing.
 
-    overlap: how its readings compare with those that were there. revision: of its readings; above 0, they replace.
+    overlap: how its readings compare with those that were there. conflicts: between its files.
+    revision: of its readings; above 0, they replace.
     """
 
     dataset: str
@@ -55,16 +108,9 @@ class Result:
     overlap: Overlap = field(default_factory=Overlap)
     revision: int = 0
     corrected_by: str = ""
+    conflicts: Conflicts = field(default_factory=Conflicts)
+    files: tuple[FileResult, ...] = ()
 
-
-@dataclass(frozen=True)
-class Counts:
-    """What Spark saw of the lines below the header."""
-
-    lines: int
-    line_sum: int
-    bad: int
-    future: int
-    gaps: int
-    first: int
-    last: int
+    def with_status(self, status: Status) -> list[FileResult]:
+        """Return the files of which something became."""
+        return [file for file in self.files if file.status == status]

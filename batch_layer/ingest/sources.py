@@ -1,65 +1,87 @@
-"""Where a file comes from: a local or an HDFS path, as it is or packed; read as one stream."""
+"""The files of a load, one after the other: as they lie there, or packed; each is read as one stream."""
 
 from __future__ import annotations
 
 import io
-import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, cast
-from urllib.parse import quote, urlparse
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+from urllib.parse import quote
 
 import requests
-from hdfs.util import HdfsError
+from urllib3.exceptions import HTTPError
 
 from batch_layer.ingest.errors import BrokenArchive, Unreadable
-from engines import hdfs
-from engines.errors import EngineUnavailable
-from meterlake.packed import DAMAGED, NotText, unpacked
+from batch_layer.ingest.places import place_of
+from meterlake.packed import DAMAGED, NotText, files_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from batch_layer.ingest.places import Entry
+    from meterlake.packed import Content
     from meterlake.settings import Settings
 
-CHUNK: int = 1 << 20
+CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True)
 class Source:
     """An open file. ``read`` returns up to a chunk of unpacked bytes, and ``b""`` at the end.
 
-    name: for ``origin``: ASCII, without folder. size: bytes of the file as it lies there, packed.
-    position: how many of these have been read.
+    path: as the user names it, with the member of an archive behind ``!``. name: without folders that the user named.
     """
 
     path: str
     name: str
-    size: int
     read: Callable[[], bytes]
-    position: Callable[[], int]
+
+    @property
+    def origin(self) -> str:
+        """Its name in the tables: ASCII."""
+        return quote(self.name, safe=" ()+,@=/!")
 
 
-@contextmanager
-def opened(settings: Settings, path: str) -> Iterator[Source]:
-    """Open a file. Raises Unreadable or BrokenArchive (also while reading), EngineUnavailable for HDFS."""
+def sources(
+    settings: Settings, entry: Entry, password: str, takes: Collection[Content], on_bytes: Callable[[int], None]
+) -> Iterator[Source | Unreadable | BrokenArchive]:
+    """Yield the file that lies somewhere, or the members of the archive that it is, in order; each is read in its turn.
+
+    In place of a member that cannot be opened comes its error. takes: what files may be besides text. on_bytes: takes
+    how many more bytes have been read, of the file as it lies there. Raises Unreadable or BrokenArchive (also while
+    reading), EngineUnavailable.
+    """
     with ExitStack() as stack:
-        raw, size = _remote(settings, path, stack) if path.startswith("hdfs:") else _local(path, stack)
-        counting = _Counting(raw)
-        packed = cast("IO[bytes]", io.BufferedReader(counting, CHUNK))
-        with _named(path, "packed"):
-            text, kind = unpacked(packed, stack)
-        name = quote(PurePosixPath(urlparse(path).path if path.startswith("hdfs:") else path).name, safe=" ()+,@=")
-        yield Source(path, name, size, lambda: _read(path, kind, text), lambda: counting.done)
+        raw = place_of(settings, entry.path).open(entry.path, stack)
+        packed = cast("IO[bytes]", io.BufferedReader(_Counting(raw, on_bytes), CHUNK))
+        found = files_in(packed, stack, password, takes)
+        while True:
+            with _named(entry.path):
+                item = next(found, None)
+            if item is None:
+                return
+            member, stream = item
+            path = f"{entry.path}{member}"
+            if isinstance(stream, Exception):
+                yield _error(path, stream)
+            else:
+                yield Source(path, f"{entry.name}{member}", _reading(path, stream))
+
+
+def _reading(path: str, stream: IO[bytes]) -> Callable[[], bytes]:
+    def read() -> bytes:
+        with _named(path):
+            return stream.read(CHUNK)
+
+    return read
 
 
 class _Counting(io.RawIOBase):
     """Counts what is read from a file, for the progress bar; can seek where the file can (zip needs it)."""
 
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw, self.done = raw, 0
+    def __init__(self, raw: IO[bytes], on_bytes: Callable[[int], None]) -> None:
+        self._raw, self._on_bytes = raw, on_bytes
 
     def readable(self) -> bool:
         return True
@@ -73,64 +95,22 @@ class _Counting(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
         data = self._raw.read(len(buffer))
         buffer[: len(data)] = data
-        self.done += len(data)
+        self._on_bytes(len(data))
         return len(data)
 
 
-def _local(path: str, stack: ExitStack) -> tuple[IO[bytes], int]:
-    try:
-        found = Path(path).stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise Unreadable(f"{path} is a directory.", hint="Give one file; load several one after the other.")
-        if not stat.S_ISREG(found.st_mode):
-            raise Unreadable(f"{path} is not a regular file.", hint="Give a file; pipes and devices are not read.")
-        return stack.enter_context(Path(path).open("rb", buffering=0)), found.st_size
-    except FileNotFoundError:
-        raise Unreadable(
-            f"{path} does not exist.", hint=f"Local paths count from {Path.cwd()}; HDFS ones begin with hdfs://."
-        ) from None
-    except PermissionError:
-        raise Unreadable(f"{path} may not be read by this user.", hint="Change its permissions (chmod +r).") from None
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"{path} cannot be read: {error}.", hint="Give the path of a text file.") from error
-
-
-def _remote(settings: Settings, path: str, stack: ExitStack) -> tuple[IO[bytes], int]:
-    address = urlparse(path)
-    if address.netloc and f"hdfs://{address.netloc}" != settings.hdfs:
-        raise Unreadable(
-            f"{path} lies on another HDFS than {settings.hdfs}.",
-            hint="Write hdfs:///path for the one that is set, or set METERLAKE_HDFS_URL.",
-        )
-    client = hdfs.client(settings)
-    try:
-        status = client.status(address.path, strict=False)
-        if status is None:
-            raise Unreadable(f"{path} does not exist.", hint=f"It was looked for on {settings.hdfs}.")
-        if status["type"] == "DIRECTORY":
-            raise Unreadable(f"{path} is a directory.", hint="Give one file; load several one after the other.")
-        return stack.enter_context(client.read(address.path)), int(status["length"])
-    except HdfsError as error:
-        if "Permission denied" in str(error):
-            raise Unreadable(f"{path} may not be read by this user.", hint="Change its permissions.") from None
-        raise EngineUnavailable("HDFS", settings.webhdfs, error) from error
-    except requests.RequestException as error:
-        raise EngineUnavailable("HDFS", settings.webhdfs, error) from error
-
-
 @contextmanager
-def _named(path: str, kind: str) -> Iterator[None]:
+def _named(path: str) -> Iterator[None]:
     """Turn what reading raises into an error that names the file."""
     try:
         yield
-    except NotText as error:
-        raise Unreadable(f"{path} {error.problem}.", hint=error.hint) from error
-    except DAMAGED as error:
-        raise BrokenArchive(path, kind, error) from error
-    except (OSError, requests.RequestException) as error:
-        raise Unreadable(f"{path} cannot be read to its end: {error}.", hint="Nothing was loaded.") from error
+    except (*DAMAGED, NotText, OSError, requests.RequestException, HTTPError) as error:
+        raise _error(path, error) from error
 
 
-def _read(path: str, kind: str, text: IO[bytes]) -> bytes:
-    with _named(path, kind):
-        return text.read(CHUNK)
+def _error(path: str, error: Exception) -> Unreadable | BrokenArchive:
+    if isinstance(error, NotText):
+        return Unreadable(f"{path} {error.problem}.", hint=error.hint, path=path)
+    if isinstance(error, DAMAGED):
+        return BrokenArchive(path, error)
+    return Unreadable(f"{path} cannot be read to its end: {error}.", hint="Nothing was loaded.", path=path)

@@ -1,148 +1,200 @@
-"""The raw file on its way into HDFS, by WebHDFS: unpacked, checked, and under its digest as name when it is whole."""
+"""Files on their way into HDFS: found, unpacked, recognised and hashed in several threads, as their bytes pass."""
 
 from __future__ import annotations
 
-import time
-import uuid
-from dataclasses import dataclass
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import requests
 from hdfs.util import HdfsError
 
+from batch_layer.ingest.errors import BrokenArchive, NoMeter, Unreadable
+from batch_layer.ingest.formats import format_of, taken
 from batch_layer.ingest.lines import Lines
-from batch_layer.ingest.sources import opened
+from batch_layer.ingest.places import find
+from batch_layer.ingest.raw_store import RAW, SMALL, Bundler, RawStore
+from batch_layer.ingest.request import Progress
+from batch_layer.ingest.sources import sources
+from batch_layer.ingest.stored import Seen, SetAside, Stored
 from engines import hdfs
 from engines.errors import EngineUnavailable, QueryFailed, StorageFull
-from meterlake.texthead import layout
+from meterlake.errors import MeterlakeError
+from meterlake.textformat import check_meter_id
+from meterlake.texthead import WrongText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
+    from batch_layer.ingest.formats import Format
+    from batch_layer.ingest.places import Entry
+    from batch_layer.ingest.raw_store import Number
+    from batch_layer.ingest.request import Request
     from batch_layer.ingest.sources import Source
     from meterlake.settings import Settings
-    from meterlake.textformat import TextFormat
 
-RAW: Final = "/meterlake/raw"
-_STALE_S: Final = 86_400
+BAD_FILE: Final = (Unreadable, BrokenArchive, WrongText, NoMeter)
+"""What can be wrong with a file, so that it may be set aside."""
+
+_THREADS: Final = 4
 
 
-@dataclass(frozen=True)
-class Raw:
-    """A whole file in HDFS.
+def upload(settings: Settings, request: Request, on_progress: Callable[[Progress], None]) -> list[Stored | SetAside]:
+    """Copy files into HDFS; return them in the order of the request's paths, and in each by their names.
 
-    form: as this file has it. location: its full path, with scheme. name: the file's own. bytes: of the unpacked
-    content. lines: all, the header included. first_lines: see ``Lines``. seconds: what the upload took.
+    Raises one of BAD_FILE about the first file that cannot be loaded, unless such files are set aside;
+    EngineUnavailable, StorageFull.
     """
+    entries = find(settings, request.paths)
+    store = RawStore(settings, request.dataset.name)
+    try:
+        store.prepare()
+        with ThreadPoolExecutor(_THREADS + 1) as pool:
+            return _Upload(settings, request, store, entries, on_progress).run(pool)
+    except (HdfsError, requests.RequestException) as error:
+        raise _failure(settings, error, request.title) from error
 
-    form: TextFormat
-    location: str
-    name: str
-    sha256: str
-    bytes: int
-    lines: int
-    first_lines: tuple[int, ...]
-    seconds: float
+
+class _Stopped(Exception):
+    """Another file is wrong."""
 
 
-def upload(settings: Settings, form: TextFormat, path: str, on_bytes: Callable[[int, int], None]) -> Raw:
-    """Copy a file into HDFS as ``/meterlake/raw/<dataset>/<sha256>.txt``.
+class _Upload:
+    def __init__(
+        self,
+        settings: Settings,
+        request: Request,
+        store: RawStore,
+        entries: list[Entry],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._settings, self._request, self._store, self._entries = settings, request, store, entries
+        self._on_progress, self._lock = on_progress, threading.Lock()
+        self._progress = Progress(0, len(entries), 0, sum(entry.size for entry in entries))
+        self._forms: dict[Format, Format] = {}
+        self._done: dict[Number, Stored | SetAside] = {}
+        self._stop, self._takes = threading.Event(), taken(request.forms)
 
-    Until it is whole it has another name; a failure removes it. Raises Unreadable, BrokenArchive, EmptyInput,
-    WrongEncoding, WrongHeader, EngineUnavailable, StorageFull.
-    """
-    begin = time.monotonic()
-    folder = f"{RAW}/{form.dataset.name}"
-    partial = f"{folder}/.partial-{uuid.uuid4().hex}"
-    lines = Lines()
-    with opened(settings, path) as source:
-        head = source.read()
-        found = layout(form, path, head)
-        client = hdfs.client(settings)
+    def run(self, pool: ThreadPoolExecutor) -> list[Stored | SetAside]:
+        bundler = Bundler(self._store, pool)
         try:
-            _remove_stale(client, folder)
-            client.write(partial, data=_passing(source, head, lines, on_bytes), overwrite=True)
-            final = f"{folder}/{lines.sha256}.txt"
-            _settle(client, partial, final, lines.stored)
-        except BaseException as error:
-            _discard(client, partial)
-            failure = _failure(settings, error, path)
-            if failure is None:
-                raise
-            raise failure from error
-    return Raw(
-        form=found,
-        location=f"{settings.hdfs}{final}",
-        name=source.name,
-        sha256=lines.sha256,
-        bytes=lines.bytes,
-        lines=lines.count,
-        first_lines=tuple(lines.first_lines),
-        seconds=time.monotonic() - begin,
-    )
+            under_way = [pool.submit(self._entry, bundler, at, entry) for at, entry in enumerate(self._entries)]
+            errors = [error for future in under_way if (error := future.exception())]
+        finally:
+            self._stop.set()
+            bundler.end()
+        if errors:
+            raise next((error for error in errors if not isinstance(error, _Stopped)), errors[0])
+        done = self._done | bundler.stored
+        return [done[number] for number in sorted(done)]
+
+    def _entry(self, bundler: Bundler, at: int, entry: Entry) -> None:
+        """Bring the files of one path. Raises _Stopped once another path has failed."""
+        is_done, member = False, 0
+        try:
+            for found in sources(self._settings, entry, self._request.password, self._takes, self._on_bytes):
+                self._member(bundler, (at, member), found)
+                member += 1
+            is_done = True
+        except BAD_FILE as error:
+            self._set_aside((at, member), entry.path, error)
+            is_done = True
+        finally:
+            if not is_done:
+                self._stop.set()
+        with self._lock:
+            self._progress = self._progress._replace(files=self._progress.files + 1)
+            self._on_progress(self._progress)
+
+    def _member(self, bundler: Bundler, number: Number, found: Source | Unreadable | BrokenArchive) -> None:
+        if isinstance(found, Unreadable | BrokenArchive):
+            self._set_aside(number, found.path, found)
+            return
+        try:
+            self._file(bundler, number, found)
+        except BAD_FILE as error:
+            self._set_aside(number, found.path, error)
+
+    def _set_aside(self, number: Number, path: str, error: MeterlakeError) -> None:
+        if not self._request.skip_bad_files:
+            raise error
+        self._done[number] = SetAside(path, error)
+
+    def _file(self, bundler: Bundler, number: Number, source: Source) -> None:
+        lines, head = Lines(), source.read()
+        form = format_of(self._request.forms, source.path, head)
+        with self._lock:  # equal ones are one object: tasks read such files together
+            form = self._forms.setdefault(form, form)
+        meter = meter_of(self._request, form, source)
+
+        def seen() -> Seen:
+            return Seen(
+                form,
+                source.path,
+                source.name,
+                source.origin,
+                meter,
+                lines.sha256,
+                lines.bytes,
+                lines.count,
+                tuple(lines.starts),
+            )
+
+        beginning, rest = self._beginning(head, source)
+        if rest or (len(self._entries) == 1 and "!" not in source.name):
+            chunks = chain(beginning, rest, iter(source.read, b""))
+            location = self._store.write(self._passing(lines, chunks), lambda: lines.sha256)
+            self._done[number] = Stored(seen(), location)
+            return
+        content = b"".join(self._passing(lines, iter(beginning)))
+        bundler.take(number, seen(), content)
+
+    def _beginning(self, head: bytes, source: Source) -> tuple[list[bytes], list[bytes]]:
+        """Return the chunks of a small file, and nothing; or those of the beginning of a large one, and the next."""
+        chunks, size = [head], len(head)
+        while chunk := source.read():
+            size += len(chunk)
+            if size > SMALL:
+                return chunks, [chunk]
+            chunks.append(chunk)
+        return chunks, []
+
+    def _passing(self, lines: Lines, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            if self._stop.is_set():
+                raise _Stopped
+            lines.take(chunk)
+            yield chunk
+        lines.end()
+
+    def _on_bytes(self, more: int) -> None:
+        with self._lock:
+            self._progress = self._progress._replace(bytes=self._progress.bytes + more)
+            self._on_progress(self._progress)
 
 
-def _passing(source: Source, head: bytes, lines: Lines, on_bytes: Callable[[int, int], None]) -> Iterator[bytes]:
-    chunk = head
-    while chunk:
-        kept = lines.take(chunk)
-        if kept:  # an empty chunk would end the transfer
-            yield kept
-        on_bytes(source.position(), source.size)
-        chunk = source.read()
-    if rest := lines.rest():
-        yield rest
+def meter_of(request: Request, form: Format, source: Source) -> str:
+    """Return the meter of all lines of a file: by its name, as the request says, or its format's; empty where a column
+    says it. Raises NoMeter, or UsageError for a meter that cannot be used.
+    """
+    if form.has_meters:
+        return ""
+    if not request.meter_from_name:
+        return request.meter_id or form.meter_id
+    found = re.search(request.meter_from_name, source.name)
+    if found is None:
+        raise NoMeter(
+            f"{source.path}: the pattern {request.meter_from_name!r} finds no meter in the name {source.name!r}.",
+            hint="Nothing was loaded. Give a pattern that matches the names of all files.",
+        )
+    return check_meter_id(found["meter"] if "meter" in found.re.groupindex else found[1])
 
 
-def _settle(client: hdfs.Client, partial: str, final: str, size: int) -> None:
-    """Give a whole file its name; the same content may be there from an earlier load."""
-    there = client.status(final, strict=False)
-    if there is not None and there["length"] == size:
-        client.delete(partial)
-        return
-    if there is not None:
-        client.delete(final)
-    client.rename(partial, final)
-
-
-def remove_stale(settings: Settings, dataset: str, now: datetime) -> int:
-    """Remove what uploads that were killed left behind a day ago or longer; return how many files."""
-    client, folder = hdfs.client(settings), f"{RAW}/{dataset}"
-    try:
-        return _remove_stale(client, folder, now.timestamp() * 1000)
-    except hdfs.ERRORS as error:
-        raise hdfs.failure(settings, f"clean {folder}", error) from error
-
-
-def _remove_stale(client: hdfs.Client, folder: str, now_ms: float | None = None) -> int:
-    """now_ms: by default the time of the newest file, by HDFS's own clock."""
-    if client.status(folder, strict=False) is None:
-        client.makedirs(folder)
-    files = client.list(folder, status=True)
-    latest = now_ms or max((status["modificationTime"] for _, status in files), default=0)
-    old = [
-        name
-        for name, status in files
-        if name.startswith(".partial-") and latest - status["modificationTime"] > _STALE_S * 1000
-    ]
-    for name in old:
-        client.delete(f"{folder}/{name}")
-    return len(old)
-
-
-def _discard(client: hdfs.Client, path: str) -> None:
-    try:
-        client.delete(path)
-    except hdfs.ERRORS:
-        return  # HDFS is away: it is removed as stale by a later load
-
-
-def _failure(settings: Settings, error: BaseException, path: str) -> Exception | None:
-    if isinstance(error, HdfsError | requests.RequestException):
-        if hdfs.no_room(settings, str(error)):
-            return StorageFull("HDFS", settings.webhdfs, error, f"the raw file {path}")
-        if "Permission denied" in str(error):
-            return QueryFailed("HDFS", f"write {RAW}", error)
-        return EngineUnavailable("HDFS", settings.webhdfs, error)
-    return None
+def _failure(settings: Settings, error: HdfsError | requests.RequestException, doing: str) -> Exception:
+    if hdfs.no_room(settings, str(error)):
+        return StorageFull("HDFS", settings.webhdfs, error, f"the raw files of {doing}")
+    if "Permission denied" in str(error):
+        return QueryFailed("HDFS", f"write {RAW}", error)
+    return EngineUnavailable("HDFS", settings.webhdfs, error)

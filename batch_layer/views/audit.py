@@ -71,14 +71,13 @@ class View:
     """What is to be compared of one view.
 
     new: its new rows, with ``inside``, and ``misplaced`` as ``slicing`` gives it. made_of: the rows of the finest view
-    of which the computed ones are made, if it is a coarser view. before: what ``new`` takes the place of, with
-    ``inside``.
+    of which the computed ones are made, if it is a coarser view. copied: the rows that are copied, where they were.
     """
 
     grain: Grain
     new: DataFrame
     made_of: DataFrame | None
-    before: DataFrame | None
+    copied: DataFrame | None
 
 
 def look(dataset: MeterSeries, views: Sequence[View]) -> dict[Grain, Looked]:
@@ -101,13 +100,13 @@ def _sides_of(view: View, dataset: MeterSeries) -> Iterator[DataFrame]:
     if view.made_of is not None:
         units = decimals.in_units(view.made_of, dataset, finest)
         yield units.withColumns({**right, _CHECK: F.lit(COMPUTED)}).drop(finest)
-    if view.before is not None:
-        units = decimals.in_units(view.before.where(~F.col(INSIDE)), dataset, grain)
+    if view.copied is not None:
+        units = decimals.in_units(view.copied, dataset, grain)
         yield units.withColumns({**right, _CHECK: F.lit(COPIED)}).drop(grain)
 
 
 def _looked(dataset: MeterSeries, view: View, seen: list[Any]) -> Looked:
-    compared = {COMPUTED: view.made_of is not None, COPIED: view.before is not None}
+    compared = {COMPUTED: view.made_of is not None, COPIED: True}
     figures = {row[_CHECK]: row for row in seen}
     counted = figures.get(COMPUTED)
     return Looked(

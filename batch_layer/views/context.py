@@ -50,6 +50,7 @@ class Run:
     fleet: Fleet = field(default_factory=Fleet)
     changes: dict[str, dict[str, Change]] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _read: dict[tuple[str, frozenset[str]], DataFrame] = field(default_factory=dict, init=False)
 
     @property
     def finest_grain(self) -> Grain:
@@ -61,14 +62,15 @@ class Run:
         """The table of that view."""
         return tables.view_table(self.dataset, self.finest_grain)
 
-    def newest_of(self, days: Iterable[date]) -> date:
-        """Return the newest day that is covered: of some days and of the slices that are published.
+    @property
+    def last_day(self) -> date:
+        """The last day that may be covered. What lies after it comes from a meter whose clock is wrong."""
+        return self.now.date() + timedelta(days=1)
 
-        What lies after the run's clock comes from a meter whose clock is wrong.
-        """
-        last = self.now.date() + timedelta(days=1)
+    def newest_of(self, days: Iterable[date]) -> date:
+        """Return the newest day that is covered: of some days and of the slices that are published."""
         known = (slices.last_day(name) for name in self.before(self.finest))
-        return max((day for day in (*days, *known) if day <= last), default=last)
+        return max((day for day in (*days, *known) if day <= self.last_day), default=self.last_day)
 
     def published(self, table: Table) -> Mapping[str, str]:
         """Return where the published partitions of a table lie, by their names in Hive."""
@@ -97,8 +99,16 @@ class Run:
         return {name: before[name] for name in scope.slices(self.layout(table), grain) & before.keys()}
 
     def read(self, table: Table, folders: Mapping[str, str]) -> DataFrame:
-        """Return the rows of some slices of a table."""
-        return files.read(self.spark, table, folders.values())
+        """Return the rows of some slices of a table; what is in a folder never changes, so it is looked at once."""
+        wanted = table.name, frozenset(folders.values())
+        if wanted not in self._read:
+            self._read[wanted] = files.read(self.spark, table, folders.values())
+        return self._read[wanted]
+
+    def copied(self, table: Table, scope: Scope, grain: Grain) -> DataFrame | None:
+        """Return the rows of touched slices that stay as they are; None where there are no such."""
+        old = self.touched(table, scope, grain)
+        return scope.outside(self.read(table, old), grain) if old and scope.is_partial else None
 
     def read_placed(self, table: Table, folders: Mapping[str, str]) -> DataFrame:
         """Return the rows of some slices of a view with ``misplaced``: whether they lie outside their slice."""
@@ -113,8 +123,7 @@ class Run:
         folders = self.before(table)
         if not folders:
             return None
-        rows = self.read(table, folders)
-        return Fleet.of(rows, self.dataset.key, rows.count())
+        return Fleet.of(self.read(table, folders), self.dataset.key)
 
     def stage(self, table: Table, rows: DataFrame) -> None:
         """Write rows of a table where nobody looks for them."""

@@ -15,14 +15,20 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 from meterlake.grains import GRAIN_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import Column, DataFrame
 
     from meterlake.declaration import MeterSeries, Partition
+
+    Places = Mapping[str, bool]
+    """Partition -> whether a meter's first or last row is no longer covered."""
 
 COVERED: Final = "covered"
 IS_NEW: Final = "is_new"
 ENDED: Final = "ended"
 PART: Final = "part"
+_INTERIOR: Final = "interior"
 _BEGIN: Final = "0001-01-01 00:00:00"
 _END: Final = "9999-12-31 00:00:00"
 _PATTERN: Final[dict[Partition, str]] = {"month": "yyyy-MM", "year": "yyyy"}
@@ -45,16 +51,30 @@ def all_new(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
     return _starts(rows, dataset).withColumn(COVERED, F.lit(True))
 
 
-def touched(changes: DataFrame, meters: DataFrame, dataset: MeterSeries) -> DataFrame:
-    """Return (key, part, ended) of the partitions in which coverage has changed within what was known of a meter.
+def places(changes: DataFrame, meters: DataFrame, dataset: MeterSeries) -> tuple[int, Places]:
+    """Return how many rows have changed, and the partitions in which that is within what was known of a meter.
 
-    meters: first and last coverage, as they were. ended: whether the first or last row is no longer covered.
+    meters: first and last coverage, as they were. A partition's value: whether a meter's first or last row is no longer
+    covered.
     """
-    known = changes.join(meters, dataset.key)
-    interior = known.where((F.col("start") >= F.col("covered_from")) & (F.col("start") < F.col("covered_to")))
+    compared = _compared(changes, meters, dataset, "left").withColumn(_INTERIOR, F.coalesce(_INTERIOR, F.lit(False)))
+    counted = compared.groupBy(_INTERIOR, PART).agg(F.count(F.lit(1)).alias("n"), F.max(ENDED).alias(ENDED)).collect()
+    return sum(row["n"] for row in counted), {row[PART]: row[ENDED] for row in counted if row[_INTERIOR]}
+
+
+def touched(changes: DataFrame, meters: DataFrame, dataset: MeterSeries) -> DataFrame:
+    """Return (key, part, ended) of the meters' own partitions that ``places`` gives."""
+    interior = _compared(changes, meters, dataset, "inner").where(_INTERIOR)
+    return interior.groupBy(dataset.key, PART).agg(F.max(ENDED).alias(ENDED))
+
+
+def _compared(changes: DataFrame, meters: DataFrame, dataset: MeterSeries, how: str) -> DataFrame:
+    """Return changes with their partition, and whether each is within what was known, and an end that is gone."""
+    known = changes.join(meters, dataset.key, how)
+    interior = (F.col("start") >= F.col("covered_from")) & (F.col("start") < F.col("covered_to"))
     is_end = (F.col("start") == F.col("covered_from")) | (F.col("start") + _length(dataset) == F.col("covered_to"))
-    part = partition_of("start", dataset.finest.partition).alias(PART)
-    return interior.groupBy(dataset.key, part).agg(F.max(~F.col(COVERED) & is_end).alias(ENDED))
+    part = partition_of("start", dataset.finest.partition)
+    return known.withColumns({PART: part, _INTERIOR: interior, ENDED: ~F.col(COVERED) & is_end})
 
 
 def uncovered(

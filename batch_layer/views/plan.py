@@ -76,7 +76,8 @@ class Plan:
 
     read_snapshot: the master data set as it is read. snapshot: up to which all its changes are in the views afterwards.
     since: the snapshot after which what was added is read; None: whole days are. days: UTC days that are recomputed;
-    None for all, or for what ``since`` tells.
+    None for all, or for what ``since`` tells. readings: how many are read at most; earlier ones that ``since`` needs
+    are not counted.
     """
 
     run_id: str
@@ -85,6 +86,7 @@ class Plan:
     snapshot: int | None
     days: tuple[date, ...] | None = None
     since: int | None = None
+    readings: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -103,14 +105,16 @@ def make(dataset: MeterSeries, request: Request, current: Current | None, master
     run_id = new_run_id(now)
     if request.is_range and (current is None or current.is_sliced):
         days = _within(master.changed_days(None, newest.id), request)
-        return Plan(run_id, "range", newest.id, current.snapshot if current else None, days)
+        snapshot = current.snapshot if current else None
+        return Plan(run_id, "range", newest.id, snapshot, days, readings=newest.total_rows)
     if request.full or current is None or current.snapshot is None or not current.is_sliced:
-        return Plan(run_id, "full", newest.id, newest.id)
+        return Plan(run_id, "full", newest.id, newest.id, readings=newest.total_rows)
     added = master.added(current.snapshot, newest.id)
     if added.only and added.size.rows:
-        return Plan(run_id, "incremental", newest.id, newest.id, since=current.snapshot)
+        rows = added.size.rows
+        return Plan(run_id, "incremental", newest.id, newest.id, since=current.snapshot, readings=rows)
     days = () if added.only else tuple(master.changed_days(current.snapshot, newest.id))
-    return Plan(run_id, "incremental", newest.id, newest.id, days)
+    return Plan(run_id, "incremental", newest.id, newest.id, days, readings=newest.total_rows)
 
 
 def new_run_id(now: datetime) -> str:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
@@ -21,14 +21,21 @@ from meterlake.grains import is_calendar
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
     from meterlake.slices import Layout
 
 INSIDE: Final = "inside"
+MOST_SENT: Final = 500_000
+"""So many meters and times at most are sent to every task; more are joined by a sort."""
 _HOUR: Final = timedelta(hours=1)
+
+
+def small(rows: DataFrame, count: int) -> DataFrame:
+    """Return rows, of about that number, to be joined with many: sent to every task where they are few."""
+    return F.broadcast(rows) if count <= MOST_SENT else rows
 
 
 @dataclass
@@ -37,6 +44,8 @@ class Scope(ABC):
 
     dataset: MeterSeries
     hours: frozenset[datetime] = frozenset()
+    is_partial: ClassVar[bool] = True
+    """Whether rows of touched slices may stay as they are."""
 
     @abstractmethod
     def marked(self, rows: DataFrame, grain: Grain) -> DataFrame:
@@ -53,6 +62,9 @@ class Scope(ABC):
     def below(self, rows: DataFrame, time: str, grain: Grain) -> DataFrame:
         """Return those of the rows, which have a finer ``time``, of which a recomputed row of ``grain`` is made."""
         return self.inside(shared.with_row_time(rows, self.dataset, time, grain), grain).drop(grain)
+
+    def release(self) -> None:  # noqa: B027 - most keep nothing
+        """Forget what was kept between queries."""
 
     def slices(self, layout: Layout, grain: Grain) -> set[str]:
         """Return the slices in which recomputed rows of ``grain`` may lie."""
@@ -82,6 +94,8 @@ class Scope(ABC):
 @dataclass
 class Everything(Scope):
     """All rows."""
+
+    is_partial: ClassVar[bool] = False
 
     def marked(self, rows: DataFrame, grain: Grain) -> DataFrame:  # noqa: ARG002 - the same for all
         """Return all rows marked."""
@@ -117,33 +131,42 @@ class Days(Scope):
 
 @dataclass
 class Cells(Scope):
-    """The rows to which new readings belong. cells: meter and time of the finest view's, each once."""
+    """The rows to which new readings belong. cells: meter and time of the finest view's, each once; count: how many."""
 
     cells: DataFrame = field(kw_only=True)
+    count: int = field(kw_only=True)
     _known: dict[Grain, DataFrame] = field(default_factory=dict, init=False)
 
     def marked(self, rows: DataFrame, grain: Grain) -> DataFrame:
         """Return rows marked by whether they are among those of the new readings."""
-        touched = self.touched(grain).withColumn(INSIDE, F.lit(True))
-        joined = rows.join(touched, [self.dataset.key, grain], "left")
+        joined = rows.join(self._touched(grain, F.lit(True).alias(INSIDE)), [self.dataset.key, grain], "left")
         return joined.withColumn(INSIDE, F.coalesce(INSIDE, F.lit(False)))
 
     def inside(self, rows: DataFrame, grain: Grain) -> DataFrame:
         """Return those of the rows that are recomputed."""
-        return rows.join(self.touched(grain), [self.dataset.key, grain], "left_semi")
+        return rows.join(self._touched(grain), [self.dataset.key, grain], "left_semi")
 
     def outside(self, rows: DataFrame, grain: Grain) -> DataFrame:
         """Return those of the rows that stay as they are."""
-        return rows.join(self.touched(grain), [self.dataset.key, grain], "left_anti")
+        return rows.join(self._touched(grain), [self.dataset.key, grain], "left_anti")
 
-    def touched(self, grain: Grain) -> DataFrame:
+    def release(self) -> None:
+        """Forget what was kept between queries."""
+        for rows in self._known.values():
+            rows.unpersist()
+
+    def _touched(self, grain: Grain, *more: Column) -> DataFrame:
         """Return meter and time of the recomputed rows of ``grain``."""
+        names = [self.dataset.key, grain]
+        return small(self._kept(grain).select(*names, *more), self.count)
+
+    def _kept(self, grain: Grain) -> DataFrame:
         finest = self.dataset.finest.grain
         if grain == finest:
             return self.cells
         if grain not in self._known:
             timed = shared.with_row_time(self.cells, self.dataset, finest, grain)
-            self._known[grain] = timed.select(self.dataset.key, grain).distinct()
+            self._known[grain] = timed.select(self.dataset.key, grain).distinct().persist()
         return self._known[grain]
 
 

@@ -7,6 +7,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Final
 
+from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.views.tables import ALL
@@ -38,13 +39,14 @@ class Fleet:
     sample: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, rows: DataFrame, key: str, meters: int) -> Fleet:
-        """Return the fleet of some rows, of about so many meters; a small one is not looked at."""
-        if meters < 2:
-            return cls(meters)
+    def of(cls, rows: DataFrame, key: str) -> Fleet:
+        """Return the fleet whose rows these are."""
+        counted = Observation()
+        distinct = rows.select(key).distinct().observe(counted, F.count(F.lit(1)).alias("meters"))
         # Those of the smallest hashes are a fair sample, and the same one for the same meters.
-        chosen = rows.select(key).distinct().orderBy(F.xxhash64(key), key).limit(_SAMPLE).collect()
-        return cls(meters, tuple(sorted(row[0] for row in chosen)))
+        chosen = distinct.orderBy(F.xxhash64(key), key).limit(_SAMPLE).collect()
+        meters = int(counted.get["meters"])
+        return cls(meters, tuple(sorted(row[0] for row in chosen)) if meters > 1 else ())
 
     def cuts(self, parts: int) -> list[str]:
         """Return the names at which the meters are cut into parts of about the same number."""

@@ -76,7 +76,7 @@ def read_database(form: HomeAssistantDatabase, stream: IO[bytes], options: Optio
             for row in _database_rows(form, connection):
                 collected.take(row)
                 yield from collected.rows.full()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise WrongFile(
                 f"is damaged, or no database of Home Assistant ({error})",
                 "Copy home-assistant_v2.db while Home Assistant is stopped, or take it from a backup.",
@@ -171,12 +171,8 @@ class _Collected:
 def _database_rows(form: HomeAssistantDatabase, connection: sqlite3.Connection) -> Iterator[_Row]:
     """Yield the rows of the statistics that are read, each in order of time. Raises sqlite3.Error or WrongFile."""
     table = TABLES[form.interval_s]
-    known = {
-        name: (number_, unit or "")
-        for number_, name, unit in connection.execute(
-            "SELECT id, statistic_id, unit_of_measurement FROM statistics_meta"
-        )
-    }
+    meta = connection.execute("SELECT id, statistic_id, unit_of_measurement FROM statistics_meta")
+    known = {str(name): (number_, str(unit or "")) for number_, name, unit in meta}
     columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
     # Before 2023, times were text.
     time = "start_ts" if "start_ts" in columns else "start"
@@ -211,7 +207,7 @@ def _text_rows(form: HomeAssistantText, stream: IO[bytes], rows: Rows) -> Iterat
     """Yield the rows of the statistics that are read; what is no row goes to ``rows``."""
     by_id = {statistic.id: statistic for statistic in form.statistics}
     expected = "statistic_id, unit, start and " + ", ".join(dict.fromkeys(one.column for one in form.statistics))
-    for record in csv_lines.records(stream, partial(_header, form), expected):
+    for record in csv_lines.records(stream, partial(header, form), expected):
         statistic = by_id.get(record.fields.get("statistic_id", ""))
         if record.reason:
             rows.refuse(record.place, record.reason, record.payload())
@@ -229,7 +225,8 @@ def _text_row(form: HomeAssistantText, statistic: Statistic, record: Record) -> 
     return _Row(record.place, statistic, start, fields["unit"], value, record.payload)
 
 
-def _header(form: HomeAssistantText, text: str) -> csv_lines.Header | None:
+def header(form: HomeAssistantText, text: str) -> csv_lines.Header | None:
+    """Return what a line is as a header of a format, or None."""
     for separator in _SEPARATORS:
         names = [_ALIASES.get(name, name) for name in csv_lines.split(text, separator) or []]
         columns = {name: column for column, name in enumerate(names)}

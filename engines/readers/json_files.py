@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import ijson
 import orjson
 
-from engines.readers.records import EMPTY, Record, read_records
+from engines.readers.records import EMPTY, Record, read_records, text_of
 from engines.readers.streams import seekable
 from meterlake.fileformats.base import WrongFile
 from meterlake.textlines import blocks
@@ -67,7 +67,7 @@ def _list(form: JsonList, stream: IO[bytes]) -> Iterator[Record]:
         if isinstance(item, dict):
             yield Record(number, item)
         else:
-            yield Record(number, EMPTY, NOT_OBJECT, _text(item))
+            yield Record(number, EMPTY, NOT_OBJECT, text_of(item))
     if not number:
         where = f"at {form.at!r}" if form.at else "of objects"
         raise WrongFile(f"has no JSON list {where}, or an empty one", f"Mend at= in the {form.where}.")
@@ -93,9 +93,9 @@ def _table(form: JsonTable, stream: IO[bytes]) -> Iterator[Record]:
 
 def _row(place: int, item: Any, columns: list[str]) -> Record:
     if not isinstance(item, list):
-        return Record(place, EMPTY, "not_list", _text(item))
+        return Record(place, EMPTY, "not_list", text_of(item))
     if len(item) != len(columns):
-        return Record(place, EMPTY, "missing_column" if len(item) < len(columns) else "extra_column", _text(item))
+        return Record(place, EMPTY, "missing_column" if len(item) < len(columns) else "extra_column", text_of(item))
     return Record(place, dict(zip(columns, item, strict=True)), text=None)
 
 
@@ -105,7 +105,3 @@ def _items(stream: IO[bytes], path: str) -> Iterator[Any]:
         yield from ijson.items(stream, path)
     except _DAMAGED as error:
         raise WrongFile(f"is damaged JSON, or not all of it is here ({error})"[:600], "Get it again.") from error
-
-
-def _text(item: Any) -> str:
-    return orjson.dumps(item, default=str, option=orjson.OPT_NON_STR_KEYS).decode()

@@ -27,11 +27,11 @@ from meterlake.units import to_float
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from decimal import Decimal
 
     import pyarrow as pa  # type: ignore[import-untyped]
 
     from engines.readers.port import Options
+    from meterlake.declaration import Measure
     from meterlake.fileformats.nem import Channel, Nem12, Nem13
     from meterlake.wallclock import FileClock
 
@@ -312,7 +312,7 @@ class _Nem13:
         begin, end = (_date(line.field(at), "%Y%m%d%H%M%S", self._clock) for at in (9, 14))
         if end <= begin or self._rows.problem(meter, begin) or self._rows.problem(meter, end):
             raise RefusedValue(BAD_TIME)
-        units = counter_units(_quantity(line, channel), factor, self._form.dataset.measure(channel.measure))
+        units = _units(line, channel, factor, self._form.dataset.measure(channel.measure))
         read = _Read(begin, end, units, _quality(line.field(15)) in ESTIMATED, line)
         self._reads.setdefault(meter, {}).setdefault(channel.measure, []).append(read)
         self._configurations[meter] = line.field(2)
@@ -346,13 +346,15 @@ class _Nem13:
         return Rule(interval_s=self._form.interval_s, across_gap="spread", longest_gap_s=longest)
 
 
-def _quantity(line: _Line, channel: Channel) -> Decimal:
+def _units(line: _Line, channel: Channel, factor: Fraction, measure: Measure) -> int:
+    """Return the quantity of a 250 record. Raises RefusedValue."""
     try:
         quantity = number(line.field(18))
+        units = None if quantity is None else counter_units(quantity, factor, measure)
     except RefusedValue as refused:
         raise refused.of(channel.measure) from None
-    if quantity is None:
+    if units is None:
         raise RefusedValue("missing_value")
-    if quantity < 0:
+    if units < 0:
         raise RefusedValue(COUNTER_WENT_BACK)
-    return quantity
+    return units

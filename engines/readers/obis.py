@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal, Inexact
-from functools import partial
+from functools import lru_cache, partial
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from engines.readers import csv_lines
@@ -15,6 +15,7 @@ from meterlake.physical_units import UnitsDiffer, exact_factor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
 
     import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -83,6 +84,11 @@ def _with_values(form: ObisText, record: Record, units: dict[str, str]) -> Recor
     return record._replace(fields={**record.fields, **given})
 
 
+@lru_cache(maxsize=256)
+def _factor(given: str, wanted: str) -> Fraction:
+    return exact_factor(given, wanted)
+
+
 def _value(form: ObisText, text: str, unit: str) -> str | Decimal:
     """Return a value in the declared unit; text that is no number stays as it is. Raises RefusedValue."""
     shown, _, given = text.partition("*")
@@ -90,7 +96,7 @@ def _value(form: ObisText, text: str, unit: str) -> str | Decimal:
     if not given:
         return shown
     try:
-        value, factor = number(shown), exact_factor(given.strip(), unit)
+        value, factor = number(shown), _factor(given.strip(), unit)
         return shown if value is None else _EXACT.divide(value * factor.numerator, Decimal(factor.denominator))
     except UnitsDiffer:
         raise RefusedValue(f"bad_unit:{given.strip()[:20]}") from None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
-
-import orjson
 
 from engines.readers.counters import Counters
 from engines.readers.joined import Joined
@@ -22,6 +21,7 @@ from meterlake.wallclock import Doubtful
 
 if TYPE_CHECKING:
     from decimal import Decimal
+    from fractions import Fraction
 
     import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from meterlake.registers import Rule
 
 EMPTY: Mapping[str, Any] = {}
+
+
+def text_of(value: object) -> str:
+    """Return a value of a record as text, like JSON."""
+    return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
 
 
 class Record(NamedTuple):
@@ -44,7 +49,7 @@ class Record(NamedTuple):
         """The record as text."""
         if self.text is not None:
             return self.text
-        return orjson.dumps(self.fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        return text_of(self.fields)
 
 
 Source: TypeAlias = Callable[[IO[bytes]], Iterator[Record]]
@@ -160,10 +165,19 @@ class _Decoder:
             rows.refuse(record.place, problem or MISSING_MEASURE, record.payload())
             return
         serial = str(_field(record.fields, self._form.serial)).strip() if self._form.serial else ""
-        for shown, (value, factor) in zip(given, self._values, strict=True):
-            if shown is not None:
-                units = counter_units(shown, factor, self._form.dataset.measure(value.measure))
-                counters.add(meter, value.measure, CounterReading(at, units, serial, record.place))
+        counted = [
+            (value.measure, None if shown is None else self._units(shown, factor, value.measure))
+            for shown, (value, factor) in zip(given, self._values, strict=True)
+        ]
+        for measure, units in counted:
+            if units is not None:
+                counters.add(meter, measure, CounterReading(at, units, serial, record.place))
+
+    def _units(self, shown: Decimal, factor: Fraction, measure: str) -> int:
+        try:
+            return counter_units(shown, factor, self._form.dataset.measure(measure))
+        except RefusedValue as refused:
+            raise refused.of(measure) from None
 
 
 _ABSENT: Any = object()

@@ -1,15 +1,16 @@
-"""The reader of each format, and of which of a data set's formats a file can be."""
+"""The reader of each format."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from engines.readers import greenbutton, homeassistant, json_files, nem, obis, parquet, workbook
-from meterlake.fileformats import records
+from engines.readers import greenbutton, homeassistant, json_files, nem, obis, parquet, text, workbook
+from meterlake.fileformats import Format, records
 from meterlake.fileformats.greenbutton import GreenButton
 from meterlake.fileformats.homeassistant import HomeAssistantDatabase, HomeAssistantText
 from meterlake.fileformats.nem import Nem12, Nem13
+from meterlake.textformat import TextFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     from engines.readers.port import Reader
-    from meterlake.fileformats.base import FileFormat
-
-Format: TypeAlias = "FileFormat"
 
 _READERS: Final[dict[type[Any], Callable[..., Iterator[pa.Table]]]] = {
+    TextFormat: text.read,
     records.Parquet: parquet.read,
     records.JsonLines: json_files.read_lines,
     records.JsonList: json_files.read_list,
@@ -37,5 +36,5 @@ _READERS: Final[dict[type[Any], Callable[..., Iterator[pa.Table]]]] = {
 
 
 def reader_of(form: Format) -> Reader:
-    """Return the reader of a format."""
+    """Return the reader of a format; of text, as ``recognise`` returns it."""
     return partial(_READERS[type(form)], form)

@@ -35,7 +35,7 @@ class Rows:
 
     def __init__(self, dataset: MeterSeries) -> None:
         self._dataset, self._schema = dataset, row_schema(dataset)
-        self._columns: list[list[Any]] = [[] for _ in self._schema]
+        self._rows: list[tuple[Any, ...]] = []
         self._empty: tuple[None, ...] = (None,) * len(dataset.measures)
 
     def add(
@@ -56,11 +56,12 @@ class Rows:
             self.refuse(place, problem, payload())
         else:
             reason = self._reason(ts, interval_s, values)
-            self._append(place, meter, ts * 1_000_000, interval_s, *values, reason, _cut(payload()) if reason else None)
+            kept = _cut(payload()) if reason else None
+            self._rows.append((place, meter, ts * 1_000_000, interval_s, *values, reason, kept))
 
     def refuse(self, place: int, reason: str, payload: str) -> None:
         """Add a row that is no reading."""
-        self._append(place, None, None, None, *self._empty, reason, _cut(payload))
+        self._rows.append((place, None, None, None, *self._empty, reason, _cut(payload)))
 
     def problem(self, meter: str, ts: int) -> str | None:
         """Return why no reading can have such a meter or time, if so."""
@@ -70,18 +71,14 @@ class Rows:
 
     def full(self) -> Iterator[pa.Table]:
         """Yield the rows collected so far, if they are many."""
-        if len(self._columns[0]) >= BATCH:
+        if len(self._rows) >= BATCH:
             yield from self.rest()
 
     def rest(self) -> Iterator[pa.Table]:
         """Yield the rows collected so far, if any."""
-        if self._columns[0]:
-            yield pa.table(self._columns, schema=self._schema)
-            self._columns = [[] for _ in self._schema]
-
-    def _append(self, *row: Any) -> None:
-        for column, value in zip(self._columns, row, strict=True):
-            column.append(value)
+        if self._rows:
+            rows, self._rows = self._rows, []
+            yield pa.table([list(column) for column in zip(*rows, strict=True)], schema=self._schema)
 
     def _reason(self, ts: int, interval_s: int, values: Values) -> str | None:
         if not on_grid(self._dataset, ts, interval_s):
@@ -91,6 +88,5 @@ class Rows:
 
 
 def _cut(payload: str) -> str:
-    if len(payload) * 4 <= PAYLOAD_BYTES:
-        return payload
+    """Return as much of a text as quarantine keeps; what no text can hold becomes ``?``."""
     return payload[:PAYLOAD_BYTES].encode(errors="replace")[:PAYLOAD_BYTES].decode(errors="ignore")

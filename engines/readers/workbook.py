@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _DAMAGED: Final = (
     zipfile.BadZipFile,
+    zlib.error,
     InvalidFileException,
     DefusedXmlException,
     ParseError,
@@ -73,7 +75,9 @@ def _rows(form: Workbook, stream: IO[bytes], stack: ExitStack) -> Iterator[tuple
         for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
             width = max(width, len(cells))
             yield number, [*cells, *[None] * (width - len(cells))]
-    except _DAMAGED as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk; openpyxl says by the same type that parts are missing
         raise WrongFile(f"is a damaged workbook ({error})"[:600], "Open it in Excel and save it again.") from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar
 
 from meterlake import wallclock
 from meterlake.errors import DeclarationError, PermanentError
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from meterlake.declaration import Measure, MeterSeries
+    from meterlake.packed import Content
     from meterlake.wallclock import FileClock
-
-Content: TypeAlias = Literal["text", "parquet", "sqlite", "json", "xml", "xlsx"]
-"""What the first bytes of a file say that it is (``meterlake.packed``)."""
 
 
 class WrongFile(PermanentError):
@@ -39,12 +37,13 @@ class WrongFile(PermanentError):
 class FileFormat:
     """A format of files.
 
-    meter_id: of all rows, where the file does not say the meter. utc_offset, time_zone: of times without an offset, as
-    in a ``TextFormat``. estimated: a measure that is 1 where the other values are estimated, and 0 where they were
-    measured; so a ``Flag`` or a report can tell them apart.
+    name: by which a command chooses it among a data set's formats. meter_id: of all rows, where the file does not say
+    the meter. utc_offset, time_zone: of times without an offset, as in a ``TextFormat``. estimated: a measure that is 1
+    where the other values are estimated, and 0 where they were measured; so a ``Flag`` or a report can tell them apart.
     """
 
     dataset: MeterSeries
+    name: str = ""
     meter_id: str = ""
     utc_offset: timedelta = timedelta(0)
     time_zone: str = ""
@@ -75,6 +74,11 @@ class FileFormat:
     def clock(self) -> FileClock:
         """The clock of its files."""
         return wallclock.zone(self.time_zone) if self.time_zone else self.utc_offset
+
+    @property
+    def lead(self) -> timedelta:
+        """How long before a row's time its interval begins."""
+        return timedelta(0)
 
     @property
     def has_meters(self) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from meterlake.errors import DeclarationError
 from meterlake.fileformats.base import FileFormat, conversion
-from meterlake.fileformats.values import ISO, KNOWN_TIMES, time_problem
+from meterlake.fileformats.values import ISO, KNOWN_TIMES, RefusedValue, number, time_problem
 from meterlake.registers import AcrossGap, KnownExchange, Rule
 from meterlake.units import exact_units
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from meterlake.declaration import Measure, MeterSeries
+
+
+_DIGITS: Final = 12
+"""So many digits before the point are enough for any counter, and its units fit into 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,19 @@ class Exchange:
     final: str
     first: str = "0"
 
+    def check(self, where: str) -> None:
+        """Raise DeclarationError where its values are no numbers, or its time has no zone."""
+        try:
+            given = [number(text) for text in (self.final, self.first)]
+        except RefusedValue:
+            given = [None]
+        if None in given or self.at.tzinfo is None:
+            raise DeclarationError(
+                where,
+                f"the exchange {self.at.isoformat()} from {self.final!r} to {self.first!r} cannot be used",
+                expected="Write both values as numbers such as '0.0', and the time with its zone",
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
@@ -88,6 +106,7 @@ class Register:
                 raise DeclarationError(
                     where, f"an exchange is of {exchange.measure!r}", expected=f"Use one of {list(measures)}"
                 )
+            exchange.check(where)
 
     def rule(self, dataset: MeterSeries, measure: Measure, factor: Fraction, interval_s: int, meter_id: str) -> Rule:
         """Return how the counter of a measure and a meter is read, in units of the measure."""
@@ -111,7 +130,12 @@ class Register:
 
 
 def counter_units(value: Decimal, factor: Fraction, measure: Measure) -> int:
-    """Return what a counter shows in units of the measure's resolution, exactly rounded as all values are."""
+    """Return what a counter shows in units of the measure's resolution, exactly rounded as all values are.
+
+    Raises RefusedValue for what no counter shows.
+    """
+    if value and value.adjusted() > _DIGITS:
+        raise RefusedValue("bad_value")
     if factor.denominator == 1:
         return exact_units(value * factor.numerator, measure.scale)
     # floor(v · 10^s + 1/2) of a fraction.
@@ -161,6 +185,11 @@ class RecordFormat(FileFormat):
             raise DeclarationError(
                 self.where, "only amounts of a register are estimated here", expected="Leave estimated out"
             )
+
+    @property
+    def lead(self) -> timedelta:
+        """How long before a record's time its interval begins."""
+        return timedelta(seconds=self.interval_s if self.marks == "end" else 0)
 
     @property
     def has_meters(self) -> bool:

@@ -5,28 +5,31 @@ from __future__ import annotations
 import math
 import re
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from fractions import Fraction
+from decimal import Context, Decimal
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake import timepattern, wallclock
-from meterlake.textformat import NUMBER
+from meterlake.textvalues import NUMBER
 from meterlake.timegrid import utc
-from meterlake.wallclock import AMBIGUOUS_TIME, SECOND, FileClock
+from meterlake.wallclock import AMBIGUOUS_TIME, NO_SUCH_LOCAL_TIME, SECOND, FileClock
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 BAD_TIME: Final = "bad_time"
-NO_SUCH_LOCAL_TIME: Final = "no_such_local_time"
-"""The clock on the wall skips it."""
-
 ISO, EPOCH_S, EPOCH_MS, EXCEL_DAYS = "iso", "epoch_s", "epoch_ms", "excel_days"
 KNOWN_TIMES: Final = (ISO, EPOCH_S, EPOCH_MS, EXCEL_DAYS)
 """Patterns of times that Java's letters do not say."""
 
 _NUMBER: Final = re.compile(NUMBER)
 _ISO: Final = re.compile(r"\d{4}-?\d\d-?\d\d([T ].+)?")
+_PARTS: Final = {"Y": "year", "m": "month", "d": "day", "H": "hour", "M": "minute", "S": "second"}
 _EXCEL_BEGINS: Final = datetime(1899, 12, 30)  # noqa: DTZ001 - of no zone
 _WALL_BEGINS: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - of no zone
+_LONG: Final = Context(prec=60)
+"""More digits than any value has, and many more than a double."""
+_DAY_S: Final = 86_400
 _LARGEST: Final = 308
 _SMALLEST: Final = -330
 
@@ -77,17 +80,11 @@ def number(given: object, missing: tuple[str, ...] = ("",)) -> Decimal | None:
 
 def physical(value: Decimal, factor: Fraction) -> float:
     """Return the double nearest to a number in a measure's unit. Raises RefusedValue(``not_finite``)."""
-    found = float(value) if factor == 1 else _nearest(Fraction(value) * factor)
+    moved = value if factor == 1 else _LONG.divide(_LONG.multiply(value, factor.numerator), factor.denominator)
+    found = float(moved)
     if not math.isfinite(found):
         raise RefusedValue("not_finite")
     return found
-
-
-def _nearest(value: Fraction) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
 
 
 def stamp(given: object, pattern: str) -> Stamp:
@@ -155,21 +152,80 @@ def _of_iso(text: str) -> Stamp:
 
 
 def _of_pattern(text: str, pattern: str) -> Stamp:
-    form, seconds, fraction = _compiled(pattern)
-    if fraction:
-        text = fraction.sub("", text)
-    if not form.fullmatch(text):
+    form = _compiled(pattern)
+    offset, text = _cut_off(form.offset, text)
+    _, text = _cut_off(form.fraction, text)
+    if not form.regex.fullmatch(text):
         raise RefusedValue(BAD_TIME)
+    midnight = form.midnight and form.midnight.fullmatch(text)
+    if midnight:  # 24:00, the end of the day
+        text = f"{midnight[1]}00{midnight[2]}"
     try:
-        return _of_datetime(datetime.strptime(text, seconds))  # noqa: DTZ007 - of the file's clock
+        said = _of_datetime(_parsed(form, text))
     except ValueError:
         raise RefusedValue(BAD_TIME) from None
+    seconds = said.seconds + (_DAY_S if midnight else 0)
+    if not form.offset:
+        return Stamp(seconds, is_utc=False)
+    return Stamp(seconds - _offset_seconds(offset.strip()), is_utc=True)
+
+
+def _cut_off(end: re.Pattern[str] | None, text: str) -> tuple[str, str]:
+    """Return the end of a text that a pattern takes, and the text without it."""
+    found = end.search(text) if end else None
+    return (found[0], text[: found.start()]) if found else ("", text)
+
+
+def _offset_seconds(text: str) -> int:
+    digits = text[1:].replace(":", "")
+    if not text or (text != "Z" and int(digits[2:] or 0) > 59):
+        raise RefusedValue(BAD_TIME)
+    if text == "Z":
+        return 0
+    seconds = int(digits[:2]) * 3600 + int(digits[2:] or 0) * 60
+    return -seconds if text[0] == "-" else seconds
+
+
+def _parsed(form: _Compiled, text: str) -> datetime:
+    found = form.parts.fullmatch(text) if form.parts else None
+    if found is None:
+        return datetime.strptime(text, form.strptime)  # noqa: DTZ007 - of the file's clock
+    numbers = {name: int(part) for name, part in found.groupdict().items()}
+    return datetime(**numbers)  # type: ignore[arg-type] # noqa: DTZ001 - of the file's clock
+
+
+class _Compiled(NamedTuple):
+    """A pattern of times. parts: its numbers by what they are, where it has nothing else: faster than strptime."""
+
+    regex: re.Pattern[str]
+    strptime: str
+    fraction: re.Pattern[str] | None
+    offset: re.Pattern[str] | None
+    midnight: re.Pattern[str] | None
+    parts: re.Pattern[str] | None
 
 
 @lru_cache(maxsize=64)
-def _compiled(pattern: str) -> tuple[re.Pattern[str], str, re.Pattern[str] | None]:
-    fraction = re.compile(timepattern.FRACTION) if timepattern.has_fraction(pattern) else None
-    return re.compile(timepattern.regex(pattern), re.ASCII), timepattern.strptime(pattern), fraction
+def _compiled(pattern: str) -> _Compiled:
+    midnight, strptime = timepattern.midnight_regex(pattern), timepattern.strptime(pattern)
+    return _Compiled(
+        regex=re.compile(timepattern.regex(pattern), re.ASCII),
+        strptime=strptime,
+        fraction=re.compile(timepattern.FRACTION) if timepattern.has_fraction(pattern) else None,
+        offset=re.compile(timepattern.offset_regex(pattern)) if timepattern.has_offset(pattern) else None,
+        midnight=re.compile(midnight, re.ASCII) if midnight else None,
+        parts=_parts(strptime),
+    )
+
+
+def _parts(strptime: str) -> re.Pattern[str] | None:
+    pieces = re.split(r"%(.)", strptime)
+    names = [_PARTS.get(letter, "") for letter in pieces[1::2]]
+    if not {"year", "month", "day"} <= set(names) or "" in names or len(set(names)) < len(names):
+        return None
+    groups = [f"(?P<{name}>[0-9]{{{4 if name == 'year' else '1,2'}}})" for name in names]
+    texts = [re.escape(text) for text in pieces[0::2]]
+    return re.compile(texts[0] + "".join(group + text for group, text in zip(groups, texts[1:], strict=True)))
 
 
 def time_problem(pattern: str) -> str | None:

@@ -109,4 +109,5 @@ def _expected(connection: DuckDBPyConnection, dataset: MeterSeries, view: str, *
 def _sums_sql(scope: Scope, view: str, *, derived: bool) -> str:
     dataset = scope.dataset
     source = found.trino_name(dataset, view) if derived else found.hive_name(dataset, view)
-    return found.checksum_sql(dataset, view, source, scope.condition(view), derived=derived)
+    condition = scope.condition(view, "trino" if derived else "hive")
+    return found.checksum_sql(dataset, view, source, condition, derived=derived)

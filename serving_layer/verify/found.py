@@ -101,7 +101,9 @@ def through_trino(settings: Settings, scope: Scope, view: str) -> list[list[Any]
 def through_hive(settings: Settings, scope: Scope, view: str) -> list[tuple[Any, ...]]:
     """Return the rows of a view as HiveServer2 gives them."""
     names = ", ".join(column.name for column in stored_columns(scope.dataset, view))
-    return hive.rows(settings, f"SELECT {names} FROM {hive_name(scope.dataset, view)} WHERE {scope.condition(view)}")
+    return hive.rows(
+        settings, f"SELECT {names} FROM {hive_name(scope.dataset, view)} WHERE {scope.condition(view, 'hive')}"
+    )
 
 
 def trino_name(dataset: MeterSeries, view: str) -> str:

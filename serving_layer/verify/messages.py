@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # Names come from the declaration, values are bound.
 # ruff: noqa: S608
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+"""What is sooner a meter's id than a header of columns."""
+
 _KEY: Final = re.compile(KEY_PATTERN.strip("^$"))
 _LINES: Final = 200_000
 _INTEGERS: Final = ("UBIGINT", "BIGINT")
@@ -76,7 +79,7 @@ class Messages:
 
 
 def is_messages(path: Path) -> bool:
-    """Return whether a file's first line is a message: a meter's name, alone or before a TAB.
+    """Return whether a file's first line is a message: a meter's id and, behind a TAB, an object; or a plain id alone.
 
     What cannot be read is none; its reader says why.
     """
@@ -85,7 +88,9 @@ def is_messages(path: Path) -> bool:
             first: bytes = opened(path, stack).readline(1 << 16)
     except (OSError, NotText, *DAMAGED):
         return False
-    return _KEY.fullmatch(first.partition(b"\t")[0].rstrip(b"\n").decode(errors="replace")) is not None
+    key, _, value = first.rstrip(b"\n").partition(b"\t")
+    name = key.decode(errors="replace")
+    return bool(_PLAIN.fullmatch(name) or (value.startswith(b"{") and _KEY.fullmatch(name)))
 
 
 def meters_in(paths: Sequence[Path]) -> set[str]:

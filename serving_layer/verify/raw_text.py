@@ -1,6 +1,6 @@
 """The input of a run, another way: the raw text of a history, decoded by DuckDB.
 
-What is a line, and which lines are readings, is decided as in `meterlake load` (``textlines``, ``textrows``): the
+What is a line, and which lines are readings, is decided by the reader of `meterlake load`: the
 others are left out, as the loader puts them into quarantine.
 """
 
@@ -11,15 +11,15 @@ import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from engines.text_lines import line_tables, set_clock
+from engines.readers import text
+from engines.readers.port import Options
 from meterlake.jumps import DAY_S, kept, stretches
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.texthead import WrongText, layout
 from meterlake.textlines import CHUNK
-from meterlake.textrows import LINES, rows_sql
 from meterlake.wallclock import clock_text
 from serving_layer.verify.errors import UnreadableFile
 from serving_layer.verify.expected import READINGS, make_readings
@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 
 # Names come from the declaration, values are bound or quoted.
 # ruff: noqa: S608
+
+
+_ROWS: Final = "rows_of_file"
+_READINGS_SQL: Final = f"""
+SELECT * EXCLUDE (line, reason, payload), $revision AS revision, $received::TIMESTAMP AS received_at,
+  $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
+FROM {_ROWS} WHERE reason IS NULL"""
 
 
 class RawText:
@@ -84,19 +91,15 @@ class RawText:
         names = ", ".join(make_readings(connection, self._form.dataset))
         for number, path in enumerate(self._unpacked):
             values = {
-                **({} if self._form.has_meters else {"meter": self._meter}),
                 "received": self._received_at + timedelta(microseconds=number),
                 "origin": self._paths[number].name,
                 "revision": self._revisions[number],
             }
             with path.open("rb") as file:
-                set_clock(connection, self._forms[number], self._offset, file.read)
-            with path.open("rb") as file:
-                for chunk in line_tables(file.read):
-                    connection.register(LINES, chunk)
-                    sql = readings_sql(self._forms[number], self._offset)
-                    connection.execute(f"INSERT INTO {READINGS} SELECT {names} FROM ({sql})", values)
-                    connection.unregister(LINES)
+                for rows in text.read(self._forms[number], file, Options(self._meter, self._offset)):
+                    connection.register(_ROWS, rows)
+                    connection.execute(f"INSERT INTO {READINGS} SELECT {names} FROM ({_READINGS_SQL})", values)
+                    connection.unregister(_ROWS)
             self._set_aside(connection, values["received"])
 
     def _set_aside(self, connection: DuckDBPyConnection, received: object) -> None:
@@ -143,12 +146,3 @@ def unpack(path: Path, target: Path) -> None:
         raise UnreadableFile(str(path), f"is damaged or cut off ({error})") from error
     except OSError as error:
         raise UnreadableFile(str(path), error.strerror or str(error)) from error
-
-
-def readings_sql(form: TextFormat, offset: FileClock) -> str:
-    """Return SQL of the readings in a text file, over its lines and the values ``received``, ``origin``, ``meter``."""
-    meter = "" if form.has_meters else f", $meter AS {form.dataset.key}"
-    return f"""
-SELECT * EXCLUDE (line, reason){meter}, $revision AS revision, $received::TIMESTAMP AS received_at,
-  $origin AS origin, 0 AS origin_partition, line AS origin_offset, '' AS load_id
-FROM ({rows_sql(form, offset)}) WHERE reason IS NULL"""

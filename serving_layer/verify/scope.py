@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from meterlake import timegrid
+from meterlake.errors import UsageError
+from meterlake.rendering import text_literal
 from meterlake.textformat import check_meter_id
 from serving_layer.verify.errors import EmptyRange
 
 if TYPE_CHECKING:
+    from meterlake.columns import Dialect
     from meterlake.declaration import MeterSeries
     from meterlake.grains import Grain
 
@@ -32,20 +35,21 @@ class Scope:
 
     def __post_init__(self) -> None:
         for meter in self.meters:
-            check_meter_id(meter)
+            if check_meter_id(meter) != meter:
+                raise UsageError(f"The meter id {meter!r} has blanks around it.", hint=f"Write {meter.strip()!r}.")
         if self.since and self.until and self.since >= self.until:
             raise EmptyRange(self.since, self.until)
 
-    def condition(self, view: str) -> str:
-        """Return the condition on rows of a view (a grain, or ``gaps``), one text for all engines.
+    def condition(self, view: str, dialect: Dialect = "trino") -> str:
+        """Return the condition on rows of a view (a grain, or ``gaps``); Trino's is also DuckDB's and CQL's.
 
-        Its literals are made of times and of checked names. Of gaps, those within the range: where one that crosses
-        its edge ends, readings beyond it decide, which the input may not have.
+        Of gaps, those within the range: where one that crosses its edge ends, readings beyond it decide, which the
+        input may not have.
         """
         first, last = ("gap_start", "gap_end") if view == "gaps" else (view, view)
         terms = []
         if self.meters:
-            names = ", ".join(f"'{meter}'" for meter in self.meters)
+            names = ", ".join(text_literal(meter, dialect) for meter in self.meters)
             terms.append(f"{self.dataset.key} IN ({names})")
         if self.since is not None:
             terms.append(f"{first} >= {self._midnight(self.since, view)}")

@@ -43,7 +43,7 @@ NEW_DAY = date(2010, 11, 28)
 
 
 def loaded(settings: Settings, path: Path) -> Result:
-    return load(settings, Request(FORM, str(path), FORM.meter_id, FORM.utc_offset), clock, lambda *_: None)
+    return load(settings, Request((FORM,), (str(path),), FORM.meter_id, FORM.utc_offset), clock, lambda *_: None)
 
 
 def present(settings: Settings) -> Run:

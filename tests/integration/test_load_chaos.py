@@ -15,8 +15,8 @@ import pytest
 
 from batch_layer.ingest import load as module
 from batch_layer.ingest.load import load
-from batch_layer.ingest.request import Request, Result
-from batch_layer.ingest.upload import RAW
+from batch_layer.ingest.raw_store import RAW
+from batch_layer.ingest.request import Progress, Request, Result
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, trino
 from engines.errors import EngineUnavailable
@@ -60,12 +60,12 @@ def whole(stack: Instance) -> Iterator[Instance]:
     launcher.up(select([]), stack, lambda *_: None)
 
 
-def quiet(done: int, size: int) -> None:
+def quiet(progress: Progress) -> None:
     """Take the progress of an upload."""
 
 
-def run(settings: Settings, form: TextFormat, file: str, on_bytes: Callable[[int, int], None] = quiet) -> Result:
-    return load(settings, Request(form, file, "m1", form.utc_offset), lambda: NOW, on_bytes)
+def run(settings: Settings, form: TextFormat, file: str, on_progress: Callable[[Progress], None] = quiet) -> Result:
+    return load(settings, Request((form,), (file,), "m1", form.utc_offset), lambda: NOW, on_progress)
 
 
 def count(settings: Settings, form: TextFormat) -> int:
@@ -90,7 +90,7 @@ LOADER = "batch_layer.ingest.load"
 @pytest.mark.parametrize(
     "place",
     [
-        "before:batch_layer.ingest.upload:_settle",
+        "before:batch_layer.ingest.raw_store:_settle",
         f"during:{LOADER}:_Load._stage",
         f"before:{LOADER}:_Load._check",
         "before:engines.table_format_iceberg:IcebergTable.publish",

@@ -85,7 +85,11 @@ def test_a_wrong_file_ends_with_1_and_its_reason(
 
 def test_what_is_no_file_ends_with_1_and_a_wrong_word_with_2(meterlake: Command, tmp_path: Path) -> None:
     for words, wanted, says in [
-        (("load", NAME, str(tmp_path)), 1, f"error: {tmp_path} is a directory."),
+        (("load", NAME, str(tmp_path)), 1, f"error: There is no file in {tmp_path}."),
+        (("load", NAME, "x.txt", "--meter-id", "a", "--meter-id-from-name", "(.)"), 2, "both say the meter"),
+        (("load", NAME, "x.txt", "--meter-id-from-name", "house"), 2, "has 0 groups"),
+        (("load", NAME, "x.txt", "--meter-id-from-name", "("), 2, "is no regular expression"),
+        (("load", NAME, "x.txt", "--format", "other"), 2, f"error: Unknown format of {NAME} 'other'."),
         (("load", NAME, f"{tmp_path}/none.txt"), 1, f"error: {tmp_path}/none.txt does not exist."),
         (("load", "houshold", "x.txt"), 2, "error: Unknown data set 'houshold'."),
         (("load", NAME, "x.txt", "--utc-offset", "one"), 2, "error: "),

@@ -31,7 +31,7 @@ def batch_growth() -> ModuleType:
 def test_a_run_reads_and_writes_as_much_in_the_last_hour_as_in_the_second(
     spark: SparkSession, spark_settings: Settings, tmp_path: Path, batch_growth: ModuleType
 ) -> None:
-    options = argparse.Namespace(meters=60, hours=6, every=30, interval=60)
+    options = argparse.Namespace(meters=60, hours=4, every=30, interval=60, commit=15)
     costs = batch_growth.measure(spark, spark_settings, tmp_path, "day", options)
     assert [len(runs) for runs in costs.values()] == [2, 2]
     (first, last) = batch_growth.grown(costs).values()

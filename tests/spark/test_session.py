@@ -34,6 +34,22 @@ def test_a_session_with_other_settings_is_refused(
         pass
 
 
+def test_queries_are_planned_once_where_it_is_asked_for_and_nowhere_else(spark: SparkSession) -> None:
+    def is_adaptive() -> bool:
+        (plan,) = spark.sql("EXPLAIN SELECT id % 3 AS a, count(*) AS n FROM range(9) GROUP BY 1").collect()
+        return "AdaptiveSparkPlan" in plan[0]
+
+    def fail() -> None:
+        with engine.planned_once(spark):
+            seen.append(is_adaptive())
+            raise ZeroDivisionError
+
+    seen = [is_adaptive()]
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [*seen, is_adaptive()] == [True, False, True]
+
+
 def test_times_are_wall_clock_without_zone(spark: SparkSession) -> None:
     row = spark.sql("SELECT TIMESTAMP '2026-03-29 02:30:00.123456' AS t, timestamp_seconds(0)::string AS epoch").first()
     assert row is not None

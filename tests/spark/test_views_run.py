@@ -14,10 +14,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 from views_master import LocalMaster
 
-from batch_layer.views import audit, decimals, files, plan, run, slicing, tables
+from batch_layer.views import audit, decimals, files, plan, run, slicing, source, tables
 from batch_layer.views.context import Run
+from engines import verdicts
 from meterlake import rules, timegrid
 from meterlake.declaration import Amount, Flag, Level, MeterSeries, View
 from meterlake.errors import OutOfBalance, UsageError
@@ -185,9 +187,11 @@ def test_an_incremental_run_reads_only_the_new_files_and_equals_a_full_one(
     assert contents(full) == contents(second)
 
 
+@pytest.mark.parametrize("summed", [source.SUMMED_ROWS, 0], ids=["few", "many"])
 def test_earlier_readings_are_read_again_only_where_new_ones_join_them(
-    spark: SparkSession, master: LocalMaster, base: str
+    spark: SparkSession, master: LocalMaster, base: str, summed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(source, "SUMMED_ROWS", summed)
     old = readings(DAYS[0])
     for meter in "ab":
         master.add(row for row in old if row.meter_id == meter)
@@ -426,7 +430,7 @@ def test_large_slices_are_files_of_meters_that_do_not_overlap(
     data = [(name, start + timedelta(minutes=step)) for name in names for step in range(60)]
     ones = (f"CAST(1 AS {column.type.sql('spark')}) AS {column.name}" for column in table.columns[2:])
     rows = spark.createDataFrame(data, "meter_id STRING, minute TIMESTAMP_NTZ").selectExpr("*", *ones)
-    fleet = slicing.Fleet.of(rows, "meter_id", len(names))
+    fleet = slicing.Fleet.of(rows, "meter_id")
     written = files.write(rows.repartition(7), table, Layout("month", "hour", start.date()), base, "r1", fleet)
     assert (list(written.slices), written.files) == (["2026-11-26T14"], 5)
     spans = []
@@ -441,6 +445,21 @@ def test_views_of_an_earlier_version_are_computed_again(spark: SparkSession, mas
     master.add(readings(DAYS[0]))
     earlier = plan.Current("r", 1, {"small_minute": {"month=2026-03": "/somewhere"}})
     assert plan.make(SMALL, plan.Request(), earlier, master, NOW).mode == "full"
+
+
+def test_size_and_newest_day_come_from_metadata_whatever_a_wrong_clock_says(
+    spark: SparkSession, master: LocalMaster
+) -> None:
+    master.add(readings(DAYS[0]))
+    snapshot = master.add([replace(row, ts=row.ts + 400 * 86_400) for row in readings(DAYS[0], "a")[:3]])
+    assert master.newest_day(date(2026, 5, 2), snapshot.id) == DAYS[0]
+    assert master.newest_day(date(2027, 5, 1), snapshot.id) == date(2027, 5, 1)
+    assert master.newest_day(date(2026, 1, 1), snapshot.id) is None
+    size = master.size(None, snapshot.id)
+    assert (size.files, size.rows) == (2, len(master.readings))
+    spark.sql(f"ALTER TABLE {master.name} SET TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')")
+    spark.sql(f"DELETE FROM {master.name} WHERE meter_id = 'b'")
+    assert master.size().files == 2  # not the file that says what is deleted
 
 
 def test_nothing_new_is_an_empty_plan(spark: SparkSession, master: LocalMaster, spark_settings: Settings) -> None:
@@ -477,7 +496,7 @@ def test_rows_outside_their_slice_fail_the_audit(
     spark: SparkSession, master: LocalMaster, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     master.add(readings(DAYS[0]))
-    monkeypatch.setattr(slicing, "slice_column", lambda *_: run.F.lit("2026-03-27T05"))
+    monkeypatch.setattr(slicing, "slice_column", lambda *_: F.lit("2026-03-27T05"))
     with pytest.raises(audit.AuditFailed, match="rows lie outside their slice"):
         execute(master, base)
 
@@ -487,7 +506,7 @@ def test_readings_that_vanish_are_out_of_balance(
 ) -> None:
     master.add(readings(DAYS[0]))
     monkeypatch.setattr(
-        run.verdicts, "with_reason", lambda rows, _: rows.limit(7).withColumn("reason", run.F.lit(None).cast("string"))
+        verdicts, "with_reason", lambda rows, _: rows.limit(7).withColumn("reason", F.lit(None).cast("string"))
     )
     with pytest.raises(OutOfBalance):
         execute(master, base)

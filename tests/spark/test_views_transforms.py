@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 from samples import TANK, wall_clock
 from views_master import frame as master
 
-from batch_layer.views import coverage, decimals, transforms
+from batch_layer.views import cells, coverage, decimals, finest, transforms
 from datasets.household.declaration import HOUSEHOLD
 from engines import columns, verdicts
 from meterlake import precedence, rules, timegrid
@@ -68,8 +69,18 @@ def model_rows(dataset: MeterSeries, rows: list[Reading]) -> dict[tuple[str, dat
 
 def judged(spark: SparkSession, dataset: MeterSeries, rows: list[Reading]) -> DataFrame:
     reasoned = verdicts.with_reason(master(spark, dataset, rows), dataset)
-    contended = verdicts.contended_cells(reasoned, dataset)
-    return verdicts.judged(reasoned, dataset, contended if contended.count() else None)
+    plain = verdicts.uncontended(reasoned, dataset).withColumn(verdicts.CELL, verdicts.cell(dataset))
+    contended = cells_of(spark, dataset, rows).where(cells.CONTENDED)
+    cell = F.unix_seconds(F.col(dataset.finest.grain).cast("timestamp")).alias(verdicts.CELL)
+    contended = contended.select(dataset.key, cell).persist()
+    rejected = F.col("verdict") == "rejected"
+    alone = plain.where(~rejected).join(contended, [dataset.key, verdicts.CELL], "left_anti")
+    found = alone.unionByName(plain.where(rejected)).drop(verdicts.CELL)
+    return found.unionByName(verdicts.contended(reasoned, dataset, contended))
+
+
+def cells_of(spark: SparkSession, dataset: MeterSeries, rows: list[Reading]) -> DataFrame:
+    return cells.cells(finest.judged(master(spark, dataset, rows), dataset), dataset)
 
 
 def found_verdicts(rows: DataFrame) -> list[tuple[str, str | None]]:
@@ -142,12 +153,27 @@ def test_rows_equal_those_of_the_core(spark: SparkSession, dataset: MeterSeries)
 @SETS
 def test_only_cells_that_need_a_decision_are_contended(spark: SparkSession, dataset: MeterSeries) -> None:
     uncontended = plain(dataset, 200)
-    reasoned = verdicts.with_reason(master(spark, dataset, uncontended), dataset)
-    assert verdicts.contended_cells(reasoned, dataset).count() == 0
+    assert cells_of(spark, dataset, uncontended).where(cells.CONTENDED).count() == 0
     twice = [*uncontended, uncontended[17]]
-    reasoned = verdicts.with_reason(master(spark, dataset, twice), dataset)
-    cell = uncontended[17].ts - uncontended[17].ts % dataset.cell_s
-    assert [tuple(row) for row in verdicts.contended_cells(reasoned, dataset).collect()] == [("a", cell)]
+    cell = wall_clock(uncontended[17].ts - uncontended[17].ts % dataset.cell_s)
+    found = cells_of(spark, dataset, twice).where(cells.CONTENDED).select("meter_id", dataset.finest.grain)
+    assert [tuple(row) for row in found.collect()] == [("a", cell)]
+
+
+@SETS
+def test_cells_of_two_parts_are_merged_to_those_of_all(spark: SparkSession, dataset: MeterSeries) -> None:
+    grain, rows = dataset.finest.grain, wild(dataset, 300, seed=5) + plain(dataset, 9)
+    whole = cells_of(spark, dataset, rows)
+    parts = cells_of(spark, dataset, rows[::2]).unionByName(cells_of(spark, dataset, rows[1::2]))
+    merged = cells.merged(parts, dataset).select(whole.columns).persist()
+    assert sorted(merged.collect()) == sorted(whole.collect())
+    found = [row.asDict() for row in cells.rows(merged, dataset).collect()]
+    uncontended = {(row.pop("meter_id"), row.pop(grain)): row for row in found}
+    others = {(row["meter_id"], row[grain]) for row in merged.where(cells.CONTENDED).collect()}
+    expected = {key: row for key, row in model_rows(dataset, rows).items() if key not in others}
+    assert uncontended == expected
+    assert len(expected) > 5
+    assert len(others) > 5
 
 
 def test_two_lengths_in_a_minute_are_contended_and_more_coverage_wins(spark: SparkSession) -> None:

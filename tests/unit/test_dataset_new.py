@@ -16,7 +16,17 @@ from meterlake.dataset_check import Finding, check
 from meterlake.declaration import per_hour
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.sample import NotASample, Sample, look
-from meterlake.textformat import Epoch, MeterColumn, Moment, Skipped, Value
+from meterlake.textformat import (
+    DayValues,
+    Epoch,
+    ExcelDay,
+    MeasureColumn,
+    MeterColumn,
+    Moment,
+    Skipped,
+    UnitColumn,
+    Value,
+)
 
 pytestmark = pytest.mark.unit
 BEGIN = datetime(2012, 10, 12, 0, 30)  # noqa: DTZ001 - as a file has it
@@ -59,23 +69,98 @@ def compact() -> str:
     return "\n".join(["when\tgas m³", *lines])
 
 
-SAMPLES = {"london": london, "household": household, "works": works, "plug": plug, "compact": compact}
+def supplier() -> str:
+    """Two lines above the header, thousands, months by name, AM and PM, the unit in each line."""
+    lines = [f"Süd;{1 + at // 24}-Mar-24 {at % 12 or 12}:00 {'PM' if at % 24 > 11 else 'AM'};{at % 9 + 1}.234,5;Wh"
+             for at in range(30)]  # fmt: skip
+    return "\n".join(["Stadtwerke", "Kunde 17", "Zähler;Zeit;Verbrauch;Einheit", *lines])
+
+
+def bare() -> str:
+    """No header, a comma within quotes, and times with offsets on both sides of a change."""
+    stamps = [f"2024-03-31T0{hour}:00:00+0{1 + (hour > 2)}:00" for hour in (0, 1, 3, 4, 5)]
+    return "\n".join(f'"{name}, 1",{stamp},{at}.5' for at, stamp in enumerate(stamps) for name in ("a", "b"))
+
+
+def spreadsheet() -> str:
+    return "\n".join(["Datum;Wert kWh", *(f"{45292 + at / 48:.10f};{at}".replace(".", ",") for at in range(9))])
+
+
+def millis() -> str:
+    return "\n".join(["timestamp,watts", *(f"{1704067200000 + at * 1000},{at}" for at in range(9))])
+
+
+def days() -> str:
+    """A day a line; room for the hour that comes again."""
+    lines = [",".join([name, f"2024-01-0{day}", *(f"{n / 8}" for n in range(48)), "", ""])
+             for name in "ab" for day in (1, 2, 3)]  # fmt: skip
+    return "\n".join([",".join(["meter", "day", *(f"HH{n:02}" for n in range(1, 51))]), *lines])
+
+
+def ends() -> str:
+    """A day a line, its columns named by the end of the interval."""
+    names = [f"{half // 2:02}:{half % 2 * 30:02}" for half in range(1, 49)]
+    lines = [",".join([f"0{day}/01/2024", *("0.25" for _ in names)]) for day in (1, 2, 3)]
+    return "\n".join([",".join(["Date", *names]), *lines])
+
+
+def jitter() -> str:
+    """Minutes, of which each comes a few seconds late."""
+    lines = [f"2024-01-01T00:{at:02}:0{at * 7 % 5}.{at}00Z,{at}" for at in range(9)]
+    return "\n".join(["time,volts", *lines])
+
+
+def registers() -> str:
+    """A measure a line, with its unit."""
+    lines = [
+        f"{meter},2024-01-01 00:{at * 15:02},{register}"
+        for meter in "ab"
+        for at in range(4)
+        for register in ("P+,0.25,kW", "1.8.0,62.5,Wh", "U1,230.1,V")
+    ]
+    return "\n".join(["meter,time,register,value,unit", *lines])
+
+
+SAMPLES = {
+    "jitter": jitter,
+    "registers": registers,
+    "london": london,
+    "household": household,
+    "works": works,
+    "plug": plug,
+    "compact": compact,
+    "supplier": supplier,
+    "bare": bare,
+    "spreadsheet": spreadsheet,
+    "millis": millis,
+    "days": days,
+    "ends": ends,
+}
+ENCODED = {"supplier": "cp1252", "spreadsheet": "utf-16"}
 
 
 def sample(name: str, folder: Path) -> tuple[Path, Sample]:
     path = folder / f"{name}.csv"
-    path.write_text(SAMPLES[name](), encoding="utf-8", newline="")
+    path.write_text(SAMPLES[name](), encoding=ENCODED.get(name, "utf-8"), newline="")
     return path, look(path)
 
 
 @pytest.mark.parametrize(
-    ("name", "separator", "decimal", "padded", "missing", "interval_s", "meters", "offset"),
+    ("name", "separator", "decimal", "padded", "missing", "interval_s", "meters", "has_offset"),
     [
-        ("london", ",", ".", True, ("", "Null"), 1800, 2, ""),
-        ("household", ";", ".", False, ("", "?"), 60, 1, ""),
-        ("works", ";", ",", False, ("",), 3600, 2, "+01:00"),
-        ("plug", ",", ".", False, ("",), 1, 1, ""),
-        ("compact", "\t", ".", False, ("",), 900, 1, ""),
+        ("london", ",", ".", True, ("", "Null"), 1800, 2, False),
+        ("household", ";", ".", False, ("", "?"), 60, 1, False),
+        ("works", ";", ",", False, ("",), 3600, 2, True),
+        ("plug", ",", ".", False, ("",), 1, 1, True),
+        ("compact", "\t", ".", False, ("",), 900, 1, False),
+        ("supplier", ";", ",", False, ("",), 3600, 1, False),
+        ("bare", ",", ".", False, ("",), 3600, 2, True),
+        ("spreadsheet", ";", ",", False, ("",), 1800, 1, False),
+        ("millis", ",", ".", False, ("",), 1, 1, True),
+        ("days", ",", ".", False, ("",), 1800, 2, False),
+        ("ends", ",", ".", False, ("",), 1800, 1, False),
+        ("jitter", ",", ".", False, ("",), 60, 1, True),
+        ("registers", ",", ".", False, ("",), 900, 2, False),
     ],
 )
 def test_what_a_file_looks_like(
@@ -87,11 +172,11 @@ def test_what_a_file_looks_like(
     missing: tuple[str, ...],
     interval_s: int,
     meters: int,
-    offset: str,
+    has_offset: bool,
 ) -> None:
     seen = sample(name, tmp_path)[1]
     assert (seen.separator, seen.decimal, seen.padded, seen.missing) == (separator, decimal, padded, missing)
-    assert (seen.interval_s, seen.meters, seen.offset, seen.unread) == (interval_s, meters, offset, ())
+    assert (seen.interval_s, seen.meters, seen.has_offset, seen.unread) == (interval_s, meters, has_offset, ())
 
 
 @pytest.mark.parametrize(
@@ -113,10 +198,47 @@ def test_what_a_file_looks_like(
         (
             "works",
             [("kwh", "amount", "kWh", "0.1", per_hour(0, 500))],
-            [Moment("End", "yyyy-MM-dd'T'HH:mm:ss'+01:00'"), MeterColumn("Meter")],
+            [Moment("End", "yyyy-MM-dd'T'HH:mm:ssXXX"), MeterColumn("Meter")],
         ),
         ("plug", [("power_w", "level", "W", "0.01", (0, 500))], [Epoch("timestamp")]),
         ("compact", [("gas_m", "amount", "m³", "1", per_hour(0, 500))], [Moment("when", "yyyyMMddHHmm")]),
+        (
+            "supplier",
+            [("verbrauch", "amount", "Wh", "0.1", per_hour(0, 100000))],
+            [MeterColumn("Zähler"), Moment("Zeit", "d-MMM-yy h:mm a"), UnitColumn("Einheit")],
+        ),
+        (
+            "bare",
+            [("column_3", "level", "1", "0.1", (0, 50))],
+            [MeterColumn("column 1"), Moment("column 2", "yyyy-MM-dd'T'HH:mm:ssXXX")],
+        ),
+        ("spreadsheet", [("wert_kwh", "amount", "kWh", "1", per_hour(0, 200))], [ExcelDay("Datum")]),
+        ("millis", [("watts", "level", "W", "1", (0, 100))], [Epoch("timestamp", unit="ms")]),
+        (
+            "days",
+            [("energy", "amount", "kWh", "0.001", per_hour(0, 200))],
+            [MeterColumn("meter"), Moment("day", "yyyy-MM-dd"), DayValues("HH{n:02}", "energy", days="real")],
+        ),
+        ("jitter", [("volts", "level", "V", "1", (0, 100))], [Moment("time", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX")]),
+        (
+            "registers",
+            [
+                ("p", "level", "kW", "0.01", (0, 10)),
+                ("value_1_8_0", "amount", "Wh", "0.1", per_hour(0, 5000)),
+                ("u1", "level", "V", "0.1", (0, 5000)),
+            ],
+            [
+                MeterColumn("meter"),
+                Moment("time", "yyyy-MM-dd HH:mm"),
+                MeasureColumn("register", names=(("P+", "p"), ("1.8.0", "value_1_8_0"), ("U1", "u1"))),
+                UnitColumn("unit"),
+            ],
+        ),
+        (
+            "ends",
+            [("energy", "amount", "kWh", "0.01", per_hour(0, 10))],
+            [Moment("Date", "d/M/yyyy"), DayValues("{time}", "energy")],
+        ),
     ],
 )
 def test_what_is_written_can_be_used_as_it_is(
@@ -130,7 +252,8 @@ def test_what_is_written_can_be_used_as_it_is(
     assert [column for column in form.columns if not isinstance(column, Value)] == columns
     assert {finding.state for finding in check(entry)} == {"ok", "old"}  # old: to be generated
     read_back = read(form, file)
-    assert read_back.readings + read_back.gaps == seen.lines == read_back.lines
+    assert read_back.readings + read_back.gaps == read_back.lines
+    assert read_back.lines * (3 if seen.registers else 1) == seen.lines * (48 if seen.day else 1)
     assert len(read_back.meters) == seen.meters
     for length in ("88", "120"):
         ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", length, "--diff", str(path)]
@@ -138,11 +261,11 @@ def test_what_is_written_can_be_used_as_it_is(
         assert done.returncode == 0, done.stdout
 
 
-def test_a_clock_of_fixed_offset_is_kept(tmp_path: Path) -> None:
+def test_an_offset_in_each_line_is_read(tmp_path: Path) -> None:
     file, seen = sample("works", tmp_path)
     scaffold.write(tmp_path / "my", "hours", seen)
     form = discovery.in_folder(tmp_path / "my").entries["hours"].text_format()
-    assert form.utc_offset == timedelta(hours=1)
+    assert form.has_own_offset
     assert read(form, file).first == datetime(2012, 10, 12, 0, 0)  # noqa: DTZ001 - 01:00+01:00
 
 
@@ -161,9 +284,9 @@ def test_what_people_have_to_decide_and_what_cannot_be_read_is_in_the_comments(t
     [
         (b"", "has 0 lines. Give a header and at least two lines"),
         (b"just\nsome\nwords\n", "its first line has one column"),
-        (b"1,2\n3,4\n5,6\n", "its first line is no header: it has the number '1'"),
+        (b"1,2\n3,4\n5,6\n", "no column holds a time. Expected dates such as"),
         (b"a,b\n3,4\n5,6\n", "no column holds a time. Expected dates such as"),
-        ("t,kWh\n2024-01-01 00:00:00,1\n".encode("utf-16"), "is no UTF-8 text. If it is UTF-16: iconv"),
+        ("t,kWh\n2024-01-01 00:00:00,1\n".encode("utf-16-le"), "is no text: it has NUL bytes. If it is UTF-16: iconv"),
         (b"t,kWh\n2024-01-01 00:00:00,1\n2024-01-01 00:00:00,1\n", "no meter has two different times"),
         (lzma.compress(b"a,b\n1,2\n")[:-9], "cannot be read"),
     ],

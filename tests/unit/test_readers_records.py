@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from reader_samples import BOTH, COUNTED, ENERGY, HOMES, payloads, rows, tables
 
+from engines.readers.port import Options, row_schema
+from engines.readers.registry import reader_of
 from meterlake.errors import DeclarationError
 from meterlake.fileformats.base import WrongFile
 from meterlake.fileformats.records import (
@@ -33,6 +35,9 @@ from meterlake.fileformats.records import (
 pytestmark = pytest.mark.unit
 
 POC = [path for parent in Path(__file__).parents for path in parent.glob("shared/data/smart_meter_poc/data/readings")]
+
+
+EXCHANGE = Exchange("a", "energy", datetime(2026, 3, 1, 3, 10, tzinfo=UTC), final="0.7", first="6.9")
 
 
 def given(**more: Any) -> dict[str, Any]:
@@ -64,7 +69,7 @@ def test_json_lines() -> None:
         {"id": "a", "at": "2026-03-01", "kwh": "much"},
         {"id": "a", "at": "2026-03-01", "kwh": True},
         {"id": "a", "at": "2026-03-01", "kwh": "1e400"},
-        {"id": "a b", "at": "2026-03-01", "kwh": 1},
+        {"id": "a\tb", "at": "2026-03-01", "kwh": 1},
         {"id": None, "at": "2026-03-01", "kwh": 1},
         {"id": "a", "at": "2126-03-01", "kwh": 1},
         b'{"id": "a", ',
@@ -237,15 +242,61 @@ def test_parquet() -> None:
 
 
 def test_many_rows_come_in_several_tables() -> None:
-    from engines.readers.port import Options
-    from engines.readers.registry import reader_of
-
     form = Parquet(**given())
     at = pa.array([datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=30 * n) for n in range(50_000)])
     table = pa.table({"id": ["a"] * 50_000, "at": at, "kwh": pa.array(range(50_000))})
     found = list(reader_of(form)(io.BytesIO(parquet(table)), Options("", timedelta(0))))
-    assert [len(one) for one in found] == [20_000, 20_000, 10_000]
+    assert [len(one) for one in found] == [50_000]
+    assert found[0].schema == row_schema(HOMES)
+    odd = pa.table({"id": ["a"] * 50_000, "at": at, "kwh": pa.array([None, float("nan"), *range(49_998)])})
+    lines = list(reader_of(form)(io.BytesIO(parquet(odd)), Options("", timedelta(0))))
+    assert [len(one) for one in lines] == [20_000, 20_000, 10_000]
+    assert lines[0]["reason"].to_pylist()[:3] == [None, "not_finite:energy", None]
     assert sum(value for one in found for value in one["energy"].to_pylist()) == 50_000 * 49_999 / 2 * 1000
+
+
+def test_times_of_parquet_that_no_reading_can_have() -> None:
+    form = Parquet(**given())
+    for kind, numbers in (
+        (pa.timestamp("us"), [0, 2**62, -1, None]),
+        (pa.timestamp("s", "UTC"), [0, 2**50, -(2**50), None]),
+        (pa.date32(), [0, 2**31 - 1, -1, None]),
+        (pa.timestamp("ns"), [0, 2**62, -1, None]),
+    ):
+        column = pa.array(numbers, pa.int32() if kind == pa.date32() else pa.int64()).cast(kind)
+        table = pa.table({"id": ["a"] * 4, "at": column, "kwh": [1] * 4})
+        expected = [(1, "a", "1970-01-01 00:00", 1000.0), (2, "bad_time"), (3, "bad_time"), (4, "bad_time")]
+        assert rows(form, parquet(table)) == expected
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"marks": "end"}, {"utc_offset": timedelta(hours=-3)}, {"meter": "", "meter_id": "m"}]
+)
+def test_columns_give_what_rows_give(change: dict[str, Any]) -> None:
+    """A batch is decoded by columns, unless a row of it is odd: then all of it row by row, with the same rows."""
+    count = 3000
+    form = Parquet(
+        **given(**{"dataset": BOTH, "values": (Value("out", "feed_in"), Value("kwh", "energy", unit="kWh")), **change})
+    )
+    at = [datetime(2026, 3, 1) + timedelta(minutes=30 * n) for n in range(count)]  # noqa: DTZ001
+    kwh = [None if n % 97 == 0 else n % 1000 / 1000 for n in range(count)]
+    out = [None if n % 97 == 0 else n % 7 for n in range(count)]
+    table = pa.table(
+        {
+            "id": [f" {'ab'[n % 2]}" for n in range(count)],
+            "at": pa.array(at, pa.timestamp("ms")),
+            "kwh": kwh,
+            "out": out,
+        }
+    )
+    odd = table.slice(0, 1).set_column(0, "id", pa.array(["\t"]))
+    if not form.meter:
+        odd = odd.set_column(1, "at", pa.array([datetime(2026, 3, 1, 0, 1)], pa.timestamp("ms")))  # noqa: DTZ001
+    by_columns = rows(form, parquet(table))
+    by_rows = rows(form, parquet(pa.concat_tables([table, odd])))
+    assert by_columns == by_rows[:-1]
+    assert len(by_rows[-1]) == 2
+    assert (by_columns[1][3], by_columns[0][3]) == (1.0, None)
 
 
 def workbook(*cells: list[Any], title: str = "Data") -> bytes:
@@ -364,8 +415,7 @@ def test_a_field_may_hold_a_cumulative_register() -> None:
         (1, "a", "2026-03-01 02:30", 500.0, 1.0),
         (6, "a", "2026-03-01 03:30", 250.0, 0.0),
     ]
-    exchange = Exchange("a", "energy", datetime(2026, 3, 1, 3, 10, tzinfo=UTC), final="0.7", first="6.9")
-    known = replace(form, register=Register(digits=5, across_gap="spread", exchanges=(exchange,)))
+    known = replace(form, register=Register(digits=5, across_gap="spread", exchanges=(EXCHANGE,)))
     assert rows(known, data)[-2:] == [
         (5, "a", "2026-03-01 03:00", 300.0, 0.0),
         (6, "a", "2026-03-01 03:30", 250.0, 0.0),
@@ -377,7 +427,7 @@ def test_a_field_may_hold_a_cumulative_register() -> None:
     [
         ({"values": ()}, r"it gives the measures \[\]"),
         ({"values": (Value("kw", "energy", unit="kW"),)}, r"kW \(power\) cannot be turned into Wh"),
-        ({"time": Time("at", "yy")}, "its letters yy are not among"),
+        ({"time": Time("at", "yy")}, "it says no day"),
         ({"interval_s": 60}, "its interval of 60 s is not one of the data set's"),
         ({"meter_id": "a"}, "names a meter, and the file does, too"),
         ({"meter": ""}, "nothing says the meter"),
@@ -385,6 +435,8 @@ def test_a_field_may_hold_a_cumulative_register() -> None:
         ({"time_zone": "Europe/Paris", "utc_offset": timedelta(hours=1)}, "has an offset and a time zone"),
         ({"estimated": "estimated", "dataset": COUNTED}, "only amounts of a register are estimated"),
         ({"register": Register(across_gap="spread")}, "nothing would tell them from measured ones"),
+        ({"register": Register(exchanges=(replace(EXCHANGE, final="x"),))}, "from 'x' to '6.9' cannot be used"),
+        ({"register": Register(exchanges=(replace(EXCHANGE, measure="x"),))}, "an exchange is of 'x'"),
         ({"register": Register(), "marks": "end"}, "is read at an instant"),
     ],
 )

@@ -136,7 +136,7 @@ def test_an_installed_package_names_its_own_by_entry_points(tmp_path: Path, monk
         ("DATASET = (\n", "line 1: SyntaxError: '(' was never closed"),
         ("x = 1\nDATASET = x.y\n", "line 2: AttributeError: 'int' object has no attribute 'y'. Mend that line."),
         (SOURCE.format(name="Street", parts=""), "the name 'Street' cannot be used in every engine. Use lower-case"),
-        (SOURCE.format(name="street", parts="formats=(3,),"), "the format 3 is none. Give a TextFormat."),
+        (SOURCE.format(name="street", parts="formats=(3,),"), "the format 3 is none. Give a TextFormat or one of"),
     ],
 )
 def test_what_is_wrong_in_a_folder_is_said_with_its_place(tmp_path: Path, source: str, says: str) -> None:

@@ -150,7 +150,9 @@ def test_a_contradiction_is_found_at_construction(change: dict[str, Any], proble
         replace(HOUSEHOLD_REPLAY, **change)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["a", "b-2"]), st.integers(0, 10**8), tank_values()), max_size=5))
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b-2", 'é "1" \\ %s']), st.integers(0, 10**8), tank_values()), max_size=5)
+)
 def test_many_messages_are_encoded_as_each_is(rows: list[tuple[str, int, tuple[float, ...]]]) -> None:
     scales = [measure.scale for measure in TANK.measures]
     units = [[to_units(values[at], scale) for _, _, values in rows] for at, scale in enumerate(scales)]

@@ -206,7 +206,7 @@ def test_meters_differ_in_name_time_and_size() -> None:
     assert made.scales.min() >= 400
     assert made.scales.max() <= 1600
     with pytest.raises(UsageError, match="meter id"):
-        fleet("m" * 62, 2, 1, 10)
+        fleet("m" * 126, 2, 1, 10)
 
 
 def test_another_data_set_needs_only_a_declaration(tmp_path: Path) -> None:

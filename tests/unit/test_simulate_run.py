@@ -268,7 +268,7 @@ def test_a_reader_that_has_enough_ends_the_run_quietly(tmp_path: Path) -> None:
         ("--to file", "--to file and --out belong together."),
         ("--out x", "--to file and --out belong together."),
         ("--to file --out no/x --for 1s", "no/x cannot be written: No such file or directory."),
-        ("--meter-id ? --for 1s", "The meter id '?' cannot be used."),
+        ("--meter-id \u200b --for 1s", "cannot be used. Use 1 to 128 characters"),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_sent(tmp_path: Path, words: str, says: str) -> None:

@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import tarfile
 import tempfile
 import zipfile
@@ -17,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from batch_layer.ingest import places
 from batch_layer.ingest.errors import BrokenArchive, Unreadable
-from batch_layer.ingest.sources import opened
+from batch_layer.ingest.places import Entry, find
+from batch_layer.ingest.sources import Source, sources
 from meterlake import packed
 from meterlake.settings import Settings
 
@@ -58,12 +61,25 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def content_of(path: Path) -> bytes:
-    with opened(Settings(), str(path)) as source:
-        found = b"".join(iter(source.read, b""))
-        assert source.name == path.name
-        assert source.size == path.stat().st_size
+def all_of(*paths: Path | str, password: str = "") -> list[tuple[str, str, bytes | Exception]]:
+    """Return path, name and content of all files, or why one cannot be read."""
+    found: list[tuple[str, str, bytes | Exception]] = []
+    for entry in find(Settings(), map(str, paths)):
+        seen: list[int] = []
+        for source in sources(Settings(), entry, password, (), seen.append):
+            if isinstance(source, Source):
+                found.append((source.path, source.name, b"".join(iter(source.read, b""))))
+            else:
+                found.append((source.path, "", source))
+        assert sum(seen) >= entry.size
     return found
+
+
+def content_of(path: Path) -> bytes:
+    ((_, name, content),) = all_of(path)
+    assert name.partition("!")[0] == path.name
+    assert isinstance(content, bytes)
+    return content
 
 
 class Unseekable(io.BytesIO):
@@ -108,8 +124,8 @@ def test_a_damaged_archive_says_so(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (zipped(b"x", "a.csv", "b.csv"), "2 files"),
         (zipped(b"x"), "zip"),
+        (tarred(b"x", "._a"), "holds no file"),
         (b"PAR1xxxx", "Parquet"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504), "old Excel workbook.*Export it as CSV"),
         (zipped(b"x", "[Content_Types].xml", "xl/workbook.xml"), "Excel workbook .xlsx.*Export it as CSV"),
@@ -117,7 +133,6 @@ def test_a_damaged_archive_says_so(kind: str, tmp_path: Path) -> None:
         (b"\n<!DOCTYPE html><title>Log in</title>", "a web page.*Download the file itself"),
         (b'{"ts": 1}', "JSON"),
         (b"\x28\xb5\x2f\xfdx", "zstd -d"),
-        (tarred(b"a", "a.txt", "b.txt"), r"several files \(a.txt, b.txt"),
         (functools.reduce(lambda content, _: gzip.compress(content, mtime=0), range(6), b"x"), "more than 4 times"),
     ],
 )
@@ -130,14 +145,88 @@ def test_other_kinds_are_refused(content: bytes, says: str, tmp_path: Path) -> N
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path, says in [("missing", "does not exist"), (".", "is a directory"), ("pipe", "not a regular file")]:
-        with pytest.raises(Unreadable, match=says), opened(Settings(), str(tmp_path / path)):
-            pass
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".hidden").touch()
+    for path, says in [
+        ("missing", "does not exist"),
+        ("empty", "There is no file in"),
+        ("*.csv", "No file matches"),
+        ("pipe", "not a regular file"),
+    ]:
+        with pytest.raises(Unreadable, match=says):
+            find(Settings(), [str(tmp_path / path)])
 
 
 def test_a_path_on_another_hdfs_is_refused() -> None:
-    with pytest.raises(Unreadable, match="another HDFS"), opened(Settings(), "hdfs://elsewhere:1/x"):
-        pass
+    with pytest.raises(Unreadable, match="another HDFS"):
+        find(Settings(), ["hdfs://elsewhere:1/x"])
+
+
+def test_files_of_folders_patterns_and_archives_come_in_order(tmp_path: Path) -> None:
+    for name in ("b/2.csv", "b/1.csv", "b/.hidden", "a.csv", "c/d/3.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "z.tar.gz").write_bytes(gzip.compress(tarred(b"t", "m.csv", "._m.csv", "n/o.csv"), 1))
+    inner = zipped(gzip.compress(b"g"), "g.csv.gz")
+    (tmp_path / "y.zip").write_bytes(zipped(inner, "inner.zip", "__MACOSX/inner.zip"))
+    names = [name for _, name, _ in all_of(tmp_path / "z.tar.gz", tmp_path / "b", tmp_path / "a.csv", tmp_path / "b")]
+    assert names == ["z.tar.gz!m.csv", "z.tar.gz!n/o.csv", "1.csv", "2.csv", "a.csv"]
+    assert [name for _, name, _ in all_of(tmp_path / "*.csv", tmp_path / "c*")] == ["a.csv", "c/d/3.csv"]
+    assert [name for _, name, _ in all_of(f"{tmp_path}/**/[12].csv")] == ["b/1.csv", "b/2.csv"]
+    assert all_of(tmp_path / "y.zip") == [(f"{tmp_path}/y.zip!inner.zip!g.csv.gz", "y.zip!inner.zip!g.csv.gz", b"g")]
+
+
+def test_a_bad_member_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "many.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in {
+            "a.csv": b"a",
+            "b.pdf": b"%PDF-1.7",
+            "c.csv.gz": gzip.compress(b"c")[:12],
+            "d.csv": b"d",
+        }.items():
+            archive.writestr(name, content)
+    found = {path.partition("!")[2]: content for path, _, content in all_of_members(file)}
+    assert (found["a.csv"], found["d.csv"]) == (b"a", b"d")
+    assert "many.zip!b.pdf is a PDF document" in str(found["b.pdf"])
+    assert "many.zip!c.csv.gz: the packed file is cut off" in str(found["c.csv.gz"])
+
+
+def all_of_members(file: Path) -> list[tuple[str, str, bytes | Exception]]:
+    """As ``all_of``, with what reading raises in its place."""
+    found: list[tuple[str, str, bytes | Exception]] = []
+    for source in sources(Settings(), Entry(str(file), file.name, 0), "", (), lambda _: None):
+        try:
+            content = b"".join(iter(source.read, b"")) if isinstance(source, Source) else source
+        except BrokenArchive as error:
+            content = error
+        found.append((source.path, "", content))
+    return found
+
+
+ENCRYPTED = Path(__file__).parent / "samples" / "encrypted.zip"
+
+
+def test_an_encrypted_member_needs_its_password() -> None:
+    for password, says in [("", "encrypted.zip!a.csv is encrypted.*--password"), ("wrong", "another password")]:
+        ((_, _, error),) = all_of(ENCRYPTED, password=password)
+        assert re.search(says, str(error))
+    assert [content for _, _, content in all_of(ENCRYPTED, password="secret")] == [b"a;b\n1;2\n"]
+
+
+def test_small_files_are_those_of_a_pattern_in_hdfs_and_s3_too() -> None:
+    entries = [Entry(f"s3a://{name}", name, 1) for name in ("b/x/1.csv", "b/x/y/2.csv", "b/3.csv", "b/x/.4.csv")]
+    matched = {
+        pattern: [entry.name for entry in places._matching(pattern, entries)]  # noqa: SLF001 - what all places share
+        for pattern in ("b/*.csv", "b/**/*.csv", "b/x*", "b/x/[12].csv", "b/?/1*")
+    }
+    assert matched == {
+        "b/*.csv": ["3.csv"],
+        "b/**/*.csv": ["x/1.csv", "x/y/2.csv", "3.csv"],
+        "b/x*": ["x/1.csv", "x/y/2.csv"],
+        "b/x/[12].csv": ["1.csv"],
+        "b/?/1*": ["x/1.csv"],
+    }
 
 
 def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:

@@ -303,6 +303,9 @@ def test_without_a_speed_layer_merged_is_batch_by_sums(connection: duckdb.DuckDB
     assert [r.missing for r in compare_merged(connection, Scope(DATASET), fetched)] == [1]
 
 
+ODD_METERS: Any = ("a/b +c", 7, "", "b\n", "ä 'x'", "x" * 65, " a", "x" * 129, "\ud800")
+
+
 def test_messages_of_a_file_are_decoded_as_the_core_does(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     good = json.loads(wire.encode(DATASET, reading(0)))
     name = DATASET.measures[0].name
@@ -313,7 +316,7 @@ def test_messages_of_a_file_are_decoded_as_the_core_does(connection: duckdb.Duck
         *({**good, "ts": value} for value in (START + 0.5, -1, START * 1000, "1", 2**70)),
         *({**good, "interval_s": value} for value in (7, 60, 0, 1.0)),
         *({**good, "revision": value} for value in (-1, 0, 3, 2**31, None, "1")),
-        *({**good, "meter_id": value} for value in ("no/slash", 7, "", "b\n", "ä", "x" * 65)),
+        *({**good, "meter_id": value} for value in ODD_METERS),
         *({field: value for field, value in good.items() if field != left} for left in good),
         [1, 2], "text", 7, None,
     ]  # fmt: skip
@@ -335,7 +338,7 @@ def test_messages_of_a_file_are_decoded_as_the_core_does(connection: duckdb.Duck
         for n, each in wanted
         if isinstance(each, Reading)
     ]
-    assert len(read) == 6
+    assert len(read) == 9
     assert (is_messages(path), meters_in([path])) == (True, {"a"})
 
 

@@ -1,0 +1,138 @@
+"""What a load did, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from batch_layer.ingest.dry_run import Preview
+    from batch_layer.ingest.request import FileResult, Result
+
+_METERS: Final = 10
+NAMED: Final = 20
+"""So many files are named on a terminal; JSON has all."""
+
+_OPTIONAL: Final = (
+    "files",
+    "loaded already",
+    "set aside",
+    "grew",
+    "not loaded (in the future)",
+    "moved by days",
+    "as before",
+    "different from before",
+    "files contradict",
+    "corrected by",
+)
+
+
+def facts(result: Result) -> dict[str, object]:
+    """Return a result: what is worth a line, and its value."""
+    if result.already_loaded:
+        many = len(result.files) > 1
+        which = f"these {len(result.files)} files are" if many else "this file is"
+        return {
+            "result": f"nothing to do: {which} loaded already{_for(result)}",
+            "lines": result.lines,
+            "load": result.load_id,
+            "seconds": result.seconds.get("total", 0),
+        }
+    reasons = ", ".join(f"{count} {reason}" for reason, count in result.quarantined.items())
+    known, bad = (result.with_status(status) for status in ("already loaded", "set aside"))
+    loaded = result.with_status("loaded")
+    found = {
+        "result": f"loaded into the master data set of {result.dataset}{_for(result)}" if loaded else "nothing loaded",
+        "files": len(loaded) if len(result.files) > 1 else 0,
+        "loaded already": _named(known),
+        "set aside": _named(bad),
+        "lines read": sum(file.lines for file in loaded),
+        "readings": result.readings,
+        "gap rows": result.gaps,
+        "quarantined": f"{sum(result.quarantined.values())}{f' ({reasons})' if reasons else ''}",
+        "not loaded (in the future)": result.not_loaded,
+        "days": result.days,
+        "from": result.first,
+        "to (UTC)": result.last,
+        "moved by days": result.shift_days,
+        "bytes": result.bytes,
+        "seconds": ", ".join(f"{name} {seconds}" for name, seconds in result.seconds.items()),
+        "load": result.load_id,
+        "snapshot": result.snapshot,
+        "as before": result.overlap.same,
+        "grew": _grown(loaded),
+        "different from before": _differing(result),
+        "files contradict": _contradicting(result),
+        "corrected by": result.corrected_by,
+    }
+    return {name: value for name, value in found.items() if value or name not in _OPTIONAL}
+
+
+def preview_facts(seen: Preview) -> dict[str, object]:
+    """Return what a load would read of a file."""
+    if not seen.form:
+        return {"file": seen.path, "cannot be loaded": seen.problem}
+    declared = f"{seen.interval_s} s" if seen.interval_s else ""
+    more = [f"{len(seen.meters) - _METERS} more"] if len(seen.meters) > _METERS else []
+    differs = seen.interval_s and seen.seen_interval_s not in (None, seen.interval_s)
+    by_file = f"{seen.seen_interval_s} s seen" if seen.seen_interval_s else ""
+    found = {
+        "file": seen.path,
+        "cannot be loaded": seen.problem,
+        "format": seen.form,
+        "lines": seen.lines,
+        "readings": seen.readings,
+        "gap rows": seen.gaps,
+        "quarantined": ", ".join(f"{count} {reason}" for reason, count in seen.quarantined.items()),
+        "meters": ", ".join([*seen.meters[:_METERS], *more]),
+        "from": seen.first,
+        "to (UTC)": seen.last,
+        "interval": f"{declared} declared, {by_file}" if differs else declared or by_file,
+        **{f"reading {at}": _reading(each) for at, each in enumerate(seen.first_readings, start=1)},
+    }
+    return {name: value for name, value in found.items() if value or name in ("lines", "readings")}
+
+
+def _reading(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _for(result: Result) -> str:
+    if result.meter_id:
+        return f", meter {result.meter_id}"
+    meters = {file.meter_id for file in result.files}
+    if "" in meters or not meters:
+        return ", each line for its meter"
+    return f", meter {meters.pop()}" if len(meters) == 1 else f", {len(meters)} meters by the names of files"
+
+
+def _named(files: list[FileResult]) -> str:
+    if not files:
+        return ""
+    listed = [f"{file.path} ({file.reason})" if file.reason else file.path for file in files[:NAMED]]
+    more = [f"{len(files) - NAMED} more (all with --output json)"] if len(files) > NAMED else []
+    return f"{len(files)}: {', '.join([*listed, *more])}"
+
+
+def _grown(files: list[FileResult]) -> str:
+    """Say which files repeat readings that are there, and bring others."""
+    grown = [file for file in files if 0 < file.as_before < file.readings]
+    new = sum(file.readings - file.as_before for file in grown)
+    return f"{new} new readings in {_named(grown)}" if grown else ""
+
+
+def _differing(result: Result) -> str:
+    found = result.overlap
+    if not found.differing:
+        return ""
+    which = "these count now" if result.revision else "those that were there count; --corrects makes these count"
+    return f"{found.differing} ({found.first} to {found.last} UTC): {which}"
+
+
+def _contradicting(result: Result) -> str:
+    found = result.conflicts
+    if not found.readings:
+        return ""
+    return (
+        f"{found.readings} readings, the first of meter {found.meter} at {found.time} UTC: {found.counting} counts,"
+        f" {found.losing} does not"
+    )

@@ -1,0 +1,143 @@
+"""What a load would read of files, without a server: of every declared format, packed or not, good or bad."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reader_forms import EXAMPLES, FORMS
+
+from batch_layer.ingest.dry_run import Preview, dry_run
+from batch_layer.ingest.formats import Format
+from batch_layer.ingest.request import Request
+from cli.load_result import preview_facts
+from datasets.household.text import HOUSEHOLD_TEXT
+from meterlake.settings import Settings
+
+pytestmark = pytest.mark.unit
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+VALUES = "4.216;0.418;234.840;18.400;0.000;1.000;17.000"
+HOMES = tuple(form for form in FORMS.values() if form.dataset == FORMS["readings.jsonl"].dataset)
+
+
+def minutes(count: int, day: str = "16/12/2006", step: int = 1) -> list[str]:
+    return [f"{day};{at * step // 60:02}:{at * step % 60:02}:00;{VALUES}" for at in range(count)]
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join([HOUSEHOLD_TEXT.header, *lines, ""]), encoding="utf-8")
+    return path
+
+
+def seen(path: Path, *forms: Format, **more: Any) -> dict[str, Preview]:
+    request = Request(forms or (HOUSEHOLD_TEXT,), (str(path),), "", None, **more)
+    found = dry_run(Settings(), request, NOW)
+    return {preview.path.removeprefix(str(path)).lstrip("/"): preview for preview in found}
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts)  # type: ignore[misc,arg-type] # noqa: DTZ001 - as tables have it
+
+
+def test_rows_meters_period_and_interval_are_shown(tmp_path: Path) -> None:
+    lines = [
+        *minutes(60),
+        "16/12/2006;17:24:30;" + VALUES,
+        "16/12/2006;01:00:00;?;?;?;?;?;?;",
+        "1/1/2070;00:00:00;" + VALUES,
+    ]
+    write(tmp_path / "house_a.csv", *lines)
+    (found,) = seen(tmp_path, meter_from_name="house_(?P<meter>.)").values()
+    assert replace(found, first_readings=()) == Preview(
+        path=f"{tmp_path}/house_a.csv",
+        form=HOUSEHOLD_TEXT.name or HOUSEHOLD_TEXT.header,
+        lines=63,
+        readings=60,
+        gaps=1,
+        quarantined={"far_from_others": 1, "off_grid": 1},
+        meters=("a",),
+        first=utc(2006, 12, 15, 23),
+        last=utc(2006, 12, 16, 0),
+        interval_s=60,
+        seen_interval_s=60,
+    )
+    assert [(row["meter_id"], row["ts"]) for row in found.first_readings] == [
+        ("a", utc(2006, 12, 15, 23, minute)) for minute in range(3)
+    ]
+    assert found.first_readings[0]["voltage"] == 234.84
+
+
+def test_an_interval_that_differs_from_the_declared_one_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", *minutes(10, step=15))
+    (found,) = seen(tmp_path).values()
+    assert (found.interval_s, found.seen_interval_s) == (60, 900)
+    assert preview_facts(found)["interval"] == "60 s declared, 900 s seen"
+
+
+def test_bad_files_are_named_and_the_others_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "house_a.csv", *minutes(2))
+    write(tmp_path / "b.csv", *minutes(2))
+    write(tmp_path / "house_c.csv", *minutes(5, day="12/16/2006"))
+    (tmp_path / "house_d.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "house_e.pdf").write_bytes(b"%PDF-1.7")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("house_f.csv", (tmp_path / "house_a.csv").read_bytes())
+        archive.writestr("empty.csv", b"")
+    found = seen(tmp_path, meter_from_name="house_(.)")
+    said = {name: preview.problem.partition(". ")[0].removeprefix(f"{tmp_path}/") for name, preview in found.items()}
+    assert {name: problem for name, problem in said.items() if problem} == {
+        "b.csv": "b.csv: the pattern 'house_(.)' finds no meter in the name 'b.csv'",
+        "house_c.csv": "house_c.csv: 5 of 5 lines are no readings of household: 5 bad_time (first in line 2).",
+        "house_d.csv": "house_d.csv does not begin with the header of household: it has none of the columns",
+        "house_e.pdf": "house_e.pdf is a PDF document",
+        "z.zip!empty.csv": "z.zip!empty.csv is empty",
+    }
+    good = {name: (preview.readings, preview.meters) for name, preview in found.items() if not preview.problem}
+    assert good == {"house_a.csv": (2, ("a",)), "z.zip!house_f.csv": (2, ("f",))}
+
+
+def test_of_two_formats_that_fit_neither_is_taken(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", *minutes(1))
+    two = (
+        replace(HOUSEHOLD_TEXT, name="one"),
+        replace(HOUSEHOLD_TEXT, name="two", utc_offset=HOUSEHOLD_TEXT.utc_offset * 2),
+    )
+    (found,) = seen(tmp_path, *two).values()
+    assert "is of two formats of household: 'one' and 'two'" in found.problem
+    assert not seen(tmp_path, two[1])["a.csv"].problem
+
+
+def test_a_file_is_read_by_the_one_of_a_data_sets_formats_that_it_is_of(tmp_path: Path) -> None:
+    names = [name for name, form in FORMS.items() if form in HOMES]
+    for name in names:
+        shutil.copy(EXAMPLES / name, tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for name in names:
+            archive.write(EXAMPLES / name, name)
+    (tmp_path / "cut.parquet").write_bytes((EXAMPLES / "readings.parquet").read_bytes()[:-9])
+    found = seen(tmp_path, *HOMES)
+    for name in names:
+        assert not found[name].problem
+        assert found[name].readings > 0
+        assert found[name].seen_interval_s == 1800
+        assert found[f"z.zip!{name}"].first_readings == found[name].first_readings
+    lines = found["readings.jsonl"]
+    assert (lines.readings, lines.meters, lines.first, lines.last) == (
+        4, ("A-17",), utc(2026, 3, 1), utc(2026, 3, 1, 1, 30)
+    )  # fmt: skip
+    assert "cut.parquet" in found["cut.parquet"].problem
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_each_example_is_recognised_and_read(name: str) -> None:
+    (found,) = seen(EXAMPLES / name, FORMS[name]).values()
+    assert not found.problem
+    assert found.lines == found.readings + found.gaps + sum(found.quarantined.values())
+    assert found.readings > 1
+    assert found.first is not None
+    assert found.seen_interval_s == found.interval_s

@@ -1,0 +1,687 @@
+"""What a text format can say of a file, option by option: each with its right values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import jsonschema
+import pytest
+from format_samples import ENERGY, POWER, at, rows, times, values
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cli.arguments import file_clock
+from meterlake.errors import DeclarationError, UsageError
+from meterlake.reading import Reading
+from meterlake.schema import json_schema
+from meterlake.textformat import (
+    ClockFlag,
+    DayValues,
+    Epoch,
+    ExcelDay,
+    MeasureColumn,
+    MeterColumn,
+    Moment,
+    Skipped,
+    TextFormat,
+    UnitColumn,
+    UtcOffset,
+    Value,
+    check_meter_id,
+)
+from meterlake.texthead import AmbiguousFormat, EmptyInput, WrongEncoding, WrongHeader, fitting, layout
+from meterlake.wire import decode, encode
+from serving_layer.verify.scope import Scope
+
+pytestmark = pytest.mark.unit
+
+PLAIN = TextFormat(
+    dataset=ENERGY,
+    columns=(MeterColumn("meter"), Moment("time", "yyyy-MM-dd HH:mm"), Value("wh", "energy")),
+    interval_s=1800,
+)
+POWERS = TextFormat(
+    dataset=POWER,
+    columns=(
+        Moment("time", "yyyy-MM-dd HH:mm"),
+        Value("power", "power", aliases=("P", "Wirkleistung")),
+        Value("voltage", "voltage", optional=True),
+        Value("energy", "energy"),
+    ),
+    interval_s=60,
+    meter_id="m",
+)
+ONE = "a,2024-01-01 00:00,1.5\n"
+READ = (2, "a", at("2024-01-01"), 1.5)
+
+
+def with_time(*columns: Any, **options: Any) -> TextFormat:
+    """Return a format of one meter with such columns of the time."""
+    return replace(PLAIN, columns=(*columns, Value("wh", "energy")), **{"meter_id": "a", "separator": ";", **options})
+
+
+# 1. The file
+
+
+def test_without_a_header_columns_are_known_by_their_place() -> None:
+    assert rows(replace(PLAIN, has_header=False), ONE + ONE) == [(1, *READ[1:]), (2, *READ[1:])]
+
+
+def test_lines_above_the_header_are_skipped() -> None:
+    content = f"Energy Ltd\r\n\r\nmeter,time,wh\r\n{ONE}"
+    wanted = [(4, *READ[1:])]
+    assert rows(replace(PLAIN, skip_lines=2), content) == wanted
+    assert rows(replace(PLAIN, skip_lines="to_header"), content) == wanted
+    assert rows(replace(PLAIN, skip_lines=3, has_header=False), content) == wanted
+    with pytest.raises(WrongHeader, match="none of the columns"):
+        rows(PLAIN, content)
+    with pytest.raises(WrongHeader, match="where its format looks for it"):
+        rows(replace(PLAIN, skip_lines="to_header"), ONE * 3)
+
+
+def test_lines_like_the_footer_are_skipped_and_counted() -> None:
+    content = f"meter,time,wh\n# by hand\n{ONE}Total,,1.5\n"
+    assert rows(replace(PLAIN, footer="Total.*|#.*"), content) == [
+        (2, "skipped_line"),
+        (3, *READ[1:]),
+        (4, "skipped_line"),
+    ]
+
+
+def test_quotes_are_those_of_rfc_4180() -> None:
+    content = (
+        'meter,"time",wh\n'
+        '"a","2024-01-01 00:00","1.5"\n'
+        '"a, ""left""",2024-01-01 00:00, "2" \n'
+        '"a,2024-01-01 00:00,3\n'
+        '"a"b,2024-01-01 00:00,4\n'
+        'a"b,2024-01-01 00:00,5\n'
+        '"a\n'
+        'b",2024-01-01 00:00,6\n'
+    )
+    assert rows(PLAIN, content) == [
+        READ,
+        (3, 'a, "left"', at("2024-01-01"), 2.0),
+        (4, "bad_quotes"),
+        (5, "bad_quotes"),
+        (6, 'a"b', at("2024-01-01"), 5.0),
+        (7, "bad_quotes"),  # a line end within quotes ends the line
+        (8, 'b"', at("2024-01-01"), 6.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "codec"),
+    [
+        ("utf-8", "utf-8"),
+        ("utf-8", "utf-8-sig"),
+        ("utf-16", "utf-16"),
+        ("utf-16-le", "utf-16-le"),
+        ("utf-16-be", "utf-16-be"),
+        ("windows-1252", "cp1252"),
+        ("latin-1", "latin-1"),
+    ],
+)
+def test_files_are_read_in_their_encoding(encoding: Any, codec: str) -> None:
+    content = f"Zähler,time,wh\r\n{ONE}é§,2024-01-01 00:30,2\r\n"
+    form = replace(PLAIN, encoding=encoding, columns=(MeterColumn("zähler"), *PLAIN.columns[1:]))
+    assert rows(form, content.encode(codec)) == [READ, (3, "é§", at("2024-01-01 00:30"), 2.0)]
+
+
+def test_the_mark_says_the_order_of_bytes_in_utf_16() -> None:
+    content = f"meter,time,wh\n{ONE}"
+    for order in ("le", "be"):
+        marked = f"\ufeff{content}".encode(f"utf-16-{order}")
+        assert rows(replace(PLAIN, encoding="utf-16"), marked) == [READ]
+    with pytest.raises(WrongEncoding, match=r'no mark.*Declare encoding="utf-16-le"'):
+        rows(replace(PLAIN, encoding="utf-16"), content.encode("utf-16-le"))
+    with pytest.raises(WrongEncoding, match=r'UTF-16 text, not UTF-8. Declare encoding="utf-16"'):
+        rows(PLAIN, content.encode("utf-16"))
+
+
+def test_a_line_that_is_no_text_is_quarantined_alone() -> None:
+    lines = [b"meter,time,wh", b"a\x81,2024-01-01 00:00,1", ONE.strip().encode()]
+    assert rows(replace(PLAIN, encoding="windows-1252"), b"\n".join(lines)) == [(2, "not_windows_1252"), (3, *READ[1:])]
+    assert rows(PLAIN, b"\n".join(lines)) == [(2, "not_utf8"), (3, *READ[1:])]
+    half_a_pair = b"a\0\x00\xd8,\0" + f"\n{ONE}".encode("utf-16-le")
+    content = "meter,time,wh\n".encode("utf-16") + half_a_pair
+    assert rows(replace(PLAIN, encoding="utf-16"), content) == [(2, "not_utf16"), (3, *READ[1:])]
+
+
+# 2. The columns
+
+
+def test_columns_are_matched_by_name_in_any_order() -> None:
+    content = "ENERGY,P,Time,voltage\n0.5,0.25,2024-01-01 00:00,230\n"
+    assert rows(POWERS, content) == [(2, "m", at("2024-01-01"), 0.25, 230.0, 0.5)]
+    split = with_time(Moment("d", "d/M/yyyy"), Moment("t", "H:mm"))
+    assert times(split, "t;wh;d\n13:30;1;31/12/2024\n") == [at("2024-12-31 13:30")]
+
+
+def test_an_optional_column_may_be_absent_or_empty_and_no_other() -> None:
+    both = "time,power,energy\n2024-01-01 00:00,0.25,0.5\n2024-01-01 00:01,,\n2024-01-01 00:02,,1\n"
+    assert rows(POWERS, both) == [
+        (2, "m", at("2024-01-01"), 0.25, None, 0.5),
+        (3, "m", at("2024-01-01 00:01"), None, None, None),
+        (4, "missing_measure"),
+    ]
+    assert rows(POWERS, "time,power,voltage,energy\n2024-01-01 00:00,1,,2\n2024-01-01 00:01,,230,\n") == [
+        (2, "m", at("2024-01-01"), 1.0, None, 2.0),
+        (3, "missing_measure"),
+    ]
+    with pytest.raises(WrongHeader, match="missing energy"):
+        rows(POWERS, "time,power\n2024-01-01 00:00,1\n")
+
+
+def test_other_columns_are_an_error_or_ignored() -> None:
+    content = "meter,tariff,time,wh\na,Std,2024-01-01 00:00,1.5\na,Std,2024-01-01 00:00,1.5,\n"
+    with pytest.raises(WrongHeader, match="unknown tariff"):
+        rows(PLAIN, content)
+    assert rows(replace(PLAIN, extra="ignore"), content)[0] == READ
+    named = replace(PLAIN, columns=(*PLAIN.columns, Skipped("tariff")))
+    assert rows(named, content) == [READ, (3, "extra_column")]
+    bare = replace(PLAIN, has_header=False, extra="ignore")
+    assert rows(bare, "a,2024-01-01 00:00,1.5,Std\n") == [(1, *READ[1:])]
+
+
+def test_a_file_of_two_formats_is_refused_with_both_names() -> None:
+    one, other = replace(PLAIN, name="ours"), replace(PLAIN, name="theirs", extra="ignore")
+    with pytest.raises(AmbiguousFormat, match="two formats of energy: 'ours' and 'theirs'"):
+        fitting((one, other), "f.csv", f"meter,time,wh\n{ONE}".encode())
+    assert fitting((one, other), "f.csv", f"meter,time,wh,x\n{ONE}".encode()) is other
+    with pytest.raises(AmbiguousFormat, match=r"number 1 \(the header 'meter,time,wh'\) and number 2 \(3 columns"):
+        fitting((PLAIN, replace(PLAIN, has_header=False)), "f.csv", f"meter,time,wh\n{ONE}".encode())
+
+
+def test_a_file_without_a_reading_is_empty() -> None:
+    for form, content in [
+        (PLAIN, b"meter,time,wh\n\n"),
+        (replace(PLAIN, has_header=False, skip_lines=1), b"x\n"),
+        (replace(PLAIN, skip_lines="to_header"), b"x\nmeter,time,wh"),
+    ]:
+        with pytest.raises(EmptyInput, match="no reading"):
+            layout(form, "f.csv", content)
+
+
+@pytest.mark.parametrize(
+    ("written", "meter"),
+    [
+        ("MAC 3", "MAC 3"),
+        ("  north/1+2 ", "north/1+2"),
+        ("\u00a0Zähler 7\u00a0", "Zähler 7"),
+        ("1-0:1.8.0*255", "1-0:1.8.0*255"),
+        ("O'Brien", "O'Brien"),
+        ("電 表", "電 表"),
+        ("x" * 128, "x" * 128),
+        ("x" * 129, None),
+        ("", None),
+        (" \u2003\t", None),
+        ("a\x07", None),
+        ("a\u2028b", None),
+    ],
+)
+def test_meter_ids_are_kept_as_people_have_them(written: str, meter: str | None) -> None:
+    expected = [(2, meter, *READ[2:])] if meter else [(2, "bad_meter")]
+    assert rows(PLAIN, f"meter,time,wh\n{written},2024-01-01 00:00,1.5\n") == expected
+    if meter:
+        assert check_meter_id(written) == meter
+        message = encode(ENERGY, Reading(meter, 1800, 1800, (1.5,)))
+        decoded = decode(ENERGY, message)
+        assert isinstance(decoded, Reading)
+        assert decoded.meter_id == meter
+        jsonschema.Draft202012Validator(json_schema(ENERGY)).validate(json.loads(message))
+    else:
+        with pytest.raises(UsageError, match="cannot be used"):
+            check_meter_id(written)
+
+
+def test_a_meter_id_is_quoted_as_each_engine_reads_it() -> None:
+    scope = Scope(ENERGY, meters=("O'Brien \\",))
+    assert scope.condition("day") == "meter_id IN ('O''Brien \\')"
+    assert scope.condition("day", "hive") == "meter_id IN ('O\\'Brien \\\\')"
+    with pytest.raises(UsageError, match="has blanks around it"):
+        Scope(ENERGY, meters=(" a",))
+
+
+# 3. The values
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "expected"),
+    [
+        ({"decimal": ","}, ["1,5", "1.5", "-,5", "1"], [1.5, "bad_value:energy", -0.5, 1.0]),
+        (
+            {"decimal": ",", "thousands": "."},
+            ["1.234,5", "1.234.567", "1234,5", "1.23", "12.34,5"],
+            [1234.5, 1234567.0, 1234.5, "bad_value:energy", "bad_value:energy"],
+        ),
+        ({"thousands": ","}, ["1,234.5", "1234.5", "1,23"], [1234.5, 1234.5, "bad_value:energy"]),
+        ({"thousands": " "}, ["1 234.5", "1\u00a0234", "-1\u202f234.25"], [1234.5, 1234.0, -1234.25]),
+        ({"thousands": "'"}, ["1'234.5", "1’234", "'234"], [1234.5, 1234.0, "bad_value:energy"]),
+        ({"padded": True}, [" 1.5 ", "\u00a01.5\t", "1 .5"], [1.5, 1.5, "bad_value:energy"]),
+        ({"missing": ("", "-", "n/a")}, ["", "-", "n/a", "N/A"], [None, None, None, "bad_value:energy"]),
+        ({"missing": ("-",), "padded": True}, [" - ", ""], [None, "bad_value:energy"]),
+    ],
+)
+def test_numbers_as_people_write_them(options: dict[str, Any], fields: list[str], expected: list[Any]) -> None:
+    form = with_time(Moment("time", "HH:mm yyyy-MM-dd"), **options)
+    assert values(form, "time;wh\n" + "".join(f"00:00 2024-01-01;{field}\n" for field in fields)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Value("wh", "energy", unit="kWh"), [143.0, 1005.0, 1e17, None]),
+        (Value("wh", "energy", factor="0.1"), [0.0143, 0.1005, 1e13, None]),
+        (Value("wh", "energy", unit="MJ"), [39.72222222222222, 279.1666666666667, 1e14 / 3.6 * 1000, None]),
+        (Value("wh", "energy", unit="Wh"), [0.143, 1.005, 1e14, None]),
+    ],
+)
+def test_units_are_turned_by_exact_factors(value: Value, expected: list[float | None]) -> None:
+    form = replace(PLAIN, columns=(*PLAIN.columns[:2], value))
+    fields = ["0.143", "1.005", "1e14", ""]
+    assert values(form, "meter,time,wh\n" + "".join(f"a,2024-01-01 00:00,{field}\n" for field in fields)) == expected
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.decimals(0, 10**10, places=9), min_size=200, max_size=200))
+def test_a_scaled_value_is_the_double_nearest_to_the_product(numbers: list[Decimal]) -> None:
+    form = replace(PLAIN, columns=(*PLAIN.columns[:2], Value("wh", "energy", unit="kWh")))
+    content = "meter,time,wh\n" + "".join(f"a,2024-01-01 00:00,{number:f}\n" for number in numbers)
+    assert values(form, content) == [float(number * 1000) for number in numbers]
+
+
+def test_a_column_says_the_unit_of_each_line() -> None:
+    form = replace(PLAIN, columns=(*PLAIN.columns, UnitColumn("unit")))
+    fields = ["1.5,kWh", "1.5,KWH", "1.5, Wh ", "1.5,MWH", "1.5,mwh", "1.5,kW", ",", "1.5,", "3.6,MJ"]
+    content = "meter,time,wh,unit\n" + "".join(f"a,2024-01-01 00:00,{field}\n" for field in fields)
+    bad = "bad_unit:energy"
+    assert values(form, content) == [1500.0, 1500.0, 1.5, 1_500_000.0, bad, bad, None, bad, 1000.0]
+
+
+# 4. The layouts
+
+LONG = TextFormat(
+    dataset=POWER,
+    columns=(
+        MeterColumn("meter"),
+        Moment("time", "yyyy-MM-dd HH:mm"),
+        MeasureColumn("register", names=(("P", "power"), ("U", "voltage"), ("A+", "energy")), ignored=("f",)),
+        Value("value"),
+        UnitColumn("unit"),
+    ),
+    interval_s=60,
+)
+LONG_HEAD = "meter,time,register,value,unit\n"
+
+
+def long_lines(meter: str, minute: int, *pairs: str) -> str:
+    return "".join(f"{meter},2024-01-01 00:{minute:02},{pair}\n" for pair in pairs)
+
+
+def test_lines_that_name_their_measure_are_joined_wherever_they_stand() -> None:
+    whole = ("P,250,W", "U,230,V", "A+,0.5,kWh")
+    one = "".join(long_lines("a", minute, *whole) for minute in range(3))
+    by_register = "".join(long_lines("a", minute, pair) for pair in whole for minute in range(3))
+    for content, first in ((one, (2, 5, 8)), (by_register, (2, 3, 4))):
+        assert rows(LONG, LONG_HEAD + content) == [
+            (line, "a", at(f"2024-01-01 00:0{minute}"), 0.25, 230.0, 500.0) for minute, line in enumerate(first)
+        ]
+
+
+def test_lines_of_a_reading_that_lacks_a_measure_are_each_quarantined() -> None:
+    content = long_lines("a", 0, "P,1,kW", "U,230,V") + long_lines("b", 0, "P,,", "U,,", "A+,,")
+    content += long_lines("b", 1, "f,50,Hz", "P,1,kW", "U,x,V", "A+,1,kW", "Q,1,W")
+    assert rows(LONG, LONG_HEAD + content) == [
+        (2, "missing_measure"),
+        (3, "missing_measure"),
+        (4, "b", at("2024-01-01"), None, None, None),
+        (7, "skipped_line"),
+        (8, "missing_measure"),
+        (9, "bad_value:voltage"),
+        (10, "bad_unit:energy"),
+        (11, "unknown_measure"),
+    ]
+    register = replace(LONG.columns[2], optional=("voltage", "energy"))
+    some = replace(LONG, columns=(*LONG.columns[:2], register, *LONG.columns[3:]))
+    assert rows(some, LONG_HEAD + content)[:2] == [
+        (2, "a", at("2024-01-01"), 1.0, 230.0, None),
+        (4, "b", at("2024-01-01"), None, None, None),
+    ]
+
+
+def test_a_measure_that_comes_twice_makes_a_second_reading() -> None:
+    first, second = ("P,1,kW", "U,230,V", "A+,1,Wh"), ("P,2,kW", "U,231,V", "A+,2,Wh")
+    content = LONG_HEAD + long_lines("a", 0, *first, *second, "P,3,kW")
+    assert rows(LONG, content) == [
+        (2, "a", at("2024-01-01"), 1.0, 230.0, 1.0),
+        (5, "a", at("2024-01-01"), 2.0, 231.0, 2.0),
+        (8, "missing_measure"),
+    ]
+
+
+NOMINAL = TextFormat(
+    dataset=ENERGY,
+    columns=(MeterColumn("meter"), Moment("day", "dd.MM.yyyy"), DayValues("{time}", "energy", unit="kWh")),
+    interval_s=1800,
+    separator=";",
+    decimal=",",
+    time_zone="Europe/Paris",
+)
+REAL = replace(NOMINAL, columns=(*NOMINAL.columns[:2], DayValues("HH{n:02}", "energy", days="real", unit="kWh")))
+SPRING, AUTUMN = "31.03.2024", "27.10.2024"
+
+
+def day_file(form: TextFormat, names: list[str], *lines: tuple[str, list[str]]) -> str:
+    head = ";".join(["meter", "day", *names])
+    return "\n".join([head, *(";".join(["a", day, *fields]) for day, fields in lines)])
+
+
+def wall_names() -> list[str]:
+    return [f"{half // 2:02}:{half % 2 * 30:02}" for half in range(48)]
+
+
+def test_a_line_is_a_day() -> None:
+    fields = [f"0,{half:03}" for half in range(48)]
+    fields[3], fields[4] = "", "x"
+    found = rows(NOMINAL, day_file(NOMINAL, wall_names(), ("01.01.2024", fields), ("32.01.2024", fields)))
+    assert found[:3] == [(2, "a", at("2023-12-31 23:00") + timedelta(minutes=30 * n), float(n)) for n in range(3)]
+    assert found[3:6] == [(2, "a", at("2024-01-01 00:30"), None), (2, "bad_value:energy"), (2, "a", *found[5][2:])]
+    assert found[47] == (2, "a", at("2024-01-01 22:30"), 47.0)
+    assert found[48:] == [(3, "bad_time")]
+    ends = replace(NOMINAL, marks="end")
+    names = [*wall_names()[1:], "24:00"]
+    assert rows(ends, day_file(ends, names, ("01.01.2024", fields))) == found[:48]
+    assert rows(ends, day_file(ends, [*wall_names()[1:], "0:00"], ("01.01.2024", fields))) == found[:48]
+
+
+def test_nominal_days_have_48_places_also_when_the_clock_changes() -> None:
+    filled = ["1"] * 48
+    blank = [*filled[:4], "", "", *filled[6:]]
+    content = day_file(NOMINAL, wall_names(), (SPRING, filled), (SPRING, blank), (AUTUMN, filled), (AUTUMN, blank))
+    found = rows(NOMINAL, content)
+    spring = [row for row in found if row[0] == 2]
+    assert [row[1] for row in spring if len(row) == 2] == ["no_such_local_time"] * 2
+    assert [row for row in spring if len(row) > 2] == [
+        (2, "a", at("2024-03-30 23:00") + timedelta(minutes=30 * n), 1000.0) for n in range(46)
+    ]
+    assert [row[1:] for row in found if row[0] == 3] == [row[1:] for row in spring if len(row) > 2]
+    autumn = [row for row in found if row[0] == 4]
+    assert [row[1] for row in autumn if len(row) == 2] == ["ambiguous_time"] * 2
+    assert sum(row[0] == 5 for row in found) == 46
+    assert autumn[-1][2] == at("2024-10-27 22:30")
+
+
+def test_real_days_have_46_or_50_intervals_when_the_clock_changes() -> None:
+    names = [f"HH{n:02}" for n in range(1, 51)]
+    filled = [f"{n}" for n in range(1, 51)]
+    lines = [
+        (SPRING, filled[:46]),
+        (SPRING, [*filled[:46], "", "", "", ""]),
+        (SPRING, filled[:47]),
+        (AUTUMN, filled),
+        ("01.01.2024", filled[:48]),
+        ("01.01.2024", filled[:47]),
+        ("01.01.2024", [*filled, "51"]),
+    ]
+    found = rows(REAL, day_file(REAL, names, *lines))
+    half = timedelta(minutes=30)
+    spring = [("a", at("2024-03-30 23:00") + n * half, 1000.0 * (n + 1)) for n in range(46)]
+    assert [row[1:] for row in found if row[0] == 2] == spring
+    assert [row[1:] for row in found if row[0] == 3] == spring
+    assert [row[1:] for row in found if row[0] == 4] == [*spring, ("no_such_local_time",)]
+    autumn = [row for row in found if row[0] == 5]
+    assert [row[2] for row in autumn] == [at("2024-10-26 22:00") + n * half for n in range(50)]
+    assert [row[-1] for row in found if row[0] == 6] == [1000.0 * n for n in range(1, 49)]
+    assert found[-2:] == [(7, "missing_column"), (8, "extra_column")]
+    bare = replace(REAL, has_header=False)
+    text = "\n".join(day_file(REAL, names, *lines).split("\n")[1:])
+    assert [row[1:] for row in rows(bare, text)] == [row[1:] for row in found]
+    normal = day_file(REAL, names[:48], (AUTUMN, filled[:48]))
+    assert [row[2] for row in rows(REAL, normal)] == [row[2] for row in autumn[:48]]
+
+
+def test_a_clock_of_fixed_offset_has_48_intervals_every_day() -> None:
+    fixed = replace(REAL, time_zone="", utc_offset=timedelta(hours=1))
+    content = day_file(fixed, [f"hh{n:02}" for n in range(1, 49)], (SPRING, ["1"] * 48))
+    assert times(fixed, content) == [at("2024-03-30 23:00") + timedelta(minutes=30 * n) for n in range(48)]
+
+
+def test_a_day_of_each_measure_is_a_line() -> None:
+    form = TextFormat(
+        dataset=POWER,
+        columns=(Moment("day", "yyyyMMdd"), MeasureColumn("what"), UnitColumn("unit"), DayValues("{n}")),
+        interval_s=60,
+        meter_id="m",
+    )
+    names = ",".join(str(n) for n in range(1, 1441))
+    content = f"day,what,unit,{names}\n"
+    for what, unit, first in (("power", "W", 1000), ("voltage", "V", 230), ("energy", "kWh", 1)):
+        content += f"20240101,{what},{unit},{','.join(str(first + n) for n in range(1440))}\n"
+    found = rows(form, content)
+    assert len(found) == 1440
+    assert found[0] == (2, "m", at("2024-01-01"), 1.0, 230.0, 1000.0)
+    assert found[-1] == (2, "m", at("2024-01-01 23:59"), 2.439, 1669.0, 1_440_000.0)
+
+
+# 5. The times
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "fields", "expected"),
+    [
+        (
+            (Moment("t", "yyyy-MM-dd'T'HH:mm:ssXXX"),),
+            {},
+            ["2024-01-01T01:00:00+01:00", "2024-01-01T01:00:00Z", "2023-12-31T23:30:00-03:30", "2024-01-01T01:00:00"],
+            ["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 03:00", None],
+        ),
+        (
+            (Moment("t", "yyyy-MM-dd HH:mm:ss.SSSXX"),),
+            {},
+            ["2024-01-01 01:00:00.000+0100", "2024-01-01 01:00:00Z", "2024-01-01 01:00:00.500Z"],
+            ["2024-01-01 00:00", "2024-01-01 01:00", None],
+        ),
+        ((Moment("t", "yyyyMMdd HHmmss.SSS XXX"),), {}, ["20240101 010000.000 +01:00"], ["2024-01-01 00:00"]),
+        ((Moment("t", "yyyyMMdd HHmmX"),), {}, ["20240101 0100+01", "20240101 0100+19"], ["2024-01-01 00:00", None]),
+        (
+            (Moment("t", "yyyy-MM-dd HH:mm"), UtcOffset("o")),
+            {},
+            ["2024-01-01 01:00;+01:00", "2024-01-01 01:00;1", "2024-01-01 01:00;-0330", "2024-01-01 01:00;CET"],
+            ["2024-01-01 00:00", "2024-01-01 00:00", "2024-01-01 04:30", None],
+        ),
+        ((Epoch("t"),), {}, ["1704067200", "1704067200000"], ["2024-01-01 00:00", None]),
+        ((Epoch("t", unit="ms"),), {}, ["1704067200000", "1704067200"], ["2024-01-01 00:00", "off"]),
+        (
+            (ExcelDay("t"),),
+            {"utc_offset": timedelta(hours=1)},
+            ["45292", "45292.0208333333", "45292.0208333", "x", "45292.01"],
+            ["2023-12-31 23:00", "2023-12-31 23:30", "2023-12-31 23:30", None, "off"],
+        ),
+        ((ExcelDay("d"), ExcelDay("t")), {"decimal": ","}, ["45292;0,5"], ["2024-01-01 12:00"]),
+        (
+            (Moment("t", "d-MMM-yy hh:mm a"),),
+            {},
+            ["1-Jan-24 12:00 AM", "1-JAN-24 12:30 pm", "01-jan-99 01:00 PM", "1-Mai-24 01:00 AM", "1-Jan-24 13:00 PM"],
+            ["2024-01-01 00:00", "2024-01-01 12:30", "1999-01-01 13:00", None, None],
+        ),
+        ((Moment("t", "MMMM d, yyyy H:m"),), {}, ["September 3, 2024 9:0"], ["2024-09-03 09:00"]),
+        ((Moment("d", "d.M.yyyy"), Moment("t", "H:mm")), {}, ["1.1.2024;0:30"], ["2024-01-01 00:30"]),
+        (
+            (Moment("t", "yyyy-MM-dd HH:mm"),),
+            {"marks": "end"},
+            ["2024-01-01 00:30", "2024-01-01 24:00", "2024-01-01 24:30"],
+            ["2024-01-01 00:00", "2024-01-01 23:30", None],
+        ),
+        ((Moment("t", "yyyy-MM-dd HH:mm"),), {}, ["2024-01-01 24:00"], [None]),
+    ],
+)
+def test_times_as_people_write_them(
+    columns: tuple[Any, ...], options: dict[str, Any], fields: list[str], expected: list[str | None]
+) -> None:
+    form = with_time(*columns, **options)
+    content = ";".join([*(column.header for column in columns), "wh\n"]) + "".join(f"{field};1\n" for field in fields)
+    reasons = {None: "bad_time", "off": "off_grid"}
+    assert times(form, content) == [reasons.get(text) or at(str(text)) for text in expected]
+
+
+def test_a_clock_is_refused_where_each_line_says_its_offset() -> None:
+    own = with_time(Epoch("t"))
+    assert file_clock(own, "", "") == timedelta(0)
+    for utc_offset, time_zone in (("+01:00", ""), ("", "Europe/Paris")):
+        with pytest.raises(UsageError, match="Leave --utc-offset and --time-zone out"):
+            file_clock(own, utc_offset, time_zone)
+
+
+def test_of_a_doubled_hour_a_column_says_which_is_which() -> None:
+    flagged = with_time(
+        Moment("t", "yyyy-MM-dd HH:mm"),
+        ClockFlag("season", summer=("S", "DST"), winter=("W", "STD")),
+        time_zone="Europe/Paris",
+    )
+    fields = ["27 01:30;S", "27 02:00;W", "27 02:00;S", "27 02:30;DST", "27 02:30;?", "27 03:00;?"]
+    content = "t;season;wh\n" + "".join(f"2024-10-{field};1\n" for field in fields)
+    assert times(flagged, content) == [
+        at("2024-10-26 23:30"),
+        at("2024-10-27 01:00"),
+        at("2024-10-27 00:00"),
+        at("2024-10-27 00:30"),
+        "ambiguous_time",
+        at("2024-10-27 02:00"),
+    ]
+
+
+def test_a_time_that_the_clock_skips_has_a_reason_of_its_own() -> None:
+    zoned = with_time(Moment("t", "yyyy-MM-dd HH:mm"), time_zone="Europe/Paris")
+    content = "t;wh\n2024-03-31 01:30;1\n2024-03-31 02:00;1\n2024-03-31 02:30;1\n2024-03-31 03:00;1\n"
+    assert times(zoned, content) == [at("2024-03-31 00:30"), *["no_such_local_time"] * 2, at("2024-03-31 01:00")]
+
+
+def test_of_long_lines_each_measure_has_an_order_of_its_own() -> None:
+    form = replace(LONG, time_zone="Europe/Paris")
+    halves = [(minute, pair) for minute in (0, 30) for pair in ("P,1,kW", "U,230,V", "A+,1,Wh")]
+    once = "".join(f"a,2024-10-27 02:{minute:02},{pair}\n" for minute, pair in halves)
+    found = rows(form, LONG_HEAD + once + once)
+    assert [row[2] for row in found] == [
+        at(f"2024-10-27 0{hour}:{minute}") for hour in (0, 1) for minute in ("00", "30")
+    ]
+
+
+# 6. Times beside the grid
+
+
+def test_times_are_snapped_to_the_grid_within_the_tolerance() -> None:
+    form = with_time(Moment("t", "yyyy-MM-dd HH:mm:ss.SSS"), snap_s=5)
+    fields = ["00:00:04", "00:29:55.000", "00:30:05.001", "00:59:57.250", "01:00:00"]
+    content = "t;wh\n" + "".join(f"2024-01-01 {field};{number}\n" for number, field in enumerate(fields))
+    assert times(form, content) == [
+        at("2024-01-01 00:00"),
+        at("2024-01-01 00:30"),
+        "off_grid",
+        at("2024-01-01 01:00"),
+        at("2024-01-01 01:00"),
+    ]
+    assert times(replace(form, snap_s=0), content)[:2] == ["off_grid", "off_grid"]
+    epoch = with_time(Epoch("t", unit="ms"), snap_s=1)
+    assert times(epoch, "t;wh\n1704067200999;1\n1704067199001;1\n1704067201001;1\n") == [
+        at("2024-01-01"),
+        at("2024-01-01"),
+        "off_grid",
+    ]
+    whole = with_time(Epoch("t"), snap_s=1)
+    assert times(whole, "t;wh\n1704067200.4;1\n1704067202;1\n") == [at("2024-01-01"), "off_grid"]
+    ends = with_time(Moment("t", "yyyy-MM-dd HH:mm:ss"), snap_s=5, marks="end")
+    assert times(ends, "t;wh\n2024-01-01 00:30:03;1\n") == [at("2024-01-01")]
+
+
+# Contradictions
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"time_zone": "Europe/Pari"}, "there is no time zone 'Europe/Pari'. Give an IANA name such as Europe/Paris"),
+        ({"time_zone": "Europe/Paris", "utc_offset": timedelta(hours=1)}, "has an offset and a time zone. Give one"),
+        ({"thousands": "."}, "'.' stands before fractions and thousands. Give another decimal"),
+        ({"thousands": "_"}, "the thousands mark '_' is not known"),
+        ({"encoding": "ebcdic"}, "the encoding 'ebcdic' is not known. Use one of utf-8, utf-16"),
+        ({"footer": "("}, "its footer '(' is no regular expression"),
+        ({"footer": "(?=a)"}, "looks around or back"),
+        (
+            {"skip_lines": "to_header", "has_header": False},
+            "a header that it does not have. Give skip_lines a number",
+        ),
+        ({"skip_lines": -1}, "skips -1 lines. Give 0 or more"),
+        ({"snap_s": 901}, "snap_s=901 is more than half of its interval of 1800 s. Give 0 to 900"),
+        (
+            {"columns": (*PLAIN.columns, Epoch("e"))},
+            "two columns hold the time. Give Moments, or one Epoch",
+        ),
+        (
+            {"columns": (*PLAIN.columns, UtcOffset("o")), "time_zone": "UTC"},
+            "each line says its offset. Leave",
+        ),
+        ({"columns": (*PLAIN.columns, UtcOffset("o"), UtcOffset("p"))}, "has 2 columns UtcOffset. Give one at most"),
+        (
+            {"columns": (*PLAIN.columns, UtcOffset("o"), ClockFlag("f", ("S",), ("W",)))},
+            "a ClockFlag is for times without an offset",
+        ),
+        ({"columns": (*PLAIN.columns, ClockFlag("f", ("S",), ("S",)))}, "has a text for both summer and winter"),
+        ({"columns": (*PLAIN.columns[:2], Value("wh", "energy", unit="kWh", factor="2"))}, "has a unit and a factor"),
+        ({"columns": (*PLAIN.columns[:2], Value("wh", "energy", unit="kW"))}, "kW cannot be turned into Wh"),
+        (
+            {"columns": (*PLAIN.columns[:2], Value("wh", "energy", factor="1e3"))},
+            "its factor '1e3' is no positive",
+        ),
+        ({"columns": (*PLAIN.columns[:2], Value("wh", "energy", factor="0"))}, "its factor '0' is no positive number"),
+        (
+            {"columns": (*PLAIN.columns[:2], UnitColumn("u"), Value("wh", "energy", unit="kWh"))},
+            "a UnitColumn says the unit, and each column of values does, too",
+        ),
+        ({"columns": (*PLAIN.columns, Value("again", "energy"))}, "Give each of ['energy'] one column"),
+        ({"columns": (*PLAIN.columns[:2], Value("wh"))}, "a column of values names no measure"),
+        (
+            {"columns": (*PLAIN.columns, MeasureColumn("m"))},
+            "a MeasureColumn names the measure of each line, and so",
+        ),
+        (
+            {"columns": (*PLAIN.columns[:2], MeasureColumn("m", optional=("x",)), Value("wh"))},
+            "no measure is called ['x']",
+        ),
+        (
+            {
+                "columns": (
+                    *PLAIN.columns[:2],
+                    MeasureColumn("m", names=(("a", "energy"),), ignored=("a",)),
+                    Value("wh"),
+                )
+            },
+            "['a'] are both read and ignored",
+        ),
+        ({"columns": (*PLAIN.columns, DayValues("{n}", "energy"))}, "has both a Value and DayValues"),
+        (
+            {"columns": (*PLAIN.columns[:2], DayValues("{n}", "energy"))},
+            'the time of DayValues is a day. Give a Moment with a date, such as "yyyy-MM-dd"',
+        ),
+        (
+            {"columns": (PLAIN.columns[0], Moment("d", "yyyyMMdd"), DayValues("v", "energy"))},
+            "do not say how its columns differ",
+        ),
+        (
+            {"columns": (PLAIN.columns[0], Moment("d", "yyyyMMdd"), DayValues("{time}", "energy", days="real"))},
+            "columns named by {time} are nominal",
+        ),
+        (
+            {"columns": (PLAIN.columns[0], Moment("d", "yyyyMMdd"), DayValues("{n}", "energy")), "snap_s": 1},
+            "snap_s is for times, and the times of DayValues are on the grid",
+        ),
+    ],
+)
+def test_a_contradiction_says_what_to_do(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(DeclarationError) as error:
+        replace(PLAIN, **change)
+    assert says in str(error.value)
