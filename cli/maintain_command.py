@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, log_to_file, report_progress, show
+from cli.output import Output, OutputOption, console, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
@@ -53,7 +53,13 @@ def maintain(
     rows = keep_up(settings, registry.declaration(dataset), kept, system_clock)
     for row in rows:
         get_logger().debug("upkeep", **row)
-    show(rows, output)
+    if output is Output.JSON:
+        show(rows, output)
+        return
+    changed = [row for row in rows if any(count for name, count in row.items() if name != "table")]
+    show(changed, output, optional=("removed", "snapshots_expired"))
+    if len(changed) < len(rows):
+        console.print(f"Nothing to do for the other {len(rows) - len(changed)} tables and leftovers.")
 
 
 def keep_up(settings: Settings, dataset: MeterSeries, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:

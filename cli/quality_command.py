@@ -78,7 +78,7 @@ def quality(
     if output is Output.JSON:
         show(rows if listed else counts, output)
     else:
-        show([_counted(row) for row in counts], output)
+        show([_counted(row) for row in counts], output, optional=("largest", "meters"))
         if listed:
             show([_line(row, declared.key) for row in rows[:listed]], output, title="\nThe longest")
     if out:
