@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 MAX_PAYLOAD: Final = 1 << 20
 BAD_METER: Final = "bad_meter"
 _KEY: Final = re.compile(KEY_PATTERN.removesuffix("$") + r"\Z")
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _FRACTION: Final = re.compile(r"(?<=\d\d:\d\d:\d\d)[.,](\d+)")
 _MOST_UNITS: Final = 1 << 62
 _SEPARATORS: Final = ":/._-"
@@ -188,7 +189,7 @@ def level_of(topic: str, level: TopicLevel) -> str:
 
 
 def _checked_meter(meter: str) -> str:
-    if not _KEY.match(meter):
+    if not _KEY.match(meter) or _LONE_SURROGATE.search(meter):
         raise RefusedValue(BAD_METER)
     return meter
 

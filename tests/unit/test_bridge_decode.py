@@ -173,7 +173,13 @@ def test_what_is_none(message: object, reason: str) -> None:
 
 def test_a_meter_that_no_reading_can_have_is_refused() -> None:
     message = {"power": 1, "voltage": 1, "current": 1, "energy": 1, "last_seen": "2026-11-21T12:00:05Z"}
-    assert told(ZIGBEE, "zigbee2mqtt/my fridge", message) == [Refusal("bad_meter")]
+    assert told(ZIGBEE, "zigbee2mqtt/ fridge", message) == [Refusal("bad_meter")]
+    by_field = replace(ZIGBEE, meter="name")
+    for name in ("\ud800", "a\tb", "", "x" * 129, None, True):
+        assert told(by_field, "zigbee2mqtt/x", message | {"name": name}) == [Refusal("bad_meter")]
+    (sample,) = told(by_field, "zigbee2mqtt/x", message | {"name": " Kühl/schrank "})
+    assert isinstance(sample, Sample)
+    assert sample.meter == "Kühl/schrank"
 
 
 @pytest.mark.parametrize(("arrived", "offset_h"), [("2026-10-25T00:30:09Z", 2), ("2026-10-25T01:30:09Z", 1)])
