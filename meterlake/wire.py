@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """JSON can name what no text holds."""
+
 REFUSED: Final = "refused"
 """Field of a message that is no reading: why, as its producer knows."""
 _KEY: Final = re.compile(KEY_PATTERN.removesuffix("$") + r"\Z")
