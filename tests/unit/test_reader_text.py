@@ -337,7 +337,6 @@ def test_small_files_share_a_task_and_large_ones_are_divided() -> None:
 def test_tallies_of_pieces_add_up_and_a_piece_counts_once() -> None:
     first = {"file": 1, "begin": 0, "rows": 3, "line_sum": 9, "readings": 2, "first": 5, "last": 9}
     second = {"file": 1, "begin": 7, "rows": 2, "line_sum": 11, "gaps": 1, "first": 3, "last": 3}
-    first, second = ({**tally, "damage": None} for tally in (first, second))
     one, two = json.dumps({**first, "reasons": {"a": [1, 4]}}), json.dumps({**second, "reasons": {"a": [1, 6]}})
     whole = Tally(rows=5, line_sum=20, readings=2, gaps=1, first=3, last=9, reasons={"a": (2, 4)})
     assert tallies([one, two, one]) == {1: whole}
