@@ -19,13 +19,16 @@ from meterlake.text.columns import (
     Moment,
     UnitColumn,
     UtcOffset,
+    Value,
 )
 from meterlake.text.encoding import ENCODINGS
+from meterlake.text.values import NUMBER
 
 if TYPE_CHECKING:
     from meterlake.text.format import TextFormat
 
 _FACTOR: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_NUMBER: Final = re.compile(NUMBER)
 _ONE_OF: Final = (Epoch, ExcelDay, UtcOffset, ClockFlag, MeterColumn, UnitColumn, MeasureColumn)
 
 
@@ -34,6 +37,7 @@ def check(form: TextFormat) -> None:
     where = f"Text format{f' {form.name!r}' if form.name else ''} of {form.dataset.name!r}"
     _check_layout(form, where)
     _check_measures(form, where)
+    _check_absent(form, where)
     _check_units(form, where)
     _check_time(form, where)
     _check_clock(form, where)
@@ -76,15 +80,29 @@ def _check_measures(form: TextFormat, where: str) -> None:
         raise DeclarationError(
             where,
             f"its columns hold {form.measures}",
-            expected=f"Give each of {measures} one column; one that files may lack is optional=True",
+            expected=f'Give each of {measures} one column; one that files may lack has a value instead, absent="0"',
         )
     for column in form.columns:
         if isinstance(column, MeasureColumn):
-            unknown = sorted({*column.optional} - {*measures})
+            unknown = sorted({measure for measure, _ in column.absent} - {*measures})
             both = sorted({name for name, _ in column.names} & {*column.ignored})
             if unknown or both:
                 problem = f"no measure is called {unknown}" if unknown else f"{both} are both read and ignored"
                 raise DeclarationError(where, problem, expected=f"Measures: {measures}")
+
+
+def _check_absent(form: TextFormat, where: str) -> None:
+    given = [(column.measure, column.absent) for column in form.holders if isinstance(column, Value) and column.absent]
+    given += [pair for column in form.columns if isinstance(column, MeasureColumn) for pair in column.absent]
+    for measure, text in given:
+        if not measure:
+            raise DeclarationError(
+                where,
+                f"a MeasureColumn names the measures, and absent={text!r} says none",
+                expected='Give it to the MeasureColumn: absent=(("energy", "0"),)',
+            )
+        if not _NUMBER.fullmatch(text):
+            raise DeclarationError(where, f"absent={text!r} is no number", expected="Write '0', or leave it out")
 
 
 def _check_units(form: TextFormat, where: str) -> None:

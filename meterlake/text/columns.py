@@ -79,14 +79,15 @@ class Value:
     """A column with a measure; where a ``MeasureColumn`` says which, the one column of all values.
 
     unit: that of the file, turned exactly into the measure's (``physical_units``). factor: a number to multiply by, as
-    text, such as ``"0.001"``. optional: a reading without it is one; the column may be absent.
+    text, such as ``"0.001"``. absent: what readings have in a file without the column, in the measure's unit, such as
+    ``"0"``; empty where every file must have it.
     """
 
     header: str
     measure: str = ""
     unit: str = ""
     factor: str = ""
-    optional: bool = False
+    absent: str = ""
     aliases: tuple[str, ...] = ()
 
 
@@ -102,14 +103,14 @@ class UnitColumn:
 class MeasureColumn:
     """A column that says which measure a line holds: the lines of a meter and time are joined to one reading.
 
-    names: (text in the file, measure), where they differ. ignored: texts whose lines are skipped. optional: measures
-    without which a reading is one.
+    names: (text in the file, measure), where they differ. ignored: texts whose lines are skipped. absent:
+    (measure, what a reading without a line of it has).
     """
 
     header: str
     names: tuple[tuple[str, str], ...] = ()
     ignored: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
+    absent: tuple[tuple[str, str], ...] = ()
     aliases: tuple[str, ...] = ()
 
 
@@ -127,7 +128,6 @@ class DayValues:
     days: Literal["real", "nominal"] = "nominal"
     unit: str = ""
     factor: str = ""
-    optional: bool = False
 
     @property
     def is_named(self) -> bool:

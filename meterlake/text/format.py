@@ -82,7 +82,7 @@ class TextFormat:
     meter_id: of all lines, where no column says it. meter_id, utc_offset, time_zone: unless the command says otherwise.
 
     written, head_lines, day_values, absent: as one file has it, see ``head``: its header; the lines above its first
-    reading; the declared ``DayValues``; the optional columns that it lacks.
+    reading; the declared ``DayValues``; the columns that it lacks.
     """
 
     dataset: MeterSeries
@@ -192,11 +192,10 @@ class TextFormat:
         return []
 
     @property
-    def optional(self) -> tuple[str, ...]:
-        """Measures without which a reading is one."""
-        held = [*self.holders, *self.absent]
-        named = [measure for column in self.columns if isinstance(column, MeasureColumn) for measure in column.optional]
-        return (*(column.measure for column in held if column.optional), *named)
+    def instead(self) -> dict[str, str]:
+        """Measures that readings of this file may lack -> the value that they have then."""
+        of_lines = [pair for column in self.columns if isinstance(column, MeasureColumn) for pair in column.absent]
+        return dict([*((column.measure, column.absent) for column in self.absent), *of_lines])
 
     @property
     def moments(self) -> list[Moment]:

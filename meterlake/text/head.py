@@ -203,8 +203,7 @@ def _slots(form: TextFormat) -> Iterator[tuple[TextColumn, tuple[str, ...], bool
                 names = column.names(cell.number, (cell.number - 1) * form.interval_s + lead)
                 yield replace(cell, header=names[0]), names, cell.number > form.intervals_a_day
         elif not isinstance(column, DayValue):
-            optional = isinstance(column, Value) and column.optional
-            yield column, (column.header, *column.aliases), optional
+            yield column, (column.header, *column.aliases), isinstance(column, Value) and bool(column.absent)
 
 
 def _matched(form: TextFormat, header: str) -> TextFormat | None:

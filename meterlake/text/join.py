@@ -31,7 +31,7 @@ def joined_sql(form: TextFormat) -> str:
     whose = [*([dataset.key] if form.has_meters else []), dataset.event_time, dataset.interval]
     key = ", ".join(whose)
     names = [measure.name for measure in dataset.measures]
-    values = ", ".join(f"max({VALUE}) FILTER (WHERE {MEASURE} = {quoted(name)}) AS {name}" for name in names)
+    values = ", ".join(f"{_value(name, form.instead.get(name))} AS {name}" for name in names)
     none = ", ".join(f"CAST(NULL AS DOUBLE) AS {name}" for name in names)
     return f"""
 WITH copies AS MATERIALIZED (
@@ -48,3 +48,12 @@ FROM copies JOIN judged USING ({key}, copy) WHERE judged.reason IS NOT NULL
 UNION ALL
 SELECT line, {key}, {none}, reason, payload FROM {CELLS} WHERE reason IS NOT NULL
 ORDER BY line, {dataset.event_time}"""
+
+
+def _value(measure: str, instead: str | None) -> str:
+    """Return SQL of a measure's value in a group of lines; ``instead`` where no line is of it, and it is no gap."""
+    mine = f"FILTER (WHERE {MEASURE} = {quoted(measure)})"
+    value = f"max({VALUE}) {mine}"
+    if instead is None:
+        return value
+    return f"CASE WHEN count(*) {mine} = 0 AND max({VALUE}) IS NOT NULL THEN {instead}::DOUBLE ELSE {value} END"

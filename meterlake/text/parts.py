@@ -81,13 +81,16 @@ def value_columns(
         return _named_value(form, columns[""], fields[""], unit)
     values: list[str] = []
     reasons: Cases = []
-    for measure in form.dataset.measures:
-        name = measure.name
-        value = "CAST(NULL AS DOUBLE)"
-        if name in columns:
-            of_line = unit if has_line_units(form, columns[name]) else None
-            value = value_sql(form, fields[name], scale_of(form, columns[name], name, of_line))
-        values.append(f"{value} AS {name}")
+    for name in (measure.name for measure in form.dataset.measures if measure.name in columns):
+        of_line = unit if has_line_units(form, columns[name]) else None
+        values.append(f"{value_sql(form, fields[name], scale_of(form, columns[name], name, of_line))} AS {name}")
+    # A gap row has no value at all, in a file without the column, too.
+    given_others = " OR ".join(f"{name} IS NOT NULL" for name in columns) or "false"
+    values += [
+        f"CASE WHEN {given_others} THEN {value}::DOUBLE END AS {name}"
+        for name, value in form.instead.items()
+        if name not in columns
+    ]
     wanted = {measure.name: measure.unit for measure in form.dataset.measures}
     for name in (name for name in form.measures if name in columns):
         given = given_sql(form, fields[name])
@@ -189,23 +192,14 @@ def final_reason_sql(form: TextFormat) -> str:
     off = f"CASE WHEN {off_grid_sql(dataset, seconds)} THEN '{OFF_GRID}' END"
     fraction = f"CASE WHEN epoch_us({dataset.event_time}) % 1000000 <> 0 THEN '{OFF_GRID}' END"
     parts = [fraction] if may_be_fractional(form) else []
-    if form.is_long:
-        parts.append(off)
-    elif form.optional:
-        parts += [off, missing_sql(form)]
-    else:
-        parts.append(quarantine_reason_sql(dataset, "duckdb", seconds))
+    parts.append(off if form.is_long else quarantine_reason_sql(dataset, "duckdb", seconds))
     return f"coalesce({', '.join(parts)})" if len(parts) > 1 else parts[0]
 
 
 def missing_sql(form: TextFormat) -> str:
-    """Return SQL of ``missing_measure`` where a row has some of its measures, and not all that it must have."""
+    """Return SQL of ``missing_measure`` where a row has some of its measures, and not all."""
     names = [measure.name for measure in form.dataset.measures]
-    required = [name for name in names if name not in form.optional] or names
-    given, lacks = (" OR ".join(f"{name} IS {is_null}" for name in some)
-                    for some, is_null in ((names, "NOT NULL"), (required, "NULL")))  # fmt: skip
-    if len(required) == len(names) and form.optional:
-        return "CAST(NULL AS VARCHAR)"
+    given, lacks = (" OR ".join(f"{name} IS {is_null}" for name in names) for is_null in ("NOT NULL", "NULL"))
     return f"CASE WHEN ({given}) AND ({lacks}) THEN '{MISSING_MEASURE}' END"
 
 

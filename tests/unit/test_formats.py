@@ -49,7 +49,7 @@ POWERS = TextFormat(
     columns=(
         Moment("time", "yyyy-MM-dd HH:mm"),
         Value("power", "power", aliases=("P", "Wirkleistung")),
-        Value("voltage", "voltage", optional=True),
+        Value("voltage", "voltage", absent="230"),
         Value("energy", "energy"),
     ),
     interval_s=60,
@@ -162,15 +162,16 @@ def test_columns_are_matched_by_name_in_any_order() -> None:
     assert times(split, "t;wh;d\n13:30;1;31/12/2024\n") == [at("2024-12-31 13:30")]
 
 
-def test_an_optional_column_may_be_absent_or_empty_and_no_other() -> None:
+def test_a_column_that_a_file_lacks_has_its_declared_value_and_no_other_may_be_absent() -> None:
     both = "time,power,energy\n2024-01-01 00:00,0.25,0.5\n2024-01-01 00:01,,\n2024-01-01 00:02,,1\n"
     assert rows(POWERS, both) == [
-        (2, "m", at("2024-01-01"), 0.25, None, 0.5),
+        (2, "m", at("2024-01-01"), 0.25, 230.0, 0.5),
         (3, "m", at("2024-01-01 00:01"), None, None, None),
         (4, "missing_measure"),
     ]
+    # What is there and empty is missing: nobody says that it was 230 V.
     assert rows(POWERS, "time,power,voltage,energy\n2024-01-01 00:00,1,,2\n2024-01-01 00:01,,230,\n") == [
-        (2, "m", at("2024-01-01"), 1.0, None, 2.0),
+        (2, "missing_measure"),
         (3, "missing_measure"),
     ]
     with pytest.raises(WrongHeader, match="missing energy"):
@@ -357,10 +358,10 @@ def test_lines_of_a_reading_that_lacks_a_measure_are_each_quarantined() -> None:
         (10, "bad_unit:energy"),
         (11, "unknown_measure"),
     ]
-    register = replace(LONG.columns[2], optional=("voltage", "energy"))
+    register = replace(LONG.columns[2], absent=(("voltage", "231"), ("energy", "0")))
     some = replace(LONG, columns=(*LONG.columns[:2], register, *LONG.columns[3:]))
     assert rows(some, LONG_HEAD + content)[:2] == [
-        (2, "a", at("2024-01-01"), 1.0, 230.0, None),
+        (2, "a", at("2024-01-01"), 1.0, 230.0, 0.0),
         (4, "b", at("2024-01-01"), None, None, None),
     ]
 
@@ -686,7 +687,7 @@ def test_times_are_snapped_to_the_grid_within_the_tolerance() -> None:
             "a MeasureColumn names the measure of each line, and so",
         ),
         (
-            {"columns": (*PLAIN.columns[:2], MeasureColumn("m", optional=("x",)), Value("wh"))},
+            {"columns": (*PLAIN.columns[:2], MeasureColumn("m", absent=(("x", "0"),)), Value("wh"))},
             "no measure is called ['x']",
         ),
         (
