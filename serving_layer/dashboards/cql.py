@@ -173,8 +173,10 @@ def _physical(name: str, scale: int) -> str:
 
 def _cql(sql: str, columns: dict[str, str]) -> str:
     """Turn Trino's SQL of a formula over physical columns into CQL over units."""
-    # Doubles are written as 3.6E0, which sqlglot would write as 3.6e0: CQL takes both.
-    return sqlglot.parse_one(sql, dialect="trino").transform(_rewrite, columns).sql().replace("DOUBLE", "double")
+    # Doubles are written as 3.6E0, which sqlglot would write as 3.6e0: CQL takes both. A column in parentheses has no
+    # type for Cassandra.
+    formula = sqlglot.parse_one(sql, dialect="trino").transform(_rewrite, columns).unnest()
+    return formula.sql().replace("DOUBLE", "double")
 
 
 def _rewrite(node: exp.Expression, columns: dict[str, str]) -> exp.Expression:

@@ -152,7 +152,7 @@ def _works(each: Reading) -> str:
 
 
 STORIES = (
-    Story("london", 1800, ("MAC000002", "MAC000003"), history=96, live=10),
+    Story("london", 1800, ("MAC000002", "Zähler 2/1+'a'"), history=96, live=10),
     Story("plugs", 1, ("plug-1",), history=600, live=150),
     Story("works", 3600, ("north", "south"), history=48, live=6),
 )

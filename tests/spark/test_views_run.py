@@ -204,7 +204,7 @@ def test_earlier_readings_are_read_again_only_where_new_ones_join_them(
     assert view(spark, second, "minute") == by_hand([*old[:3], *late, *old[5:]], "minute")
 
 
-@pytest.mark.parametrize("steps", [4, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [2, pytest.param(9, marks=pytest.mark.slow)])
 def test_whatever_comes_in_whatever_steps_the_views_are_those_of_one_full_run(
     spark: SparkSession, master: LocalMaster, base: str, steps: int
 ) -> None:

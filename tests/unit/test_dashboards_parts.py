@@ -13,9 +13,10 @@ import sqlglot
 
 from meterlake import registry
 from meterlake.dashboard_specs import Band, Board, plain_board, rate, total
-from meterlake.declaration import Amount, Derived, Level, MeterSeries, View
+from meterlake.declaration import Amount, Derived, Level, MeterSeries, View, per_hour
+from meterlake.expressions import parse_expression
 from meterlake.report_specs import Limits
-from serving_layer.dashboards import alerts, asked, catalogue, macros
+from serving_layer.dashboards import alerts, asked, catalogue, cql, macros
 from serving_layer.dashboards.alerts import rules_of
 from serving_layer.dashboards.health import health
 from serving_layer.dashboards.history import history
@@ -236,3 +237,11 @@ def test_hours_of_the_day_are_made_of_rows_that_the_zone_does_not_cut(zone: str,
     assert len(texts) == 3
     for text in texts:
         assert set(re.findall(r"\.plugs_(\w+)", text)) == {grain}
+
+
+def test_a_total_that_is_a_column_stands_in_no_parentheses() -> None:
+    """Cassandra cannot infer the type of a whole expression in parentheses."""
+    energy = Amount("energy", "kWh", "0.001", between=per_hour(0, 100))
+    homes = MeterSeries(name="homes", intervals=(1800,), measures=(energy,), views=(View("30 min"), View("hour")))
+    assert cql.expression(homes, parse_expression("energy_sum")) == "CAST(energy_sum AS double) / 1000E0"
+    assert cql.expression(homes, parse_expression("energy_sum / 2")) == "(CAST(energy_sum AS double) / 1000E0) / 2E0"
