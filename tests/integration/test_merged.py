@@ -167,7 +167,7 @@ def test_5_killed_at_any_step_readers_see_the_truth_and_the_next_command_finishe
             assert views.current_cutover(settings, DATASET) == killed.boundary
 
 
-def test_6_a_roll_back_over_expired_rows_is_refused_and_lists_the_hole(
+def test_6_a_roll_back_over_expired_rows_is_refused_and_lists_what_is_uncovered(
     runs: list[samples.Written], settings: Settings
 ) -> None:
     show(settings, runs[0])
@@ -177,8 +177,8 @@ def test_6_a_roll_back_over_expired_rows_is_refused_and_lists_the_hole(
         roll_back(short, DATASET, "run-0", clock)
     assert seen(settings, "day") == expected("day")
     record = roll_back(short, DATASET, "run-0", clock, allow_gap=True)
-    hole = [BOUNDARIES[0].isoformat(), (BOUNDARIES[2] + timedelta(minutes=1)).isoformat()]
-    assert record.details["hole"] == hole
+    uncovered = [BOUNDARIES[0].isoformat(), (BOUNDARIES[2] + timedelta(minutes=1)).isoformat()]
+    assert record.details["uncovered"] == uncovered
 
 
 def test_7_readers_see_nothing_wrong_while_runs_are_published_and_rolled_back(
