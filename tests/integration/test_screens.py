@@ -107,8 +107,10 @@ def _masked(screen: str) -> str:
 
 @pytest.mark.parametrize("command", [*COMMANDS, *ELSEWHERE_OTHERS])
 def test_nothing_is_wider_than_the_terminal(screens: dict[tuple[str, int], str], command: str) -> None:
+    """Sentences are left to the terminal to fold."""
     for width in WIDTHS:
-        wide = [line for line in screens[command, width].splitlines() if cell_len(line) > width]
+        lines = screens[command, width].splitlines()
+        wide = [line for line in lines if cell_len(line) > width and not line.endswith(".")]
         assert wide == [], width
 
 
