@@ -103,7 +103,7 @@ def bad(dataset: MeterSeries, ts: int, pick: random.Random) -> bytes | None:
         _json({name: value for name, value in good.items() if name != "v"}),
         _json({name: value for name, value in good.items() if name != dataset.key}),
         _json({**good, dataset.key: 7}),
-        _json({**good, dataset.key: "no/slash"}),
+        _json({**good, dataset.key: "a\nline"}),
         _json({**good, dataset.event_time: ts + 0.5}),
         _json({**good, dataset.event_time: ts * 1000}),
         _json({**good, dataset.interval: 7}),
