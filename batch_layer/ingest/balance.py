@@ -11,9 +11,9 @@ from meterlake.fileformats.base import WrongFile
 from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
-    from batch_layer.ingest.formats import Format
     from batch_layer.ingest.rows import Tally
     from batch_layer.ingest.stored import Seen
+    from meterlake.fileformats import Format
 
 MANY: Final = 1000
 """With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""

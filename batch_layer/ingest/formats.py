@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from engines.readers import text
 from engines.readers.recognise import HEAD, recognise
 from engines.readers.registry import reader_of
-from meterlake.fileformats.base import FileFormat
+from meterlake.fileformats import FileFormat, Format
 from meterlake.packed import content
 from meterlake.text.format import TextFormat
 from meterlake.text.head import AmbiguousFormat, WrongHeader, WrongText, fitting, layout
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from engines.readers.port import Options
     from meterlake.packed import Content
     from meterlake.wallclock import FileClock
-
-Format: TypeAlias = TextFormat | FileFormat
 
 
 def format_of(forms: Sequence[Format], path: str, head: bytes) -> Format:
@@ -60,7 +58,7 @@ def taken(forms: Sequence[Format]) -> frozenset[Content]:
 
 def rows_of(form: Format, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:
     """Yield the rows of a whole file; see ``engines.readers.port``."""
-    return text.read(form, stream, options) if isinstance(form, TextFormat) else reader_of(form)(stream, options)
+    return reader_of(form)(stream, options)
 
 
 def is_divisible(form: Format, clock: FileClock) -> bool:

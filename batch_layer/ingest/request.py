@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from batch_layer.ingest.compare import Conflicts, Overlap
 
 if TYPE_CHECKING:
-    from batch_layer.ingest.formats import Format
     from meterlake.declaration import MeterSeries
+    from meterlake.fileformats import Format
     from meterlake.wallclock import FileClock
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from batch_layer.ingest.formats import Format
     from meterlake.columns import Kind
     from meterlake.declaration import MeterSeries
+    from meterlake.fileformats import Format
 
 DAYS: Final = (
     Column("file", INT, doc="place of the file in the load"),

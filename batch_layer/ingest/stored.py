@@ -10,9 +10,9 @@ from batch_layer.ingest.formats import expected_rows
 from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
-    from batch_layer.ingest.formats import Format
     from batch_layer.ingest.lines import Start
     from meterlake.errors import MeterlakeError
+    from meterlake.fileformats import Format
 
 
 @dataclass(frozen=True)

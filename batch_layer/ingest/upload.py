@@ -28,11 +28,11 @@ from meterlake.text.head import WrongText
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from batch_layer.ingest.formats import Format
     from batch_layer.ingest.places import Entry
     from batch_layer.ingest.raw_store import Number
     from batch_layer.ingest.request import Request
     from batch_layer.ingest.sources import Source
+    from meterlake.fileformats import Format
     from meterlake.settings import Settings
 
 BAD_FILE: Final = (Unreadable, BrokenArchive, WrongText, NoMeter)

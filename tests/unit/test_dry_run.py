@@ -13,10 +13,10 @@ import pytest
 from reader_forms import EXAMPLES, FORMS
 
 from batch_layer.ingest.dry_run import Preview, dry_run
-from batch_layer.ingest.formats import Format
 from batch_layer.ingest.request import Request
 from cli.load_result import preview_facts
 from datasets.household.text import HOUSEHOLD_TEXT
+from meterlake.fileformats import Format
 from meterlake.settings import Settings
 
 pytestmark = pytest.mark.unit
