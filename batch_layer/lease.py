@@ -21,6 +21,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
 from engines import hdfs
 from engines.errors import EngineUnavailable, StorageFull
 from meterlake.clock import Clock, system_clock
@@ -102,14 +104,17 @@ class Lease:
 
 
 @contextmanager
-def held(settings: Settings, dataset: str, doing: str, clock: Clock = system_clock) -> Iterator[Lease]:
+def held(
+    settings: Settings, dataset: str, doing: str, clock: Clock = system_clock, patience: timedelta = timedelta(0)
+) -> Iterator[Lease]:
     """Hold the lease on a data set.
 
-    doing: what for, as another run will read it. Raises RunUnderWay while somebody else holds it.
+    doing: what for, as another run will read it. patience: how long to wait for another run. Raises RunUnderWay while
+    somebody else holds it.
     """
     lease = Lease(settings, dataset, uuid4().hex, clock)
     try:
-        _acquire(lease, doing)
+        _retrying(patience)(_acquire, lease, doing)
     except (EngineUnavailable, StorageFull):
         _LEFT_BEHIND.add(lease.token)  # HDFS may have made the file before it went away
         raise
@@ -120,6 +125,15 @@ def held(settings: Settings, dataset: str, doing: str, clock: Clock = system_clo
     finally:
         lease.release()
         keeper.join(timeout=10)
+
+
+def _retrying(patience: timedelta) -> Retrying:
+    return Retrying(
+        retry=retry_if_exception_type(RunUnderWay),
+        stop=stop_after_delay(patience.total_seconds()),
+        wait=wait_fixed(1),
+        reraise=True,
+    )
 
 
 def _acquire(lease: Lease, doing: str) -> None:

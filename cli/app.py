@@ -7,6 +7,7 @@ import typer
 from cli import (
     batch_commands,
     bridge_command,
+    correct_command,
     dashboard_commands,
     dataset_command,
     ddl_command,
@@ -37,6 +38,7 @@ for module in (
     demo_command,
     stack_commands,
     load_command,
+    correct_command,
     simulate_command,
     bridge_command,
     stream_commands,

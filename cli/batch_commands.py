@@ -13,6 +13,7 @@ import typer
 
 from cli import batch_metrics
 from cli.arguments import DatasetArgument
+from cli.changes import change_row, change_words
 from cli.output import Output, OutputOption, as_json, finite, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.boundary import check_ttl
@@ -114,18 +115,27 @@ def runs(
     Status: `current` is what readers see, `kept` may be rolled back to, `expired` has no files any more. All figures
     are in `--output json`. An interrupted publish is finished first.
 
+    Corrections and erasures since the first of these runs are listed, too: who made them, when and why.
+
     Examples:
 
     - `meterlake runs household`
     - `meterlake runs household -n 1 --output json`
     """
-    from serving_layer.publish import records
+    from serving_layer.publish import changes, records
 
     declaration, settings = registry.declaration(dataset), load_settings()
     history = _settled(settings, declaration, system_clock)
     last = records.last(settings, declaration.name, history.seq, None if every else limit)
     rows = [_described(record, history.status(record), output) for record in last]
+    first = last[0].at if last and not every else None
+    changed = [change for change in changes.load(settings, declaration.name) if first is None or change.at >= first]
+    if output is Output.JSON:
+        show([*rows, *map(change_row, changed)], output)
+        return
     show(rows, output, optional=("files", "rejected", "mode", "read", "days", "seconds", "at", "used", "event"))
+    if changed:
+        show(list(map(change_words, changed)), output, title="\nCorrections and erasures", optional=("id", "done"))
 
 
 def rollback(

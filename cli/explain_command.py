@@ -85,6 +85,12 @@ def _words(dataset: MeterSeries, result: Explanation) -> list[str]:
             f"The readings make {'exactly the row' if result.proved else 'ANOTHER row than the one'} of batch."
         )
     words.append(f"Batch and speed: {result.comparison}.")
+    words += [
+        f"Revision {item.reading.revision} ({item.verdict}) is a correction by {change.by},"
+        f" {change.at:%Y-%m-%d %H:%M} UTC: {change.why}."
+        for item in (*result.judged, *result.later)
+        if (change := result.corrections.get(item.reading.load_id))
+    ]
     if result.later:
         words.append(f"{len(result.later)} readings have arrived since that run; the next one will see them.")
     return words
@@ -100,13 +106,19 @@ def _record(dataset: MeterSeries, result: Explanation) -> dict[str, Any]:
         "boundary": result.boundary,
         "run": result.run.run_id if result.run else None,
         "snapshot": result.snapshot,
-        "readings": [_reading(dataset, item) for item in result.judged],
-        "arrived_since": [_reading(dataset, item) for item in result.later],
+        "readings": [_with_correction(dataset, result, item) for item in result.judged],
+        "arrived_since": [_with_correction(dataset, result, item) for item in result.later],
         "batch": _physical(dataset, result.batch) if result.batch else None,
         "speed": _physical(dataset, result.speed) if result.speed else None,
         "comparison": result.comparison,
         "proved": result.proved,
     }
+
+
+def _with_correction(dataset: MeterSeries, result: Explanation, item: Judged) -> dict[str, Any]:
+    change = result.corrections.get(item.reading.load_id)
+    made = {"id": change.id, "at": change.at, "by": change.by, "why": change.why} if change else None
+    return {**_reading(dataset, item), "correction": made}
 
 
 def _reading(dataset: MeterSeries, item: Judged) -> dict[str, Any]:

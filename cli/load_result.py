@@ -22,7 +22,7 @@ _OPTIONAL: Final = (
     "as before",
     "different from before",
     "files contradict",
-    "corrected by",
+    "revision",
 )
 
 
@@ -62,7 +62,7 @@ def facts(result: Result) -> dict[str, object]:
         "grew": _grown(loaded),
         "different from before": _differing(result),
         "files contradict": _contradicting(result),
-        "corrected by": result.corrected_by,
+        "revision": result.revision,
     }
     return {name: value for name, value in found.items() if value or name not in _OPTIONAL}
 
@@ -124,7 +124,9 @@ def _differing(result: Result) -> str:
     found = result.overlap
     if not found.differing:
         return ""
-    which = "these count now" if result.revision else "those that were there count; --corrects makes these count"
+    which = (
+        "these count now" if result.revision else "those that were there count; `meterlake correct` makes these count"
+    )
     return f"{found.differing} ({found.first} to {found.last} UTC): {which}"
 
 

@@ -51,7 +51,9 @@ def verify(
     time_zone: TimeZoneOption = "",
     correction: Annotated[
         list[Path] | None,
-        typer.Option(help="A raw history that was loaded with --corrects, after those of --against. Repeat in order."),
+        typer.Option(
+            help="A raw history that was brought by `meterlake correct`, after those of --against. Repeat in order."
+        ),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:

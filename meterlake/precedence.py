@@ -18,7 +18,8 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Final, Literal
 
-from meterlake.errors import OutOfBalance
+from meterlake.errors import OutOfBalance, PermanentError
+from meterlake.schema import MAX_REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from meterlake.declaration import MeterSeries
     from meterlake.reading import Reading
+
+LIVE_REVISIONS: Final = 999
+"""Bridges and devices number their own readings up to here; a correction's revision is higher."""
 
 Verdict = Literal["used", "gap", "duplicate", "superseded", "conflicting", "rejected"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("used", "gap", "duplicate", "superseded", "conflicting", "rejected")
@@ -56,6 +60,20 @@ def order_sql(dataset: MeterSeries) -> list[str]:
         "origin_partition ASC",
         "origin_offset ASC",
     ]
+
+
+def correcting_revision(highest: int) -> int:
+    """Return the revision of a correction, so that it counts against all that is there and what may still arrive.
+
+    highest: of the readings that are there. Raises NoHigherRevision.
+    """
+    revision = max(highest, LIVE_REVISIONS) + 1
+    if revision > MAX_REVISION:
+        raise NoHigherRevision(
+            f"There are readings of revision {highest}, the highest that there is: none can replace them.",
+            hint="Erase the meter's readings (`meterlake erase`), and load them again with lower revisions.",
+        )
+    return revision
 
 
 def gap_sql(dataset: MeterSeries) -> str:
@@ -92,6 +110,10 @@ def judge(dataset: MeterSeries, winner: Reading, loser: Reading) -> Verdict:
     if loser.units(dataset) == winner.units(dataset):
         return "duplicate"
     return "superseded" if loser.is_gap else "conflicting"
+
+
+class NoHigherRevision(PermanentError):
+    """What is there has the highest revision that there is."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ class Reading:
     ts: start of the interval, whole seconds since 1970-01-01 UTC. interval_s: its length.
     values: physical values, one a measure, in the order of the declaration; all None is a gap row.
     revision: a later one replaces earlier ones. received_at: broker or load time (aware).
-    origin: topic, or file; origin_partition and origin_offset: Kafka's, or 0 and the line.
+    origin: topic, or file; origin_partition and origin_offset: Kafka's, or 0 and the line. load_id: what appended it to
+    the master data set.
     """
 
     meter_id: str
@@ -33,6 +34,7 @@ class Reading:
     origin: str = ""
     origin_partition: int = 0
     origin_offset: int = 0
+    load_id: str = ""
 
     @property
     def key(self) -> tuple[str, int, int]:

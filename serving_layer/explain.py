@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from engines import metastore
 from engines.master import DATABASE as MASTER
 from meterlake import reconciliation, timegrid
+from meterlake.changes import by_load, covers
 from meterlake.ddl import HIVE_DATABASE, view_table
 from meterlake.errors import PermanentError
 from meterlake.grains import GRAIN_SECONDS
@@ -16,10 +17,13 @@ from meterlake.judgement import judge, state_of
 from meterlake.state import merge_all
 from serving_layer.merged.layers import Window, batch_states, speed_states, through_trino
 from serving_layer.merged.readings import readings_of
-from serving_layer.publish import records
+from serving_layer.publish import changes, records
 from serving_layer.sql import views
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meterlake.changes import Change
     from meterlake.declaration import MeterSeries
     from meterlake.judgement import Judged
     from meterlake.reading import Reading
@@ -31,10 +35,11 @@ if TYPE_CHECKING:
 class NothingKnown(PermanentError):
     """Neither a layer nor the master data set has anything about a minute."""
 
-    def __init__(self, dataset: str, meter: str, minute: datetime) -> None:
+    def __init__(self, dataset: str, meter: str, minute: datetime, erasure: Change | None = None) -> None:
+        erased = f" It was erased on {erasure.at:%Y-%m-%d} by {erasure.by}: {erasure.why}." if erasure else ""
         super().__init__(
             f"Nothing is known about meter {meter!r} of {dataset} at {minute:%Y-%m-%d %H:%M} UTC:"
-            " no reading in the master data set, no row in either layer.",
+            f" no reading in the master data set, no row in either layer.{erased}",
             hint="Check the meter's name and the time, which is UTC. A reading that could not be decoded is in"
             f" quarantine: iceberg.master.{dataset}_quarantine.",
         )
@@ -48,6 +53,7 @@ class Explanation:
     readings as that run saw them; later: those that have arrived since, with the verdict that the next run will find.
     batch, speed: the layers' rows. comparison: how they compare. proved: whether the answering row is what the readings
     make (None where it cannot be known: the speed layer may have seen other readings than the archive has).
+    corrections: those that brought some of the readings, by the load.
     """
 
     meter: str
@@ -62,6 +68,7 @@ class Explanation:
     speed: State | None
     comparison: str
     proved: bool | None
+    corrections: Mapping[str, Change] = field(default_factory=dict, hash=False)
 
     @property
     def answer(self) -> State | None:
@@ -88,13 +95,24 @@ def explain(settings: Settings, dataset: MeterSeries, meter: str, minute: dateti
     if cutover is not None:
         minutes = speed_states(settings, dataset, Window([meter], start, end))
         speed = merge_all(dataset, minutes.values()) if minutes else None
+    made = changes.load(settings, dataset.name)
     if not now and batch is None and speed is None:
-        raise NothingKnown(dataset.name, meter, start)
+        raise NothingKnown(dataset.name, meter, start, _erasure(made, meter, start))
     layer: Literal["batch", "speed"] = "batch" if cutover is None or start < cutover else "speed"
     since = [found.reading for found in later]
     comparison = reconciliation.explain(dataset, batch, speed, known, since) if speed is not None else "no speed row"
     proved = state_of(dataset, judged) == batch if layer == "batch" else None
-    return Explanation(meter, start, layer, cutover, run, snapshot, judged, later, batch, speed, comparison, proved)
+    loads = {reading.load_id for reading in now}
+    corrections = {load: change for load, change in by_load(made).items() if load in loads}
+    return Explanation(
+        meter, start, layer, cutover, run, snapshot, judged, later, batch, speed, comparison, proved, corrections
+    )
+
+
+def _erasure(made: list[Change], meter: str, start: datetime) -> Change | None:
+    """Return the last erasure of a meter that covers a moment, if there was one."""
+    found = [change for change in made if change.kind == "erasure" and change.meter == meter]
+    return next((change for change in reversed(found) if covers(change, start)), None)
 
 
 def _snapshot(history: History, start: datetime) -> int | None:

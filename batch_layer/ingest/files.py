@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from batch_layer.ingest import tasks
 from batch_layer.ingest.identity import Identity, together
+from batch_layer.ingest.raw_notes import Note
 from batch_layer.ingest.rows import Raw
 from batch_layer.ingest.tasks import Job, Piece, Wanted
 from engines.readers.port import Options
+from meterlake.wallclock import clock_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,8 +95,25 @@ class Files:
 
     def properties(self, files: list[int]) -> dict[str, str]:
         """Return what a commit says about its load."""
-        corrected = {"load-corrected-by": self._request.corrects} if self._request.corrects else {}
-        return {"load-id": self.token(files), **self._origin(files), **corrected}
+        return {"load-id": self.token(files), **self._origin(files)}
+
+    def load_ids(self, files: Iterable[int]) -> tuple[str, ...]:
+        """Return the short names of the loads of files."""
+        return tuple(sorted({self.load_id(file) for file in files}))
+
+    def notes(self, files: Iterable[int]) -> list[Note]:
+        """Return which raw file each load reads."""
+        return [
+            Note(
+                load_id=self.load_id(file),
+                sha256=self.seen(file).sha256,
+                meter_id=self.seen(file).meter_id,
+                name=self.seen(file).origin,
+                clock=clock_text(self.clock(file)),
+                shift_s=int(self.shift.total_seconds()),
+            )
+            for file in files
+        ]
 
     def _origin(self, files: list[int]) -> dict[str, str]:
         said = self._identity(files[0]).properties()

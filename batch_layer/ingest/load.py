@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.ingest import balance, results, summer_time, tasks
+from batch_layer.ingest import balance, raw_notes, results, summer_time, tasks
 from batch_layer.ingest.compare import Conflicts, Overlap, conflicts, highest_revision, overlap
 from batch_layer.ingest.files import Files
 from batch_layer.ingest.known import MANY, known
+from batch_layer.ingest.request import Commit
 from batch_layer.ingest.rows import Tally, total
 from batch_layer.ingest.stored import SetAside, Stored
 from batch_layer.ingest.tasks import Wanted
@@ -31,6 +32,7 @@ from engines.spark_failures import translated
 from engines.table_format import AlreadyPublished
 from meterlake import jumps
 from meterlake.errors import OutOfBalance
+from meterlake.precedence import LIVE_REVISIONS, correcting_revision
 from meterlake.rebase import whole_weeks
 
 if TYPE_CHECKING:
@@ -63,9 +65,16 @@ class _Phases:
         return {**self.seconds, "total": round(time.monotonic() - self.begin, 2)}
 
 
-def load(settings: Settings, request: Request, clock: Clock, on_progress: Callable[[Progress], None]) -> Result:
+def load(
+    settings: Settings,
+    request: Request,
+    clock: Clock,
+    on_progress: Callable[[Progress], None],
+    before_commit: Callable[[Commit], None] = lambda _: None,
+) -> Result:
     """Load files. A repeated load is no error: the result says so, as it does of files that were set aside.
 
+    before_commit: called when all is written, before readers see it.
     Raises what ``upload`` raises; NotThisFormat; WallClock; OutOfBalance; EngineUnavailable, also in the middle.
     """
     phases = _Phases()
@@ -80,7 +89,9 @@ def load(settings: Settings, request: Request, clock: Clock, on_progress: Callab
             files = uploading.result()
             phases.done("upload")
             with translated(settings, request.title):
-                return _Load(settings, spark, request, files, now, phases).run()
+                work = _Load(settings, spark, request, files, now, phases)
+                work.before_commit = before_commit
+                return work.run()
 
 
 def _wait_briefly(uploading: Future[list[Stored | SetAside]]) -> None:
@@ -113,6 +124,7 @@ class _Load:
         phases: _Phases,
     ) -> None:
         self.settings, self.spark, self.request, self.phases = settings, spark, request, phases
+        self.before_commit: Callable[[Commit], None] = lambda _: None
         self.dataset = request.dataset
         self.now = now.astimezone(UTC).replace(tzinfo=None)
         stored = {at: file for at, file in enumerate(files) if isinstance(file, Stored)}
@@ -138,6 +150,7 @@ class _Load:
         self.phases.done("compare")
         if len(tallies) > 1 and self._is_overtaken(table, staged, tallies):
             return self.run()
+        self._note(tallies)
         try:
             published = table.publish(staged)
         except AlreadyPublished:
@@ -154,15 +167,20 @@ class _Load:
             overlap=compared,
             conflicts=contradicting,
             revision=self.files.revision,
-            corrected_by=self.request.corrects,
         )
 
     def _revise(self, table: Table) -> None:
         """Give the readings a higher revision than any of their meters has; the same correction is loaded once."""
         highest = highest_revision(self._held(table.read(), self.files.stored))
-        self.files.revision = max(highest, 0)
-        if highest < 1 or self._new(table):
-            self.files.revision = highest + 1
+        self.files.revision = highest
+        if highest <= LIVE_REVISIONS or self._new(table):
+            self.files.revision = correcting_revision(highest)
+
+    def _note(self, tallies: dict[int, Tally]) -> None:
+        """Write down which raw files the readings come from, and let the caller know what is to be seen."""
+        token = self.files.token(tallies)
+        raw_notes.write(self.settings, self.dataset.name, token, self.files.notes(tallies))
+        self.before_commit(Commit(token, self.files.load_ids(tallies), self.files.revision))
 
     def _new(self, table: Table) -> list[int]:
         """Return the files that are not in the master data set yet; of the same content twice, the first."""

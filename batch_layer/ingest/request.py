@@ -21,7 +21,7 @@ class Request:
 
     forms: of which each file is one. paths: as the user names them: files, folders, patterns.
     meter_id: of all lines; empty where a column says it. meter_from_name: regular expression of the meter in the name.
-    corrects: who says that its readings replace those that are there; empty where they are added beside them.
+    corrects: whether its readings replace those that are there; else they are added beside them.
     skip_bad_files: whether files that cannot be loaded are set aside; else they stop the load.
     password: of encrypted members of zip archives.
     """
@@ -31,7 +31,7 @@ class Request:
     meter_id: str
     offset: FileClock | None
     rebase: bool = False
-    corrects: str = ""
+    corrects: bool = False
     meter_from_name: str = ""
     skip_bad_files: bool = False
     password: str = field(default="", repr=False)
@@ -55,6 +55,14 @@ class Progress(NamedTuple):
     of_files: int
     bytes: int
     of_bytes: int
+
+
+class Commit(NamedTuple):
+    """What is about to be shown to readers. load_id: of all files; load_ids: of each. revision: of the rows."""
+
+    load_id: str
+    load_ids: tuple[str, ...]
+    revision: int
 
 
 Status = Literal["loaded", "already loaded", "set aside"]
@@ -107,7 +115,6 @@ class Result:
     snapshot: int | None = None
     overlap: Overlap = field(default_factory=Overlap)
     revision: int = 0
-    corrected_by: str = ""
     conflicts: Conflicts = field(default_factory=Conflicts)
     files: tuple[FileResult, ...] = ()
 

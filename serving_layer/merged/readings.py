@@ -57,7 +57,7 @@ def readings_of(
 def _read(
     settings: Settings, dataset: MeterSeries, grain: Grain, rows: list[tuple[str, Time]], snapshot: int | None
 ) -> Iterator[Reading]:
-    names = [field.name for field in master_fields(dataset) if field.name != "load_id"]
+    names = [field.name for field in master_fields(dataset)]
     version = "" if snapshot is None else f" FOR VERSION AS OF {snapshot}"
     time, zone = dataset.event_time, dataset.time_zone
     since = timegrid.row_begins(rows[0][1], zone)
@@ -77,7 +77,7 @@ def _read(
 def _reading(dataset: MeterSeries, row: Sequence[Any]) -> Reading:
     count = len(dataset.measures)
     meter, time, interval, *values = row[: 3 + count]
-    revision, received_at, origin, partition, offset = row[3 + count :]
+    revision, received_at, origin, partition, offset, load_id = row[3 + count :]
     return Reading(
         meter_id=meter,
         ts=int(time.replace(tzinfo=UTC).timestamp()),
@@ -88,15 +88,16 @@ def _reading(dataset: MeterSeries, row: Sequence[Any]) -> Reading:
         origin=origin,
         origin_partition=partition,
         origin_offset=offset,
+        load_id=load_id,
     )
 
 
 def master_row(reading: Reading) -> tuple[object, ...]:
-    """Return a reading as a row of the master data set, times in UTC without zone; its load is not known."""
+    """Return a reading as a row of the master data set, times in UTC without zone."""
     start = datetime.fromtimestamp(reading.ts, UTC).replace(tzinfo=None)
     arrival = reading.received_at.astimezone(UTC).replace(tzinfo=None)
-    place = (reading.origin, reading.origin_partition, reading.origin_offset)
-    return (reading.meter_id, start, reading.interval_s, *reading.values, reading.revision, arrival, *place, "")
+    place = (reading.origin, reading.origin_partition, reading.origin_offset, reading.load_id)
+    return (reading.meter_id, start, reading.interval_s, *reading.values, reading.revision, arrival, *place)
 
 
 def _text(moment: Time) -> str:
