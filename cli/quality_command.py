@@ -110,32 +110,20 @@ def look(settings: Settings, dataset: MeterSeries, clock: Clock, meter_id: str |
 def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: ANN401 - of Spark
     """Write the findings of published folders, show them to readers, and return them."""
     from batch_layer import quality as checks
-    from batch_layer.views import files, plan, tables
-    from engines import metastore
-    from meterlake.slices import Layout
-    from serving_layer.publish import tables as published
-    from serving_layer.publish.folders import difference
+    from batch_layer.pipeline import quality
+    from batch_layer.views import files, tables
 
     settings, dataset = publisher.settings, publisher.dataset
-    minutes, table = tables.view_table(dataset, dataset.finest.grain), checks.table(dataset)
-    base = f"{settings.hdfs}{tables.FOLDER}"
+    minutes = tables.view_table(dataset, dataset.finest.grain)
     progress_console.print(f"looking at {minutes.name}", markup=False)
     rows = files.read(session, minutes, folders[minutes.name].values())
     ordered = checks.in_order(rows, dataset).persist()
     try:
-        now = publisher.clock()
-        months = Layout(table.partition, table.smallest, now.date())
-        written = files.write(checks.findings(ordered, dataset), table, months, base, plan.new_run_id(now))
+        found = checks.findings(ordered, dataset)
+        after = quality.replace(session, settings, dataset, found, publisher.lease, publisher.clock())
     finally:
         ordered.unpersist()
-    published.ensure(settings, [published.ViewTable(table.name, table.columns, table.partitions)], replace=True)
-    with metastore.client(settings) as client:
-        before = published.locations(client, table.name)
-    after = {table.partition_name(name): folder for name, folder in written.slices.items()}
-    changes = difference({table.name: before}, {table.name: after})
-    published.switch(settings, table.name, changes.get(table.name, {}), after, publisher.lease)
-    files.remove_runs(session, table, base, {*after.values(), *before.values()})
-    return files.read(session, table, after.values())
+    return files.read(session, checks.table(dataset), after.values())
 
 
 def _told(result: Any, dataset: MeterSeries, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401

@@ -177,6 +177,21 @@ class Table(Protocol):
         """
         ...
 
+    def delete(self, condition: str) -> Snapshot | None:
+        """Delete the rows of a condition, in Spark's SQL, in one commit; return the snapshot that readers see then.
+
+        Appends by others in between stay. Files that hold such rows are written again without them; those of earlier
+        snapshots stay until ``forget``.
+        """
+        ...
+
+    def forget(self, before: int, staged_before: datetime) -> int:
+        """Forget all snapshots before one, and the files that only they hold; return how many.
+
+        Staged ones that were committed before a moment go, too.
+        """
+        ...
+
     def compact(self) -> Compaction:
         """Rewrite small files into larger, sorted ones; no row changes, and no reader notices."""
         ...

@@ -34,6 +34,8 @@ _SOURCE = "source-snapshot-id"
 _MARK = "write-id"
 _PROPERTY = "snapshot-property."
 _APPEND = "append"
+# How rows are deleted; others may append meanwhile.
+_REWRITTEN = "'write.delete.mode' = 'copy-on-write', 'write.delete.isolation-level' = 'snapshot'"
 # Commits that change no row: compaction.
 _REPLACE = "replace"
 
@@ -197,6 +199,29 @@ class IcebergTable:
                 before = F.col(time) < F.lit(until + timedelta(days=1)).cast("timestamp_ntz")
                 last = _day(rows.where(before).agg(F.max(time)).first())
         return last
+
+    def delete(self, condition: str) -> Snapshot | None:
+        """Delete the rows of a condition in one commit, the files written again without them."""
+        self._release_stale_locks()
+        with self._translated():
+            self._spark.sql(f"ALTER TABLE {self._table} SET TBLPROPERTIES ({_REWRITTEN})")
+            self._spark.sql(f"DELETE FROM {self._table} WHERE {condition}")  # noqa: S608 - of our own making
+            # Manifests still tell the bounds of removed files.
+            self._spark.sql(f"CALL {CATALOG}.system.rewrite_manifests(table => '{self._table}')")
+        return self.current()
+
+    def forget(self, before: int, staged_before: datetime) -> int:
+        """Forget all snapshots before one."""
+        published = [snapshot.id for snapshot in self._history()]
+        earlier = [snapshot.id for snapshot in self._history(before)][1:]
+        staged = [
+            snapshot.id
+            for snapshot in self._snapshots()
+            if snapshot.id not in published and snapshot.committed_at < staged_before
+        ]
+        self._release_stale_locks()
+        with self._translated():
+            return iceberg_upkeep.expire(self._java(), [*earlier, *staged])
 
     def compact(self) -> Compaction:
         """Rewrite small files into larger, sorted ones."""

@@ -20,6 +20,8 @@ from engines.kafka import TIMEOUT_S, client_config, create_topic
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
@@ -117,6 +119,22 @@ def retention(settings: Settings, name: str) -> timedelta | None:
     """Return how long the broker keeps the messages of a topic; None if for ever. Raises EngineUnavailable."""
     kept = int(_config(settings, name, "retention.ms"))
     return timedelta(milliseconds=kept) if kept >= 0 else None
+
+
+def segment_time(settings: Settings, name: str) -> timedelta:
+    """Return how long the broker may write on in one file of a topic: only whole files expire."""
+    return timedelta(milliseconds=int(_config(settings, name, "segment.ms")))
+
+
+def delete_before(settings: Settings, topic: str, offsets: Mapping[int, int]) -> None:
+    """Delete the messages before an offset of each partition. Raises EngineUnavailable."""
+    admin = AdminClient(client_config(settings))
+    asked = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+    try:
+        for answer in admin.delete_records(asked, request_timeout=TIMEOUT_S).values():
+            answer.result(TIMEOUT_S)
+    except (KafkaException, TimeoutError) as error:
+        raise EngineUnavailable("Kafka", settings.kafka, _reason(error)) from error
 
 
 def check_times(settings: Settings, name: str) -> None:

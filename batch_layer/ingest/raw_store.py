@@ -12,6 +12,7 @@ import json
 import queue
 import threading
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from batch_layer.ingest.stored import Stored
@@ -32,6 +33,8 @@ SMALL: Final = 8 << 20
 
 _PARTIAL: Final = ".partial-"
 _INDEX: Final = ".json"
+_ALONE: Final = ".txt"
+_BUNDLED: Final = ".bundle"
 _LOOKED_INTO: Final = 100
 _STALE_S: Final = 86_400
 _WAITING: Final = 8
@@ -46,6 +49,26 @@ class _Small(NamedTuple):
     number: Number
     seen: Seen
     content: bytes
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A raw file, from byte ``begin`` of an object on.
+
+    sha256: of its bytes as they are. was: digest of the file as it came, where lines were taken out since.
+    """
+
+    location: str
+    sha256: str
+    name: str = ""
+    was: str = ""
+    begin: int = 0
+    length: int = 0
+
+    @property
+    def came_as(self) -> str:
+        """Digest of the file as it came."""
+        return self.was or self.sha256
 
 
 class RawStore:
@@ -71,7 +94,7 @@ class RawStore:
                     yield chunk
 
             client.write(partial, data=counted(), overwrite=True)
-            final = f"{self.folder}/{sha256()}.txt"
+            final = f"{self.folder}/{sha256()}{_ALONE}"
             _settle(client, partial, final, size)
         except BaseException:
             _discard(client, partial)
@@ -108,19 +131,74 @@ class RawStore:
         try:
             client.write(partial, data=contents(), overwrite=True)
             digest = hashlib.sha256("\n".join(seen.sha256 for _, seen, _ in taken).encode()).hexdigest()
-            bundle = f"{self.folder}/{digest}.bundle"
-            self._write_index(client, bundle, taken)
+            bundle = f"{self.folder}/{digest}{_BUNDLED}"
+            files_in_it = [RawFile(bundle, s.sha256, s.origin, "", offset, s.bytes) for _, s, offset in taken]
+            self._write_index(client, bundle, [_entry(file) for file in files_in_it])
             _settle(client, partial, bundle, sum(seen.bytes for _, seen, _ in taken))
         except BaseException:
             _discard(client, partial)
             raise
         return {number: Stored(seen, bundle, offset) for number, seen, offset in taken}
 
-    def _write_index(self, client: hdfs.Client, bundle: str, taken: list[tuple[Number, Seen, int]]) -> None:
-        files = [
-            {"name": seen.origin, "sha256": seen.sha256, "offset": offset, "length": seen.bytes}
-            for _, seen, offset in taken
+    def files(self) -> list[RawFile]:
+        """Return all raw files."""
+        client = self._client()
+        if client.status(self.folder, strict=False) is None:
+            return []
+        lengths = {n: s["length"] for n, s in client.list(self.folder, status=True) if not n.startswith(".")}
+        found: list[RawFile] = []
+        for index in (name for name in sorted(lengths) if name.endswith(_INDEX)):
+            name = index.removesuffix(_INDEX)
+            if name in lengths:
+                found += [
+                    RawFile(f"{self.folder}/{name}", f["sha256"], f["name"], f.get("was", ""), f["offset"], f["length"])
+                    for f in json.loads(hdfs.read_bytes(self._settings, f"{self.folder}/{index}"))["files"]
+                ]
+        alone = [name for name in sorted(lengths) if name.endswith(_ALONE) and f"{name}{_INDEX}" not in lengths]
+        return found + [
+            RawFile(f"{self.folder}/{name}", name.removesuffix(_ALONE), length=lengths[name]) for name in alone
         ]
+
+    def rewrite(self, location: str, files: Iterable[tuple[RawFile, Iterable[bytes]]]) -> None:
+        """Replace an object by one with these files and contents; remove it where there is none.
+
+        Until the new object is whole the old one stays. Doing it again with the same contents changes nothing.
+        """
+        client, partial = self._client(), self._partial()
+        written: list[RawFile] = []
+
+        def contents() -> Iterator[bytes]:
+            begin = 0
+            for file, chunks in files:
+                digest, length = hashlib.sha256(), 0
+                for chunk in chunks:
+                    digest.update(chunk)
+                    length += len(chunk)
+                    yield chunk
+                was = file.was or (file.sha256 if digest.hexdigest() != file.sha256 else "")
+                written.append(RawFile(location, digest.hexdigest(), file.name, was, begin, length))
+                begin += length
+
+        try:
+            client.write(partial, data=contents(), overwrite=True)
+            if written:
+                names = "\n".join(file.sha256 for file in written)
+                is_alone = location.endswith(_ALONE)
+                name = written[0].sha256 if is_alone else hashlib.sha256(names.encode()).hexdigest()
+                final = f"{self.folder}/{name}{_ALONE if is_alone else _BUNDLED}"
+                self._write_index(client, final, [_entry(file) for file in written])
+                _settle(client, partial, final, sum(file.length for file in written))
+            else:
+                final = ""
+                client.delete(partial)
+        except BaseException:
+            _discard(client, partial)
+            raise
+        if final != location:
+            client.delete(location)
+            client.delete(f"{location}{_INDEX}")
+
+    def _write_index(self, client: hdfs.Client, bundle: str, files: list[dict[str, object]]) -> None:
         partial = self._partial()
         client.write(partial, data=json.dumps({"files": files}).encode(), overwrite=True)
         client.delete(f"{bundle}{_INDEX}")
@@ -204,6 +282,12 @@ def _remove_stale(client: hdfs.Client, folder: str, now_ms: float | None = None)
     for name in old:
         client.delete(f"{folder}/{name}")
     return len(old)
+
+
+def _entry(file: RawFile) -> dict[str, object]:
+    """Return what an index says of a file."""
+    found = {"name": file.name, "sha256": file.sha256, "offset": file.begin, "length": file.length}
+    return {**found, "was": file.was} if file.was else found
 
 
 def _settle(client: hdfs.Client, partial: str, final: str, size: int) -> None:

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from batch_layer import lease
 from batch_layer.views import files, plan, tables
 from batch_layer.views import run as work
 from batch_layer.views.context import Run
+from batch_layer.views.plan import Request
 from engines import archive_progress, spark
 from engines.master import master
 from engines.spark_failures import translated
@@ -24,18 +25,18 @@ from meterlake import boundary as boundaries
 from meterlake.errors import MeterlakeError, TransientError
 from meterlake.fingerprint import fingerprint
 from serving_layer.publish import records
-from serving_layer.publish.history import out_of_reach
-from serving_layer.publish.publish import RECONCILIATION, Publication, Publisher
+from serving_layer.publish.history import ERASURE, out_of_reach
+from serving_layer.publish.publish import OF_ONE_MOVE, Publication, Publisher
 from serving_layer.publish.tables import ViewTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from pyspark.sql import SparkSession
 
     from batch_layer.lease import Lease
-    from batch_layer.views.plan import Plan, Request
+    from batch_layer.views.plan import Plan
     from batch_layer.views.run import Result
     from meterlake.boundary import PartitionProgress
     from meterlake.clock import Clock
@@ -68,6 +69,7 @@ class _Batch:
     clock: Clock
     report: Report
     held: Lease
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -91,6 +93,15 @@ def run_batch(
         return _run(_Batch(settings, dataset, clock, report, held), request)
 
 
+def publish_erasure(
+    settings: Settings, dataset: MeterSeries, held: Lease, erasure: str, clock: Clock, report: Report = lambda _: None
+) -> Outcome:
+    """Compute what has changed and publish it as the only run that readers may see: no way back leads to readings that
+    were erased before. held: the lease. erasure: its id. Raises what ``run_batch`` raises.
+    """
+    return _run(_Batch(settings, dataset, clock, report, held, {ERASURE: erasure}), Request())
+
+
 def _run(batch: _Batch, request: Request) -> Outcome:
     settings, dataset = batch.settings, batch.dataset
     begin, run_clock = time.monotonic(), batch.clock()
@@ -107,14 +118,14 @@ def _run(batch: _Batch, request: Request) -> Outcome:
         boundary = next_boundary(dataset, planned, progress, run_clock, present)
         made_by = _made_by(batch, planned, present)
         if present and planned.is_empty:
-            if not (progress and boundary > present.boundary):
+            if not ((progress and boundary > present.boundary) or batch.more):
                 return Outcome("nothing has changed", present)
-            publication = _moved(history, present, boundary)
+            publication = _moved(history, present, boundary, batch.more)
         else:
             computed = _compute(
                 batch, Run(session, dataset, source, before, planned, batch.base, run_clock, batch.report)
             )
-            details = {**_details(computed, time.monotonic() - begin), DECLARATION: made_by}
+            details = {**_details(computed, time.monotonic() - begin), DECLARATION: made_by, **batch.more}
             about = (planned.run_id, boundary, planned.snapshot)
             publication = Publication(*about, history.seq, computed.changes, details)
         batch.report("publishing")
@@ -177,10 +188,10 @@ def shapes(dataset: MeterSeries) -> list[ViewTable]:
     return [ViewTable(table.name, table.columns, table.partitions) for table in tables.all_tables(dataset)]
 
 
-def _moved(history: History, present: Record, boundary: datetime) -> Publication:
+def _moved(history: History, present: Record, boundary: datetime, more: Mapping[str, Any]) -> Publication:
     """Return the present run with a later boundary: nothing new has come, so it holds all up to there."""
-    details = {key: value for key, value in present.details.items() if key != RECONCILIATION}
-    return Publication(present.run_id, boundary, present.snapshot, history.seq, {}, details)
+    details = {key: value for key, value in present.details.items() if key not in OF_ONE_MOVE}
+    return Publication(present.run_id, boundary, present.snapshot, history.seq, {}, {**details, **more})
 
 
 def _clean_up(batch: _Batch, session: SparkSession, folders: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from batch_layer.pipeline.batch import shapes
 from batch_layer.views import merging, plan, tables
 from batch_layer.views.context import Report, Run
 from engines.master import master
-from serving_layer.publish.publish import RECONCILIATION, Publication
+from serving_layer.publish.publish import OF_ONE_MOVE, Publication
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -38,7 +38,7 @@ def merge_slices(session: SparkSession, publisher: Publisher, report: Report = l
         changes = merging.merge_all(Run(session, publisher.dataset, source, current, merged, base, now, report))
         if not changes:
             break
-        details = {key: value for key, value in present.details.items() if key != RECONCILIATION}
+        details = {key: value for key, value in present.details.items() if key not in OF_ONE_MOVE}
         about = (present.run_id, present.boundary, present.snapshot)
         history = publisher.publish(Publication(*about, history.seq, changes, details), shapes(publisher.dataset))
     return before - _slices(history, base)

@@ -23,6 +23,9 @@ KEPT: Final = 3
 STATE_EVERY: Final = 50
 """After so many records the history is recorded whole."""
 
+ERASURE: Final = "erasure"
+"""Key of a record's details: the erasure for which it was published. No earlier run may be rolled back to then."""
+
 _FINISHED: Final[dict[Event, Event]] = {"publishing": "published", "rolling_back": "rolled_back"}
 
 
@@ -110,7 +113,8 @@ class History:
             layers=known.layers if known else layers_of(record.details, record.snapshot, earlier),
         )
         others = [run for run in runs if run.run_id != record.run_id]
-        return replace(self, present=shown, kept=tuple(others[:KEPT]), begun=None, seq=record.seq)
+        kept = () if record.details.get(ERASURE) else tuple(others[:KEPT])
+        return replace(self, present=shown, kept=kept, begun=None, seq=record.seq)
 
     @property
     def runs(self) -> list[Run]:

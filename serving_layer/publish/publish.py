@@ -31,7 +31,7 @@ from meterlake.errors import LeaseLost, TransientError
 from serving_layer.publish import records, tables
 from serving_layer.publish.errors import OfEarlierVersion, Overtaken
 from serving_layer.publish.folders import Changes, Tables, applied, difference, is_sliced
-from serving_layer.publish.history import History, Record
+from serving_layer.publish.history import ERASURE, History, Record
 from serving_layer.reconcile.reconcile import Pending, reconcile
 from serving_layer.sql import views
 
@@ -54,7 +54,8 @@ ROLLED_BACK_FROM: Final = "rolled_back_from"
 """Key of a record's details: the run that readers saw before a roll-back."""
 UNCOVERED: Final = "uncovered"
 """Key of a record's details: minutes that a roll-back has lost, as it was allowed to."""
-_OF_ONE_MOVE: Final = (RECONCILIATION, ROLLED_BACK_FROM, UNCOVERED)
+OF_ONE_MOVE: Final = (RECONCILIATION, ROLLED_BACK_FROM, UNCOVERED, ERASURE)
+"""Keys of details that a later record of the same run does not have."""
 
 _PATIENCE: Final = timedelta(seconds=30)
 """So long a roll-back waits for queries that may still read the newer tables up to the newer boundary."""
@@ -155,7 +156,7 @@ class Publisher:
         if not is_sliced(run.tables):
             raise OfEarlierVersion(self.dataset.name, run_id)
         wanted = run.record
-        details = {key: value for key, value in wanted.details.items() if key not in _OF_ONE_MOVE}
+        details = {key: value for key, value in wanted.details.items() if key not in OF_ONE_MOVE}
         details[SPEED] = self._speed_layer(present)
         if present is not None:
             details[ROLLED_BACK_FROM] = present.run_id
