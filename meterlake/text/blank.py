@@ -13,7 +13,9 @@ _CHUNK: Final = 1 << 20
 
 
 def blanked(read: Callable[[int], bytes], numbers: Collection[int]) -> Iterator[bytes]:
-    """Yield a file with some lines empty: of them only their ends stay. All other bytes are as they were.
+    """Yield a file with some lines blank: one blank and their ends stay. All other bytes are as they were.
+
+    A line that were empty would make one end of a CR before it and the LF behind it.
 
     read: returns up to so many bytes, none at the end. numbers: of lines, counted from 1, as ``lines.blocks`` does.
     """
@@ -24,12 +26,12 @@ def blanked(read: Callable[[int], bytes], numbers: Collection[int]) -> Iterator[
         begin, kept = 0, bytearray()
         while (end := even.find(b"\n", begin) + 1) > 0:
             body = len(even[begin : end - 1].rstrip(b"\r")) if number in numbers else 0
-            kept += raw[begin + body : end]
+            kept += (b" " if body else b"") + raw[begin + body : end]
             begin, number = end, number + 1
         raw, even = raw[begin:], even[begin:]
         if kept:
             yield bytes(kept)
         if not chunk:
             break
-    if raw and number not in numbers:
-        yield raw
+    if raw:
+        yield b" " if number in numbers else raw
