@@ -132,7 +132,7 @@ def test_1_a_correction_counts_and_says_who_and_why(live: Settings, tmp_path: Pa
     for home, rows in ALONE.items():
         (tmp_path / "homes" / f"{home}.csv").write_text(text(rows, "nonsense", home=False))
     [loaded] = command("load", str(tmp_path / "homes"), "--meter-id-from-name", "^([ab])")
-    assert (loaded["readings"], loaded["quarantined"]) == (144, {"missing_column": 4})
+    assert (loaded["readings"], loaded["quarantined"]) == (144, {"bad_value:energy": 2, "missing_column": 3})
 
     right = [("a", BEGIN, 7), ("a", BEGIN + timedelta(hours=1), 8), ("b", BEGIN, 9)]
     (tmp_path / "right.csv").write_text(text(right, "2026-03-01 02:00,a,"))
