@@ -115,7 +115,7 @@ def runs(
     Status: `current` is what readers see, `kept` may be rolled back to, `expired` has no files any more. All figures
     are in `--output json`. An interrupted publish is finished first.
 
-    Corrections and erasures since the first of these runs are listed, too: who made them, when and why.
+    Corrections and erasures since the first run that is shown are listed, too: who made them, when and why.
 
     Examples:
 
@@ -128,7 +128,7 @@ def runs(
     history = _settled(settings, declaration, system_clock)
     last = records.last(settings, declaration.name, history.seq, None if every else limit)
     rows = [_described(record, history.status(record), output) for record in last]
-    first = last[0].at if last and not every else None
+    first = last[0].at if len(last) >= limit and not every else None
     changed = [change for change in changes.load(settings, declaration.name) if first is None or change.at >= first]
     if output is Output.JSON:
         show([*rows, *map(change_row, changed)], output)

@@ -40,13 +40,15 @@ class Remains:
 
 @dataclass(frozen=True)
 class InTopic:
-    """The messages with readings of a meter in a partition of a topic, as the master data set knows them.
+    """The messages of a meter in a partition of the readings' topic, as master data set and quarantine know them.
 
+    bad: of count, those that are no readings, which the topic of rejects has, too.
     first: offset from which the topic keeps messages. alone_until: up to here, all of them are the meter's.
     """
 
     partition: int
     count: int
+    bad: int
     last_at: datetime
     first: int
     alone_until: int
@@ -76,11 +78,17 @@ def left_in_topic(
     left, deleted = sum(left for _, left in parts), sum(part.count - left for part, left in parts)
     remains = []
     if left:
-        remains.append(Remains(f"Kafka topic {topic}", f"{left} messages between those of other meters{stays}", until))
+        remains.append(Remains(f"Kafka topic {topic}", f"{left} messages of the meter{stays}", until))
     if deleted:
         what = f"{deleted} deleted messages, which no consumer can read{stays}"
         remains.append(Remains("files of Kafka's brokers", what, until))
     return remains
+
+
+def left_among_rejects(topic: str, found: Iterable[InTopic], retention: Retention, now: datetime) -> list[Remains]:
+    """Return what the topic of rejects still has of a meter's messages, and until when."""
+    bad = [InTopic(part.partition, part.bad, 0, part.last_at, 0, 0) for part in found if part.bad]
+    return left_in_topic(topic, bad, {part.partition: 0 for part in bad}, retention, now)
 
 
 class Live(Protocol):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engines import archive_progress, cassandra, hdfs, topics
 from meterlake import ddl
-from meterlake.erasure import InTopic, Remains, Retention, left_in_topic
+from meterlake.erasure import InTopic, Remains, Retention, left_among_rejects, left_in_topic
 from speed_layer.checkpoint import FOLDER, Checkpoint
 
 if TYPE_CHECKING:
@@ -73,8 +73,19 @@ class LiveRows:
         if ends:
             topics.delete_before(self._settings, name, ends)
         firsts = {p: max(span.first, ends.get(p, 0)) for p, span in spans.items()}
-        kept = Retention(topics.retention(self._settings, name), topics.segment_time(self._settings, name))
-        return [*left_in_topic(name, found, firsts, kept, self._clock()), *self._not_archived(topic, spans)]
+        rejects, now = self._dataset.rejected_topic, self._clock()
+        return [
+            *left_in_topic(name, found, firsts, self._retention(name), now),
+            *(
+                left_among_rejects(rejects, found, self._retention(rejects), now)
+                if topics.find(self._settings, rejects)
+                else []
+            ),
+            *self._not_archived(topic, spans),
+        ]
+
+    def _retention(self, topic: str) -> Retention:
+        return Retention(topics.retention(self._settings, topic), topics.segment_time(self._settings, topic))
 
     def _read(self, topic: str) -> dict[int, int] | None:
         """Return how far the query of the views has read the topic; None where there is none."""

@@ -7,16 +7,17 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Final
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.erase.loads import of_meter, quoted
+from batch_layer.erase.loads import quoted
 from engines import archive_progress
 from meterlake.erasure import InTopic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyspark.sql import DataFrame, Row
+    from pyspark.sql import Row
 
     from batch_layer.erase.loads import Loads
     from engines.table_format import Table
@@ -62,40 +63,48 @@ def _names(dataset: MeterSeries, erasure: Erasure) -> str:
 
 
 def in_topic(
-    dataset: MeterSeries, master: Table, quarantine: Table, erasure: Erasure, first: Mapping[int, int]
+    dataset: MeterSeries, readings: tuple[Table, str], quarantine: tuple[Table, str], first: Mapping[int, int]
 ) -> list[InTopic]:
-    """Return what the master data set knows of the meter's messages that the topic still has.
+    """Return what is known of the meter's messages that the topic still has.
 
-    first: the first offset that is kept, by partition.
+    readings, quarantine: the tables, with the conditions of the meter's rows. first: the first offset that is kept, by
+    partition.
     """
-    mine, partition, offset = of_meter(dataset, erasure), F.col("origin_partition"), F.col("origin_offset")
+    partition, offset = F.col("origin_partition"), F.col("origin_offset")
     kept = reduce(or_, ((partition == p) & (offset >= o) for p, o in first.items()), F.lit(False))
-    rows = master.read().where((F.col("origin") == dataset.readings_topic) & kept).withColumn("mine", F.expr(mine))
+    names = ("origin_partition", "origin_offset", "received_at")
+    parts = [
+        table.read()
+        .where((F.col("origin") == dataset.readings_topic) & kept)
+        .select(*names, F.coalesce(F.expr(mine), F.lit(False)).alias("mine"), F.lit(is_bad).alias("bad"))
+        for (table, mine), is_bad in ((readings, False), (quarantine, True))
+    ]
+    rows = reduce(DataFrame.unionByName, parts)
     found = rows.groupBy("origin_partition").agg(
         F.count_if("mine").alias("count"),
+        F.count_if(F.col("mine") & F.col("bad")).alias("bad"),
         F.max(F.when(F.col("mine"), F.col("received_at"))).alias("last_at"),
         F.min(F.when(~F.col("mine"), offset)).alias("other"),
         F.max(offset).alias("last"),
     )
-    bad = quarantine.read().where((F.col("origin") == dataset.readings_topic) & kept)
-    worst = {row[0]: row[1] for row in bad.groupBy("origin_partition").agg(F.min(offset)).collect()}
     return [
         InTopic(
-            row.origin_partition,
-            row["count"],
-            row.last_at.replace(tzinfo=UTC),
-            first[row.origin_partition],
-            _alone(rows, row, first[row.origin_partition], worst.get(row.origin_partition)),
+            partition=row.origin_partition,
+            count=row["count"],
+            bad=row.bad,
+            last_at=row.last_at.replace(tzinfo=UTC),
+            first=first[row.origin_partition],
+            alone_until=_alone(rows, row, first[row.origin_partition]),
         )
         for row in found.where("count > 0").collect()
     ]
 
 
-def _alone(rows: DataFrame, row: Row, first: int, bad: int | None) -> int:
+def _alone(rows: DataFrame, row: Row, first: int) -> int:
     """Return up to which offset a partition has messages of the meter only."""
-    end = min(each for each in (row.other, bad, row.last + 1) if each is not None)
+    end = int(row.last) + 1 if row.other is None else int(row.other)
     before = rows.where((F.col("origin_partition") == row.origin_partition) & (F.col("origin_offset") < end))
-    return int(end) if before.count() == end - first else first
+    return end if before.count() == end - first else first
 
 
 def delete(settings: Settings, table: Table, name: str, condition: str) -> None:

@@ -135,7 +135,7 @@ def _find(work: Work, session: SparkSession, erasure: Erasure) -> _Found:
         **work.live.count(),
     }
     first = work.live.first_offsets()
-    in_topic = tables.in_topic(dataset, held, quarantine, erasure, first) if first else []
+    in_topic = tables.in_topic(dataset, (held, mine), (quarantine, bad), first) if first else []
     return _Found(counts, mine, bad, planned, in_topic)
 
 
@@ -218,9 +218,9 @@ def _larger(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
 
 
 def _packed(part: InTopic) -> list[Any]:
-    return [part.partition, part.count, part.last_at.isoformat(), part.first, part.alone_until]
+    return [part.partition, part.count, part.bad, part.last_at.isoformat(), part.first, part.alone_until]
 
 
 def _unpacked(content: Sequence[Any]) -> InTopic:
-    partition, count, last_at, first, alone_until = content
-    return InTopic(partition, count, datetime.fromisoformat(last_at), first, alone_until)
+    partition, count, bad, last_at, first, alone_until = content
+    return InTopic(partition, count, bad, datetime.fromisoformat(last_at), first, alone_until)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batch_layer.erase.raw import has_field
 from meterlake.changes import BEFORE, LOADS, Change, by_load, covers, joined
-from meterlake.erasure import InTopic, Remains, Retention, left_in_topic
+from meterlake.erasure import InTopic, Remains, Retention, left_among_rejects, left_in_topic
 from meterlake.precedence import NoHigherRevision, correcting_revision
 from meterlake.schema import MAX_REVISION
 from meterlake.text.blank import blanked
@@ -56,16 +56,19 @@ KEPT = Retention(timedelta(days=7), timedelta(days=1))
 
 
 def test_messages_remain_as_long_as_the_topic_keeps_them() -> None:
-    found = [InTopic(0, 5, AT, 100, 103), InTopic(1, 2, AT - timedelta(hours=1), 0, 0)]
+    found = [InTopic(0, 5, 0, AT, 100, 103), InTopic(1, 2, 1, AT - timedelta(hours=1), 0, 0)]
     until = AT + timedelta(days=8)
     now = {0: 103, 1: 0}
     assert left_in_topic("t", found, now, KEPT, AT) == [
-        Remains("Kafka topic t", "4 messages between those of other meters", until),
+        Remains("Kafka topic t", "4 messages of the meter", until),
         Remains("files of Kafka's brokers", "3 deleted messages, which no consumer can read", until),
     ]
     # What others had before is trimmed with time: those of the meter that stand first only once.
     assert left_in_topic("t", found[:1], {0: 110}, KEPT, AT)[0].what.startswith("2 messages")
     assert left_in_topic("t", found, now, KEPT, until) == []
+    earlier = until - timedelta(hours=1)
+    assert left_among_rejects("r", found, KEPT, AT) == [Remains("Kafka topic r", "1 messages of the meter", earlier)]
+    assert left_among_rejects("r", found[:1], KEPT, AT) == []
     [for_ever, _] = left_in_topic("t", found, now, Retention(None, timedelta(days=1)), until)
     assert (for_ever.until, "retention.ms is -1" in for_ever.what) == (None, True)
     assert Remains.unpacked(for_ever.packed()) == for_ever
