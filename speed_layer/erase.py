@@ -73,7 +73,7 @@ class LiveRows:
         if ends:
             topics.delete_before(self._settings, name, ends)
         firsts = {p: max(span.first, ends.get(p, 0)) for p, span in spans.items()}
-        rejects, now = self._dataset.rejected_topic, self._clock()
+        rejects, now = self._dataset.rejected_topic, self._clock()  # made with the readings' topic
         return [
             *left_in_topic(name, found, firsts, self._retention(name), now),
             *(

@@ -266,6 +266,7 @@ def test_4_the_record_and_what_remains(live: Settings) -> None:
     assert verified.exit_code == 0, verified.output
 
 
+@pytest.mark.slow
 def test_5_what_arrives_later_is_new_and_nothing_is_doubled(live: Settings, tmp_path: Path) -> None:
     send(live, ("b",), 2)
     found = trino.rows(live, f"SELECT count(*), count(DISTINCT ts) FROM {MASTER} WHERE origin LIKE 'meterlake%'")
