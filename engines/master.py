@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from engines.table_format import NotYetAvailable
 from engines.table_format_iceberg import IcebergTable
 from engines.table_layout import Layout
-from meterlake.schema import master_fields, quarantine_fields
+from meterlake.schema import counter_fields, master_fields, quarantine_fields
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,6 +41,12 @@ def quarantine(spark: SparkSession, settings: Settings, dataset: MeterSeries) ->
     """Open the quarantine of a data set, created if it is not there; its days are those of arrival."""
     layout = Layout(quarantine_fields(dataset), "received_at", "origin", dataset.finest.partition)
     return _open(spark, settings, dataset, f"{dataset.name}_quarantine", layout)[0]
+
+
+def counters(spark: SparkSession, settings: Settings, dataset: MeterSeries) -> Table:
+    """Open the ends of a data set's counters, created if it is not there."""
+    layout = Layout(counter_fields(dataset), "read_at", dataset.key, dataset.finest.partition)
+    return _open(spark, settings, dataset, f"{dataset.name}_counters", layout)[0]
 
 
 def _open(

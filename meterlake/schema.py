@@ -73,6 +73,20 @@ def quarantine_fields(dataset: MeterSeries) -> list[Column]:  # noqa: ARG001 - t
     ]
 
 
+def counter_fields(dataset: MeterSeries) -> list[Column]:
+    """Return the columns of the ends of counters: the first and last readings of each in each load."""
+    return [
+        Column(dataset.key, STRING, doc="meter"),
+        Column("read_at", TIMESTAMP, doc="when the counter was read, UTC"),
+        Column("measure", STRING, doc="measure whose counter it is"),
+        Column("edge", STRING, doc="head: at the beginning of its file; tail: at its end"),
+        Column("units", BIGINT, doc="what it showed, in units of the measure's resolution"),
+        Column("serial", STRING, doc="number of the meter itself; empty where it is not known"),
+        Column("revision", INT, doc="of the amounts that its file made"),
+        Column("load_id", STRING, doc="the load that read it"),
+    ]
+
+
 def json_schema(dataset: MeterSeries) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a message's value."""
     fields = wire_fields(dataset)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from batch_layer.ingest.request import Request
     from batch_layer.ingest.stored import Seen, Stored
+    from meterlake.counter_ends import Neighbours
     from meterlake.jumps import Stretch
     from meterlake.settings import Settings
     from meterlake.wallclock import FileClock
@@ -29,7 +30,7 @@ class Files:
     """Files that lie in HDFS. now: when they arrive, UTC without zone.
 
     shift: added to their times. revision: of their readings. kept: where readings of a file may lie, where that is not
-    anywhere.
+    anywhere. neighbours: readings of other files with which counters go on. revisions: of files that replace estimates.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class Files:
         self.stored = stored
         self.shift, self.revision = timedelta(0), 0
         self.kept: dict[int, tuple[Stretch, ...]] = {}
+        self.neighbours: dict[int, dict[tuple[str, str], Neighbours]] = {}
+        self.revisions: dict[int, int] = {}
 
     def seen(self, file: int) -> Seen:
         """Return what is known of a file."""
@@ -64,12 +67,12 @@ class Files:
         return {
             file: Raw(
                 form=self.seen(file).form,
-                options=Options(self.seen(file).meter_id, self.clock(file)),
+                options=Options(self.seen(file).meter_id, self.clock(file), self.neighbours.get(file, {})),
                 location=self.stored[file].location,
                 origin=self.seen(file).origin,
                 load_id=self.load_id(file),
                 received_at=self._now + timedelta(microseconds=file),
-                revision=self.revision,
+                revision=max(self.revision, self.revisions.get(file, 0)),
                 kept=self.kept.get(file),
             )
             for file in files

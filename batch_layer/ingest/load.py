@@ -18,6 +18,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from batch_layer.ingest import balance, raw_notes, results, summer_time, tasks
 from batch_layer.ingest.compare import Conflicts, Overlap, conflicts, highest_revision, overlap
+from batch_layer.ingest.counters import CountersOfLoad
 from batch_layer.ingest.files import Files
 from batch_layer.ingest.known import MANY, known
 from batch_layer.ingest.request import Commit
@@ -131,6 +132,7 @@ class _Load:
         self.files = Files(settings, spark, request, stored, self.now)
         self.set_aside = {at: file for at, file in enumerate(files) if isinstance(file, SetAside)}
         self.same: dict[str, int] = {}
+        self.counters = CountersOfLoad(settings, spark, self.dataset, self.files)
         if request.rebase and stored:
             self.files.shift = self._shift()
 
@@ -140,7 +142,7 @@ class _Load:
         self.phases.done("open")
         if self.request.corrects:
             self._revise(table)
-        staged, tallies = self._stage_all(table, self._new(table))
+        staged, tallies = self._stage_all(table, self._with_neighbours(self._new(table)))
         self.phases.done("parse and write")
         if staged is None:
             return self._result({})
@@ -180,6 +182,7 @@ class _Load:
         """Write down which raw files the readings come from, and let the caller know what is to be seen."""
         token = self.files.token(tallies)
         raw_notes.write(self.settings, self.dataset.name, token, self.files.notes(tallies))
+        self.counters.write(tallies)
         self.before_commit(Commit(token, self.files.load_ids(tallies), self.files.revision))
 
     def _new(self, table: Table) -> list[int]:
@@ -193,6 +196,12 @@ class _Load:
             if load_id not in there:
                 todo.setdefault(load_id, file)
         return list(todo.values())
+
+    def _with_neighbours(self, files: list[int]) -> list[int]:
+        """Return the files, whose counters know their neighbours' readings; a moved history has none."""
+        if not self.request.rebase:
+            self.counters.find(files)
+        return files
 
     def _held(self, rows: DataFrame, files: Iterable[int]) -> DataFrame:
         """Return readings of the master, of the files' meters where they are known before reading."""

@@ -16,7 +16,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from engines.readers.port import PAYLOAD, PLACE, REASON, Options
-from meterlake.columns import BIGINT, INT, TIMESTAMP, Column
+from meterlake.columns import BIGINT, INT, STRING, TIMESTAMP, Column
 from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, Stretch
 from meterlake.schema import LATEST_TS, master_fields, quarantine_fields
 from meterlake.text.rows import SKIPPED_LINE
@@ -36,6 +36,16 @@ DAYS: Final = (
     Column("rows", BIGINT, doc="rows whose time lies on it, whatever their values are worth"),
     Column("latest", TIMESTAMP, doc="latest of their times"),
     Column("interval_s", INT, doc="longest of their intervals, seconds"),
+)
+ENDS: Final = (
+    Column("file", INT, doc="place of the file in the load"),
+    Column("meter_id", STRING, doc="meter"),
+    Column("measure", STRING, doc="measure whose counter it is"),
+    Column("edge", STRING, doc="head or tail"),
+    Column("place", INT, doc="of the reading in its edge"),
+    Column("at", BIGINT, doc="when it was read, seconds"),
+    Column("units", BIGINT, doc="what the counter showed"),
+    Column("serial", STRING, doc="number of the meter itself"),
 )
 _SECOND: Final = 1_000_000
 _TYPES: Final[dict[Kind, pa.DataType]] = {

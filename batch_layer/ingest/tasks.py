@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import partial
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from batch_layer.ingest.formats import is_divisible, rows_of
 from batch_layer.ingest.lines import SPLIT
-from batch_layer.ingest.rows import DAYS, Judged, Raw, Tally, schema, total
+from batch_layer.ingest.rows import DAYS, ENDS, Judged, Raw, Tally, schema, total
 from engines import hdfs
 from engines.readers import text
 from engines.readers.held import held
+from meterlake.counter_ends import HEAD, TAIL
 from meterlake.fileformats.base import WrongFile
 from meterlake.schema import master_fields, quarantine_fields
 from meterlake.text.format import TextFormat
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from batch_layer.ingest.lines import Start
     from engines.readers.port import Options
     from meterlake.columns import Column
+    from meterlake.counter_ends import Ends
     from meterlake.settings import Settings
 
 TALLY: Final = "tally"
@@ -45,6 +48,7 @@ class Wanted(Enum):
     READINGS = "readings"
     REJECTED = "rejected"
     DAYS = "days"
+    COUNTERS = "counters"
 
 
 class Piece(NamedTuple):
@@ -112,8 +116,8 @@ def tallies(seen: Iterable[str]) -> dict[int, Tally]:
 
 
 def _columns(job: Job, wanted: Wanted) -> Sequence[Column]:
-    if wanted is Wanted.DAYS:
-        return DAYS
+    if wanted in (Wanted.DAYS, Wanted.COUNTERS):
+        return DAYS if wanted is Wanted.DAYS else ENDS
     dataset = next(iter(job.files.values())).dataset
     return master_fields(dataset) if wanted is Wanted.READINGS else quarantine_fields(dataset)
 
@@ -176,7 +180,27 @@ def _alike(job: Job, run: Sequence[Piece]) -> list[list[Piece]]:
     return found
 
 
+def _ends(job: Job, file: int, alike: Sequence[Piece], stream: IO[bytes]) -> pa.Table:
+    """Return the ends of the counters of a file; none where it turns out to be damaged."""
+    raw, found = job.files[file], dict[tuple[str, str], Ends]()
+    asking = replace(job, files={file: replace(raw, options=replace(raw.options, ends=found))})
+    with suppress(WrongFile):
+        for _ in _rows(asking, alike, stream):
+            pass
+    rows: list[tuple[Any, ...]] = [
+        (file, meter, measure, edge, number, one.at, one.units, one.serial)
+        for (meter, measure), ends in found.items()
+        for edge, readings in ((HEAD, ends.head), (TAIL, ends.tail))
+        for number, one in enumerate(readings)
+    ]
+    names = schema(ENDS).names
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema(ENDS))
+
+
 def _read(job: Job, alike: Sequence[Piece], stream: IO[bytes], wanted: Wanted) -> Iterator[pa.Table]:
+    if wanted is Wanted.COUNTERS:
+        yield _ends(job, alike[0].file, alike, stream)
+        return
     seen: dict[int, list[Tally]] = {piece.file: [] for piece in alike}
     for piece, rows in _until_wrong(seen, alike, _rows(job, alike, stream)):
         judged = Judged(job.files[piece.file], rows, job.shift, job.now)

@@ -192,6 +192,7 @@ def _remove(work: Work, session: SparkSession, held: Lease, change: Change, eras
     work.live.erase()
     work.report("removing readings from the master data set")
     tables.delete(settings, readings, dataset.name, found.mine)
+    _forget_counters(work, session, erasure, change)
     run, seen = "", readings.current()
     history = records.load(settings, dataset.name)
     if history.present is not None or history.begun is not None:
@@ -210,6 +211,16 @@ def _remove(work: Work, session: SparkSession, held: Lease, change: Change, eras
     if left := readings.read().where(arrived).count():
         raise ReadingsArrived(erasure, left)
     return run
+
+
+def _forget_counters(work: Work, session: SparkSession, erasure: Erasure, change: Change) -> None:
+    """Remove what the meter's counters showed at the ends of files."""
+    if not any(form.counter_interval_s for form in work.forms):
+        return
+    table = master.counters(session, work.settings, work.dataset)
+    table.delete(loads.of_meter(work.dataset, erasure, "read_at"))
+    if (last := table.current()) is not None:
+        table.forget(last.id, change.at)
 
 
 def _larger(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

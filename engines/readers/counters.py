@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from engines.readers.joined import Item
+from meterlake.counter_ends import Ends, Neighbours
 from meterlake.registers import Counter, CounterReading, IntervalAmount, Refused
 from meterlake.units import to_float
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from engines.readers.joined import Joined
+    from engines.readers.port import Options
     from engines.readers.rows import Rows
     from meterlake.registers import Rule
 
@@ -50,10 +52,11 @@ class Readings:
 
 
 class Counters:
-    """The counters of a file, by meter and measure."""
+    """The counters of a file, by meter and measure. options: of the file."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: Options) -> None:
         self._counters: dict[str, dict[str, Readings]] = {}
+        self._options = options
 
     def add(self, meter: str, measure: str, reading: CounterReading) -> None:
         """Add a reading of one counter."""
@@ -72,7 +75,10 @@ class Counters:
         refused = set[tuple[int, str]]()
         for measure, readings in self._counters.pop(meter, {}).items():
             rule, scale = rules[measure], joined.form.dataset.measure(measure).scale
-            for made in _outcomes(readings, rule):
+            in_order, key = list(readings.in_order()), (meter, measure)
+            if self._options.ends is not None:
+                self._options.ends[key] = Ends.of(in_order, rule.interval_s)
+            for made in _outcomes(in_order, rule, self._options.neighbours.get(key, Neighbours())):
                 if isinstance(made, IntervalAmount):
                     value = to_float(made.units, scale)
                     joined.put(Item(made.place, made.begins, rule.interval_s, measure, value, made.estimated))
@@ -82,11 +88,24 @@ class Counters:
                     yield
 
 
-def _outcomes(readings: Readings, rule: Rule) -> Iterator[IntervalAmount | Refused]:
-    """Yield what the readings of a counter make; at last, where they end inside an interval."""
+def _outcomes(
+    readings: Sequence[CounterReading], rule: Rule, neighbours: Neighbours
+) -> Iterator[IntervalAmount | Refused]:
+    """Yield what the readings of a counter make; at last, where they end inside an interval that nothing completes.
+
+    What the readings of other files make by themselves is theirs.
+    """
     counter = Counter(rule)
-    for reading in readings.in_order():
+    for reading in neighbours.before:
+        counter.take(reading)
+    for reading in readings:
         yield from counter.take(reading)
     last = counter.state.last if counter.state else None
-    if last and last.at % rule.interval_s:
+    completed = False
+    for reading in neighbours.after:
+        for made in counter.take(reading._replace(place=readings[-1].place)):
+            if isinstance(made, IntervalAmount):
+                completed = True
+                yield made
+    if last and last.at % rule.interval_s and not completed:
         yield Refused(last.place, PARTIAL_INTERVAL)

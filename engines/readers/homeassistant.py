@@ -113,7 +113,7 @@ class _Collected:
     ) -> None:
         self._form, self._options, self._places = form, options, places
         self.rows = Rows(form.dataset)
-        self._counters, self._levels = Counters(), dict[str, list[Item]]()
+        self._counters, self._levels = Counters(options), dict[str, list[Item]]()
 
     def take(self, row: _Row) -> None:
         """Add the value of a row."""

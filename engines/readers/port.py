@@ -7,13 +7,14 @@ alike what is a reading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
+    from meterlake.counter_ends import Ends, Neighbours
     from meterlake.declaration import MeterSeries
     from meterlake.wallclock import FileClock
 
@@ -26,10 +27,16 @@ PAYLOAD_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says of a file. meter_id: of all its rows; empty where the file says it. clock: the file's."""
+    """What is known of a file besides its bytes. meter_id: of all its rows; empty where it says it. clock: the file's.
+
+    neighbours: readings of other files, by meter and measure, where the file has counters. ends: takes the ends of its
+    own, if they are asked for.
+    """
 
     meter_id: str
     clock: FileClock
+    neighbours: Mapping[tuple[str, str], Neighbours] = field(default_factory=dict, compare=False)
+    ends: dict[tuple[str, str], Ends] | None = field(default=None, compare=False)
 
 
 Reader: TypeAlias = Callable[[IO[bytes], Options], Iterator[pa.Table]]

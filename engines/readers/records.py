@@ -65,7 +65,7 @@ def read_records(form: RecordFormat, source: Source, stream: IO[bytes], options:
             stream = seekable(stream, stack)
             places = wallclock.places(_doubtful(form, source(stream), options), options.clock)
             stream.seek(0)
-        rows, counters, decoder = Rows(form.dataset), Counters(), _Decoder(form, options, places)
+        rows, counters, decoder = Rows(form.dataset), Counters(options), _Decoder(form, options, places)
         for record in source(stream):
             if record.reason:
                 rows.refuse(record.place, record.reason, record.payload())

@@ -90,6 +90,11 @@ class FileFormat:
         """The measures that the file holds, ``estimated`` left out."""
         raise NotImplementedError
 
+    @property
+    def counter_interval_s(self) -> int:
+        """Length of the intervals for which counters count, which go on from file to file; 0 where there are none."""
+        return 0
+
     def _check_measures(self) -> None:
         given = [*self.measures, *([self.estimated] if self.estimated else [])]
         check_unique(given, self.where, "measure")

@@ -69,6 +69,11 @@ class _Statistics(FileFormat):
         self.register.check(self.dataset, counted, self.estimated, self.where)
 
     @property
+    def counter_interval_s(self) -> int:
+        """Length of the intervals for which counters count; 0 where there are none."""
+        return self.interval_s if any(one.column in COUNTERS for one in self.statistics) else 0
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """The measures, whatever their meters."""
         return tuple(dict.fromkeys(statistic.measure for statistic in self.statistics))

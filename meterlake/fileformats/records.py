@@ -187,6 +187,11 @@ class RecordFormat(FileFormat):
             )
 
     @property
+    def counter_interval_s(self) -> int:
+        """Length of the intervals for which counters count; 0 where there are none."""
+        return self.interval_s if self.register else 0
+
+    @property
     def lead(self) -> timedelta:
         """How long before a record's time its interval begins."""
         return timedelta(seconds=self.interval_s if self.marks == "end" else 0)

@@ -120,6 +120,11 @@ class TextFormat:
         return wallclock.zone(self.time_zone) if self.time_zone else self.utc_offset
 
     @property
+    def counter_interval_s(self) -> int:
+        """Length of the intervals for which counters count: in text of ``columns``, there are none."""
+        return 0
+
+    @property
     def has_meters(self) -> bool:
         """Whether a column says the meter of each line."""
         return any(isinstance(column, MeterColumn) for column in self.columns)
