@@ -45,7 +45,9 @@ def maintain(
 
     keep: snapshots younger than this stay, for queries that are reading them.
     """
-    ours = (master.master(spark, settings, dataset), master.quarantine(spark, settings, dataset))
+    ours = [master.master(spark, settings, dataset), master.quarantine(spark, settings, dataset)]
+    if master.has_counters(spark, dataset):
+        ours.append(master.counters(spark, settings, dataset))
     done = [_table(table, needed.snapshots, now - keep, now) for table in ours]
     base = f"{settings.hdfs}{tables.FOLDER}"
     for table in tables.all_tables(dataset):

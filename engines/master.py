@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from engines.spark import CATALOG
 from engines.table_format import NotYetAvailable
 from engines.table_format_iceberg import IcebergTable
 from engines.table_layout import Layout
@@ -47,6 +48,11 @@ def counters(spark: SparkSession, settings: Settings, dataset: MeterSeries) -> T
     """Open the ends of a data set's counters, created if it is not there."""
     layout = Layout(counter_fields(dataset), "read_at", dataset.key, dataset.finest.partition)
     return _open(spark, settings, dataset, f"{dataset.name}_counters", layout)[0]
+
+
+def has_counters(spark: SparkSession, dataset: MeterSeries) -> bool:
+    """Return whether files of a data set with counters have been loaded."""
+    return spark.catalog.tableExists(f"{CATALOG}.{DATABASE}.{dataset.name}_counters")
 
 
 def _open(

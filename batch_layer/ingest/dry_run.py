@@ -16,7 +16,7 @@ from batch_layer.ingest.formats import format_of, rows_of, taken, title
 from batch_layer.ingest.places import find
 from batch_layer.ingest.rows import Judged, Raw, Tally, total
 from batch_layer.ingest.sources import sources
-from batch_layer.ingest.upload import BAD_FILE, meter_of
+from batch_layer.ingest.upload import BAD_FILE, check_clock, meter_of
 from engines.readers.held import held
 from engines.readers.port import REASON, Options
 from meterlake import jumps
@@ -89,6 +89,7 @@ def _bad(path: str, error: MeterlakeError) -> Preview:
 def _preview(request: Request, source: Source, now: datetime) -> Preview:
     with held(lambda _: source.read()) as file:
         form = format_of(request.forms, source.path, file.read(CHUNK))
+        check_clock(request, form, source)
         clock = form.clock if request.offset is None else request.offset
         meter = meter_of(request, form, source)
         arrived = now.astimezone(UTC).replace(tzinfo=None)

@@ -28,6 +28,17 @@ class NoMeter(PermanentError):
     """The name of a file does not say whose readings it holds."""
 
 
+class ClockNotUsed(PermanentError):
+    """A clock was given for a file whose times say their own offset."""
+
+    def __init__(self, path: str, clock: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} says the offset of each time: the clock {clock} would not be used.",
+            hint="Nothing was loaded. Leave --utc-offset and --time-zone out, or load such files by themselves.",
+        )
+
+
 class NotThisFormat(PermanentError):
     """None, or only a minority, of very many lines can be decoded."""
 

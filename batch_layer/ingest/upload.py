@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import requests
 from hdfs.util import HdfsError
 
-from batch_layer.ingest.errors import BrokenArchive, NoMeter, Unreadable
+from batch_layer.ingest.errors import BrokenArchive, ClockNotUsed, NoMeter, Unreadable
 from batch_layer.ingest.formats import format_of, taken
 from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.places import find
@@ -24,6 +24,7 @@ from engines.errors import EngineUnavailable, QueryFailed, StorageFull
 from meterlake.errors import MeterlakeError
 from meterlake.text.format import check_meter_id
 from meterlake.text.head import WrongText
+from meterlake.wallclock import clock_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from meterlake.fileformats import Format
     from meterlake.settings import Settings
 
-BAD_FILE: Final = (Unreadable, BrokenArchive, WrongText, NoMeter)
+BAD_FILE: Final = (Unreadable, BrokenArchive, WrongText, NoMeter, ClockNotUsed)
 """What can be wrong with a file, so that it may be set aside."""
 
 _THREADS: Final = 4
@@ -125,6 +126,7 @@ class _Upload:
     def _file(self, bundler: Bundler, number: Number, source: Source) -> None:
         lines, head = Lines(), source.read()
         form = format_of(self._request.forms, source.path, head)
+        check_clock(self._request, form, source)
         with self._lock:  # equal ones are one object: tasks read such files together
             form = self._forms.setdefault(form, form)
         meter = meter_of(self._request, form, source)
@@ -173,6 +175,12 @@ class _Upload:
         with self._lock:
             self._progress = self._progress._replace(bytes=self._progress.bytes + more)
             self._on_progress(self._progress)
+
+
+def check_clock(request: Request, form: Format, source: Source) -> None:
+    """Raise ClockNotUsed where the request gives a clock to a file that needs none."""
+    if request.offset is not None and form.has_own_offset:
+        raise ClockNotUsed(source.path, clock_text(request.offset))
 
 
 def meter_of(request: Request, form: Format, source: Source) -> str:

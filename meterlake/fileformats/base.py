@@ -95,6 +95,11 @@ class FileFormat:
         """Length of the intervals for which counters count, which go on from file to file; 0 where there are none."""
         return 0
 
+    @property
+    def has_own_offset(self) -> bool:
+        """Whether each time is an instant by itself, so that no clock of the file matters."""
+        return False
+
     def _check_measures(self) -> None:
         given = [*self.measures, *([self.estimated] if self.estimated else [])]
         check_unique(given, self.where, "measure")

@@ -91,6 +91,11 @@ class GreenButton(FileFormat):
                 )
 
     @property
+    def has_own_offset(self) -> bool:
+        """Whether each time is an instant by itself: here they are."""
+        return True
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """The measures of its flows."""
         return tuple(flow.measure for flow in self.flows)

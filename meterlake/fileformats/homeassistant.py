@@ -93,6 +93,11 @@ class HomeAssistantDatabase(_Statistics):
                 self.where, f"it has no statistics of {self.interval_s} s", expected=f"Use one of {list(TABLES)}"
             )
 
+    @property
+    def has_own_offset(self) -> bool:
+        """Whether each time is an instant by itself: here they are."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class HomeAssistantText(_Statistics):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from meterlake.errors import DeclarationError
 from meterlake.fileformats.base import FileFormat, conversion
-from meterlake.fileformats.values import ISO, KNOWN_TIMES, RefusedValue, number, time_problem
+from meterlake.fileformats.values import EPOCH_MS, EPOCH_S, ISO, KNOWN_TIMES, RefusedValue, number, time_problem
 from meterlake.registers import AcrossGap, KnownExchange, Rule
 from meterlake.units import exact_units
 
@@ -185,6 +185,11 @@ class RecordFormat(FileFormat):
             raise DeclarationError(
                 self.where, "only amounts of a register are estimated here", expected="Leave estimated out"
             )
+
+    @property
+    def has_own_offset(self) -> bool:
+        """Whether times are counted from 1970; a text may say its offset or not."""
+        return self.time.pattern in (EPOCH_S, EPOCH_MS)
 
     @property
     def counter_interval_s(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +141,10 @@ def test_each_example_is_recognised_and_read(name: str) -> None:
     assert found.readings > 1
     assert found.first is not None
     assert found.seen_interval_s == found.interval_s
+
+
+def test_a_clock_that_would_not_be_used_is_refused(tmp_path: Path) -> None:
+    path, clock = EXAMPLES / "green-button.xml", timedelta(hours=1)
+    asked = Request((FORMS["green-button.xml"],), (str(path),), "", clock)
+    [found] = dry_run(Settings(), asked, NOW)
+    assert found.problem.startswith(f"{path} says the offset of each time: the clock +01:00 would not be used.")
