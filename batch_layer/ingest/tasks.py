@@ -182,7 +182,8 @@ def _alike(job: Job, run: Sequence[Piece]) -> list[list[Piece]]:
 
 def _ends(job: Job, file: int, alike: Sequence[Piece], stream: IO[bytes]) -> pa.Table:
     """Return the ends of the counters of a file; none where it turns out to be damaged."""
-    raw, found = job.files[file], dict[tuple[str, str], Ends]()
+    found: dict[tuple[str, str], Ends] = {}
+    raw = job.files[file]
     asking = replace(job, files={file: replace(raw, options=replace(raw.options, ends=found))})
     with suppress(WrongFile):
         for _ in _rows(asking, alike, stream):
