@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from engines.table_format import Compaction
     from meterlake.columns import Column
+
+Scope = Callable[["DataFrame"], "DataFrame"]
+"""Takes rows of a table, and returns those that a merge is about."""
 
 OPERATION: Final = "operation"
 """Column of changes: ``insert``, ``update`` or ``delete``."""
@@ -107,12 +111,12 @@ class Merging(Protocol):
         """Return the commits that are known, newest first."""
         ...
 
-    def merge(self, rows: DataFrame, scope: str | None, note: str = "") -> Merged:
+    def merge(self, rows: DataFrame, scope: Scope | None, note: str = "") -> Merged:
         """Make the rows within ``scope`` equal to ``rows``, in one commit that carries ``note``.
 
         Rows of equal keys are updated where a value differs, others inserted; those of the table that ``rows`` has not
-        are deleted. Where nothing differs, no commit is made. scope: a condition on the table's columns, which holds of
-        all ``rows``; None: the whole table. ``rows`` must not have a key twice.
+        are deleted. Where nothing differs, no commit is made. scope: takes rows of the table and returns
+        those within; all ``rows`` are. None: the whole table. ``rows`` must not have a key twice.
         """
         ...
 
@@ -127,10 +131,6 @@ class Merging(Protocol):
         ``delete``), ``_commit_version`` and ``_commit_timestamp``.
         """
         ...
-
-
-class Kept(Protocol):
-    """Upkeep of a table."""
 
     def optimize(self) -> Compaction:
         """Rewrite small files into larger ones, clustered by the shape's order; no row changes."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from engines.merge_table import Shape
+    from engines.merge_table import Scope, Shape
     from meterlake.columns import Column
 
 CATALOG: Final = "delta"
@@ -119,9 +119,9 @@ class DeltaTable:
         """Return the commits that are known, newest first."""
         return [_version(row) for row in self._spark.sql(f"DESCRIBE HISTORY {self._table}").collect()]
 
-    def merge(self, rows: DataFrame, scope: str | None, note: str = "") -> Merged:
+    def merge(self, rows: DataFrame, scope: Scope | None, note: str = "") -> Merged:
         """Make the rows within ``scope`` equal to ``rows``."""
-        known = self.read() if scope is None else self.read().where(scope)
+        known = self.read() if scope is None else scope(self.read())
         wanted = rows.select(*(F.col(column.name).cast(column.type.sql("spark")) for column in self._shape.columns))
         if known.isEmpty():
             return self._insert(wanted, note)

@@ -209,10 +209,6 @@ class Presentation:
         """Return the lookups by the meter itself."""
         return tuple(lookup for lookup in self.lookups if lookup.on == series.key)
 
-    def by_row(self, series: MeterSeries) -> tuple[Lookup, ...]:
-        """Return the lookups by a column of the assigned row."""
-        return tuple(lookup for lookup in self.lookups if lookup.on != series.key)
-
     def joined_columns(self, series: MeterSeries) -> tuple[Column, ...]:
         """Return what staging has from reference tables, flags last."""
         taken = [self.reference(self.assignment.reference).column(name) for name in self.assignment.columns]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from engines.merge_table import Merged, Shape
+from engines.merge_table import Merged, Scope, Shape
 from engines.table_format_delta import ConstraintViolated, DeltaTable, UnsafeRetention
 from engines.table_format_iceberg import TableDiffers
 from meterlake.columns import DATE, INT, STRING, Column, decimal
@@ -51,6 +51,10 @@ def frame(spark: SparkSession, rows: Iterable[Row]) -> DataFrame:
     return spark.createDataFrame(values, "day DATE, product_id STRING, kwh DECIMAL(18,3), title STRING")
 
 
+def on(day: date) -> Scope:
+    return lambda rows: rows.where(f"day = DATE'{day}'")
+
+
 def seen(table: DeltaTable, version: int | None = None) -> list[tuple[Any, ...]]:
     return sorted((*tuple(row)[:3], row["title"]) for row in table.read(version).collect())
 
@@ -63,14 +67,14 @@ def test_a_merge_changes_what_differs_and_nothing_else(spark: SparkSession, tabl
     assert table.merge(frame(spark, FIRST), None, "run 1") == Merged(3, 0, 0, 2)  # made, constraint added, merged
     assert table.merge(frame(spark, FIRST), None, "again") == Merged(0, 0, 0, 2)
     second: list[Row] = [(ONE, "a", "1.500", None), (ONE, "c", "7.000", "C")]
-    done = table.merge(frame(spark, second), f"day = DATE'{ONE}'", "run 2")
+    done = table.merge(frame(spark, second), on(ONE), "run 2")
     assert done == Merged(inserted=1, updated=1, deleted=1, version=3)
     assert seen(table) == expected([*second, FIRST[2]])
     assert seen(table, 2) == expected(FIRST)
     assert [version.note for version in table.versions()][:2] == ["run 2", "run 1"]
     feed = {(row["_change_type"], row["product_id"]) for row in table.changes(2, 3).collect()}
     assert feed == {("insert", "c"), ("delete", "b"), ("update_preimage", "a"), ("update_postimage", "a")}
-    assert table.merge(frame(spark, []), f"day = DATE'{TWO}'") == Merged(0, 0, 1, 4)
+    assert table.merge(frame(spark, []), on(TWO)) == Merged(0, 0, 1, 4)
     assert not table.create()
 
 
@@ -102,7 +106,10 @@ def test_a_constraint_holds_for_every_writer(spark: SparkSession, table: DeltaTa
 
 def test_upkeep_joins_files_and_keeps_what_queries_may_read(spark: SparkSession, table: DeltaTable) -> None:
     for number in range(3):
-        table.merge(frame(spark, [(ONE, f"p{number}", "1.000", None)]), f"product_id = 'p{number}'")
+        table.merge(
+            frame(spark, [(ONE, f"p{number}", "1.000", None)]),
+            lambda rows, number=number: rows.where(f"product_id = 'p{number}'"),
+        )
     done = table.optimize()
     assert (done.files_before, done.files_after) == (3, 1)
     assert len(seen(table)) == 3
