@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import batch_metrics
+from cli import batch_metrics, presentation_commands
 from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, as_json, finite, log_to_file, report_progress, show
 from meterlake import registry
@@ -24,6 +24,7 @@ from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from batch_layer.views.plan import Request
+    from meterlake.dataset import Entry
     from meterlake.declaration import MeterSeries
     from serving_layer.publish.history import History, Record
 
@@ -70,7 +71,7 @@ def batch(
 
     By default only the days that have changed since the published run are read; the other days of their partitions
     are copied. Readers see the run before until all is written and audited; a failed audit publishes nothing and says
-    why.
+    why. What is made with reference tables is brought up to date, too, where a data set has any (`meterlake present`).
 
     Only one run of a data set is under way at a time: another ends with exit code 1 and says who is at work. A run that
     was killed gives way after two minutes; the next command then finishes what it had begun to publish. With `--every`
@@ -85,11 +86,12 @@ def batch(
     """
     from batch_layer.views.plan import Request
 
-    declaration, settings = registry.declaration(dataset), load_settings()
+    entry, settings = registry.entry(dataset), load_settings()
+    declaration = entry.declaration
     request = Request(full, since.date() if since else None, until.date() if until else None)
     log_to_file(settings, "batch", dataset)
     if every is None:
-        _show_run(batch_once(settings, declaration, request, system_clock), output)
+        _show_run(_batch_and_present(settings, entry, request), output)
         return
     pause = _interval(every)
     check_ttl(declaration.name, settings.speed_ttl, pause, declaration.lateness)
@@ -97,7 +99,7 @@ def batch(
     while True:
         begin = time.monotonic()
         try:
-            _show_run(batch_once(settings, declaration, request, system_clock), output)
+            _show_run(_batch_and_present(settings, entry, request), output)
         except TransientError as error:
             report_progress(f"{error} Trying again in {every}.")
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
@@ -205,6 +207,22 @@ def batch_once(settings: Settings, dataset: MeterSeries, request: Request, clock
     row |= {"seconds": round(time.monotonic() - begin, 1), "result": result}
     get_logger().debug("batch run", **row)
     return {"dataset": dataset.name, **row}
+
+
+def _batch_and_present(settings: Settings, entry: Entry, request: Request) -> dict[str, Any]:
+    """Run once; then bring what is made with reference tables up to date, where the data set has any."""
+    row = batch_once(settings, entry.declaration, request, system_clock)
+    if not entry.data_set.presentation:
+        return row
+    from batch_layer.presentation.run import Asked, NoReferences
+
+    asked = Asked(since=request.since, until=request.until) if request.since and request.until else Asked()
+    try:
+        changed = presentation_commands.present_once(settings, entry, asked, system_clock)
+    except NoReferences as error:
+        report_progress(f"{error} Until then there is no presentation.")
+        return row
+    return {**row, "presented": sum(one[name] for one in changed for name in ("inserted", "updated", "deleted"))}
 
 
 def _settled(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:

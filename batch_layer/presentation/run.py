@@ -57,7 +57,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Work:
-    """What a run works with. base: folder of Delta tables. folders: of the finest view that readers see now."""
+    """What a run works with. base: folder of Delta tables. folders: of the finest view that readers see now.
+
+    still_ours: raises LeaseLost where somebody else is at work; asked before each table.
+    """
 
     spark: SparkSession
     series: MeterSeries
@@ -68,6 +71,7 @@ class Work:
     run_id: str
     now: datetime
     report: Callable[[str], None]
+    still_ours: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,7 @@ def _as_of(
 
 
 def _open(work: Work, shape: Shape) -> Merging:
+    work.still_ours()
     table = curated.open_table(work.spark, work.base, shape)
     table.create()
     return table
