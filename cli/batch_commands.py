@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 from cli import batch_metrics, presentation_commands
 from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, as_json, finite, log_to_file, report_progress, show
-from meterlake import registry
+from meterlake import registry, time_travel
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
 from meterlake.durations import parse_duration
@@ -162,6 +162,14 @@ def rollback(
 def query(
     sql: Annotated[str, typer.Argument(help="One SQL statement (CQL for cassandra).")],
     engine: Annotated[Engine, typer.Option("--engine", "-e", help="Which engine answers.")] = Engine.TRINO,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"],
+            help="Read Delta and Iceberg tables as they were at this time, UTC.",
+        ),
+    ] = None,
     output: Annotated[QueryOutput, typer.Option("--output", "-o", help="Format of the answer.")] = QueryOutput.TEXT,
 ) -> None:
     """Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.
@@ -170,10 +178,14 @@ def query(
 
     - `meterlake query "SELECT day, energy_wh FROM hive.merged.household_day ORDER BY day DESC LIMIT 7"`
     - `meterlake query --engine hive "SELECT count(*) AS minutes FROM batch.household_minute" --output json`
+    - `meterlake query "SELECT * FROM delta.reference.half_hourly_product" --as-of 2026-11-25`
     """
     from serving_layer.sql.query import run
 
-    answer = run(load_settings(), engine.value, sql)
+    if as_of and engine is not Engine.TRINO:
+        raise UsageError(f"{engine.value} cannot answer as of an earlier time.", hint="Leave --engine out: Trino can.")
+    statement = time_travel.as_of(sql, as_of.replace(tzinfo=UTC)) if as_of else sql
+    answer = run(load_settings(), engine.value, statement)
     if output is QueryOutput.CSV:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

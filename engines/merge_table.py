@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from pyspark.sql import DataFrame
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 Scope = Callable[["DataFrame"], "DataFrame"]
 """Takes rows of a table, and returns those that a merge is about."""
 
+SAFE_RETENTION: Final = timedelta(hours=24)
+"""Files that are younger than this may still be read by a query, or belong to a commit under way."""
 OPERATION: Final = "operation"
 """Column of changes: ``insert``, ``update`` or ``delete``."""
 
@@ -90,6 +93,10 @@ class Merging(Protocol):
     @property
     def location(self) -> str:
         """The folder it lies in."""
+        ...
+
+    def exists(self) -> bool:
+        """Return whether the table has been created."""
         ...
 
     def create(self) -> bool:

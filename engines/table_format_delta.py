@@ -17,7 +17,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from engines.merge_table import OPERATION, Merged, Version
+from engines.merge_table import OPERATION, SAFE_RETENTION, Merged, Version
 from engines.table_format import Compaction
 from engines.table_format_iceberg import TableDiffers
 from meterlake.errors import PermanentError
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 CATALOG: Final = "delta"
 """Name of the catalog of these tables in Trino."""
-SAFE_RETENTION: Final = timedelta(hours=24)
-"""Files that are younger than this may still be read by a query, or belong to a commit under way."""
 
 _NOTE: Final = "spark.databricks.delta.commitInfo.userMetadata"
 _CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
@@ -88,9 +86,14 @@ class DeltaTable:
     def _table(self) -> str:
         return f"delta.`{self._path}`"
 
+    def exists(self) -> bool:
+        """Return whether the table has been created."""
+        jvm: Any = self._spark._jvm  # noqa: SLF001 - Python has no other way
+        return bool(jvm.io.delta.tables.DeltaTable.isDeltaTable(self._spark._jsparkSession, self._path))  # noqa: SLF001
+
     def create(self) -> bool:
         """Create the table unless it is there, and add optional columns that are new."""
-        if not self._exists():
+        if not self.exists():
             self._spark.sql(self._create_sql())
             for name, sql in self._shape.checks.items():
                 self._spark.sql(f"ALTER TABLE {self._table} ADD CONSTRAINT {name} CHECK ({sql})")
@@ -211,10 +214,6 @@ class DeltaTable:
         rows = changes.select(*partition).distinct().collect()
         either = [" AND ".join(f"t.{name} = {_literal(row[name])}" for name in partition) for row in rows]
         return f" AND ({' OR '.join(either)})"
-
-    def _exists(self) -> bool:
-        jvm: Any = self._spark._jvm  # noqa: SLF001 - Python has no other way
-        return bool(jvm.io.delta.tables.DeltaTable.isDeltaTable(self._spark._jsparkSession, self._path))  # noqa: SLF001
 
     def _create_sql(self) -> str:
         shape = self._shape

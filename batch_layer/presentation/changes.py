@@ -17,20 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run has read. folders: partition of the finest view -> folder. versions: of the reference tables."""
+    """What a run has read. folders: partition of the finest view -> folder. recorded: when each reference table
+    had changed last.
+    """
 
     folders: Mapping[str, str]
-    versions: Mapping[str, int]
+    recorded: Mapping[str, datetime]
 
     def as_json(self) -> dict[str, object]:
         """Return it as the record of runs has it."""
-        return {"folders": dict(self.folders), "versions": dict(self.versions)}
+        recorded = {name: time.isoformat() for name, time in self.recorded.items()}
+        return {"folders": dict(self.folders), "recorded": recorded}
 
     @classmethod
-    def of(cls, recorded: Mapping[str, Mapping[str, str | int]]) -> Inputs:
+    def of(cls, recorded: Mapping[str, Mapping[str, str]]) -> Inputs:
         """Return it from a record."""
-        versions = {name: int(version) for name, version in recorded["versions"].items()}
-        return cls({name: str(folder) for name, folder in recorded["folders"].items()}, versions)
+        times = {name: datetime.fromisoformat(time) for name, time in recorded["recorded"].items()}
+        return cls(dict(recorded["folders"]), times)
 
 
 def changed_slices(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

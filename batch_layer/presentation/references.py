@@ -80,11 +80,19 @@ def load(
         joined.unpersist()
 
 
-def current(table: Merging, version: int | None = None) -> DataFrame:
-    """Return the rows that are in the source, as of a version of the table."""
-    return table.read(version).where("recorded_to IS NULL")
+def current(table: Merging) -> DataFrame:
+    """Return the rows that are in the source."""
+    return table.read().where("recorded_to IS NULL")
 
 
-def rows(table: Merging, version: int) -> list[dict[str, Any]]:
-    """Return those rows as values."""
-    return [row.asDict() for row in current(table, version).collect()]
+def recorded_until(table: Merging) -> datetime | None:
+    """Return when the table changed last; None where it never did."""
+    row = table.read().agg(F.max(F.greatest("recorded_from", "recorded_to"))).first()
+    return row[0] if row else None
+
+
+def rows_at(table: Merging, time: datetime) -> list[dict[str, Any]]:
+    """Return the rows that were in the source at a time, as values: the table itself has its past."""
+    at = F.lit(time).cast("timestamp_ntz")
+    there = (F.col("recorded_from") <= at) & (F.col("recorded_to").isNull() | (F.col("recorded_to") > at))
+    return [row.asDict() for row in table.read().where(there).collect()]

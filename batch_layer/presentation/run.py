@@ -124,10 +124,11 @@ def present(work: Work, asked: Asked) -> Presented:
     """
     known = open_references(work.spark, work.series, work.presentation, work.base)
     before, runs = _last(work)
-    after = Inputs(dict(work.folders), {name: table.version() for name, table in known.items()})
-    rows = {name: references.rows(table, after.versions[name]) for name, table in known.items()}
-    if missing := [name for name, some in rows.items() if not some]:
+    times = {name: references.recorded_until(table) for name, table in known.items()}
+    if missing := [name for name, time in times.items() if time is None]:
         raise NoReferences(work.series, missing)
+    after = Inputs(dict(work.folders), {name: time for name, time in times.items() if time})
+    rows = {name: references.rows_at(table, after.recorded[name]) for name, table in known.items()}
     assigned = core.assignments(work.series, work.presentation, rows)
     changed = _changed(work, asked, before, after, known, assigned)
     merged: dict[str, Merged] = {}
@@ -140,7 +141,7 @@ def present(work: Work, asked: Asked) -> Presented:
         if declared.by == DAY and not changed.is_nothing:
             merged |= _by_day(work, declared, staged, days)
         elif declared.by == AS_OF and as_of is not None:
-            merged |= _as_of(work, declared, known, after, as_of)
+            merged |= _as_of(work, declared, known, as_of)
     count = None if days is None and not changed.is_nothing else len(days or ())
     unused = core.empty_periods(work.presentation, rows)
     if changed.is_nothing and not any(one.rows for one in merged.values()):
@@ -167,9 +168,9 @@ def _changed(
     days = tuple(sorted({*changes.local_days(sliced, work.series.time_zone), *asked.days()}))
     if len(days) > MOST_DAYS:
         return Changed(None)
-    if before.versions == after.versions:
+    if before.recorded == after.recorded:
         return Changed(days)
-    rows = {name: references.rows(table, before.versions[name]) for name, table in known.items()}
+    rows = {name: references.rows_at(table, before.recorded[name]) for name, table in known.items()}
     earlier = core.assignments(work.series, work.presentation, rows)
     return Changed(days, tuple(assigned.differing(earlier)))
 
@@ -204,15 +205,13 @@ def _by_day(work: Work, declared: PresentationTable, staged: Merging, days: list
     return {table.name: table.merge(work.spark.sql(declared.select("spark")), within, work.run_id)}
 
 
-def _as_of(
-    work: Work, declared: PresentationTable, known: Mapping[str, Merging], after: Inputs, as_of: date
-) -> dict[str, Merged]:
+def _as_of(work: Work, declared: PresentationTable, known: Mapping[str, Merging], as_of: date) -> dict[str, Merged]:
     """Bring a table as of a day up to date: it holds that day only."""
     table = _open(work, shapes.table(work.series, declared))
     work.report(f"merging {table.name} as of {as_of}")
     for name in declared.reads:
         if name in known:
-            references.current(known[name], after.versions[name]).createOrReplaceTempView(name)
+            references.current(known[name]).createOrReplaceTempView(name)
     work.spark.createDataFrame([(as_of,)], f"{AS_OF} DATE").createOrReplaceTempView(ASKED)
     return {table.name: table.merge(work.spark.sql(declared.select("spark")), None, work.run_id)}
 

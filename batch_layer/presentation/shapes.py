@@ -67,7 +67,9 @@ def runs(series: MeterSeries) -> Shape:
             Column("batch_run", STRING, doc="the batch run whose views were read"),
             Column("mode", STRING, doc="full, incremental or range"),
             Column("days", BIGINT, nullable=True, doc="local days that were computed; NULL: all"),
-            Column("inputs", STRING, doc="JSON: folders of the finest view, and versions of the reference tables"),
+            Column(
+                "inputs", STRING, doc="JSON: folders of the finest view, and when each reference table had changed last"
+            ),
             Column("changes", STRING, doc="JSON: rows inserted, updated and deleted, a table"),
             Column("version", STRING, doc="of the code"),
         ),
