@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engines import metastore, trino
-from engines.table_format_delta import CATALOG, DeltaTable
+from engines.table_format_delta import CATALOG, DeltaTable, noted
+
+__all__ = ["folder", "noted", "open_table", "register"]
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -118,8 +118,8 @@ class Merging(Protocol):
         """Return the commits that are known, newest first."""
         ...
 
-    def merge(self, rows: DataFrame, scope: Scope | None, note: str = "") -> Merged:
-        """Make the rows within ``scope`` equal to ``rows``, in one commit that carries ``note``.
+    def merge(self, rows: DataFrame, scope: Scope | None) -> Merged:
+        """Make the rows within ``scope`` equal to ``rows``, in one commit.
 
         Rows of equal keys are updated where a value differs, others inserted; those of the table that ``rows`` has not
         are deleted. Where nothing differs, no commit is made. scope: takes rows of the table and returns
@@ -127,7 +127,7 @@ class Merging(Protocol):
         """
         ...
 
-    def apply(self, changes: DataFrame, note: str = "") -> Merged:
+    def apply(self, changes: DataFrame) -> Merged:
         """Insert, update and delete the rows of ``changes``, as their column ``operation`` says, in one commit."""
         ...
 

@@ -198,6 +198,8 @@ def _storage(settings: Settings) -> dict[str, str]:
         "io.delta.sql.DeltaSparkSessionExtension",
         # A log of few commits is read by few tasks, not by fifty.
         "spark.databricks.delta.snapshotPartitions": "2",
+        # What is merged has been computed and kept by then.
+        "spark.databricks.delta.merge.materializeSource": "none",
         # Delta tables are named by their paths, in the session's own catalog.
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         catalog: "org.apache.iceberg.spark.SparkCatalog",

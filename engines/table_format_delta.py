@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
+from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from engines.merge_table import OPERATION, SAFE_RETENTION, Merged, Version
@@ -116,37 +117,39 @@ class DeltaTable:
 
     def version(self) -> int:
         """Return the number of the newest commit."""
-        return self._last().number
+        log = self._log()
+        defaults = [getattr(log, f"update$default${number}")() for number in (1, 2, 3)]
+        return int(log.update(*defaults).version())
 
     def versions(self) -> list[Version]:
         """Return the commits that are known, newest first."""
         return [_version(row) for row in self._spark.sql(f"DESCRIBE HISTORY {self._table}").collect()]
 
-    def merge(self, rows: DataFrame, scope: Scope | None, note: str = "") -> Merged:
+    def merge(self, rows: DataFrame, scope: Scope | None) -> Merged:
         """Make the rows within ``scope`` equal to ``rows``."""
         known = self.read() if scope is None else scope(self.read())
         wanted = rows.select(*(F.col(column.name).cast(column.type.sql("spark")) for column in self._shape.columns))
         if known.isEmpty():
-            return self._insert(wanted, note)
+            return self._insert(wanted)
         changes = self._differences(known, wanted).persist()
         try:
-            return self.apply(changes, note)
+            return self.apply(changes)
         finally:
             changes.unpersist()
 
-    def apply(self, changes: DataFrame, note: str = "") -> Merged:
+    def apply(self, changes: DataFrame) -> Merged:
         """Insert, update and delete rows in one commit."""
         counted = {row[OPERATION]: row["count"] for row in changes.groupBy(OPERATION).count().collect()}
         inserted, updated, deleted = (counted.get(name, 0) for name in ("insert", "update", "delete"))
         if not updated + deleted:
-            return self._insert(changes.drop(OPERATION), note) if inserted else Merged(0, 0, 0, self.version())
+            return self._insert(changes.drop(OPERATION)) if inserted else Merged(0, 0, 0, self.version())
         names = self._shape.names
         source = f"changes_{self._shape.database}_{self._shape.name}"
         changes.createOrReplaceTempView(source)
         on = " AND ".join(f"t.{key} = s.{key}" for key in self._shape.keys)
         values = ", ".join(f"t.{name} = s.{name}" for name in names)
         try:
-            with self._checked(), self._configured({_NOTE: note} if note else {}):
+            with self._checked():
                 self._spark.sql(
                     f"MERGE INTO {self._table} t USING {source} s ON {on}{self._pruned(changes)}"  # noqa: S608
                     f" WHEN MATCHED AND s.{OPERATION} = 'delete' THEN DELETE"
@@ -179,19 +182,19 @@ class DeltaTable:
             raise UnsafeRetention(self.name, keep)
         hours = keep / timedelta(hours=1)
         # Its own check asks for a week; ours is above. Listing is a job of as many tasks as it may have.
-        with self._configured({_CHECK: "false", _LISTING: "4"}):
+        with _configured(self._spark, {_CHECK: "false", _LISTING: "4"}):
             before = self._files()
             self._spark.sql(f"VACUUM {self._table} RETAIN {hours:.4f} HOURS")
             return before - self._files()
 
-    def _insert(self, rows: DataFrame, note: str) -> Merged:
-        if not rows.isEmpty():
-            with self._checked():
-                rows.write.format("delta").mode("append").option("userMetadata", note).save(self._path)
-            row = self._spark.sql(f"DESCRIBE HISTORY {self._table} LIMIT 1").first()
-            assert row is not None  # noqa: S101 - a commit has just been made
-            return Merged(int(row["operationMetrics"]["numOutputRows"]), 0, 0, int(row["version"]))
-        return Merged(0, 0, 0, self.version())
+    def _insert(self, rows: DataFrame) -> Merged:
+        if rows.isEmpty():
+            return Merged(0, 0, 0, self.version())
+        seen = Observation()
+        counted = rows.observe(seen, F.count(F.lit(1)).alias("rows"))
+        with self._checked():
+            counted.write.format("delta").mode("append").save(self._path)
+        return Merged(int(seen.get["rows"]), 0, 0, self.version())
 
     def _differences(self, known: DataFrame, wanted: DataFrame) -> DataFrame:
         """Return the rows to insert, update and delete, with their ``operation``."""
@@ -225,10 +228,10 @@ class DeltaTable:
             "TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'delta.autoOptimize.optimizeWrite' = 'true')"
         )
 
-    def _last(self) -> Version:
-        row = self._spark.sql(f"DESCRIBE HISTORY {self._table} LIMIT 1").first()
-        assert row is not None  # noqa: S101 - a table has at least the commit that made it
-        return _version(row)
+    def _log(self) -> Any:
+        jvm: Any = self._spark._jvm  # noqa: SLF001 - Python has no other way
+        path = jvm.org.apache.hadoop.fs.Path(self._path)
+        return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(self._spark._jsparkSession, path)  # noqa: SLF001
 
     def _files(self) -> int:
         """Return how many files lie in the folder, those of the log left out."""
@@ -251,19 +254,27 @@ class DeltaTable:
                 raise
             raise ConstraintViolated(self.name, violation[1]) from error
 
-    @contextmanager
-    def _configured(self, values: dict[str, str]) -> Iterator[None]:
-        before = {name: self._spark.conf.get(name, None) for name in values}
-        for name, value in values.items():
-            self._spark.conf.set(name, value)
-        try:
-            yield
-        finally:
-            for name, earlier in before.items():
-                if earlier is None:
-                    self._spark.conf.unset(name)
-                else:
-                    self._spark.conf.set(name, earlier)
+
+@contextmanager
+def noted(spark: SparkSession, note: str) -> Iterator[None]:
+    """Let all commits of the session carry ``note``, whichever thread makes them."""
+    with _configured(spark, {_NOTE: note}):
+        yield
+
+
+@contextmanager
+def _configured(spark: SparkSession, values: dict[str, str]) -> Iterator[None]:
+    before = {name: spark.conf.get(name, None) for name in values}
+    for name, value in values.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, earlier in before.items():
+            if earlier is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, earlier)
 
 
 def _version(row: Any) -> Version:

@@ -77,14 +77,15 @@ def load_references(
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "reference") as session,
         translated(settings, doing),
+        curated.noted(session, source.shown),
     ):
         tables = work.open_references(session, dataset, presentation, curated.folder(settings))
         done = {}
         for declared in presentation.references:
             report(f"{declared.name}: {len(read[declared.name]):,} rows")
             held.check()
-            rows, table, note = read[declared.name], tables[declared.name], source.shown
-            done[table.name] = references.load(session, table, declared, rows, clock(), note)
+            rows, table = read[declared.name], tables[declared.name]
+            done[table.name] = references.load(session, table, declared, rows, clock())
         curated.register(settings, tables.values())
     return done
 

@@ -49,7 +49,7 @@ def check(reference: Reference, source: str, rows: Sequence[tuple[Any, ...]], *,
 
 
 def load(
-    spark: SparkSession, table: Merging, reference: Reference, rows: Sequence[tuple[Any, ...]], now: datetime, note: str
+    spark: SparkSession, table: Merging, reference: Reference, rows: Sequence[tuple[Any, ...]], now: datetime
 ) -> Merged:
     """Bring a reference table up to date with all rows of its source, which have been checked.
 
@@ -75,7 +75,7 @@ def load(
     closed = versions("old", "update", {"recorded_from": F.col("old.recorded_from"), "recorded_to": at})
     opened = versions("new", "insert", {"recorded_from": at, "recorded_to": F.lit(None).cast("timestamp_ntz")})
     try:
-        return table.apply(closed.unionByName(opened), note)
+        return table.apply(closed.unionByName(opened))
     finally:
         joined.unpersist()
 

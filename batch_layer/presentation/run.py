@@ -7,6 +7,8 @@ nothing: the next one computes the same again, and finds that part of it is ther
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from importlib.metadata import version
@@ -23,7 +25,7 @@ from meterlake.errors import PermanentError
 from meterlake.presentation import AS_OF, ASKED, DAY, STAGING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import date, datetime
 
     from pyspark.sql import DataFrame, SparkSession
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
     from meterlake.presentation import Presentation, PresentationTable
 
+Task = Callable[[], "dict[str, Merged]"]
+"""Brings one table up to date; returns what changed in it."""
+
+TABLES_AT_ONCE: Final = 3
+"""So many tables are merged at the same time: much of it is planning, and reading a log."""
 MOST_DAYS: Final = 3700
 """Beyond so many local days all are computed again: naming them would take longer."""
 
@@ -120,8 +127,13 @@ def all_tables(spark: SparkSession, series: MeterSeries, presentation: Presentat
 def present(work: Work, asked: Asked) -> Presented:
     """Bring all tables up to date with what readers of the finest view see, and the reference tables.
 
-    Raises NoReferences where one of these is empty.
+    Every commit carries the run's id. Raises NoReferences where a reference table has never had a row.
     """
+    with curated.noted(work.spark, work.run_id):
+        return _present(work, asked)
+
+
+def _present(work: Work, asked: Asked) -> Presented:
     known = open_references(work.spark, work.series, work.presentation, work.base)
     before, runs = _last(work)
     times = {name: references.recorded_until(table) for name, table in known.items()}
@@ -137,11 +149,17 @@ def present(work: Work, asked: Asked) -> Presented:
     if not changed.is_nothing:
         merged[staged.name], days = _stage(work, staged, changed, after, assigned)
     as_of = asked.as_of or _newest_day(staged)
-    for declared in work.presentation.tables:
-        if declared.by == DAY and not changed.is_nothing:
-            merged |= _by_day(work, declared, staged, days)
-        elif declared.by == AS_OF and as_of is not None:
-            merged |= _as_of(work, declared, known, as_of)
+    tasks = [
+        _as_of_task(work, declared, known, as_of)
+        for declared in work.presentation.tables
+        if declared.by == AS_OF and as_of
+    ]
+    if not changed.is_nothing:
+        _within(staged.read(), days).createOrReplaceTempView(STAGING)
+        tasks += [_by_day_task(work, declared, days) for declared in work.presentation.tables if declared.by == DAY]
+    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+        for done in pool.map(lambda task: task(), tasks):
+            merged |= done
     count = None if days is None and not changed.is_nothing else len(days or ())
     unused = core.empty_periods(work.presentation, rows)
     if changed.is_nothing and not any(one.rows for one in merged.values()):
@@ -185,7 +203,7 @@ def _stage(
     cells = files.read(work.spark, tables.view_table(series, series.finest.grain), folders)
     rows = changed.within(staging.timed(cells, series), series, "interval_start")
     joined = staging.staged(rows, series, work.presentation, assigned)
-    done = table.merge(joined, lambda known: changed.within(known, series, "interval_start"), work.run_id)
+    done = table.merge(joined, lambda known: changed.within(known, series, "interval_start"))
     if changed.days is None:
         return done, None
     touched = set(changed.days)
@@ -195,25 +213,38 @@ def _stage(
     return done, sorted(touched)
 
 
-def _by_day(work: Work, declared: PresentationTable, staged: Merging, days: list[date] | None) -> dict[str, Merged]:
-    def within(rows: DataFrame) -> DataFrame:
-        return rows if days is None else rows.where(rows[DAY].isin(days))
-
-    table = _open(work, shapes.table(work.series, declared))
-    work.report(f"merging {table.name}")
-    within(staged.read()).createOrReplaceTempView(STAGING)
-    return {table.name: table.merge(work.spark.sql(declared.select("spark")), within, work.run_id)}
+def _within(rows: DataFrame, days: list[date] | None) -> DataFrame:
+    return rows if days is None else rows.where(rows[DAY].isin(days))
 
 
-def _as_of(work: Work, declared: PresentationTable, known: Mapping[str, Merging], as_of: date) -> dict[str, Merged]:
-    """Bring a table as of a day up to date: it holds that day only."""
-    table = _open(work, shapes.table(work.series, declared))
-    work.report(f"merging {table.name} as of {as_of}")
+def _by_day_task(work: Work, declared: PresentationTable, days: list[date] | None) -> Task:
+    """Return what brings a table up to date for some local days (None: all)."""
+
+    def run() -> dict[str, Merged]:
+        table = _open(work, shapes.table(work.series, declared))
+        work.report(f"merging {table.name}")
+        rows = work.spark.sql(declared.select("spark")).persist()  # few; asked for more than once
+        try:
+            return {table.name: table.merge(rows, lambda known: _within(known, days))}
+        finally:
+            rows.unpersist()
+
+    return run
+
+
+def _as_of_task(work: Work, declared: PresentationTable, known: Mapping[str, Merging], as_of: date) -> Task:
+    """Return what brings a table as of a day up to date: it holds that day only."""
     for name in declared.reads:
         if name in known:
             references.current(known[name]).createOrReplaceTempView(name)
     work.spark.createDataFrame([(as_of,)], f"{AS_OF} DATE").createOrReplaceTempView(ASKED)
-    return {table.name: table.merge(work.spark.sql(declared.select("spark")), None, work.run_id)}
+
+    def run() -> dict[str, Merged]:
+        table = _open(work, shapes.table(work.series, declared))
+        work.report(f"merging {table.name} as of {as_of}")
+        return {table.name: table.merge(work.spark.sql(declared.select("spark")), None)}
+
+    return run
 
 
 def _open(work: Work, shape: Shape) -> Merging:
@@ -249,4 +280,4 @@ def _record(work: Work, table: Merging, presented: Presented, inputs: Inputs) ->
     )
     columns = ", ".join(f"{column.name} {column.type.sql('spark')}" for column in table.shape.columns)
     rows = work.spark.createDataFrame([(*row, "insert")], f"{columns}, {OPERATION} STRING")
-    table.apply(rows, work.run_id)
+    table.apply(rows)
