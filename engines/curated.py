@@ -39,6 +39,11 @@ def register(settings: Settings, tables: Iterable[Merging]) -> list[str]:
             metastore.ensure_database(client, database, f"{folder(settings)}/{database}")
         new = [t for t in wanted if metastore.get_table(client, t.shape.database, t.shape.name) is None]
     for table in new:
-        call = f"CALL {CATALOG}.system.register_table(schema_name => ?, table_name => ?, table_location => ?)"
-        trino.rows(settings, call, [table.shape.database, table.shape.name, table.location])
+        named = {
+            "schema_name": table.shape.database,
+            "table_name": table.shape.name,
+            "table_location": table.location,
+        }
+        given = ", ".join("{} => '{}'".format(name, value.replace("'", "''")) for name, value in named.items())
+        trino.rows(settings, f"CALL {CATALOG}.system.register_table({given})")
     return [table.name for table in new]

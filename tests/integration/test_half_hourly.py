@@ -172,6 +172,7 @@ def test_4_a_correction_reaches_every_table_and_the_past_can_be_asked_for(
     assert counts[0] == counts[1] + 1
 
 
+@pytest.mark.slow
 def test_5_upkeep_changes_no_row(meterlake: Command, live: Settings, truth: Truth) -> None:
     code, said = meterlake("maintain", SERIES.name, "--output", "json")
     assert code == 0, said

@@ -28,7 +28,7 @@ from meterlake import registry
 from meterlake.generator import Made
 from meterlake.presentation import Presentation
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]  # minutes; tests/integration/test_half_hourly.py is quicker
 
 ENTRY = registry.entry("half_hourly")
 SERIES, WHOLE = ENTRY.declaration, ENTRY.presentation()
