@@ -22,6 +22,7 @@ from half_hourly_truth import COLUMNS, Truth, good_files
 
 import cli
 from batch_layer.presentation import shapes
+from cli import output
 from engines import hdfs, metastore, trino
 from engines import spark as engine
 from meterlake import registry
@@ -85,7 +86,8 @@ def meterlake(live: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert isinstance(form, JsonTable)
     monkeypatch.setenv("METERLAKE_HOME", str(live.home))
     monkeypatch.setenv("METERLAKE_PORT_OFFSET", str(live.port_offset))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(output.console, "width", 200)
+    monkeypatch.setattr(output.progress_console, "width", 200)
 
     def run(*words: str) -> tuple[int, str]:
         load_settings.cache_clear()  # what the environment says now
