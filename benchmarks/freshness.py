@@ -146,7 +146,7 @@ def quantile(values: list[float], share: float) -> float:
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default=registry.names()[0])
+    parser.add_argument("--dataset", default="household")
     parser.add_argument("--meters", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--metrics-port", type=int, default=0, help="the stream's; 0: none")

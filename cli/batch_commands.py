@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import time
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import batch_metrics
+from cli import batch_metrics, presentation_commands
 from cli.arguments import DatasetArgument
 from cli.changes import change_row, change_words
 from cli.output import Output, OutputOption, as_json, finite, log_to_file, report_progress, show
-from meterlake import registry
+from meterlake import registry, time_travel
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
 from meterlake.durations import parse_duration
@@ -25,6 +25,7 @@ from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from batch_layer.views.plan import Request
+    from meterlake.dataset import Entry
     from meterlake.declaration import MeterSeries
     from serving_layer.publish.history import History, Record
 
@@ -71,7 +72,7 @@ def batch(
 
     By default only the days that have changed since the published run are read; the other days of their partitions
     are copied. Readers see the run before until all is written and audited; a failed audit publishes nothing and says
-    why.
+    why. What is made with reference tables is brought up to date, too, where a data set has any (`meterlake present`).
 
     Only one run of a data set is under way at a time: another ends with exit code 1 and says who is at work. A run that
     was killed gives way after two minutes; the next command then finishes what it had begun to publish. With `--every`
@@ -86,11 +87,12 @@ def batch(
     """
     from batch_layer.views.plan import Request
 
-    declaration, settings = registry.declaration(dataset), load_settings()
+    entry, settings = registry.entry(dataset), load_settings()
+    declaration = entry.declaration
     request = Request(full, since.date() if since else None, until.date() if until else None)
     log_to_file(settings, "batch", dataset)
     if every is None:
-        _show_run(batch_once(settings, declaration, request, system_clock), output)
+        _show_run(_batch_and_present(settings, entry, request), output)
         return
     pause = _interval(every)
     check_ttl(declaration.name, settings.speed_ttl, pause, declaration.lateness)
@@ -98,7 +100,7 @@ def batch(
     while True:
         begin = time.monotonic()
         try:
-            _show_run(batch_once(settings, declaration, request, system_clock), output)
+            _show_run(_batch_and_present(settings, entry, request), output)
         except TransientError as error:
             report_progress(f"{error} Trying again in {every}.")
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
@@ -170,6 +172,14 @@ def rollback(
 def query(
     sql: Annotated[str, typer.Argument(help="One SQL statement (CQL for cassandra).")],
     engine: Annotated[Engine, typer.Option("--engine", "-e", help="Which engine answers.")] = Engine.TRINO,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"],
+            help="Read Delta and Iceberg tables as they were at this time, UTC.",
+        ),
+    ] = None,
     output: Annotated[QueryOutput, typer.Option("--output", "-o", help="Format of the answer.")] = QueryOutput.TEXT,
 ) -> None:
     """Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.
@@ -178,10 +188,14 @@ def query(
 
     - `meterlake query "SELECT day, energy_wh FROM hive.merged.household_day ORDER BY day DESC LIMIT 7"`
     - `meterlake query --engine hive "SELECT count(*) AS minutes FROM batch.household_minute" --output json`
+    - `meterlake query "SELECT * FROM delta.reference.half_hourly_product" --as-of 2026-11-25`
     """
     from serving_layer.sql.query import run
 
-    answer = run(load_settings(), engine.value, sql)
+    if as_of and engine is not Engine.TRINO:
+        raise UsageError(f"{engine.value} cannot answer as of an earlier time.", hint="Leave --engine out: Trino can.")
+    statement = time_travel.as_of(sql, as_of.replace(tzinfo=UTC)) if as_of else sql
+    answer = run(load_settings(), engine.value, statement)
     if output is QueryOutput.CSV:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -215,6 +229,22 @@ def batch_once(settings: Settings, dataset: MeterSeries, request: Request, clock
     row |= {"seconds": round(time.monotonic() - begin, 1), "result": result}
     get_logger().debug("batch run", **row)
     return {"dataset": dataset.name, **row}
+
+
+def _batch_and_present(settings: Settings, entry: Entry, request: Request) -> dict[str, Any]:
+    """Run once; then bring what is made with reference tables up to date, where the data set has any."""
+    row = batch_once(settings, entry.declaration, request, system_clock)
+    if not entry.data_set.presentation:
+        return row
+    from batch_layer.presentation.run import Asked, NoReferences
+
+    asked = Asked(since=request.since, until=request.until) if request.since and request.until else Asked()
+    try:
+        changed = presentation_commands.present_once(settings, entry, asked, system_clock)
+    except NoReferences as error:
+        report_progress(f"{error} Until then there is no presentation.")
+        return row
+    return {**row, "presented": sum(one[name] for one in changed for name in ("inserted", "updated", "deleted"))}
 
 
 def _settled(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:

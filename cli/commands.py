@@ -53,6 +53,16 @@ COMMANDS: Final = {
         "Readings in",
         "Load files whose readings replace those of the same meter, time and length, in one commit.",
     ),
+    "generate": Known(
+        "presentation_commands",
+        "Readings in",
+        "Make up files of a data set, and its reference tables: to try it, to test, to measure.",
+    ),
+    "reference": Known(
+        "presentation_commands",
+        "Readings in",
+        "Bring the reference tables up to date with a database: agreements, products, meterpoints and the like.",
+    ),
     "simulate": Known(
         "simulate_command",
         "Readings in",
@@ -88,6 +98,11 @@ COMMANDS: Final = {
         "batch_commands",
         "Answers",
         "Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.",
+    ),
+    "present": Known(
+        "presentation_commands",
+        "Batch views",
+        "Join readings with what was valid at their time, and bring the tables made of them up to date.",
     ),
     "explain": Known(
         "explain_command",

@@ -37,7 +37,8 @@ def maintain(
     Small slices of the views whose time has become old are merged into large ones. Removed are old snapshots, folders
     of runs that can no longer be rolled back to, and what killed writers left. Kept is all that the published run, the
     runs to roll back to and the streaming archive stand on: the next batch still finds exactly what has changed. The
-    record of runs is compacted, too, and keeps every run. No row changes.
+    record of runs is compacted, too, and keeps every run. No row changes. Tables made with reference tables
+    are clustered by their keys (Z-order); of their old versions those of the last day stay, however short `--keep` is.
     Run it once a day; batch waits meanwhile.
 
     Examples:
@@ -50,7 +51,12 @@ def maintain(
         raise UsageError(f"--keep: {error}.") from error
     settings = load_settings()
     log_to_file(settings, "maintain", dataset)
-    rows = keep_up(settings, registry.declaration(dataset), kept, system_clock)
+    entry = registry.entry(dataset)
+    rows = keep_up(settings, entry.declaration, kept, system_clock)
+    if entry.data_set.presentation:
+        from batch_layer.pipeline.present import maintain_presentation
+
+        rows += maintain_presentation(settings, entry.declaration, entry.presentation(), kept, system_clock)
     for row in rows:
         get_logger().debug("upkeep", **row)
     if output is Output.JSON:

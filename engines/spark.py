@@ -1,7 +1,7 @@
 """The Spark session: one a process, for all layers.
 
 It runs in UTC, writes no log to the terminal, leaves nothing in the working directory, reads and writes HDFS by path,
-and knows the Iceberg tables of the Hive metastore as the catalog ``iceberg``.
+knows the Iceberg tables of the Hive metastore as the catalog ``iceberg``, and Delta tables by path.
 """
 
 from __future__ import annotations
@@ -194,7 +194,14 @@ def _storage(settings: Settings) -> dict[str, str]:
         values["dfs.client.block.write.replace-datanode-on-failure.enable"] = "false"
     catalog = f"spark.sql.catalog.{CATALOG}"
     return {f"spark.hadoop.{key}": value for key, value in values.items()} | {
-        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions,"
+        "io.delta.sql.DeltaSparkSessionExtension",
+        # A log of few commits is read by few tasks, not by fifty.
+        "spark.databricks.delta.snapshotPartitions": "2",
+        # What is merged has been computed and kept by then.
+        "spark.databricks.delta.merge.materializeSource": "none",
+        # Delta tables are named by their paths, in the session's own catalog.
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         catalog: "org.apache.iceberg.spark.SparkCatalog",
         f"{catalog}.type": "hive",
         f"{catalog}.uri": settings.metastore,

@@ -46,7 +46,7 @@ def runtime(settings: Settings) -> Runtime:
         return Runtime(())
     if not _providers:
         raise NoRuntime(
-            "Nothing names the jars that Spark needs for Iceberg and Kafka.",
+            "Nothing names the jars that Spark needs for Iceberg, Delta and Kafka.",
             hint=f"Set {PREFIX}SPARK_JARS to their folder, or {PREFIX}SPARK_HOME to a Spark that has them; in code,"
             " call engines.spark_runtime.provide(stack.runtime.spark.runtime).",
         )

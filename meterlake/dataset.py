@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meterlake.dashboard_specs import Board
+    from meterlake.generator import Generator
     from meterlake.live.sources import LiveSource
+    from meterlake.presentation import Presentation
     from meterlake.replay import Replay
     from meterlake.report_specs import Report
 
@@ -32,6 +34,8 @@ ENTRY: Final = "DATASET"
 
 OURS: Final = "datasets"
 """The package of the data sets that come with this platform."""
+
+_PARTS: Final = ("formats", "replay", "reports", "board", "bridges", "presentation", "generator")
 
 T = TypeVar("T")
 
@@ -42,6 +46,7 @@ class DataSet:
 
     formats: of its files. replay: how its history becomes live readings. reports: its catalogue; without one it has
     the plain reports. board: what its dashboards show. bridges: sources of live messages in other people's formats.
+    presentation: reference tables, and what is made of readings with them. generator: of made-up files.
     """
 
     declaration: MeterSeries
@@ -50,6 +55,8 @@ class DataSet:
     reports: tuple[Report, ...] | str | None = None
     board: Board | str | None = None
     bridges: tuple[LiveSource, ...] | str | None = None
+    presentation: Presentation | str | None = None
+    generator: Generator | str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.declaration, MeterSeries):
@@ -77,7 +84,7 @@ class DataSet:
     @property
     def parts(self) -> tuple[str, ...]:
         """The optional parts that it has."""
-        return tuple(part for part in ("formats", "replay", "reports", "board", "bridges") if getattr(self, part))
+        return tuple(part for part in _PARTS if getattr(self, part))
 
 
 class UnusablePart(PermanentError):
@@ -166,6 +173,24 @@ class Entry:
                 raise DeclarationError(source.where, problem, expected=expected)
             topics.add(source.topic)
         return sources
+
+    def presentation(self) -> Presentation:
+        """Return its reference tables and what is made with them. Raises PermanentError where it has none."""
+        from meterlake.presentation import Presentation
+
+        given = self.data_set.presentation
+        if given is None:
+            raise self._lacks("presentation", "presentation", "meterlake.presentation")
+        return resolved(self.name, "presentation", given, self.package, Presentation)
+
+    def generator(self) -> Generator:
+        """Return how files of it are made up. Raises PermanentError where they cannot be."""
+        from meterlake.generator import Generator
+
+        given = self.data_set.generator
+        if given is None:
+            raise self._lacks("generator", "generator", "meterlake.generator")
+        return resolved(self.name, "generator", given, self.package, Generator)
 
     def _lacks(self, what: str, part: str, module: str) -> PermanentError:
         where = f"{ENTRY} of {self.folder or self.package}"

@@ -105,12 +105,12 @@ class Settings(Connections):
     # Spark
     spark_master: str = Field("local[*]", description="Any Spark master: local[*], yarn, k8s://…, spark://….")
     spark_home: Path | None = Field(
-        None, description="A Spark that has the jars for Iceberg and Kafka itself; empty: that of pyspark."
+        None, description="A Spark that has the jars for Iceberg, Delta and Kafka itself; empty: that of pyspark."
     )
     spark_jars: str = Field(
         "",
-        description="Jars for Iceberg and Kafka: files and folders, comma separated, with the Java of JAVA_HOME; empty:"
-        " those of the native stack, downloaded once.",
+        description="Jars for Iceberg, Delta and Kafka: files and folders, comma separated, with the Java of JAVA_HOME;"
+        " empty: those of the native stack, downloaded once.",
     )
     spark_driver_memory: str = Field("1536m", description="Measured peak of the streaming driver is 1.4 GB.")
     spark_shuffle_partitions: int = Field(

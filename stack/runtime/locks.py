@@ -15,7 +15,7 @@ JARS = Path(__file__).parent / "jars"
 PARTS = {
     "hive-schema": ("scripts/",),
     # Of sixty plugins those that the catalogs in stack/templates/trino name.
-    "trino": ("lib/", "plugin/cassandra/", "plugin/hive/", "plugin/iceberg/"),
+    "trino": ("lib/", "plugin/cassandra/", "plugin/delta-lake/", "plugin/hive/", "plugin/iceberg/"),
 }
 """What is used of an archive, as beginnings of paths below its top folder."""
 _SPACE = "{http://maven.apache.org/POM/4.0.0}"

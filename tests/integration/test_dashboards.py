@@ -35,7 +35,7 @@ METERS = ["dashboard-1", "dashboard-2"]
 @pytest.fixture(scope="module")
 def ready(stack: object, settings: Settings) -> Settings:
     """Tables and views, as `meterlake ddl --apply` makes them."""
-    ddl_command.make_all(settings, [HOUSEHOLD])
+    ddl_command.make_all(settings, registry.declarations())
     return settings
 
 

@@ -185,7 +185,7 @@ def test_it_travels_to_workers_unchanged() -> None:
 
 
 def test_the_registry_knows_its_names() -> None:
-    assert registry.names() == ("household",)
+    assert registry.names() == ("half_hourly", "household")
     assert registry.declaration("household").name == "household"
     with pytest.raises(UnknownName, match=r"Unknown data set 'houshold'. Did you mean 'household'\?"):
         registry.declaration("houshold")

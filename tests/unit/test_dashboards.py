@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 PROVISIONING = ROOT / "grafana" / "provisioning"
 HOUSEHOLD = registry.declaration("household")
 SHOWN = catalogue.all_boards()
+NAMES = ("half_hourly", "household")
 ASKED = list(asked.queries(SHOWN, catalogue.whole().rules()))
 CHOSEN = macros.Dashboard(
     datetime(2026, 11, 20, 22, 30, tzinfo=UTC),
@@ -74,9 +75,7 @@ def test_drift_names_changed_missing_and_foreign_files(tmp_path: Path) -> None:
 
 def test_names_are_stable_and_ids_are_grafanas() -> None:
     assert [board.uid for board in SHOWN] == [
-        "meterlake-household-live",
-        "meterlake-household-history",
-        "meterlake-household-merged",
+        *(f"meterlake-{name}-{kind}" for name in NAMES for kind in ("live", "history", "merged")),
         "meterlake-health",
     ]
     for board in SHOWN:
@@ -162,11 +161,14 @@ def test_all_stands_for_a_bounded_number_of_meters() -> None:
         for variable in json.loads(board.text()).get("templating", {}).get("list", []):
             if variable.get("includeAll"):
                 limits[board.uid, variable["name"]] = int(variable["query"]["query"].rpartition("LIMIT ")[2])
+    wanted = {
+        ("live", "meter"): cql.MOST_NAMES,  # narrowed by the next one, which panels ask for
+        ("live", "shown"): cql.MOST_SHOWN,
+        ("history", "meter"): sql.MOST_METERS,
+        ("merged", "meter"): sql.MOST_METERS,
+    }
     assert limits == {
-        ("meterlake-household-live", "meter"): cql.MOST_NAMES,  # narrowed by the next one, which panels ask for
-        ("meterlake-household-live", "shown"): cql.MOST_SHOWN,
-        ("meterlake-household-history", "meter"): sql.MOST_METERS,
-        ("meterlake-household-merged", "meter"): sql.MOST_METERS,
+        (f"meterlake-{name}-{kind}", variable): most for (kind, variable), most in wanted.items() for name in NAMES
     }
     for asks in ASKED:
         if isinstance(asks.query, CassandraQuery) and "variable" not in asks.where:
@@ -176,13 +178,14 @@ def test_all_stands_for_a_bounded_number_of_meters() -> None:
 def test_every_dashboard_marks_what_it_can_know() -> None:
     """Live has none: it asks Cassandra alone, and works while all else is down."""
     marks = {board.uid: {mark["name"] for mark in board.json()["annotations"].get("list", [])} for board in SHOWN}  # type: ignore[attr-defined]
-    assert marks["meterlake-household-live"] == set()
-    assert marks["meterlake-household-history"] == marks["meterlake-household-merged"]
-    assert marks["meterlake-household-merged"] == {"Boundary", "Layers disagree", "Gaps", "Batch runs"}
+    for name in NAMES:
+        assert marks[f"meterlake-{name}-live"] == set()
+        assert marks[f"meterlake-{name}-history"] == marks[f"meterlake-{name}-merged"]
+        assert marks[f"meterlake-{name}-merged"] == {"Boundary", "Layers disagree", "Gaps", "Batch runs"}
     assert marks["meterlake-health"] == {
-        "Batch runs of household",
-        "Boundary of household",
-        "Layers of household disagree",
+        text
+        for name in NAMES
+        for text in (f"Batch runs of {name}", f"Boundary of {name}", f"Layers of {name} disagree")
     }
 
 
@@ -209,7 +212,7 @@ def test_all_meters_are_an_explicit_list() -> None:
                 found += 1
                 assert "allValue" not in variable, variable["name"]
                 assert variable["multi"], variable["name"]
-    assert found == 4
+    assert found == 4 * len(NAMES)
 
 
 @pytest.mark.parametrize("asks", ASKED, ids=lambda asks: asks.where)
@@ -294,7 +297,7 @@ def test_answers_are_compared_with_what_a_panel_needs() -> None:
 def test_rules_have_a_page_a_severity_and_a_query_of_ours() -> None:
     document = yaml.safe_load((PROVISIONING / "alerting/rules.yaml").read_text())
     rules = document["groups"][0]["rules"]
-    assert len({rule["uid"] for rule in rules}) == len(rules) == len(catalogue.whole().rules()) == 9
+    assert len({rule["uid"] for rule in rules}) == len(rules) == len(catalogue.whole().rules()) == 11
     for rule in rules:
         assert (ROOT / rule["annotations"]["runbook"]).is_file(), rule["title"]
         assert rule["labels"]["severity"] in {"critical", "warning"}
@@ -332,7 +335,7 @@ def test_links_between_dashboards_lead_to_one_that_is_there() -> None:
 
     known = {board.uid for board in SHOWN}
     led = {uid for board in SHOWN for uid in re.findall(r'"/d/([\w-]+)', board.text())}
-    assert led == {"meterlake-household-history", "meterlake-household-merged"}
+    assert led == {f"meterlake-{name}-{kind}" for name in NAMES for kind in ("history", "merged")}
     assert led <= known
     for board in SHOWN:
         assert board.json()["links"][0]["tags"] == ["meterlake"]  # type: ignore[index]

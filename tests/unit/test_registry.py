@@ -65,7 +65,7 @@ def meterlake(*words: str, datasets: str, **more: str) -> subprocess.CompletedPr
 
 
 def test_ours_is_known_with_its_parts() -> None:
-    assert registry.names() == ("household",)
+    assert registry.names() == ("half_hourly", "household")
     entry = registry.entry("household")
     assert entry.is_ours
     assert entry.declaration is HOUSEHOLD
@@ -123,7 +123,7 @@ def test_an_installed_package_names_its_own_by_entry_points(tmp_path: Path, monk
     )
     listing = discover("")
     assert listing.problems == ()
-    assert sorted(listing.entries) == ["fjord", "household", "skerry"]
+    assert sorted(listing.entries) == ["fjord", "half_hourly", "household", "skerry"]
     assert listing.entries["skerry"].source == "entry point 'skerry' of nordic-meters"
 
 
@@ -158,7 +158,7 @@ def test_two_of_one_name_are_named_both(tmp_path: Path) -> None:
     assert only_problem(listing).endswith(
         f"the data set 'street' is there twice: {one} and {two}. Rename one of them, or name one place only."
     )
-    assert sorted(listing.entries) == ["household"]
+    assert sorted(listing.entries) == ["half_hourly", "household"]
 
 
 def test_a_part_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
@@ -208,9 +208,9 @@ def test_what_a_folder_declares_travels_to_workers_that_cannot_import_it(tmp_pat
 def test_a_process_may_know_one_for_a_while() -> None:
     other = replace(HOUSEHOLD, name="other")
     with registry.added(DataSet(declaration=other)):
-        assert registry.names() == ("household", "other")
+        assert registry.names() == ("half_hourly", "household", "other")
         assert list(reports_of(other).values()) == list(plain_reports(other))
-    assert registry.names() == ("household",)
+    assert registry.names() == ("half_hourly", "household")
 
 
 def test_generated_files_go_into_the_folder_of_the_data_set(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""From the finest view and reference tables to the tables that people read."""

@@ -1,0 +1,15 @@
+"""Half-hourly smart meters: readings of meterpoints, and the agreements, products and regions behind them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from datasets.half_hourly.declaration import HALF_HOURLY, HALF_HOURLY_JSON
+from meterlake.dataset import DataSet
+
+DATASET: Final = DataSet(
+    declaration=HALF_HOURLY,
+    formats=(HALF_HOURLY_JSON,),
+    presentation=".tables:PRESENTATION",
+    generator=".generator:GENERATOR",
+)

@@ -1,0 +1,150 @@
+"""Tables of any database that SQLAlchemy knows, and of SQLite files by their path. They are only read."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import sqlalchemy
+from sqlalchemy import exc
+
+from engines.errors import EngineUnavailable
+from meterlake.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from meterlake.columns import Column
+
+    Rows = list[tuple[Any, ...]]
+
+ENGINE = "Database"
+
+
+class BadSource(PermanentError):
+    """A database has not what was asked for."""
+
+
+@contextmanager
+def opened(source: str) -> Iterator[sqlalchemy.Connection]:
+    """Connect to a database. source: a SQLAlchemy URL, or the path of a SQLite file.
+
+    Raises BadSource where it is neither or its driver is missing, EngineUnavailable where the database does not answer.
+    """
+    engine = _engine(source)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except (exc.NoSuchTableError, exc.ProgrammingError) as error:
+        raise BadSource(
+            f"{shown(source)}: {_cause(error)}.", hint="Check the names of its tables and columns."
+        ) from error
+    except exc.DatabaseError as error:
+        if engine.dialect.name == "sqlite":
+            hint = "Expected a SQLite file with the tables of the declaration."
+            raise BadSource(f"{shown(source)}: {_cause(error)}.", hint=hint) from error
+        raise EngineUnavailable(ENGINE, shown(source), _cause(error)) from error
+    finally:
+        engine.dispose()
+
+
+def shown(source: str) -> str:
+    """Return a source as it may be shown: without its password."""
+    if "://" not in source:
+        return source
+    try:
+        return sqlalchemy.make_url(source).render_as_string(hide_password=True)
+    except exc.ArgumentError:
+        return source.partition("://")[0] + "://…"
+
+
+def rows(connection: sqlalchemy.Connection, table: str, columns: Sequence[Column], source: str) -> Rows:
+    """Return all rows of a table, as values of the columns' types. Raises BadSource, naming a value that is none."""
+    named = sqlalchemy.table(table, *(sqlalchemy.column(column.name) for column in columns))
+    found = connection.execute(sqlalchemy.select(named)).fetchall()
+    readers = [_READERS[column.type.kind] for column in columns]
+    result: Rows = []
+    for number, row in enumerate(found, start=1):
+        try:
+            result.append(
+                tuple(None if value is None else read(value) for read, value in zip(readers, row, strict=True))
+            )
+        except (ValueError, InvalidOperation):
+            wrong = next(c for c, read, value in zip(columns, readers, row, strict=True) if not _reads(read, value))
+            value = row[[c.name for c in columns].index(wrong.name)]
+            where = f"{shown(source)}, table {table}, row {number}"
+            raise BadSource(
+                f"{where}: {wrong.name} is {value!r}, which is no {wrong.type.kind}.",
+                hint="Mend it there; nothing of the table was loaded.",
+            ) from None
+    return result
+
+
+def _engine(source: str) -> sqlalchemy.Engine:
+    if "://" not in source:
+        path = Path(source)
+        if not path.is_file():
+            raise BadSource(
+                f"{source} is no file.", hint="Give a SQLite file, or a URL such as postgresql://host/base."
+            )
+        source = f"sqlite:///file:{quote(str(path.resolve()))}?mode=ro&uri=true"
+    try:
+        return sqlalchemy.create_engine(source)
+    except (exc.ArgumentError, exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise BadSource(
+            f"{shown(source)} cannot be opened: {_cause(error)}.", hint="Install its driver, or mend the URL."
+        ) from error
+
+
+def _cause(error: BaseException) -> str:
+    origin = getattr(error, "orig", None) or error
+    return str(origin).splitlines()[0].rstrip(".")[:300]
+
+
+def _reads(read: Callable[[Any], Any], value: object) -> bool:
+    try:
+        read(value) if value is not None else None
+    except (ValueError, InvalidOperation):
+        return False
+    return True
+
+
+def _date(value: Any) -> date:
+    if isinstance(value, datetime):
+        if value.time() != datetime.min.time():
+            raise ValueError(value)
+        return value.date()
+    return value if isinstance(value, date) else date.fromisoformat(str(value).strip())
+
+
+def _timestamp(value: Any) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+
+
+def _int(value: Any) -> int:
+    number = Decimal(str(value))
+    if number != number.to_integral_value():
+        raise ValueError(value)
+    return int(number)
+
+
+def _boolean(value: Any) -> bool:
+    if value in (0, 1):
+        return bool(value)
+    raise ValueError(value)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "string": str,
+    "int": _int,
+    "bigint": _int,
+    "double": float,
+    "decimal": lambda value: Decimal(str(value)),
+    "timestamp": _timestamp,
+    "date": _date,
+    "boolean": _boolean,
+}
