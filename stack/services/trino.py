@@ -74,6 +74,7 @@ TRINO = Service(
         "access-control.json": "trino/access-control.json.j2",
         "catalog/hive.properties": "trino/catalog/hive.properties.j2",
         "catalog/iceberg.properties": "trino/catalog/iceberg.properties.j2",
+        "catalog/lake.properties": "trino/catalog/lake.properties.j2",
         "catalog/cassandra.properties": "trino/catalog/cassandra.properties.j2",
         "core-site.xml": "hdfs/core-site.xml.j2",
         "hdfs-site.xml": "hdfs/hdfs-site.xml.j2",
