@@ -38,7 +38,7 @@ _FRIENDS: Final = 8
 
 @dataclass(frozen=True)
 class People:
-    """Arrays with an item a user: number, device, model, cells at home and at work, friends, activity, way of paying."""
+    """Arrays with an item a user: number, device, model, cells at home and at work, friends, activity, payment."""
 
     phone: Texts
     imei: Texts
