@@ -15,6 +15,8 @@ from engines.errors import EngineUnavailable, QueryFailed
 from meterlake.errors import TransientError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from meterlake.settings import Settings
 
 MAIN: Final = "main"
@@ -64,10 +66,26 @@ def main(settings: Settings) -> Ref:
     return found
 
 
-def names(settings: Settings) -> list[str]:
-    """Return the names of all branches and tags. Raises EngineUnavailable."""
-    answer = _checked(settings, _send(settings, "GET", "trees"))
-    return sorted(str(item["name"]) for item in answer["references"])
+def refs(settings: Settings) -> list[Ref]:
+    """Return all branches and tags, by name. Raises EngineUnavailable."""
+    return sorted(map(_ref, _pages(settings, "trees", "references")), key=lambda ref: ref.name)
+
+
+def ancestors(settings: Settings, ref: Ref) -> set[str]:
+    """Return the commits that lead to a branch or tag, its own among them. Raises EngineUnavailable."""
+    entries = _pages(settings, f"trees/{ref.at}/history", "logEntries")
+    return {str(entry["commitMeta"]["hash"]) for entry in entries}
+
+
+def _pages(settings: Settings, path: str, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the items of an answer that comes in pages."""
+    params: dict[str, str] = {}
+    while True:
+        answer = _checked(settings, _send(settings, "GET", path, params))
+        yield from answer[name]
+        if not answer.get("hasMore"):
+            return
+        params = {"pageToken": answer["token"]}
 
 
 def create(settings: Settings, name: str, source: Ref, kind: str = "BRANCH") -> Ref:
@@ -104,12 +122,12 @@ def merge(settings: Settings, source: Ref, target: Ref, message: str) -> Ref:
     return Ref(target.name, str(result["resultantTargetHash"]))
 
 
-def assign(settings: Settings, ref: Ref, state: str) -> Ref:
-    """Let a branch be at another commit of its own past, if it is still where it was.
+def assign(settings: Settings, ref: Ref, state: Ref) -> Ref:
+    """Let a branch be at the commit of another branch or tag, if it is still where it was.
 
     Raises RefMoved, QueryFailed where there is no such commit, EngineUnavailable.
     """
-    body = {"type": "BRANCH", "name": ref.name, "hash": state}
+    body = {"type": state.type, "name": state.name, "hash": state.hash}
     answer = _send(settings, "PUT", f"trees/{ref.at}", {"type": ref.type}, body)
     if answer.status_code == HTTPStatus.CONFLICT:
         raise RefMoved(ref.name, ref.hash, _message(answer)[:200])

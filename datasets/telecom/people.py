@@ -107,7 +107,7 @@ def device_rows(since: str) -> list[dict[str, Any]]:
 
 
 def _cells(since: datetime, random: np.random.Generator) -> list[dict[str, Any]]:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, region, latitude, longitude, count in CITIES:
         for _ in range(count):
             north, east = random.normal(0, 0.05, 2)

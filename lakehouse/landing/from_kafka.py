@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,40 +35,45 @@ class Lost(PermanentError):
         )
 
 
-def land(
-    settings: Settings,
-    dataset: str,
-    names: tuple[str, ...],
-    stop: Event,
-    every: timedelta | None = None,
-    *,
-    accept_loss: bool = False,
-    report: Callable[[str, int], None] | None = None,
-) -> Counter[str]:
-    """Land topics up to their ends; with ``every`` go on until ``stop``, an object a partition so often.
+@dataclass(frozen=True)
+class Request:
+    """What is landed: topics of a data set, up to their ends; with ``every`` again and again.
+
+    accept_loss: go on where Kafka has dropped what was not landed. report: told of a topic's records.
+    """
+
+    dataset: str
+    topics: tuple[str, ...]
+    every: timedelta | None = None
+    accept_loss: bool = False
+    report: Callable[[str, int], None] | None = None
+
+
+def land(settings: Settings, request: Request, stop: Event) -> Counter[str]:
+    """Land topics, until ``stop`` is set or their ends are reached.
 
     Returns the records by topic. Raises NoSuchTopic, Lost, EngineUnavailable.
     """
-    for name in names:
+    for name in request.topics:
         topics.required(settings, name)
     landed: Counter[str] = Counter()
     while True:
-        for name in names:
-            count = _land_topic(settings, dataset, name, stop, accept_loss)
+        for name in request.topics:
+            count = _land_topic(settings, request, name, stop)
             landed[name] += count
-            if report and count:
-                report(name, count)
-        if every is None or stop.wait(every.total_seconds()):
+            if request.report and count:
+                request.report(name, count)
+        if request.every is None or stop.wait(request.every.total_seconds()):
             return landed
 
 
-def _land_topic(settings: Settings, dataset: str, name: str, stop: Event, accept_loss: bool) -> int:
+def _land_topic(settings: Settings, request: Request, name: str, stop: Event) -> int:
     topic = topics.required(settings, name)
     count = 0
     for partition, span in topics.spans(settings, topic).items():
-        source = Source(dataset, name, f"{partition:05}")
+        source = Source(request.dataset, name, f"{partition:05}")
         begin = objects.next_offset(settings, source)
-        if begin is not None and begin < span.first and not accept_loss:
+        if begin is not None and begin < span.first and not request.accept_loss:
             raise Lost(name, partition, begin, span.first)
         at = max(span.first, begin or 0)
         while at < span.end and not stop.is_set():

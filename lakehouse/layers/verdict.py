@@ -28,7 +28,7 @@ def decoded(source: str) -> str:
     return f"""
 SELECT *, CASE WHEN ltrim(value) LIKE '{{%' AND try_variant_get(listed, '$[1]', 'variant') IS NULL
     AND (instr(value, ']') = 0 OR try_parse_json(concat('{{"r":', value, '}}')) IS NOT NULL) THEN listed END AS document
-FROM (SELECT *, try_parse_json(concat('[', value, ']')) AS listed FROM {source})"""  # noqa: S608
+FROM (SELECT *, try_parse_json(concat('[', value, ']')) AS listed FROM {source})"""
 
 
 def typed(record: Record, source: str) -> str:
@@ -39,7 +39,7 @@ def typed(record: Record, source: str) -> str:
     return f"""
 SELECT *, {values}, md5(to_json(struct({texts}))) AS payload_md5
 FROM (SELECT *, {raw}, coalesce(try_variant_get(document, '$[0].revision', 'bigint'), 0) AS sent_revision
-      FROM {source})"""  # noqa: S608
+      FROM {source})"""
 
 
 def judged(record: Record, source: str) -> str:
@@ -48,12 +48,14 @@ def judged(record: Record, source: str) -> str:
     return f"""
 SELECT *, {_identity(record)} AS record_id, {_revision(record)} AS revision,
     filter(CAST(array({reasons}) AS {REASONS}), reason -> reason IS NOT NULL) AS rejection_reasons
-FROM {source}"""  # noqa: S608
+FROM {source}"""
 
 
 def unknown(field: str, found: str) -> str:
     """Return the reason that the key in a field is not known. found: SQL that is NULL where it is not."""
-    return f"CASE WHEN `{field}` IS NOT NULL AND {found} IS NULL THEN {_struct(UNKNOWN_REASON, field, f'`{field}`')} END"
+    return (
+        f"CASE WHEN `{field}` IS NOT NULL AND {found} IS NULL THEN {_struct(UNKNOWN_REASON, field, f'`{field}`')} END"
+    )
 
 
 def _text(name: str) -> str:
