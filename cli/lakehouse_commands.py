@@ -139,14 +139,12 @@ def simulate(
         account = send(simulation, request, shares, sink, stop, system_clock if live else None)
     if oracle:
         oracle.write_bytes(account.as_json())
+    names = sorted({name for counts in account.topics.values() for name in counts})
     rows = [
-        {"topic": topic, "sent": sum(counts.values()), **counts} for topic, counts in sorted(account.topics.items())
+        {"topic": topic, "sent": sum(counts.values()), **{name: counts[name] for name in names}}
+        for topic, counts in sorted(account.topics.items())
     ]
-    names = sorted({name for row in rows for name in row} - {"topic", "sent"})
-    show(
-        [{"topic": row["topic"], "sent": row["sent"], **{name: row.get(name, 0) for name in names}} for row in rows],
-        output,
-    )
+    show(rows, output)
 
 
 def _described(record: Record, status: str) -> dict[str, Any]:

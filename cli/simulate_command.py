@@ -80,8 +80,8 @@ def simulate(
 ) -> None:
     """Send readings of any number of meters, one a second each, that add up to the recorded minutes.
 
-    Of a lakehouse: what people do, --rate events a second of --users; `--oracle` then holds what must become of all that
-    is sent, and `--out` is a folder. Without --start, Kafka gets each event when it happens.
+    Of a lakehouse: what people do, --rate events a second of --users; `--oracle` then holds what must become of all
+    that is sent, and `--out` is a folder. Without --start, Kafka gets each event when it happens.
 
     The first meter goes on where `meterlake load --rebase now` ends; each other lives its own stretch of the history at
     its own scale. The same --start, --seed and options make the same bytes. Ctrl-C sends what is under way and says

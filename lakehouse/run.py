@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from engines import lake_spark, nessie
+from engines import lake_spark, nessie, spark
 from lakehouse import history
 from lakehouse.layers import audit, bronze, gold, silver, tables
 from lakehouse.layers.tables import Catalog
+from lakehouse.parallel import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from engines.nessie import Ref
     from lakehouse.landing.objects import Manifest
     from lakehouse.layers.silver import Changed
+    from lakehouse.layers.tables import Table
     from lakehouse.lease import Lease
     from meterlake.clock import Clock
     from meterlake.lakehouse.declaration import Lakehouse
@@ -53,9 +55,10 @@ class Run:
         if not found and not full:
             nessie.delete(self.settings, branch)
             return None
-        read, changed = self._compute(catalog, found, run)
-        self.report("audit")
-        audit.check(self.session, catalog, branch.name, read, changed)
+        with spark.planned_once(self.session):
+            read, changed = self._compute(catalog, found, run)
+            self.report("audit")
+            audit.check(self.session, catalog, branch.name, read, changed)
         seconds = (self.clock() - begin).total_seconds()
         counts = {name: asdict(item.counts) for name, item in changed.items()}
         mode = "full" if full else "incremental"
@@ -80,36 +83,36 @@ class Run:
         for layer in tables.LAYERS:
             rows = self.session.sql(f"SHOW TABLES IN {catalog.name}.{self.lakehouse.namespace(layer)}").collect()
             there |= {(layer, row.tableName) for row in rows}
-        for table in tables.every(self.lakehouse):
+
+        def make(table: Table) -> None:
             if full and (table.layer, table.name) in there:
                 self.session.sql(f"DROP TABLE {catalog.path(table)}")
             if full or (table.layer, table.name) not in there:
                 self.session.sql(catalog.create(table))
 
+        side_by_side(make, tables.every(self.lakehouse))
+
     def _compute(
         self, catalog: Catalog, found: Sequence[Manifest], run: str
     ) -> tuple[dict[str, int], dict[str, Changed]]:
-        session, read = self.session, {}
+        session, lakehouse = self.session, self.lakehouse
         self.report("bronze")
-        for record in self.lakehouse.records:
-            read[record.name] = bronze.append(session, self.settings, catalog, record, found, run)
+        counts = side_by_side(
+            lambda record: bronze.append(session, self.settings, catalog, record, found, run), lakehouse.records
+        )
+        read = {record.name: count for record, count in zip(lakehouse.records, counts, strict=True)}
         bronze.note(session, catalog, found, run)
         self.report("silver")
-        news: dict[str, str] = {}
-        changed: dict[str, Changed] = {}
-        for reference in self.lakehouse.references:
-            if read[reference.name]:
-                changed[reference.name] = silver.refresh(session, catalog, reference, run, news)
-                news[reference.name] = silver.changed_keys(session, reference)
-        for event in self.lakehouse.events:
-            if read[event.name] or news:
-                changed[event.name] = silver.refresh(session, catalog, event, run, news)
+        references = [item for item in lakehouse.references if read[item.name]]
+        written = side_by_side(lambda record: silver.refresh(session, catalog, record, run, {}), references)
+        news = {item.name: silver.changed_keys(session, item) for item in references}
+        events = [item for item in lakehouse.events if read[item.name] or news]
+        written += side_by_side(lambda record: silver.refresh(session, catalog, record, run, news), events)
+        changed = {item.record.name: item for item in written}
         self.report("gold")
-        for dimension in self.lakehouse.dimensions:
-            gold.dimension(session, catalog, dimension, changed)
-        for fact in self.lakehouse.facts:
-            if fact.event in changed:
-                gold.fact(session, catalog, fact, changed[fact.event])
+        side_by_side(lambda item: gold.dimension(session, catalog, item, changed), lakehouse.dimensions)
+        facts = [item for item in lakehouse.facts if item.event in changed]
+        side_by_side(lambda item: gold.fact(session, catalog, item, changed[item.event]), facts)
         gold.times(session, catalog)
         gold.dates(session, catalog)
         return read, changed

@@ -39,12 +39,14 @@ def append(
     reader = session.read.options(**lake_spark.object_options(settings)).schema(
         "source_offset BIGINT, arrived_at TIMESTAMP_NTZ, key BINARY, value BINARY"
     )
-    reader.parquet(*paths).selectExpr("*", "_metadata.file_path AS file").createOrReplaceTempView("landed")
+    reader.parquet(*paths).selectExpr("*", "_metadata.file_path AS file").createOrReplaceTempView(
+        f"landed_{record.name}"
+    )
     session.sql(f"""
 INSERT INTO {catalog.path(tables.bronze(record))}
 SELECT {_as_text("value")}, {_as_text("key")}, arrived_at, '{record.topic}',
     element_at(split(file, '/'), -2), source_offset, '{run}'
-FROM landed""")
+FROM landed_{record.name}""")
     return sum(item.rows for item in mine)
 
 

@@ -39,10 +39,12 @@ def dimension(session: SparkSession, catalog: Catalog, item: Dimension, changed:
     if not merged:
         asked.append(f"SELECT `{reference.key}` FROM {path} WHERE is_placeholder")
     silver = catalog.path(tables.silver(reference))
+    if reference.name not in changed and not asked:
+        return
     session.sql(
         f"SELECT DISTINCT key FROM ({' UNION ALL '.join(asked)})"
         f" WHERE key NOT IN (SELECT `{reference.key}` FROM {silver} WHERE NOT is_rejected)"
-    ).createOrReplaceTempView("asked_in_vain")
+    ).createOrReplaceTempView(f"vain_{item.name}")
     names = ", ".join(f"`{name}`" for name in item.attributes)
     nothing = ", ".join("NULL" for _ in item.attributes)
     rest = ", ".join("NULL" for _ in item.attributes[1:])
@@ -57,9 +59,9 @@ def dimension(session: SparkSession, catalog: Catalog, item: Dimension, changed:
     members = session.sql(f"""
 SELECT '{tables.UNKNOWN}' AS {item.key}, {nothing}, {ever}, {forever}, true, false
 UNION ALL SELECT {key}, {names}, {begin}, {end}, {current}, false FROM {silver} WHERE NOT is_rejected
-UNION ALL SELECT md5(key), key{comma}, {ever}, {forever}, true, true FROM asked_in_vain""")
-    members.toDF(*tables.dimension(lakehouse, item).names).coalesce(1).createOrReplaceTempView("members")
-    session.sql(f"INSERT OVERWRITE {path} SELECT * FROM members")
+UNION ALL SELECT md5(key), key{comma}, {ever}, {forever}, true, true FROM vain_{item.name}""")
+    members.toDF(*tables.dimension(lakehouse, item).names).coalesce(1).createOrReplaceTempView(f"members_{item.name}")
+    session.sql(f"INSERT OVERWRITE {path} SELECT * FROM members_{item.name}")
 
 
 def fact(session: SparkSession, catalog: Catalog, item: Fact, changed: Changed) -> None:
@@ -84,15 +86,15 @@ def fact(session: SparkSession, catalog: Catalog, item: Fact, changed: Changed) 
     session.sql(f"""
 SELECT source.is_rejected, md5(source.record_id) AS transaction_sk, date_format({local}, 'yyyyMMdd') AS date_sk,
     hour({local}) * 3600 + minute({local}) * 60 + second({local}) AS time_sk{looked_up}, {fields}
-FROM after_{event.name} source{joins}""").createOrReplaceTempView("rows_of_fact")
+FROM after_{event.name} source{joins}""").createOrReplaceTempView(f"rows_{item.name}")
     names = [f"`{name}`" for name in tables.fact(lakehouse, item).names]
     if not changed.had_before:
-        session.sql(f"INSERT INTO {path} SELECT {', '.join(names)} FROM rows_of_fact WHERE NOT is_rejected")
+        session.sql(f"INSERT INTO {path} SELECT {', '.join(names)} FROM rows_{item.name} WHERE NOT is_rejected")
         return
     sets = ", ".join(f"t.{name} = s.{name}" for name in names)
     values = ", ".join(f"s.{name}" for name in names)
     session.sql(
-        f"MERGE INTO {path} t USING rows_of_fact s ON t.transaction_sk = s.transaction_sk"
+        f"MERGE INTO {path} t USING rows_{item.name} s ON t.transaction_sk = s.transaction_sk"
         f" WHEN MATCHED AND s.is_rejected THEN DELETE WHEN MATCHED THEN UPDATE SET {sets}"
         f" WHEN NOT MATCHED AND NOT s.is_rejected THEN INSERT ({', '.join(names)}) VALUES ({values})"
     )
