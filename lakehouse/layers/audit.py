@@ -41,9 +41,7 @@ def check(
         if sum(parts.values()) != read[name] or counts["read"] != read[name]:
             raise OutOfBalance(f"{lakehouse.name} {name}", read[name], parts, f"Nothing was merged: branch {run}.")
     facts = [item for item in lakehouse.facts if item.event in changed]
-    problems = [
-        problem for found in side_by_side(lambda item: _fact(session, catalog, item), facts) for problem in found
-    ]
+    problems: list[str] = sum(side_by_side(lambda item: _fact(session, catalog, item), facts), [])
     for event in lakehouse.events:
         if (of_run := changed.get(event.name)) and of_run.counts.read:
             share = of_run.counts.rejected / of_run.counts.read

@@ -39,9 +39,8 @@ def append(
     reader = session.read.options(**lake_spark.object_options(settings)).schema(
         "source_offset BIGINT, arrived_at TIMESTAMP_NTZ, key BINARY, value BINARY"
     )
-    reader.parquet(*paths).selectExpr("*", "_metadata.file_path AS file").createOrReplaceTempView(
-        f"landed_{record.name}"
-    )
+    landed = reader.parquet(*paths).selectExpr("*", "_metadata.file_path AS file")
+    landed.createOrReplaceTempView(f"landed_{record.name}")
     session.sql(f"""
 INSERT INTO {catalog.path(tables.bronze(record))}
 SELECT {_as_text("value")}, {_as_text("key")}, arrived_at, '{record.topic}',
