@@ -105,6 +105,16 @@ def roll_back(entry: LakehouseEntry, run: str, output: Output) -> None:
     show([_described(record, "current")], output)
 
 
+def verify(entry: LakehouseEntry, output: Output) -> None:
+    """Compare what readers see with the landed records. Raises Exit where anything differs."""
+    from lakehouse.verify import verify as compared
+
+    rows = compared(load_settings(), entry.declaration, entry.verification())
+    show(rows, output)
+    if not all(row["equal"] for row in rows):
+        raise typer.Exit(1)
+
+
 def simulate(
     entry: LakehouseEntry,
     *,

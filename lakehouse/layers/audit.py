@@ -41,7 +41,8 @@ def check(
         if sum(parts.values()) != read[name] or counts["read"] != read[name]:
             raise OutOfBalance(f"{lakehouse.name} {name}", read[name], parts, f"Nothing was merged: branch {run}.")
     facts = [item for item in lakehouse.facts if item.event in changed]
-    problems: list[str] = sum(side_by_side(lambda item: _fact(session, catalog, item), facts), [])
+    found = side_by_side(lambda item: _fact(session, catalog, item), facts)
+    problems = [problem for of_fact in found for problem in of_fact]
     for event in lakehouse.events:
         if (of_run := changed.get(event.name)) and of_run.counts.read:
             share = of_run.counts.rejected / of_run.counts.read

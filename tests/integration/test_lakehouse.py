@@ -26,6 +26,8 @@ from lakehouse.landing.objects import BrokenObject
 from lakehouse.layers import bronze, tables
 from lakehouse.lease import RunUnderWay
 from lakehouse.run import Run, known
+from lakehouse.verify import verify
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.errors import UnknownName
 from meterlake.lakehouse.declaration import Lakehouse
@@ -229,6 +231,21 @@ def test_4_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world:
         history.roll_back(world.settings, world.lakehouse.name, "20200101T000000-0000")
 
 
+def test_5_duckdb_gives_the_same_verdicts_and_facts_of_the_landed_records(world: World) -> None:
+    sql = registry.required_lakehouse("telecom").verification()
+    rows = verify(world.settings, world.lakehouse, sql)
+    assert [row for row in rows if not row["equal"]] == []
+    assert [row["what"] for row in rows] == [
+        *(f"silver {event.name}" for event in world.lakehouse.events),
+        *(f"gold {fact.name}" for fact in world.lakehouse.facts),
+    ]
+    sent = sum(world.accounts[0].topics[f"telecom.{event.name}"].total() for event in world.lakehouse.events)
+    assert sum(row["rows"] for row in rows[:5]) == sent + 6
+    strict = sql.replace("call_duration_seconds BETWEEN 0 AND 86400", "call_duration_seconds BETWEEN 0 AND 30")
+    wrong = [row["what"] for row in verify(world.settings, world.lakehouse, strict) if not row["equal"]]
+    assert wrong == ["silver calls", "gold fact_calls"]
+
+
 def _hashes(world: World) -> dict[str, tuple[int, int]]:
     """Return rows and the sum of their hashes, of each table but for what names a run."""
     catalog, found = known(world.session, world.settings, world.lakehouse), {}
@@ -241,7 +258,7 @@ def _hashes(world: World) -> dict[str, tuple[int, int]]:
     return found
 
 
-def test_5_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Path) -> None:
+def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Path) -> None:
     settings, name = world.settings, world.lakehouse.name
     source = objects.Source(name, f"{name}.calls", "00000")
     begin = objects.next_offset(settings, source)
