@@ -91,9 +91,9 @@ def _fact(connection: duckdb.DuckDBPyConnection, settings: Settings, lakehouse: 
 
 
 def _one(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: object) -> tuple[Any, ...]:
-    row = connection.execute(sql, list(parameters)).fetchone()
-    if row is None:
+    rows = connection.execute(sql, list(parameters)).fetchall()
+    if len(rows) != 1:
         raise PermanentError(
             f"The SQL to verify by gives no row for {parameters}.", hint="Let it have one for each event."
         )
-    return tuple(row)
+    return tuple(rows[0])
