@@ -93,14 +93,13 @@ def test_lakehouses_are_found_beside_meters() -> None:
 
 
 def test_two_of_one_name_are_a_problem(tmp_path: Path) -> None:
-    for name, text in (
-        ("one", "from datasets.telecom.declaration import TELECOM as DATASET"),
-        (
-            "two",
-            "from dataclasses import replace\nfrom datasets.household import DATASET as H\n"
-            "from meterlake.dataset import DataSet\nDATASET = DataSet(declaration=replace(H.declaration, name='telecom'))",
-        ),
-    ):
+    meters = (
+        "from dataclasses import replace\nfrom datasets.household import DATASET as OURS\n"
+        "from meterlake.dataset import DataSet\n"
+        "DATASET = DataSet(declaration=replace(OURS.declaration, name='telecom'))"
+    )
+    texts = {"one": "from datasets.telecom.declaration import TELECOM as DATASET", "two": meters}
+    for name, text in texts.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(text)
     (problem,) = discovery.in_folder(tmp_path).problems
