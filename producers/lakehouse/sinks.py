@@ -59,8 +59,10 @@ class KafkaSink(Sink):
     def __init__(self, settings: Settings, topics: tuple[str, ...]) -> None:
         from confluent_kafka import Producer
 
+        retention = int(settings.kafka_retention.total_seconds() * 1000)
+        config = {"message.timestamp.type": "LogAppendTime", "retention.ms": str(retention)}
         for topic in topics:
-            kafka.create_topic(settings, topic, settings.kafka_partitions, {"message.timestamp.type": "LogAppendTime"})
+            kafka.create_topic(settings, topic, settings.kafka_partitions, config)
         self._settings = settings
         timeout = int(settings.kafka_delivery_timeout.total_seconds() * 1000)
         options = {"acks": "all", "enable.idempotence": True, "linger.ms": 20, "message.timeout.ms": timeout}
