@@ -47,10 +47,17 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def stack(settings: Settings) -> Iterator[Instance]:
+def at_start() -> list[launcher.Status]:
+    """What the services were before any test used them, unless the stack was kept from a run before."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def stack(settings: Settings, at_start: list[launcher.Status]) -> Iterator[Instance]:
     """All services of the core profile, healthy."""
     instance = Instance(settings)
     launcher.up(select(os.environ.get("METERLAKE_TEST_SERVICES", "").split()), instance, lambda *_: None)
+    at_start.extend(launcher.status(instance))
     yield instance
     if not os.environ.get("METERLAKE_TEST_KEEP_STACK"):
         launcher.down(instance, lambda *_: None)

@@ -93,8 +93,9 @@ def _screen(patch: pytest.MonkeyPatch, command: str, width: int) -> str:
     patch.setattr(sys, "argv", ["meterlake", *shlex.split(command)])
     patch.setattr(output.console, "width", width)
     printed = io.StringIO()
-    with redirect_stdout(printed), pytest.raises(SystemExit):
+    with redirect_stdout(printed), pytest.raises(SystemExit) as ended:
         cli.main()
+    assert ended.value.code in (None, 0) or command == "doctor", f"{command}: exit {ended.value.code}"
     return "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
 
 

@@ -55,10 +55,16 @@ def second(settings: Settings, tmp_path: Path) -> Iterator[Instance]:
     assert not process.running(instance)
 
 
-def test_all_services_are_healthy_and_fit_a_laptop(stack: Instance) -> None:
+def test_all_services_are_healthy(stack: Instance) -> None:
     found = launcher.status(stack)
     assert {status.service.name: status.state for status in found} == dict.fromkeys(SERVICES, State.HEALTHY)
-    assert sum(status.memory_mb or 0 for status in found) < 5 * 1024
+
+
+def test_the_stack_fits_a_laptop(stack: Instance, at_start: list[launcher.Status]) -> None:
+    """As it starts; what it takes later depends on what is asked of it, within the heaps of the services."""
+    assert stack
+    memory_mb = sum(status.memory_mb or 0 for status in at_start)
+    assert 0 < memory_mb < 4 * 1024, "if the stack was kept from a run before (METERLAKE_TEST_KEEP_STACK), stop it"
 
 
 def test_a_second_up_starts_nothing(stack: Instance) -> None:
