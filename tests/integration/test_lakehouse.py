@@ -190,7 +190,7 @@ def test_3_a_run_that_is_stopped_leaves_readers_on_the_old_state_and_the_next_co
     assert from_files.land(world.settings, world.lakehouse.name, world.lakehouse.topics, [tmp_path], now).total() == 0
     main = nessie.main(world.settings)
     with pytest.raises(Stopped):
-        world.run(stop_at="gold")
+        world.run(stop_at="silver")
     assert nessie.main(world.settings) == main
     assert world.rows("SELECT count(*), sum(amount) FROM GOLD.fact_calls") == before
     record = world.run()
