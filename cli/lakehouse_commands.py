@@ -1,4 +1,4 @@
-"""What the commands do for a lakehouse, and the command that only lakehouses have: land."""
+"""What the commands do for a lakehouse, and the commands that only lakehouses have: land, kpi, dictionary."""
 
 from __future__ import annotations
 
@@ -67,6 +67,45 @@ def land(
             )
             landed = from_kafka.land(settings, request, stop)
     show([{"topic": topic, "records": count} for topic, count in sorted(landed.items())], output)
+
+
+def kpi(
+    dataset: DatasetArgument,
+    name: Annotated[str, typer.Argument(help="The figure: see `meterlake dictionary`.")],
+    by: Annotated[str, typer.Option(help="Columns of its fact, separated by commas; without: its own grain.")] = "",
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="From this local day on.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Up to this local day, not included.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show a figure of a lakehouse, as its declaration defines it.
+
+    Examples:
+
+    - `meterlake kpi telecom call_drop_rate`
+    - `meterlake kpi telecom call_drop_rate --by call_type --from 2026-11-01`
+    """
+    from lakehouse.kpi import figure
+
+    declared = registry.required_lakehouse(dataset).declaration
+    columns = tuple(part.strip() for part in by.split(",") if part.strip())
+    span = (since.date() if since else None, until.date() if until else None)
+    show(figure(load_settings(), declared, name, columns, span), output)
+
+
+def dictionary(dataset: DatasetArgument) -> None:
+    """Print the data dictionary of a lakehouse as Markdown: tables, columns, units, rules, figures.
+
+    Examples:
+
+    - `meterlake dictionary telecom > docs/telecom-dictionary.md`
+    """
+    from meterlake.lakehouse.dictionary import page
+
+    typer.echo(page(registry.required_lakehouse(dataset).declaration), nl=False)
 
 
 def batch(entry: LakehouseEntry, *, full: bool, output: Output) -> None:
@@ -177,5 +216,7 @@ def _duration(option: str, text: str) -> timedelta:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command of this module to ``app``."""
+    """Add the commands of this module to ``app``."""
     app.command(rich_help_panel="Readings in")(land)
+    for command in (kpi, dictionary):
+        app.command(rich_help_panel="Lakehouses")(command)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from datasets.telecom.declaration import CALLS, TELECOM
+from lakehouse import kpi
 from lakehouse.layers import tables, verdict
 from meterlake import discovery, registry
 from meterlake.columns import INT, STRING, TIMESTAMP, decimal
 from meterlake.errors import DeclarationError, UnknownName, UsageError
+from meterlake.lakehouse.dictionary import page
 from meterlake.lakehouse.fields import Check, Field, Known
 from meterlake.lakehouse.model import Dimension, Fact, Kpi, Lookup, Measure
 
 pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
 
 
 def _lookup(**changes: Any) -> Fact:
@@ -116,6 +121,29 @@ def test_tables_have_the_columns_of_the_described_system() -> None:
     assert by_name["dim_date"].names == ["date_sk", "date_value", "year", "month", "day", "day_of_week", "is_weekend"]
     assert {"user_sk", "phone_number", "name", "email", "address"} <= set(by_name["dim_user"].names)
     assert len(by_name) == 11
+
+
+def test_the_dictionary_is_that_of_the_declaration() -> None:
+    text = page(TELECOM)
+    assert (ROOT / "docs" / "telecom-dictionary.md").read_text(encoding="utf-8") == text
+    assert "| `from_imei` | Device of the sender | VARCHAR |  |  | check digit | yes |" in text
+    assert "| `satisfaction_score` | From 1 to 5 | INTEGER |  | yes | 1 to 5 |  |" in text
+    assert "| `agent_id` | Who helped | VARCHAR |  |  | a key of agents |  |" in text
+
+
+def test_figures_divide_as_spark_does() -> None:
+    sql, parameters = kpi.statement(TELECOM, "call_drop_rate", ("call_type",), date(2026, 11, 1), None)
+    assert sql == (
+        "SELECT \"call_type\", CAST(COUNT_IF(status = 'dropped') AS DOUBLE)"
+        " / NULLIF(NULLIF(COUNT_IF(status IN ('completed', 'dropped')), 0), 0) AS call_drop_rate"
+        " FROM lake.telecom_gold.fact_calls"
+        ' WHERE date_sk >= ? GROUP BY "call_type" ORDER BY "call_type"'
+    )
+    assert parameters == ["20261101"]
+    with pytest.raises(UnknownName, match="Known: call_drop_rate"):
+        kpi.statement(TELECOM, "drop_rate", (), None, None)
+    with pytest.raises(UnknownName, match="Did you mean 'call_type'"):
+        kpi.statement(TELECOM, "call_drop_rate", ("call_typ",), None, None)
 
 
 def test_fields_with_the_names_of_types_are_in_quotes() -> None:
