@@ -39,12 +39,14 @@ def dimension(session: SparkSession, catalog: Catalog, item: Dimension, changed:
     if not merged:
         asked.append(f"SELECT `{reference.key}` FROM {path} WHERE is_placeholder")
     silver = catalog.path(tables.silver(reference))
-    if reference.name not in changed and not asked:
-        return
     session.sql(
         f"SELECT DISTINCT key FROM ({' UNION ALL '.join(asked)})"
         f" WHERE key NOT IN (SELECT `{reference.key}` FROM {silver} WHERE NOT is_rejected)"
     ).createOrReplaceTempView(f"vain_{item.name}")
+    there = f"SELECT `{reference.key}` FROM {path} WHERE is_placeholder"
+    may_stay = reference.name not in changed and not merged and not session.table(path).isEmpty()
+    if may_stay and session.sql(f"TABLE vain_{item.name} EXCEPT {there}").isEmpty():
+        return
     names = ", ".join(f"`{name}`" for name in item.attributes)
     nothing = ", ".join("NULL" for _ in item.attributes)
     rest = ", ".join("NULL" for _ in item.attributes[1:])
