@@ -45,7 +45,7 @@ test: check model spark integration ## all that a change must pass: lint, types,
 
 test-pythons: fetch $(PYTHONS:%=.pythons/%) ## unit and Spark tests on every Python that is supported
 	@for python in $(PYTHONS); do echo "Python $$python"; \
-	.pythons/$$python/bin/pytest -m unit -n auto tests/unit && .pythons/$$python/bin/pytest -m "spark and not slow" -n 2 --dist loadfile tests/spark || exit 1; done
+	.pythons/$$python/bin/pytest -m unit -n auto tests/unit && .pythons/$$python/bin/pytest -m "spark and not slow" -n 2 --dist worksteal tests/spark || exit 1; done
 
 .pythons/%: requirements-dev.lock setup.cfg | $(UV)
 	@echo "set-up: Python $*, into $@"
@@ -55,8 +55,9 @@ test-pythons: fetch $(PYTHONS:%=.pythons/%) ## unit and Spark tests on every Pyt
 	@touch $@
 
 test-all: check model fetch ## the same and the slow tests
-	$(PYTEST) -m spark -n 2 --dist loadfile tests/spark
-	$(PYTEST) -m "integration and (short or not chaos)" tests/integration
+	$(PYTEST) -m spark -n 2 --dist worksteal tests/spark
+	$(PYTEST) -m "integration and alone and (short or not chaos)" tests/integration
+	$(PYTEST) -m "integration and not alone and (short or not chaos)" -n 2 --dist loadfile tests/integration
 
 check: lint types unit ## lint, types and unit tests, in under a minute
 
@@ -75,10 +76,11 @@ model: $(DEV) ## random faults on a model of the whole system; METERLAKE_MODEL_S
 	$(PYTEST) -m model --timeout 0 tests/model
 
 spark: $(DEV) fetch ## the tests on a local Spark, but for the long ones, which are in `make test-all`
-	$(PYTEST) -m "spark and not slow" -n 2 --dist loadfile tests/spark
+	$(PYTEST) -m "spark and not slow" -n 2 --dist worksteal tests/spark
 
 integration: $(DEV) fetch ## the tests on the real servers, which they start and stop
-	$(PYTEST) -m "integration and not slow and (short or not chaos)" tests/integration
+	$(PYTEST) -m "integration and alone and not slow and (short or not chaos)" tests/integration
+	$(PYTEST) -m "integration and not alone and not slow and (short or not chaos)" -n 2 --dist loadfile tests/integration
 
 chaos: $(DEV) fetch ## every fault on the real servers; a short form of it is in `make integration`
 	$(PYTEST) -m chaos tests/integration

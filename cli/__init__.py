@@ -14,10 +14,7 @@ from meterlake.errors import MeterlakeError
 def main() -> None:
     """Run the command line; an error of ours is shown without a traceback and sets the exit code."""
     from cli.app import app
-    from engines import spark_runtime
-    from stack.runtime.spark import runtime
 
-    spark_runtime.provide(runtime)
     signal.signal(signal.SIGTERM, _end)
     try:
         app(prog_name="meterlake")

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterlake import registry, wallclock
 from meterlake.errors import UsageError
-from meterlake.text.format import parse_offset
 
 if TYPE_CHECKING:
     from meterlake.text.format import TextFormat
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
 
 def beginning(incomplete: str) -> list[str]:
     """Return the names of data sets that begin so: the shell completes by them."""
+    from meterlake import registry
+
     return [name for name in registry.names() if name.startswith(incomplete)]
 
 
@@ -51,6 +51,9 @@ def given_clock(utc_offset: str | None, time_zone: str | None) -> FileClock | No
             f"--utc-offset {utc_offset} is a clock without summer time, --time-zone {time_zone} one that may have it.",
             hint="Give one of the two.",
         )
+    from meterlake import wallclock
+    from meterlake.text.format import parse_offset
+
     if time_zone:
         return wallclock.zone(time_zone)
     return parse_offset(utc_offset) if utc_offset else None

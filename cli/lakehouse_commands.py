@@ -219,4 +219,4 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module to ``app``."""
     app.command(rich_help_panel="Readings in")(land)
     for command in (kpi, dictionary):
-        app.command(rich_help_panel="Lakehouses")(command)
+        app.command(rich_help_panel="Answers")(command)

@@ -1,6 +1,6 @@
-"""From messages to readings in Spark: the one decoder, ``meterlake.wire``, over batches of Arrow.
+"""From messages to readings in Spark: the core's decoder, ``meterlake.wire``, over batches of Arrow.
 
-Spark's own ``from_json`` would be faster, and a second decision about what a reading is (docs/adr/0010).
+What is plainly a reading takes its quick way, ``meterlake.plain_wire`` (docs/adr/0010).
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from meterlake import wire
+from meterlake.plain_wire import plain_decoder
 from meterlake.schema import master_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pyspark.sql import DataFrame
 
     from meterlake.declaration import MeterSeries
+    from meterlake.plain_wire import Row
 
 UNDECODABLE: Final = "undecodable"
 """Column: why a message is no reading, or NULL."""
@@ -76,24 +78,29 @@ def _arrow_types(dataset: MeterSeries) -> list[pa.DataType]:
 
 def _decode_all(dataset: MeterSeries, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Decode the messages of one task."""
-    seen: set[tuple[Any, ...]] = set()
+    seen: set[Row] = set()
+    plain = plain_decoder(dataset)
     names = [field.split()[0] for field in _schema(dataset).split(", ")]
     for batch in batches:
         values, *passed_on = batch.columns
-        rows = [_row(dataset, value, seen) for value in values.to_pylist()]
+        rows = [_row(dataset, value, plain, seen) for value in values.to_pylist()]
         kinds = _arrow_types(dataset)
         columns = zip(*rows, strict=True) if rows else [()] * len(kinds)
         arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
         yield pa.RecordBatch.from_arrays([*arrays, *passed_on], names=names)
 
 
-def _row(dataset: MeterSeries, value: bytes | None, seen: set[tuple[Any, ...]]) -> tuple[Any, ...]:
+def _row(
+    dataset: MeterSeries, value: bytes | None, plain: Callable[[bytes], Row | None], seen: set[Row]
+) -> tuple[Any, ...]:
     """Return a message's reading, why there is none, whether it is in ``seen``, and the bytes of no reading."""
-    outcome = wire.decode(dataset, value)
-    if isinstance(outcome, wire.Undecodable):
-        nothing = (None,) * (len(dataset.measures) + 4)
-        return (*nothing, outcome.reason, False, value)
-    reading = (outcome.meter_id, outcome.ts, outcome.interval_s, *outcome.values, outcome.revision)
+    reading = plain(value) if value is not None else None
+    if reading is None:
+        outcome = wire.decode(dataset, value)
+        if isinstance(outcome, wire.Undecodable):
+            nothing = (None,) * (len(dataset.measures) + 4)
+            return (*nothing, outcome.reason, False, value)
+        reading = (outcome.meter_id, outcome.ts, outcome.interval_s, *outcome.values, outcome.revision)
     repeated = reading in seen
     seen.add(reading)
     return (*reading, None, repeated, None)

@@ -1,14 +1,18 @@
 """The real servers, started once for all integration tests, beside and apart from a developer's own stack.
 
 Every server runs in a time zone that is not UTC: whatever depended on it would show in any of these tests.
+Several processes of pytest may use one stack (`pytest -n 2 --dist loadfile`): the first starts it, the last stops it. A
+test that needs the servers for itself is marked `alone`.
 METERLAKE_TEST_KEEP_STACK=1 leaves the stack up for the next run. METERLAKE_TEST_HOME and METERLAKE_TEST_PORT_OFFSET
 move it, so that two runs of the tests do not meet; METERLAKE_TEST_SERVICES names the few that a test needs.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,8 +60,15 @@ def at_start() -> list[launcher.Status]:
 def stack(settings: Settings, at_start: list[launcher.Status]) -> Iterator[Instance]:
     """All services of the core profile, healthy."""
     instance = Instance(settings)
-    launcher.up(select(os.environ.get("METERLAKE_TEST_SERVICES", "").split()), instance, lambda *_: None)
-    at_start.extend(launcher.status(instance))
-    yield instance
-    if not os.environ.get("METERLAKE_TEST_KEEP_STACK"):
-        launcher.down(instance, lambda *_: None)
+    wanted = select(os.environ.get("METERLAKE_TEST_SERVICES", "").split())
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "users.lock").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_EX)
+        launcher.up(wanted, instance, lambda *_: None)
+        at_start.extend(launcher.status(instance))
+        fcntl.flock(users, fcntl.LOCK_SH)
+        yield instance
+        with suppress(BlockingIOError):
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.environ.get("METERLAKE_TEST_KEEP_STACK"):
+                launcher.down(instance, lambda *_: None)

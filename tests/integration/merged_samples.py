@@ -29,7 +29,8 @@ from serving_layer.publish.history import History, Record
 from serving_layer.publish.publish import Publication
 from serving_layer.publish.tables import FOLDER, ViewTable
 
-NAME = os.environ.get("METERLAKE_TEST_DATASET", "merged_test")
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+NAME = os.environ.get("METERLAKE_TEST_DATASET", f"merged_test{WORKER}")
 DATASET: MeterSeries = replace(
     HOUSEHOLD,
     name=NAME,

@@ -28,6 +28,7 @@ from stack.services import select
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.alone,
     pytest.mark.chaos,
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]

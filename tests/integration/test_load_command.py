@@ -16,6 +16,7 @@ from load_samples import DAY, HEADER, REFUSED, VALUES, text_of, write
 from pyspark.sql import SparkSession
 
 import cli
+from cli import output
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import spark as engine
 from engines import trino
@@ -53,7 +54,8 @@ def meterlake(
     form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, name=NAME))
     monkeypatch.setenv("METERLAKE_HOME", str(settings.home))
     monkeypatch.setenv("METERLAKE_PORT_OFFSET", str(settings.port_offset))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(output.console, "width", 200)
+    monkeypatch.setattr(output.progress_console, "width", 200)
 
     def run(*words: str) -> tuple[int, str]:
         load_settings.cache_clear()  # what the environment says now

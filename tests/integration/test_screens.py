@@ -32,7 +32,11 @@ from meterlake import registry
 from meterlake.settings import Settings, load_settings
 from stack.instance import Instance
 
-pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.alone,
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 NAME = "screens_household"
 SCREENS = Path(__file__).with_name("screens")
 WIDTHS = (80, 200)

@@ -28,7 +28,7 @@ from stack.services import SERVICES, select
 
 POSTGRES_PORT = 15432
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.timeout(1800)]
 
 
 def silent(*_: object) -> None:

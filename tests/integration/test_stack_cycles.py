@@ -20,7 +20,7 @@ from stack.instance import Instance
 from stack.launcher import State
 from stack.services import SERVICES, select
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(5400)]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(5400)]
 
 CYCLES = 20
 KILL_A_SERVER = (3, 10, 17)

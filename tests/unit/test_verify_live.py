@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from cli import verify_command
+from cli import output, verify_command
 from cli.output import Output
 from datasets.household.declaration import HOUSEHOLD
 from datasets.household.text import HOUSEHOLD_TEXT
@@ -383,7 +383,7 @@ def test_files_of_both_kinds_limit_what_is_compared(tmp_path: Path) -> None:
 def test_the_command_shows_counts_differences_and_what_is_explained(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(output.console, "width", 200)
     wrong = Difference("speed", "Cassandra", "a 09:50", "readings", 60, 59)
     listed = tuple(Explained("a", f"09:{n}", "late", 60, 59) for n in range(10, 35))
     speed = Comparison("speed", "Cassandra", 30, 29, 0, 0, 1, (wrong,), len(listed), listed)

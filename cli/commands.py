@@ -1,0 +1,167 @@
+"""All commands, in the order of the help: where each stands, and its first sentence.
+
+A command's module is imported when the command is asked for: help is there at once. A test holds that the sentences
+here are those of the commands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context
+
+
+@dataclass(frozen=True)
+class Known:
+    """A command before it is imported: its module in ``cli``, its topic in the help, the first sentence of its own."""
+
+    module: str
+    topic: str
+    help: str
+
+
+COMMANDS: Final = {
+    "demo": Known(
+        "demo_command",
+        "Start here",
+        "Show all of it on real servers: history loaded up to now, sensors live, one merged answer, pictures.",
+    ),
+    "up": Known(
+        "stack_commands",
+        "Servers",
+        "Start the servers, with all that they need, and wait until each has done real work.",
+    ),
+    "down": Known("stack_commands", "Servers", "Stop exactly what `up` started in this checkout; data is kept."),
+    "status": Known(
+        "stack_commands",
+        "Servers",
+        "Show every service: state (checked by a write and a read), port, process id, memory.",
+    ),
+    "logs": Known("stack_commands", "Servers", "Print the last lines of a server's log."),
+    "doctor": Known(
+        "stack_commands", "Servers", "Check what the stack needs of this machine, and say how to get what is missing."
+    ),
+    "load": Known("load_command", "Readings in", "Load files of readings into the master data set, in one commit."),
+    "simulate": Known(
+        "simulate_command",
+        "Readings in",
+        "Send readings of any number of meters, one a second each, that add up to the recorded minutes.",
+    ),
+    "bridge": Known("bridge_command", "Readings in", "Other people's live messages into the topic of a data set."),
+    "land": Known(
+        "lakehouse_commands",
+        "Readings in",
+        "Land what sources of a lakehouse have: objects in S3 that are never rewritten, each with a manifest.",
+    ),
+    "archive": Known(
+        "stream_commands",
+        "Readings in",
+        "Append what arrives in Kafka to the master data set, every message once; what is no reading to quarantine.",
+    ),
+    "stream": Known(
+        "stream_commands",
+        "Readings in",
+        "Bring what arrives in Kafka into Cassandra, minute by minute: readable seconds after it was measured.",
+    ),
+    "batch": Known(
+        "batch_commands",
+        "Batch views",
+        "Compute the views from the master data set, audit them, and publish them.",
+    ),
+    "runs": Known(
+        "batch_commands",
+        "Batch views",
+        "Show the published runs, newest last: what each read, used and wrote, and where its boundary lies.",
+    ),
+    "rollback": Known(
+        "batch_commands",
+        "Batch views",
+        "Let readers see an earlier run again: one that `meterlake runs` shows as kept.",
+    ),
+    "query": Known(
+        "batch_commands",
+        "Answers",
+        "Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.",
+    ),
+    "explain": Known(
+        "explain_command",
+        "Answers",
+        "Show what stands behind one number: its readings, what became of each, and where each came from.",
+    ),
+    "export": Known(
+        "export_command", "Answers", "Write the rows of a view into a file: CSV, Parquet, a workbook, or NEM12."
+    ),
+    "report": Known(
+        "report_command",
+        "Answers",
+        "Draw one meter's history: as a picture, a self-contained page, or the table behind it.",
+    ),
+    "verify": Known(
+        "verify_command",
+        "Answers",
+        "Recompute what readers see with a second engine, and compare: batch, speed and merged.",
+    ),
+    "quality": Known(
+        "quality_command",
+        "Answers",
+        "Look for stuck values, jumps and long gaps in the published minutes, by the thresholds of the declaration.",
+    ),
+    "kpi": Known("lakehouse_commands", "Answers", "Show a figure of a lakehouse, as its declaration defines it."),
+    "dictionary": Known(
+        "lakehouse_commands",
+        "Answers",
+        "Print the data dictionary of a lakehouse as Markdown: tables, columns, units, rules, figures.",
+    ),
+    "maintain": Known(
+        "maintain_command",
+        "Upkeep",
+        "Make small files of the master data set large, and remove what nobody needs any more.",
+    ),
+    "dataset": Known(
+        "dataset_command",
+        "Generated files",
+        "Data sets: list them, check one, begin one from a sample of its files.",
+    ),
+    "ddl": Known(
+        "ddl_command",
+        "Generated files",
+        "Write the generated files of a data set: Hive DDL, Cassandra CQL, Trino views, JSON Schema of its messages.",
+    ),
+    "dashboards": Known(
+        "dashboard_commands",
+        "Generated files",
+        "Write Grafana's dashboards and alert rules to `grafana/`, where they are checked in and provisioned from.",
+    ),
+}
+
+
+class Commands(TyperGroup):
+    """The commands of ``COMMANDS``: each is what the help says of it, until it is asked for."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of typer's own
+        super().__init__(**settings)
+        for name, known in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=known.help, rich_help_panel=known.topic))
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """Return the command that the words ask for, imported."""
+        if args and args[0] in COMMANDS:
+            self.add_command(load(args[0]))
+        return super().resolve_command(ctx, args)
+
+
+def load(name: str) -> Command:
+    """Import a command and return it. Commands that use Spark get its jars from the stack."""
+    from engines import spark_runtime
+    from stack.runtime.spark import runtime
+
+    spark_runtime.provide(runtime)
+    app = typer.Typer(rich_markup_mode="markdown", callback=lambda: None)
+    import_module(f"cli.{COMMANDS[name].module}").register(app)
+    return typer.main.get_group(app).commands[name]
