@@ -97,7 +97,9 @@ def _read(settings: Settings, topic: str, partition: int, first: int, end: int) 
         consumer.assign([TopicPartition(topic, partition, first)])
         idle = 0.0
         while len(records) < MOST_RECORDS:
-            messages = consumer.consume(min(10_000, MOST_RECORDS - len(records)), _POLL_S)
+            # It waits for so many, or for its time.
+            missing = end - (records[-1].offset + 1 if records else first)
+            messages = consumer.consume(min(10_000, missing, MOST_RECORDS - len(records)), _POLL_S)
             for message in messages:
                 error = message.error()
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name

@@ -40,7 +40,7 @@ from stack import launcher, process
 from stack.instance import Instance
 from stack.services import ON_REQUEST, select
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 
 START = datetime(2026, 11, 20, 21, 30, tzinfo=UTC)
 FAULTS = ",".join(f"{name}=0.01" for name in SIMULATION.faults)
