@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,7 @@ from producers.lakehouse.faults import Account, Message, parse
 from producers.lakehouse.simulate import simulate
 from producers.lakehouse.sinks import KafkaSink
 from stack import launcher, process
+from stack.errors import Busy
 from stack.instance import Instance
 from stack.services import ON_REQUEST, select
 
@@ -95,7 +97,12 @@ class Renamed(KafkaSink):
 
 @pytest.fixture(scope="module")
 def servers(stack: Instance) -> Iterator[Instance]:
-    launcher.up(select(["lakehouse"]), stack, lambda *_: None)
+    while True:
+        try:
+            launcher.up(select(["lakehouse"]), stack, lambda *_: None)
+            break
+        except Busy:  # another process of the tests is starting the stack
+            time.sleep(0.2)
     yield stack
     running = process.running(stack)
     for name in ON_REQUEST:
