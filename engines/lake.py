@@ -115,7 +115,12 @@ def _call(settings: Settings, doing: str, action: Any) -> Any:
 
     try:
         return action(_store(settings.lake_s3, settings.lake_bucket, settings.lake_region, settings.lake_keys))
-    except (AlreadyExistsError, FileNotFoundError):
+    except AlreadyExistsError:
+        raise
+    except FileNotFoundError as error:
+        if doing.startswith(("write", "create")):
+            bucket = f"there is no bucket {settings.lake_bucket}"
+            raise QueryFailed(_NAME, doing, bucket) from error
         raise
     except BaseError as error:
         text = str(error)
