@@ -108,6 +108,7 @@ class Run:
         news = {item.name: silver.changed_keys(session, item) for item in references}
         events = [item for item in lakehouse.events if read[item.name] or news]
         written += side_by_side(lambda record: silver.refresh(session, catalog, record, run, news), events)
+        silver.quarantine(session, catalog, written)
         changed = {item.record.name: item for item in written}
         self.report("gold")
         side_by_side(lambda item: gold.dimension(session, catalog, item, changed), lakehouse.dimensions)

@@ -40,6 +40,13 @@ def check(
         parts = {part: counts[part] for part in counts if part != "read"}
         if sum(parts.values()) != read[name] or counts["read"] != read[name]:
             raise OutOfBalance(f"{lakehouse.name} {name}", read[name], parts, f"Nothing was merged: branch {run}.")
+    undecodable = sum(item.counts.undecodable for item in changed.values())
+    table = catalog.path(tables.QUARANTINE)
+    run_id = run.removeprefix(f"{lakehouse.name}_")
+    kept = session.sql(f"SELECT run_id FROM {table} WHERE run_id = '{run_id}'").count()
+    if kept != undecodable:
+        place = f"{lakehouse.name} quarantine"
+        raise OutOfBalance(place, undecodable, {"kept": kept}, f"Nothing was merged: branch {run}.")
     facts = [item for item in lakehouse.facts if item.event in changed]
     found = side_by_side(lambda item: _fact(session, catalog, item), facts)
     problems = [problem for of_fact in found for problem in of_fact]

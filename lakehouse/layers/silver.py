@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from lakehouse.layers import tables, verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.layers.tables import Catalog
@@ -51,7 +53,7 @@ def refresh(session: SparkSession, catalog: Catalog, record: Record, run: str, n
     name, target = record.name, catalog.path(tables.silver(record))
     fresh = f"SELECT * FROM {catalog.path(tables.bronze(record))} WHERE run_id = '{run}'"
     session.sql(verdict.decoded(f"({fresh})")).createOrReplaceTempView(f"decoded_{name}")
-    undecodable = _quarantine(session, catalog, record)
+    undecodable = _undecodable(session, record)
     session.sql(
         verdict.judged(
             record, f"({verdict.typed(record, f'(SELECT * FROM decoded_{name} WHERE document IS NOT NULL)')})"
@@ -82,8 +84,19 @@ def changed_keys(session: SparkSession, reference: Reference) -> str:
     return view
 
 
-def _quarantine(session: SparkSession, catalog: Catalog, record: Record) -> int:
-    """Put what is no record into quarantine; return how many."""
+def quarantine(session: SparkSession, catalog: Catalog, changed: Sequence[Changed]) -> None:
+    """Put what is no record into quarantine, in one commit.
+
+    Nessie does not refuse the second of two first commits to a table, but lets it take the place of the first.
+    """
+    names = [item.record.name for item in changed if item.counts.undecodable]
+    if names:
+        rows = " UNION ALL ".join(f"SELECT * FROM undecodable_{name}" for name in names)
+        session.sql(rows).coalesce(1).writeTo(catalog.path(tables.QUARANTINE)).append()
+
+
+def _undecodable(session: SparkSession, record: Record) -> int:
+    """Make the view of what is no record; return how many there are."""
     reason = (
         "CASE WHEN coalesce(trim(value), '') = '' THEN 'empty' WHEN ltrim(value) LIKE '[%' THEN 'not_an_object'"
         " ELSE 'not_json' END"
@@ -92,12 +105,9 @@ def _quarantine(session: SparkSession, catalog: Catalog, record: Record) -> int:
     found = session.sql(
         f"SELECT '{record.name}' AS record, {reason} AS reason, value, {origin} FROM decoded_{record.name}"
         " WHERE document IS NULL"
-    ).persist()
-    count = found.count()
-    if count:
-        found.coalesce(1).writeTo(catalog.path(tables.QUARANTINE)).append()
-    found.unpersist()
-    return count
+    )
+    found.createOrReplaceTempView(f"undecodable_{record.name}")
+    return found.count()
 
 
 def _before(session: SparkSession, catalog: Catalog, record: Record, news: dict[str, str]) -> bool:

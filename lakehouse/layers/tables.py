@@ -95,9 +95,7 @@ class Catalog:
         partitioned = f" PARTITIONED BY ({table.partitioned})" if table.partitioned else ""
         return (
             f"CREATE TABLE IF NOT EXISTS {self.path(table)} ({columns}) USING iceberg{partitioned} TBLPROPERTIES"
-            " ('format-version'='2', 'write.parquet.compression-codec'='zstd', 'write.distribution-mode'='hash',"
-            # Several records write to quarantine at a time.
-            " 'commit.retry.num-retries'='20')"
+            " ('format-version'='2', 'write.parquet.compression-codec'='zstd', 'write.distribution-mode'='hash')"
         )
 
 
