@@ -62,12 +62,14 @@ def stack(settings: Settings, at_start: list[launcher.Status]) -> Iterator[Insta
     instance = Instance(settings)
     wanted = select(os.environ.get("METERLAKE_TEST_SERVICES", "").split())
     settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / "users.lock").open("w") as users:
-        fcntl.flock(users, fcntl.LOCK_EX)
+    with (settings.home / "turn.lock").open("w") as turn, (settings.home / "users.lock").open("w") as users:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_SH)
         launcher.up(wanted, instance, lambda *_: None)
         at_start.extend(launcher.status(instance))
-        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(turn, fcntl.LOCK_UN)
         yield instance
+        fcntl.flock(turn, fcntl.LOCK_EX)
         with suppress(BlockingIOError):
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.environ.get("METERLAKE_TEST_KEEP_STACK"):
