@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import batch_metrics, presentation_commands
+from cli import batch_metrics, lakehouse_commands, presentation_commands
 from cli.arguments import DatasetArgument
 from cli.changes import change_row, change_words
 from cli.output import Output, OutputOption, as_json, finite, log_to_file, report_progress, show
@@ -84,9 +84,15 @@ def batch(
     - `meterlake batch household --full`
     - `meterlake batch household --since 2010-11-01 --until 2010-11-07`
     - `meterlake batch household --every 15m`
+    - `meterlake batch telecom`
     """
     from batch_layer.views.plan import Request
 
+    if (lakehouse := registry.lakehouse(dataset)) is not None:
+        if since or until or every:
+            raise UsageError("A lakehouse has no --since, --until or --every.", hint="It has --full.")
+        lakehouse_commands.batch(lakehouse, full=full, output=output)
+        return
     entry, settings = registry.entry(dataset), load_settings()
     declaration = entry.declaration
     request = Request(full, since.date() if since else None, until.date() if until else None)
@@ -126,6 +132,9 @@ def runs(
     """
     from serving_layer.publish import changes, records
 
+    if (lakehouse := registry.lakehouse(dataset)) is not None:
+        lakehouse_commands.runs(lakehouse, None if every else limit, output)
+        return
     declaration, settings = registry.declaration(dataset), load_settings()
     history = _settled(settings, declaration, system_clock)
     last = records.last(settings, declaration.name, history.seq, None if every else limit)
@@ -161,6 +170,9 @@ def rollback(
     from engines import spark
     from serving_layer.publish.publish import Publisher
 
+    if (lakehouse := registry.lakehouse(dataset)) is not None:
+        lakehouse_commands.roll_back(lakehouse, run, output)
+        return
     declaration, settings = registry.declaration(dataset), load_settings()
     doing = f"rollback to {run}"
     with lease.held(settings, declaration.name, doing, system_clock) as held, spark.session(settings, "rollback"):

@@ -69,6 +69,11 @@ COMMANDS: Final = {
         "Send readings of any number of meters, one a second each, that add up to the recorded minutes.",
     ),
     "bridge": Known("bridge_command", "Readings in", "Other people's live messages into the topic of a data set."),
+    "land": Known(
+        "lakehouse_commands",
+        "Readings in",
+        "Land what sources of a lakehouse have: objects in S3 that are never rewritten, each with a manifest.",
+    ),
     "archive": Known(
         "stream_commands",
         "Readings in",
@@ -126,6 +131,12 @@ COMMANDS: Final = {
         "quality_command",
         "Answers",
         "Look for stuck values, jumps and long gaps in the published minutes, by the thresholds of the declaration.",
+    ),
+    "kpi": Known("lakehouse_commands", "Answers", "Show a figure of a lakehouse, as its declaration defines it."),
+    "dictionary": Known(
+        "lakehouse_commands",
+        "Answers",
+        "Print the data dictionary of a lakehouse as Markdown: tables, columns, units, rules, figures.",
     ),
     "maintain": Known(
         "maintain_command",

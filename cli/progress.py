@@ -14,7 +14,7 @@ from rich.text import Text
 
 from cli.output import progress_console
 from stack.launcher import State
-from stack.services import SERVICES
+from stack.services import ALL
 
 _STYLE = {
     State.WAITING: "dim",
@@ -80,7 +80,7 @@ class StackProgress:
     def _picture(self) -> Group:
         table = Table(box=None, pad_edge=False, show_header=False)
         with self._lock:
-            for name, service in SERVICES.items():
+            for name, service in ALL.items():
                 if name in self._rows:
                     state, detail, seconds = self._rows[name]
                     if state in (State.PREPARING, State.STARTING):

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import lakehouse_commands
 from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
 from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from cli.simulate_status import Status, shown
@@ -73,9 +74,14 @@ def simulate(
         bool, typer.Option("--fill-gaps", help="Live an earlier week where the history has a gap; else be silent.")
     ] = False,
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics; 0: none.")] = 0,
+    users: Annotated[int, typer.Option(min=2, max=5_000_000, help="Of a lakehouse: how many people live.")] = 10_000,
+    rate: Annotated[float, typer.Option(min=0.01, help="Of a lakehouse: events a second of their own time.")] = 100.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Send readings of any number of meters, one a second each, that add up to the recorded minutes.
+
+    Of a lakehouse: what people do, --rate events a second of --users; `--oracle` then holds what must become of all
+    that is sent, and `--out` is a folder. Without --start, Kafka gets each event when it happens.
 
     The first meter goes on where `meterlake load --rebase now` ends; each other lives its own stretch of the history at
     its own scale. The same --start, --seed and options make the same bytes. Ctrl-C sends what is under way and says
@@ -90,6 +96,8 @@ def simulate(
     - `meterlake simulate household`
     - `meterlake simulate household --meters 2000 --for 10m`
     - `meterlake simulate household --meters 10 --for 2h --speed 60 --faults late=0.01,corrupt=0.05`
+    - `meterlake simulate telecom --rate 200 --for 3m --faults late=0.01,duplicate=0.01`
+    - `meterlake simulate telecom --rate 5000 --for 1h --to file --out events --oracle account.json`
     - `meterlake simulate household --for 1h --speed max --start 2026-11-21T12:00:00Z --to file --out hour.tsv`
     """
     from producers import faults as known
@@ -98,6 +106,24 @@ def simulate(
     from producers.metrics import served
     from producers.pace import Pace, schedule
 
+    if (lakehouse := registry.lakehouse(dataset)) is not None:
+        if to is To.STDOUT:
+            raise UsageError("A lakehouse has several topics: --to stdout has one.", hint="Write --to file --out DIR.")
+        if faults != "list":
+            _check_files(to, out)
+        lakehouse_commands.simulate(
+            lakehouse,
+            users=users,
+            rate=rate,
+            duration=duration,
+            start=_moment(start) if start else None,
+            seed=seed,
+            faults=faults,
+            out=out,
+            oracle=oracle,
+            output=output,
+        )
+        return
     if faults == "list":
         show([{"fault": name, "reading": meaning} for name, meaning in known.MEANINGS.items()], output)
         return

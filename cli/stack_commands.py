@@ -20,9 +20,9 @@ from stack.instance import Instance
 from stack.launcher import State, Status
 from stack.runtime import maven
 from stack.service import Service
-from stack.services import EXTRAS, GROUPS, SERVICES, select, split_extras, with_needs
+from stack.services import ALL, EXTRAS, GROUPS, select, split_extras, with_needs
 
-_KNOWN = f"{', '.join(SERVICES)}; groups: {', '.join(GROUPS)}; where installed: {', '.join(EXTRAS)}"
+_KNOWN = f"{', '.join(ALL)}; groups: {', '.join(GROUPS)}; where installed: {', '.join(EXTRAS)}"
 
 
 def up(
@@ -42,6 +42,7 @@ def up(
 
     - `meterlake up`
     - `meterlake up kafka cassandra`
+    - `meterlake up lakehouse`
     - `METERLAKE_PORT_OFFSET=1000 meterlake up`
     """
     instance = Instance(load_settings())
@@ -133,14 +134,14 @@ def status(output: OutputOption = Output.TEXT) -> None:
 
 
 def logs(
-    service: Annotated[str, typer.Argument(help=f"One of {', '.join(SERVICES)}.")],
+    service: Annotated[str, typer.Argument(help=f"One of {', '.join(ALL)}.")],
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written, until Ctrl-C.")] = False,
 ) -> None:
     """Print the last lines of a server's log."""
-    if service not in SERVICES:
-        raise UnknownName("service", service, SERVICES)
-    chosen = SERVICES[service]
+    if service not in ALL:
+        raise UnknownName("service", service, ALL)
+    chosen = ALL[service]
     log = Instance(load_settings()).log(chosen.name)
     if not log.exists():
         raise PermanentError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from cli import lakehouse_commands
 from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
 from cli.formats import format_of
 from cli.output import Output, OutputOption, as_json, progress_console, show
@@ -68,6 +69,8 @@ def verify(
     where late, revised or loaded readings are the reason that it is not, it is listed. Merged: batch's rows before the
     boundary, the speed layer's from it on.
 
+    Of a lakehouse: the landed records, judged and modelled by the SQL beside its declaration, against silver and gold.
+
     Exit code 1 when anything else differs, or when there is nothing to compare.
 
     Examples:
@@ -76,7 +79,13 @@ def verify(
     - `meterlake verify household --from 2007-02-01 --to 2007-03-01`
     - `meterlake verify household --against data/household_power_consumption.txt.xz`
     - `meterlake verify household --against day.tsv`
+    - `meterlake verify telecom`
     """
+    if (lakehouse := registry.lakehouse(dataset)) is not None:
+        if against or since or until or meter_id or utc_offset or time_zone or correction:
+            raise UsageError("A lakehouse is verified as a whole.", hint="Leave the options out.")
+        lakehouse_commands.verify(lakehouse, output)
+        return
     declared = registry.declaration(dataset)
     if (utc_offset or time_zone) and not against:
         raise UsageError("--utc-offset and --time-zone are those of a file.", hint="Give the file with --against.")

@@ -44,6 +44,16 @@ class Connections(BaseSettings):
     )
     s3_secret_key: SecretStr = Field(SecretStr(""), description="Its secret key.")
 
+    # The lakehouse: its object store, and its catalog
+    lake_s3_endpoint: str = Field(
+        "", description="Object store of the lakehouse, such as http://minio:9000; empty: the native one."
+    )
+    lake_region: str = Field("us-east-1", description="Its region.")
+    lake_bucket: str = Field("lake", description="Its bucket, which is also the warehouse's name in Nessie.")
+    lake_access_key: str = Field("", description="Access key; empty: that of the native server.")
+    lake_secret_key: SecretStr = Field(SecretStr(""), description="Its secret key.")
+    nessie_url: str = Field("", description="Nessie, such as http://nessie:19120; empty: the native one.")
+
     # Kafka
     kafka_bootstrap: str = Field("", description="Kafka bootstrap servers, comma separated; empty: the native broker.")
     kafka_security: KafkaSecurity = Field("PLAINTEXT", description="Its security protocol.")

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from meterlake.dashboard_specs import Board
     from meterlake.generator import Generator
+    from meterlake.lakehouse.declaration import Lakehouse
+    from meterlake.lakehouse.simulation import Simulation
     from meterlake.live.sources import LiveSource
     from meterlake.presentation import Presentation
     from meterlake.replay import Replay
@@ -92,6 +94,43 @@ class UnusablePart(PermanentError):
 
     def __init__(self, name: str, part: str, problem: str, hint: str) -> None:
         super().__init__(f"Data set {name!r}, {part}: {problem}.", hint=hint)
+
+
+@dataclass(frozen=True)
+class LakehouseEntry:
+    """A lakehouse and where it lies, as ``Entry`` says it of a data set of meters."""
+
+    declaration: Lakehouse
+    package: str
+    folder: Path | None
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The name of the lakehouse."""
+        return self.declaration.name
+
+    def simulation(self) -> Simulation:
+        """Return how its records are made. Raises PermanentError where they cannot be."""
+        from meterlake.lakehouse.simulation import Simulation
+
+        given = self.declaration.simulation
+        if given is None:
+            raise PermanentError(
+                f"Lakehouse {self.name!r} has no simulation.",
+                hint="Declare one (meterlake.lakehouse.simulation) and give it as simulation= to its declaration.",
+            )
+        return resolved(self.name, "simulation", given, self.package, Simulation)
+
+    def verification(self) -> str:
+        """Return the SQL that makes its facts once more. Raises PermanentError where there is none."""
+        file = self.folder / self.declaration.verification if self.folder and self.declaration.verification else None
+        if file is None or not file.is_file():
+            raise PermanentError(
+                f"Lakehouse {self.name!r} has no SQL to verify it by{f': {file}' if file else ''}.",
+                hint="Write it beside the declaration, and give the file's name as verification= to it.",
+            )
+        return file.read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)

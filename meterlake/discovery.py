@@ -12,14 +12,15 @@ import os
 import re
 import sys
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from meterlake.dataset import ENTRY, OURS, DataSet, Entry
+from meterlake.dataset import ENTRY, OURS, DataSet, Entry, LakehouseEntry
 from meterlake.errors import MeterlakeError, PermanentError
+from meterlake.lakehouse.declaration import Lakehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,9 +46,10 @@ class Listing:
 
     entries: dict[str, Entry]
     problems: tuple[UnusableDataSet, ...] = ()
+    lakehouses: dict[str, LakehouseEntry] = field(default_factory=dict)
 
 
-_Items: TypeAlias = "list[Entry | UnusableDataSet]"
+_Items: TypeAlias = "list[Entry | LakehouseEntry | UnusableDataSet]"
 
 
 def loaded_folders() -> list[ModuleType]:
@@ -150,12 +152,15 @@ def _entry_of(name: str, source: str, attribute: str = ENTRY) -> _Items:
     data_set = getattr(module, attribute, None)
     if data_set is None:
         return [_without_entry(module, source)]
-    if not isinstance(data_set, DataSet):
+    if not isinstance(data_set, DataSet | Lakehouse):
         problem = f"{_place_of(module)}: {attribute} is {data_set!r}"
         return [UnusableDataSet(source, problem, f"Write {attribute} = DataSet(declaration=…) (meterlake.dataset).")]
     file = module.__file__
     package = name if hasattr(module, "__path__") else name.rpartition(".")[0]
-    return [Entry(data_set, package, Path(file).parent if file else None, source)]
+    folder = Path(file).parent if file else None
+    if isinstance(data_set, Lakehouse):
+        return [LakehouseEntry(data_set, package, folder, source)]
+    return [Entry(data_set, package, folder, source)]
 
 
 def _without_entry(module: ModuleType, source: str) -> UnusableDataSet:
@@ -200,9 +205,15 @@ def _where(name: str, error: Exception) -> str:
     return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else f"the package {name}"
 
 
-def _collected(items: Iterable[Entry | UnusableDataSet]) -> Listing:
+def _collected(items: Iterable[Entry | LakehouseEntry | UnusableDataSet]) -> Listing:
     problems = tuple(item for item in items if isinstance(item, UnusableDataSet))
-    return merged([item for item in items if isinstance(item, Entry)], Listing({}, problems))
+    lakehouses = {item.name: item for item in items if isinstance(item, LakehouseEntry)}
+    listing = merged([item for item in items if isinstance(item, Entry)], Listing({}, problems, lakehouses))
+    both = [listing.entries[name] for name in listing.entries.keys() & lakehouses.keys()]
+    clashes = [
+        UnusableDataSet(item.source, f"{item.name!r} is a lakehouse, too", "Rename one of the two.") for item in both
+    ]
+    return replace(listing, problems=(*listing.problems, *clashes))
 
 
 def merged(items: Iterable[Entry], before: Listing) -> Listing:

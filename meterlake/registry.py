@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from meterlake import discovery
-from meterlake.dataset import DataSet, Entry
-from meterlake.errors import UnknownName
+from meterlake.dataset import DataSet, Entry, LakehouseEntry
+from meterlake.errors import UnknownName, UsageError
 from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
@@ -37,9 +37,32 @@ def entry(name: str) -> Entry:
     known = listing()
     if name in known.entries:
         return known.entries[name]
+    if name in known.lakehouses:
+        raise UsageError(
+            f"{name} is a lakehouse: this command is for data sets of meters.",
+            hint="Its commands: simulate, land, batch, runs, rollback, verify.",
+        )
     if known.problems:
         raise known.problems[0].with_traceback(None)
     raise UnknownName("data set", name, known.entries)
+
+
+def lakehouse(name: str) -> LakehouseEntry | None:
+    """Return a lakehouse by name, or nothing where there is none."""
+    return listing().lakehouses.get(name)
+
+
+def required_lakehouse(name: str) -> LakehouseEntry:
+    """Return a lakehouse by name. Raises UsageError where it is a data set of meters, UnknownName where it is none."""
+    found = lakehouse(name)
+    if found is None:
+        if name in listing().entries:
+            raise UsageError(
+                f"{name} is a data set of meters: this command is for lakehouses.",
+                hint="Meters are loaded with `meterlake load`, and archived from Kafka with `meterlake archive`.",
+            )
+        raise UnknownName("lakehouse", name, listing().lakehouses)
+    return found
 
 
 def find(name: str) -> Entry | None:

@@ -68,6 +68,9 @@ class Settings(Connections):
     port_trino: int = Field(8080, description="Trino, HTTP.")
     port_prometheus: int = Field(9090, description="Prometheus, HTTP; where it is installed.")
     port_grafana: int = Field(3000, description="Grafana, HTTP; where it is installed.")
+    port_s3: int = Field(9878, description="S3, HTTP.")
+    port_nessie: int = Field(19120, description="Nessie, HTTP.")
+    port_nessie_management: int = Field(19121, description="Nessie, HTTP: its own health.")
     stall_timeout: Duration = Field(
         timedelta(minutes=2),
         description="A server that lives but shows no progress for so long (log, CPU time, memory, what its health"
@@ -214,6 +217,38 @@ class Settings(Connections):
         """Cassandra contact points as (host, port)."""
         pairs = [point.strip().rpartition(":") for point in self.cassandra_hosts.split(",") if point.strip()]
         return [(host, int(port)) for host, _, port in pairs] or [(self.host, self.port("cassandra"))]
+
+    @property
+    def lake_s3(self) -> str:
+        """Object store of the lakehouse, ``http://host:port``."""
+        return self.lake_s3_endpoint or f"http://{self.address('s3')}"
+
+    @property
+    def nessie(self) -> str:
+        """Nessie, ``http://host:port``."""
+        return self.nessie_url.rstrip("/") or f"http://{self.address('nessie')}"
+
+    @property
+    def lake_keys_file(self) -> Path:
+        """Where the native stack keeps the keys of its object store: two lines, for this user only."""
+        return self.home / "lake-keys"
+
+    @property
+    def lake_keys(self) -> tuple[str, str]:
+        """Access key and secret key of the lakehouse's object store.
+
+        Raises UsageError where neither the settings nor the native stack have them.
+        """
+        if self.lake_access_key:
+            return self.lake_access_key, self.lake_secret_key.get_secret_value()
+        if not self.lake_keys_file.is_file():
+            raise UsageError(
+                "The lakehouse's object store has no keys yet.",
+                hint="Start it: `meterlake up lakehouse`. For another one set METERLAKE_LAKE_ACCESS_KEY and"
+                " METERLAKE_LAKE_SECRET_KEY.",
+            )
+        access, secret = self.lake_keys_file.read_text().split()
+        return access, secret
 
     @property
     def metastore(self) -> str:

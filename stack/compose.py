@@ -16,14 +16,14 @@ from meterlake.settings import Settings, load_settings
 from stack.instance import HOSTS, port_names, render
 from stack.runtime import maven
 from stack.runtime.locks import read_lock
-from stack.services import SERVICES
+from stack.services import ALL
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "compose"
 ENV_FILE = ROOT / ".env"
 ENV_EXAMPLE = ROOT / ".env.example"
 DRIVER_VARIABLE = "POSTGRES_JDBC_JAR"
-PASSWORDS = ("METASTORE_DB_PASSWORD", "GRAFANA_ADMIN_PASSWORD")
+PASSWORDS = ("METASTORE_DB_PASSWORD", "GRAFANA_ADMIN_PASSWORD", "LAKE_SECRET_KEY")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ CONTAINERS = {
     "metastore": Container(CONF, only_here=_health("metastore")),
     "hiveserver2": Container(CONF, only_here=_health("hiveserver2")),
     "trino": Container("/etc/trino", "/data/trino", {**_health("trino"), "jvm.config": "trino/jvm.config.j2"}),
+    "s3": Container(CONF, "/data/s3", _health("s3")),
+    "nessie": Container(CONF, "/data/nessie", _health("nessie")),
     "prometheus": Container("/etc/prometheus", only_here={"prometheus.yml": "prometheus/prometheus.yml.j2"}),
 }
 
@@ -63,6 +65,9 @@ METASTORE_DB = {
     # Hadoop's configuration takes it from the environment: no secret lies in a file.
     "password": "${env.METASTORE_DB_PASSWORD}",
 }
+
+# Its secret comes from the environment of each container: no secret lies in a file.
+LAKE = {"bucket": "lake", "region": "us-east-1", "access_key": "meterlake", "secret_key": "", "in_files": False}
 
 
 def values(service: str) -> dict[str, object]:
@@ -76,13 +81,14 @@ def values(service: str) -> dict[str, object]:
         "data": container.data,
         "conf": container.conf,
         "metastore_db": METASTORE_DB,
+        "lake": LAKE,
         "scratch": "/tmp/meterlake",  # noqa: S108 - a path in a container
         "plugins": "",
         "metrics_host": "host.docker.internal",
         "grafana_host": "grafana",
         # Only templates of containers ask for these.
         "datanode_data": CONTAINERS["datanode"].data,
-        "heap": SERVICES[service].heap if service in SERVICES else "",
+        "heap": ALL[service].heap if service in ALL else "",
     }
 
 
@@ -91,7 +97,7 @@ def templates(service: str) -> dict[str, str]:
 
     The images bring the web pages of HDFS, for which the native stack makes a stand-in.
     """
-    native = SERVICES[service].config if service in SERVICES else {}
+    native = ALL[service].config if service in ALL else {}
     shared = {file: template for file, template in native.items() if not file.startswith("webapps/")}
     return shared | CONTAINERS[service].only_here
 

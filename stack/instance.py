@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,16 +76,44 @@ class Instance:
             "conf": str(self.conf(service)),
             "metastore_db": metastore_db(settings, self.data("metastore")),
             "scratch": str(self.run(service) / "scratch"),
+            "lake": lake(settings),
             "plugins": str(maven.unpacked_folder("trino", settings) / "plugin"),
         }
 
 
-HOSTS = ("namenode", "datanode", "kafka", "cassandra", "metastore", "hiveserver2", "trino")
+HOSTS = ("namenode", "datanode", "kafka", "cassandra", "metastore", "hiveserver2", "trino", "s3", "nessie")
 
 
 def port_names() -> list[str]:
     """Return the names of all settings that are ports of the native stack."""
     return [name for name in Settings.model_fields if name.startswith("port_") and name != "port_offset"]
+
+
+def lake(settings: Settings) -> dict[str, object]:
+    """Return how servers reach the lakehouse's object store; its keys are made on the first time."""
+    if not settings.lake_access_key:
+        _make_keys(settings.lake_keys_file)
+    access, secret = settings.lake_keys
+    return {
+        "bucket": settings.lake_bucket,
+        "region": settings.lake_region,
+        "access_key": access,
+        "secret_key": secret,
+        "in_files": True,
+    }
+
+
+def _make_keys(file: Path) -> None:
+    """Write fresh keys, whole or not at all, unless there are some; of several that try, one does."""
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    partial.touch(mode=0o600)
+    partial.write_text(f"meterlake\n{secrets.token_urlsafe(32)}\n")
+    with suppress(FileExistsError):
+        file.hardlink_to(partial)
+    partial.unlink()
 
 
 def metastore_db(settings: Settings, folder: Path) -> dict[str, str]:

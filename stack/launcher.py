@@ -23,7 +23,7 @@ from stack.runtime import maven
 from stack.runtime.cache import Progress
 from stack.runtime.java import ensure_java
 from stack.service import Service
-from stack.services import SERVICES, with_needs
+from stack.services import ALL, SERVICES, with_needs
 from stack.watch import Stalled, Watch
 
 POLL_S = 0.3
@@ -86,7 +86,7 @@ def down(instance: Instance, listener: Listener) -> list[str]:
         running = process.running(instance)
         left = dict(running)
         while left:
-            needed = {name for other in left if other in SERVICES for name in _needs(SERVICES[other])}
+            needed = {name for other in left if other in ALL for name in _needs(ALL[other])}
             ready = [name for name in left if name not in needed] or list(left)
             with ThreadPoolExecutor(len(ready)) as pool:
                 list(pool.map(lambda name: _stop_one(name, left[name], instance, listener), ready))
@@ -94,14 +94,20 @@ def down(instance: Instance, listener: Listener) -> list[str]:
                 del left[name]
         for mark in (instance.home / "run").glob("*.started"):
             mark.unlink()
-        return [name for name in SERVICES if name in running]
+        return [name for name in ALL if name in running]
 
 
 def status(instance: Instance, *, check: bool = True) -> list[Status]:
-    """Return every service as it stands; with ``check``, running ones are asked to do real work."""
+    """Return every service as it stands; with ``check``, running ones are asked to do real work.
+
+    Those outside the core are shown once they have been started.
+    """
     running = process.running(instance)
-    with ThreadPoolExecutor(len(SERVICES)) as pool:
-        return list(pool.map(lambda s: _status(s, running.get(s.name, []), instance, check), SERVICES.values()))
+    shown = [
+        s for s in ALL.values() if s.name in SERVICES or s.name in running or instance.started_mark(s.name).exists()
+    ]
+    with ThreadPoolExecutor(len(shown)) as pool:
+        return list(pool.map(lambda s: _status(s, running.get(s.name, []), instance, check), shown))
 
 
 def fetch(services: list[Service], instance: Instance, downloads: Progress | None = None) -> None:
@@ -252,7 +258,7 @@ def _servers(instance: Instance) -> dict[str, psutil.Process]:
     servers: dict[str, psutil.Process] = {}
     for name, processes in process.running(instance).items():
         for candidate in processes:
-            if name in SERVICES and is_server(SERVICES[name], candidate):
+            if name in ALL and is_server(ALL[name], candidate):
                 servers[name] = candidate
             else:
                 process.stop([candidate], grace_s=2)

@@ -10,15 +10,21 @@ from stack.services.grafana import GRAFANA
 from stack.services.hdfs import DATANODE, NAMENODE
 from stack.services.hive import HIVESERVER2, METASTORE
 from stack.services.kafka import KAFKA
+from stack.services.lakehouse import NESSIE, S3
 from stack.services.prometheus import PROMETHEUS
 from stack.services.trino import TRINO
 
 SERVICES = {s.name: s for s in [NAMENODE, DATANODE, KAFKA, CASSANDRA, METASTORE, HIVESERVER2, TRINO]}
+"""The servers of the core."""
+ON_REQUEST = {s.name: s for s in [S3, NESSIE]}
+"""Servers of ours that are started when they, or a group with them, are named."""
+ALL = SERVICES | ON_REQUEST
 EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (PROMETHEUS, GRAFANA)}
 """Started when they are named, where this machine has them."""
 GROUPS = {
     "core": tuple(SERVICES),
     "hdfs": ("namenode", "datanode"),
+    "lakehouse": ("kafka", "trino", "s3", "nessie"),
     "hive": ("metastore", "hiveserver2"),
 }
 
@@ -37,10 +43,10 @@ def select(names: list[str]) -> list[Service]:
     """
     wanted: set[str] = set()
     for name in names or ["core"]:
-        if name not in SERVICES and name not in GROUPS:
-            raise UnknownName("service", name, [*SERVICES, *GROUPS])
+        if name not in ALL and name not in GROUPS:
+            raise UnknownName("service", name, [*ALL, *GROUPS])
         wanted.update(GROUPS.get(name, (name,)))
-    return [service for service in SERVICES.values() if service.name in wanted]
+    return [service for service in ALL.values() if service.name in wanted]
 
 
 def with_needs(services: list[Service]) -> list[Service]:
@@ -48,8 +54,8 @@ def with_needs(services: list[Service]) -> list[Service]:
     wanted = {service.name for service in services}
     todo = list(wanted)
     while todo:
-        service = SERVICES[todo.pop()]
+        service = ALL[todo.pop()]
         new = {*service.after, *service.checked_after, *service.beside} - wanted
         wanted |= new
         todo.extend(new)
-    return [service for service in SERVICES.values() if service.name in wanted]
+    return [service for service in ALL.values() if service.name in wanted]

@@ -75,6 +75,7 @@ TRINO = Service(
         "catalog/hive.properties": "trino/catalog/hive.properties.j2",
         "catalog/iceberg.properties": "trino/catalog/iceberg.properties.j2",
         "catalog/delta.properties": "trino/catalog/delta.properties.j2",
+        "catalog/lake.properties": "trino/catalog/lake.properties.j2",
         "catalog/cassandra.properties": "trino/catalog/cassandra.properties.j2",
         "core-site.xml": "hdfs/core-site.xml.j2",
         "hdfs-site.xml": "hdfs/hdfs-site.xml.j2",

@@ -17,7 +17,7 @@ from meterlake.settings import PREFIX, Settings
 from stack import compose
 from stack.instance import HOSTS, Instance, render
 from stack.runtime import locks, maven
-from stack.services import SERVICES
+from stack.services import ALL as SERVICES
 from stack.services import trino as trino_service
 
 pytestmark = pytest.mark.unit
@@ -32,6 +32,8 @@ IMAGES = {
     "cassandra": "cassandra",
     "apache/hive": "hive",
     "trinodb/trino": "trino",
+    "andrewgaul/s3proxy": "s3",
+    "ghcr.io/projectnessie/nessie": "nessie",
 }
 # What the native stack does not have.
 ONLY_IN_CONTAINERS = {"hdfs-init", "postgres", "prometheus", "grafana"}
@@ -55,10 +57,13 @@ INTENDED = {
         "hive.metastore.uris",
         "hive.metastore.warehouse.dir",
         "hive.metastore.warehouse.external.dir",
+        "iceberg.rest-catalog.uri",
         "listen_address",
         "metastore.warehouse.dir",
         "metastore.warehouse.external.dir",
+        "nessie.catalog.service.s3.default-options.endpoint",
         "node.internal-address",
+        "s3.endpoint",
         "seed_provider.0.parameters.0.seeds",
     },
     "bind: a container listens on all its addresses, the native stack on loopback": {
@@ -70,7 +75,10 @@ INTENDED = {
         "hive.server2.thrift.bind.host",
         "listeners",
         "metastore.thrift.bind.host",
+        "quarkus.http.host",
+        "quarkus.management.host",
         "rpc_address",
+        "s3proxy.endpoint",
     },
     "bind, said by a setting of its own in one of the stacks": {"broadcast_rpc_address", "node.bind-ip"},
     "folder: the image's, in a volume": {
@@ -86,12 +94,20 @@ INTENDED = {
         "hive.downloaded.resources.dir",
         "hive.exec.local.scratchdir",
         "hive.querylog.location",
+        "jclouds.filesystem.basedir",
         "log.dirs",
+        "nessie.version.store.persist.rocks.database-path",
         "node.data-dir",
         "saved_caches_directory",
         "security.config-file",
     },
     "folder: the native stack unpacks only some of Trino's plugins, the image has all": {"plugin.dir"},
+    "secret: from the environment of a container; the native stack's files are for their owner only": {
+        "lake-s3.secret",
+        "s3.aws-secret-key",
+        "s3proxy.credential",
+        "s3proxy.identity",
+    },
     "database: PostgreSQL in containers; the native stack's default is Derby": {
         "javax.jdo.option.ConnectionDriverName",
         "javax.jdo.option.ConnectionPassword",
@@ -206,7 +222,7 @@ def test_containers_get_every_rendered_file(services: dict[str, Any]) -> None:
 
 def test_data_lies_in_named_volumes(services: dict[str, Any]) -> None:
     declared = yaml.safe_load(FILE.read_text())["volumes"]
-    for name in ("namenode", "datanode", "kafka", "cassandra"):
+    for name in ("namenode", "datanode", "kafka", "cassandra", "s3", "nessie"):
         mounts = [volume.split(":") for volume in services[name]["volumes"]]
         (target,) = [target for source, target, *_ in mounts if source in declared]
         assert compose.CONTAINERS[name].data.startswith(target), name
@@ -350,6 +366,9 @@ def test_example_points_meterlake_at_the_containers(native: Instance) -> None:
         f"{PREFIX}METASTORE_URL": f"thrift://metastore:{settings.port_metastore}",
         f"{PREFIX}HIVE_URL": f"hiveserver2:{settings.port_hiveserver2}",
         f"{PREFIX}TRINO_URL": f"http://trino:{settings.port_trino}",
+        f"{PREFIX}LAKE_S3_ENDPOINT": f"http://s3:{settings.port_s3}",
+        f"{PREFIX}LAKE_ACCESS_KEY": compose.LAKE["access_key"],
+        f"{PREFIX}NESSIE_URL": f"http://nessie:{settings.port_nessie}",
     }
     assert {name.removeprefix(PREFIX).lower() for name in found} <= Settings.model_fields.keys()
 
@@ -392,7 +411,7 @@ def _settings(file: str, text: str) -> dict[str, Any]:
         found = re.findall(r"<property><name>([^<]+)</name><value>([^<]*)</value></property>", text)
         assert len(found) == text.count("<property>")
         return dict(found)
-    if file.endswith(".properties"):
+    if file.endswith((".properties", ".conf")):
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
         return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
     if file.endswith(".yaml"):

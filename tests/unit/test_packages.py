@@ -22,6 +22,7 @@ PACKAGES = {
     "cli",
     "datasets",
     "engines",
+    "lakehouse",
     "meterlake",
     "producers",
     "serving_layer",

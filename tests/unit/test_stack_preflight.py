@@ -15,7 +15,7 @@ from meterlake.settings import Settings
 from stack import preflight
 from stack.errors import BrokenData, NotEnough, PortBusy
 from stack.instance import Instance, port_names
-from stack.services import EXTRAS, SERVICES, select, with_needs
+from stack.services import ALL, EXTRAS, SERVICES, select, with_needs
 
 pytestmark = pytest.mark.unit
 
@@ -137,7 +137,7 @@ def test_what_a_service_needs_comes_with_it() -> None:
 def test_ports_are_distinct_used_and_outside_the_ephemeral_range() -> None:
     settings = Settings()
     numbers = [settings.port(name.removeprefix("port_")) for name in port_names()]
-    used = {f"port_{port}" for service in SERVICES.values() for port in service.ports}
+    used = {f"port_{port}" for service in ALL.values() for port in service.ports}
     used |= {f"port_{name}" for name in EXTRAS}
     assert len(set(numbers)) == len(numbers)
     assert max(numbers) < 32768

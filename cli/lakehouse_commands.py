@@ -1,0 +1,222 @@
+"""What the commands do for a lakehouse, and the commands that only lakehouses have: land, kpi, dictionary."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.arguments import DatasetArgument
+from cli.output import Output, OutputOption, progress_console, report_progress, show
+from cli.stopping import stopped_by_signals
+from meterlake import registry
+from meterlake.clock import system_clock
+from meterlake.durations import parse_duration
+from meterlake.errors import UsageError
+from meterlake.settings import load_settings
+
+if TYPE_CHECKING:
+    from lakehouse.history import Record
+    from meterlake.dataset import LakehouseEntry
+    from producers.lakehouse.sinks import Sink
+
+
+def land(
+    dataset: DatasetArgument,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Files <topic>.jsonl, or folders of them; without: the topics in Kafka.")
+    ] = None,
+    every: Annotated[str, typer.Option(help="Go on, an object of each partition so often: 30s, 5m.")] = "",
+    accept_loss: Annotated[
+        bool,
+        typer.Option("--accept-loss", help="Go on behind messages that Kafka dropped before they were landed."),
+    ] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Land what sources of a lakehouse have: objects in S3 that are never rewritten, each with a manifest.
+
+    A topic's partition goes on where its manifests end, a file is known by its content: whatever is repeated, killed or
+    done by two at once, each record is landed once. `meterlake batch` reads what has been landed.
+
+    Examples:
+
+    - `meterlake land telecom`
+    - `meterlake land telecom --every 1m`
+    - `meterlake land telecom events/`
+    """
+    from lakehouse.landing import from_files, from_kafka
+
+    declared, settings, stop = registry.required_lakehouse(dataset).declaration, load_settings(), Event()
+    if files and (every or accept_loss):
+        raise UsageError("--every and --accept-loss are for topics.", hint="Leave them out, or the files.")
+    with stopped_by_signals(stop):
+        if files:
+            now = system_clock().astimezone(UTC).replace(tzinfo=None)
+            landed = from_files.land(settings, dataset, declared.topics, files, now)
+        else:
+            pause = _duration("--every", every) if every else None
+            request = from_kafka.Request(
+                dataset,
+                declared.topics,
+                pause,
+                accept_loss,
+                (lambda topic, count: report_progress(f"{count:,} records of {topic}")) if every else None,
+            )
+            landed = from_kafka.land(settings, request, stop)
+    show([{"topic": topic, "records": count} for topic, count in sorted(landed.items())], output)
+
+
+def kpi(
+    dataset: DatasetArgument,
+    name: Annotated[str, typer.Argument(help="The figure: see `meterlake dictionary`.")],
+    by: Annotated[str, typer.Option(help="Columns of its fact, separated by commas; without: its own grain.")] = "",
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="From this local day on.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Up to this local day, not included.")
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show a figure of a lakehouse, as its declaration defines it.
+
+    Examples:
+
+    - `meterlake kpi telecom call_drop_rate`
+    - `meterlake kpi telecom call_drop_rate --by call_type --from 2026-11-01`
+    """
+    from lakehouse.kpi import figure
+
+    declared = registry.required_lakehouse(dataset).declaration
+    columns = tuple(part.strip() for part in by.split(",") if part.strip())
+    span = (since.date() if since else None, until.date() if until else None)
+    show(figure(load_settings(), declared, name, columns, span), output)
+
+
+def dictionary(dataset: DatasetArgument) -> None:
+    """Print the data dictionary of a lakehouse as Markdown: tables, columns, units, rules, figures.
+
+    Examples:
+
+    - `meterlake dictionary telecom > docs/telecom-dictionary.md`
+    """
+    from meterlake.lakehouse.dictionary import page
+
+    typer.echo(page(registry.required_lakehouse(dataset).declaration), nl=False)
+
+
+def batch(entry: LakehouseEntry, *, full: bool, output: Output) -> None:
+    """Compute what was landed, and let readers see it."""
+    from engines import spark
+    from lakehouse import lease
+    from lakehouse.run import Run
+
+    settings, declared = load_settings(), entry.declaration
+    with lease.held(settings, declared.name, "batch") as held, spark.session(settings, "lakehouse") as session:
+        run = Run(settings, session, declared, held, system_clock, report_progress)
+        record = run.execute(full=full)
+    if record is None:
+        progress_console.print("Nothing has been landed since the last run.")
+        return
+    show([_described(record, "current")], output)
+    if output is Output.TEXT:
+        show([{"record": name, **counts} for name, counts in record.counts.items()], output)
+
+
+def runs(entry: LakehouseEntry, limit: int | None, output: Output) -> None:
+    """Show the runs that readers have seen."""
+    from lakehouse import history
+
+    found = history.runs(load_settings(), entry.name)
+    show([_described(record, status) for record, status in found[-limit if limit else 0 :]], output)
+
+
+def roll_back(entry: LakehouseEntry, run: str, output: Output) -> None:
+    """Let readers see what another run has left."""
+    from lakehouse import history, lease
+
+    settings = load_settings()
+    with lease.held(settings, entry.name, f"rollback to {run}"):
+        record = history.roll_back(settings, entry.name, run)
+    show([_described(record, "current")], output)
+
+
+def verify(entry: LakehouseEntry, output: Output) -> None:
+    """Compare what readers see with the landed records. Raises Exit where anything differs."""
+    from lakehouse.verify import verify as compared
+
+    rows = compared(load_settings(), entry.declaration, entry.verification())
+    show(rows, output)
+    if not all(row["equal"] for row in rows):
+        raise typer.Exit(1)
+
+
+def simulate(
+    entry: LakehouseEntry,
+    *,
+    users: int,
+    rate: float,
+    duration: str,
+    start: datetime | None,
+    seed: int,
+    faults: str,
+    out: Path | None,
+    oracle: Path | None,
+    output: Output,
+) -> None:
+    """Send what people do: to Kafka as it happens, or as fast as it goes where it has a start or goes to files."""
+    from meterlake.lakehouse.simulation import Request
+    from producers.lakehouse import faults as known
+    from producers.lakehouse.simulate import simulate as send
+    from producers.lakehouse.sinks import FileSink, KafkaSink
+
+    settings, simulation, stop = load_settings(), entry.simulation(), Event()
+    if faults == "list":
+        show(known.meanings(simulation.faults), output)
+        return
+    if not duration:
+        raise UsageError("--for is missing.", hint="Write how long people live, such as --for 3m.")
+    length, shares = _duration("--for", duration), known.parse(faults, simulation)
+    live = out is None and start is None
+    begin = start or (system_clock() if live else system_clock() - length)
+    request = Request(users, rate, begin.replace(microsecond=0), length, seed)
+    sink: Sink = FileSink(out) if out else KafkaSink(settings, entry.declaration.topics)
+    with stopped_by_signals(stop), sink:
+        account = send(simulation, request, shares, sink, stop, system_clock if live else None)
+    if oracle:
+        oracle.write_bytes(account.as_json())
+    names = sorted({name for counts in account.topics.values() for name in counts})
+    rows = [
+        {"topic": topic, "sent": sum(counts.values()), **{name: counts[name] for name in names}}
+        for topic, counts in sorted(account.topics.items())
+    ]
+    show(rows, output)
+
+
+def _described(record: Record, status: str) -> dict[str, Any]:
+    return {
+        "run": record.run,
+        "status": status,
+        "mode": record.mode,
+        "at": record.at[:19],
+        "seconds": record.seconds,
+        "objects": record.objects,
+        **record.total,
+    }
+
+
+def _duration(option: str, text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}.", hint="Write 90s, 10m or 2h.") from None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to ``app``."""
+    app.command(rich_help_panel="Readings in")(land)
+    for command in (kpi, dictionary):
+        app.command(rich_help_panel="Answers")(command)

@@ -1,0 +1,41 @@
+"""Tables of the lakehouse without Spark: by pyiceberg, as columns in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engines.errors import EngineUnavailable, QueryFailed
+
+if TYPE_CHECKING:
+    from meterlake.settings import Settings
+
+
+def read(settings: Settings, table: str, columns: tuple[str, ...] = ("*",), ref: str = "main") -> Any:
+    """Return the rows of a table (``namespace.name``) of a branch or tag, as an Arrow table.
+
+    Raises EngineUnavailable; QueryFailed where there is no such table.
+    """
+    import requests
+    from pyiceberg.catalog import load_catalog
+    from pyiceberg.exceptions import NoSuchTableError, RESTError
+
+    access, secret = settings.lake_keys
+    try:
+        catalog = load_catalog(
+            "lake",
+            type="rest",
+            uri=f"{settings.nessie}/iceberg/{ref}",
+            warehouse=settings.lake_bucket,
+            **{
+                "s3.endpoint": settings.lake_s3,
+                "s3.region": settings.lake_region,
+                "s3.access-key-id": access,
+                "s3.secret-access-key": secret,
+                "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+            },
+        )
+        return catalog.load_table(table).scan(selected_fields=columns).to_arrow()
+    except NoSuchTableError as error:
+        raise QueryFailed("Nessie", f"read {table} of {ref}", "there is no such table: no run yet?") from error
+    except (RESTError, OSError, requests.RequestException) as error:
+        raise EngineUnavailable("Nessie", settings.nessie, error) from error

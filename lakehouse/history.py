@@ -1,0 +1,94 @@
+"""The runs of a lakehouse that readers have seen: a tag of the catalog each, and its record among the objects."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from engines import lake, nessie
+from meterlake.errors import PermanentError, UnknownName
+
+if TYPE_CHECKING:
+    from meterlake.settings import Settings
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run: what it read, and what became of it, by record; the objects that it read first; when, and how long."""
+
+    dataset: str
+    run: str
+    mode: str
+    at: str
+    seconds: float
+    objects: int
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> dict[str, int]:
+        """The counts of all records together."""
+        total: dict[str, int] = {}
+        for counts in self.counts.values():
+            for name, count in counts.items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+
+class SharedCatalog(PermanentError):
+    """Going back would take other lakehouses back, too."""
+
+    def __init__(self, run: str, others: list[str]) -> None:
+        super().__init__(
+            f"Going back to {run} would take {', '.join(others)} back, too: readers see one branch.",
+            hint="Their runs came later. Correct the data and run again instead.",
+        )
+
+
+def tag(dataset: str, run: str) -> str:
+    """Return the tag of a run."""
+    return f"{dataset}-run-{run}"
+
+
+def write(settings: Settings, record: Record) -> None:
+    """Keep the record of a run, before it is merged."""
+    lake.put(settings, f"runs/{record.dataset}/{record.run}.json", orjson.dumps(asdict(record)))
+
+
+def runs(settings: Settings, dataset: str) -> list[tuple[Record, str]]:
+    """Return the runs that were merged, oldest first, each with whether it is the ``current`` one, or ``kept``."""
+    main, prefix = nessie.main(settings), tag(dataset, "")
+    found = []
+    for ref in nessie.refs(settings):
+        if ref.type == "TAG" and ref.name.startswith(prefix):
+            data = lake.get(settings, f"runs/{dataset}/{ref.name.removeprefix(prefix)}.json")
+            content: dict[str, Any] = orjson.loads(data or b"{}")
+            found.append((Record(**content), ref.hash))
+    found.sort(key=lambda item: item[0].run)
+    seen = nessie.ancestors(settings, main)
+    reached = [record.run for record, state in found if state in seen]
+    current = reached[-1] if reached else ""
+    return [(record, "current" if record.run == current else "kept") for record, _ in found]
+
+
+def roll_back(settings: Settings, dataset: str, run: str) -> Record:
+    """Let readers see the state that a run left, an earlier or a later one.
+
+    Raises UnknownName, SharedCatalog; RefMoved where somebody else has changed the catalog meanwhile.
+    """
+    known = {record.run: record for record, _ in runs(settings, dataset)}
+    if run not in known:
+        raise UnknownName(f"run of {dataset}", run, known)
+    target = nessie.find(settings, tag(dataset, run))
+    main = nessie.main(settings)
+    assert target is not None  # noqa: S101 - it was listed just now
+    others = {
+        ref.name.partition("-run-")[0]
+        for ref in nessie.refs(settings)
+        if ref.type == "TAG" and "-run-" in ref.name and ref.name.rpartition("-run-")[2] > run
+    }
+    if later := sorted(others - {dataset}):
+        raise SharedCatalog(run, later)
+    nessie.assign(settings, main, target)
+    return known[run]

@@ -1,0 +1,124 @@
+"""Kafka topics into landed objects, exactly once: where a topic's partition goes on is what its manifests say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from engines import kafka, topics
+from engines.errors import EngineUnavailable
+from lakehouse.landing import objects
+from lakehouse.landing.objects import Landed, Source
+from meterlake.errors import PermanentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from meterlake.settings import Settings
+
+MOST_RECORDS: Final = 200_000
+"""In one object: some 20 MB."""
+_POLL_S: Final = 0.5
+
+
+class Lost(PermanentError):
+    """Kafka has dropped messages that were not landed yet."""
+
+    def __init__(self, topic: str, partition: int, wanted: int, first: int) -> None:
+        super().__init__(
+            f"{topic}, partition {partition}: offsets {wanted} to {first - 1} are gone before they were landed.",
+            hint="Kafka's retention was shorter than the time that nobody landed. To go on without them, land with"
+            " --accept-loss once.",
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is landed: topics of a data set, up to their ends; with ``every`` again and again.
+
+    accept_loss: go on where Kafka has dropped what was not landed. report: told of a topic's records.
+    """
+
+    dataset: str
+    topics: tuple[str, ...]
+    every: timedelta | None = None
+    accept_loss: bool = False
+    report: Callable[[str, int], None] | None = None
+
+
+def land(settings: Settings, request: Request, stop: Event) -> Counter[str]:
+    """Land topics, until ``stop`` is set or their ends are reached.
+
+    Returns the records by topic. Raises NoSuchTopic, Lost, EngineUnavailable.
+    """
+    for name in request.topics:
+        topics.required(settings, name)
+    landed: Counter[str] = Counter()
+    while True:
+        for name in request.topics:
+            count = _land_topic(settings, request, name, stop)
+            landed[name] += count
+            if request.report and count:
+                request.report(name, count)
+        if request.every is None or stop.wait(request.every.total_seconds()):
+            return landed
+
+
+def _land_topic(settings: Settings, request: Request, name: str, stop: Event) -> int:
+    topic = topics.required(settings, name)
+    count = 0
+    for partition, span in topics.spans(settings, topic).items():
+        source = Source(request.dataset, name, f"{partition:05}")
+        begin = objects.next_offset(settings, source)
+        if begin is not None and begin < span.first and not request.accept_loss:
+            raise Lost(name, partition, begin, span.first)
+        at = max(span.first, begin or 0)
+        while at < span.end and not stop.is_set():
+            records, end = _read(settings, name, partition, at, span.end)
+            manifest = objects.write(settings, source, records, end) if records else None
+            count += manifest.rows if manifest else 0
+            at = end if manifest or not records else (objects.next_offset(settings, source) or end)
+    return count
+
+
+def _read(settings: Settings, topic: str, partition: int, first: int, end: int) -> tuple[list[Landed], int]:
+    """Return records from an offset on, and the offset behind them; offsets without a record are passed over."""
+    from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+    config = kafka.client_config(
+        settings, **{"group.id": "meterlake-land", "enable.auto.commit": False, "enable.partition.eof": True}
+    )
+    consumer = Consumer(config)
+    records: list[Landed] = []
+    try:
+        consumer.assign([TopicPartition(topic, partition, first)])
+        idle = 0.0
+        while len(records) < MOST_RECORDS:
+            # It waits for so many, or for its time.
+            missing = end - (records[-1].offset + 1 if records else first)
+            messages = consumer.consume(min(10_000, missing, MOST_RECORDS - len(records)), _POLL_S)
+            for message in messages:
+                error = message.error()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                    return records, max(end, records[-1].offset + 1 if records else end)
+                if error is not None:
+                    raise EngineUnavailable("Kafka", settings.kafka, error)
+                records.append(_landed(message))
+            idle = 0.0 if messages else idle + _POLL_S
+            if idle > kafka.TIMEOUT_S:
+                raise EngineUnavailable("Kafka", settings.kafka, f"{topic}, partition {partition}: nothing comes")
+            if records and records[-1].offset >= end - 1:
+                break
+    except KafkaException as error:
+        raise EngineUnavailable("Kafka", settings.kafka, error.args[0]) from error
+    finally:
+        consumer.close()
+    return records, records[-1].offset + 1
+
+
+def _landed(message: Any) -> Landed:  # noqa: ANN401 - the client has no types
+    moment = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC).replace(tzinfo=None)
+    return Landed(message.offset(), moment, message.key(), message.value())

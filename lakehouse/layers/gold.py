@@ -1,0 +1,130 @@
+"""Gold: dimensions of references, and facts of accepted events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lakehouse.layers import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.layers.silver import Changed
+    from lakehouse.layers.tables import Catalog
+    from meterlake.lakehouse.model import Dimension, Fact
+
+
+def dimension(session: SparkSession, catalog: Catalog, item: Dimension, changed: Mapping[str, Changed]) -> None:
+    """Write a dimension again, where a member has changed or somebody asks for one that is not there.
+
+    Whom no record of the reference describes has a placeholder, which the record replaces when it arrives.
+    """
+    lakehouse, path = catalog.lakehouse, catalog.path(tables.dimension(catalog.lakehouse, item))
+    reference = lakehouse.reference(item.reference)
+    merged = any(
+        changed[fact.event].had_before
+        for fact in lakehouse.facts
+        if fact.event in changed and any(lookup.dimension == item.name for lookup in fact.lookups)
+    )
+    asked = [
+        f"SELECT `{lookup.field}` AS key FROM "
+        + (catalog.path(tables.silver(lakehouse.event(fact.event))) if merged else f"after_{fact.event}")
+        + f" WHERE NOT is_rejected AND `{lookup.field}` IS NOT NULL"
+        for fact in lakehouse.facts
+        for lookup in fact.lookups
+        if lookup.dimension == item.name and (merged or fact.event in changed)
+    ]
+    if not merged:
+        asked.append(f"SELECT `{reference.key}` FROM {path} WHERE is_placeholder")
+    silver = catalog.path(tables.silver(reference))
+    session.sql(
+        f"SELECT DISTINCT key FROM ({' UNION ALL '.join(asked)})"
+        f" WHERE key NOT IN (SELECT `{reference.key}` FROM {silver} WHERE NOT is_rejected)"
+    ).createOrReplaceTempView(f"vain_{item.name}")
+    there = f"SELECT `{reference.key}` FROM {path} WHERE is_placeholder"
+    may_stay = reference.name not in changed and not merged and not session.table(path).isEmpty()
+    if may_stay and session.sql(f"TABLE vain_{item.name} EXCEPT {there}").isEmpty():
+        return
+    names = ", ".join(f"`{name}`" for name in item.attributes)
+    nothing = ", ".join("NULL" for _ in item.attributes)
+    rest = ", ".join("NULL" for _ in item.attributes[1:])
+    ever, forever = (f"TIMESTAMP_NTZ'{moment}'" for moment in (tables.EVER, tables.FOREVER))
+    versions = reference.history == "versions"
+    key = f"md5(concat(`{reference.key}`, '|', `{reference.time}`))" if versions else f"md5(`{reference.key}`)"
+    lead = f"lead(`{reference.time}`) OVER (PARTITION BY `{reference.key}` ORDER BY `{reference.time}`)"
+    begin = f"`{reference.time}`" if versions else ever
+    end = f"coalesce({lead}, {forever})" if versions else forever
+    current = f"{lead} IS NULL" if versions else "true"
+    comma = f", {rest}" if rest else ""
+    members = session.sql(f"""
+SELECT '{tables.UNKNOWN}' AS {item.key}, {nothing}, {ever}, {forever}, true, false
+UNION ALL SELECT {key}, {names}, {begin}, {end}, {current}, false FROM {silver} WHERE NOT is_rejected
+UNION ALL SELECT md5(key), key{comma}, {ever}, {forever}, true, true FROM vain_{item.name}""")
+    members.toDF(*tables.dimension(lakehouse, item).names).coalesce(1).createOrReplaceTempView(f"members_{item.name}")
+    session.sql(f"INSERT OVERWRITE {path} SELECT * FROM members_{item.name}")
+
+
+def fact(session: SparkSession, catalog: Catalog, item: Fact, changed: Changed) -> None:
+    """Write the rows of a fact that a run has changed; what is rejected by now is taken out."""
+    lakehouse, path = catalog.lakehouse, catalog.path(tables.fact(catalog.lakehouse, item))
+    event = lakehouse.event(item.event)
+    local = f"from_utc_timestamp(CAST(source.`{event.time}` AS TIMESTAMP_LTZ), '{lakehouse.time_zone}')"
+    local = f"CAST({local} AS TIMESTAMP_NTZ)"
+    joins, keys = "", []
+    for number, lookup in enumerate(item.lookups):
+        dimension = lakehouse.dimension(lookup.dimension)
+        member = f"member_{number}"
+        natural = dimension.attributes[0]
+        joins += (
+            f" LEFT JOIN {catalog.path(tables.dimension(lakehouse, dimension))} {member}"
+            f" ON {member}.`{natural}` = source.`{lookup.field}`"
+            f" AND source.`{event.time}` >= {member}.valid_from AND source.`{event.time}` < {member}.valid_to"
+        )
+        keys.append(f"coalesce({member}.{dimension.key}, '{tables.UNKNOWN}') AS {lookup.column}")
+    fields = ", ".join(f"source.`{field.name}`" for field in event.fields)
+    looked_up = "".join(f", {key}" for key in keys)
+    session.sql(f"""
+SELECT source.is_rejected, md5(source.record_id) AS transaction_sk, date_format({local}, 'yyyyMMdd') AS date_sk,
+    hour({local}) * 3600 + minute({local}) * 60 + second({local}) AS time_sk{looked_up}, {fields}
+FROM after_{event.name} source{joins}""").createOrReplaceTempView(f"rows_{item.name}")
+    names = [f"`{name}`" for name in tables.fact(lakehouse, item).names]
+    if not changed.had_before:
+        session.sql(f"INSERT INTO {path} SELECT {', '.join(names)} FROM rows_{item.name} WHERE NOT is_rejected")
+        return
+    sets = ", ".join(f"t.{name} = s.{name}" for name in names)
+    values = ", ".join(f"s.{name}" for name in names)
+    session.sql(
+        f"MERGE INTO {path} t USING rows_{item.name} s ON t.transaction_sk = s.transaction_sk"
+        f" WHEN MATCHED AND s.is_rejected THEN DELETE WHEN MATCHED THEN UPDATE SET {sets}"
+        f" WHEN NOT MATCHED AND NOT s.is_rejected THEN INSERT ({', '.join(names)}) VALUES ({values})"
+    )
+
+
+def dates(session: SparkSession, catalog: Catalog) -> None:
+    """Write a row for every day from the first to the last that a fact has, if they are not there."""
+    lakehouse, path = catalog.lakehouse, catalog.path(tables.DIM_DATE)
+    parts = [
+        f"SELECT min(date_sk) AS first, max(date_sk) AS last FROM {catalog.path(tables.fact(lakehouse, item))}"
+        for item in lakehouse.facts
+    ]
+    session.sql(f"""
+SELECT date_format(day, 'yyyyMMdd') AS date_sk, day AS date_value, year(day) AS year, month(day) AS month,
+    day(day) AS day, date_format(day, 'EEEE') AS day_of_week, dayofweek(day) IN (6, 7) AS is_weekend
+FROM (SELECT explode(sequence(to_date(first, 'yyyyMMdd'), to_date(last, 'yyyyMMdd'))) AS day
+      FROM (SELECT min(first) AS first, max(last) AS last FROM ({" UNION ALL ".join(parts)})) WHERE first IS NOT NULL)
+""").coalesce(1).createOrReplaceTempView("days")
+    there, wanted = (f"SELECT date_sk FROM {source}" for source in (path, "days"))
+    if session.sql(f"({wanted} EXCEPT {there}) UNION ALL ({there} EXCEPT {wanted})").first():
+        session.sql(f"INSERT OVERWRITE {path} SELECT * FROM days")
+
+
+def times(session: SparkSession, catalog: Catalog) -> None:
+    """Write the seconds of a day, once."""
+    path = catalog.path(tables.DIM_TIME)
+    if session.table(path).isEmpty():
+        session.sql(f"""
+INSERT INTO {path} SELECT CAST(id AS INT), CAST(id DIV 3600 AS INT), CAST(id DIV 60 % 60 AS INT), CAST(id % 60 AS INT),
+    CASE WHEN id < 21600 THEN 'night' WHEN id < 43200 THEN 'morning' WHEN id < 64800 THEN 'afternoon' ELSE 'evening' END
+FROM range(0, 86400, 1, 1)""")

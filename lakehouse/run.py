@@ -1,0 +1,135 @@
+"""A run: bronze, silver and gold of what was landed, on a branch of its own; audited, and merged as one commit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from engines import lake_spark, nessie, spark
+from lakehouse import history
+from lakehouse.layers import audit, bronze, gold, silver, tables
+from lakehouse.layers.tables import Catalog
+from lakehouse.parallel import side_by_side
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pyspark.sql import SparkSession
+
+    from engines.nessie import Ref
+    from lakehouse.landing.objects import Manifest
+    from lakehouse.layers.silver import Changed
+    from lakehouse.layers.tables import Table
+    from lakehouse.lease import Lease
+    from meterlake.clock import Clock
+    from meterlake.lakehouse.declaration import Lakehouse
+    from meterlake.settings import Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run works with. report: told of each step before it begins."""
+
+    settings: Settings
+    session: SparkSession
+    lakehouse: Lakehouse
+    lease: Lease
+    clock: Clock
+    report: Callable[[str], None]
+
+    def execute(self, *, full: bool = False) -> history.Record | None:
+        """Compute what is new (full: everything, into empty tables), and let readers see it; None if nothing is.
+
+        Raises AuditFailed or OutOfBalance, which leave the branch; RefMoved, LeaseLost, EngineUnavailable.
+        """
+        begin = self.clock()
+        run = f"{begin:%Y%m%dT%H%M%S}-{uuid4().hex[:4]}"
+        main = self._prepare()
+        branch = nessie.create(self.settings, f"{self.lakehouse.name}_{run}", main)
+        catalog = Catalog(
+            lake_spark.catalog(self.session, self.settings, f"lake_{uuid4().hex[:8]}", branch.name), self.lakehouse
+        )
+        self._make_tables(catalog, full=full)
+        found = bronze.news(self.session, self.settings, catalog)
+        if not found and not full:
+            nessie.delete(self.settings, branch)
+            return None
+        with spark.planned_once(self.session):
+            read, changed = self._compute(catalog, found, run)
+            self.report("audit")
+            audit.check(self.session, catalog, branch.name, read, changed)
+        seconds = (self.clock() - begin).total_seconds()
+        counts = {name: asdict(item.counts) for name, item in changed.items()}
+        mode = "full" if full else "incremental"
+        record = history.Record(
+            self.lakehouse.name, run, mode, begin.isoformat(), round(seconds, 1), len(found), counts
+        )
+        self._merge(branch.name, main, record)
+        return record
+
+    def _prepare(self) -> Ref:
+        """Make the namespaces, and remove what runs that came to nothing have left; return what readers see."""
+        for layer in tables.LAYERS:
+            nessie.make_namespace(self.settings, self.lakehouse.namespace(layer))
+        for ref in nessie.refs(self.settings):
+            if ref.type == "BRANCH" and ref.name.startswith(f"{self.lakehouse.name}_"):
+                nessie.delete(self.settings, ref)
+        return nessie.main(self.settings)
+
+    def _make_tables(self, catalog: Catalog, *, full: bool) -> None:
+        self.report("tables")
+        there = set()
+        for layer in tables.LAYERS:
+            rows = self.session.sql(f"SHOW TABLES IN {catalog.name}.{self.lakehouse.namespace(layer)}").collect()
+            there |= {(layer, row.tableName) for row in rows}
+
+        def make(table: Table) -> None:
+            if full and (table.layer, table.name) in there:
+                self.session.sql(f"DROP TABLE {catalog.path(table)}")
+            if full or (table.layer, table.name) not in there:
+                self.session.sql(catalog.create(table))
+
+        side_by_side(make, tables.every(self.lakehouse))
+
+    def _compute(
+        self, catalog: Catalog, found: Sequence[Manifest], run: str
+    ) -> tuple[dict[str, int], dict[str, Changed]]:
+        session, lakehouse = self.session, self.lakehouse
+        self.report("bronze")
+        counts = side_by_side(
+            lambda record: bronze.append(session, self.settings, catalog, record, found, run), lakehouse.records
+        )
+        read = {record.name: count for record, count in zip(lakehouse.records, counts, strict=True)}
+        bronze.note(session, catalog, found, run)
+        self.report("silver")
+        references = [item for item in lakehouse.references if read[item.name]]
+        written = side_by_side(lambda record: silver.refresh(session, catalog, record, run, {}), references)
+        news = {item.name: silver.changed_keys(session, item) for item in references}
+        events = [item for item in lakehouse.events if read[item.name] or news]
+        written += side_by_side(lambda record: silver.refresh(session, catalog, record, run, news), events)
+        silver.quarantine(session, catalog, written)
+        changed = {item.record.name: item for item in written}
+        self.report("gold")
+        side_by_side(lambda item: gold.dimension(session, catalog, item, changed), lakehouse.dimensions)
+        facts = [item for item in lakehouse.facts if item.event in changed]
+        side_by_side(lambda item: gold.fact(session, catalog, item, changed[item.event]), facts)
+        gold.times(session, catalog)
+        gold.dates(session, catalog)
+        return read, changed
+
+    def _merge(self, branch: str, main: Ref, record: history.Record) -> None:
+        """Let readers see the branch: all tables in one commit, if they still are where the run began."""
+        self.report("merge")
+        self.lease.check()
+        history.write(self.settings, record)
+        source = nessie.find(self.settings, branch)
+        assert source is not None  # noqa: S101 - nobody else removes it under the lease
+        merged = nessie.merge(self.settings, source, main, f"run {record.run} of {self.lakehouse.name}")
+        nessie.create(self.settings, history.tag(self.lakehouse.name, record.run), merged, "TAG")
+        nessie.delete(self.settings, source)
+
+
+def known(session: SparkSession, settings: Settings, lakehouse: Lakehouse, ref: str = nessie.MAIN) -> Catalog:
+    """Know a branch of a lakehouse's tables as a catalog; by default what readers see."""
+    return Catalog(lake_spark.catalog(session, settings, f"lake_{uuid4().hex[:8]}", ref), lakehouse)

@@ -1,0 +1,145 @@
+"""A lakehouse's declaration: its records and its model, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from meterlake.errors import DeclarationError
+from meterlake.lakehouse.fields import check_word
+from meterlake.names import check_unique
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi
+    from meterlake.lakehouse.records import Event, Record, Reference
+    from meterlake.lakehouse.simulation import Simulation
+
+Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "Kpi")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lakehouse:
+    """A data set of events and references, and the tables that are made of them.
+
+    time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. most_rejected: a run that would reject a greater
+    share of an event fails. simulation: makes its records, as ``"module:NAME"``. verification: a text file of SQL
+    beside the declaration that makes the facts of the landed records once more.
+    """
+
+    name: str
+    title: str
+    time_zone: str
+    events: tuple[Event, ...]
+    references: tuple[Reference, ...] = ()
+    dimensions: tuple[Dimension, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    kpis: tuple[Kpi, ...] = ()
+    most_rejected: float = 0.2
+    simulation: Simulation | str | None = None
+    verification: str = ""
+
+    def __post_init__(self) -> None:
+        check_word(self.name, self.where)
+        for kind, items in (
+            ("record", self.records),
+            ("dimension", self.dimensions),
+            ("fact", self.facts),
+            ("figure", self.kpis),
+        ):
+            check_unique((item.name for item in items), self.where, kind)
+        check_unique((record.topic for record in self.records), self.where, "topic")
+        if not 0 < self.most_rejected <= 1:
+            raise DeclarationError(
+                self.where, f"most_rejected={self.most_rejected} is no share", expected="Write one from 0 to 1"
+            )
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise DeclarationError(
+                self.where, f"there is no time zone {self.time_zone!r}", expected="Write an IANA name, such as UTC"
+            ) from None
+        self._check_records()
+        self._check_dimensions()
+        self._check_facts()
+
+    @property
+    def where(self) -> str:
+        """How errors name it."""
+        return f"Lakehouse {self.name!r}"
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All records: references before the events that ask for them."""
+        return (*self.references, *self.events)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics of all records."""
+        return tuple(record.topic for record in self.records)
+
+    def event(self, name: str) -> Event:
+        """Return an event by name."""
+        return _named(self.events, name)
+
+    def reference(self, name: str) -> Reference:
+        """Return a reference by name."""
+        return _named(self.references, name)
+
+    def dimension(self, name: str) -> Dimension:
+        """Return a dimension by name."""
+        return _named(self.dimensions, name)
+
+    def fact_of(self, event: str) -> Fact | None:
+        """Return the fact of an event, if it has one."""
+        return next((fact for fact in self.facts if fact.event == event), None)
+
+    def namespace(self, layer: str) -> str:
+        """Return the name of a layer's tables in the catalog: ``telecom_gold``."""
+        return f"{self.name}_{layer}"
+
+    def _check_records(self) -> None:
+        for record in self.records:
+            for known in record.known:
+                self._require(known.reference, self.references, f"{record.where} asks for the reference")
+
+    def _check_dimensions(self) -> None:
+        for dimension in self.dimensions:
+            where = f"the dimension {dimension.name!r} is of the reference"
+            self._require(dimension.reference, self.references, where)
+            reference = self.reference(dimension.reference)
+            names = [field.name for field in reference.fields]
+            for attribute in dimension.attributes:
+                if attribute not in names:
+                    self._refuse(f"the dimension {dimension.name!r} has the attribute {attribute!r}", names)
+            if not dimension.attributes or dimension.attributes[0] != reference.key:
+                self._refuse(f"the dimension {dimension.name!r} does not begin with its key", [reference.key])
+
+    def _check_facts(self) -> None:
+        for fact in self.facts:
+            self._require(fact.event, self.events, f"the fact {fact.name!r} is of the event")
+            names = [field.name for field in self.event(fact.event).fields]
+            check_unique([*names, *(lookup.column for lookup in fact.lookups)], f"Fact {fact.name!r}", "column")
+            for lookup in fact.lookups:
+                self._require(lookup.dimension, self.dimensions, f"the fact {fact.name!r} looks into the dimension")
+                if lookup.field not in names:
+                    self._refuse(f"the fact {fact.name!r} looks up by {lookup.field!r}", names)
+            for measure in fact.measures:
+                if measure.field not in names:
+                    self._refuse(f"the fact {fact.name!r} measures {measure.field!r}", names)
+        for kpi in self.kpis:
+            self._require(kpi.fact, self.facts, f"the figure {kpi.name!r} is of the fact")
+
+    def _require(self, name: str, items: Iterable[Record | Dimension | Fact], what: str) -> None:
+        known = [item.name for item in items]
+        if name not in known:
+            self._refuse(f"{what} {name!r}", known)
+
+    def _refuse(self, problem: str, known: Sequence[str]) -> None:
+        raise DeclarationError(self.where, problem, expected=f"There are {', '.join(known) or 'none'}")
+
+
+def _named(items: Iterable[Named], name: str) -> Named:
+    return next(item for item in items if item.name == name)

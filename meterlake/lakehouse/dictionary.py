@@ -1,0 +1,115 @@
+"""The data dictionary of a lakehouse: every table, column, unit, rule and figure on one page, from the declaration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meterlake.lakehouse.records import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meterlake.lakehouse.declaration import Lakehouse
+    from meterlake.lakehouse.fields import Field
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi
+    from meterlake.lakehouse.records import Event, Record
+
+
+def page(lakehouse: Lakehouse) -> str:
+    """Return the page, in Markdown."""
+    lines = [
+        f"# {lakehouse.title}: data dictionary",
+        "",
+        f"Made by `meterlake dictionary {lakehouse.name}`. Instants are UTC; days and seconds of a day are those of"
+        f" {lakehouse.time_zone}.",
+    ]
+    for kind, records in (("Events", lakehouse.events), ("References", lakehouse.references)):
+        lines += ["", f"## {kind}"]
+        for record in records:
+            lines += ["", *_record(record)]
+    lines += ["", "## Dimensions"]
+    for dimension in lakehouse.dimensions:
+        lines += ["", *_dimension(lakehouse, dimension)]
+    lines += ["", "## Facts"]
+    for fact in lakehouse.facts:
+        lines += ["", *_fact(lakehouse, fact)]
+    if lakehouse.kpis:
+        lines += ["", "## Figures", "", "| figure | meaning | unit | better | formula | by | defined by |"]
+        lines += ["|--|--|--|--|--|--|--|", *map(_kpi, lakehouse.kpis)]
+    return "\n".join(lines) + "\n"
+
+
+def _record(record: Event | Reference) -> Iterator[str]:
+    yield f"### {record.name}: {record.title}"
+    yield ""
+    identity = ", ".join(f"`{name}`" for name in record.identity)
+    kept = ""
+    if isinstance(record, Reference):
+        words = {"overwrite": " The latest record of a key counts.", "versions": " Each version is kept."}
+        kept = words[record.history]
+    yield f"Topic `{record.topic}`; identified by {identity}; its time is `{record.time}`.{kept}"
+    yield ""
+    yield "| field | meaning | type | unit | may be missing | allowed | personal |"
+    yield "|--|--|--|--|--|--|--|"
+    for field in record.fields:
+        yield _field(record, field)
+    if record.checks:
+        yield ""
+        yield "| check | an accepted record meets | meaning |"
+        yield "|--|--|--|"
+        for check in record.checks:
+            yield f"| `{check.name}` | `{check.sql}` | {check.title} |"
+
+
+def _field(record: Record, field: Field) -> str:
+    low, high = field.between
+    allowed = [
+        f"`{field.pattern}`".replace("|", "\\|") if field.pattern else "",
+        ", ".join(field.one_of),
+        f"{low} or more" if low is not None and high is None else "",
+        f"{high} or less" if low is None and high is not None else "",
+        f"{low} to {high}" if low is not None and high is not None else "",
+        "check digit" if field.digits else "",
+        *(f"a key of {known.reference}" for known in record.known if known.field == field.name),
+    ]
+    words = "; ".join(filter(None, allowed))
+    unit = "" if field.unit == "1" else field.unit
+    missing, personal = ("yes" if flag else "" for flag in (field.nullable, field.pii))
+    return f"| `{field.name}` | {field.title} | {field.type.sql('trino')} | {unit} | {missing} | {words} | {personal} |"
+
+
+def _dimension(lakehouse: Lakehouse, dimension: Dimension) -> list[str]:
+    reference = lakehouse.reference(dimension.reference)
+    number = 2 if reference.history == "versions" else 1
+    attributes = ", ".join(f"`{name}`" for name in dimension.attributes)
+    return [
+        f"### {dimension.name}",
+        "",
+        f"Type {number}, of `{reference.name}`. Key `{dimension.key}`; {attributes}; `valid_from`, `valid_to`,"
+        " `is_current`; `is_placeholder`: whether only its key is known.",
+    ]
+
+
+def _fact(lakehouse: Lakehouse, fact: Fact) -> list[str]:
+    event = lakehouse.event(fact.event)
+    rows = [f"| `{lookup.column}` | {lookup.dimension}, by `{lookup.field}` | |" for lookup in fact.lookups]
+    words = {"additive": "sums", "semi_additive": "sums, but not over time", "not_additive": "no sums"}
+    rows += [
+        f"| `{measure.field}` | {event.field(measure.field).title} | {words[measure.additivity]} |"
+        for measure in fact.measures
+    ]
+    return [
+        f"### {fact.name}",
+        "",
+        f"{fact.grain}. Further: `transaction_sk`, `date_sk`, `time_sk`, and all fields of `{event.name}`.",
+        "",
+        "| column | meaning | what it may be used for |",
+        "|--|--|--|",
+        *rows,
+    ]
+
+
+def _kpi(kpi: Kpi) -> str:
+    by = ", ".join(f"`{name}`" for name in kpi.grain)
+    formula = f"`{kpi.sql}` of `{kpi.fact}`"
+    return f"| `{kpi.name}` | {kpi.title} | {kpi.unit} | {kpi.better} | {formula} | {by} | {kpi.source} |"

@@ -1,0 +1,83 @@
+"""The model of the gold layer: dimensions of references, facts of events, and figures that are asked of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from meterlake.lakehouse.fields import check_word, parse
+
+Additivity = Literal["additive", "semi_additive", "not_additive"]
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A table of a reference's members, each with a surrogate key, and one that stands for whatever is unknown.
+
+    key: the name of the surrogate key. attributes: fields of the reference, its key first.
+    """
+
+    name: str
+    reference: str
+    key: str
+    attributes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_word(self.name, f"Dimension {self.name!r}")
+        check_word(self.key, f"Dimension {self.name!r}, its key")
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A fact's way to a dimension: the event's field that holds the natural key, and the column of the surrogate key.
+
+    The column says the role that the member plays: ``from_user_sk``, ``to_user_sk``.
+    """
+
+    dimension: str
+    field: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A field that is counted, and how: whether sums of it over everything mean something."""
+
+    field: str
+    additivity: Additivity
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A table with a row for each accepted event. grain: one sentence that says what a row is."""
+
+    name: str
+    event: str
+    grain: str
+    lookups: tuple[Lookup, ...]
+    measures: tuple[Measure, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_word(self.name, f"Fact {self.name!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kpi:
+    """A figure: SQL over a fact's rows, as Spark writes it.
+
+    grain: what it is given by when nothing else is asked. source: whose definition it is.
+    """
+
+    name: str
+    title: str
+    unit: str
+    fact: str
+    sql: str
+    grain: tuple[str, ...]
+    better: Better
+    source: str
+
+    def __post_init__(self) -> None:
+        check_word(self.name, f"Kpi {self.name!r}")
+        parse(self.sql, f"Kpi {self.name!r}")

@@ -1,0 +1,109 @@
+"""The two kinds of record of a lakehouse: events, which happen, and references, which are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import ClassVar, Literal
+
+from meterlake.errors import DeclarationError
+from meterlake.lakehouse.fields import Check, Field, Known, check_word
+from meterlake.names import check_unique
+
+History = Literal["overwrite", "versions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What events and references share.
+
+    topic: where they arrive. time: the field of the instant that a record is about. tolerance: how far that may lie
+    after its arrival; a later one is rejected (``in_future``).
+    """
+
+    kind: ClassVar[str]
+
+    name: str
+    title: str
+    topic: str
+    fields: tuple[Field, ...]
+    time: str
+    checks: tuple[Check, ...] = ()
+    known: tuple[Known, ...] = ()
+    tolerance: timedelta = timedelta(minutes=5)
+
+    def __post_init__(self) -> None:
+        check_word(self.name, self.where)
+        check_unique((field.name for field in self.fields), self.where, "field")
+        check_unique((check.name for check in self.checks), self.where, "check")
+        self._require(self.time, "its time")
+        if self.field(self.time).type.kind != "timestamp":
+            raise DeclarationError(self.where, f"its time {self.time!r} is no timestamp", expected="Name one that is")
+        for check in self.checks:
+            for column in sorted(check.columns()):
+                self._require(column, f"its check {check.name!r}")
+        for item in self.known:
+            self._require(item.field, f"what must be known of {item.reference!r}")
+
+    @property
+    def where(self) -> str:
+        """How errors name it."""
+        return f"{self.kind.capitalize()} {self.name!r}"
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The fields that identify a record: of several with the same values in them, one counts."""
+        raise NotImplementedError
+
+    @cached_property
+    def _by_name(self) -> dict[str, Field]:
+        return {field.name: field for field in self.fields}
+
+    def field(self, name: str) -> Field:
+        """Return a field by its name."""
+        return self._by_name[name]
+
+    def _require(self, name: str, what: str) -> None:
+        if name not in self._by_name:
+            known = ", ".join(field.name for field in self.fields)
+            raise DeclarationError(self.where, f"{what} names the field {name!r}", expected=f"Its fields are {known}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event(Record):
+    """Something that happens, once. id: the field that identifies it."""
+
+    kind = "event"
+    id: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.id, "its id")
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Its id."""
+        return (self.id,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference(Record):
+    """Something that is, and changes. key: the field that identifies it.
+
+    history: ``overwrite`` keeps the latest record of a key (type 1); ``versions`` keeps each, valid from its time on
+    (type 2).
+    """
+
+    kind = "reference"
+    key: str
+    history: History = "overwrite"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.key, "its key")
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Its key, and the time of a version."""
+        return (self.key, self.time)

@@ -1,0 +1,298 @@
+"""A lakehouse on the real servers: Kafka, S3, Nessie, Spark, Trino; from simulated people to facts that readers see."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from pyspark.sql import SparkSession
+
+from datasets.telecom.declaration import TELECOM
+from datasets.telecom.simulation import SIMULATION
+from engines import lake, nessie, spark, trino
+from engines.lake import WrongKeys
+from engines.topics import NoSuchTopic
+from lakehouse import history, lease
+from lakehouse.landing import from_files, from_kafka, objects
+from lakehouse.landing.objects import BrokenObject
+from lakehouse.layers import bronze, tables
+from lakehouse.lease import RunUnderWay
+from lakehouse.run import Run, known
+from lakehouse.verify import verify
+from meterlake import registry
+from meterlake.clock import system_clock
+from meterlake.errors import UnknownName
+from meterlake.lakehouse.declaration import Lakehouse
+from meterlake.lakehouse.simulation import Request
+from meterlake.settings import Settings
+from producers.lakehouse.faults import Account, Message, parse
+from producers.lakehouse.simulate import simulate
+from producers.lakehouse.sinks import KafkaSink
+from stack import launcher, process
+from stack.errors import Busy
+from stack.instance import Instance
+from stack.services import ON_REQUEST, select
+
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+
+START = datetime(2026, 11, 20, 21, 30, tzinfo=UTC)
+FAULTS = ",".join(f"{name}=0.01" for name in SIMULATION.faults)
+VERDICTS = ("accepted", "rejected", "duplicate", "superseded", "conflicting", "undecodable")
+
+
+class Stopped(BaseException):
+    """A run that ends as if it were killed: nothing catches it."""
+
+
+@dataclass
+class World:
+    """What the tests of this file share, in their order."""
+
+    settings: Settings
+    session: SparkSession
+    lakehouse: Lakehouse
+    accounts: list[Account]
+    runs: list[str]
+
+    def run(self, *, full: bool = False, stop_at: str = "") -> history.Record | None:
+        def report(step: str) -> None:
+            if step == stop_at:
+                raise Stopped
+
+        with lease.held(self.settings, self.lakehouse.name, "test") as held:
+            return Run(self.settings, self.session, self.lakehouse, held, system_clock, report).execute(full=full)
+
+    def rows(self, sql: str) -> list[list[Any]]:
+        return trino.rows(self.settings, sql.replace("GOLD", f"lake.{self.lakehouse.namespace('gold')}"))
+
+    def live(self, request: Request, faults: str) -> None:
+        sink = Renamed(KafkaSink(self.settings, self.lakehouse.topics), self.lakehouse.name)
+        with sink:
+            self.accounts.append(simulate(SIMULATION, request, parse(faults, SIMULATION), sink, Event()))
+
+    def land(self) -> int:
+        request = from_kafka.Request(self.lakehouse.name, self.lakehouse.topics)
+        return from_kafka.land(self.settings, request, Event()).total()
+
+
+class Renamed(KafkaSink):
+    """Topics of this run of the tests alone."""
+
+    def __init__(self, sink: KafkaSink, name: str) -> None:
+        self.__dict__ |= sink.__dict__
+        self._name = name
+
+    def send(self, topic: str, messages: list[Message]) -> None:
+        super().send(topic.replace("telecom.", f"{self._name}."), messages)
+
+
+@pytest.fixture(scope="module")
+def servers(stack: Instance) -> Iterator[Instance]:
+    while True:
+        try:
+            launcher.up(select(["lakehouse"]), stack, lambda *_: None)
+            break
+        except Busy:  # another process of the tests is starting the stack
+            time.sleep(0.2)
+    yield stack
+    running = process.running(stack)
+    for name in ON_REQUEST:
+        process.stop(running.get(name, []), 20)
+        stack.started_mark(name).unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def world(servers: Instance) -> Iterator[World]:
+    name = f"t{secrets.token_hex(4)}"
+
+    def renamed(records: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(replace(record, topic=f"{name}.{record.topic.partition('.')[2]}") for record in records)
+
+    lakehouse = replace(
+        TELECOM, name=name, events=renamed(TELECOM.events), references=renamed(TELECOM.references), most_rejected=0.5
+    )
+    with spark.session(servers.settings, "lakehouse") as session:
+        yield World(servers.settings, session, lakehouse, [], [])
+
+
+def test_1_what_is_sent_is_landed_once_and_judged_as_the_account_says(world: World) -> None:
+    world.live(Request(users=300, rate=60, start=START, duration=timedelta(seconds=30), seed=7), FAULTS)
+    sent = world.accounts[0].sent
+    assert world.land() == sent
+    assert world.land() == 0
+    record = world.run()
+    assert record is not None
+    world.runs.append(record.run)
+    for item in world.lakehouse.records:
+        wanted = world.accounts[0].topics[f"telecom.{item.topic.partition('.')[2]}"]
+        counts = record.counts[item.name]
+        assert [counts[verdict] for verdict in VERDICTS] == [wanted[verdict] for verdict in VERDICTS], item.name
+    assert world.run() is None
+
+
+def test_2_readers_see_facts_with_members_and_local_days(world: World) -> None:
+    accepted = world.accounts[0].topics["telecom.calls"]["accepted"]
+    assert world.rows("SELECT count(*), count(DISTINCT transaction_sk) FROM GOLD.fact_calls") == [[accepted, accepted]]
+    # 21:30 UTC is half past eleven in Cairo in winter.
+    assert world.rows("SELECT min(date_sk), min(time_sk) FROM GOLD.fact_calls") == [["20261120", 84600]]
+    strangers = world.rows(
+        "SELECT count(*) FROM GOLD.fact_calls f JOIN GOLD.dim_user u ON u.user_sk = f.to_user_sk"
+        " WHERE u.is_placeholder AND f.to_phone_number = '+33612345678' AND u.phone_number = f.to_phone_number"
+    )
+    calls = world.rows("SELECT count(*) FROM GOLD.fact_calls WHERE to_phone_number = '+33612345678'")
+    assert strangers == calls
+    assert calls[0][0] > 0
+    assert world.rows("SELECT count(*), min(time_sk), max(time_sk) FROM GOLD.dim_time") == [[86_400, 0, 86_399]]
+    assert world.rows("SELECT count(*) FROM GOLD.dim_date WHERE date_value = DATE '2026-11-20' AND is_weekend") == [[1]]
+
+
+def _more(world: World, folder: Path) -> dict[str, bytes]:
+    """Return files: a correction, a conflict, who was a stranger, a cell that was missing, and what is no record."""
+    name = world.lakehouse.name
+    what = ("phone_number", "cell_site", "imei", "tac")
+    names = ["call_id", *(f"{end}_{part}" for part in what for end in ("from", "to"))]
+    wanted = "to_phone_number <> '+33612345678' ORDER BY call_id LIMIT 1"
+    (call,) = world.rows(f"SELECT {', '.join(names)} FROM GOLD.fact_calls WHERE {wanted}")  # noqa: S608
+    ends = dict(zip(names, call, strict=True))
+    row = {
+        **ends,
+        "event_type": "call",
+        "timestamp": "2026-11-20T22:30:00Z",
+        "status": "completed",
+        "call_duration_seconds": 60,
+        "amount": 12345678901234.56,
+        "currency": "EGP",
+        "call_type": "voice",
+        "revision": 2,
+    }
+    cell = {"cell_id": "CELL99999", "city": "Siwa", "region": "West", "latitude": 29.2, "longitude": 25.5}
+    user = {"phone_number": "+33612345678", "user_id": "U9", "name": "Nina", "email": None, "address": "Lyon"}
+    calls = [json.dumps(row).encode(), b"[]", b"", b'{"call_id": "cut', b'{"a": 1} {"b": 2}', b"\xff\xfe"]
+    return {
+        f"{name}.calls": b"\n".join(calls) + b"\n",
+        f"{name}.cell_sites": json.dumps({**cell, "valid_from": "2026-11-01T00:00:00Z"}).encode(),
+        f"{name}.users": json.dumps({**user, "valid_from": "2026-11-01T00:00:00Z"}).encode(),
+        f"{name}.sms": b"",
+    }
+
+
+def test_3_a_run_that_is_stopped_leaves_readers_on_the_old_state_and_the_next_completes_it(
+    world: World, tmp_path: Path
+) -> None:
+    before = world.rows("SELECT count(*), sum(amount) FROM GOLD.fact_calls")
+    for name, data in _more(world, tmp_path).items():
+        (tmp_path / f"{name}.jsonl").write_bytes(data)
+    now = datetime(2026, 11, 21, 6, 0)  # noqa: DTZ001 - UTC without zone
+    landed = from_files.land(world.settings, world.lakehouse.name, world.lakehouse.topics, [tmp_path], now)
+    assert landed.total() == 8
+    assert from_files.land(world.settings, world.lakehouse.name, world.lakehouse.topics, [tmp_path], now).total() == 0
+    main = nessie.main(world.settings)
+    with pytest.raises(Stopped):
+        world.run(stop_at="silver")
+    assert nessie.main(world.settings) == main
+    assert world.rows("SELECT count(*), sum(amount) FROM GOLD.fact_calls") == before
+    record = world.run()
+    assert record is not None
+    world.runs.append(record.run)
+    calls, missing = record.counts["calls"], world.accounts[0].faults["unknown_cell"]
+    assert calls["read"] == 6
+    assert (calls["undecodable"], calls["superseded"]) == (5, 1)
+    # The cell is known now: what was rejected for it is accepted.
+    assert calls["accepted"] + record.counts["sms"]["accepted"] == missing
+    assert calls["rejected"] + record.counts["sms"]["rejected"] == -missing
+    assert world.rows("SELECT count(*) FROM GOLD.dim_user WHERE is_placeholder") == [[0]]
+    assert world.rows("SELECT name FROM GOLD.dim_user WHERE phone_number = '+33612345678'") == [["Nina"]]
+    lost = world.rows(
+        "SELECT count(*) FROM GOLD.fact_calls WHERE to_phone_number = '+33612345678'"
+        " AND to_user_sk NOT IN (SELECT user_sk FROM GOLD.dim_user WHERE name = 'Nina')"
+    )
+    assert lost == [[0]]
+    corrected = world.rows("SELECT date_sk, time_sk, amount FROM GOLD.fact_calls WHERE amount > 1000")
+    assert [(row[0], row[1], str(row[2])) for row in corrected] == [("20261121", 1800, "12345678901234.56")]
+
+
+def test_4_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world: World) -> None:
+    incremental = _hashes(world)
+    record = world.run(full=True)
+    assert record is not None
+    world.runs.append(record.run)
+    assert _hashes(world) == incremental
+    first, second, full = world.runs
+    counts = dict.fromkeys(world.runs, 0)
+    for run in (first, second, full):
+        history.roll_back(world.settings, world.lakehouse.name, run)
+        statuses = {record.run: status for record, status in history.runs(world.settings, world.lakehouse.name)}
+        assert statuses == {name: "current" if name == run else "kept" for name in world.runs}
+        counts[run] = world.rows("SELECT count(*) FROM GOLD.fact_calls WHERE amount > 1000")[0][0]
+    assert counts == {first: 0, second: 1, full: 1}
+    with pytest.raises(UnknownName):
+        history.roll_back(world.settings, world.lakehouse.name, "20200101T000000-0000")
+
+
+def test_5_duckdb_gives_the_same_verdicts_and_facts_of_the_landed_records(world: World) -> None:
+    sql = registry.required_lakehouse("telecom").verification()
+    rows = verify(world.settings, world.lakehouse, sql)
+    assert [row for row in rows if not row["equal"]] == []
+    assert [row["what"] for row in rows] == [
+        *(f"silver {event.name}" for event in world.lakehouse.events),
+        *(f"gold {fact.name}" for fact in world.lakehouse.facts),
+    ]
+    sent = sum(world.accounts[0].topics[f"telecom.{event.name}"].total() for event in world.lakehouse.events)
+    assert sum(row["rows"] for row in rows[:5]) == sent + 6
+    strict = sql.replace("call_duration_seconds BETWEEN 0 AND 86400", "call_duration_seconds BETWEEN 0 AND 30")
+    wrong = [row["what"] for row in verify(world.settings, world.lakehouse, strict) if not row["equal"]]
+    assert wrong == ["silver calls", "gold fact_calls"]
+
+
+def _hashes(world: World) -> dict[str, tuple[int, int]]:
+    """Return rows and the sum of their hashes, of each table but for what names a run."""
+    catalog, found = known(world.session, world.settings, world.lakehouse), {}
+    for table in tables.every(world.lakehouse):
+        columns = ", ".join(f"`{name}`" for name in table.names if name != "run_id")
+        hashes = f"sum(CAST(xxhash64({columns}) AS DECIMAL(38, 0)))"
+        row = world.session.sql(f"SELECT count(*), {hashes} FROM {catalog.path(table)}").first()  # noqa: S608
+        assert row is not None
+        found[f"{table.layer}.{table.name}"] = (row[0], int(row[1] or 0))
+    return found
+
+
+def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Path) -> None:
+    settings, name = world.settings, world.lakehouse.name
+    source = objects.Source(name, f"{name}.calls", "00000")
+    begin = objects.next_offset(settings, source)
+    # What a writer had begun when it was killed has no manifest, and is not read.
+    lake.put(settings, f"landing/{source.folder}/half.parquet", b"PAR1 half of it")
+    catalog = known(world.session, settings, world.lakehouse)
+    assert bronze.news(world.session, settings, catalog) == []
+    assert objects.next_offset(settings, source) == begin
+    # Of two that land the same offsets one is counted, and the other leaves nothing.
+    record = objects.Landed(10**6, datetime(2026, 11, 21), None, b"{}")  # noqa: DTZ001 - UTC without zone
+    first, second = (objects.write(settings, source, [record], 10**6 + 1) for _ in range(2))
+    assert first is not None
+    assert second is None
+    lake.put(settings, first.object, b"cut off")
+    with pytest.raises(BrokenObject, match=r"has 7 bytes instead of \d+"):
+        bronze.news(world.session, settings, catalog)
+    lake.delete(settings, first.object)
+    with pytest.raises(BrokenObject, match="is not there"):
+        bronze.news(world.session, settings, catalog)
+    lake.delete(settings, first.key)
+    (tmp_path / "other.jsonl").write_text("{}\n")
+    with pytest.raises(UnknownName, match=r"other\.jsonl"):
+        from_files.land(settings, name, world.lakehouse.topics, [tmp_path], record.arrived_at)
+    with pytest.raises(NoSuchTopic):
+        from_kafka.land(settings, from_kafka.Request(name, (f"{name}.nothing",)), Event())
+    wrong = settings.model_copy(update={"lake_access_key": "meterlake", "lake_secret_key": SecretStr("wrong")})
+    with pytest.raises(WrongKeys):
+        lake.get(wrong, "health/probe")
+    with lease.held(settings, name, "somebody's batch"), pytest.raises(RunUnderWay, match="somebody's batch"):
+        world.run()
