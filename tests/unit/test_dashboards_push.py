@@ -125,13 +125,13 @@ def outcomes(url: str, token: SecretStr = TOKEN) -> list[str]:
 
 
 def test_what_is_there_is_what_the_code_says_and_a_second_time_changes_nothing(grafana: Grafana, url: str) -> None:
-    assert outcomes(url) == ["created"] * 4
+    assert outcomes(url) == ["created"] * len(BOARDS)
     assert grafana.folders == {"meterlake-consumption": "Consumption", "meterlake-operation": "Operation"}
     for board in BOARDS:
         assert {**grafana.dashboards[board.uid], "id": None} == {**board.json(), "version": 1}
         assert grafana.places[board.uid] == board.audience.uid
     asked = len(grafana.asked)
-    assert outcomes(url) == ["unchanged"] * 4
+    assert outcomes(url) == ["unchanged"] * len(BOARDS)
     assert all(line.startswith("GET ") for line in grafana.asked[asked:])
     assert all(dashboard["version"] == 1 for dashboard in grafana.dashboards.values())
 
@@ -141,7 +141,7 @@ def test_what_was_changed_by_hand_is_put_back_and_what_was_moved_comes_home(graf
     grafana.dashboards[BOARDS[0].uid]["title"] = "mine"
     grafana.messages[BOARDS[0].uid] = ""
     grafana.places[BOARDS[1].uid] = "elsewhere"
-    assert outcomes(url) == ["updated", "updated", "unchanged", "unchanged"]
+    assert outcomes(url) == ["updated", "updated", *["unchanged"] * (len(BOARDS) - 2)]
     assert grafana.dashboards[BOARDS[0].uid]["title"] == BOARDS[0].dashboard.title
     assert grafana.dashboards[BOARDS[0].uid]["version"] == 2
 
@@ -188,5 +188,5 @@ def test_a_proxy_in_trouble_is_worth_a_retry(grafana: Grafana, url: str) -> None
 
 def test_any_other_answer_is_passed_on_with_its_reason(grafana: Grafana, url: str) -> None:
     grafana.provisioned = True
-    with pytest.raises(Refused, match=r"saving meterlake-household-live \(400\): Cannot save provisioned dashboard"):
+    with pytest.raises(Refused, match=rf"saving {BOARDS[0].uid} \(400\): Cannot save provisioned dashboard"):
         outcomes(url)

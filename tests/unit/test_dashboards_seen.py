@@ -241,7 +241,7 @@ def test_bands_are_filled_down_to_a_series_that_is_called_so() -> None:
                     assert f'AS "{below}"' in found["targets"][0]["rawSQL"], found["title"]
                     assert f'AS "{name}"' in found["targets"][0]["rawSQL"], found["title"]
                     seen += 1
-    assert seen == 5
+    assert seen == 6
 
 
 def test_the_figures_of_a_spread_are_told_apart() -> None:
