@@ -181,9 +181,11 @@ def batch(world: World, entry: Entry, ago: timedelta = timedelta(0)) -> None:
 
 
 @pytest.mark.timeout(900)
-# The third is among the long tests: it is like the first, by the hour.
+# The others are among the long tests.
 @pytest.mark.parametrize(
-    "story", [*STORIES[:2], pytest.param(STORIES[2], marks=pytest.mark.slow)], ids=lambda story: story.name
+    "story",
+    [STORIES[0], *(pytest.param(story, marks=pytest.mark.slow) for story in STORIES[1:])],
+    ids=lambda story: story.name,
 )
 def test_a_foreign_data_set_goes_all_the_way(world: World, story: Story, tmp_path: Path) -> None:
     settings, entry = world.settings, world.entry(story.name)
