@@ -25,6 +25,7 @@ from rich.cells import cell_len
 
 import cli
 from cli import output
+from cli.ddl_command import make_all
 from datasets.household import DATASET
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import spark as engine
@@ -57,8 +58,8 @@ COMMANDS = (
     "report {name} global-active-power --out {folder}/power.csv",
     "dataset list",
     "dataset check {name}",
-    "ddl {name} --check",
-    "dashboards {name} --check",
+    "ddl household --check",
+    "dashboards household --check",
     "simulate {name} --faults list",
     "status",
 )
@@ -80,6 +81,7 @@ def screens(
         patch.setenv("METERLAKE_HOME", str(settings.home))
         patch.setenv("METERLAKE_PORT_OFFSET", str(settings.port_offset))
         load_settings.cache_clear()
+        make_all(settings, registry.declarations())  # as `up` does
         with engine.session(settings, "screens"):
             yield {
                 (command, width): _screen(patch, command.format(name=NAME, file=file, folder=folder), width)
