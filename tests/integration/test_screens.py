@@ -81,14 +81,17 @@ def screens(
         patch.setenv("METERLAKE_HOME", str(settings.home))
         patch.setenv("METERLAKE_PORT_OFFSET", str(settings.port_offset))
         load_settings.cache_clear()
-        make_all(settings, registry.declarations())  # as `up` does
+        make_all(settings, [declared for declared in registry.declarations() if declared.name != NAME])  # as `up` does
+        layers.forget(settings, form.dataset)
         with engine.session(settings, "screens"):
-            yield {
-                (command, width): _screen(patch, command.format(name=NAME, file=file, folder=folder), width)
-                for command in (*COMMANDS, *ELSEWHERE_OTHERS)
-                for width in WIDTHS
-            }
-            layers.forget(settings, form.dataset)
+            try:
+                yield {
+                    (command, width): _screen(patch, command.format(name=NAME, file=file, folder=folder), width)
+                    for command in (*COMMANDS, *ELSEWHERE_OTHERS)
+                    for width in WIDTHS
+                }
+            finally:
+                layers.forget(settings, form.dataset)
     signal.signal(signal.SIGTERM, before)
     load_settings.cache_clear()
     gc.collect()
