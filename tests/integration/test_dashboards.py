@@ -141,7 +141,7 @@ def test_figures_of_all_meters_are_those_of_their_latest_readings(ready: Setting
     sending = [power for ts, power in rows if since <= ts.replace(tzinfo=UTC) <= until]
     found = {}
     for asks in _live_panels():
-        if _of_all(asks) and "household-live" in asks.where:
+        if _of_all(asks):
             names, answer = _ask(ready, asks.query, live)
             found[asks.where.rpartition(": ")[2]] = [row[names.index("value")] for row in answer]
     assert found["Meters (A)"] == [len(sending)]
@@ -227,8 +227,12 @@ def _asked(board: str) -> list[asked.Asked]:
 
 
 def _live_panels() -> list[asked.Asked]:
-    listed = asked.queries(catalogue.all_boards(), ())
-    return [asks for asks in listed if isinstance(asks.query, CassandraQuery) and "variable" not in asks.where]
+    """Return those that show readings of ``METERS``."""
+    return [
+        asks
+        for asks in _asked("household-live")
+        if isinstance(asks.query, CassandraQuery) and "variable" not in asks.where
+    ]
 
 
 def _of_all(asks: asked.Asked) -> bool:
