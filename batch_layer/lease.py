@@ -105,16 +105,16 @@ class Lease:
 
 @contextmanager
 def held(
-    settings: Settings, dataset: str, doing: str, clock: Clock = system_clock, patience: timedelta = timedelta(0)
+    settings: Settings, dataset: str, doing: str, clock: Clock = system_clock, retry_for: timedelta = timedelta(0)
 ) -> Iterator[Lease]:
     """Hold the lease on a data set.
 
-    doing: what for, as another run will read it. patience: how long to wait for another run. Raises RunUnderWay while
+    doing: what for, as another run will read it. retry_for: how long to wait for another run. Raises RunUnderWay while
     somebody else holds it.
     """
     lease = Lease(settings, dataset, uuid4().hex, clock)
     try:
-        _retrying(patience)(_acquire, lease, doing)
+        _retrying(retry_for)(_acquire, lease, doing)
     except (EngineUnavailable, StorageFull):
         _LEFT_BEHIND.add(lease.token)  # HDFS may have made the file before it went away
         raise
@@ -127,10 +127,10 @@ def held(
         keeper.join(timeout=10)
 
 
-def _retrying(patience: timedelta) -> Retrying:
+def _retrying(retry_for: timedelta) -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(RunUnderWay),
-        stop=stop_after_delay(patience.total_seconds()),
+        stop=stop_after_delay(retry_for.total_seconds()),
         wait=wait_fixed(1),
         reraise=True,
     )

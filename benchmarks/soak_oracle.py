@@ -26,7 +26,7 @@ from serving_layer.verify.messages import readings_sql
 # ruff: noqa: S608
 
 AT_ONCE = 50_000
-PATIENCE_S = 30
+TIMEOUT_S = 30
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _messages(
         consumer.assign([TopicPartition(topic, partition, span.first)])
         reached = span.first
         while reached < span.end:
-            some: list[Any] = consumer.consume(min(AT_ONCE, span.end - reached), PATIENCE_S)
+            some: list[Any] = consumer.consume(min(AT_ONCE, span.end - reached), TIMEOUT_S)
             if not some or any(message.error() for message in some):
                 raise RuntimeError(f"{topic}/{partition} cannot be read beyond offset {reached} of {span.end}")
             kept = [message for message in some if message.offset() < span.end]

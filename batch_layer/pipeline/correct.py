@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from meterlake.clock import Clock
     from meterlake.settings import Settings
 
-PATIENCE: Final = timedelta(minutes=10)
+RETRY_FOR: Final = timedelta(minutes=10)
 """So long a change waits for a run that is under way."""
 
 
@@ -51,7 +51,7 @@ def correct(
         change = Change(name, commit.load_id, "correction", clock(), reason.by, reason.why, request.meter_id, details)
         changes.append(settings, change)
 
-    with lease.held(settings, name, f"correction of {name}", clock, PATIENCE):
+    with lease.held(settings, name, f"correction of {name}", clock, RETRY_FOR):
         result = load(settings, request, clock, on_progress, begin)
         _finish(settings, result, clock)
     return result

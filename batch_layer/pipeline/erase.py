@@ -17,7 +17,7 @@ from batch_layer import lease
 from batch_layer.erase import loads, raw, tables
 from batch_layer.pipeline import quality
 from batch_layer.pipeline.batch import publish_erasure
-from batch_layer.pipeline.correct import PATIENCE
+from batch_layer.pipeline.correct import RETRY_FOR
 from batch_layer.views import files
 from batch_layer.views.tables import view_table
 from engines import master, spark
@@ -98,7 +98,7 @@ def erase(work: Work, erasure: Erasure, reason: Reason) -> Receipt:
     raise.
     """
     doing = f"erasure from {work.dataset.name}"
-    with lease.held(work.settings, work.dataset.name, doing, work.clock, PATIENCE) as held, _session(work) as session:
+    with lease.held(work.settings, work.dataset.name, doing, work.clock, RETRY_FOR) as held, _session(work) as session:
         work.report("looking for readings of the meter")
         found, open_change = _find(work, session, erasure), _unfinished(work, erasure)
         if open_change is None and not any(found.counts.values()):

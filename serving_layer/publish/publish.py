@@ -57,7 +57,7 @@ UNCOVERED: Final = "uncovered"
 OF_ONE_MOVE: Final = (RECONCILIATION, ROLLED_BACK_FROM, UNCOVERED, ERASURE)
 """Keys of details that a later record of the same run does not have."""
 
-_PATIENCE: Final = timedelta(seconds=30)
+_RETRY_FOR: Final = timedelta(seconds=30)
 """So long a roll-back waits for queries that may still read the newer tables up to the newer boundary."""
 
 _TRIES: Final = 3
@@ -204,7 +204,7 @@ class Publisher:
             self._before("views")
             _again(self._replace_views, begun.boundary, shown_by, speed=speed)
             self._before("settle")
-            _again(trino.settle, self.settings, _PATIENCE)
+            _again(trino.settle, self.settings, _RETRY_FOR)
         whole = applied(history.tables, begun.changes)
         for table in sorted(begun.changes, reverse=not rises):
             self._before(table)
