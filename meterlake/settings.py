@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -272,9 +271,8 @@ class Settings(Connections):
         return self.trino_url or f"http://{self.address('trino')}"
 
 
-@lru_cache(maxsize=1)
 def load_settings() -> Settings:
-    """Read the settings once.
+    """Read the settings, as the environment says now.
 
     Raises UsageError naming each wrong variable, its value and what was expected.
     """

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +19,8 @@ from meterlake.settings import Settings
 from stack import launcher
 from stack.instance import Instance
 
+Command = Callable[..., tuple[int, str]]
+"""Runs a command in this process; returns its exit code and all it said."""
 PROGRAM = Path(__file__).with_name("command_process.py")
 ROOT = Path(__file__).parents[2]
 

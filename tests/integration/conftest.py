@@ -11,12 +11,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from commands import Command
 
+import cli
+from cli import output
 from engines import spark_runtime
 from meterlake.settings import Settings
 from stack import launcher
@@ -74,3 +79,30 @@ def stack(settings: Settings, at_start: list[launcher.Status]) -> Iterator[Insta
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.environ.get("METERLAKE_TEST_KEEP_STACK"):
                 launcher.down(instance, lambda *_: None)
+
+
+@pytest.fixture
+def surroundings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands that run in this process find the servers of the tests."""
+    monkeypatch.setenv("METERLAKE_HOME", str(settings.home))
+    monkeypatch.setenv("METERLAKE_PORT_OFFSET", str(settings.port_offset))
+
+
+@pytest.fixture
+def meterlake(
+    surroundings: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """Return what runs a command in this process, as ``main`` does, on a terminal that is wide."""
+    monkeypatch.setattr(output.console, "width", 200)
+    monkeypatch.setattr(output.progress_console, "width", 200)
+
+    def run(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["meterlake", *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out + said.err
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)

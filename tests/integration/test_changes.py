@@ -83,10 +83,7 @@ def live(stack: Instance, settings: Settings) -> Iterator[Settings]:
 
 
 @pytest.fixture(autouse=True)
-def variables(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the commands find the servers."""
-    monkeypatch.setenv("METERLAKE_HOME", str(settings.home))
-    monkeypatch.setenv("METERLAKE_PORT_OFFSET", str(settings.port_offset))
+def small(surroundings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METERLAKE_SPARK_MASTER", "local[2]")
 
 

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import gc
 import json
-import signal
 import sqlite3
-import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,11 +16,10 @@ from typing import Any
 
 import layers_samples as layers
 import pytest
+from commands import Command
 from half_hourly_truth import COLUMNS, Truth, good_files
 
-import cli
 from batch_layer.presentation import shapes
-from cli import output
 from engines import hdfs, metastore, trino
 from engines import spark as engine
 from meterlake import registry
@@ -30,7 +27,7 @@ from meterlake.clock import system_clock
 from meterlake.dataset import DataSet
 from meterlake.fileformats.records import JsonTable
 from meterlake.generator import Made
-from meterlake.settings import Settings, load_settings
+from meterlake.settings import Settings
 from stack.instance import Instance
 
 pytestmark = [
@@ -44,8 +41,6 @@ SERIES = replace(OURS.declaration, name=f"hh{uuid.uuid4().hex[:8]}")
 PRESENTATION = OURS.presentation()
 START, DAYS, METERS = date(2021, 3, 27), 3, 13  # clocks go forward on the second day
 LAST = START + timedelta(days=DAYS - 1)
-
-Command = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -79,30 +74,13 @@ def forget(settings: Settings) -> None:
             hdfs.client(settings).delete(f"/meterlake/delta/{shape.database}/{shape.name}", recursive=True)
 
 
-@pytest.fixture
-def meterlake(live: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    """Return what runs a command in this process, as ``main`` does, and returns its exit code and what it said."""
+@pytest.fixture(autouse=True)
+def known(live: Settings) -> Iterator[None]:
     (form,) = OURS.data_set.formats
     assert isinstance(form, JsonTable)
-    monkeypatch.setenv("METERLAKE_HOME", str(live.home))
-    monkeypatch.setenv("METERLAKE_PORT_OFFSET", str(live.port_offset))
-    monkeypatch.setattr(output.console, "width", 200)
-    monkeypatch.setattr(output.progress_console, "width", 200)
-
-    def run(*words: str) -> tuple[int, str]:
-        load_settings.cache_clear()  # what the environment says now
-        monkeypatch.setattr(sys, "argv", ["meterlake", *words])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out + said.err
-
-    before = signal.getsignal(signal.SIGTERM)
     parts = DataSet(declaration=SERIES, formats=(replace(form, dataset=SERIES),), presentation=PRESENTATION)
     with registry.added(parts):
-        yield run
-    signal.signal(signal.SIGTERM, before)
-    load_settings.cache_clear()
+        yield
 
 
 def check(settings: Settings, truth: Truth, as_of: date = LAST) -> None:
@@ -121,12 +99,14 @@ def answer(said: str) -> list[dict[str, Any]]:
 # The tests below are one story and run in this order.
 
 
-def test_1_bad_files_are_named_and_stop_no_other(meterlake: Command, sample: Path, truth: Truth) -> None:
+def test_1_bad_files_are_named_and_stop_no_other(
+    settings: Settings, meterlake: Command, sample: Path, truth: Truth
+) -> None:
     code, said = meterlake("load", SERIES.name, str(sample / "readings"), "--skip-bad-files")
     assert code == 1, said
     for name in ("a_page.json", "cut_off.json"):
         assert name in said, said
-    rows = trino.rows(load_settings(), f"SELECT count(DISTINCT (meter_id, ts)) FROM iceberg.master.{SERIES.name}")
+    rows = trino.rows(settings, f"SELECT count(DISTINCT (meter_id, ts)) FROM iceberg.master.{SERIES.name}")
     assert rows == [[len(truth.readings())]]
 
 

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import gc
 import re
-import signal
-import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import Command
 from load_samples import DAY, HEADER, REFUSED, VALUES, text_of, write
 from pyspark.sql import SparkSession
 
-import cli
-from cli import output
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import spark as engine
 from engines import trino
 from meterlake import registry
 from meterlake.dataset import DataSet
 from meterlake.errors import MeterlakeError
-from meterlake.settings import Settings, load_settings
+from meterlake.settings import Settings
 from meterlake.text.lines import MAX_LINE_BYTES
 from stack.instance import Instance
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 NAME = f"l{uuid.uuid4().hex[:12]}"
-
-Command = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -43,33 +38,11 @@ def session(settings: Settings, stack: Instance) -> Iterator[SparkSession]:
     gc.collect()
 
 
-@pytest.fixture
-def meterlake(
-    session: SparkSession,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Command]:
-    """Return what runs a command in this process, as ``main`` does, and returns its exit code and what it said."""
+@pytest.fixture(autouse=True)
+def known(session: SparkSession) -> Iterator[None]:
     form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, name=NAME))
-    monkeypatch.setenv("METERLAKE_HOME", str(settings.home))
-    monkeypatch.setenv("METERLAKE_PORT_OFFSET", str(settings.port_offset))
-    monkeypatch.setattr(output.console, "width", 200)
-    monkeypatch.setattr(output.progress_console, "width", 200)
-
-    def run(*words: str) -> tuple[int, str]:
-        load_settings.cache_clear()  # what the environment says now
-        monkeypatch.setattr(sys, "argv", ["meterlake", *words])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out + said.err
-
-    before = signal.getsignal(signal.SIGTERM)
     with registry.added(DataSet(declaration=form.dataset, formats=(form,))):
-        yield run
-    signal.signal(signal.SIGTERM, before)
-    load_settings.cache_clear()
+        yield
 
 
 @pytest.mark.parametrize(

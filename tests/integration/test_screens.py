@@ -30,7 +30,7 @@ from datasets.household import DATASET
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import spark as engine
 from meterlake import registry
-from meterlake.settings import Settings, load_settings
+from meterlake.settings import Settings
 from stack.instance import Instance
 
 pytestmark = [
@@ -79,7 +79,6 @@ def screens(
     with pytest.MonkeyPatch.context() as patch, registry.added(data_set):
         patch.setenv("METERLAKE_HOME", str(settings.home))
         patch.setenv("METERLAKE_PORT_OFFSET", str(settings.port_offset))
-        load_settings.cache_clear()
         make_all(settings, [declared for declared in registry.declarations() if declared.name != NAME])  # as `up` does
         layers.forget(settings, form.dataset)
         with engine.session(settings, "screens"):
@@ -92,7 +91,6 @@ def screens(
             finally:
                 layers.forget(settings, form.dataset)
     signal.signal(signal.SIGTERM, before)
-    load_settings.cache_clear()
     gc.collect()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from meterlake.reading import Reading
 from meterlake.replay import Replay
 from meterlake.report_specs import reports_of
 from meterlake.schema import json_schema
-from meterlake.settings import load_settings
 from meterlake.text.format import MeterColumn, Moment, TextFormat, Value
 from meterlake.wire import decode, encode
 from serving_layer.dashboards import asked, catalogue
@@ -112,14 +110,12 @@ def test_a_history_of_many_meters_is_no_script_for_one() -> None:
 
 
 @pytest.fixture
-def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Let a copy of the folder be named by the setting, as an adopter does."""
     folder = tmp_path / "foreign"
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__", "generated"))
     monkeypatch.setenv("METERLAKE_DATASETS", str(folder))
-    load_settings.cache_clear()
-    yield folder
-    load_settings.cache_clear()
+    return folder
 
 
 def test_their_dashboards_and_alerts_stand_in_their_own_folders(known: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from meterlake import reference
@@ -13,11 +11,10 @@ from meterlake.settings import Settings, load_settings
 pytestmark = pytest.mark.unit
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> Iterator[None]:
-    load_settings.cache_clear()
-    yield
-    load_settings.cache_clear()
+def test_settings_are_what_the_environment_says_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    for offset in (100, 200):
+        monkeypatch.setenv("METERLAKE_PORT_OFFSET", str(offset))
+        assert load_settings().port_offset == offset
 
 
 def test_the_reference_file_is_up_to_date() -> None:
