@@ -17,6 +17,7 @@ from meterlake.text.columns import (
     MeasureColumn,
     MeterColumn,
     Moment,
+    SerialColumn,
     UnitColumn,
     UtcOffset,
     Value,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _FACTOR: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _NUMBER: Final = re.compile(NUMBER)
-_ONE_OF: Final = (Epoch, ExcelDay, UtcOffset, ClockFlag, MeterColumn, UnitColumn, MeasureColumn)
+_ONE_OF: Final = (Epoch, ExcelDay, UtcOffset, ClockFlag, MeterColumn, SerialColumn, UnitColumn, MeasureColumn)
 
 
 def check(form: TextFormat) -> None:
@@ -44,6 +45,7 @@ def check(form: TextFormat) -> None:
     _check_days(form, where)
     _check_file(form, where)
     _check_numbers(form, where)
+    _check_counters(form, where)
     if form.has_meters == bool(form.meter_id):
         problem = "names a meter, and a column does, too" if form.has_meters else "no column holds the meter"
         raise DeclarationError(where, problem, expected="Give either one MeterColumn or meter_id")
@@ -63,7 +65,7 @@ def _check_layout(form: TextFormat, where: str) -> None:
 
 
 def _check_measures(form: TextFormat, where: str) -> None:
-    measures = [measure.name for measure in form.dataset.measures]
+    measures = [measure.name for measure in form.dataset.measures if measure.name != form.estimated]
     if form.is_long:
         if len(form.holders) != 1 or form.holders[0].measure:
             raise DeclarationError(
@@ -260,3 +262,42 @@ def _check_numbers(form: TextFormat, where: str) -> None:
         )
     if any(isinstance(column, DayValues) for column in form.columns) and not form.intervals_a_day:
         raise DeclarationError(where, "its interval is longer than a day", expected="Leave DayValues out")
+
+
+def _check_counters(form: TextFormat, where: str) -> None:
+    if not form.counts:
+        if form.estimated or any(isinstance(column, SerialColumn) for column in form.columns):
+            raise DeclarationError(
+                where,
+                "estimated and a SerialColumn are for counters, and no value is one",
+                expected="Say register=Register(…) of its values, or leave them out",
+            )
+        return
+    names = [measure.name for measure in form.dataset.measures]
+    if form.estimated and form.estimated not in names:
+        raise DeclarationError(where, f"no measure is called {form.estimated!r}", expected=f"Measures: {names}")
+    given = [*form.holders, *form.absent]
+    if not all(isinstance(column, Value) and column.register for column in given):
+        raise DeclarationError(
+            where,
+            "some of its values are counters, and some are not",
+            expected="Say register= of each Value, or declare two formats of two data sets",
+        )
+    if form.marks == "end" or form.snap_s:
+        raise DeclarationError(
+            where,
+            "a register is read at an instant, not over an interval",
+            expected="Leave marks and snap_s out; Register(snap_s=…) is for counters",
+        )
+    has_units = any(isinstance(column, UnitColumn) for column in form.columns)
+    for column in (one for one in given if isinstance(one, Value) and one.register):
+        of_line = has_units and not (column.unit or column.factor)
+        if of_line and column.register and (column.register.digits or column.register.exchanges):
+            raise DeclarationError(
+                f"{where}, column {column.header!r}",
+                "its digits and exchanges have no unit, since each line says its own",
+                expected="Give the column a unit, or leave digits and exchanges out",
+            )
+        counted = (column.measure,) if column.measure else tuple(form.measures)
+        if column.register:
+            column.register.check(form.dataset, counted, form.estimated, where)

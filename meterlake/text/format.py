@@ -24,6 +24,7 @@ from meterlake.text.columns import (
     MeasureColumn,
     MeterColumn,
     Moment,
+    SerialColumn,
     Skipped,
     TextColumn,
     UnitColumn,
@@ -47,6 +48,7 @@ __all__ = [
     "MeasureColumn",
     "MeterColumn",
     "Moment",
+    "SerialColumn",
     "Skipped",
     "TextColumn",
     "TextFormat",
@@ -79,6 +81,8 @@ class TextFormat:
     Its times: marks: which end of its interval a time is. utc_offset, or time_zone: the IANA zone whose clock on the
     wall the times are of (``wallclock``). snap_s: times so many seconds beside the grid are moved to it.
 
+    Its counters (``Value.register``): estimated: a measure that is 1 where amounts are interpolated, and else 0.
+
     meter_id: of all lines, where no column says it. meter_id, utc_offset, time_zone: unless the command says otherwise.
 
     written, head_lines, day_values, absent: as one file has it, see ``head``: its header; the lines above its first
@@ -104,6 +108,7 @@ class TextFormat:
     time_zone: str = ""
     marks: Literal["start", "end"] = "start"
     snap_s: int = 0
+    estimated: str = ""
     written: str = ""
     head_lines: int | None = None
     day_values: tuple[DayValues, ...] = ()
@@ -121,8 +126,18 @@ class TextFormat:
 
     @property
     def counter_interval_s(self) -> int:
-        """Length of the intervals for which counters count: in text of ``columns``, there are none."""
-        return 0
+        """Length of the intervals for which counters count, which go on from file to file; 0 where there are none."""
+        return self.interval_s if self.counts else 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether its values are those of counters."""
+        return any(column.register for column in [*self.values, *self.absent])
+
+    @property
+    def is_fractional(self) -> bool:
+        """Whether a time may have a fraction of a second, which is then cut off or snapped."""
+        return bool(self.snap_s) or self.counts
 
     @property
     def has_meters(self) -> bool:
