@@ -3,7 +3,7 @@
 Reasons: ``too_large`` · ``not_utf8`` · ``not_json`` · ``not_object`` · ``not_list`` · ``empty_list`` · those of SenML
 (``not_senml``, ``senml_version``, ``senml_must_understand``, ``senml_name``, ``no_declared_field``,
 ``bad_unit:<measure>``) · ``missing_field:<path>`` · ``bad_meter`` · ``bad_time`` · ``no_such_local_time`` ·
-``bad_value:<measure>`` · ``not_finite:<measure>``.
+``received_before_event`` (of a source with counters) · ``bad_value:<measure>`` · ``not_finite:<measure>``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from meterlake.fileformats.values import (
 from meterlake.live import senml
 from meterlake.live.sources import TopicLevel
 from meterlake.physical_units import UnitsDiffer, exact_factor
+from meterlake.rules import RECEIVED_BEFORE_EVENT
 from meterlake.schema import KEY_PATTERN, LATEST_TS
 from meterlake.wallclock import FIRST, SECOND
 
@@ -130,7 +131,8 @@ def _of_fields(source: LiveSource, topic: str, scopes: Sequence[object], arrived
     meter = _meter(source, topic, scopes)
     at_ms = arrived_ms
     if source.time:
-        at_ms = _checked(_moment(source, field_of(scopes, source.time.field), source.time.pattern, arrived_ms))
+        given = field_of(scopes, source.time.field)
+        at_ms = _checked(source, _moment(source, given, source.time.pattern, arrived_ms), arrived_ms)
     shown = [_number(source, value, field_of(scopes, value.field)) for value in (*source.values, *source.counters)]
     serial = str(field_of(scopes, source.serial)).strip() if source.serial else ""
     return _sample(source, meter, at_ms, shown, serial)
@@ -247,9 +249,12 @@ def _epoch(given: object, per_unit: int) -> int:
     return int((value * per_unit) // 1)
 
 
-def _checked(at_ms: int) -> int:
+def _checked(source: LiveSource, at_ms: int, arrived_ms: int) -> int:
+    """Return a time. Of a counter, one that is ahead would make all that comes later one of the past."""
     if not 0 <= at_ms <= LATEST_TS * 1000:
         raise RefusedValue(BAD_TIME)
+    if source.counters and at_ms > arrived_ms + source.dataset.clock_tolerance.total_seconds() * 1000:
+        raise RefusedValue(RECEIVED_BEFORE_EVENT)
     return at_ms
 
 
@@ -269,7 +274,7 @@ def _of_senml(source: LiveSource, topic: str, content: object, arrived_ms: int) 
         try:
             if at.adjusted() > 14:
                 raise RefusedValue(BAD_TIME)  # noqa: TRY301 - as the other reasons
-            at_ms = _checked(int((at * 1000) // 1))
+            at_ms = _checked(source, int((at * 1000) // 1), arrived_ms)
             yield _sample(source, _checked_meter(meter), at_ms, [shown.get(value.measure) for value in declared])
         except RefusedValue as refused:
             yield Refusal(refused.reason, item=item)

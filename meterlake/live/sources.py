@@ -49,11 +49,12 @@ class LiveSource:
     a record's name.
 
     values: fields with a measure. counters: fields that are cumulative, and the amounts of intervals are made of them
-    as ``register`` says; across a time of ``longest_gap`` without messages nothing is made. serial: the field with the
-    number of the meter itself. estimated: a measure that is 1 where amounts are interpolated, and else 0.
-    interval_s: of the readings. time: the field with the time of a message; without it, that of its arrival counts.
-    utc_offset, time_zone: of times without an offset. missing: texts that stand for no value. qos: 0 where a message
-    that is late by hours would do more harm than one that is lost.
+    as ``register`` says; across a time of ``longest_gap`` without messages nothing is made. Messages of a meter come in
+    any order within ``lateness``, by default that of the data set. serial: the field with the number of the meter
+    itself. estimated: a measure that is 1 where amounts are interpolated, and else 0. interval_s: of the readings.
+    time: the field with the time of a message; without it, that of its arrival counts. utc_offset, time_zone: of times
+    without an offset. missing: texts that stand for no value. qos: 0 where a message that is late by hours would do
+    more harm than one that is lost.
     """
 
     dataset: MeterSeries
@@ -67,6 +68,7 @@ class LiveSource:
     counters: tuple[Value, ...] = ()
     register: Register | None = None
     longest_gap: timedelta = timedelta(days=1)
+    lateness: timedelta | None = None
     serial: str = ""
     estimated: str = ""
     time: Time | None = None
@@ -95,6 +97,11 @@ class LiveSource:
     def where(self) -> str:
         """As errors name it."""
         return f"Live source {self.topic!r} of {self.dataset.name!r}"
+
+    @property
+    def reorder_ms(self) -> int:
+        """By how many milliseconds a message may be older than the newest one of its meter."""
+        return round((self.dataset.lateness if self.lateness is None else self.lateness).total_seconds() * 1000)
 
     @cached_property
     def clock(self) -> FileClock:
@@ -191,5 +198,7 @@ class LiveSource:
             )
         if self.register:
             self.register.check(self.dataset, counted, self.estimated, self.where)
+            if self.reorder_ms < 0:
+                raise self._wrong(f"its lateness is {self.lateness}", "Give timedelta(0) or longer")
         elif self.estimated:
             raise self._wrong("only amounts of counters are estimated", "Leave estimated out")
