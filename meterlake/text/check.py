@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from meterlake import timepattern, wallclock
 from meterlake.errors import DeclarationError
+from meterlake.meter_names import check_meter_id, pattern_problem
 from meterlake.physical_units import same_quantity
 from meterlake.text.columns import (
     ClockFlag,
@@ -26,6 +27,7 @@ from meterlake.text.encoding import ENCODINGS
 from meterlake.text.values import NUMBER
 
 if TYPE_CHECKING:
+    from meterlake.fileformats.base import FileFormat
     from meterlake.text.format import TextFormat
 
 _FACTOR: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -46,9 +48,29 @@ def check(form: TextFormat) -> None:
     _check_file(form, where)
     _check_numbers(form, where)
     _check_counters(form, where)
-    if form.has_meters == bool(form.meter_id):
-        problem = "names a meter, and a column does, too" if form.has_meters else "no column holds the meter"
-        raise DeclarationError(where, problem, expected="Give either one MeterColumn or meter_id")
+    _check_meter(form, where)
+
+
+def _check_meter(form: TextFormat, where: str) -> None:
+    said = [form.has_meters, bool(form.meter_id), bool(form.meter_from_name)]
+    if sum(said) != 1:
+        problem = "names a meter, and a column does, too" if form.has_meters else "says the meter twice"
+        problem = problem if any(said) else "no column holds the meter"
+        raise DeclarationError(where, problem, expected="Give one of MeterColumn, meter_id and meter_from_name")
+    check_said_meter(form, where)
+
+
+def check_said_meter(form: TextFormat | FileFormat, where: str) -> None:
+    """Raise DeclarationError or UsageError where the meter that a declaration says cannot be one."""
+    if form.meter_id:
+        check_meter_id(form.meter_id)
+    problem = pattern_problem(form.meter_from_name) if form.meter_from_name else None
+    if problem:
+        raise DeclarationError(
+            where,
+            f"meter_from_name={form.meter_from_name!r} {problem}",
+            expected="Put the meter between brackets: 'house_([0-9]+)', or '(?P<meter>…)'",
+        )
 
 
 def _check_layout(form: TextFormat, where: str) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from meterlake import timepattern, wallclock
 from meterlake.errors import UsageError
-from meterlake.schema import KEY_PATTERN
 from meterlake.text import check
 from meterlake.text.columns import (
     ClockFlag,
@@ -31,7 +30,6 @@ from meterlake.text.columns import (
     UtcOffset,
     Value,
 )
-from meterlake.text.values import BLANKS
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
@@ -55,7 +53,6 @@ __all__ = [
     "UnitColumn",
     "UtcOffset",
     "Value",
-    "check_meter_id",
     "offset_text",
     "parse_offset",
 ]
@@ -83,7 +80,8 @@ class TextFormat:
 
     Its counters (``Value.register``): estimated: a measure that is 1 where amounts are interpolated, and else 0.
 
-    meter_id: of all lines, where no column says it. meter_id, utc_offset, time_zone: unless the command says otherwise.
+    meter_id: of all lines, where no column says it. meter_from_name: a regular expression that finds it in the file's
+    name. meter_id, meter_from_name, utc_offset, time_zone: unless the command says otherwise.
 
     written, head_lines, day_values, absent: as one file has it, see ``head``: its header; the lines above its first
     reading; the declared ``DayValues``; the columns that it lacks.
@@ -94,6 +92,7 @@ class TextFormat:
     interval_s: int
     name: str = ""
     meter_id: str = ""
+    meter_from_name: str = ""
     encoding: Encoding = "utf-8"
     separator: str = ","
     has_header: bool = True
@@ -116,8 +115,6 @@ class TextFormat:
 
     def __post_init__(self) -> None:
         check.check(self)
-        if self.meter_id:
-            check_meter_id(self.meter_id)
 
     @property
     def clock(self) -> FileClock:
@@ -243,17 +240,6 @@ class TextFormat:
         """How long before a line's time its interval begins."""
         ends = self.marks == "end" and not self.is_wide
         return timedelta(seconds=self.interval_s if ends else 0)
-
-
-def check_meter_id(meter_id: str) -> str:
-    """Return ``meter_id`` without the blanks around it. Raises UsageError if it cannot be a meter's name."""
-    trimmed = meter_id.strip(BLANKS)
-    if not re.fullmatch(KEY_PATTERN.strip("^$"), trimmed):
-        raise UsageError(
-            f"The meter id {meter_id!r} cannot be used.",
-            hint="Use 1 to 128 characters: letters, digits, signs and blanks, but no control characters.",
-        )
-    return trimmed
 
 
 def parse_offset(text: str) -> timedelta:
