@@ -1,6 +1,7 @@
 """From a message to samples: what a meter showed at an instant. Whatever is none is refused with its reason.
 
-Reasons: ``too_large`` · ``not_utf8`` · ``not_json`` · ``not_object`` · ``not_list`` · ``empty_list`` · those of SenML
+Reasons: ``too_large`` · ``not_utf8`` · ``not_json`` · ``not_object`` · ``not_list`` · ``empty_list`` · those of Avro
+(``not_avro``, ``unknown_schema``) · those of SenML
 (``not_senml``, ``senml_version``, ``senml_must_understand``, ``senml_name``, ``no_declared_field``,
 ``bad_unit:<measure>``) · ``missing_field:<path>`` · ``bad_meter`` · ``bad_time`` · ``no_such_local_time`` ·
 ``received_before_event`` (of a source with counters) · ``bad_value:<measure>`` · ``not_finite:<measure>``.
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
 
 from meterlake.fileformats.records import counter_units
 from meterlake.fileformats.values import (
@@ -33,7 +36,7 @@ from meterlake.schema import KEY_PATTERN, LATEST_TS
 from meterlake.wallclock import FIRST, SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from fractions import Fraction
 
     from meterlake.fileformats.records import Value
@@ -70,14 +73,19 @@ class Refusal(NamedTuple):
     item: int = 0
 
 
-def decode(source: LiveSource, topic: str, payload: bytes, arrived_ms: int) -> list[Sample | Refusal]:
-    """Return the samples of a message, in its order, and why others are none."""
+def decode(
+    source: LiveSource, topic: str, payload: bytes, arrived_ms: int, avro: Callable[[bytes], Any] | None = None
+) -> list[Sample | Refusal]:
+    """Return the samples of a message, in its order, and why others are none.
+
+    avro: returns what an Avro message says; raises RefusedValue.
+    """
     if len(payload) > MAX_PAYLOAD:
         return [Refusal("too_large")]
     try:
         if source.payload == "number":
             return [_of_fields(source, topic, ({"": _number_text(payload)},), arrived_ms)]
-        content = _json(payload)
+        content = avro(payload) if avro and source.payload == "avro" else _json(payload)
         if source.payload == "senml":
             return list(_of_senml(source, topic, content, arrived_ms))
         return list(_of_json(source, topic, content, arrived_ms))
@@ -177,7 +185,7 @@ def _meter(source: LiveSource, topic: str, scopes: Sequence[object]) -> str:
     if isinstance(source.meter, TopicLevel):
         return _checked_meter(level_of(topic, source.meter))
     given = field_of(scopes, source.meter)
-    if not isinstance(given, (str, int)) or isinstance(given, bool):
+    if not isinstance(given, (str, int, UUID)) or isinstance(given, bool):
         raise RefusedValue(BAD_METER)
     return _checked_meter(str(given).strip())
 
@@ -222,9 +230,11 @@ def _child(content: object, name: str) -> object:
 
 def _moment(source: LiveSource, given: object, pattern: str, arrived_ms: int) -> int:
     """Return a time in milliseconds. Of a time that the clock shows twice, the one nearer to the arrival counts."""
-    if pattern in (EPOCH_S, EPOCH_MS):
-        return _epoch(given, 1000 if pattern == EPOCH_S else 1)
     thousandths = 0
+    if isinstance(given, datetime):
+        thousandths, given = given.microsecond // 1000, given.replace(microsecond=0)
+    elif pattern in (EPOCH_S, EPOCH_MS):
+        return _epoch(given, 1000 if pattern == EPOCH_S else 1)
     if isinstance(given, str):
         fraction = _FRACTION.search(given)
         if fraction:

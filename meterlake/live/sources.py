@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveSource", "Payload", "Register", "Time", "TopicLevel", "Value"]
 
 Transport: TypeAlias = Literal["mqtt", "kafka"]
-Payload: TypeAlias = Literal["json", "senml", "number"]
+Payload: TypeAlias = Literal["json", "avro", "senml", "number"]
 
 _LEVEL: Final = re.compile(r"[^+#\0]*|\+")
 _SHARED: Final = "$share/"
@@ -44,9 +44,9 @@ class LiveSource:
     """Messages of one kind.
 
     topic: of MQTT a filter, with the wildcards ``+`` and ``#``; of Kafka a name (transport="kafka"). payload: a JSON
-    object or list of them, SenML (RFC 8428), or a plain number. at: the path of the list of readings in a JSON object.
-    meter: a level of the topic, or the path of a field; of SenML, if not given, what stands before a declared field in
-    a record's name.
+    object or list of them, an Avro record whose schema a registry has (of Kafka), SenML (RFC 8428), or a plain number.
+    at: the path of the list of readings in a JSON object. meter: a level of the topic, or the path of a field; of
+    SenML, if not given, what stands before a declared field in a record's name.
 
     values: fields with a measure. counters: fields that are cumulative, and the amounts of intervals are made of them
     as ``register`` says; across a time of ``longest_gap`` without messages nothing is made. Messages of a meter come in
@@ -162,6 +162,8 @@ class LiveSource:
 
     def _check_payload(self) -> None:
         given = (*self.values, *self.counters)
+        if self.payload == "avro" and self.transport != "kafka":
+            raise self._wrong("Avro messages are those of a topic in Kafka", "Say transport='kafka'")
         if self.payload == "number":
             if len(given) != 1 or given[0].field:
                 raise self._wrong("a plain number is one value without a field", "Write Value('', 'measure', 'unit')")
