@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import secrets
 import time
 from collections.abc import Iterator
@@ -13,9 +14,15 @@ from threading import Event
 from typing import Any
 
 import pytest
+from load_samples import DAY, text_of
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
+from batch_layer.ingest.errors import Unreadable
+from batch_layer.ingest.load import load
+from batch_layer.ingest.request import Request as LoadRequest
+from batch_layer.ingest.request import Result
+from datasets.household.text import HOUSEHOLD_TEXT
 from datasets.telecom.declaration import TELECOM
 from datasets.telecom.simulation import SIMULATION
 from engines import lake, nessie, spark, trino
@@ -296,3 +303,48 @@ def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Pat
         lake.get(wrong, "health/probe")
     with lease.held(settings, name, "somebody's batch"), pytest.raises(RunUnderWay, match="somebody's batch"):
         world.run()
+
+
+def test_7_load_takes_files_that_lie_in_an_object_store(world: World) -> None:
+    access, secret = world.settings.lake_keys
+    settings = world.settings.model_copy(
+        update={
+            "s3_endpoint": world.settings.lake_s3,
+            "s3_region": world.settings.lake_region,
+            "s3_access_key": SecretStr(access),
+            "s3_secret_key": SecretStr(secret),
+        }
+    )
+    folder, bucket = f"in/{world.lakehouse.name}", settings.lake_bucket
+    form = replace(
+        HOUSEHOLD_TEXT,
+        dataset=replace(HOUSEHOLD_TEXT.dataset, name=world.lakehouse.name),
+        meter_id="",
+        meter_from_name="house_([a-z])",
+    )
+    lake.put(settings, f"{folder}/house_a.csv", text_of([*DAY[:60], "junk"]))
+    lake.put(settings, f"{folder}/2007/house_b.csv.xz", lzma.compress(text_of(DAY[60:180])))
+    lake.put(settings, f"{folder}/.hidden.csv", b"no reading")
+
+    def loaded(path: str, known: Settings = settings) -> Result:
+        return load(known, LoadRequest((form,), (path,), "", None), system_clock, lambda _: None)
+
+    whole = f"s3a://{bucket}/{folder}"
+    first = loaded(f"{whole}/**/*.xz")
+    assert [(file.path, file.meter_id, file.readings) for file in first.files] == [
+        (f"{whole}/2007/house_b.csv.xz", "b", 120)
+    ]
+    second = loaded(f"{whole}/")
+    assert {(file.meter_id, file.status, file.readings, file.quarantined) for file in second.files} == {
+        ("a", "loaded", 60, 1),
+        ("b", "already loaded", 0, 0),
+    }
+    by_file = "SELECT meter_id, origin, count(*), min(ts) FROM iceberg.master.{} GROUP BY 1, 2 ORDER BY 1"
+    assert trino.rows(settings, by_file.format(world.lakehouse.name)) == [
+        ["a", "house_a.csv", 60, "2006-12-15 23:00:00.000000"],
+        ["b", "2007/house_b.csv.xz", 120, "2006-12-16 00:00:00.000000"],
+    ]
+    with pytest.raises(Unreadable, match=f"{whole}/nothing does not exist"):
+        loaded(f"{whole}/nothing")
+    with pytest.raises(Unreadable, match="cannot be read"):
+        loaded(whole, settings.model_copy(update={"s3_secret_key": SecretStr("wrong")}))
