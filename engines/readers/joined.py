@@ -69,4 +69,4 @@ class Joined:
 
 
 def _text(meter: str, begins: int, reading: _Reading) -> str:
-    return f"{meter} {begins} {reading.values}"
+    return f"{meter},{begins},{reading.values}"

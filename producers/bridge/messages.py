@@ -92,6 +92,8 @@ class Converter:
         topic = arrived.topic[:_TOPIC]
         about: dict[str, str | int] = {"topic": topic, "at_ms": arrived.at_ms}
         about |= {"item": outcome.item} if outcome.item else {}
+        # By its key, an erasure finds what is of a meter.
+        about |= {self._dataset.key: outcome.meter} if outcome.meter else {}
         value = wire.encode_refused(self._dataset, outcome.reason, arrived.payload, **about)
         return Message((outcome.meter or topic).encode(), value)
 
