@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,11 +22,18 @@ from hypothesis import strategies as st
 from reader_forms import EXAMPLES, FORMS
 from reader_samples import HOMES, tables
 
+from cli.verify_command import from_files
+from meterlake import registry
+from meterlake.dataset import DataSet
 from meterlake.fileformats.base import FileFormat
 from meterlake.fileformats.records import JsonLines, JsonTable, Parquet, RecordFormat, Time, Value, Workbook
+from meterlake.text.format import Moment, TextFormat
+from meterlake.text.format import Value as TextValue
+from serving_layer.publish.history import Record
 from serving_layer.verify import records
 from serving_layer.verify.errors import UnreadableFile
 from serving_layer.verify.raw_files import RawFile, RawFiles
+from serving_layer.verify.scope import Scope
 
 pytestmark = pytest.mark.unit
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -170,3 +180,41 @@ def test_damaged_files_are_named(connection: duckdb.DuckDBPyConnection, tmp_path
     damaged.write_bytes((EXAMPLES / "green-button.xml").read_bytes()[:-200])
     with pytest.raises(UnreadableFile, match=r"a\.xml"):
         read(connection, tmp_path, FORMS["green-button.xml"], damaged)
+
+
+def test_each_file_is_read_by_its_own_format(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    homes = replace(HOMES, name="verifyhomes")
+    forms = (
+        replace(FORMS["readings.parquet"], dataset=homes),
+        replace(FORMS["table.json"], dataset=homes),
+        TextFormat(
+            dataset=homes,
+            columns=(Moment("time", "yyyy-MM-dd HH:mm"), TextValue("wh", "energy")),
+            interval_s=1800,
+            meter_from_name="house_([a-z]+)",
+        ),
+    )
+    (tmp_path / "house_x.csv").write_text("time,wh\n2026-03-01 00:00,5\n")
+    (tmp_path / "house_x-corrected.csv").write_text("time,wh\n2026-03-01 00:00,6\n")
+    packed = tmp_path / "table.json.gz"
+    packed.write_bytes(gzip.compress((EXAMPLES / "table.json").read_bytes()))
+    shutil.copy(EXAMPLES / "readings.parquet", tmp_path / "readings.parquet")
+    record = Record(homes.name, 1, "r", "published", NOW, NOW, None, {}, {})
+    paths = [tmp_path / "readings.parquet", packed, tmp_path / "house_x.csv"]
+    with registry.added(DataSet(declaration=homes, formats=forms)):
+        source, scope = from_files(Scope(homes, ()), paths, None, record, [tmp_path / "house_x-corrected.csv"])
+        source.fetch(tmp_path)
+        source.read(connection)
+    found = connection.execute(
+        "SELECT meter_id, count(*), max(revision) FROM readings GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    expected = Counter(
+        row[0] for name in ("readings.parquet", "table.json") for row in of_reader(FORMS[name], example(name))
+    )
+    assert found == sorted([*((meter, count, 0) for meter, count in expected.items()), ("x", 2, 1)])
+    assert set(scope.meters) == {*expected, "x"}
+    assert "Parquet (decoded apart from load), JSON table (decoded apart from load), raw text" in source.title
+
+
+def example(name: str) -> bytes:
+    return (EXAMPLES / name).read_bytes()
