@@ -90,7 +90,7 @@ def decode(
             return list(_of_senml(source, topic, content, arrived_ms))
         return list(_of_json(source, topic, content, arrived_ms))
     except RefusedValue as refused:
-        return [Refusal(refused.reason)]
+        return [Refusal(refused.reason, _said_meter(source, topic, ()))]
 
 
 def _number_text(payload: bytes) -> str:
@@ -121,15 +121,29 @@ def _of_json(source: LiveSource, topic: str, content: object, arrived_ms: int) -
     else:
         found = content
     if not isinstance(found, list):
-        yield _of_fields(source, topic, (found,), arrived_ms)
+        yield _of_item(source, topic, (found,), arrived_ms)
         return
     if not found:
         raise RefusedValue("empty_list")
     for item, fields in enumerate(found, start=1):
-        try:
-            yield _of_fields(source, topic, (fields, content), arrived_ms)
-        except RefusedValue as refused:
-            yield Refusal(refused.reason, item=item)
+        yield _of_item(source, topic, (fields, content), arrived_ms, item)
+
+
+def _of_item(
+    source: LiveSource, topic: str, scopes: Sequence[object], arrived_ms: int, item: int = 0
+) -> Sample | Refusal:
+    try:
+        return _of_fields(source, topic, scopes, arrived_ms)
+    except RefusedValue as refused:
+        return Refusal(refused.reason, _said_meter(source, topic, scopes), item)
+
+
+def _said_meter(source: LiveSource, topic: str, scopes: Sequence[object]) -> str:
+    """Return whose a message is that makes no sample, as far as it says it: so that an erasure finds it."""
+    try:
+        return _meter(source, topic, scopes)
+    except RefusedValue:
+        return ""
 
 
 def _of_fields(source: LiveSource, topic: str, scopes: Sequence[object], arrived_ms: int) -> Sample:
@@ -287,7 +301,7 @@ def _of_senml(source: LiveSource, topic: str, content: object, arrived_ms: int) 
             at_ms = _checked(source, int((at * 1000) // 1), arrived_ms)
             yield _sample(source, _checked_meter(meter), at_ms, [shown.get(value.measure) for value in declared])
         except RefusedValue as refused:
-            yield Refusal(refused.reason, item=item)
+            yield Refusal(refused.reason, meter if _KEY.match(meter) else "", item)
 
 
 def _declared(declared: Sequence[Value], name: str) -> tuple[Value, str] | None:
