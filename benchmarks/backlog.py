@@ -102,8 +102,8 @@ def bare(settings: Settings, dataset: MeterSeries, count: int) -> dict[str, floa
     parts = consumer.list_topics(dataset.readings_topic).topics[dataset.readings_topic].partitions
     consumer.assign([TopicPartition(dataset.readings_topic, part, OFFSET_BEGINNING) for part in parts])
     names = [measure.name for measure in dataset.measures]
-    seen: set[tuple[str, str]] = set()
-    minutes: dict[tuple[str, str], list[float]] = {}
+    seen: set[tuple[str, int]] = set()
+    minutes: dict[tuple[str, int], list[float]] = {}
     begin, cpu, read = time.monotonic(), time.process_time(), 0
     while read < count:
         for message in consumer.consume(10_000, 1.0):
@@ -113,7 +113,7 @@ def bare(settings: Settings, dataset: MeterSeries, count: int) -> dict[str, floa
             if key in seen:
                 continue
             seen.add(key)
-            minute = minutes.setdefault((body["meter_id"], body["ts"][:16]), [0.0] * (len(names) + 1))
+            minute = minutes.setdefault((body["meter_id"], body["ts"] // 60), [0.0] * (len(names) + 1))
             minute[0] += 1
             for at, name in enumerate(names, 1):
                 minute[at] += body[name]
