@@ -13,6 +13,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from contract_truth import assert_kept
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
@@ -22,6 +23,7 @@ from engines import lake, nessie, spark, trino
 from engines.lake import WrongKeys
 from engines.topics import NoSuchTopic
 from lakehouse import history, lease
+from lakehouse.contract import contract
 from lakehouse.landing import from_files, from_kafka, objects
 from lakehouse.landing.objects import BrokenObject
 from lakehouse.layers import bronze, tables
@@ -153,6 +155,10 @@ def test_2_readers_see_facts_with_members_and_local_days(world: World) -> None:
     assert calls[0][0] > 0
     assert world.rows("SELECT count(*), min(time_sk), max(time_sk) FROM GOLD.dim_time") == [[86_400, 0, 86_399]]
     assert world.rows("SELECT count(*) FROM GOLD.dim_date WHERE date_value = DATE '2026-11-20' AND is_weekend") == [[1]]
+
+
+def test_2_tables_are_as_the_contract_promises(world: World) -> None:
+    assert_kept(world.settings, [table for table in contract(world.lakehouse).tables if table.kind != "topic"])
 
 
 def _more(world: World, folder: Path) -> dict[str, bytes]:
