@@ -36,6 +36,7 @@ class Engine(StrEnum):
     TRINO = "trino"
     HIVE = "hive"
     CASSANDRA = "cassandra"
+    CLICKHOUSE = "clickhouse"
 
 
 class QueryOutput(StrEnum):
@@ -194,7 +195,7 @@ def query(
     ] = None,
     output: Annotated[QueryOutput, typer.Option("--output", "-o", help="Format of the answer.")] = QueryOutput.TEXT,
 ) -> None:
-    """Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.
+    """Run one statement on Trino, Hive, Cassandra or ClickHouse. Times are UTC; JSON and CSV write ISO 8601.
 
     Examples:
 

@@ -13,11 +13,11 @@ from meterlake.names import check_unique
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from meterlake.lakehouse.model import Dimension, Fact, Kpi
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart
     from meterlake.lakehouse.records import Event, Record, Reference
     from meterlake.lakehouse.simulation import Simulation
 
-Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "Kpi")
+Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "Kpi", "Mart")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,7 @@ class Lakehouse:
     dimensions: tuple[Dimension, ...] = ()
     facts: tuple[Fact, ...] = ()
     kpis: tuple[Kpi, ...] = ()
+    marts: tuple[Mart, ...] = ()
     most_rejected: float = 0.2
     simulation: Simulation | str | None = None
     verification: str = ""
@@ -48,6 +49,7 @@ class Lakehouse:
             ("dimension", self.dimensions),
             ("fact", self.facts),
             ("figure", self.kpis),
+            ("mart", self.marts),
         ):
             check_unique((item.name for item in items), self.where, kind)
         check_unique((record.topic for record in self.records), self.where, "topic")
@@ -129,6 +131,8 @@ class Lakehouse:
             for measure in fact.measures:
                 if measure.field not in names:
                     self._refuse(f"the fact {fact.name!r} measures {measure.field!r}", names)
+        for mart in self.marts:
+            self._require(mart.fact, self.facts, f"the mart {mart.name!r} is of the fact")
         for kpi in self.kpis:
             self._require(kpi.fact, self.facts, f"the figure {kpi.name!r} is of the fact")
 

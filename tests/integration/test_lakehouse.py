@@ -13,16 +13,19 @@ from threading import Event
 from typing import Any
 
 import pytest
+import sqlglot
 from contract_truth import assert_kept
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
 from datasets.telecom.declaration import TELECOM
 from datasets.telecom.simulation import SIMULATION
-from engines import lake, nessie, spark, trino
+from engines import clickhouse, lake, nessie, spark, trino
+from engines.clickhouse import ClickHouse
 from engines.lake import WrongKeys
 from engines.topics import NoSuchTopic
 from lakehouse import history, lease
+from lakehouse.clickhouse.load import NotEqual, load
 from lakehouse.contract import contract
 from lakehouse.landing import from_files, from_kafka, objects
 from lakehouse.landing.objects import BrokenObject
@@ -161,6 +164,50 @@ def test_2_tables_are_as_the_contract_promises(world: World) -> None:
     assert_kept(world.settings, [table for table in contract(world.lakehouse).tables if table.kind != "topic"])
 
 
+def test_2_clickhouse_has_what_readers_see(world: World) -> None:
+    with clickhouse.session(world.settings) as engine:
+        first = load(world.settings, engine, world.lakehouse)
+        assert {row["table"] for row in first} == {
+            *(item.name for item in (*world.lakehouse.dimensions, *world.lakehouse.facts, *world.lakehouse.marts)),
+            "dim_date",
+            "dim_time",
+        }
+        _assert_same(world, engine)
+        again = load(world.settings, engine, world.lakehouse)
+        assert {row["days"] for row in again if row["table"].startswith("fact_")} == {0}
+        engine.run(f"ALTER TABLE {world.lakehouse.name}.fact_sms DELETE WHERE 1 SETTINGS mutations_sync = 2")
+        with pytest.raises(NotEqual, match=r"fact_sms differs from gold: 0 rows instead of \d+"):
+            load(world.settings, engine, world.lakehouse)
+        load(world.settings, engine, world.lakehouse, full=True)
+        _assert_same(world, engine)
+
+
+def _assert_same(world: World, engine: ClickHouse) -> None:
+    """Facts and marts in ClickHouse are those that Trino reads and computes."""
+    name = world.lakehouse.name
+    for fact in world.lakehouse.facts:
+        columns = ", ".join(["transaction_sk", "date_sk", "time_sk", *(lookup.column for lookup in fact.lookups)])
+        _, ours = engine.select(f"SELECT {columns} FROM {name}.{fact.name} ORDER BY transaction_sk")  # noqa: S608
+        assert ours == world.rows(f"SELECT {columns} FROM GOLD.{fact.name} ORDER BY transaction_sk")  # noqa: S608
+    for mart in world.lakehouse.marts:
+        by = ["date_sk", *(trino_sql(sql) for _, sql in mart.by)]
+        figures = [trino_sql(sql) for _, sql in mart.figures]
+        asked = f"SELECT {', '.join([*by, *figures])} FROM GOLD.{mart.fact} GROUP BY {', '.join(by)}"  # noqa: S608
+        _, rows = engine.select(f"SELECT * FROM {name}.{mart.name}")  # noqa: S608
+        ours, theirs = (sorted([_exact(value) for value in row] for row in some) for some in (rows, world.rows(asked)))
+        assert ours == theirs
+        assert ours
+
+
+def _exact(value: object) -> str:
+    text = str(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def trino_sql(sql: str) -> str:
+    return sqlglot.transpile(sql, read="spark", write="trino")[0]
+
+
 def _more(world: World, folder: Path) -> dict[str, bytes]:
     """Return files: a correction, a conflict, who was a stranger, a cell that was missing, and what is no record."""
     name = world.lakehouse.name
@@ -239,6 +286,9 @@ def test_4_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world:
         statuses = {record.run: status for record, status in history.runs(world.settings, world.lakehouse.name)}
         assert statuses == {name: "current" if name == run else "kept" for name in world.runs}
         counts[run] = world.rows("SELECT count(*) FROM GOLD.fact_calls WHERE amount > 1000")[0][0]
+        with clickhouse.session(world.settings) as engine:
+            load(world.settings, engine, world.lakehouse)
+            _assert_same(world, engine)
     assert counts == {first: 0, second: 1, full: 1}
     with pytest.raises(UnknownName):
         history.roll_back(world.settings, world.lakehouse.name, "20200101T000000-0000")
