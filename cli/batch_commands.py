@@ -19,7 +19,7 @@ from meterlake import registry, time_travel
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
 from meterlake.durations import parse_duration
-from meterlake.errors import TransientError, UsageError
+from meterlake.errors import RunUnderWay, TransientError, UsageError
 from meterlake.log import get_logger
 from meterlake.settings import Settings, load_settings
 
@@ -272,7 +272,7 @@ def _settled(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:
     try:
         with lease.held(settings, dataset.name, "finishing an interrupted publish", clock) as held:
             return Publisher(settings, dataset, held, clock).roll_forward()
-    except lease.RunUnderWay:
+    except RunUnderWay:
         return history
 
 

@@ -30,12 +30,11 @@ from lakehouse.contract import contract
 from lakehouse.landing import from_files, from_kafka, objects
 from lakehouse.landing.objects import BrokenObject
 from lakehouse.layers import bronze, tables
-from lakehouse.lease import RunUnderWay
 from lakehouse.run import Run, known
 from lakehouse.verify import verify
 from meterlake import registry
 from meterlake.clock import system_clock
-from meterlake.errors import UnknownName
+from meterlake.errors import RunUnderWay, UnknownName
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.simulation import Request
 from meterlake.settings import Settings
