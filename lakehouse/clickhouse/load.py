@@ -96,7 +96,7 @@ class Load:
         found = state.of_days(touched)
         self._stage(shape, "*", [path for paths in found.values() for path in paths])
         for day in sorted(touched):
-            self._replace(shape.name, f"{day}")
+            self._replace(shape.name, f"{day}", filled=day in found)
         marts = [self._mart(mart, touched) for mart in self.lakehouse.marts if mart.fact == item.name]
         self._compare(item, state, touched)
         self._note(item, state, gone)
@@ -114,8 +114,9 @@ class Load:
         elif days:
             listed = ", ".join(f"'{day}'" for day in sorted(days))
             self.engine.run(f"CREATE OR REPLACE TABLE {stage} {body} AS {select} WHERE date_sk IN ({listed}) {group}")
+            filled = {day for (day,) in self._rows(f"SELECT DISTINCT date_sk FROM {stage}")}
             for day in sorted(days):
-                self._replace(mart.name, day)
+                self._replace(mart.name, day, filled=day in filled)
             self.engine.run(f"DROP TABLE {stage}")
         ((count,),) = self._rows(f"SELECT count() FROM {table}")
         return {"table": mart.name, "rows": int(count), "days": len(days), "equal": True}
@@ -184,9 +185,11 @@ class Load:
                 f" FROM s3('{place}', '{access}', '{secret}', 'Parquet', '{structure}')"
             )
 
-    def _replace(self, name: str, partition: str) -> None:
+    def _replace(self, name: str, partition: str, *, filled: bool) -> None:
+        """Let a partition be what is staged of it: ClickHouse refuses to replace one by nothing."""
         stage = self._table(f"stage_{name}")
-        self.engine.run(f"ALTER TABLE {self._table(name)} REPLACE PARTITION '{partition}' FROM {stage}")
+        what = f"REPLACE PARTITION '{partition}' FROM {stage}" if filled else f"DROP PARTITION '{partition}'"
+        self.engine.run(f"ALTER TABLE {self._table(name)} {what}")
 
     def _make(self, shape: Shape) -> bool:
         """Make a table as it is declared; return whether one of another shape, or none, was there."""
