@@ -60,5 +60,14 @@ def files(settings: Settings, table: str, ref: str, known: Collection[str]) -> F
     return Files(int(snapshot.summary["total-records"]), new, paths, loaded)
 
 
+def whole(settings: Settings, table: str, ref: str) -> tuple[int, list[str]]:
+    """Return how many rows a table has, and all its data files. For small ones."""
+    loaded = lake_tables.table(settings, table, ref)
+    snapshot = loaded.current_snapshot()
+    if snapshot is None:
+        return 0, []
+    return int(snapshot.summary["total-records"]), [task.file.file_path for task in loaded.scan().plan_files()]
+
+
 def _day(value: int | date) -> date:
     return value if isinstance(value, date) else _EPOCH + timedelta(days=value)
