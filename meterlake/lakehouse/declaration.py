@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from meterlake.lakehouse.model import Dimension, Fact, Kpi
     from meterlake.lakehouse.records import Event, Record, Reference
     from meterlake.lakehouse.simulation import Simulation
+    from meterlake.lakehouse.sources import SourceWorld
 
 Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "Kpi")
 
@@ -25,8 +26,9 @@ class Lakehouse:
     """A data set of events and references, and the tables that are made of them.
 
     time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. most_rejected: a run that would reject a greater
-    share of an event fails. simulation: makes its records, as ``"module:NAME"``. verification: a text file of SQL
-    beside the declaration that makes the facts of the landed records once more.
+    share of an event fails. simulation: makes its records, as ``"module:NAME"``; sources: makes the databases that they
+    come from. verification: a text file of SQL beside the declaration that makes the facts of the landed records once
+    more.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Lakehouse:
     kpis: tuple[Kpi, ...] = ()
     most_rejected: float = 0.2
     simulation: Simulation | str | None = None
+    sources: SourceWorld | str | None = None
     verification: str = ""
 
     def __post_init__(self) -> None:
@@ -79,6 +82,11 @@ class Lakehouse:
     def topics(self) -> tuple[str, ...]:
         """The topics of all records."""
         return tuple(record.topic for record in self.records)
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The databases that records come from."""
+        return tuple(sorted({record.extract.database for record in self.records if record.extract}))
 
     def event(self, name: str) -> Event:
         """Return an event by name."""
