@@ -116,7 +116,9 @@ def _land_tables(
 def kpi(
     dataset: DatasetArgument,
     name: Annotated[str, typer.Argument(help="The figure: see `meterlake dictionary`.")],
-    by: Annotated[str, typer.Option(help="Columns of its fact, separated by commas; without: its own grain.")] = "",
+    by: Annotated[
+        str, typer.Option(help="Columns, separated by commas; total: one number; without: its own grain.")
+    ] = "",
     since: Annotated[
         datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="From this local day on.")
     ] = None,
@@ -131,11 +133,12 @@ def kpi(
 
     - `meterlake kpi telecom call_drop_rate`
     - `meterlake kpi telecom call_drop_rate --by call_type --from 2026-11-01`
+    - `meterlake kpi utility saidi --by region,month`
     """
     from lakehouse.kpi import figure
 
     declared = registry.required_lakehouse(dataset).declaration
-    columns = tuple(part.strip() for part in by.split(",") if part.strip())
+    columns = None if not by else tuple(part.strip() for part in by.split(",") if part.strip() not in ("", "total"))
     span = (since.date() if since else None, until.date() if until else None)
     show(figure(load_settings(), declared, name, columns, span), output)
 

@@ -9,7 +9,6 @@ from datasets.utility.common import (
     CUSTOMER,
     FEEDER,
     KNOWN_BOTH,
-    KNOWN_FEEDER,
     MONEY,
     moment,
     number,
@@ -40,7 +39,6 @@ CUSTOMERS: Final = Reference(
         text("status", "Whether it is supplied", one_of=("active", "inactive")),
         moment("valid_from", "From when on it is so", nullable=False),
     ),
-    known=KNOWN_FEEDER,
 )
 COMPLAINTS: Final = Event(
     name="complaints",
@@ -85,7 +83,7 @@ ORDERS: Final = Event(
         text("customer_class", "Class of the customer", one_of=CLASSES),
         moment("requested_at", "When it was asked for", nullable=False),
         moment("completed_at", "When it was done"),
-        number("amount_due", MONEY, "What was owed then", "PKR"),
+        number("amount_due", MONEY, "What was owed then", "PKR", nullable=True),
     ),
     checks=(Check("completed_after_request", "completed_at >= requested_at", "Nothing is done before it is asked for"),),
     known=KNOWN_BOTH,

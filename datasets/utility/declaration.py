@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from datasets.utility import billing, crm, oms
+from datasets.utility.kpis import KPIS, VIEWS
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.model import Dimension, Fact, Lookup, Measure
 
@@ -31,6 +32,8 @@ UTILITY: Final = Lakehouse(
         billing.READINGS, billing.INVOICE_LINES, billing.PAYMENTS, billing.DUNNINGS, billing.INSTALMENTS,
     ),
     sources=".play:SOURCES",
+    views=VIEWS,
+    kpis=KPIS,
     dimensions=(
         Dimension("dim_feeder", "feeders", "feeder_sk", tuple(f.name for f in oms.FEEDERS.fields[:8])),
         Dimension("dim_transformer", "transformers", "transformer_sk", ("transformer_id", "feeder_id", "rating_kva")),

@@ -176,15 +176,13 @@ class _Table:
         """Return the rows of a window that were not landed as they are: watermark, key, document."""
         at, key = columns.index(self._extract.watermark), columns.index(self._extract.key)
         found: list[tuple[str, bytes, bytes]] = []
-        instants = {field.name for field in self._record.fields if field.type.kind == "timestamp"}
-        zoned = [name in instants for name in names]
+        kinds = {field.name: field.type.kind for field in self._record.fields}
+        wanted = [kinds.get(name, "") for name in names]
         with relational.opened(self._url) as connection:
             for part in relational.within(connection, window, columns, order, _SLICE):
                 for row in part:
                     mark = row[at] if isinstance(row[at], datetime) else datetime.fromisoformat(row[at])
-                    values = {
-                        name: _plain(value, zone) for name, value, zone in zip(names, row, zoned, strict=True)
-                    }
+                    values = {name: _plain(value, kind) for name, value, kind in zip(names, row, wanted, strict=True)}
                     document = orjson.dumps({**values, "revision": (mark - _EPOCH) // timedelta(microseconds=1)})
                     if _digest(document) not in known:
                         found.append((mark.isoformat(), str(row[key]).encode(), document))
@@ -248,14 +246,16 @@ def _digest(value: bytes) -> bytes:
     return hashlib.blake2b(value, digest_size=16).digest()
 
 
-def _plain(value: Any, zone: bool) -> Any:  # noqa: ANN401, FBT001 - what drivers give
+def _plain(value: Any, kind: str) -> Any:  # noqa: ANN401 - what drivers give
     """Return a value as a document has it: exact numbers and dates as text, instants with their zone."""
     match value:
         case datetime():
             return f"{value.replace(tzinfo=None).isoformat()}Z"
         case date() | Decimal():
             return str(value)
-        case str() if zone:
+        case 0 | 1 if kind == "boolean":
+            return bool(value)  # databases without that type have numbers
+        case str() if kind == "timestamp":
             return f"{value.replace(' ', 'T', 1)}Z" if _is_instant(value) else value
         case bytes():
             return value.hex()

@@ -13,7 +13,7 @@ from meterlake.names import check_unique
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from meterlake.lakehouse.model import Dimension, Fact, Kpi
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi, View
     from meterlake.lakehouse.records import Event, Record, Reference
     from meterlake.lakehouse.simulation import Simulation
     from meterlake.lakehouse.sources import SourceWorld
@@ -38,6 +38,7 @@ class Lakehouse:
     references: tuple[Reference, ...] = ()
     dimensions: tuple[Dimension, ...] = ()
     facts: tuple[Fact, ...] = ()
+    views: tuple[View, ...] = ()
     kpis: tuple[Kpi, ...] = ()
     most_rejected: float = 0.2
     simulation: Simulation | str | None = None
@@ -49,7 +50,7 @@ class Lakehouse:
         for kind, items in (
             ("record", self.records),
             ("dimension", self.dimensions),
-            ("fact", self.facts),
+            ("fact", (*self.facts, *self.views)),
             ("figure", self.kpis),
         ):
             check_unique((item.name for item in items), self.where, kind)
@@ -104,11 +105,19 @@ class Lakehouse:
         """Return the fact of an event, if it has one."""
         return next((fact for fact in self.facts if fact.event == event), None)
 
+    def view(self, name: str) -> View | None:
+        """Return a view by name, if there is one."""
+        return next((view for view in self.views if view.name == name), None)
+
     def namespace(self, layer: str) -> str:
         """Return the name of a layer's tables in the catalog: ``telecom_gold``."""
         return f"{self.name}_{layer}"
 
     def _check_records(self) -> None:
+        for reference in self.references:
+            if reference.known:
+                problem = f"the reference {reference.name!r} asks for another one"
+                raise DeclarationError(self.where, problem, expected="References are judged side by side: ask in events")
         for record in self.records:
             for known in record.known:
                 self._require(known.reference, self.references, f"{record.where} asks for the reference")
@@ -138,9 +147,13 @@ class Lakehouse:
                 if measure.field not in names:
                     self._refuse(f"the fact {fact.name!r} measures {measure.field!r}", names)
         for kpi in self.kpis:
-            self._require(kpi.fact, self.facts, f"the figure {kpi.name!r} is of the fact")
+            self._require(kpi.fact, (*self.facts, *self.views), f"the figure {kpi.name!r} is of the fact")
+            if view := self.view(kpi.fact):
+                for column in kpi.grain:
+                    if column not in view.dimensions:
+                        self._refuse(f"the figure {kpi.name!r} is by {column!r}", view.dimensions)
 
-    def _require(self, name: str, items: Iterable[Record | Dimension | Fact], what: str) -> None:
+    def _require(self, name: str, items: Iterable[Record | Dimension | Fact | View], what: str) -> None:
         known = [item.name for item in items]
         if name not in known:
             self._refuse(f"{what} {name!r}", known)
