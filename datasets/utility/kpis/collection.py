@@ -28,8 +28,8 @@ ITEMS: Final = View(
     SELECT {", ".join(f"i.{name}" for name in WHERE)}, i.customer_class, i.invoice_id, i.amount,
         i.amount - COALESCE(p.paid, 0) AS open_amount, COALESCE(e.paid, 0) >= i.amount AS is_in_time,
         DATE_FORMAT(i.due_on, 'yyyyMMdd') < h.date_sk AS is_due,
-        CASE WHEN DATEDIFF(h.ends, i.due_on) <= 30 THEN '0-30 d' WHEN DATEDIFF(h.ends, i.due_on) <= 60 THEN '31-60 d'
-            WHEN DATEDIFF(h.ends, i.due_on) <= 90 THEN '61-90 d' WHEN DATEDIFF(h.ends, i.due_on) <= 180 THEN '91-180 d'
+        CASE WHEN DATEDIFF(TO_DATE(h.date_sk, 'yyyyMMdd'), i.due_on) <= 30 THEN '0-30 d' WHEN DATEDIFF(TO_DATE(h.date_sk, 'yyyyMMdd'), i.due_on) <= 60 THEN '31-60 d'
+            WHEN DATEDIFF(TO_DATE(h.date_sk, 'yyyyMMdd'), i.due_on) <= 90 THEN '61-90 d' WHEN DATEDIFF(TO_DATE(h.date_sk, 'yyyyMMdd'), i.due_on) <= 180 THEN '91-180 d'
             ELSE 'over 180 d' END AS age
     FROM invoice_rows i CROSS JOIN horizon h LEFT JOIN paid p ON p.invoice_id = i.invoice_id
     LEFT JOIN early e ON e.invoice_id = i.invoice_id WHERE i.counts""",
