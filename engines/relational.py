@@ -120,7 +120,7 @@ def within(
     connection: sqlalchemy.Connection, window: Window, names: Sequence[str], order: Sequence[str], size: int
 ) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows of a window as the driver gives them, in order, at most ``size`` at once."""
-    wanted = [sqlalchemy.column(name) for name in names]
+    wanted: list[sqlalchemy.ColumnClause[Any]] = [sqlalchemy.column(name) for name in names]
     table = sqlalchemy.table(window.table, *wanted)
     query = sqlalchemy.select(*wanted).select_from(table).where(*_within(connection, window))
     result = connection.execution_options(yield_per=size).execute(query.order_by(*map(sqlalchemy.column, order)))

@@ -87,7 +87,9 @@ def cycle(world: World, month: int) -> Cycle:
             "customer_class": world.class_at(rows, day),
             "device_id": [
                 f"M{number}-{1 + new}"
-                for number, new in zip(rows["number"].tolist(), (rows["new_meter"].to_numpy() <= day).astype(int), strict=True)
+                for number, new in zip(
+                    rows["number"].tolist(), (rows["new_meter"].to_numpy() <= day).astype(int), strict=True
+                )
             ],
             "read_at": instant(day, 9 * 3600 + rows["number"].to_numpy() % 25_000),
             "reading_type": np.where(estimated, "estimated", "actual"),
@@ -121,7 +123,11 @@ def _invoices(world: World, month: int, base: Frame) -> Frame:
     copies = billed[twice[billed.index]].assign(invoice_type="duplicate", suffix="D", reversed_on=10**7)
     fixes = billed[billed["reversed_on"] < 10**7]
     fixes = fixes.assign(
-        invoice_type="correction", suffix="C", made=fixes["reversed_on"], reversed_on=10**7, units=fixes["units"] * 9 // 10
+        invoice_type="correction",
+        suffix="C",
+        made=fixes["reversed_on"],
+        reversed_on=10**7,
+        units=fixes["units"] * 9 // 10,
     )
     every = pd.concat([billed, copies, fixes], ignore_index=True)
     price = world.price(every["kind"].to_numpy(), every["day"].to_numpy())
@@ -133,8 +139,11 @@ def _invoices(world: World, month: int, base: Frame) -> Frame:
         tariff_id=tariff_ids(every["kind"].to_numpy()),
         invoiced_at=instant(every["made"], 15 * 3600),
         due=every["made"] + 15,
-        reversed_at=np.where(every["reversed_on"] < 10**7, instant(np.minimum(every["reversed_on"], 10**6), 16 * 3600), _NEVER),
+        reversed_at=np.where(
+            every["reversed_on"] < 10**7, instant(np.minimum(every["reversed_on"], 10**6), 16 * 3600), _NEVER
+        ),
         energy=energy,
+        fixed=_FIXED,
         tax=tax,
         total=energy + tax + _FIXED,
     )
@@ -142,7 +151,9 @@ def _invoices(world: World, month: int, base: Frame) -> Frame:
 
 def _lines(invoices: Frame) -> Frame:
     parts = []
-    for number, (kind, amounts) in enumerate((("energy", invoices["energy"]), ("fixed", _FIXED), ("tax", invoices["tax"]))):
+    for number, (kind, amounts) in enumerate(
+        (("energy", invoices["energy"]), ("fixed", invoices["fixed"]), ("tax", invoices["tax"]))
+    ):
         units = invoices["units"] if kind == "energy" else np.zeros(len(invoices), "int64")
         parts.append(
             pd.DataFrame(
@@ -162,7 +173,7 @@ def _lines(invoices: Frame) -> Frame:
                     "period_to": (invoices["day"].to_numpy() - 1).astype("datetime64[D]").astype(str),
                     "due_on": invoices["due"].to_numpy().astype("datetime64[D]").astype(str),
                     "kwh": fixed(units, 3),
-                    "amount": fixed(np.broadcast_to(amounts, len(invoices)), 2),
+                    "amount": fixed(amounts, 2),
                     "is_back_billed": invoices["back_billed"],
                     "reversed_at": invoices["reversed_at"],
                 }
@@ -173,7 +184,9 @@ def _lines(invoices: Frame) -> Frame:
 
 def _money(world: World, month: int, invoices: Frame) -> tuple[Frame, Frame, Frame, Frame]:
     """Return payments, dunning notices, instalments, and orders to disconnect and reconnect."""
-    kept = invoices[(invoices["reversed_on"] == 10**7) & (invoices["invoice_type"] != "duplicate") & (invoices["total"] > 0)]
+    kept = invoices[
+        (invoices["reversed_on"] == 10**7) & (invoices["invoice_type"] != "duplicate") & (invoices["total"] > 0)
+    ]
     kept = kept.reset_index(drop=True)
     pick, n = world.random(33, month), len(kept)
     habit, due = kept["habit"].to_numpy(), kept["due"].to_numpy()
@@ -189,7 +202,7 @@ def _money(world: World, month: int, invoices: Frame) -> tuple[Frame, Frame, Fra
     common = who.assign(total=kept["total"], due=due, paid=paid, delay=np.where(planned, 0, delay))
 
     def payment(rows: Numbers, number: int, amounts: Numbers, days: Numbers) -> Frame:
-        return who[rows].assign(
+        return pd.DataFrame(who[rows]).assign(
             payment_id=kept["invoice_id"][rows] + f"-P{number}",
             paid_at=instant(days[rows], seconds[rows]),
             channel=channel[rows],
@@ -198,7 +211,10 @@ def _money(world: World, month: int, invoices: Frame) -> tuple[Frame, Frame, Fra
 
     whole, half = kept["total"].to_numpy(), kept["total"].to_numpy() // 2
     pays = (paid < due + 5000) & ~planned
-    payments = [payment(pays, 1, np.where(parts == 2, half, whole), paid), payment(pays & (parts == 2), 2, whole - half, paid + 4)]
+    payments = [
+        payment(pays, 1, np.where(parts == 2, half, whole), paid),
+        payment(pays & (parts == 2), 2, whole - half, paid + 4),
+    ]
     plans = common[planned].reset_index(drop=True)
     kept_plan, late = pick.random((len(plans), 3)) < 0.88, pick.integers(-3, 1, (len(plans), 3))
     instalments = []
@@ -217,9 +233,9 @@ def _money(world: World, month: int, invoices: Frame) -> tuple[Frame, Frame, Fra
             )
         )
     payments += [
-        part[part["paid_at"].notna()].assign(
-            payment_id=lambda rows: rows["instalment_id"] + "-P", channel="bank"
-        )[["invoice_id", "customer_id", "feeder_id", "customer_class", "payment_id", "paid_at", "channel", "amount"]]
+        part[part["paid_at"].notna()].assign(payment_id=lambda rows: rows["instalment_id"] + "-P", channel="bank")[
+            ["invoice_id", "customer_id", "feeder_id", "customer_class", "payment_id", "paid_at", "channel", "amount"]
+        ]
         for part in instalments
     ]
     dunnings = []

@@ -9,6 +9,7 @@ from datasets.utility.common import (
     CUSTOMER,
     FEEDER,
     KNOWN_BOTH,
+    KNOWN_FEEDER,
     MONEY,
     moment,
     number,
@@ -85,6 +86,9 @@ ORDERS: Final = Event(
         moment("completed_at", "When it was done"),
         number("amount_due", MONEY, "What was owed then", "PKR", nullable=True),
     ),
-    checks=(Check("completed_after_request", "completed_at >= requested_at", "Nothing is done before it is asked for"),),
-    known=KNOWN_BOTH,
+    checks=(
+        Check("completed_after_request", "completed_at >= requested_at", "Nothing is done before it is asked for"),
+    ),
+    # Who asks for a connection is no customer yet.
+    known=KNOWN_FEEDER,
 )

@@ -66,9 +66,13 @@ def outages(world: World, day: int) -> Outages | None:
             "feeder": feeder,
             "feeder_id": world.network["feeder_id"].to_numpy()[feeder],
             "device_type": np.where(whole, "feeder", "transformer"),
-            "device_id": np.where(whole, world.network["feeder_id"].to_numpy()[feeder], world.transformer_ids[transformer]),
+            "device_id": np.where(
+                whole, world.network["feeder_id"].to_numpy()[feeder], world.transformer_ids[transformer]
+            ),
             "is_planned": is_planned,
-            "cause": np.where(is_planned, "planned_work", _CAUSES[pick.choice(6, n, p=(0.3, 0.15, 0.25, 0.15, 0.1, 0.05))]),
+            "cause": np.where(
+                is_planned, "planned_work", _CAUSES[pick.choice(6, n, p=(0.3, 0.15, 0.25, 0.15, 0.1, 0.05))]
+            ),
             "cause_known_at": np.where(is_planned, at, after(cause_after, np.zeros(n, bool))),
             "heard_from": np.where(is_planned, "plan", np.where(momentary, "scada", heard)),
             "announced_at": after(-pick.uniform(0.5, 5, n) * 86_400, ~is_planned),
@@ -83,7 +87,7 @@ def outages(world: World, day: int) -> Outages | None:
             "crew_id": np.where(none, None, names("CREW", crew, 2)),
             "crew_shift": np.where(none, None, shift),
             "operations": np.where(momentary, pick.integers(1, 4, n), 1),
-            "deleted_at": after(np.full(n, 1.5 * 86_400), ~(momentary & (pick.random(n) < 0.15))),
+            "deleted_at": after(pick.uniform(1, 12, n) * 86_400, ~(momentary & (pick.random(n) < 0.4))),
         }
     )
     steps = _steps(world, day, rows, whole, transformer)
@@ -98,7 +102,9 @@ def _steps(world: World, day: int, rows: Frame, whole: Numbers, transformer: Num
     people = world.people[world.active(day)]
     parts = [people[:0].assign(outage=0)]
     for number in range(len(rows)):
-        column, wanted = ("feeder", rows["feeder"].iat[number]) if whole[number] else ("transformer", transformer[number])
+        column, wanted = (
+            ("feeder", rows["feeder"].iat[number]) if whole[number] else ("transformer", transformer[number])
+        )
         parts.append(people[people[column] == wanted].assign(outage=number))
     hit = pd.concat(parts, ignore_index=True)
     of = rows.iloc[hit["outage"].to_numpy()].reset_index(drop=True)
@@ -117,7 +123,9 @@ def _steps(world: World, day: int, rows: Frame, whole: Numbers, transformer: Num
             "number": hit["number"],
             "feeder_id": of["feeder_id"],
             "customer_class": world.class_at(hit, day),
-            "restoration_step": np.where(early, 1, np.where(whole[hit["outage"].to_numpy()] & of["crew_id"].notna(), 2, 1)),
+            "restoration_step": np.where(
+                early, 1, np.where(whole[hit["outage"].to_numpy()] & of["crew_id"].notna(), 2, 1)
+            ),
             "off_at": of["began_at"],
             "first_on_at": share("first_restored_at"),
             "last_on_at": share("last_restored_at"),
@@ -134,7 +142,7 @@ def _calls(world: World, day: int, sustained: Frame, steps: Frame) -> Frame:
     hit = steps[steps["outage_id"].isin(sustained["outage_id"])]
     hit = hit[pick.random(len(hit)) < 0.12].reset_index(drop=True)
     seconds = pick.integers(30, 3600, len(hit)).astype("timedelta64[s]")
-    put_to = np.where(pick.random(len(hit)) < 0.05, None, hit["outage_id"])
+    put_to = hit["outage_id"].mask(pick.random(len(hit)) < 0.05)
     return pd.DataFrame(
         {
             "call_id": [f"TC{day}-{number:05}" for number in range(len(hit))],
@@ -154,9 +162,9 @@ def _about(world: World, day: int, sustained: Frame, steps: Frame) -> Frame:
     hit = hit[pick.random(len(hit)) < np.minimum(0.01 + 0.012 * hours.to_numpy(), 0.2)].reset_index(drop=True)
     n = len(hit)
     opened = hit["off_at"].to_numpy().astype("datetime64[s]") + pick.integers(900, 14_400, n).astype("timedelta64[s]")
-    return _complaints(world, day, world.people.iloc[hit["number"].astype(int)], opened, np.full(n, "outage", dtype=object), "A").assign(
-        outage_id=hit["outage_id"]
-    )
+    return _complaints(
+        world, day, world.people.iloc[hit["number"].astype(int)], opened, np.full(n, "outage", dtype=object), "A"
+    ).assign(outage_id=hit["outage_id"])
 
 
 def complaints(world: World, day: int) -> Frame:
@@ -251,8 +259,14 @@ def references(world: World, until: int) -> dict[str, Frame]:
     """Return who and what there is, a row for each time that something about it changed."""
     network, people = world.network, world.people
     first = world.start - 5000
-    feeders = pd.concat([_feeders(world, np.full(world.feeders, first)), _feeders(world, network["upgraded"].to_numpy())])
-    versions = [(people["joined"], "active"), (people["changed"].where(people["changed"] < people["left"], 10**7), "active"), (people["left"], "inactive")]
+    feeders = pd.concat(
+        [_feeders(world, np.full(world.feeders, first)), _feeders(world, network["upgraded"].to_numpy())]
+    )
+    versions = [
+        (people["joined"], "active"),
+        (people["changed"].where(people["changed"] < people["left"], 10**7), "active"),
+        (people["left"], "inactive"),
+    ]
     transformers = pd.DataFrame(
         {
             "transformer_id": world.transformer_ids,
@@ -317,8 +331,12 @@ def _customers(world: World, days: Numbers, status: str) -> Frame:
     return pd.DataFrame(
         {
             "customer_id": people["customer_id"].to_numpy(),
-            "customer_name": [f"Customer {n + 1}{'b' * t}" for n, t in zip(number.tolist(), tenant.tolist(), strict=True)],
-            "phone": [f"+9230{n + 10_000_000 * (t + 1):09}" for n, t in zip(number.tolist(), tenant.tolist(), strict=True)],
+            "customer_name": [
+                f"Customer {n + 1}{'b' * t}" for n, t in zip(number.tolist(), tenant.tolist(), strict=True)
+            ],
+            "phone": [
+                f"+9230{n + 10_000_000 * (t + 1):09}" for n, t in zip(number.tolist(), tenant.tolist(), strict=True)
+            ],
             "customer_class": world.class_at(people, days),
             "feeder_id": world.network["feeder_id"].to_numpy()[people["feeder"].to_numpy()],
             "transformer_id": world.transformer_ids[people["transformer"].to_numpy()],

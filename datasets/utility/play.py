@@ -7,7 +7,7 @@ known. Going on writes the rows that have changed since, and removes those that 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -199,7 +199,11 @@ def table(record: Record) -> sa.Table:
         sa.Column(
             extract.column(item.name),
             kinds.get(item.type.kind)
-            or (sa.Numeric(18, item.type.scale).with_variant(sa.Text(), "sqlite") if item.type.kind == "decimal" else sa.Text()),
+            or (
+                sa.Numeric(18, item.type.scale).with_variant(sa.Text(), "sqlite")
+                if item.type.kind == "decimal"
+                else sa.Text()
+            ),
         )
         for item in record.fields
         if item.name != "is_deleted"
@@ -230,8 +234,8 @@ def _rows(world: World, first: int, begin: int, end: int) -> Iterator[tuple[str,
     for day in range(max(first, world.start), end):
         parts.setdefault("complaints", []).append(events.complaints(world, day))
         if (made := events.outages(world, day)) is not None:
-            frames = (made.outages, made.steps, made.calls, made.complaints)
-            for name, frame in zip(("outages", "outage_steps", "trouble_calls", "complaints"), frames, strict=True):
+            of_day = (made.outages, made.steps, made.calls, made.complaints)
+            for name, frame in zip(("outages", "outage_steps", "trouble_calls", "complaints"), of_day, strict=True):
                 parts.setdefault(name, []).append(frame)
         if day >= begin:
             loads = events.network_day(world, day)
@@ -240,10 +244,10 @@ def _rows(world: World, first: int, begin: int, end: int) -> Iterator[tuple[str,
     parts["service_orders"] = [events.new_connections(world)]
     oldest = max(bills.month_number(first - 40), bills.month_number(world.start))
     for month in range(oldest, bills.month_number(end) + 1):
-        made_up = bills.cycle(world, month)
+        bill = bills.cycle(world, month)
         for name, frame in (
-            ("meter_readings", made_up.readings), ("invoice_lines", made_up.lines), ("payments", made_up.payments),
-            ("dunnings", made_up.dunnings), ("instalments", made_up.instalments), ("service_orders", made_up.orders),
+            ("meter_readings", bill.readings), ("invoice_lines", bill.lines), ("payments", bill.payments),
+            ("dunnings", bill.dunnings), ("instalments", bill.instalments), ("service_orders", bill.orders),
         ):  # fmt: skip
             parts.setdefault(name, []).append(frame)
     start = as_datetime(world.start)
@@ -266,7 +270,7 @@ def _known(frame: Frame, life: _Life, until: datetime) -> Frame:
         rows[column] = rows[column].where(rows[column] <= until)
         moments.append(rows[column])
     for column, of in life.known_with.items():
-        rows[column] = rows[column].where(rows[of].notna(), None)
+        rows.loc[rows[of].isna(), column] = None
     rows["changed_at"] = pd.concat(moments, axis=1).max(axis=1)
     return rows
 
@@ -280,8 +284,9 @@ def _values(frame: Frame) -> list[dict[str, Any]]:
             texts = values.to_numpy().astype("datetime64[s]").astype(str)
             columns[str(name)] = [None if text == "NaT" else text.replace("T", " ") for text in texts.tolist()]
         else:
-            listed = values.astype(object).where(values.notna(), None)
-            columns[str(name)] = listed.tolist()
+            columns[str(name)] = [
+                None if missing else value for value, missing in zip(values, values.isna(), strict=True)
+            ]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,32 @@ UTC_OFFSET: Final = timedelta(hours=5)
 EPOCH: Final = date(1970, 1, 1)
 REGIONS: Final = ("North", "Central", "South")
 PROFILE: Final = np.array(
-    [3.1, 2.9, 2.8, 2.7, 2.8, 3.0, 3.4, 3.9, 4.1, 4.2, 4.3, 4.4, 4.5, 4.6, 4.6, 4.6, 4.7, 4.9, 5.4, 5.8, 5.7, 5.2, 4.5, 3.9]
+    [
+        3.1,
+        2.9,
+        2.8,
+        2.7,
+        2.8,
+        3.0,
+        3.4,
+        3.9,
+        4.1,
+        4.2,
+        4.3,
+        4.4,
+        4.5,
+        4.6,
+        4.6,
+        4.6,
+        4.7,
+        4.9,
+        5.4,
+        5.8,
+        5.7,
+        5.2,
+        4.5,
+        3.9,
+    ]
 )
 """Share of a day's energy in each hour, before it is made to add up."""
 _BACK: Final = 400
@@ -30,7 +55,8 @@ _DAILY: Final = (9.0, 30.0, 320.0, 40.0)
 _DAILY_AT_NOON: Final = 12 * 3600
 
 Frame = pd.DataFrame
-Numbers = np.ndarray[Any, Any]
+Numbers: TypeAlias = Any
+"""Arrays of numpy and columns of pandas: the stubs of one do not know the other."""
 
 
 def day_number(day: date) -> int:
@@ -108,13 +134,17 @@ class World:
                 "feeder_id": names("F", number + 1, 4),
                 "region_number": region,
                 "region": np.array(REGIONS, dtype=object)[region],
-                "district": [f"{REGIONS[r]} {n % 2 + 1}" for n, r in zip(number.tolist(), region.tolist(), strict=True)],
+                "district": [
+                    f"{REGIONS[r]} {n % 2 + 1}" for n, r in zip(number.tolist(), region.tolist(), strict=True)
+                ],
                 "grid_station": [f"{REGIONS[r]} {n % 2 + 1}-{n // 4 + 1}" for n, r in zip(number, region, strict=True)],
                 "length_m10": pick.integers(300, 4000, self.feeders),
                 "vegetation": pick.integers(0, 800, self.feeders),
                 "age": pick.integers(1, 45, self.feeders),
                 "loss": pick.uniform(0.06, 0.22, self.feeders),
-                "upgraded": np.where(pick.random(self.feeders) < 0.25, self.start + pick.integers(20, 700, self.feeders), 10**7),
+                "upgraded": np.where(
+                    pick.random(self.feeders) < 0.25, self.start + pick.integers(20, 700, self.feeders), 10**7
+                ),
                 "planned_offset": pick.integers(0, 45, self.feeders),
             }
         )
@@ -133,7 +163,9 @@ class World:
         number = np.arange(n)
         transformer = number * self.transformers // n
         kind = pick.choice(4, n, p=(0.84, 0.11, 0.03, 0.02))
-        joined = np.where(pick.random(n) < 0.06, self.start + pick.integers(25, 700, n), self.start - pick.integers(100, 3000, n))
+        joined = np.where(
+            pick.random(n) < 0.06, self.start + pick.integers(25, 700, n), self.start - pick.integers(100, 3000, n)
+        )
         changed = np.where(pick.random(n) < 0.1, self.start + pick.integers(5, 700, n), 10**7)
         left = np.where(pick.random(n) < 0.03, self.start + pick.integers(60, 700, n), 10**7)
         base = np.array(_DAILY)[kind] * pick.lognormal(0, 0.45, n)

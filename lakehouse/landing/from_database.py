@@ -66,7 +66,7 @@ class NoWatermark(PermanentError):
 
 @dataclass(frozen=True)
 class Request:
-    """What is landed: records of a data set, from the databases at ``urls``. full: compare all rows, not the new ones."""
+    """What is landed: records of a data set, from the databases at ``urls``. full: compare all rows."""
 
     dataset: str
     records: tuple[Record, ...]
@@ -75,7 +75,7 @@ class Request:
     full: bool = False
 
 
-class _Overtaken(Exception):  # noqa: N818 - no error: it begins again
+class _Overtaken(Exception):
     """Somebody else has landed rows of the same table."""
 
 
@@ -128,11 +128,8 @@ class _Table:
             present = relational.keys(connection, self._extract.table, self._extract.key) if self._compares else set()
         if without:
             raise NoWatermark(self._extract.table, relational.shown(self._url), self._extract.watermark, without)
-        if self._mark and not self._request.full and (last is None or last.isoformat() < self._mark):
-            # Rows that were deleted may have been the latest ones; others may not go back.
-            if not (self._compares and last is None) and not self._latest_is_gone(present):
-                found = last.isoformat() if last else "earlier, or none"
-                raise WatermarkBackwards(self._extract.table, relational.shown(self._url), found, self._mark)
+        if self._mark and not self._request.full:
+            self._check_watermark(last, present)
         known = self._known(low)
         if first is not None and last is not None:
             read = partial(self._read, list(names), list(names.values()), order, known)
@@ -143,6 +140,12 @@ class _Table:
                         yield from self._write(rows)
         if self._compares and not stop.is_set():
             yield from self._write(self._gone(present))
+
+    def _check_watermark(self, last: datetime | None, present: set[str]) -> None:
+        """Raise WatermarkBackwards where the latest row is earlier than what was landed, and none was deleted."""
+        if (last is None or last.isoformat() < self._mark) and not self._latest_is_gone(present):
+            found = last.isoformat() if last else "before that by more than the overlap"
+            raise WatermarkBackwards(self._extract.table, relational.shown(self._url), found, self._mark)
 
     @property
     def _compares(self) -> bool:
@@ -218,8 +221,10 @@ class _Table:
 
     def _latest_is_gone(self, present: set[str]) -> bool:
         """Return whether the row with the latest watermark was deleted: then the table's latest may be earlier."""
+        if not self._compares:
+            return False
         latest = max(self._landed().items(), key=lambda item: item[1]["revision"], default=None)
-        return self._compares and latest is not None and latest[0] not in present
+        return latest is not None and latest[0] not in present
 
     def _gone(self, present: set[str]) -> list[tuple[str, bytes, bytes]]:
         """Return documents that say that their rows are gone: the last state of each, marked, one revision later."""

@@ -47,13 +47,10 @@ class Lakehouse:
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
-        for kind, items in (
-            ("record", self.records),
-            ("dimension", self.dimensions),
-            ("fact", (*self.facts, *self.views)),
-            ("figure", self.kpis),
-        ):
+        rows = [item.name for items in (self.facts, self.views) for item in items]
+        for kind, items in (("record", self.records), ("dimension", self.dimensions), ("figure", self.kpis)):
             check_unique((item.name for item in items), self.where, kind)
+        check_unique(rows, self.where, "fact")
         check_unique((record.topic for record in self.records), self.where, "topic")
         if not 0 < self.most_rejected <= 1:
             raise DeclarationError(
@@ -117,7 +114,9 @@ class Lakehouse:
         for reference in self.references:
             if reference.known:
                 problem = f"the reference {reference.name!r} asks for another one"
-                raise DeclarationError(self.where, problem, expected="References are judged side by side: ask in events")
+                raise DeclarationError(
+                    self.where, problem, expected="References are judged side by side: ask in events"
+                )
         for record in self.records:
             for known in record.known:
                 self._require(known.reference, self.references, f"{record.where} asks for the reference")

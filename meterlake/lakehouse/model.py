@@ -105,4 +105,6 @@ class Kpi:
         check_word(self.name, f"Kpi {self.name!r}")
         parse(self.sql, f"Kpi {self.name!r}")
         if bool(self.per) != bool(self.inner):
-            raise DeclarationError(f"Kpi {self.name!r}", "one of per and inner is missing", expected="Give both or none")
+            raise DeclarationError(
+                f"Kpi {self.name!r}", "one of per and inner is missing", expected="Give both or none"
+            )

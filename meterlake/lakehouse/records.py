@@ -71,7 +71,9 @@ class Record:
             self._require(name, f"the table {extract.table!r}")
         if (extract.deletions != "none") != self.can_be_deleted:
             problem = f"deletions={extract.deletions!r}, and {'a' if self.can_be_deleted else 'no'} field {DELETED!r}"
-            raise DeclarationError(self.where, problem, expected=f"Declare a nullable boolean {DELETED!r} with deletions")
+            raise DeclarationError(
+                self.where, problem, expected=f"Declare a nullable boolean {DELETED!r} with deletions"
+            )
 
     @cached_property
     def _by_name(self) -> dict[str, Field]:

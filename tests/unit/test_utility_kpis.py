@@ -1,10 +1,10 @@
 """All figures of the utility against queries over the source databases that were written apart, and worked examples."""
 
+# Statements here are made of names of this module and the declaration alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
-from pathlib import Path
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import duckdb
@@ -85,19 +85,21 @@ def test_figures_are_of_a_time_and_know_their_columns(base: duckdb.DuckDBPyConne
         kpi.statement(DATASET, "saidi", ("regio",), None, None)
 
 
-CUSTOMERS_SERVED = 10
-
-
 def interrupt(base: duckdb.DuckDBPyConnection, day: date, minutes: int, customers: range, operations: int = 1) -> None:
     """Write an outage at noon (UTC) of a day, of customers for so many minutes."""
     number = base.execute("SELECT count(*) FROM fact_outage").fetchall()[0][0]
-    sk, at = f"{day:%Y%m%d}", f"TIMESTAMP '{day} 07:00:00'"
-    base.execute(f"INSERT INTO fact_outage BY NAME SELECT 'O{number}' AS outage_id, '{sk}' AS date_sk, false AS is_planned,"  # noqa: S608
-                 f" {operations} AS operations, 'animal' AS cause")  # fmt: skip
+    sk, begin = f"{day:%Y%m%d}", datetime.combine(day, time(7))
+    base.execute(
+        "INSERT INTO fact_outage BY NAME"
+        " SELECT ? AS outage_id, ? AS date_sk, false AS is_planned, ? AS operations, 'animal' AS cause",
+        [f"O{number}", sk, operations],
+    )
     for customer in customers:
-        base.execute(f"INSERT INTO fact_outage_customer_step BY NAME SELECT 'O{number}-{customer}' AS step_id, 'O{number}' AS"  # noqa: S608
-                     f" outage_id, 'C{customer}' AS customer_id, 'f1' AS feeder_sk, '{sk}' AS date_sk, 43200 AS time_sk,"
-                     f" {at} AS off_at, {at} + INTERVAL {minutes} MINUTE AS on_at, 1 AS connected_kva")  # fmt: skip
+        base.execute(
+            "INSERT INTO fact_outage_customer_step BY NAME SELECT ? AS step_id, ? AS outage_id, ? AS customer_id,"
+            " 'f1' AS feeder_sk, ? AS date_sk, 43200 AS time_sk, ? AS off_at, ? AS on_at, 1 AS connected_kva",
+            [f"O{number}-{customer}", f"O{number}", f"C{customer}", sk, begin, begin + timedelta(minutes=minutes)],
+        )
 
 
 def test_reliability_by_a_worked_example(base: duckdb.DuckDBPyConnection) -> None:
@@ -109,13 +111,18 @@ def test_reliability_by_a_worked_example(base: duckdb.DuckDBPyConnection) -> Non
     for the first, and 3 minutes with two operations for four.
     """
     with duckdb.connect() as own:
-        for (made,) in base.execute("SELECT sql FROM duckdb_tables() WHERE table_name SIMILAR TO '(fact|dim)_.*'").fetchall():
+        for (made,) in base.execute(
+            "SELECT sql FROM duckdb_tables() WHERE table_name SIMILAR TO '(fact|dim)_.*'"
+        ).fetchall():
             own.execute(made)
         own.execute("INSERT INTO dim_feeder BY NAME SELECT 'f1' AS feeder_sk, 'F1' AS feeder_id, 'R' AS region")
         days = [date(2024, 3, day) for day in (1, 2, 3, 4)] + [date(2025, 5, day) for day in (1, 2, 3, 4, 5)]
         for day in days:
-            own.execute(f"INSERT INTO fact_feeder_energy_day BY NAME SELECT 'f1' AS feeder_sk, '{day:%Y%m%d}' AS date_sk,"  # noqa: S608
-                        f" {CUSTOMERS_SERVED} AS customers_served, 10 AS connected_kva")  # fmt: skip
+            own.execute(
+                "INSERT INTO fact_feeder_energy_day BY NAME"
+                " SELECT 'f1' AS feeder_sk, ? AS date_sk, 10 AS customers_served, 10 AS connected_kva",
+                [f"{day:%Y%m%d}"],
+            )
         for day, customers in zip(days[:3], (1, 2, 4), strict=True):
             interrupt(own, day, 100, range(customers))
         interrupt(own, days[4], 200, range(10))

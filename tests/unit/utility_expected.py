@@ -3,6 +3,8 @@
 They use the tables and names of the sources, DuckDB's own functions, and local time by adding five hours.
 """
 
+# Rows of SQL are wider than lines of code.
+# ruff: noqa: E501, S608
 from __future__ import annotations
 
 PRELUDE = """
@@ -172,45 +174,86 @@ _MONTH = "strftime(loc({}), '%Y%m')"
 _BEFORE = "strftime(loc({}) + INTERVAL 1 YEAR, '%Y%m')"
 
 GROUPED = {
-    ("share_by_cause", ("cause",)): "SELECT coalesce(cause, 'unknown'), count(*) / (SELECT count(*) FROM outages WHERE NOT is_planned)"
+    (
+        "share_by_cause",
+        ("cause",),
+    ): "SELECT coalesce(cause, 'unknown'), count(*) / (SELECT count(*) FROM outages WHERE NOT is_planned)"
     " FROM outages WHERE NOT is_planned GROUP BY 1 UNION ALL SELECT 'planned_work', 0",
-    ("complaints_by_type", ("complaint_type",)): "SELECT complaint_type, count(*) / (SELECT count(*) FROM complaints) FROM complaints"
-    " GROUP BY 1",
-    ("complaints_by_channel", ("channel",)): "SELECT channel, count(*) / (SELECT count(*) FROM complaints) FROM complaints GROUP BY 1",
-    ("payments_by_channel", ("channel",)): "SELECT channel, sum(BETRZ) / (SELECT sum(BETRZ) FROM dfkkzp) FROM dfkkzp GROUP BY 1",
-    ("saidi", ("month",)): f"WITH a AS (SELECT {_MONTH.format('off_at')} AS k, sum(m) AS m FROM long GROUP BY 1), b AS (SELECT"
+    (
+        "complaints_by_type",
+        ("complaint_type",),
+    ): "SELECT complaint_type, count(*) / (SELECT count(*) FROM complaints) FROM complaints GROUP BY 1",
+    (
+        "complaints_by_channel",
+        ("channel",),
+    ): "SELECT channel, count(*) / (SELECT count(*) FROM complaints) FROM complaints GROUP BY 1",
+    (
+        "payments_by_channel",
+        ("channel",),
+    ): "SELECT channel, sum(BETRZ) / (SELECT sum(BETRZ) FROM dfkkzp) FROM dfkkzp GROUP BY 1",
+    (
+        "saidi",
+        ("month",),
+    ): f"WITH a AS (SELECT {_MONTH.format('off_at')} AS k, sum(m) AS m FROM long GROUP BY 1), b AS (SELECT"
     f" {_MONTH.format('day_start')} AS k, sum(customers_served) / count(DISTINCT day_start) AS n FROM feeder_energy_days GROUP BY 1)"
     " SELECT b.k, m / n FROM b LEFT JOIN a USING (k)",
-    ("saifi", ("region",)): "WITH f AS (SELECT DISTINCT feeder_id, region FROM feeders), a AS (SELECT region, count(*) AS m FROM long"
+    (
+        "saifi",
+        ("region",),
+    ): "WITH f AS (SELECT DISTINCT feeder_id, region FROM feeders), a AS (SELECT region, count(*) AS m FROM long"
     " JOIN f USING (feeder_id) GROUP BY 1), b AS (SELECT region, sum(customers_served) / count(DISTINCT day_start) AS n FROM"
     " feeder_energy_days JOIN f USING (feeder_id) GROUP BY 1) SELECT b.region, m / n FROM b JOIN a USING (region)",
-    ("cemi_6", ("region",)): "WITH f AS (SELECT DISTINCT feeder_id, region FROM feeders), a AS (SELECT region, count(*) AS m FROM"
+    (
+        "cemi_6",
+        ("region",),
+    ): "WITH f AS (SELECT DISTINCT feeder_id, region FROM feeders), a AS (SELECT region, count(*) AS m FROM"
     " (SELECT region, customer_id FROM long JOIN f USING (feeder_id) GROUP BY ALL HAVING count(*) >= 6) GROUP BY 1), b AS (SELECT"
     " region, sum(customers_served) / count(DISTINCT day_start) AS n FROM feeder_energy_days JOIN f USING (feeder_id) GROUP BY 1)"
     " SELECT b.region, m / n FROM b JOIN a USING (region)",
-    ("share_on_worst_feeders", ("region",)): "WITH f AS (SELECT DISTINCT feeder_id, region FROM feeders), x AS (SELECT region, feeder_id,"
+    (
+        "share_on_worst_feeders",
+        ("region",),
+    ): "WITH f AS (SELECT DISTINCT feeder_id, region FROM feeders), x AS (SELECT region, feeder_id,"
     " sum(m) AS s FROM long JOIN f USING (feeder_id) GROUP BY ALL) SELECT region, (SELECT sum(s) FROM (SELECT s FROM x WHERE"
     " x.region = y.region ORDER BY s DESC LIMIT 1)) / sum(s) FROM x y GROUP BY region",
     ("loss_of_feeders", ("feeder_id",)): "SELECT feeder_id, loss FROM lost",
     ("feeder_peak", ("feeder_id",)): "SELECT feeder_id, max(load_kw)::DOUBLE FROM feeder_load_hours GROUP BY 1",
     ("dunning_notices", ("dunning_level",)): "SELECT MAHNS, count(*) FROM fkkmaze GROUP BY 1",
-    ("receivables_by_age", ("age",)): "SELECT a, sum(CASE WHEN rest > 0 AND due < e THEN rest END) FROM (SELECT rest, due, e, CASE WHEN e - due"
+    (
+        "receivables_by_age",
+        ("age",),
+    ): "SELECT a, sum(CASE WHEN rest > 0 AND due < e THEN rest END) FROM (SELECT rest, due, e, CASE WHEN e - due"
     " <= 30 THEN '0-30 d' WHEN e - due <= 60 THEN '31-60 d' WHEN e - due <= 90 THEN '61-90 d' WHEN e - due <= 180"
     " THEN '91-180 d' ELSE 'over 180 d' END AS a FROM owed, (SELECT max(loc(day_start)::DATE) AS e FROM feeder_energy_days)) GROUP BY 1",
-    ("complaints_after_outage", ("duration",)): "SELECT CASE WHEN m < 60 THEN '0-1 h' WHEN m < 180 THEN '1-3 h' WHEN m < 480 THEN '3-8 h'"
+    (
+        "complaints_after_outage",
+        ("duration",),
+    ): "SELECT CASE WHEN m < 60 THEN '0-1 h' WHEN m < 180 THEN '1-3 h' WHEN m < 480 THEN '3-8 h'"
     " ELSE '8 h and more' END, 1000 * count(complaint_id) / count(*) FROM long l LEFT JOIN complaints c ON c.outage_id = l.outage_id"
     " AND c.customer_id = l.customer_id WHERE NOT is_planned GROUP BY 1",
-    ("energy_per_customer", ("customer_class",)): "SELECT customer_class, sum(consumption_kwh) / count(DISTINCT GPART) FROM eabl GROUP BY 1",
-    ("complaints_open", ("month",)): f"WITH d AS (SELECT {_MONTH.format('day_start')} AS k, max(day_start) + INTERVAL 1 DAY AS e FROM"
+    (
+        "energy_per_customer",
+        ("customer_class",),
+    ): "SELECT customer_class, sum(consumption_kwh) / count(DISTINCT GPART) FROM eabl GROUP BY 1",
+    (
+        "complaints_open",
+        ("month",),
+    ): f"WITH d AS (SELECT {_MONTH.format('day_start')} AS k, max(day_start) + INTERVAL 1 DAY AS e FROM"
     " feeder_energy_days GROUP BY 1) SELECT k, (SELECT count(*) FROM complaints WHERE opened_at < e AND (resolved_at IS NULL OR"
     " resolved_at >= e)) FROM d",
     **{
-        (name, ("month",)): f"WITH a AS (SELECT {_MONTH.format('day_start')} AS k, sum({what}) / count(DISTINCT day_start) AS x FROM"
+        (
+            name,
+            ("month",),
+        ): f"WITH a AS (SELECT {_MONTH.format('day_start')} AS k, sum({what}) / count(DISTINCT day_start) AS x FROM"
         f" feeder_energy_days GROUP BY 1), b AS (SELECT {_BEFORE.format('day_start')} AS k, sum({what}) / count(DISTINCT day_start) AS y"
         " FROM feeder_energy_days GROUP BY 1) SELECT k, x / y - 1 FROM a FULL JOIN b USING (k)"
         for name, what in (("customer_growth", "customers_served"), ("energy_growth", "energy_input_kwh"))
     },
-    ("saidi_to_year_before", ("month",)): f"WITH n AS (SELECT {_MONTH.format('day_start')} AS k, sum(customers_served) /"
+    (
+        "saidi_to_year_before",
+        ("month",),
+    ): f"WITH n AS (SELECT {_MONTH.format('day_start')} AS k, sum(customers_served) /"
     f" count(DISTINCT day_start) AS n FROM feeder_energy_days GROUP BY 1), m AS (SELECT {_MONTH.format('off_at')} AS k, sum(m) AS m"
     " FROM long GROUP BY 1), s AS (SELECT k, m / n AS s FROM n LEFT JOIN m USING (k)) SELECT k, a.s / b.s FROM s a FULL JOIN"
     " (SELECT (k::INT + 100)::VARCHAR AS k, s FROM s) b USING (k)",

@@ -4,6 +4,8 @@
 as the declaration says them.
 """
 
+# Statements here are made of names of this module and the declaration alone.
+# ruff: noqa: S608
 from __future__ import annotations
 
 import sqlite3
@@ -11,11 +13,13 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from pyiceberg.catalog import load_catalog
 
 from datasets.utility import DATASET
 from datasets.utility.play import play
 from meterlake.lakehouse.records import Record
 from meterlake.lakehouse.sources import Play
+from meterlake.settings import Settings
 
 DATABASES = ("crm", "oms", "billing")
 
@@ -36,7 +40,7 @@ def source_tables(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     for record in DATASET.records:
         assert record.extract is not None
         with sqlite3.connect(folder / f"{record.extract.database}.db") as database:
-            found = database.execute(f"SELECT * FROM {record.extract.table}")  # noqa: S608
+            found = database.execute(f"SELECT * FROM {record.extract.table}")
             names = [column[0] for column in found.description]
             rows = found.fetchall()
         database.close()
@@ -45,7 +49,7 @@ def source_tables(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         connection.register("raw", raw)
         kinds = {record.extract.column(field.name): field.type.sql("duckdb") for field in record.fields}
         typed = ", ".join(f'CAST("{name}" AS {kinds.get(name, "VARCHAR")}) AS "{name}"' for name in names)
-        connection.execute(f'CREATE OR REPLACE TABLE "{record.extract.table}" AS SELECT {typed} FROM raw')  # noqa: S608
+        connection.execute(f'CREATE OR REPLACE TABLE "{record.extract.table}" AS SELECT {typed} FROM raw')
         connection.unregister("raw")
 
 
@@ -61,7 +65,7 @@ def gold(connection: duckdb.DuckDBPyConnection) -> None:
         attributes = ", ".join(dimension.attributes)
         connection.execute(f"""
 CREATE OR REPLACE TABLE {dimension.name} AS SELECT md5({key} || '|' || {begin}) AS {dimension.key}, {attributes},
-    {begin} AS valid_from, {end} AS valid_to FROM ({_fields(reference)})""")  # noqa: S608
+    {begin} AS valid_from, {end} AS valid_to FROM ({_fields(reference)})""")
     for fact in DATASET.facts:
         event = DATASET.event(fact.event)
         local = f"timezone('{DATASET.time_zone}', timezone('UTC', s.{event.time}))"
@@ -74,9 +78,10 @@ CREATE OR REPLACE TABLE {dimension.name} AS SELECT md5({key} || '|' || {begin}) 
             )
             keys += f", coalesce(d{number}.{dimension.key}, repeat('0', 32)) AS {lookup.column}"
         connection.execute(f"""
-CREATE OR REPLACE TABLE {fact.name} AS SELECT md5(s.{event.id}) AS transaction_sk, strftime({local}, '%Y%m%d') AS date_sk,
+CREATE OR REPLACE TABLE {fact.name} AS
+SELECT md5(s.{event.id}) AS transaction_sk, strftime({local}, '%Y%m%d') AS date_sk,
     CAST(hour({local}) * 3600 + minute({local}) * 60 + second({local}) AS INTEGER) AS time_sk{keys}, s.*
-FROM ({_fields(event)}) s{joins}""")  # noqa: S608
+FROM ({_fields(event)}) s{joins}""")
 
 
 def _fields(record: Record) -> str:
@@ -87,4 +92,26 @@ def _fields(record: Record) -> str:
         else f'"{record.extract.column(field.name)}" AS "{field.name}"'
         for field in record.fields
     )
-    return f'SELECT {listed} FROM "{record.extract.table}"'  # noqa: S608
+    return f'SELECT {listed} FROM "{record.extract.table}"'
+
+
+def published(connection: duckdb.DuckDBPyConnection, settings: Settings, namespace: str) -> None:
+    """Write the dimensions and facts as tables of the lakehouse's catalog."""
+    access, secret = settings.lake_keys
+    catalog = load_catalog(
+        "lake",
+        type="rest",
+        uri=f"{settings.nessie}/iceberg/main",
+        warehouse=settings.lake_bucket,
+        **{
+            "s3.endpoint": settings.lake_s3,
+            "s3.region": settings.lake_region,
+            "s3.access-key-id": access,
+            "s3.secret-access-key": secret,
+            "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
+        },
+    )
+    catalog.create_namespace(namespace)
+    for name in [*(item.name for item in DATASET.dimensions), *(item.name for item in DATASET.facts)]:
+        table = connection.sql(f"SELECT * FROM {name}").to_arrow_table()
+        catalog.create_table(f"{namespace}.{name}", table.schema).append(table)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from meterlake.lakehouse.model import Better, Kpi
+from meterlake.lakehouse.model import Kpi
 
 PLACE: Final = ("region", "district", "grid_station", "feeder_id")
 TIME: Final = ("date_sk", "month", "year")
@@ -41,22 +40,7 @@ def seconds(begin: str, end: str) -> str:
     return f"TIMESTAMPDIFF(SECOND, {begin}, {end})"
 
 
-def kpi(
-    name: str,
-    title: str,
-    unit: str,
-    view: str,
-    sql: str,
-    *,
-    grain: tuple[str, ...] = ("month",),
-    better: Better = "lower",
-    source: str = "DataWave: KPIs of the utility",
-    caveat: str = "",
-    per: tuple[str, ...] = (),
-    inner: Mapping[str, str] | None = None,
-) -> Kpi:
-    """Return a figure; by month where nothing else is said."""
-    return Kpi(
-        name=name, title=title, unit=unit, fact=view, sql=sql, grain=grain, better=better, source=source,
-        caveat=caveat, per=per, inner=inner or {},
-    )  # fmt: skip
+def kpi(name: str, title: str, unit: str, view: str, sql: str, **more: Any) -> Kpi:  # noqa: ANN401 - as Kpi has them
+    """Return a figure; by month, and better when it is lower, where nothing else is said."""
+    common = {"grain": ("month",), "better": "lower", "source": "DataWave: KPIs of the utility"}
+    return Kpi(name=name, title=title, unit=unit, fact=view, sql=sql, **{**common, **more})

@@ -1,5 +1,7 @@
 """Reliability by IEEE 1366: interruptions of customers over customers served, with and without major event days."""
 
+# Rows of SQL are wider than lines of code.
+# ruff: noqa: E501, S608
 from __future__ import annotations
 
 from typing import Final
