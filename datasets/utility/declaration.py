@@ -32,6 +32,7 @@ UTILITY: Final = Lakehouse(
         billing.READINGS, billing.INVOICE_LINES, billing.PAYMENTS, billing.DUNNINGS, billing.INSTALMENTS,
     ),
     sources=".play:SOURCES",
+    verification="verification.sql",
     views=VIEWS,
     kpis=KPIS,
     dimensions=(
