@@ -269,9 +269,14 @@ def play(entry: LakehouseEntry, asked: Days, output: Output) -> None:
     if asked.days < 1:
         raise UsageError("--days is missing.", hint="Write how many days the sources go on: --days 30.")
     urls = load_settings().source_urls(entry.name, entry.declaration.databases)
-    for url in urls.values() if asked.start else ():
-        if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    for path in (Path(url.removeprefix("sqlite:///")) for url in urls.values() if url.startswith("sqlite:///")):
+        if asked.start:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.is_file():
+            raise UsageError(
+                f"There are no sources yet to play forward: no {path}.",
+                hint=f"Make them: `meterlake generate {entry.name}`.",
+            )
     shares = shares_of(asked.faults, world.faults)
     played = world.play(Play(urls, asked.days, asked.start, asked.customers, asked.seed, shares))
     if asked.oracle:

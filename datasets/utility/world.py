@@ -50,6 +50,8 @@ PROFILE: Final = np.array(
 """Share of a day's energy in each hour, before it is made to add up."""
 _BACK: Final = 400
 _AHEAD: Final = 4500
+_WORST: Final = 1.5
+"""Outages of a feeder on a day of the worst kind, expected."""
 _PRICES: Final = (160_000, 250_000, 220_000, 90_000)
 _DAILY: Final = (9.0, 30.0, 320.0, 40.0)
 _DAILY_AT_NOON: Final = 12 * 3600
@@ -260,7 +262,7 @@ class World:
             + 0.0012 * network["vegetation"].to_numpy() * np.maximum(weather, 0)
             - 0.8 * (since < 15)
         )
-        return np.exp(score)
+        return np.minimum(np.exp(score), _WORST)
 
     # Prices.
 
