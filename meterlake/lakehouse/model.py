@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from meterlake.errors import DeclarationError
@@ -64,11 +65,29 @@ class Fact:
         check_word(self.name, f"Fact {self.name!r}")
 
 
+@dataclass(frozen=True)
+class View:
+    """Rows that figures are asked of: SQL, as Spark writes it, over tables of gold and other views, by their names.
+
+    It has the columns ``date_sk`` and those of ``dimensions``, by which its figures may be grouped.
+    """
+
+    name: str
+    sql: str
+    dimensions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_word(self.name, f"View {self.name!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kpi:
-    """A figure: SQL over a fact's rows, as Spark writes it.
+    """A figure: SQL over the rows of a fact or a view, as Spark writes it.
 
-    grain: what it is given by when nothing else is asked. source: whose definition it is.
+    grain: what it is given by when nothing else is asked. source: whose definition it is. caveat: what it does not
+    say. per: the rows are first summed up by these columns, beside those of the grain, into the columns ``inner``
+    (name: SQL; ``{partition}`` is the PARTITION BY of the grain), and ``sql`` is over these: customers with three
+    interruptions, feeders that are worst.
     """
 
     name: str
@@ -79,10 +98,17 @@ class Kpi:
     grain: tuple[str, ...]
     better: Better
     source: str
+    caveat: str = ""
+    per: tuple[str, ...] = ()
+    inner: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_word(self.name, f"Kpi {self.name!r}")
         parse(self.sql, f"Kpi {self.name!r}")
+        if bool(self.per) != bool(self.inner):
+            raise DeclarationError(
+                f"Kpi {self.name!r}", "one of per and inner is missing", expected="Give both or none"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

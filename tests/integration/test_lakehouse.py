@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import lzma
 import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import lake_servers
 import pytest
 import sqlglot
 from contract_truth import assert_kept
@@ -49,10 +49,7 @@ from meterlake.settings import Settings
 from producers.lakehouse.faults import Account, Message, parse
 from producers.lakehouse.simulate import simulate
 from producers.lakehouse.sinks import KafkaSink
-from stack import launcher, process
-from stack.errors import Busy
 from stack.instance import Instance
-from stack.services import ON_REQUEST, select
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 
@@ -109,17 +106,8 @@ class Renamed(KafkaSink):
 
 @pytest.fixture(scope="module")
 def servers(stack: Instance) -> Iterator[Instance]:
-    while True:
-        try:
-            launcher.up(select(["lakehouse"]), stack, lambda *_: None)
-            break
-        except Busy:  # another process of the tests is starting the stack
-            time.sleep(0.2)
-    yield stack
-    running = process.running(stack)
-    for name in ON_REQUEST:
-        process.stop(running.get(name, []), 20)
-        stack.started_mark(name).unlink(missing_ok=True)
+    with lake_servers.running(stack):
+        yield stack
 
 
 @pytest.fixture(scope="module")
