@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from meterlake.presentation import Presentation
     from meterlake.replay import Replay
     from meterlake.report_specs import Report
+    from meterlake.vee.declaration import Vee
 
 ENTRY: Final = "DATASET"
 """Name of the one entry of a folder."""
@@ -37,7 +38,7 @@ ENTRY: Final = "DATASET"
 OURS: Final = "datasets"
 """The package of the data sets that come with this platform."""
 
-_PARTS: Final = ("formats", "replay", "reports", "board", "bridges", "presentation", "generator")
+_PARTS: Final = ("formats", "replay", "reports", "board", "bridges", "presentation", "generator", "vee")
 
 T = TypeVar("T")
 
@@ -48,7 +49,8 @@ class DataSet:
 
     formats: of its files. replay: how its history becomes live readings. reports: its catalogue; without one it has
     the plain reports. board: what its dashboards show. bridges: sources of live messages in other people's formats.
-    presentation: reference tables, and what is made of readings with them. generator: of made-up files.
+    presentation: reference tables, and what is made of readings with them. generator: of made-up files. vee: validation
+    and estimation.
     """
 
     declaration: MeterSeries
@@ -59,6 +61,7 @@ class DataSet:
     bridges: tuple[LiveSource, ...] | str | None = None
     presentation: Presentation | str | None = None
     generator: Generator | str | None = None
+    vee: Vee | str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.declaration, MeterSeries):
@@ -230,6 +233,17 @@ class Entry:
         if given is None:
             raise self._lacks("generator", "generator", "meterlake.generator")
         return resolved(self.name, "generator", given, self.package, Generator)
+
+    def vee(self) -> Vee:
+        """Return what validates and estimates its readings. Raises PermanentError where it has none."""
+        from meterlake.vee.declaration import Vee
+
+        given = self.data_set.vee
+        if given is None:
+            raise self._lacks("validation and estimation", "vee", "meterlake.vee.declaration")
+        found: Vee = resolved(self.name, "vee", given, self.package, Vee)
+        found.of(self.declaration)
+        return found
 
     def _lacks(self, what: str, part: str, module: str) -> PermanentError:
         where = f"{ENTRY} of {self.folder or self.package}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
@@ -14,6 +14,7 @@ from meterlake.units import exact_units
 
 if TYPE_CHECKING:
     from meterlake.declaration import Measure, MeterSeries
+    from meterlake.presentation import Reference
 
 Action = Literal["replace", "report"]
 """What becomes of the readings that a rule finds: an estimate is used instead, or they are used and reported."""
@@ -151,18 +152,43 @@ METHODS: Final = tuple(kind.name for kind in (Linear, SimilarDays, GroupProfile)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Registers:
+    """Reads of registers that count what the intervals add up to. They are loaded as a reference table is, if there.
+
+    meter: the column with the meter. at: of the time, UTC, on the grid. value: of what the register showed, in the
+    measure's unit.
+    """
+
+    reference: Reference
+    meter: str
+    at: str
+    value: str
+
+    def __post_init__(self) -> None:
+        where = f"Registers {self.reference.name!r}"
+        types = {column.name: column.type for column in self.reference.columns}
+        for name in (self.meter, self.at, self.value):
+            if name not in types:
+                raise DeclarationError(where, f"there is no column {name!r}", expected=f"Use {', '.join(types)}")
+        if types[self.at] != TIMESTAMP or types[self.value].kind != "decimal":
+            raise DeclarationError(
+                where, f"{self.at!r} and {self.value!r} are no time and decimal", expected="Declare them so"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Vee:
     """Validation and estimation of one measure of a meter series.
 
-    methods: in order; a gap is filled by the first that may fill its length and has what it needs. after_batch: whether
-    a batch run does it, too.
+    methods: in order; a gap is filled by the first that may fill its length and has what it needs. registers: estimates
+    add up to them. after_batch: whether a batch run does it, too.
     """
 
     measure: str
     rules: tuple[Validation, ...] = ()
     methods: tuple[Method, ...] = ()
+    registers: Registers | None = None
     after_batch: bool = True
-    title: str = field(default="")
 
     def __post_init__(self) -> None:
         where = f"Vee of {self.measure!r}"
