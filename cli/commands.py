@@ -109,6 +109,11 @@ COMMANDS: Final = {
         "Batch views",
         "Join readings with what was valid at their time, and bring the tables made of them up to date.",
     ),
+    "vee": Known(
+        "vee_command",
+        "Batch views",
+        "Validate readings, and estimate what is missing or not to be trusted: what has changed since the last run.",
+    ),
     "explain": Known(
         "explain_command",
         "Answers",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
@@ -14,7 +14,7 @@ from batch_layer.vee.observed import START
 from batch_layer.vee.stretches import SINCE, UNTIL, seconds
 from batch_layer.views import files, tables
 from meterlake import timegrid
-from meterlake.vee.declaration import DAY
+from meterlake.vee.declaration import DAY, GroupProfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from engines.merge_table import Merging
     from meterlake.declaration import MeterSeries
     from meterlake.vee.declaration import Vee
-
-_FOREVER_S: Final = 4_102_444_800
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class Scope:
                 grown = stretches.joined(grown, self._new_periods(then), key)
         method = estimated.wants_group(vee)
         if method is not None and not self.first:
-            grown = stretches.joined(grown, self._touched_by_group(changed, method.beside), key)
+            grown = stretches.joined(grown, self._touched_by_group(grown, method.beside), key)
         grown = grown.persist()
         if grown.isEmpty():
             return None
@@ -231,17 +229,23 @@ class Scope:
             (seconds(declared.at) + 1).alias(UNTIL),
         )
 
-    def _touched_by_group(self, changed: DataFrame, beside: timedelta) -> DataFrame:
-        """Return gaps whose estimates are made of what other meters have, where some of that has changed."""
+    def _touched_by_group(self, grown: DataFrame, beside: timedelta) -> DataFrame:
+        """Return gaps for which it counts what other meters have, where some of that may have changed.
+
+        They are those that were filled by it, and those that nothing could fill.
+        """
         key, far = self.series.key, int(beside.total_seconds())
-        ends = stretches.around(changed, self.series, beside, beside).agg(F.min(SINCE), F.max(UNTIL)).first()
-        low, high = (ends[0], ends[1]) if ends and ends[0] is not None else (_FOREVER_S, 0)
-        gaps = (
-            self.estimates.read()
-            .where("method LIKE 'group_profile%'")
-            .select(key, (seconds("gap_begins")).alias(SINCE), seconds("gap_ends").alias(UNTIL))
+        low, high = _ends(grown)
+        by_group = f"method LIKE '{GroupProfile.name}%'"
+        estimates = self.estimates.read()
+        filled = estimates.where(by_group).select(key, "gap_begins", "gap_ends").distinct()
+        gaps = self.findings.read().where(f"rule = '{validated.MISSING}'")
+        open_gaps = gaps.select(key, F.col("begins").alias("gap_begins"), F.col("ends").alias("gap_ends")).join(
+            estimates.select(key, "gap_begins").distinct(), [key, "gap_begins"], "left_anti"
         )
-        return gaps.where((F.col(SINCE) - far < high) & (F.col(UNTIL) + far > low)).distinct()
+        both = filled.unionByName(open_gaps)
+        timed = both.select(key, seconds("gap_begins").alias(SINCE), seconds("gap_ends").alias(UNTIL))
+        return timed.where((F.col(SINCE) - far < high) & (F.col(UNTIL) + far > low))
 
     def _gaps(self, grown: DataFrame) -> DataFrame:
         """Return (key, since_s, until_s) of the gaps that touch stretches; parts in two partitions are one."""

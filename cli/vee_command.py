@@ -1,0 +1,51 @@
+"""``meterlake vee``: validation and estimation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.arguments import DatasetArgument
+from cli.output import Output, OutputOption, log_to_file, report_progress, show
+from meterlake import registry
+from meterlake.clock import Clock, system_clock
+from meterlake.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from meterlake.dataset import Entry
+
+
+def vee(
+    dataset: DatasetArgument,
+    full: Annotated[bool, typer.Option("--full", help="Validate and estimate everything again.")] = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Validate readings, and estimate what is missing or not to be trusted: what has changed since the last run.
+
+    Rules and methods are those of the declaration. Findings are in `delta.vee.<data set>_findings`, estimates in
+    `delta.vee.<data set>_estimates`, each with its method and of what it was made. `hive.vee.<data set>_validated` has
+    the best value of each interval with its quality, measured and estimated apart. The same again changes nothing.
+
+    Examples:
+
+    - `meterlake vee half_hourly`
+    - `meterlake vee half_hourly --full`
+    """
+    entry, settings = registry.entry(dataset), load_settings()
+    entry.vee()
+    log_to_file(settings, "vee", dataset)
+    show(validate_once(settings, entry, system_clock, full=full), output)
+
+
+def validate_once(settings: Settings, entry: Entry, clock: Clock, *, full: bool = False) -> list[dict[str, Any]]:
+    """Validate and estimate; return a row a table: what changed in it."""
+    from batch_layer.pipeline.vee import rows_of, run_vee
+
+    done = run_vee(settings, entry.declaration, entry.vee(), clock, report_progress, full=full)
+    return rows_of(done)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command(rich_help_panel="Batch views")(vee)
