@@ -13,4 +13,5 @@ DATASET: Final = DataSet(
     presentation=".tables:PRESENTATION",
     generator=".generator:GENERATOR",
     vee=".vee:VEE",
+    tariffs="tariffs.toml",
 )
