@@ -114,6 +114,17 @@ COMMANDS: Final = {
         "Batch views",
         "Validate readings, and estimate what is missing or not to be trusted: what has changed since the last run.",
     ),
+    "cost": Known(
+        "cost_commands",
+        "Batch views",
+        "Compute what each meter's energy costs, day by day, by the tariffs of its products: what has changed only.",
+    ),
+    "bill": Known(
+        "cost_commands",
+        "Answers",
+        "Make a meter's bill for some days: one line a product, tariff, part and price, then VAT, then what is to be"
+        " paid.",
+    ),
     "explain": Known(
         "explain_command",
         "Answers",

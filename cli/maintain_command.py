@@ -61,6 +61,10 @@ def maintain(
         from batch_layer.pipeline.vee import maintain_vee
 
         rows += maintain_vee(settings, entry.declaration, entry.vee(), kept, system_clock)
+    if entry.data_set.tariffs:
+        from batch_layer.pipeline.cost import maintain_costs
+
+        rows += maintain_costs(settings, entry.declaration, kept, system_clock)
     for row in rows:
         get_logger().debug("upkeep", **row)
     if output is Output.JSON:

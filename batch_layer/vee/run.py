@@ -75,21 +75,18 @@ def _run(work: Work, *, full: bool) -> Done:
     if dates is not None and len(dates) > _MOST_DAYS:
         dates = None
     scope = Scope(work, findings, estimates, days, registers, first=first)
-    now = scope.days_now(dates)
-    changed = observed.differing(scope.known_days(dates), now, work.series.key).persist()
-    try:
-        count = changed.count()
-        grown = scope.stretches(changed, before, after)
-        if grown is None:
-            if before is None or before != after:
-                _record(work, runs, 0, {}, after)
-            return Done(work.run_id, 0, {})
-        merged = _bring_up_to_date(work, scope, grown, now, dates)
-        done = Done(work.run_id, count, merged)
-        _record(work, runs, count, merged, after)
-        return done
-    finally:
-        changed.unpersist()
+    # Each of these is used many times: a plan that held all of them at once would be larger than the data.
+    now = scope.days_now(dates).localCheckpoint()
+    changed = observed.differing(scope.known_days(dates), now, work.series.key).localCheckpoint()
+    grown = scope.stretches(changed, before, after)
+    if grown is None:
+        if before is None or before != after:
+            _record(work, runs, 0, {}, after)
+        return Done(work.run_id, 0, {})
+    count = changed.count()
+    merged = _bring_up_to_date(work, scope, grown, now, dates)
+    _record(work, runs, count, merged, after)
+    return Done(work.run_id, count, merged)
 
 
 def _bring_up_to_date(
@@ -97,26 +94,23 @@ def _bring_up_to_date(
 ) -> dict[str, Merged]:
     series, key = work.series, work.series.key
     found, kept = scope.findings_now(grown, now, dates)
-    made = scope.estimates_now(grown, found, kept).persist()
-    try:
-        unequal = estimated.as_findings(made, series, work.vee)
-        all_found = found if unequal is None else found.unionByName(unequal)
-        work.report("merging findings and estimates")
-        merged = {
-            scope.findings.name: scope.findings.merge(
-                _finding_rows(all_found, work),
-                None if scope.first else lambda known: stretches.within(known, grown, key, seconds("begins")),
-            ),
-            scope.estimates.name: scope.estimates.merge(
-                _estimate_rows(made, work),
-                None if scope.first else lambda known: stretches.within(known, grown, key, seconds("interval_start")),
-            ),
-        }
-        work.still_ours()
-        merged[scope.days.name] = scope.days.merge(now, None if dates is None else lambda known: of_dates(known, dates))
-        return merged
-    finally:
-        made.unpersist()
+    made = scope.estimates_now(grown, found, kept).localCheckpoint()
+    unequal = estimated.as_findings(made, series, work.vee)
+    all_found = found if unequal is None else found.unionByName(unequal)
+    work.report("merging findings and estimates")
+    merged = {
+        scope.findings.name: scope.findings.merge(
+            _finding_rows(all_found, work),
+            None if scope.first else lambda known: stretches.within(known, grown, key, seconds("begins")),
+        ),
+        scope.estimates.name: scope.estimates.merge(
+            _estimate_rows(made, work),
+            None if scope.first else lambda known: stretches.within(known, grown, key, seconds("interval_start")),
+        ),
+    }
+    work.still_ours()
+    merged[scope.days.name] = scope.days.merge(now, None if dates is None else lambda known: of_dates(known, dates))
+    return merged
 
 
 def _finding_rows(found: DataFrame, work: Work) -> DataFrame:

@@ -114,7 +114,7 @@ class Scope:
         method = estimated.wants_group(vee)
         if method is not None and not self.first:
             grown = stretches.joined(grown, self._touched_by_group(grown, method.beside), key)
-        grown = grown.persist()
+        grown = grown.localCheckpoint()
         if grown.isEmpty():
             return None
         others = self._gaps(grown)
@@ -126,7 +126,7 @@ class Scope:
                 others = others.unionByName(stored.select(key, seconds(begin).alias(SINCE), seconds(end).alias(UNTIL)))
         if periods is not None:
             others = others.unionByName(periods.select(key, SINCE, UNTIL))
-        return stretches.extended(grown, others, key).persist()
+        return stretches.extended(grown, others.localCheckpoint(), key)
 
     def findings_now(self, grown: DataFrame, now: DataFrame, dates: list[date] | None) -> tuple[DataFrame, DataFrame]:
         """Return what is found within stretches, and what stays found outside of them."""
@@ -148,7 +148,7 @@ class Scope:
             more.append(of_days)
         for one in more:
             found = found.unionByName(one)
-        found = stretches.within(found, grown, key, F.col("begins_s")).persist()
+        found = stretches.within(found, grown, key, F.col("begins_s")).localCheckpoint()
         return found, stretches.outside(self.findings.read(), grown, key, seconds("begins"))
 
     def estimates_now(self, grown: DataFrame, found: DataFrame, kept: DataFrame) -> DataFrame:
@@ -167,7 +167,7 @@ class Scope:
                 key, F.lit(estimated.PERIOD).alias("kind"), SINCE, UNTIL, "advance"
             )
             wanted = wanted.unionByName(touching)
-        wanted = wanted.persist()
+        wanted = wanted.localCheckpoint()
         if wanted.isEmpty():
             return work.spark.createDataFrame([], f"{key} STRING, {estimated.SCHEMA}")
         back = int(_whole_days(vee.looks_back).total_seconds())

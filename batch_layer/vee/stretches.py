@@ -45,7 +45,10 @@ def around(changed: DataFrame, series: MeterSeries, before: timedelta, after: ti
 
 
 def extended(stretches: DataFrame, others: DataFrame, key: str) -> DataFrame:
-    """Return stretches with the ``others`` (key, since_s, until_s) that touch them."""
+    """Return stretches with the ``others`` (key, since_s, until_s) that touch them.
+
+    Plans end at checkpoints: stretches are few rows, and are joined with all that is read.
+    """
     grown = stretches
     for _ in range(_TOUCHED):
         near = others.select(F.col(key), F.col(SINCE).alias("other_since"), F.col(UNTIL).alias("other_until"))
@@ -62,6 +65,7 @@ def extended(stretches: DataFrame, others: DataFrame, key: str) -> DataFrame:
                 F.min(F.least(SINCE, F.coalesce("other_since", SINCE))).alias(SINCE),
                 F.max(F.greatest(UNTIL, F.coalesce("other_until", UNTIL))).alias(UNTIL),
             )
+            .localCheckpoint()
         )
     return grown
 

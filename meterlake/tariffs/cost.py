@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from meterlake.tariffs.declaration import MONEY_DIGITS, PRICE_DIGITS, Band, NoPr
 from meterlake.vee.grid import day_of, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from meterlake.vee.grid import Flags, Integers
 
@@ -168,3 +168,20 @@ def _month(number: int) -> int:
 
 def _units(value: Decimal, digits: int) -> int:
     return int(value.scaleb(digits))
+
+
+def line_of(row: Mapping[str, Any]) -> Line:
+    """Return a line from a row of the table of costs, as any engine gives it."""
+    day = row["day"]
+    return Line(
+        day if isinstance(day, date) else date.fromisoformat(str(day)),
+        row["product_id"],
+        row["display_name"],
+        row["tariff"],
+        row["part"],
+        None if row["price"] is None else Decimal(str(row["price"])),
+        int(Decimal(str(row["kwh"])).scaleb(3)),
+        int(Decimal(str(row["estimated_kwh"])).scaleb(3)),
+        int(Decimal(str(row["amount"])).scaleb(MONEY_DIGITS)),
+        Decimal(str(row["vat_rate"])),
+    )

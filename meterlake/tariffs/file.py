@@ -50,19 +50,12 @@ def _tariff(held: dict[str, Any], file: str, prices: dict[str, Any]) -> Tariff:
     valid_to = held.get("valid_to")
     if valid_to is not None and not held["valid_from"] < valid_to:
         raise BadTariffs(where, f"it ends on {valid_to}, not after it begins", "valid_to is the first day after it.")
-    bands = tuple(_band(one, where) for one in held.get("band", ()))
-    if "price" in held:
-        bands = (Band("energy", _price(held["price"], where)),)
-    elif bands and not bands[-1].is_rest:
-        raise BadTariffs(where, "its last band does not hold at all other times", "Leave from, to and days out there.")
     if held.get("dynamic") is not None and held["dynamic"] not in prices:
         raise BadTariffs(where, f"there are no prices {held['dynamic']!r}", "Name their file under [prices].")
-    blocks = tuple(_block(one, where) for one in held.get("block", ()))
-    limits = [block.up_to for block in blocks[:-1]]
-    if any(limit is None for limit in limits) or (blocks and blocks[-1].up_to is not None):
-        raise BadTariffs(where, "not all blocks but the last have an end", "Give up_to_kwh to all but the last.")
-    if any(first is not None and second is not None and first >= second for first, second in pairwise(limits)):
-        raise BadTariffs(where, "its blocks do not rise", "Each block ends after the one before.")
+    bands, blocks = _bands(held, where), _blocks(held, where)
+    names = [*(band.name for band in bands), *(block.name for block in blocks)]
+    if len(set(names)) < len(names):
+        raise BadTariffs(where, f"two of its parts have one name ({', '.join(names)})", "Name each differently.")
     return Tariff(
         name=held["name"],
         products=tuple(map(str, held["products"])),
@@ -73,6 +66,25 @@ def _tariff(held: dict[str, Any], file: str, prices: dict[str, Any]) -> Tariff:
         blocks=blocks,
         dynamic=held.get("dynamic"),
     )
+
+
+def _bands(held: dict[str, Any], where: str) -> tuple[Band, ...]:
+    if "price" in held:
+        return (Band("energy", _price(held["price"], where)),)
+    bands = tuple(_band(one, where) for one in held.get("band", ()))
+    if bands and not bands[-1].is_rest:
+        raise BadTariffs(where, "its last band does not hold at all other times", "Leave from, to and days out there.")
+    return bands
+
+
+def _blocks(held: dict[str, Any], where: str) -> tuple[Block, ...]:
+    blocks = tuple(_block(one, where) for one in held.get("block", ()))
+    limits = [block.up_to for block in blocks[:-1]]
+    if any(limit is None for limit in limits) or (blocks and blocks[-1].up_to is not None):
+        raise BadTariffs(where, "not all blocks but the last have an end", "Give up_to_kwh to all but the last.")
+    if any(first is not None and second is not None and first >= second for first, second in pairwise(limits)):
+        raise BadTariffs(where, "its blocks do not rise", "Each block ends after the one before.")
+    return blocks
 
 
 def _band(held: dict[str, Any], where: str) -> Band:

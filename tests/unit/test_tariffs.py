@@ -184,9 +184,7 @@ def test_dynamic_prices_are_taken_half_hour_by_half_hour(tmp_path: Path) -> None
     (tmp_path / "w.csv").write_text("start,price\n" + "\n".join(rows))
     some = tariffs(tmp_path, '[prices]\nw = "w.csv"\n' + tariff(rest='dynamic = "w"'))
     found = lines(usage(day, 1, range(48)), some)
-    assert costs(found)[1] == (1, "energy", 1128, "0.035720")[:3] + (
-        "0.03572",
-    )  # sum of n^2 = 35,720 thousandths of Wh
+    assert costs(found)[1] == (1, "energy", 1128, "0.03572")  # the sum of n^2 is 35,720
     assert found[1].price is None
     with pytest.raises(NoPrice, match="'w' have none for 2021-02-02 00:00"):
         lines(usage(day, 2, 10), some)
@@ -270,9 +268,13 @@ def test_vat_is_rounded_once_a_rate() -> None:
         (tariff(rest="[[tariff.band]]\nfrom = 01:00:00\nto = 02:00:00\nprice = 1"), "does not hold at all other times"),
         (tariff(rest="[[tariff.block]]\nup_to_kwh = 5\nprice = 1"), "not all blocks but the last have an end"),
         (
-            tariff(rest="".join(f"[[tariff.block]]\n{limit}price = 1\n" for limit in ("up_to_kwh = 5\n",) * 2 + ("",))),
+            tariff(
+                rest='[[tariff.block]]\nname = "a"\nup_to_kwh = 5\nprice = 1\n'
+                '[[tariff.block]]\nname = "b"\nup_to_kwh = 5\nprice = 1\n[[tariff.block]]\nprice = 1'
+            ),
             "its blocks do not rise",
         ),
+        (tariff(rest="[[tariff.block]]\nup_to_kwh = 5\nprice = 1\n[[tariff.block]]\nprice = 1"), "have one name"),
         (tariff("A") + tariff("B"), "'A' and 'B' both begin on 2021-01-01 for all others"),
     ],
 )
