@@ -101,8 +101,7 @@ def bill(
     entry, settings = registry.entry(dataset), load_settings()
     if since > until:
         raise UsageError(f"--from {since:%Y-%m-%d} is after --to {until:%Y-%m-%d}.")
-    currency = entry.tariffs().currency
-    made = read_bill(settings, entry.declaration, meter, (since.date(), until.date()), currency)
+    made = read_bill(settings, entry.declaration, meter, (since.date(), until.date()))
     if output is BillOutput.HTML:
         _written(page(made, f"{entry.declaration.title}: bill"), out)
     elif out is not None:

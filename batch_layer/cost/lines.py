@@ -31,7 +31,8 @@ def costs(usage: DataFrame, series: MeterSeries, tariffs: Tariffs, meters: int) 
     money, price = f"DECIMAL(18, {MONEY_DIGITS})", f"DECIMAL(18, {PRICE_DIGITS})"
     schema = (
         f"day DATE, {series.key} STRING, product_id STRING, display_name STRING, tariff STRING, part STRING,"
-        f" price {price}, kwh DECIMAL(18, 3), estimated_kwh DECIMAL(18, 3), amount {money}, vat_rate {price}"
+        f" price {price}, kwh DECIMAL(18, 3), estimated_kwh DECIMAL(18, 3), amount {money}, currency STRING,"
+        f" vat_rate {price}"
     )
     bucket = F.pmod(F.xxhash64(series.key), F.lit(groups))
     return usage.withColumn("bucket", bucket).groupBy("bucket").applyInArrow(made, schema)
@@ -58,7 +59,7 @@ def _lines(table: pa.Table, key: str, step: int, time_zone: str, tariffs: Tariff
             starts[mine], units[mine], estimated[mine], day[mine], slot[mine] * (step // 60), of_rows[mine], known
         )
         found += [(meter, line) for line in lines(used, tariffs)]
-    return _table(found, key)
+    return _table(found, key, tariffs.currency)
 
 
 def _stretches(meters: np.ndarray) -> list[tuple[int, int]]:
@@ -67,7 +68,7 @@ def _stretches(meters: np.ndarray) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _table(found: list[tuple[str, Line]], key: str) -> pa.Table:
+def _table(found: list[tuple[str, Line]], key: str, currency: str) -> pa.Table:
     price, energy, money = pa.decimal128(18, PRICE_DIGITS), pa.decimal128(18, 3), pa.decimal128(18, MONEY_DIGITS)
 
     def column(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -86,6 +87,7 @@ def _table(found: list[tuple[str, Line]], key: str) -> pa.Table:
             "kwh": column([Decimal(line.energy).scaleb(-3) for line in some], energy),
             "estimated_kwh": column([Decimal(line.estimated).scaleb(-3) for line in some], energy),
             "amount": column([Decimal(line.amount).scaleb(-MONEY_DIGITS) for line in some], money),
+            "currency": column([currency] * len(some), pa.string()),
             "vat_rate": column([_padded(line.tax, PRICE_DIGITS) for line in some], price),
         }
     )

@@ -29,6 +29,7 @@ def costs(series: MeterSeries) -> Shape:
             Column("kwh", decimal(3), doc="energy, estimates included"),
             Column("estimated_kwh", decimal(3), doc="the part of it that is estimated"),
             Column("amount", decimal(MONEY_DIGITS), doc="without VAT, not rounded: only lines of bills are"),
+            Column("currency", STRING, doc="of price and amount"),
             Column("vat_rate", decimal(PRICE_DIGITS), doc="VAT of the day: 0.05 is 5 %"),
         ),
         keys=("day", series.key, "product_id", "tariff", "part"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "day", "product_id", "display_name", "tariff", "part", "price", "kwh", "estimated_kwh", "amount", "vat_rate",
+    "currency",
 )  # fmt: skip
 
 
@@ -27,7 +28,7 @@ class NoCosts(PermanentError):
         super().__init__(f"{problem}.", hint=hint)
 
 
-def read_bill(settings: Settings, dataset: MeterSeries, meter: str, days: tuple[date, date], currency: str) -> Bill:
+def read_bill(settings: Settings, dataset: MeterSeries, meter: str, days: tuple[date, date]) -> Bill:
     """Return the bill of a meter for local days, both included. Raises NoCosts where it has no costs then."""
     name = f"{dataset.name}_cost"
     with metastore.client(settings) as client:
@@ -44,4 +45,5 @@ def read_bill(settings: Settings, dataset: MeterSeries, meter: str, days: tuple[
             f"Meter {meter!r} of {dataset.name} has no costs from {days[0]} to {days[1]}",
             "Check the meter and the days; days without an agreement cost nothing.",
         )
-    return bill(meter, *days, currency, [line_of(dict(zip(_COLUMNS, row, strict=True))) for row in rows])
+    named = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+    return bill(meter, *days, named[-1]["currency"], [line_of(row) for row in named])
