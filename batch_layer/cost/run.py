@@ -121,7 +121,7 @@ def _run(work: Work, *, reprice: bool) -> Done:
     last = runs.read().orderBy("finished_at", ascending=False).first()
     touched = None
     if last is not None:
-        since = _differ_since(json.loads(last["tariffs"]), work.tariffs, last["newest_day"])
+        since = differ_since(json.loads(last["tariffs"]), work.tariffs, last["newest_day"])
         newest = last["newest_day"]
         if since is not None and newest is not None and since <= newest:
             if not reprice:
@@ -237,7 +237,7 @@ def _month() -> Any:  # noqa: ANN401 - a column
     return F.trunc("day", "MONTH")
 
 
-def _differ_since(before: list[list[str]], now: Tariffs, newest: date | None) -> date | None:
+def differ_since(before: list[list[str]], now: Tariffs, newest: date | None) -> date | None:
     """Return the first day about which tariffs say something else; None where they are as they were."""
     old = {(since, text) for since, text in before}
     new = {(since, text) for since, text in as_texts(now, newest)}

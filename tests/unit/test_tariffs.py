@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from batch_layer.cost.run import as_texts, differ_since
 from meterlake import registry
 from meterlake.tariffs.bill import Bill, bill, rounded
 from meterlake.tariffs.cost import Line, Usage, lines
 from meterlake.tariffs.declaration import BadTariffs, NoPrice, NoTariff, Tariffs
 from meterlake.tariffs.file import read
 from meterlake.vee.grid import local
+from serving_layer.bills.page import page
 
 pytestmark = pytest.mark.unit
 
@@ -281,3 +283,41 @@ def test_vat_is_rounded_once_a_rate() -> None:
 def test_a_file_that_cannot_be_is_refused(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(BadTariffs, match=says):
         tariffs(tmp_path, text)
+
+
+def test_what_the_tariffs_say_otherwise_is_known_by_its_first_day(tmp_path: Path) -> None:
+    newest = date(2021, 2, 28)
+    (tmp_path / "w.csv").write_text("start,price\n2021-02-01T00:00,0.1\n2021-03-05T00:00,0.2\n")
+    text = '[prices]\nw = "w.csv"\n' + tariff(rest='dynamic = "w"')
+    known = as_texts(tariffs(tmp_path, text), newest)
+    assert differ_since(known, tariffs(tmp_path, text), newest) is None
+    later = tariffs(tmp_path, text + tariff("B", since="2021-03-01"))
+    assert differ_since(known, later, newest) == date(2021, 3, 1)
+    earlier = tariffs(tmp_path, text + tariff("B", since="2021-02-14"))
+    assert differ_since(known, earlier, newest) == date(2021, 2, 14)
+    (tmp_path / "w.csv").write_text("start,price\n2021-02-01T00:00,0.1\n2021-03-05T00:00,0.3\n2021-03-06T00:00,1\n")
+    assert differ_since(known, tariffs(tmp_path, text), newest) is None  # of days that have no costs yet
+    (tmp_path / "w.csv").write_text("start,price\n2021-02-01T00:00,0.11\n")
+    assert differ_since(known, tariffs(tmp_path, text), newest) == date(2021, 2, 1)
+
+
+def test_the_page_of_a_bill_has_each_line_and_hatches_estimates(tmp_path: Path) -> None:
+    used = usage(date(2021, 2, 1), 2, 10)
+    part = Usage(
+        used.starts, used.energy, used.day == used.day[0], used.day, used.minute, used.product, [("<p>", "A & B")]
+    )
+    some = lines(part, tariffs(tmp_path, tariff(rest="standing_charge = 0.5\nprice = 0.1")))
+    text = page(bill("m<1>", date(2021, 2, 1), date(2021, 2, 2), "GBP", some), "Bill")
+    assert "<title>Bill: m&lt;1&gt;, 2021-02-01 to 2021-02-02</title>" in text
+    assert '0.960 kWh, of which <span class="estimated">0.480 kWh are estimated</span>.' in text
+    for words in (
+        "<td>A &amp; B, A<td>2021-02-01 – 2021-02-02<td>standing charge",
+        "2 days",
+        "£1.00",
+        "£0.10",
+        "£1.10",
+    ):
+        assert words in text, words
+    assert '<td colspan="5">VAT, 5 % of £1.10<td class="number">£0.06</tr>' in text
+    assert '<td colspan="5">To be paid<td class="number">£1.16</tr>' in text
+    assert "http" not in text
