@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 def vee(
     dataset: DatasetArgument,
     full: Annotated[bool, typer.Option("--full", help="Validate and estimate everything again.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write how complete, timely and right the last month's days are: an HTML page."),
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Validate readings, and estimate what is missing or not to be trusted: what has changed since the last run.
@@ -31,11 +36,20 @@ def vee(
 
     - `meterlake vee half_hourly`
     - `meterlake vee half_hourly --full`
+    - `meterlake vee half_hourly --report quality.html`
     """
     entry, settings = registry.entry(dataset), load_settings()
     entry.vee()
     log_to_file(settings, "vee", dataset)
-    show(validate_once(settings, entry, system_clock, full=full), output)
+    changed = validate_once(settings, entry, system_clock, full=full)
+    if report is not None:
+        from serving_layer.day_quality import day_quality, page
+
+        presentation = entry.presentation() if entry.data_set.presentation else None
+        found = day_quality(settings, entry.declaration, presentation)
+        report.write_text(page(entry.declaration, found), encoding="utf-8")
+        report_progress(f"Wrote {report}.")
+    show(changed, output)
 
 
 def validate_once(settings: Settings, entry: Entry, clock: Clock, *, full: bool = False) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ from meterlake.dataset import DataSet
 from meterlake.fileformats.records import JsonTable
 from meterlake.generator import Made
 from meterlake.settings import Settings
+from serving_layer.day_quality import day_quality
 from stack.instance import Instance
 
 pytestmark = [
@@ -313,8 +314,31 @@ def test_7_a_late_reading_takes_the_place_of_its_estimate(
     check(live, truth)
 
 
+def test_8_a_report_says_how_complete_and_right_days_are(
+    meterlake: Command, live: Settings, truth: Truth, tmp_path: Path
+) -> None:
+    code, said = meterlake("vee", SERIES.name, "--report", str(tmp_path / "days.html"), "--output", "json")
+    assert code == 0, said
+    found = day_quality(live, SERIES, PRESENTATION)
+    readings = "SELECT DISTINCT meter, start FROM readings"
+    query = f"SELECT day, count(*) FROM ({readings}) JOIN calendar USING (start) GROUP BY 1"
+    counts = dict(truth.base.execute(query).fetchall())
+    lengths = {START: 48, START + timedelta(days=1): 46, LAST: 48}
+    assert {row["day"]: row["intervals"] for row in found.days} == counts
+    assert {row["day"]: row["expected"] for row in found.days} == {day: n * METERS for day, n in lengths.items()}
+    for row in found.days:
+        assert row["intervals"] + row["estimated"] == row["expected"]
+        assert row["late"] == row["intervals"]  # files of years ago
+    listed = {(day, meter): row for day, meter, *row in truth.tables(LAST)["readings_to_look_at"]}
+    for row in found.worst:
+        flagged = listed.get((row["day"], row["meter_id"]), [0] * 4)
+        assert row["without_reference"] == max(flagged[1], flagged[3]), row
+    page = (tmp_path / "days.html").read_text()
+    assert f"<td>{START}<td>{METERS}<td>" in page
+
+
 @pytest.mark.slow
-def test_8_upkeep_changes_no_row(meterlake: Command, live: Settings, truth: Truth) -> None:
+def test_9_upkeep_changes_no_row(meterlake: Command, live: Settings, truth: Truth) -> None:
     code, said = meterlake("maintain", SERIES.name, "--output", "json")
     assert code == 0, said
     kept = {row["table"]: row for row in answer(said)}
@@ -325,7 +349,7 @@ def test_8_upkeep_changes_no_row(meterlake: Command, live: Settings, truth: Trut
     assert all(row["inserted"] + row["updated"] + row["deleted"] == 0 for row in answer(said))
 
 
-def test_9_what_cannot_be_read_changes_nothing(meterlake: Command, tmp_path: Path) -> None:
+def test_10_what_cannot_be_read_changes_nothing(meterlake: Command, tmp_path: Path) -> None:
     for source, says in [
         (str(tmp_path / "none.db"), "is no file"),
         ("postgres9://host/base", "cannot be opened"),
