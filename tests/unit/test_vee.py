@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meterlake import registry
 from meterlake.declaration import Amount, MeterSeries, View, per_hour
 from meterlake.errors import DeclarationError
 from meterlake.vee.declaration import (
@@ -267,3 +268,23 @@ def test_replaced_readings_are_told_from_missing_ones() -> None:
 def test_contradictions_are_refused(make: Any, says: str) -> None:
     with pytest.raises(DeclarationError, match=says):
         make()
+
+
+def test_a_level_is_counted_in_unit_seconds() -> None:
+    household = registry.entry("household")
+    vee, series = household.vee(), household.declaration
+    power = vee.of(series)
+    minute = 60
+    starts = MONDAY + minute * np.array([0, 1, 2, 6, 7], np.int64)
+    values = np.array([1_000, 1_200, 1_500, 2_300, 2_000], np.int64) * minute  # W over a minute, in 0.001 kW s
+    some = cells(starts, values, np.ones(5, np.bool_), minute, series.time_zone)
+    made_of, _ = validate_and_estimate(some, vee, power, [(MONDAY, MONDAY + DAY)])
+    assert [(one.start, one.value, one.method) for one in made_of] == [
+        (MONDAY + minute * place, value * minute, "linear") for place, value in ((3, 1_700), (4, 1_900), (5, 2_100))
+    ]
+    held = Rows(np.zeros(5, np.int64), starts, values, np.zeros(5, np.int64), np.full(5, 500 * minute, np.int64))
+    (spike,) = (
+        one for one in find(held, replace(vee, rules=(Spike(3.0, above=1.9),)), power, minute) if one.first == 3
+    )
+    assert (spike.last, spike.value, spike.expected) == (5, 2_300 * minute, 1_900 * minute)
+    assert not vee.after_batch
