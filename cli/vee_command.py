@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, log_to_file, report_progress, show
+from cli.output import Output, OutputOption, console, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import Clock, system_clock
 from meterlake.settings import Settings, load_settings
@@ -49,6 +49,9 @@ def vee(
         found = day_quality(settings, entry.declaration, presentation)
         report.write_text(page(entry.declaration, found), encoding="utf-8")
         report_progress(f"Wrote {report}.")
+    if not changed and output is Output.TEXT:
+        console.print("No reading has changed since the last run.")
+        return
     show(changed, output)
 
 
