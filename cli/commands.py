@@ -102,12 +102,28 @@ COMMANDS: Final = {
     "query": Known(
         "batch_commands",
         "Answers",
-        "Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.",
+        "Run one statement on Trino, Hive, Cassandra or ClickHouse. Times are UTC; JSON and CSV write ISO 8601.",
     ),
     "present": Known(
         "presentation_commands",
         "Batch views",
         "Join readings with what was valid at their time, and bring the tables made of them up to date.",
+    ),
+    "vee": Known(
+        "vee_command",
+        "Batch views",
+        "Validate readings, and estimate what is missing or not to be trusted: what has changed since the last run.",
+    ),
+    "cost": Known(
+        "cost_commands",
+        "Batch views",
+        "Compute what each meter's energy costs, day by day, by the tariffs of its products: what has changed only.",
+    ),
+    "bill": Known(
+        "cost_commands",
+        "Answers",
+        "Make a meter's bill for some days: one line a product, tariff, part and price, then VAT, then what is to be"
+        " paid.",
     ),
     "explain": Known(
         "explain_command",
@@ -137,6 +153,11 @@ COMMANDS: Final = {
         "lakehouse_commands",
         "Answers",
         "Print the data dictionary of a lakehouse as Markdown: tables, columns, units, rules, figures.",
+    ),
+    "clickhouse": Known(
+        "clickhouse_command",
+        "Answers",
+        "Load ClickHouse with what readers of a lakehouse see: days that have changed, each replaced as a whole.",
     ),
     "maintain": Known(
         "maintain_command",

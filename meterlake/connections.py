@@ -54,6 +54,15 @@ class Connections(BaseSettings):
     lake_secret_key: SecretStr = Field(SecretStr(""), description="Its secret key.")
     nessie_url: str = Field("", description="Nessie, such as http://nessie:19120; empty: the native one.")
 
+    # ClickHouse
+    clickhouse_url: str = Field(
+        "chdb",
+        description="ClickHouse, such as https://clickhouse:8443; chdb: its engine in the process that asks, with its"
+        " data in the stack's folder.",
+    )
+    clickhouse_user: str = Field("default", description="User at a server.")
+    clickhouse_password: SecretStr = Field(SecretStr(""), description="Its password.")
+
     # Kafka
     kafka_bootstrap: str = Field("", description="Kafka bootstrap servers, comma separated; empty: the native broker.")
     kafka_security: KafkaSecurity = Field("PLAINTEXT", description="Its security protocol.")

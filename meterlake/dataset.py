@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from meterlake.declaration import MeterSeries
@@ -20,16 +21,17 @@ from meterlake.fileformats.base import FileFormat
 from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from meterlake.dashboard_specs import Board
     from meterlake.generator import Generator
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.simulation import Simulation
+    from meterlake.lakehouse.sources import SourceWorld
     from meterlake.live.sources import LiveSource
     from meterlake.presentation import Presentation
     from meterlake.replay import Replay
     from meterlake.report_specs import Report
+    from meterlake.tariffs.declaration import Tariffs
+    from meterlake.vee.declaration import Vee
 
 ENTRY: Final = "DATASET"
 """Name of the one entry of a folder."""
@@ -37,7 +39,7 @@ ENTRY: Final = "DATASET"
 OURS: Final = "datasets"
 """The package of the data sets that come with this platform."""
 
-_PARTS: Final = ("formats", "replay", "reports", "board", "bridges", "presentation", "generator")
+_PARTS: Final = ("formats", "replay", "reports", "board", "bridges", "presentation", "generator", "vee", "tariffs")
 
 T = TypeVar("T")
 
@@ -48,7 +50,8 @@ class DataSet:
 
     formats: of its files. replay: how its history becomes live readings. reports: its catalogue; without one it has
     the plain reports. board: what its dashboards show. bridges: sources of live messages in other people's formats.
-    presentation: reference tables, and what is made of readings with them. generator: of made-up files.
+    presentation: reference tables, and what is made of readings with them. generator: of made-up files. vee: validation
+    and estimation. tariffs: name of the file, in the folder, that says what products cost.
     """
 
     declaration: MeterSeries
@@ -59,6 +62,8 @@ class DataSet:
     bridges: tuple[LiveSource, ...] | str | None = None
     presentation: Presentation | str | None = None
     generator: Generator | str | None = None
+    vee: Vee | str | None = None
+    tariffs: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.declaration, MeterSeries):
@@ -121,6 +126,18 @@ class LakehouseEntry:
                 hint="Declare one (meterlake.lakehouse.simulation) and give it as simulation= to its declaration.",
             )
         return resolved(self.name, "simulation", given, self.package, Simulation)
+
+    def sources(self) -> SourceWorld:
+        """Return how the databases of its sources are made. Raises PermanentError where they cannot be."""
+        from meterlake.lakehouse.sources import SourceWorld
+
+        given = self.declaration.sources
+        if given is None:
+            raise PermanentError(
+                f"Lakehouse {self.name!r} has no sources to make up.",
+                hint="Its records come from topics: see `meterlake simulate`. Or declare sources=.",
+            )
+        return resolved(self.name, "sources", given, self.package, SourceWorld)
 
     def verification(self) -> str:
         """Return the SQL that makes its facts once more. Raises PermanentError where there is none."""
@@ -230,6 +247,26 @@ class Entry:
         if given is None:
             raise self._lacks("generator", "generator", "meterlake.generator")
         return resolved(self.name, "generator", given, self.package, Generator)
+
+    def vee(self) -> Vee:
+        """Return what validates and estimates its readings. Raises PermanentError where it has none."""
+        from meterlake.vee.declaration import Vee
+
+        given = self.data_set.vee
+        if given is None:
+            raise self._lacks("validation and estimation", "vee", "meterlake.vee.declaration")
+        found: Vee = resolved(self.name, "vee", given, self.package, Vee)
+        found.of(self.declaration)
+        return found
+
+    def tariffs(self, path: Path | None = None) -> Tariffs:
+        """Return what its products cost, by its own file or another. Raises PermanentError where it has none."""
+        from meterlake.tariffs.file import read
+
+        name = self.data_set.tariffs
+        if path is None and (name is None or self.folder is None):
+            raise self._lacks("file of tariffs", "tariffs", "the name of a file in its folder")
+        return read(path or Path(self.folder or "", name or ""))
 
     def _lacks(self, what: str, part: str, module: str) -> PermanentError:
         where = f"{ENTRY} of {self.folder or self.package}"
