@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,21 +16,32 @@ from cli.stopping import stopped_by_signals
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
-from meterlake.errors import UsageError
-from meterlake.settings import load_settings
+from meterlake.errors import UnknownName, UsageError
+from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from lakehouse.history import Record
     from meterlake.dataset import LakehouseEntry
+    from meterlake.lakehouse.declaration import Lakehouse
     from producers.lakehouse.sinks import Sink
 
 
 def land(
     dataset: DatasetArgument,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Files <topic>.jsonl, or folders of them; without: the topics in Kafka.")
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILES | RECORDS]...",
+            help="Files <topic>.jsonl, or folders of them; without: the topics in Kafka. Where records come from"
+            " databases: names of records; without: all.",
+        ),
     ] = None,
     every: Annotated[str, typer.Option(help="Go on, an object of each partition so often: 30s, 5m.")] = "",
+    full: Annotated[
+        bool, typer.Option("--full", help="Of databases: compare all rows, not only what the watermark says is new.")
+    ] = False,
     accept_loss: Annotated[
         bool,
         typer.Option("--accept-loss", help="Go on behind messages that Kafka dropped before they were landed."),
@@ -38,18 +50,30 @@ def land(
 ) -> None:
     """Land what sources of a lakehouse have: objects in S3 that are never rewritten, each with a manifest.
 
-    A topic's partition goes on where its manifests end, a file is known by its content: whatever is repeated, killed or
-    done by two at once, each record is landed once. `meterlake batch` reads what has been landed.
+    A topic's partition goes on where its manifests end, a file is known by its content, a table by its watermark:
+    whatever is repeated, killed or done by two at once, each record is landed once. `meterlake batch` reads what has
+    been landed.
 
     Examples:
 
     - `meterlake land telecom`
     - `meterlake land telecom --every 1m`
     - `meterlake land telecom events/`
+    - `meterlake land utility`
+    - `meterlake land utility outages --full`
     """
     from lakehouse.landing import from_files, from_kafka
 
     declared, settings, stop = registry.required_lakehouse(dataset).declaration, load_settings(), Event()
+    if declared.databases:
+        if accept_loss:
+            raise UsageError("--accept-loss is for topics: this lakehouse reads databases.")
+        with stopped_by_signals(stop):
+            landed = _land_tables(settings, declared, [str(name) for name in files or []], every, full, stop)
+        show([{"topic": topic, "records": count} for topic, count in sorted(landed.items())], output)
+        return
+    if full:
+        raise UsageError("--full is for databases.", hint="Topics and files are landed whole.")
     if files and (every or accept_loss):
         raise UsageError("--every and --accept-loss are for topics.", hint="Leave them out, or the files.")
     with stopped_by_signals(stop):
@@ -69,10 +93,32 @@ def land(
     show([{"topic": topic, "records": count} for topic, count in sorted(landed.items())], output)
 
 
+def _land_tables(
+    settings: Settings, declared: Lakehouse, names: list[str], every: str, full: bool, stop: Event
+) -> Counter[str]:
+    """Land tables of databases; with ``every`` again and again."""
+    from lakehouse.landing import from_database
+
+    tables = {record.name: record for record in declared.records if record.extract}
+    for name in names:
+        if name not in tables:
+            raise UnknownName(f"record of {declared.name}", name, tables)
+    records = tuple(tables[name] for name in names) or tuple(tables.values())
+    urls = settings.source_urls(declared.name, declared.databases)
+    request = from_database.Request(declared.name, records, urls, system_clock, full)
+    pause = _duration("--every", every) if every else None
+    landed = from_database.land(settings, request, stop)
+    while pause is not None and not stop.wait(pause.total_seconds()):
+        landed.update(from_database.land(settings, request, stop))
+    return landed
+
+
 def kpi(
     dataset: DatasetArgument,
     name: Annotated[str, typer.Argument(help="The figure: see `meterlake dictionary`.")],
-    by: Annotated[str, typer.Option(help="Columns of its fact, separated by commas; without: its own grain.")] = "",
+    by: Annotated[
+        str, typer.Option(help="Columns, separated by commas; total: one number; without: its own grain.")
+    ] = "",
     since: Annotated[
         datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="From this local day on.")
     ] = None,
@@ -87,11 +133,12 @@ def kpi(
 
     - `meterlake kpi telecom call_drop_rate`
     - `meterlake kpi telecom call_drop_rate --by call_type --from 2026-11-01`
+    - `meterlake kpi utility saidi --by region,month`
     """
     from lakehouse.kpi import figure
 
     declared = registry.required_lakehouse(dataset).declaration
-    columns = tuple(part.strip() for part in by.split(",") if part.strip())
+    columns = None if not by else tuple(part.strip() for part in by.split(",") if part.strip() not in ("", "total"))
     span = (since.date() if since else None, until.date() if until else None)
     show(figure(load_settings(), declared, name, columns, span), output)
 
@@ -182,7 +229,8 @@ def simulate(
     length, shares = _duration("--for", duration), known.parse(faults, simulation)
     live = out is None and start is None
     begin = start or (system_clock() if live else system_clock() - length)
-    request = Request(users, rate, begin.replace(microsecond=0), length, seed)
+    step = timedelta(seconds=1) if live else None
+    request = Request(users, rate, begin.replace(microsecond=0), length, seed, step)
     sink: Sink = FileSink(out) if out else KafkaSink(settings, entry.declaration.topics)
     with stopped_by_signals(stop), sink:
         account = send(simulation, request, shares, sink, stop, system_clock if live else None)
@@ -194,6 +242,49 @@ def simulate(
         for topic, counts in sorted(account.topics.items())
     ]
     show(rows, output)
+
+
+@dataclass(frozen=True)
+class Days:
+    """Days that the databases of sources live through. start: they are made then; else they go on. faults: as words."""
+
+    days: int
+    start: date | None = None
+    customers: int = 0
+    seed: int = 1
+    faults: str = ""
+    oracle: Path | None = None
+
+
+def play(entry: LakehouseEntry, asked: Days, output: Output) -> None:
+    """Make the databases of the sources, or bring them forward by days."""
+    import orjson
+
+    from meterlake.lakehouse.sources import Play
+    from producers.lakehouse.faults import shares_of
+
+    world = entry.sources()
+    if asked.faults == "list":
+        show([{"fault": name, "row": meaning} for name, meaning in world.faults.items()], output)
+        return
+    if asked.days < 1:
+        raise UsageError("--days is missing.", hint="Write how many days the sources go on: --days 30.")
+    urls = load_settings().source_urls(entry.name, entry.declaration.databases)
+    for path in (Path(url.removeprefix("sqlite:///")) for url in urls.values() if url.startswith("sqlite:///")):
+        if asked.start:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.is_file():
+            raise UsageError(
+                f"There are no sources yet to play forward: no {path}.",
+                hint=f"Make them: `meterlake generate {entry.name}`.",
+            )
+    shares = shares_of(asked.faults, world.faults)
+    played = world.play(Play(urls, asked.days, asked.start, asked.customers, asked.seed, shares))
+    if asked.oracle:
+        account = {"until": played.until.isoformat(), "tables": played.tables}
+        asked.oracle.write_bytes(orjson.dumps(account, option=orjson.OPT_INDENT_2))
+    progress_console.print(f"The sources stand at the beginning of {played.until}.")
+    show([{"table": name, **counts} for name, counts in played.tables.items()], output)
 
 
 def _described(record: Record, status: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import lakehouse_commands
 from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, log_to_file, report_progress, show
 from meterlake import registry
@@ -104,8 +105,10 @@ def present_once(settings: Settings, entry: Entry, asked: Asked, clock: Clock) -
 
 def generate(
     dataset: DatasetArgument,
-    out: Annotated[Path, typer.Option("--out", help="The folder to write into.")],
-    meters: Annotated[int, typer.Option("--meters", min=1, help="How many meters.")] = 100,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder to write into. Databases of a lakehouse have their places.")
+    ] = None,
+    meters: Annotated[int, typer.Option("--meters", min=1, help="How many meters, or customers.")] = 100,
     start: Annotated[datetime, typer.Option(formats=_DAY, help="The first local day.")] = datetime(2021, 1, 1),  # noqa: DTZ001
     days: Annotated[int, typer.Option("--days", min=1, help="How many local days.")] = 3,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same files.")] = 1,
@@ -117,10 +120,20 @@ def generate(
     They have the traps of real data: handovers on a day, overlapping agreements, none at all, unknown meters, rows that
     are there twice, files that are damaged. What they hold is counted.
 
+    Of a lakehouse that reads databases: these (METERLAKE_SOURCES, or SQLite files), of 200 customers at least; what was
+    in them is replaced.
+
     Examples:
 
     - `meterlake generate half_hourly --out sample --meters 100 --days 3`
+    - `meterlake generate utility --meters 2000 --start 2026-01-01 --days 90`
     """
+    if (lakehouse := registry.lakehouse(dataset)) is not None:
+        asked = lakehouse_commands.Days(days, start.date(), max(meters, 200), seed)
+        lakehouse_commands.play(lakehouse, asked, output)
+        return
+    if out is None:
+        raise UsageError("--out is missing.", hint="Name the folder to write into.")
     entry = registry.entry(dataset)
     counted = entry.generator().write(Made(out, meters, start.date(), days, seed, clean))
     show([{"what": name.replace("_", " "), "count": count} for name, count in counted.items()], output)

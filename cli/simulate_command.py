@@ -25,8 +25,8 @@ from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
 from meterlake.log import get_logger
+from meterlake.meter_names import check_meter_id
 from meterlake.settings import ROOT, Settings, load_settings
-from meterlake.text.format import check_meter_id
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
@@ -75,6 +75,7 @@ def simulate(
     ] = False,
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics; 0: none.")] = 0,
     users: Annotated[int, typer.Option(min=2, max=5_000_000, help="Of a lakehouse: how many people live.")] = 10_000,
+    days: Annotated[int, typer.Option(help="Of a lakehouse that reads databases: how many days these go on.")] = 0,
     rate: Annotated[float, typer.Option(min=0.01, help="Of a lakehouse: events a second of their own time.")] = 100.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -98,6 +99,7 @@ def simulate(
     - `meterlake simulate household --meters 10 --for 2h --speed 60 --faults late=0.01,corrupt=0.05`
     - `meterlake simulate telecom --rate 200 --for 3m --faults late=0.01,duplicate=0.01`
     - `meterlake simulate telecom --rate 5000 --for 1h --to file --out events --oracle account.json`
+    - `meterlake simulate utility --days 30 --faults missing=0.01`
     - `meterlake simulate household --for 1h --speed max --start 2026-11-21T12:00:00Z --to file --out hour.tsv`
     """
     from producers import faults as known
@@ -107,6 +109,10 @@ def simulate(
     from producers.pace import Pace, schedule
 
     if (lakehouse := registry.lakehouse(dataset)) is not None:
+        if lakehouse.declaration.databases:
+            asked = lakehouse_commands.Days(days, faults=faults, oracle=oracle)
+            lakehouse_commands.play(lakehouse, asked, output)
+            return
         if to is To.STDOUT:
             raise UsageError("A lakehouse has several topics: --to stdout has one.", hint="Write --to file --out DIR.")
         if faults != "list":

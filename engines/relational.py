@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -92,7 +93,74 @@ def rows(connection: sqlalchemy.Connection, table: str, columns: Sequence[Column
     return result
 
 
+@dataclass(frozen=True)
+class Window:
+    """The rows of a table whose watermark lies from ``low`` on up to ``high`` (open: not with it); None: no bound."""
+
+    table: str
+    watermark: str
+    low: datetime | None = None
+    high: datetime | None = None
+    is_open: bool = False
+
+
+def columns(connection: sqlalchemy.Connection, table: str, source: str) -> list[str]:
+    """Return the names of a table's columns. Raises BadSource where there is no such table."""
+    try:
+        return [column["name"] for column in sqlalchemy.inspect(connection).get_columns(table)]
+    except exc.NoSuchTableError as error:
+        raise BadSource(
+            f"{shown(source)} has no table {table}.", hint="Check the URL, and the names of the declaration."
+        ) from error
+
+
+def span(connection: sqlalchemy.Connection, window: Window) -> tuple[datetime | None, datetime | None, int, int]:
+    """Return the earliest and the latest watermark of a window, its rows, and the rows of the table without one."""
+    mark: sqlalchemy.ColumnClause[Any] = sqlalchemy.column(window.watermark)
+    table = sqlalchemy.table(window.table, mark)
+    found = sqlalchemy.select(sqlalchemy.func.min(mark), sqlalchemy.func.max(mark), sqlalchemy.func.count())
+    first, last, count = connection.execute(found.select_from(table).where(*_within(connection, window))).one()
+    without = connection.execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(table).where(mark.is_(None)))
+    return *(None if value is None else _timestamp(value) for value in (first, last)), count, without.scalar_one()
+
+
+def within(
+    connection: sqlalchemy.Connection, window: Window, names: Sequence[str], order: Sequence[str], size: int
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of a window as the driver gives them, in order, at most ``size`` at once."""
+    wanted: list[sqlalchemy.ColumnClause[Any]] = [sqlalchemy.column(name) for name in names]
+    table = sqlalchemy.table(window.table, *wanted)
+    query = sqlalchemy.select(*wanted).select_from(table).where(*_within(connection, window))
+    result = connection.execution_options(yield_per=size).execute(query.order_by(*map(sqlalchemy.column, order)))
+    for part in result.partitions():
+        yield [tuple(row) for row in part]
+
+
+def keys(connection: sqlalchemy.Connection, table: str, key: str) -> set[str]:
+    """Return the keys of all rows of a table, as text."""
+    column: sqlalchemy.ColumnClause[Any] = sqlalchemy.column(key)
+    found = connection.execute(sqlalchemy.select(column).select_from(sqlalchemy.table(table, column)))
+    return {str(row[0]) for row in found}
+
+
+def _within(connection: sqlalchemy.Connection, window: Window) -> list[sqlalchemy.ColumnElement[bool]]:
+    mark: sqlalchemy.ColumnClause[Any] = sqlalchemy.column(window.watermark)
+
+    def bound(moment: datetime) -> Any:
+        # SQLite has no type for it: instants are text, and compare as such.
+        return moment.isoformat(" ") if connection.dialect.name == "sqlite" else moment
+
+    conditions: list[sqlalchemy.ColumnElement[bool]] = []
+    if window.low is not None:
+        conditions.append(mark >= bound(window.low))
+    if window.high is not None:
+        conditions.append(mark < bound(window.high) if window.is_open else mark <= bound(window.high))
+    return conditions
+
+
 def _engine(source: str) -> sqlalchemy.Engine:
+    if source.startswith("sqlite:///") and "?" not in source:
+        source = source.removeprefix("sqlite:///")  # one that is not there would be made
     if "://" not in source:
         path = Path(source)
         if not path.is_file():

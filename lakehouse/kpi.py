@@ -2,51 +2,121 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlglot
+from sqlglot import exp
 
 from engines import trino
-from meterlake.errors import UnknownName
+from meterlake.errors import DeclarationError, UnknownName
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from meterlake.columns import Dialect
     from meterlake.lakehouse.declaration import Lakehouse
+    from meterlake.lakehouse.model import Kpi
     from meterlake.settings import Settings
+
+_DATES: Final = ("dim_date", "dim_time")
 
 
 def statement(
-    lakehouse: Lakehouse, name: str, by: tuple[str, ...], since: date | None, until: date | None
+    lakehouse: Lakehouse,
+    name: str,
+    by: tuple[str, ...] | None,
+    since: date | None,
+    until: date | None,
+    dialect: Dialect = "trino",
 ) -> tuple[str, list[str]]:
-    """Return Trino's statement of a figure, and its parameters. by: columns of its fact; none: its own grain.
+    """Return the statement of a figure, and its parameters. by: columns of its fact or view; None: its own grain.
 
-    since, until: local days; the last one is not included. Raises UnknownName.
+    since, until: local days; the last one is not included. In other dialects than Trino's tables have no catalog.
+    Raises UnknownName.
     """
     kpis = {kpi.name: kpi for kpi in lakehouse.kpis}
     if name not in kpis:
         raise UnknownName(f"figure of {lakehouse.name}", name, kpis)
     kpi = kpis[name]
-    (fact,) = (fact for fact in lakehouse.facts if fact.name == kpi.fact)
-    event = lakehouse.event(fact.event)
-    columns = ["date_sk", *(lookup.column for lookup in fact.lookups), *(field.name for field in event.fields)]
-    for column in by:
+    columns = _columns(lakehouse, kpi)
+    for column in by or ():
         if column not in columns:
-            raise UnknownName(f"column of {fact.name}", column, columns)
-    grain = ", ".join(f'"{column}"' for column in by or kpi.grain)
-    (figure,) = sqlglot.transpile(kpi.sql, read="spark", write="trino")
+            raise UnknownName(f"column of {kpi.fact}", column, columns)
+    groups = [f'"{column}"' for column in (kpi.grain if by is None else by)]
     days = {">=": since, "<": until}
     conditions = [f"date_sk {sign} ?" for sign, day in days.items() if day]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    table = f"lake.{lakehouse.namespace('gold')}.{fact.name}"
-    sql = f"SELECT {grain}, {figure} AS {kpi.name} FROM {table}{where} GROUP BY {grain} ORDER BY {grain}"
+    with_views = _with(lakehouse, kpi.fact, dialect)
+    table = kpi.fact if with_views else _qualified(lakehouse, kpi.fact, dialect)
+    rows = f"{table}{where}"
+    if kpi.per:
+        partition = f"PARTITION BY {', '.join(groups)}".replace('"', "`") if groups else ""
+        inner = [f"{_in(sql.replace('{partition}', partition), dialect)} AS {key}" for key, sql in kpi.inner.items()]
+        keys = [*groups, *(f'"{column}"' for column in kpi.per if f'"{column}"' not in groups)]
+        rows = f"(SELECT {', '.join([*keys, *inner])} FROM {rows} GROUP BY {', '.join(keys)})"
+        rows += " AS summed"
+    listed = ", ".join(groups)
+    order = f" GROUP BY {listed} ORDER BY {listed}" if groups else ""
+    sql = f"{with_views}SELECT {', '.join([*groups, f'{_in(kpi.sql, dialect)} AS {kpi.name}'])} FROM {rows}{order}"
     return sql, [f"{day:%Y%m%d}" for day in days.values() if day]
 
 
 def figure(
-    settings: Settings, lakehouse: Lakehouse, name: str, by: tuple[str, ...], span: tuple[date | None, date | None]
+    settings: Settings,
+    lakehouse: Lakehouse,
+    name: str,
+    by: tuple[str, ...] | None,
+    span: tuple[date | None, date | None],
 ) -> list[dict[str, Any]]:
     """Return the rows of a figure. Raises UnknownName, and what Trino's client raises."""
     sql, parameters = statement(lakehouse, name, by, *span)
     columns, rows = trino.select(settings, sql, parameters or None)
     return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _columns(lakehouse: Lakehouse, kpi: Kpi) -> tuple[str, ...]:
+    """Return what a figure may be grouped by."""
+    if view := lakehouse.view(kpi.fact):
+        return view.dimensions
+    (fact,) = (fact for fact in lakehouse.facts if fact.name == kpi.fact)
+    fields = lakehouse.event(fact.event).fields
+    return ("date_sk", *(lookup.column for lookup in fact.lookups), *(field.name for field in fields))
+
+
+def _in(sql: str, dialect: Dialect) -> str:
+    """Return an expression in a dialect."""
+    return sqlglot.transpile(sql, read="spark", write=dialect)[0]
+
+
+def _qualified(lakehouse: Lakehouse, table: str, dialect: Dialect) -> str:
+    return f"lake.{lakehouse.namespace('gold')}.{table}" if dialect == "trino" else table
+
+
+def _with(lakehouse: Lakehouse, name: str, dialect: Dialect) -> str:
+    """Return the WITH that a view needs: itself, and the views that it is made of, before it."""
+    found: dict[str, str] = {}
+
+    def add(wanted: str) -> None:
+        view = lakehouse.view(wanted)
+        if view is None or wanted in found:
+            return
+        tree = sqlglot.parse_one(view.sql, read="spark")
+        own = {item.alias for item in tree.find_all(exp.CTE)}
+        gold = {*_DATES, *(fact.name for fact in lakehouse.facts), *(item.name for item in lakehouse.dimensions)}
+        for table in list(tree.find_all(exp.Table)):
+            if table.name in own:
+                continue
+            if table.name in gold:
+                if dialect == "trino":
+                    table.set("catalog", exp.to_identifier("lake"))
+                    table.set("db", exp.to_identifier(lakehouse.namespace("gold")))
+            elif lakehouse.view(table.name):
+                add(table.name)
+            else:
+                known = ", ".join(sorted([*gold, *(view.name for view in lakehouse.views)]))
+                problem = f"it reads {table.name!r}"
+                raise DeclarationError(f"View {wanted!r}", problem, expected=f"There are {known}")
+        found[wanted] = tree.sql(dialect)
+
+    add(name)
+    return f"WITH {', '.join(f'{key} AS ({sql})' for key, sql in found.items())} " if found else ""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from meterlake.generator import Generator
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.simulation import Simulation
+    from meterlake.lakehouse.sources import SourceWorld
     from meterlake.live.sources import LiveSource
     from meterlake.presentation import Presentation
     from meterlake.replay import Replay
@@ -125,6 +126,18 @@ class LakehouseEntry:
                 hint="Declare one (meterlake.lakehouse.simulation) and give it as simulation= to its declaration.",
             )
         return resolved(self.name, "simulation", given, self.package, Simulation)
+
+    def sources(self) -> SourceWorld:
+        """Return how the databases of its sources are made. Raises PermanentError where they cannot be."""
+        from meterlake.lakehouse.sources import SourceWorld
+
+        given = self.declaration.sources
+        if given is None:
+            raise PermanentError(
+                f"Lakehouse {self.name!r} has no sources to make up.",
+                hint="Its records come from topics: see `meterlake simulate`. Or declare sources=.",
+            )
+        return resolved(self.name, "sources", given, self.package, SourceWorld)
 
     def verification(self) -> str:
         """Return the SQL that makes its facts once more. Raises PermanentError where there is none."""

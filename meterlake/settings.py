@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr, ValidationError
@@ -17,6 +17,9 @@ from pydantic_settings import SettingsConfigDict
 from meterlake.connections import Connections
 from meterlake.durations import Duration
 from meterlake.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PREFIX = "METERLAKE_"
 
@@ -102,6 +105,13 @@ class Settings(Connections):
     # Files of `load`
     archive_password: SecretStr = Field(
         SecretStr(""), description="Password of encrypted zip archives; `load --password` asks for it instead."
+    )
+
+    # Databases of lakehouses
+    sources: SecretStr = Field(
+        SecretStr(""),
+        description="Databases that `land` reads, as NAME=URL with blanks between: utility.crm=postgresql://host/crm."
+        " One that is not named is a SQLite file in METERLAKE_HOME/sources, which `generate` makes.",
     )
 
     # Spark
@@ -226,6 +236,19 @@ class Settings(Connections):
     def nessie(self) -> str:
         """Nessie, ``http://host:port``."""
         return self.nessie_url.rstrip("/") or f"http://{self.address('nessie')}"
+
+    def source_urls(self, dataset: str, databases: Iterable[str]) -> dict[str, str]:
+        """Return SQLAlchemy's URLs of the databases of a lakehouse. Raises UsageError."""
+        named: dict[str, str] = {}
+        for part in self.sources.get_secret_value().split():
+            name, _, url = part.partition("=")
+            if "://" not in url or "." not in name:
+                raise UsageError(
+                    f"METERLAKE_SOURCES: {name!r} has no URL.", hint="Write DATA_SET.DATABASE=URL, with blanks between."
+                )
+            named[name] = url
+        folder = self.home.absolute() / "sources" / dataset
+        return {name: named.get(f"{dataset}.{name}", f"sqlite:///{folder / name}.db") for name in databases}
 
     @property
     def lake_keys_file(self) -> Path:

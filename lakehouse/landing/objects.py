@@ -20,7 +20,7 @@ from engines import lake
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from meterlake.settings import Settings
@@ -63,7 +63,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an object holds: offsets from ``first`` up to, not with, ``end``; rows, bytes and SHA-256 of the object."""
+    """What an object holds: offsets from ``first`` up to, not with, ``end``; rows, bytes and SHA-256 of the object.
+
+    watermark_from, watermark_to: of tables of databases: the earliest watermark among its rows, and the latest that
+    has been landed with it or before it.
+    """
 
     dataset: str
     topic: str
@@ -76,6 +80,8 @@ class Manifest:
     sha256: str
     arrived_from: str
     arrived_to: str
+    watermark_from: str = ""
+    watermark_to: str = ""
 
     @property
     def key(self) -> str:
@@ -93,7 +99,9 @@ class Landed:
     value: bytes | None
 
 
-def write(settings: Settings, source: Source, records: Sequence[Landed], end: int) -> Manifest | None:
+def write(
+    settings: Settings, source: Source, records: Sequence[Landed], end: int, watermarks: tuple[str, str] = ("", "")
+) -> Manifest | None:
     """Land records that lie in order, up to the offset ``end``; None where somebody else has landed the first."""
     first = records[0].offset if records else end
     table = pa.Table.from_arrays(
@@ -122,6 +130,7 @@ def write(settings: Settings, source: Source, records: Sequence[Landed], end: in
         hashlib.sha256(data).hexdigest(),
         min(arrivals).isoformat(),
         max(arrivals).isoformat(),
+        *watermarks,
     )
     lake.put(settings, key, data)
     if lake.create(settings, manifest.key, orjson.dumps(asdict(manifest))):
@@ -156,6 +165,22 @@ def check(settings: Settings, wanted: Sequence[Manifest]) -> None:
             raise BrokenObject(manifest.object, "is not there")
         if size != manifest.bytes:
             raise BrokenObject(manifest.object, f"has {size} bytes instead of {manifest.bytes}")
+
+
+def newest_first(settings: Settings, source: Source) -> Iterator[Manifest]:
+    """Yield the manifests of a source, the last one first; each is read when it is asked for."""
+    for item in reversed(lake.listed(settings, f"manifest/{source.folder}/")):
+        yield read(settings, item.key)
+
+
+def records(settings: Settings, manifest: Manifest) -> list[bytes]:
+    """Return the values of an object's records. Raises BrokenObject where it is not what its manifest says."""
+    data = lake.get(settings, manifest.object)
+    if data is None:
+        raise BrokenObject(manifest.object, "is not there")
+    if hashlib.sha256(data).hexdigest() != manifest.sha256:
+        raise BrokenObject(manifest.object, "is not what was landed")
+    return [value or b"" for value in pq.read_table(io.BytesIO(data), columns=["value"])["value"].to_pylist()]
 
 
 def next_offset(settings: Settings, source: Source) -> int | None:

@@ -85,8 +85,10 @@ def fact(session: SparkSession, catalog: Catalog, item: Fact, changed: Changed) 
         keys.append(f"coalesce({member}.{dimension.key}, '{tables.UNKNOWN}') AS {lookup.column}")
     fields = ", ".join(f"source.`{field.name}`" for field in event.fields)
     looked_up = "".join(f", {key}" for key in keys)
+    gone = " OR coalesce(source.is_deleted, false)" if event.can_be_deleted else ""
     session.sql(f"""
-SELECT source.is_rejected, md5(source.record_id) AS transaction_sk, date_format({local}, 'yyyyMMdd') AS date_sk,
+SELECT source.is_rejected{gone} AS is_rejected, md5(source.record_id) AS transaction_sk,
+    date_format({local}, 'yyyyMMdd') AS date_sk,
     hour({local}) * 3600 + minute({local}) * 60 + second({local}) AS time_sk{looked_up}, {fields}
 FROM after_{event.name} source{joins}""").createOrReplaceTempView(f"rows_{item.name}")
     names = [f"`{name}`" for name in tables.fact(lakehouse, item).names]

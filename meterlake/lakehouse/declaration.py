@@ -13,11 +13,12 @@ from meterlake.names import check_unique
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from meterlake.lakehouse.model import Dimension, Fact, Kpi
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart, View
     from meterlake.lakehouse.records import Event, Record, Reference
     from meterlake.lakehouse.simulation import Simulation
+    from meterlake.lakehouse.sources import SourceWorld
 
-Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "Kpi")
+Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "Kpi", "Mart")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,9 @@ class Lakehouse:
     """A data set of events and references, and the tables that are made of them.
 
     time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. most_rejected: a run that would reject a greater
-    share of an event fails. simulation: makes its records, as ``"module:NAME"``. verification: a text file of SQL
-    beside the declaration that makes the facts of the landed records once more.
+    share of an event fails. simulation: makes its records, as ``"module:NAME"``; sources: makes the databases that they
+    come from. verification: a text file of SQL beside the declaration that makes the facts of the landed records once
+    more.
     """
 
     name: str
@@ -36,20 +38,25 @@ class Lakehouse:
     references: tuple[Reference, ...] = ()
     dimensions: tuple[Dimension, ...] = ()
     facts: tuple[Fact, ...] = ()
+    views: tuple[View, ...] = ()
     kpis: tuple[Kpi, ...] = ()
+    marts: tuple[Mart, ...] = ()
     most_rejected: float = 0.2
     simulation: Simulation | str | None = None
+    sources: SourceWorld | str | None = None
     verification: str = ""
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
+        rows = [item.name for items in (self.facts, self.views) for item in items]
         for kind, items in (
             ("record", self.records),
             ("dimension", self.dimensions),
-            ("fact", self.facts),
             ("figure", self.kpis),
+            ("mart", self.marts),
         ):
             check_unique((item.name for item in items), self.where, kind)
+        check_unique(rows, self.where, "fact")
         check_unique((record.topic for record in self.records), self.where, "topic")
         if not 0 < self.most_rejected <= 1:
             raise DeclarationError(
@@ -64,6 +71,7 @@ class Lakehouse:
         self._check_records()
         self._check_dimensions()
         self._check_facts()
+        self._check_figures()
 
     @property
     def where(self) -> str:
@@ -79,6 +87,11 @@ class Lakehouse:
     def topics(self) -> tuple[str, ...]:
         """The topics of all records."""
         return tuple(record.topic for record in self.records)
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The databases that records come from."""
+        return tuple(sorted({record.extract.database for record in self.records if record.extract}))
 
     def event(self, name: str) -> Event:
         """Return an event by name."""
@@ -96,11 +109,21 @@ class Lakehouse:
         """Return the fact of an event, if it has one."""
         return next((fact for fact in self.facts if fact.event == event), None)
 
+    def view(self, name: str) -> View | None:
+        """Return a view by name, if there is one."""
+        return next((view for view in self.views if view.name == name), None)
+
     def namespace(self, layer: str) -> str:
         """Return the name of a layer's tables in the catalog: ``telecom_gold``."""
         return f"{self.name}_{layer}"
 
     def _check_records(self) -> None:
+        for reference in self.references:
+            if reference.known:
+                problem = f"the reference {reference.name!r} asks for another one"
+                raise DeclarationError(
+                    self.where, problem, expected="References are judged side by side: ask in events"
+                )
         for record in self.records:
             for known in record.known:
                 self._require(known.reference, self.references, f"{record.where} asks for the reference")
@@ -129,10 +152,18 @@ class Lakehouse:
             for measure in fact.measures:
                 if measure.field not in names:
                     self._refuse(f"the fact {fact.name!r} measures {measure.field!r}", names)
-        for kpi in self.kpis:
-            self._require(kpi.fact, self.facts, f"the figure {kpi.name!r} is of the fact")
 
-    def _require(self, name: str, items: Iterable[Record | Dimension | Fact], what: str) -> None:
+    def _check_figures(self) -> None:
+        for mart in self.marts:
+            self._require(mart.fact, self.facts, f"the mart {mart.name!r} is of the fact")
+        for kpi in self.kpis:
+            self._require(kpi.fact, (*self.facts, *self.views), f"the figure {kpi.name!r} is of the fact")
+            if view := self.view(kpi.fact):
+                for column in kpi.grain:
+                    if column not in view.dimensions:
+                        self._refuse(f"the figure {kpi.name!r} is by {column!r}", view.dimensions)
+
+    def _require(self, name: str, items: Iterable[Record | Dimension | Fact | View], what: str) -> None:
         known = [item.name for item in items]
         if name not in known:
             self._refuse(f"{what} {name!r}", known)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.fields import Field
-    from meterlake.lakehouse.model import Dimension, Fact, Kpi
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart
     from meterlake.lakehouse.records import Event, Record
 
 
@@ -33,9 +33,17 @@ def page(lakehouse: Lakehouse) -> str:
     lines += ["", "## Facts"]
     for fact in lakehouse.facts:
         lines += ["", *_fact(lakehouse, fact)]
+    if lakehouse.views:
+        lines += ["", "## Rows of figures", "", "| name | figures of it may be by |", "|--|--|"]
+        lines += [
+            f"| `{view.name}` | {', '.join(f'`{name}`' for name in view.dimensions)} |" for view in lakehouse.views
+        ]
     if lakehouse.kpis:
         lines += ["", "## Figures", "", "| figure | meaning | unit | better | formula | by | defined by |"]
         lines += ["|--|--|--|--|--|--|--|", *map(_kpi, lakehouse.kpis)]
+    if lakehouse.marts:
+        lines += ["", "## Marts", "", "| mart | question | of | by | figures |", "|--|--|--|--|--|"]
+        lines += map(_mart, lakehouse.marts)
     return "\n".join(lines) + "\n"
 
 
@@ -47,7 +55,12 @@ def _record(record: Event | Reference) -> Iterator[str]:
     if isinstance(record, Reference):
         words = {"overwrite": " The latest record of a key counts.", "versions": " Each version is kept."}
         kept = words[record.history]
-    yield f"Topic `{record.topic}`; identified by {identity}; its time is `{record.time}`.{kept}"
+    origin = f"Topic `{record.topic}`"
+    if record.extract:
+        origin = (
+            f"Table `{record.extract.table}` of the database `{record.extract.database}`, landed as `{record.topic}`"
+        )
+    yield f"{origin}; identified by {identity}; its time is `{record.time}`.{kept}"
     yield ""
     yield "| field | meaning | type | unit | may be missing | allowed | personal |"
     yield "|--|--|--|--|--|--|--|"
@@ -112,4 +125,14 @@ def _fact(lakehouse: Lakehouse, fact: Fact) -> list[str]:
 def _kpi(kpi: Kpi) -> str:
     by = ", ".join(f"`{name}`" for name in kpi.grain)
     formula = f"`{kpi.sql}` of `{kpi.fact}`"
-    return f"| `{kpi.name}` | {kpi.title} | {kpi.unit} | {kpi.better} | {formula} | {by} | {kpi.source} |"
+    if kpi.per:
+        inner = ", ".join(f"{name} = {sql}" for name, sql in kpi.inner.items())
+        formula += f", summed up by {', '.join(kpi.per)}: `{inner}`"
+    source = f"{kpi.source}. {kpi.caveat}" if kpi.caveat else kpi.source
+    return f"| `{kpi.name}` | {kpi.title} | {kpi.unit} | {kpi.better} | {formula} | {by} | {source} |"
+
+
+def _mart(mart: Mart) -> str:
+    by = ", ".join(["`date_sk`", *(f"`{name}`" if name == sql else f"`{name}`: `{sql}`" for name, sql in mart.by)])
+    figures = ", ".join(f"`{name}`: `{sql}`" for name, sql in mart.figures)
+    return f"| `{mart.name}` | {mart.title} | `{mart.fact}` | {by} | {figures} |"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import check_word, parse
+from meterlake.names import check_unique
 
 Additivity = Literal["additive", "semi_additive", "not_additive"]
 Better = Literal["lower", "higher"]
@@ -62,11 +65,29 @@ class Fact:
         check_word(self.name, f"Fact {self.name!r}")
 
 
+@dataclass(frozen=True)
+class View:
+    """Rows that figures are asked of: SQL, as Spark writes it, over tables of gold and other views, by their names.
+
+    It has the columns ``date_sk`` and those of ``dimensions``, by which its figures may be grouped.
+    """
+
+    name: str
+    sql: str
+    dimensions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_word(self.name, f"View {self.name!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kpi:
-    """A figure: SQL over a fact's rows, as Spark writes it.
+    """A figure: SQL over the rows of a fact or a view, as Spark writes it.
 
-    grain: what it is given by when nothing else is asked. source: whose definition it is.
+    grain: what it is given by when nothing else is asked. source: whose definition it is. caveat: what it does not
+    say. per: the rows are first summed up by these columns, beside those of the grain, into the columns ``inner``
+    (name: SQL; ``{partition}`` is the PARTITION BY of the grain), and ``sql`` is over these: customers with three
+    interruptions, feeders that are worst.
     """
 
     name: str
@@ -77,7 +98,41 @@ class Kpi:
     grain: tuple[str, ...]
     better: Better
     source: str
+    caveat: str = ""
+    per: tuple[str, ...] = ()
+    inner: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_word(self.name, f"Kpi {self.name!r}")
         parse(self.sql, f"Kpi {self.name!r}")
+        if bool(self.per) != bool(self.inner):
+            raise DeclarationError(
+                f"Kpi {self.name!r}", "one of per and inner is missing", expected="Give both or none"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mart:
+    """A table that answers a usual question, kept ready beside the facts: figures of a fact, by day and more.
+
+    by: name -> SQL over the fact's rows, as Spark writes it; ``date_sk`` is always there, first. figures: name -> SQL
+    with an aggregate.
+    """
+
+    name: str
+    title: str
+    fact: str
+    by: tuple[tuple[str, str], ...]
+    figures: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        where = f"Mart {self.name!r}"
+        check_word(self.name, where)
+        for name, sql in (*self.by, *self.figures):
+            check_word(name, f"{where}, column {name!r}")
+            parse(sql, where)
+        check_unique(("date_sk", *(name for name, _ in (*self.by, *self.figures))), where, "column")
+        if not self.figures:
+            raise DeclarationError(
+                where, "it has no figure", expected="Give it one with an aggregate, such as COUNT(*)"
+            )

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import Check, Field, Known, check_word
+from meterlake.lakehouse.sources import DELETED, Extract
 from meterlake.names import check_unique
 
 History = Literal["overwrite", "versions"]
@@ -19,7 +20,8 @@ class Record:
     """What events and references share.
 
     topic: where they arrive. time: the field of the instant that a record is about. tolerance: how far that may lie
-    after its arrival; a later one is rejected (``in_future``).
+    after its arrival; a later one is rejected (``in_future``). extract: the table that they come from, where it is no
+    topic of Kafka; ``topic`` is then the name of what is landed.
     """
 
     kind: ClassVar[str]
@@ -32,6 +34,7 @@ class Record:
     checks: tuple[Check, ...] = ()
     known: tuple[Known, ...] = ()
     tolerance: timedelta = timedelta(minutes=5)
+    extract: Extract | None = None
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
@@ -45,6 +48,8 @@ class Record:
                 self._require(column, f"its check {check.name!r}")
         for item in self.known:
             self._require(item.field, f"what must be known of {item.reference!r}")
+        if self.extract is not None:
+            self._check_extract(self.extract)
 
     @property
     def where(self) -> str:
@@ -55,6 +60,20 @@ class Record:
     def identity(self) -> tuple[str, ...]:
         """The fields that identify a record: of several with the same values in them, one counts."""
         raise NotImplementedError
+
+    @property
+    def can_be_deleted(self) -> bool:
+        """Whether a record may say that it is gone."""
+        return DELETED in self._by_name
+
+    def _check_extract(self, extract: Extract) -> None:
+        for name in extract.columns:
+            self._require(name, f"the table {extract.table!r}")
+        if (extract.deletions != "none") != self.can_be_deleted:
+            problem = f"deletions={extract.deletions!r}, and {'a' if self.can_be_deleted else 'no'} field {DELETED!r}"
+            raise DeclarationError(
+                self.where, problem, expected=f"Declare a nullable boolean {DELETED!r} with deletions"
+            )
 
     @cached_property
     def _by_name(self) -> dict[str, Field]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,12 +45,17 @@ class Account:
 
 
 def parse(text: str, simulation: Simulation) -> dict[str, float]:
+    """Return the shares of a simulation's faults of ``name=share,…``. Raises UsageError or UnknownName."""
+    return shares_of(text, simulation.faults)
+
+
+def shares_of(text: str, known: Collection[str]) -> dict[str, float]:
     """Return the shares of faults of ``name=share,…``. Raises UsageError or UnknownName."""
     shares: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, share = part.partition("=")
-        if name not in simulation.faults:
-            raise UnknownName("fault", name, simulation.faults)
+        if name not in known:
+            raise UnknownName("fault", name, known)
         try:
             shares[name] = float(share)
         except ValueError:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from datasets.telecom.declaration import CALLS, TELECOM
+from datasets.telecom.references import AGENTS
+from datasets.utility.declaration import UTILITY
 from lakehouse import kpi
 from lakehouse.layers import tables, verdict
 from meterlake import discovery, registry
@@ -18,7 +20,8 @@ from meterlake.columns import INT, STRING, TIMESTAMP, decimal
 from meterlake.errors import DeclarationError, UnknownName, UsageError
 from meterlake.lakehouse.dictionary import page
 from meterlake.lakehouse.fields import Check, Field, Known
-from meterlake.lakehouse.model import Dimension, Fact, Kpi, Lookup, Measure
+from meterlake.lakehouse.model import Dimension, Fact, Kpi, Lookup, Measure, View
+from meterlake.lakehouse.sources import Extract
 
 pytestmark = pytest.mark.unit
 
@@ -48,6 +51,16 @@ def _lookup(**changes: Any) -> Fact:
         (
             lambda: replace(TELECOM, events=(replace(CALLS, known=(Known("status", "words"),)),)),
             "Event 'calls' asks for the reference 'words'",
+        ),
+        (
+            lambda: replace(
+                TELECOM, references=(replace(AGENTS, known=(Known("agent_id", "users"),)), *TELECOM.references[:3])
+            ),
+            "the reference 'agents' asks for another one",
+        ),
+        (
+            lambda: replace(CALLS, extract=Extract(database="d", table="t", key="k", deletions="compare")),
+            "deletions='compare', and no field 'is_deleted'",
         ),
         (lambda: replace(TELECOM, time_zone="Africa/Atlantis"), "there is no time zone 'Africa/Atlantis'"),
         (lambda: replace(TELECOM, most_rejected=20), "most_rejected=20 is no share"),
@@ -123,7 +136,32 @@ def test_tables_have_the_columns_of_the_described_system() -> None:
     assert len(by_name) == 11
 
 
+def test_figures_of_views_know_where_they_may_not_be_asked() -> None:
+    views = (
+        View("a", "SELECT date_sk, status FROM fact_calls", ("date_sk", "status")),
+        View("b", "SELECT * FROM a", ("status",)),
+    )
+    asked = Kpi(name="k", title="", unit="1", fact="b", sql="COUNT(*)", grain=("status",), better="lower", source="")
+    given = replace(TELECOM, views=views, kpis=(asked,))
+    assert kpi.statement(given, "k", (), None, None) == (
+        "WITH a AS (SELECT date_sk, status FROM lake.telecom_gold.fact_calls), b AS (SELECT * FROM a)"
+        " SELECT COUNT(*) AS k FROM b",
+        [],
+    )
+    with pytest.raises(UnknownName, match="column of b 'date_sk'"):
+        kpi.statement(given, "k", ("date_sk",), None, None)
+    with pytest.raises(DeclarationError, match="View 'a': it reads 'nothing'"):
+        kpi.statement(
+            replace(given, views=(replace(views[0], sql="SELECT 1 FROM nothing"), views[1])), "k", (), None, None
+        )
+    with pytest.raises(DeclarationError, match="the figure 'k' is by 'date_sk'"):
+        replace(given, kpis=(replace(asked, grain=("date_sk",)),))
+    with pytest.raises(DeclarationError, match="one of per and inner is missing"):
+        replace(asked, per=("status",))
+
+
 def test_the_dictionary_is_that_of_the_declaration() -> None:
+    assert (ROOT / "docs" / "utility-dictionary.md").read_text(encoding="utf-8") == page(UTILITY)
     text = page(TELECOM)
     assert (ROOT / "docs" / "telecom-dictionary.md").read_text(encoding="utf-8") == text
     assert "| `from_imei` | Device of the sender | VARCHAR |  |  | check digit | yes |" in text

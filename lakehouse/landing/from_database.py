@@ -1,0 +1,275 @@
+"""Tables of databases into landed objects: whole at first, then what their watermark says is new.
+
+What was landed is known by its manifests alone. An extract begins ``overlap`` behind the last watermark, and a row that
+was landed as it is, is not landed again: so a row that is committed late is not missed, and none is landed twice. A row
+becomes a document of its fields; its watermark is the document's revision, so a later state of a row takes its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from engines import relational
+from engines.relational import BadSource, Window
+from lakehouse.landing import objects
+from lakehouse.landing.from_kafka import MOST_RECORDS
+from lakehouse.landing.objects import Landed, Source
+from lakehouse.parallel import side_by_side
+from meterlake.errors import PermanentError, UsageError
+from meterlake.lakehouse.sources import DELETED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from threading import Event
+
+    from meterlake.clock import Clock
+    from meterlake.lakehouse.records import Record
+    from meterlake.lakehouse.sources import Extract
+    from meterlake.settings import Settings
+
+_SLICE: Final = 50_000
+"""Rows that one of several readers of a table takes at once, about."""
+_READERS: Final = 3
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC without zone
+
+
+class WatermarkBackwards(PermanentError):
+    """The latest watermark of a table is earlier than what was landed of it."""
+
+    def __init__(self, table: str, source: str, found: str, landed: str) -> None:
+        super().__init__(
+            f"{source}, table {table}: its latest watermark is {found}, but rows up to {landed} were landed.",
+            hint="Was the database set back to an older copy? Nothing was landed. `meterlake land --full` compares all"
+            " rows, and lands those that differ.",
+        )
+
+
+class NoWatermark(PermanentError):
+    """Rows without a watermark would never be landed."""
+
+    def __init__(self, table: str, source: str, column: str, count: int) -> None:
+        super().__init__(
+            f"{source}, table {table}: {count} rows have no {column}.",
+            hint="An extract finds rows by it, and would miss these. Fill it there; nothing was landed.",
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is landed: records of a data set, from the databases at ``urls``. full: compare all rows."""
+
+    dataset: str
+    records: tuple[Record, ...]
+    urls: Mapping[str, str]
+    clock: Clock
+    full: bool = False
+
+
+class _Overtaken(Exception):
+    """Somebody else has landed rows of the same table."""
+
+
+def land(settings: Settings, request: Request, stop: Event) -> Counter[str]:
+    """Land the tables; return the records by topic. Raises BadSource, WatermarkBackwards, NoWatermark."""
+    counts = side_by_side(partial(_land_table, settings, request, stop), request.records)
+    return Counter({record.topic: count for record, count in zip(request.records, counts, strict=True)})
+
+
+def _land_table(settings: Settings, request: Request, stop: Event, record: Record) -> int:
+    landed = 0
+    while not stop.is_set():
+        table = _Table(settings, request, record)
+        try:
+            for count in table.land(stop):
+                landed += count
+        except _Overtaken:
+            continue
+        return landed
+    return landed
+
+
+class _Table:
+    """One extract of a table, from what its manifests say."""
+
+    def __init__(self, settings: Settings, request: Request, record: Record) -> None:
+        assert record.extract is not None  # noqa: S101 - the command asks for such records only
+        self._settings, self._request, self._record = settings, request, record
+        self._extract: Extract = record.extract
+        if self._extract.database not in request.urls:
+            raise UsageError(
+                f"There is no database {self._extract.database!r} for {record.name}.",
+                hint="Set METERLAKE_SOURCES, or `meterlake generate` sources to try it with.",
+            )
+        self._url = request.urls[self._extract.database]
+        self._source = Source(request.dataset, record.topic, "table")
+        self._last = next(objects.newest_first(settings, self._source), None)
+        self._offset = self._last.end if self._last else 0
+        self._mark = self._last.watermark_to if self._last else ""
+
+    def land(self, stop: Event) -> Iterator[int]:
+        """Yield the records of each object that was landed."""
+        low = None
+        if self._mark and not self._request.full:
+            low = datetime.fromisoformat(self._mark) - self._extract.overlap
+        with relational.opened(self._url) as connection:
+            names, order = self._columns(connection), [self._extract.watermark, self._extract.key]
+            window = Window(self._extract.table, self._extract.watermark, low)
+            first, last, count, without = relational.span(connection, window)
+            present = relational.keys(connection, self._extract.table, self._extract.key) if self._compares else set()
+        if without:
+            raise NoWatermark(self._extract.table, relational.shown(self._url), self._extract.watermark, without)
+        if self._mark and not self._request.full:
+            self._check_watermark(last, present)
+        known = self._known(low)
+        if first is not None and last is not None:
+            read = partial(self._read, list(names), list(names.values()), order, known)
+            slices = iter(_slices(window, first, last, count))
+            with ThreadPoolExecutor(_READERS) as pool:
+                while not stop.is_set() and (some := list(islice(slices, _READERS))):
+                    for rows in pool.map(read, some):
+                        yield from self._write(rows)
+        if self._compares and not stop.is_set():
+            yield from self._write(self._gone(present))
+
+    def _check_watermark(self, last: datetime | None, present: set[str]) -> None:
+        """Raise WatermarkBackwards where the latest row is earlier than what was landed, and none was deleted."""
+        if (last is None or last.isoformat() < self._mark) and not self._latest_is_gone(present):
+            found = last.isoformat() if last else "before that by more than the overlap"
+            raise WatermarkBackwards(self._extract.table, relational.shown(self._url), found, self._mark)
+
+    @property
+    def _compares(self) -> bool:
+        return self._extract.deletions == "compare"
+
+    def _columns(self, connection: Any) -> dict[str, str]:  # noqa: ANN401 - SQLAlchemy's, which only engines import
+        """Return the source's columns and the documents' names of them: all that there are, declared or not."""
+        extract, shown = self._extract, relational.shown(self._url)
+        there = relational.columns(connection, extract.table, shown)
+        names = {extract.column(field.name): field.name for field in self._record.fields if field.name != DELETED}
+        lacking = [name for name in (*names, extract.key, extract.watermark) if name not in there]
+        if lacking:
+            raise BadSource(
+                f"{shown}, table {extract.table} lacks {', '.join(lacking)}; it has {', '.join(there)}.",
+                hint="A column was renamed or dropped there: mend it, or the declaration. Nothing was landed.",
+            )
+        return {name: names.get(name, name.lower()) for name in there}
+
+    def _known(self, low: datetime | None) -> set[bytes]:
+        """Return what was landed of rows from a watermark on, as digests."""
+        known: set[bytes] = set()
+        for manifest in objects.newest_first(self._settings, self._source):
+            if low is not None and manifest.watermark_to < low.isoformat():
+                break
+            known.update(_digest(value) for value in objects.records(self._settings, manifest))
+        return known
+
+    def _read(
+        self, columns: list[str], names: list[str], order: list[str], known: set[bytes], window: Window
+    ) -> list[tuple[str, bytes, bytes]]:
+        """Return the rows of a window that were not landed as they are: watermark, key, document."""
+        at, key = columns.index(self._extract.watermark), columns.index(self._extract.key)
+        found: list[tuple[str, bytes, bytes]] = []
+        kinds = {field.name: field.type.kind for field in self._record.fields}
+        wanted = [kinds.get(name, "") for name in names]
+        with relational.opened(self._url) as connection:
+            for part in relational.within(connection, window, columns, order, _SLICE):
+                for row in part:
+                    mark = row[at] if isinstance(row[at], datetime) else datetime.fromisoformat(row[at])
+                    values = {name: _plain(value, kind) for name, value, kind in zip(names, row, wanted, strict=True)}
+                    document = orjson.dumps({**values, "revision": (mark - _EPOCH) // timedelta(microseconds=1)})
+                    if _digest(document) not in known:
+                        found.append((mark.isoformat(), str(row[key]).encode(), document))
+        return found
+
+    def _write(self, rows: Sequence[tuple[str, bytes, bytes]]) -> Iterator[int]:
+        now = self._request.clock().astimezone(UTC).replace(tzinfo=None)
+        for begin in range(0, len(rows), MOST_RECORDS):
+            part = rows[begin : begin + MOST_RECORDS]
+            records = [Landed(self._offset + n, now, key, value) for n, (_, key, value) in enumerate(part)]
+            marks = [mark for mark, _, _ in part]
+            mark = max(self._mark, *marks)
+            end = self._offset + len(part)
+            if objects.write(self._settings, self._source, records, end, (min(marks), mark)) is None:
+                raise _Overtaken
+            self._offset, self._mark = end, mark
+            yield len(part)
+
+    def _landed(self) -> dict[str, dict[str, Any]]:
+        """Return the latest document of each key that was landed."""
+        latest: dict[str, dict[str, Any]] = {}
+        name = next(
+            (field.name for field in self._record.fields if self._extract.column(field.name) == self._extract.key),
+            self._extract.key,
+        )
+        for manifest in objects.newest_first(self._settings, self._source):
+            for value in objects.records(self._settings, manifest):
+                document = orjson.loads(value)
+                held = latest.get(str(document[name]))
+                if held is None or document["revision"] > held["revision"]:
+                    latest[str(document[name])] = document
+        return latest
+
+    def _latest_is_gone(self, present: set[str]) -> bool:
+        """Return whether the row with the latest watermark was deleted: then the table's latest may be earlier."""
+        if not self._compares:
+            return False
+        latest = max(self._landed().items(), key=lambda item: item[1]["revision"], default=None)
+        return latest is not None and latest[0] not in present
+
+    def _gone(self, present: set[str]) -> list[tuple[str, bytes, bytes]]:
+        """Return documents that say that their rows are gone: the last state of each, marked, one revision later."""
+        return [
+            (self._mark, key.encode(), orjson.dumps({**document, DELETED: True, "revision": document["revision"] + 1}))
+            for key, document in sorted(self._landed().items())
+            if key not in present and not document.get(DELETED)
+        ]
+
+
+def _slices(window: Window, first: datetime, last: datetime, count: int) -> Iterator[Window]:
+    """Yield parts of a window, in order, that are read side by side."""
+    parts = max(1, round(count / _SLICE))
+    length = (last - first) / parts
+    begin = first
+    for number in range(parts):
+        final = number == parts - 1
+        end = last if final else first + length * (number + 1)
+        yield Window(window.table, window.watermark, begin, end, is_open=not final)
+        begin = end
+
+
+def _digest(value: bytes) -> bytes:
+    return hashlib.blake2b(value, digest_size=16).digest()
+
+
+def _plain(value: Any, kind: str) -> Any:  # noqa: ANN401 - what drivers give
+    """Return a value as a document has it: exact numbers and dates as text, instants with their zone."""
+    match value:
+        case datetime():
+            return f"{value.replace(tzinfo=None).isoformat()}Z"
+        case date() | Decimal():
+            return str(value)
+        case 0 | 1 if kind == "boolean":
+            return bool(value)  # databases without that type have numbers
+        case str() if kind == "timestamp":
+            return f"{value.replace(' ', 'T', 1)}Z" if _is_instant(value) else value
+        case bytes():
+            return value.hex()
+        case _:
+            return value
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        return False

@@ -1,0 +1,253 @@
+"""The utility on the real servers: databases landed whole and by watermark, facts as the sources say, all figures."""
+
+# Statements here are made of names of this module alone.
+# ruff: noqa: S608
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import duckdb
+import lake_servers
+import pytest
+from pyspark.sql import SparkSession
+
+from datasets.utility import DATASET
+from datasets.utility.play import play
+from engines import spark, trino
+from engines.relational import BadSource
+from lakehouse import history, kpi, lease
+from lakehouse.landing import from_database
+from lakehouse.landing.from_database import NoWatermark, WatermarkBackwards
+from lakehouse.run import Run
+from lakehouse.verify import verify
+from meterlake import registry
+from meterlake.clock import system_clock
+from meterlake.lakehouse.declaration import Lakehouse
+from meterlake.lakehouse.sources import Play
+from meterlake.settings import Settings
+from stack.instance import Instance
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+import utility_twin as twin
+
+pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+
+START, DAYS, MORE, CUSTOMERS, SEED = date(2026, 7, 25), 45, 12, 200, 11
+FACTS = ("fact_outage", "fact_feeder_energy_day", "fact_invoice_line")
+CLOCK = datetime(2026, 10, 1, tzinfo=UTC)
+
+
+@dataclass
+class World:
+    """What the tests of this file share, in their order."""
+
+    settings: Settings
+    lakehouse: Lakehouse
+    folder: Path
+    session: SparkSession
+
+    def play(self, days: int, **more: Any) -> dict[str, dict[str, int]]:
+        return play(Play(twin.urls(self.folder), days, **more)).tables
+
+    def land(self, *, full: bool = False, records: tuple[str, ...] = ()) -> dict[str, int]:
+        wanted = tuple(item for item in self.lakehouse.records if not records or item.name in records)
+        request = from_database.Request(self.lakehouse.name, wanted, twin.urls(self.folder), lambda: CLOCK, full)
+        found = from_database.land(self.settings, request, Event())
+        return {item.name: found[item.topic] for item in wanted}
+
+    def run(self, *, full: bool = False) -> history.Record | None:
+        with lease.held(self.settings, self.lakehouse.name, "test") as held:
+            run = Run(self.settings, self.session, self.lakehouse, held, system_clock, lambda _: None)
+            return run.execute(full=full)
+
+    def twin(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect()
+        twin.source_tables(connection, self.folder)
+        twin.gold(connection)
+        return connection
+
+    def rows(self, fact: str) -> list[tuple[Any, ...]]:
+        sql = f"SELECT {_columns(fact)} FROM lake.{self.lakehouse.namespace('gold')}.{fact}"
+        return sorted(map(tuple, trino.rows(self.settings, sql)), key=repr)
+
+    def files(self, fact: str) -> dict[str, set[str]]:
+        """Return the data files of a fact, by day."""
+        path = f'lake.{self.lakehouse.namespace("gold")}."{fact}$files"'
+        found: dict[str, set[str]] = {}
+        for day, file in trino.rows(self.settings, f"SELECT CAST(partition[1] AS VARCHAR), file_path FROM {path}"):
+            found.setdefault(str(day), set()).add(file)
+        return found
+
+
+def _columns(fact: str) -> str:
+    declared = next(item for item in DATASET.facts if item.name == fact)
+    fields = [field.name for field in DATASET.event(declared.event).fields if field.name != "is_deleted"]
+    return ", ".join(["transaction_sk", "date_sk", "time_sk", *(f'"{name}"' for name in fields)])
+
+
+def _theirs(connection: duckdb.DuckDBPyConnection, fact: str, where: str = "true") -> list[tuple[Any, ...]]:
+    return sorted(connection.execute(f"SELECT {_columns(fact)} FROM {fact} WHERE {where}").fetchall(), key=repr)
+
+
+@pytest.fixture(scope="module")
+def servers(stack: Instance) -> Iterator[Instance]:
+    with lake_servers.running(stack):
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def world(servers: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Three of the facts, with the references that they ask for: the others are made the same way."""
+    name = f"u{secrets.token_hex(4)}"
+    events = tuple(DATASET.event(item.event) for item in DATASET.facts if item.name in FACTS)
+    references = tuple(item for item in DATASET.references if item.name != "transformers")
+    part = replace(
+        DATASET, name=name, events=_renamed(name, events), references=_renamed(name, references),
+        dimensions=tuple(item for item in DATASET.dimensions if item.name != "dim_transformer"),
+        facts=tuple(item for item in DATASET.facts if item.name in FACTS), views=(), kpis=(),
+    )  # fmt: skip
+    with spark.session(servers.settings, "utility") as session:
+        yield World(servers.settings, part, tmp_path_factory.mktemp("sources"), session)
+
+
+def _renamed(name: str, records: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(replace(record, topic=f"{name}.{record.topic.partition('.')[2]}") for record in records)
+
+
+# The tests below are one story and run in this order.
+
+
+def test_1_databases_are_landed_once_and_facts_are_what_they_hold(world: World) -> None:
+    made = world.play(DAYS, start=START, customers=CUSTOMERS, seed=SEED)
+    landed = world.land()
+    assert landed == {name: made[name]["new"] for name in landed}
+    assert min(landed.values()) > 0
+    assert set(world.land().values()) == {0}
+    assert set(world.land(full=True).values()) == {0}
+    record = world.run()
+    assert record is not None
+    assert record.total["accepted"] == record.total["read"] == sum(landed.values())
+    truth = world.twin()
+    for fact in FACTS:
+        rows = _theirs(truth, fact)
+        assert len(rows) > 50
+        assert world.rows(fact) == rows, fact
+
+
+def test_2_days_forward_restate_what_they_touch_and_nothing_else(world: World) -> None:
+    before, known = {fact: world.files(fact) for fact in FACTS}, world.twin()
+    played = world.play(MORE, faults={"unknown_feeder": 0.02, "missing": 0.02})
+    landed = world.land()
+    assert played["outages"]["deleted"] + played["invoice_lines"]["changed"] > 0
+    for name, count in landed.items():
+        assert count == sum(played[name][what] for what in ("new", "changed", "deleted")), name
+    record = world.run()
+    assert record is not None
+    events = ("outages", "invoice_lines", "feeder_days")
+    assert sum(played[name]["wrong"] for name in events) > 5
+    for name in events:
+        assert record.counts[name]["rejected"] == played[name]["wrong"], name
+        assert record.counts[name]["superseded"] == played[name]["changed"] + played[name]["deleted"], name
+    truth = world.twin()
+    good = "feeder_id IN (SELECT feeder_id FROM feeders)"
+    first = {"fact_outage": "device_type", "fact_feeder_energy_day": "feeder_id", "fact_invoice_line": "invoice_id"}
+    for fact in FACTS:
+        assert world.rows(fact) == _theirs(truth, fact, f"{good} AND {first[fact]} IS NOT NULL"), fact
+        time = DATASET.event(next(item.event for item in DATASET.facts if item.name == fact)).time
+        days = f"SELECT DISTINCT CAST({time} AS DATE) FROM {fact}"
+        touched = {
+            str(row[0])
+            for one, other in ((truth, known), (known, truth))
+            for row in set(one.execute(f"SELECT CAST({time} AS DATE), {_columns(fact)} FROM {fact}").fetchall())
+            - set(other.execute(f"SELECT CAST({time} AS DATE), {_columns(fact)} FROM {fact}").fetchall())
+        }
+        untouched = {str(row[0]) for row in known.execute(days).fetchall()} - touched
+        after = world.files(fact)
+        assert len(untouched) > 5
+        assert {day: after[day] for day in untouched} == {day: before[fact][day] for day in untouched}, fact
+
+
+def test_3_duckdb_judges_the_landed_documents_alike(world: World) -> None:
+    rows = verify(world.settings, world.lakehouse, registry.required_lakehouse("utility").verification())
+    assert [row for row in rows if not row["equal"]] == []
+    assert [row["what"] for row in rows] == [
+        *(f"silver {event.name}" for event in world.lakehouse.events),
+        *(f"gold {fact}" for fact in FACTS),
+    ]
+    assert min(row["rows"] for row in rows) > 50
+
+
+def test_4_a_source_that_is_wrong_is_named_and_nothing_of_it_is_landed(world: World, tmp_path: Path) -> None:
+    path = world.folder / "oms.db"
+    kept = path.read_bytes()
+
+    def changed(*statements: str) -> None:
+        path.write_bytes(kept)
+        with sqlite3.connect(path) as database:
+            for statement in statements:
+                database.execute(statement)
+        database.close()
+
+    def land() -> None:
+        world.land(records=("feeder_days",))
+
+    changed("DELETE FROM feeder_energy_days WHERE changed_at > '2026-08-20'")
+    with pytest.raises(WatermarkBackwards, match=r"feeder_energy_days: its latest watermark is 2026-08-19T19:00:00"):
+        land()
+    changed("UPDATE feeder_energy_days SET changed_at = NULL WHERE rowid < 3")
+    with pytest.raises(NoWatermark, match="2 rows have no changed_at"):
+        land()
+    changed("ALTER TABLE feeder_energy_days RENAME COLUMN customers_served TO served")
+    with pytest.raises(BadSource, match="lacks customers_served; it has feeder_day_id"):
+        land()
+    changed("DROP TABLE feeder_energy_days")
+    with pytest.raises(BadSource, match="has no table feeder_energy_days"):
+        land()
+    path.unlink()
+    with pytest.raises(BadSource, match="is no file"):
+        land()
+    # Nothing of all that was landed: a row that came late, behind the watermark, is the only news.
+    changed(
+        "INSERT INTO feeder_energy_days (feeder_day_id, feeder_id, changed_at)"
+        " SELECT 'late', 'F0001', datetime(max(changed_at), '-30 minutes') FROM feeder_energy_days"
+    )
+    assert world.land(records=("feeder_days",)) == {"feeder_days": 1}
+    changed()
+
+
+def test_5_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path: Path) -> None:
+    twin.made(tmp_path, Play(twin.urls(tmp_path), 100, date(2025, 11, 20), CUSTOMERS, SEED))
+    name, settings = f"k{secrets.token_hex(4)}", servers.settings
+    whole = replace(DATASET, name=name)
+    with duckdb.connect() as truth:
+        twin.source_tables(truth, tmp_path)
+        twin.gold(truth)
+        twin.published(truth, settings, whole.namespace("gold"))
+        wrong = []
+        for item in whole.kpis:
+            sql, _ = kpi.statement(whole, item.name, None, None, None)
+            ours = trino.rows(settings, sql)
+            theirs = truth.execute(kpi.statement(whole, item.name, None, None, None, "duckdb")[0]).fetchall()
+            if len(theirs) == 0 or not _same(ours, theirs):
+                wrong.append((item.name, ours[:3], theirs[:3]))
+    assert wrong == []
+
+
+def _same(ours: list[list[Any]], theirs: list[tuple[Any, ...]]) -> bool:
+    def plain(rows: Any) -> dict[tuple[str, ...], float | None]:
+        return {tuple(map(str, row[:-1])): None if row[-1] is None else float(row[-1]) for row in rows}
+
+    one, other = plain(ours), plain(theirs)
+    return one.keys() == other.keys() and all(
+        (one[key] is None) == (value is None)
+        and (value is None or one[key] == pytest.approx(value, rel=1e-9, abs=1e-9))
+        for key, value in other.items()
+    )
