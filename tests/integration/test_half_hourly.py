@@ -292,6 +292,7 @@ def test_6_costs_and_bills_are_exact(meterlake: Command, live: Settings, sample:
     assert (code, "has costs up to" in said) == (1, True), said
 
 
+@pytest.mark.slow
 def test_7_a_late_reading_takes_the_place_of_its_estimate(
     meterlake: Command, live: Settings, truth: Truth, tmp_path: Path
 ) -> None:
