@@ -11,7 +11,7 @@ UV := $(or $(shell command -v uv),.uv/bin/uv)
 INSTALL = VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(UV) pip install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-pythons check format lint types unit model spark integration chaos fetch up down status lock generate clean
+.PHONY: help demo demo-telecom test test-all test-pythons check format lint types unit model spark integration chaos fetch up down status lock generate clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ $(DEV): requirements-dev.lock $(RUN)
 
 demo: $(RUN) ## the whole system on real servers, with progress; leaves the stack up
 	$(BIN)/meterlake demo
+
+demo-telecom: $(RUN) ## events of three minutes become facts, are corrected, computed again, taken back
+	$(BIN)/meterlake demo telecom --out out/demo-telecom
 
 test: check model spark integration ## all that a change must pass: lint, types, unit, the model, Spark and the real servers
 

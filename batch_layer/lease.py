@@ -26,7 +26,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from engines import hdfs
 from engines.errors import EngineUnavailable, StorageFull
 from meterlake.clock import Clock, system_clock
-from meterlake.errors import LeaseLost, MeterlakeError, PermanentError, TransientError
+from meterlake.errors import LeaseLost, MeterlakeError, PermanentError, RunUnderWay, TransientError
 
 if TYPE_CHECKING:
     from meterlake.settings import Settings
@@ -37,17 +37,6 @@ TERM: Final = timedelta(minutes=2)
 _LOST: Final = ".lost"
 _LEFT_BEHIND: Final[set[str]] = set()
 """Tokens of leases of this process that may still lie in HDFS, though nobody works under them any more."""
-
-
-class RunUnderWay(TransientError):
-    """Another process runs on the same data set."""
-
-    def __init__(self, dataset: str, owner: str, since: str, expires: str) -> None:
-        self.dataset, self.owner = dataset, owner
-        super().__init__(
-            f"Another run of {dataset} is under way: {owner}, since {since}; its lease is good until {expires} UTC.",
-            hint=f"Wait until it has finished (`meterlake runs {dataset}`); a dead one loses its lease by itself.",
-        )
 
 
 @dataclass
@@ -202,7 +191,7 @@ def _refuse(lease: Lease) -> None:
     if status is not None:
         until = _moment(status["modificationTime"]) + TERM
         owner, since = found.get("owner", "starting just now"), found.get("since", "just now")
-        raise RunUnderWay(lease.dataset, owner, since, f"{until:%Y-%m-%d %H:%M:%S}")
+        raise RunUnderWay(lease.dataset, f"{owner}, since {since}", f"{until:%Y-%m-%d %H:%M:%S}")
 
 
 def _read(settings: Settings, path: str) -> dict[str, Any] | None:

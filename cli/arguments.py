@@ -9,7 +9,7 @@ import typer
 from meterlake.errors import UsageError
 
 if TYPE_CHECKING:
-    from meterlake.text.format import TextFormat
+    from meterlake.fileformats import Format
     from meterlake.wallclock import FileClock
 
 
@@ -33,7 +33,7 @@ TimeZoneOption = Annotated[
 ]
 
 
-def file_clock(form: TextFormat, utc_offset: str | None, time_zone: str | None) -> FileClock:
+def file_clock(form: Format, utc_offset: str | None, time_zone: str | None) -> FileClock:
     """Return the clock of a file: as the options say, or its format. Raises UsageError."""
     given = given_clock(utc_offset, time_zone)
     if given is not None and form.has_own_offset:

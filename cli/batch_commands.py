@@ -19,7 +19,7 @@ from meterlake import registry, time_travel
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
 from meterlake.durations import parse_duration
-from meterlake.errors import TransientError, UsageError
+from meterlake.errors import RunUnderWay, TransientError, UsageError
 from meterlake.log import get_logger
 from meterlake.settings import Settings, load_settings
 
@@ -36,6 +36,7 @@ class Engine(StrEnum):
     TRINO = "trino"
     HIVE = "hive"
     CASSANDRA = "cassandra"
+    CLICKHOUSE = "clickhouse"
 
 
 class QueryOutput(StrEnum):
@@ -194,7 +195,7 @@ def query(
     ] = None,
     output: Annotated[QueryOutput, typer.Option("--output", "-o", help="Format of the answer.")] = QueryOutput.TEXT,
 ) -> None:
-    """Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.
+    """Run one statement on Trino, Hive, Cassandra or ClickHouse. Times are UTC; JSON and CSV write ISO 8601.
 
     Examples:
 
@@ -271,7 +272,7 @@ def _settled(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:
     try:
         with lease.held(settings, dataset.name, "finishing an interrupted publish", clock) as held:
             return Publisher(settings, dataset, held, clock).roll_forward()
-    except lease.RunUnderWay:
+    except RunUnderWay:
         return history
 
 

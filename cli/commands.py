@@ -102,7 +102,7 @@ COMMANDS: Final = {
     "query": Known(
         "batch_commands",
         "Answers",
-        "Run one statement on Trino, Hive or Cassandra. Times are UTC; JSON and CSV write them as ISO 8601.",
+        "Run one statement on Trino, Hive, Cassandra or ClickHouse. Times are UTC; JSON and CSV write ISO 8601.",
     ),
     "present": Known(
         "presentation_commands",
@@ -137,6 +137,11 @@ COMMANDS: Final = {
         "lakehouse_commands",
         "Answers",
         "Print the data dictionary of a lakehouse as Markdown: tables, columns, units, rules, figures.",
+    ),
+    "clickhouse": Known(
+        "clickhouse_command",
+        "Answers",
+        "Load ClickHouse with what readers of a lakehouse see: days that have changed, each replaced as a whole.",
     ),
     "maintain": Known(
         "maintain_command",

@@ -1,4 +1,4 @@
-"""``meterlake dataset list | check | new``: the data sets that are known, and a first one of your own."""
+"""``meterlake dataset list | check | new | contract``: the data sets that are known, and a first one of your own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import contract_command
 from cli.formats import format_of
 from cli.output import Output, OutputOption, progress_console, show
 from meterlake import discovery, registry
@@ -103,6 +104,9 @@ def new(
         markup=False,
         soft_wrap=True,
     )
+
+
+dataset_app.command("contract")(contract_command.contract)
 
 
 def _row(entry: Entry) -> dict[str, object]:

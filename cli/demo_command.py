@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import date, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from cli import demo_live as live
 from cli import load_progress, report_command
 from cli.batch_commands import Engine
 from cli.output import Output, OutputOption, progress_console, report_progress, show
+from cli.tale import DemoFailed, Tale
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.settings import ROOT, Settings, load_settings
@@ -41,37 +42,56 @@ PICTURES = (
 """Dates of the history before it is moved."""
 
 
-class Tale:
-    """What was done so far, and how long it took."""
+class Which(StrEnum):
+    """What is shown."""
 
-    def __init__(self) -> None:
-        self.steps: list[dict[str, Any]] = []
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[dict[str, Any]]:
-        """Announce a step, time it, and record what the body says was proved (key ``proved``)."""
-        progress_console.rule(title)
-        begin = time.monotonic()
-        outcome: dict[str, Any] = {}
-        yield outcome
-        self.steps.append({"step": title, "seconds": round(time.monotonic() - begin, 1), **outcome})
+    HOUSEHOLD = "household"
+    TELECOM = "telecom"
 
 
 def demo(
+    which: Annotated[Which, typer.Argument(help="household: meters, both layers. telecom: events, the lakehouse.")] = (
+        Which.HOUSEHOLD
+    ),
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = ROOT / "out" / "demo",
     stop: Annotated[bool, typer.Option("--stop", help="Stop the servers at the end; by default they stay up.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show all of it on real servers: history loaded up to now, sensors live, one merged answer, pictures.
 
-    Four years of real readings, moved by whole weeks so that they end now, are loaded, computed and published. Then
-    twenty meters send for two minutes while both streaming queries run and a batch in the middle moves the boundary.
+    household: four years of real readings, moved by whole weeks so that they end now, are loaded, computed and
+    published. Then twenty meters send for two minutes while both streaming queries run and a batch in the middle moves
+    the boundary.
+
+    telecom: people live for three minutes, with faults; their events become audited facts, are corrected, computed
+    again by DuckDB, loaded into ClickHouse, and taken back and forward.
+
+    Examples:
+
+    - `meterlake demo`
+    - `meterlake demo telecom --stop`
     """
+    settings, tale = load_settings(), Tale()
+    instance, begin = Instance(settings), time.monotonic()
+    if which is Which.TELECOM:
+        from cli import demo_telecom
+
+        demo_telecom.tell(settings, instance, tale, out, output)
+    else:
+        _household(settings, instance, tale, out, output)
+    progress_console.rule("What was done")
+    show(tale.steps, output)
+    progress_console.print(f"\nDone in {time.monotonic() - begin:.0f} s. Pictures: {out}", markup=False)
+    if stop:
+        launcher.down(instance, lambda *_: None)
+    elif output is Output.TEXT:
+        progress_console.print("The servers stay up: `meterlake status` shows them, `meterlake down` stops them.")
+
+
+def _household(settings: Settings, instance: Instance, tale: Tale, out: Path, output: Output) -> None:
     from engines import spark
 
-    settings, tale = load_settings(), Tale()
-    instance, dataset = Instance(settings), registry.declaration(DATASET)
-    begin = time.monotonic()
+    dataset = registry.declaration(DATASET)
     with tale.step("Start the servers") as outcome:
         outcome["proved"] = _start(instance)
     with tale.step("A write and a read through each") as outcome:
@@ -89,13 +109,6 @@ def demo(
             outcome["proved"] = _query(settings, engine, sql, output)
     with tale.step("Draw") as outcome:
         outcome["proved"] = _draw(dataset, out, shift)
-    progress_console.rule("What was done")
-    show(tale.steps, output)
-    progress_console.print(f"\nDone in {time.monotonic() - begin:.0f} s. Pictures: {out}", markup=False)
-    if stop:
-        launcher.down(instance, lambda *_: None)
-    elif output is Output.TEXT:
-        progress_console.print("The servers stay up: `meterlake status` shows them, `meterlake down` stops them.")
 
 
 def _live(settings: Settings, dataset: MeterSeries, shift: int, tale: Tale, log: Path) -> None:
@@ -124,7 +137,7 @@ def _live(settings: Settings, dataset: MeterSeries, shift: int, tale: Tale, log:
             f"{words}; from event to its row in Cassandra: half within {median:.1f} s, 99 % {slow:.1f} s"
         )
     if not closes:
-        raise live.DemoFailed(f"The balance of messages does not close: {words}.", hint=f"See {log}.")
+        raise DemoFailed(f"The balance of messages does not close: {words}.", hint=f"See {log}.")
 
 
 def _totals(totals: dict[str, Any]) -> str:

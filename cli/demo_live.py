@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from meterlake.errors import TransientError
+from cli.tale import DemoFailed
 from stack.process import last_lines
 from stack.watch import Stalled, Watch
 
@@ -32,10 +32,6 @@ CATCH_UP: Final = ("--for", "11m", "--speed", "11")
 """Eleven minutes in one: none is late, the boundary comes to lie in what was sent, and batch has minutes to compare."""
 LIVE: Final = ("--for", "70s")
 _FRESHNESS: Final = "meterlake_stream_freshness_seconds_bucket"
-
-
-class DemoFailed(TransientError):
-    """A process of the demo did not do its part."""
 
 
 class Streams:

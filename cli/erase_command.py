@@ -14,8 +14,8 @@ from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.erasure import Erasure
 from meterlake.log import get_logger
+from meterlake.meter_names import check_meter_id
 from meterlake.settings import load_settings
-from meterlake.text.format import check_meter_id
 
 if TYPE_CHECKING:
     from meterlake.erasure import Receipt

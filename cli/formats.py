@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from meterlake.errors import UnknownName
-from meterlake.packed import opened
+from meterlake.packed import opened, unpacked
+from meterlake.text.format import TextFormat
 from meterlake.text.head import fitting
 from meterlake.text.lines import CHUNK
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meterlake.dataset import Entry
+    from meterlake.fileformats import Format
     from meterlake.fileformats.base import FileFormat
-    from meterlake.text.format import TextFormat
 
 
 def format_of(entry: Entry, path: Path) -> TextFormat:
@@ -28,6 +29,20 @@ def format_of(entry: Entry, path: Path) -> TextFormat:
         return entry.text_format()
     with ExitStack() as stack:
         return fitting(forms, str(path), opened(path, stack).read(CHUNK))
+
+
+def any_format_of(entry: Entry, path: Path) -> Format:
+    """Return the format that a file is of, text or not, as it is declared. Raises what ``format_of`` raises."""
+    from engines.readers.recognise import format_of as recognised
+
+    forms = entry.data_set.formats or (entry.text_format(),)
+    if len(forms) == 1:
+        return forms[0]
+    takes = {form.content for form in forms if not isinstance(form, TextFormat)}
+    with ExitStack() as stack:
+        head = unpacked(stack.enter_context(path.open("rb")), stack, takes)[0].read(CHUNK)
+    found = recognised(forms, str(path), head)
+    return fitting(entry.text_formats, str(path), head) if isinstance(found, TextFormat) else found
 
 
 def formats_of(entry: Entry, name: str) -> tuple[TextFormat | FileFormat, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,7 @@ from cli.output import Output, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.errors import UsageError
-from meterlake.text.format import check_meter_id
+from meterlake.meter_names import check_meter_id, pattern_problem
 
 if TYPE_CHECKING:
     from batch_layer.ingest.request import Request
@@ -137,13 +136,10 @@ def _checked_meter(forms: tuple[TextFormat | FileFormat, ...], meter_id: str, pa
             " apply.",
             hint=f"Leave {option} out.",
         )
-    try:
-        groups = re.compile(pattern)
-    except re.error as error:
-        raise UsageError(f"--meter-id-from-name {pattern!r} is no regular expression: {error}.") from error
-    if pattern and groups.groups != 1 and "meter" not in groups.groupindex:
+    problem = pattern_problem(pattern) if pattern else None
+    if problem:
         raise UsageError(
-            f"--meter-id-from-name {pattern!r} has {groups.groups} groups, and none is called meter.",
+            f"--meter-id-from-name {pattern!r} {problem}.",
             hint="Put the meter between brackets: 'house_([0-9]+)', or '(?P<meter>…)'.",
         )
     return meter_id

@@ -54,6 +54,7 @@ def read(form: TextFormat, path: Path) -> Seen:
     from engines.readers import text
     from engines.readers.held import held
     from engines.readers.port import Options
+    from meterlake.meter_names import meter_of_file
 
     seen = Seen()
     try:
@@ -62,7 +63,7 @@ def read(form: TextFormat, path: Path) -> Seen:
             laid_out = layout(form, str(path), file.read(CHUNK))
             file.seek(0)
             connection = stack.enter_context(duckdb.connect())
-            for rows in text.read(laid_out, file, Options(form.meter_id, form.clock)):
+            for rows in text.read(laid_out, file, Options(meter_of_file(form, str(path), path.name), form.clock)):
                 connection.register(_ROWS, rows)
                 _add(seen, laid_out, connection)
                 connection.unregister(_ROWS)

@@ -25,8 +25,8 @@ from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
 from meterlake.log import get_logger
+from meterlake.meter_names import check_meter_id
 from meterlake.settings import ROOT, Settings, load_settings
-from meterlake.text.format import check_meter_id
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries

@@ -11,10 +11,11 @@ import typer
 
 from cli import lakehouse_commands
 from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
-from cli.formats import format_of
+from cli.formats import any_format_of
 from cli.output import Output, OutputOption, as_json, progress_console, show
 from meterlake import registry
 from meterlake.errors import UsageError
+from meterlake.meter_names import meter_of_file
 from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def verify(
     - `meterlake verify household --from 2007-02-01 --to 2007-03-01`
     - `meterlake verify household --against data/household_power_consumption.txt.xz`
     - `meterlake verify household --against day.tsv`
+    - `meterlake verify homes --against january.parquet --against february.xlsx`
     - `meterlake verify telecom`
     """
     if (lakehouse := registry.lakehouse(dataset)) is not None:
@@ -91,7 +93,7 @@ def verify(
         raise UsageError("--utc-offset and --time-zone are those of a file.", hint="Give the file with --against.")
 
     from serving_layer.verify.errors import ViewsDiffer  # slow to import
-    from serving_layer.verify.raw_text import check_paths
+    from serving_layer.verify.raw_files import check_paths
     from serving_layer.verify.scope import Scope
     from serving_layer.verify.verify import MasterInput, published
     from serving_layer.verify.verify import verify as run
@@ -123,20 +125,24 @@ def from_files(
 ) -> tuple[Input, Scope]:
     """Return the files as an input, and the scope limited to what they tell: their meters, and what has arrived."""
     from serving_layer.verify.messages import Messages, is_messages, meters_in
-    from serving_layer.verify.raw_text import RawText
-    from serving_layer.verify.raw_text import meters_in as meters_of_text
+    from serving_layer.verify.raw_files import RawFile, RawFiles
     from serving_layer.verify.verify import Inputs
 
     messages = [path for path in paths if is_messages(path)]
-    texts = [path for path in paths if path not in messages]
+    others = [path for path in paths if path not in messages]
     inputs: list[Input] = []
     meters: set[str] = set()
-    if texts or corrections:
-        form = format_of(registry.entry(scope.dataset.name), [*texts, *corrections][0])
-        meter = "" if form.has_meters else scope.meters[0] if scope.meters else form.meter_id
-        clock = file_clock(form, utc_offset, time_zone)
-        inputs.append(RawText(form, texts, meter, clock, record.at, corrections))
-        meters |= meters_of_text(form, [*texts, *corrections]) if form.has_meters else {meter}
+    if others or corrections:
+        revisions = [0] * len(others) + list(range(1, len(corrections) + 1))
+        files = []
+        for path, revision in zip([*others, *corrections], revisions, strict=True):
+            form = any_format_of(registry.entry(scope.dataset.name), path)
+            said = scope.meters[0] if scope.meters and not form.has_meters else ""
+            meter = said or meter_of_file(form, str(path), path.name)
+            files.append(RawFile(path, form, meter, file_clock(form, utc_offset, time_zone), revision))
+        raw = RawFiles(files, record.at)
+        inputs.append(raw)
+        meters |= raw.meters() if any(file.form.has_meters for file in files) else {file.meter for file in files}
     if messages:
         inputs.append(Messages(scope.dataset, messages, record.at))
         meters |= meters_in(messages)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 
-def read(settings: Settings, table: str, columns: tuple[str, ...] = ("*",), ref: str = "main") -> Any:
-    """Return the rows of a table (``namespace.name``) of a branch or tag, as an Arrow table.
+def table(settings: Settings, name: str, ref: str = "main") -> Any:
+    """Return pyiceberg's table (``namespace.name``) of a branch or tag.
 
     Raises EngineUnavailable; QueryFailed where there is no such table.
     """
@@ -34,8 +34,17 @@ def read(settings: Settings, table: str, columns: tuple[str, ...] = ("*",), ref:
                 "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
             },
         )
-        return catalog.load_table(table).scan(selected_fields=columns).to_arrow()
+        return catalog.load_table(name)
     except NoSuchTableError as error:
-        raise QueryFailed("Nessie", f"read {table} of {ref}", "there is no such table: no run yet?") from error
+        raise QueryFailed("Nessie", f"read {name} of {ref}", "there is no such table: no run yet?") from error
     except (RESTError, OSError, requests.RequestException) as error:
         raise EngineUnavailable("Nessie", settings.nessie, error) from error
+
+
+def read(settings: Settings, name: str, columns: tuple[str, ...] = ("*",), ref: str = "main") -> Any:
+    """Return the rows of a table of a branch or tag, as an Arrow table. Raises what ``table`` raises."""
+    found = table(settings, name, ref)
+    try:
+        return found.scan(selected_fields=columns).to_arrow()
+    except OSError as error:
+        raise EngineUnavailable("S3", settings.lake_s3, error) from error

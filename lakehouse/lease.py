@@ -17,7 +17,7 @@ import orjson
 
 from engines import lake
 from meterlake.clock import Clock, system_clock
-from meterlake.errors import LeaseLost, MeterlakeError, TransientError
+from meterlake.errors import LeaseLost, MeterlakeError, RunUnderWay, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 
 TERM: Final = timedelta(minutes=2)
 """A run that has not renewed its lease for this long is dead; it renews four times as often."""
-
-
-class RunUnderWay(TransientError):
-    """Another process runs on the same lakehouse."""
-
-    def __init__(self, dataset: str, owner: str, until: str) -> None:
-        super().__init__(
-            f"Another run of {dataset} is under way: {owner}; its lease is good until {until} UTC.",
-            hint=f"Wait until it has finished (`meterlake runs {dataset}`); a dead one loses its lease by itself.",
-        )
 
 
 class Lease:

@@ -54,9 +54,24 @@ class Connections(BaseSettings):
     lake_secret_key: SecretStr = Field(SecretStr(""), description="Its secret key.")
     nessie_url: str = Field("", description="Nessie, such as http://nessie:19120; empty: the native one.")
 
+    # ClickHouse
+    clickhouse_url: str = Field(
+        "chdb",
+        description="ClickHouse, such as https://clickhouse:8443; chdb: its engine in the process that asks, with its"
+        " data in the stack's folder.",
+    )
+    clickhouse_user: str = Field("default", description="User at a server.")
+    clickhouse_password: SecretStr = Field(SecretStr(""), description="Its password.")
+
     # Kafka
     kafka_bootstrap: str = Field("", description="Kafka bootstrap servers, comma separated; empty: the native broker.")
     kafka_security: KafkaSecurity = Field("PLAINTEXT", description="Its security protocol.")
+    schema_registry_url: str = Field(
+        "", description="Schema registry of Avro messages of others (`bridge kafka`), such as http://registry:8081."
+    )
+    schema_registry_user: str = Field("", description="User at the registry.")
+    schema_registry_password: SecretStr = Field(SecretStr(""), description="His password.")
+    schema_registry_ca: Path | None = Field(None, description="Certificates (PEM) that https:// of it is checked with.")
     kafka_sasl_mechanism: SaslMechanism = Field("SCRAM-SHA-512", description="How a user proves who he is (SASL).")
     kafka_user: str = Field("", description="User, for SASL.")
     kafka_password: SecretStr = Field(SecretStr(""), description="Its password.")

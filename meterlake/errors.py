@@ -44,6 +44,17 @@ class LeaseLost(TransientError):
         )
 
 
+class RunUnderWay(TransientError):
+    """Another process works on the same data set. until: UTC."""
+
+    def __init__(self, dataset: str, owner: str, until: str) -> None:
+        self.dataset, self.owner = dataset, owner
+        super().__init__(
+            f"Another run of {dataset} is under way: {owner}; its lease is good until {until} UTC.",
+            hint=f"Wait until it has finished (`meterlake runs {dataset}`); a dead one loses its lease by itself.",
+        )
+
+
 class UsageError(PermanentError):
     """The command's words are wrong."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from meterlake import randomness
-from meterlake.text.format import check_meter_id
+from meterlake.meter_names import check_meter_id
 
 if TYPE_CHECKING:
     from meterlake.randomness import Numbers

@@ -19,7 +19,7 @@ from stack.service import Service
 # Logs, commit logs and first data; jars and Java runtimes come on top while they are not in the cache.
 DISK_MB = 1024
 CACHE_MB = 3600
-ENDING_S = 5.0
+ENDING_S = 15.0
 
 
 def check(services: Iterable[Service], instance: Instance) -> None:
@@ -57,8 +57,8 @@ def check_port(service: Service, name: str, settings: Settings) -> None:
 def _why_not_free(host: str, port: int) -> OSError | None:
     """Return why ``port`` cannot be bound, or None.
 
-    A server that was just killed can no longer be seen while the system still closes its sockets: a port
-    without a visible holder is tried again for ``ENDING_S``.
+    A server that was just killed has no command line any more, or cannot be seen at all, while the system still
+    closes its sockets: such a port is tried again for ``ENDING_S``.
     """
     until = time.monotonic() + ENDING_S
     while True:
@@ -79,7 +79,7 @@ def _bind_error(host: str, port: int) -> OSError | None:
 
 
 def holder(port: int) -> str | None:
-    """Return who listens on ``port``, or None when this user may not see it or nobody does any more."""
+    """Return who listens on ``port``; None when this user may not see it, it is ending, or nobody does any more."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:
@@ -87,10 +87,11 @@ def holder(port: int) -> str | None:
     pids = {c.pid for c in connections if c.laddr and c.laddr.port == port and c.pid}
     for pid in sorted(pids):
         try:
-            process = psutil.Process(pid)
-            return f"process {pid} ({' '.join(process.cmdline()[:3])[:120] or process.name()})"
+            words = psutil.Process(pid).cmdline()
         except psutil.Error:
             continue
+        if words:
+            return f"process {pid} ({' '.join(words[:3])[:120]})"
     return None
 
 

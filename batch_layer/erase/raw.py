@@ -117,16 +117,22 @@ def _lines_of(
 ) -> frozenset[int] | None:
     """Return which lines of a text are a meter's; None where all are, or where a file has no lines to take out."""
     with _opened(settings, file) as content:
-        try:
-            form = format_of(forms, note.name, content.read(CHUNK))
-        except WrongText:
-            return None
-        content.seek(0)
-        if not isinstance(form, TextFormat) or form.encoding.startswith("utf-16"):
-            return None
-        if form.is_long:
-            return _lines_with_field(content, form, meter)
-        return _lines_by_reader(content, form, note, meter)
+        return lines_in(content, forms, note, meter)
+
+
+def lines_in(content: IO[bytes], forms: Sequence[Format], note: Note, meter: str) -> frozenset[int] | None:
+    """Return which lines of a text are a meter's; None where all are, or where a file has no lines to take out."""
+    try:
+        form = format_of(forms, note.name, content.read(CHUNK))
+    except WrongText:
+        return None
+    content.seek(0)
+    if not isinstance(form, TextFormat) or form.encoding.startswith("utf-16"):
+        return None
+    # Of counters, a line may be part of what another one's row says.
+    if form.is_long or form.counts:
+        return _lines_with_field(content, form, meter)
+    return _lines_by_reader(content, form, note, meter)
 
 
 def _lines_with_field(content: IO[bytes], form: TextFormat, meter: str) -> frozenset[int]:

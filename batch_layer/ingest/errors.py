@@ -24,10 +24,6 @@ class BrokenArchive(PermanentError):
         )
 
 
-class NoMeter(PermanentError):
-    """The name of a file does not say whose readings it holds."""
-
-
 class ClockNotUsed(PermanentError):
     """A clock was given for a file whose times say their own offset."""
 

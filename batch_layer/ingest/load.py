@@ -190,7 +190,7 @@ class _Load:
         ids = {file: self.files.load_id(file) for file in self.files.stored}
         if not ids:
             return []
-        there = known(self.spark, table, set(ids.values()))
+        there = known(table, set(ids.values()))
         todo: dict[str, int] = {}
         for file, load_id in ids.items():
             if load_id not in there:
@@ -309,7 +309,7 @@ class _Load:
         current = table.current()
         if current is None or current.id == staged.parent:
             return False
-        return bool(known(self.spark, table, {self.files.load_id(file) for file in tallies}))
+        return bool(known(table, {self.files.load_id(file) for file in tallies}))
 
     def _mine(self, table: Table, staged: Snapshot) -> DataFrame:
         """Return the staged readings."""
@@ -337,7 +337,7 @@ class _Load:
         if not bad:
             return
         table = master.quarantine(self.spark, self.settings, self.dataset)
-        there = known(self.spark, table, set(bad))
+        there = known(table, set(bad))
         files = [file for load_id, file in bad.items() if load_id not in there]
         if files:
             added = table.append(self.files.frame(files, Wanted.REJECTED), self.files.properties(files))

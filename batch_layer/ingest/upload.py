@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import requests
 from hdfs.util import HdfsError
 
-from batch_layer.ingest.errors import BrokenArchive, ClockNotUsed, NoMeter, Unreadable
+from batch_layer.ingest.errors import BrokenArchive, ClockNotUsed, Unreadable
 from batch_layer.ingest.formats import format_of, taken
 from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.places import find
@@ -22,7 +21,7 @@ from batch_layer.ingest.stored import Seen, SetAside, Stored
 from engines import hdfs
 from engines.errors import EngineUnavailable, QueryFailed, StorageFull
 from meterlake.errors import MeterlakeError
-from meterlake.text.format import check_meter_id
+from meterlake.meter_names import NoMeter, meter_by, meter_of_file
 from meterlake.text.head import WrongText
 from meterlake.wallclock import clock_text
 
@@ -189,15 +188,9 @@ def meter_of(request: Request, form: Format, source: Source) -> str:
     """
     if form.has_meters:
         return ""
-    if not request.meter_from_name:
-        return request.meter_id or form.meter_id
-    found = re.search(request.meter_from_name, source.name)
-    if found is None:
-        raise NoMeter(
-            f"{source.path}: the pattern {request.meter_from_name!r} finds no meter in the name {source.name!r}.",
-            hint="Nothing was loaded. Give a pattern that matches the names of all files.",
-        )
-    return check_meter_id(found["meter"] if "meter" in found.re.groupindex else found[1])
+    if request.meter_from_name:
+        return meter_by(request.meter_from_name, source.path, source.name)
+    return request.meter_id or meter_of_file(form, source.path, source.name)
 
 
 def _failure(settings: Settings, error: HdfsError | requests.RequestException, doing: str) -> Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from datasets.telecom.marts import MARTS
 from datasets.telecom.references import AGENTS, CELL_SITES, DEVICES, USERS
 from meterlake.columns import BOOLEAN, DOUBLE, INT, STRING, TIMESTAMP, decimal
 from meterlake.lakehouse.declaration import Lakehouse
@@ -251,6 +252,7 @@ TELECOM: Final = Lakehouse(
             source="ITU-T E.807: calls that ended early, of those that were taken",
         ),
     ),
+    marts=MARTS,
     simulation="datasets.telecom.simulation:SIMULATION",
     verification="verification.sql",
 )

@@ -84,7 +84,7 @@ class Counters:
                     joined.put(Item(made.place, made.begins, rule.interval_s, measure, value, made.estimated))
                 elif made not in refused:  # of several measures of one record
                     refused.add(made)
-                    rows.refuse(made.place, made.reason, f"{meter} {measure}")
+                    rows.refuse(made.place, made.reason, f"{meter},{measure}")
                     yield
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from engines.readers.rows import Rows
     from meterlake.fileformats.base import FileFormat
+    from meterlake.text.format import TextFormat
 
 
 class Item(NamedTuple):
@@ -34,7 +35,7 @@ class _Reading:
 class Joined:
     """The values of one meter. What is given twice makes two readings: which counts is not decided here."""
 
-    def __init__(self, form: FileFormat) -> None:
+    def __init__(self, form: FileFormat | TextFormat) -> None:
         self.form = form
         self._readings: dict[tuple[int, int], list[_Reading]] = {}
 
@@ -68,4 +69,4 @@ class Joined:
 
 
 def _text(meter: str, begins: int, reading: _Reading) -> str:
-    return f"{meter} {begins} {reading.values}"
+    return f"{meter},{begins},{reading.values}"

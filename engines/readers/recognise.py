@@ -11,12 +11,12 @@ import orjson
 
 from engines.readers import homeassistant, obis
 from meterlake.fileformats import records
-from meterlake.fileformats.base import WrongFile
+from meterlake.fileformats.base import FileFormat, WrongFile
 from meterlake.fileformats.homeassistant import HomeAssistantText
 from meterlake.fileformats.nem import Nem12, Nem13
 from meterlake.packed import content
 from meterlake.text.format import TextFormat
-from meterlake.text.head import WrongText, layout
+from meterlake.text.head import AmbiguousFormat, WrongHeader, WrongText, fitting, layout
 from meterlake.text.lines import first_line
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from engines.readers.csv_lines import Header
     from meterlake.fileformats import Format
-    from meterlake.fileformats.base import FileFormat
 
 HEAD: Final = 1 << 16
 """So many bytes are enough."""
@@ -45,6 +44,34 @@ def recognise(forms: Sequence[Format], head: bytes) -> list[Format]:
         elif form.content == kind and _fits(form, head):
             found.append(form)
     return found
+
+
+def format_of(forms: Sequence[Format], path: str, head: bytes) -> Format:
+    """Return the format of a file, as this file has it. Raises WrongText, also where it is of two."""
+    fits: list[Format] = list(recognise([form for form in forms if isinstance(form, FileFormat)], head[:HEAD]))
+    texts = [form for form in forms if isinstance(form, TextFormat)]
+    wrong: WrongText | None = None
+    if texts and (content(head) is None or not fits):
+        try:
+            fits.append(layout(fitting(texts, path, head), path, head))
+        except AmbiguousFormat:
+            raise
+        except WrongText as error:
+            wrong = error
+    if len(fits) > 1:
+        one, other = (title(form) for form in fits[:2])
+        raise AmbiguousFormat(
+            path, f"is of two formats of {forms[0].dataset.name}: {one} and {other}", "Name the right one by --format."
+        )
+    if fits:
+        return fits[0]
+    listed = ", ".join(title(form) for form in forms)
+    raise wrong or WrongHeader(path, f"is of no format of {forms[0].dataset.name}", f"It has {listed}.")
+
+
+def title(form: Format) -> str:
+    """Return how a format is called: by its name, or what it looks like."""
+    return form.name or (form.header if isinstance(form, TextFormat) else form.title)
 
 
 def _laid_out(form: TextFormat, head: bytes) -> list[TextFormat]:

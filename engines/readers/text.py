@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from engines.readers.counted_text import counted_rows
 from engines.readers.port import PAYLOAD, PAYLOAD_BYTES, PLACE, REASON, row_schema
 from meterlake.schema import LATEST_TS
 from meterlake.text.encoding import as_utf8
@@ -57,6 +58,9 @@ def read(form: TextFormat, stream: IO[bytes], options: Options) -> Iterator[pa.T
             begin = stream.tell()
             _set_places(connection, form, options.clock, stream.read)
             stream.seek(begin)
+        if form.counts:
+            yield from counted_rows(form, options, _decoded_tables(connection, form, options, stream))
+            return
         rows = _joined if form.is_long else _rows
         yield from rows(connection, form, options, _line_tables(form, stream.read))
 
@@ -114,7 +118,7 @@ def _rows_of_many(
 
 def is_divisible(form: TextFormat, clock: FileClock) -> bool:
     """Return whether each line of a file can be found by its bytes, and be read without the others."""
-    return not (asks_order(form, clock) or form.is_long or form.encoding.startswith("utf-16"))
+    return not (asks_order(form, clock) or form.is_long or form.counts or form.encoding.startswith("utf-16"))
 
 
 class Expected(NamedTuple):
@@ -126,7 +130,7 @@ class Expected(NamedTuple):
 
 def expected_rows(form: TextFormat, lines: int) -> Expected | None:
     """Return what a file of so many lines must give, each below the header one row; None where a line is no row."""
-    if form.is_long or form.is_wide or form.encoding.startswith("utf-16"):
+    if form.is_long or form.is_wide or form.counts or form.encoding.startswith("utf-16"):
         return None
     above = form.first_line - 1
     return Expected(lines - above, (lines * (lines + 1) - above * (above + 1)) // 2)
@@ -148,6 +152,15 @@ def _rows(
     sql, schema = rows_sql(form, options.clock), row_schema(form.dataset)
     for table in lines:
         yield _shaped(form, options, _decoded(connection, sql, table), schema)
+
+
+def _decoded_tables(
+    connection: duckdb.DuckDBPyConnection, form: TextFormat, options: Options, stream: IO[bytes]
+) -> Iterator[pa.Table]:
+    """Yield what lines say, each by itself, in their order."""
+    sql = rows_sql(form, options.clock)
+    for table in _line_tables(form, stream.read):
+        yield _decoded(connection, sql, table)
 
 
 def _decoded(connection: duckdb.DuckDBPyConnection, sql: str, lines: pa.Table) -> pa.Table:

@@ -10,7 +10,7 @@ from meterlake import wallclock
 from meterlake.errors import DeclarationError, PermanentError
 from meterlake.names import check_unique
 from meterlake.physical_units import UnitsDiffer, exact_factor
-from meterlake.text.format import check_meter_id
+from meterlake.text.check import check_said_meter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,13 +38,15 @@ class FileFormat:
     """A format of files.
 
     name: by which a command chooses it among a data set's formats. meter_id: of all rows, where the file does not say
-    the meter. utc_offset, time_zone: of times without an offset, as in a ``TextFormat``. estimated: a measure that is 1
-    where the other values are estimated, and 0 where they were measured; so a ``Flag`` or a report can tell them apart.
+    the meter. meter_from_name: a regular expression that finds it in the file's name, instead. utc_offset, time_zone:
+    of times without an offset, as in a ``TextFormat``. estimated: a measure that is 1 where the other values are
+    estimated, and 0 where they were measured; so a ``Flag`` or a report can tell them apart.
     """
 
     dataset: MeterSeries
     name: str = ""
     meter_id: str = ""
+    meter_from_name: str = ""
     utc_offset: timedelta = timedelta(0)
     time_zone: str = ""
     estimated: str = ""
@@ -58,11 +60,14 @@ class FileFormat:
             raise DeclarationError(self.where, "has an offset and a time zone", expected="Give one of the two")
         if self.time_zone:
             wallclock.zone(self.time_zone)
-        if self.meter_id:
-            check_meter_id(self.meter_id)
-        if self.has_meters == bool(self.meter_id):
-            problem = "names a meter, and the file does, too" if self.has_meters else "nothing says the meter"
-            raise DeclarationError(self.where, problem, expected="Give either meter_id or where the file says it")
+        check_said_meter(self, self.where)
+        said = [self.has_meters, bool(self.meter_id), bool(self.meter_from_name)]
+        if sum(said) != 1:
+            problem = "names a meter, and the file does, too" if self.has_meters else "says the meter twice"
+            problem = problem if any(said) else "nothing says the meter"
+            raise DeclarationError(
+                self.where, problem, expected="Give one of meter_id, meter_from_name and where the file says it"
+            )
         self._check_measures()
 
     @property
@@ -83,7 +88,7 @@ class FileFormat:
     @property
     def has_meters(self) -> bool:
         """Whether the file says the meter of each row."""
-        return not self.meter_id
+        return not (self.meter_id or self.meter_from_name)
 
     @property
     def measures(self) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from meterlake.errors import DeclarationError
 from meterlake.fileformats.base import FileFormat
 from meterlake.fileformats.records import Register, Time
 from meterlake.fileformats.values import KNOWN_TIMES, time_problem
+from meterlake.meter_names import check_meter_id
 from meterlake.names import check_unique
-from meterlake.text.format import check_meter_id
 
 StatisticColumn: TypeAlias = Literal["sum", "state", "mean", "min", "max"]
 
@@ -53,10 +53,10 @@ class _Statistics(FileFormat):
         self._check_intervals([self.interval_s])
         check_unique((statistic.id for statistic in self.statistics), self.where, "statistic")
         for statistic in self.statistics:
-            if bool(statistic.meter_id) == bool(self.meter_id):
+            if bool(statistic.meter_id) != self.has_meters:
                 raise DeclarationError(
                     self.where,
-                    f"{statistic.id!r} has {'two meters' if self.meter_id else 'no meter'}",
+                    f"{statistic.id!r} has {'two meters' if not self.has_meters else 'no meter'}",
                     expected="Give meter_id either to the format or to each statistic",
                 )
             if statistic.meter_id:

@@ -13,12 +13,12 @@ from meterlake.names import check_unique
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from meterlake.lakehouse.model import Dimension, Fact, Kpi, View
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart, View
     from meterlake.lakehouse.records import Event, Record, Reference
     from meterlake.lakehouse.simulation import Simulation
     from meterlake.lakehouse.sources import SourceWorld
 
-Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "Kpi")
+Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "Kpi", "Mart")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,7 @@ class Lakehouse:
     facts: tuple[Fact, ...] = ()
     views: tuple[View, ...] = ()
     kpis: tuple[Kpi, ...] = ()
+    marts: tuple[Mart, ...] = ()
     most_rejected: float = 0.2
     simulation: Simulation | str | None = None
     sources: SourceWorld | str | None = None
@@ -48,7 +49,12 @@ class Lakehouse:
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
         rows = [item.name for items in (self.facts, self.views) for item in items]
-        for kind, items in (("record", self.records), ("dimension", self.dimensions), ("figure", self.kpis)):
+        for kind, items in (
+            ("record", self.records),
+            ("dimension", self.dimensions),
+            ("figure", self.kpis),
+            ("mart", self.marts),
+        ):
             check_unique((item.name for item in items), self.where, kind)
         check_unique(rows, self.where, "fact")
         check_unique((record.topic for record in self.records), self.where, "topic")
@@ -65,6 +71,7 @@ class Lakehouse:
         self._check_records()
         self._check_dimensions()
         self._check_facts()
+        self._check_kpis()
 
     @property
     def where(self) -> str:
@@ -145,6 +152,10 @@ class Lakehouse:
             for measure in fact.measures:
                 if measure.field not in names:
                     self._refuse(f"the fact {fact.name!r} measures {measure.field!r}", names)
+        for mart in self.marts:
+            self._require(mart.fact, self.facts, f"the mart {mart.name!r} is of the fact")
+
+    def _check_kpis(self) -> None:
         for kpi in self.kpis:
             self._require(kpi.fact, (*self.facts, *self.views), f"the figure {kpi.name!r} is of the fact")
             if view := self.view(kpi.fact):

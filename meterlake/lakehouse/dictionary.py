@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.fields import Field
-    from meterlake.lakehouse.model import Dimension, Fact, Kpi
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart
     from meterlake.lakehouse.records import Event, Record
 
 
@@ -41,6 +41,9 @@ def page(lakehouse: Lakehouse) -> str:
     if lakehouse.kpis:
         lines += ["", "## Figures", "", "| figure | meaning | unit | better | formula | by | defined by |"]
         lines += ["|--|--|--|--|--|--|--|", *map(_kpi, lakehouse.kpis)]
+    if lakehouse.marts:
+        lines += ["", "## Marts", "", "| mart | question | of | by | figures |", "|--|--|--|--|--|"]
+        lines += map(_mart, lakehouse.marts)
     return "\n".join(lines) + "\n"
 
 
@@ -127,3 +130,9 @@ def _kpi(kpi: Kpi) -> str:
         formula += f", summed up by {', '.join(kpi.per)}: `{inner}`"
     source = f"{kpi.source}. {kpi.caveat}" if kpi.caveat else kpi.source
     return f"| `{kpi.name}` | {kpi.title} | {kpi.unit} | {kpi.better} | {formula} | {by} | {source} |"
+
+
+def _mart(mart: Mart) -> str:
+    by = ", ".join(["`date_sk`", *(f"`{name}`" if name == sql else f"`{name}`: `{sql}`" for name, sql in mart.by)])
+    figures = ", ".join(f"`{name}`: `{sql}`" for name, sql in mart.figures)
+    return f"| `{mart.name}` | {mart.title} | `{mart.fact}` | {by} | {figures} |"

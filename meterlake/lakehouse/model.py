@@ -8,6 +8,7 @@ from typing import Literal
 
 from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import check_word, parse
+from meterlake.names import check_unique
 
 Additivity = Literal["additive", "semi_additive", "not_additive"]
 Better = Literal["lower", "higher"]
@@ -107,4 +108,31 @@ class Kpi:
         if bool(self.per) != bool(self.inner):
             raise DeclarationError(
                 f"Kpi {self.name!r}", "one of per and inner is missing", expected="Give both or none"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mart:
+    """A table that answers a usual question, kept ready beside the facts: figures of a fact, by day and more.
+
+    by: name -> SQL over the fact's rows, as Spark writes it; ``date_sk`` is always there, first. figures: name -> SQL
+    with an aggregate.
+    """
+
+    name: str
+    title: str
+    fact: str
+    by: tuple[tuple[str, str], ...]
+    figures: tuple[tuple[str, str], ...]
+
+    def __post_init__(self) -> None:
+        where = f"Mart {self.name!r}"
+        check_word(self.name, where)
+        for name, sql in (*self.by, *self.figures):
+            check_word(name, f"{where}, column {name!r}")
+            parse(sql, where)
+        check_unique(("date_sk", *(name for name, _ in (*self.by, *self.figures))), where, "column")
+        if not self.figures:
+            raise DeclarationError(
+                where, "it has no figure", expected="Give it one with an aggregate, such as COUNT(*)"
             )

@@ -1,17 +1,20 @@
 """From a message to samples: what a meter showed at an instant. Whatever is none is refused with its reason.
 
-Reasons: ``too_large`` · ``not_utf8`` · ``not_json`` · ``not_object`` · ``not_list`` · ``empty_list`` · those of SenML
+Reasons: ``too_large`` · ``not_utf8`` · ``not_json`` · ``not_object`` · ``not_list`` · ``empty_list`` · those of Avro
+(``not_avro``, ``unknown_schema``) · those of SenML
 (``not_senml``, ``senml_version``, ``senml_must_understand``, ``senml_name``, ``no_declared_field``,
 ``bad_unit:<measure>``) · ``missing_field:<path>`` · ``bad_meter`` · ``bad_time`` · ``no_such_local_time`` ·
-``bad_value:<measure>`` · ``not_finite:<measure>``.
+``received_before_event`` (of a source with counters) · ``bad_value:<measure>`` · ``not_finite:<measure>``.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
 
 from meterlake.fileformats.records import counter_units
 from meterlake.fileformats.values import (
@@ -28,11 +31,12 @@ from meterlake.fileformats.values import (
 from meterlake.live import senml
 from meterlake.live.sources import TopicLevel
 from meterlake.physical_units import UnitsDiffer, exact_factor
+from meterlake.rules import RECEIVED_BEFORE_EVENT
 from meterlake.schema import KEY_PATTERN, LATEST_TS
 from meterlake.wallclock import FIRST, SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from fractions import Fraction
 
     from meterlake.fileformats.records import Value
@@ -69,19 +73,24 @@ class Refusal(NamedTuple):
     item: int = 0
 
 
-def decode(source: LiveSource, topic: str, payload: bytes, arrived_ms: int) -> list[Sample | Refusal]:
-    """Return the samples of a message, in its order, and why others are none."""
+def decode(
+    source: LiveSource, topic: str, payload: bytes, arrived_ms: int, avro: Callable[[bytes], Any] | None = None
+) -> list[Sample | Refusal]:
+    """Return the samples of a message, in its order, and why others are none.
+
+    avro: returns what an Avro message says; raises RefusedValue.
+    """
     if len(payload) > MAX_PAYLOAD:
         return [Refusal("too_large")]
     try:
         if source.payload == "number":
             return [_of_fields(source, topic, ({"": _number_text(payload)},), arrived_ms)]
-        content = _json(payload)
+        content = avro(payload) if avro and source.payload == "avro" else _json(payload)
         if source.payload == "senml":
             return list(_of_senml(source, topic, content, arrived_ms))
         return list(_of_json(source, topic, content, arrived_ms))
     except RefusedValue as refused:
-        return [Refusal(refused.reason)]
+        return [Refusal(refused.reason, _said_meter(source, topic, ()))]
 
 
 def _number_text(payload: bytes) -> str:
@@ -112,15 +121,29 @@ def _of_json(source: LiveSource, topic: str, content: object, arrived_ms: int) -
     else:
         found = content
     if not isinstance(found, list):
-        yield _of_fields(source, topic, (found,), arrived_ms)
+        yield _of_item(source, topic, (found,), arrived_ms)
         return
     if not found:
         raise RefusedValue("empty_list")
     for item, fields in enumerate(found, start=1):
-        try:
-            yield _of_fields(source, topic, (fields, content), arrived_ms)
-        except RefusedValue as refused:
-            yield Refusal(refused.reason, item=item)
+        yield _of_item(source, topic, (fields, content), arrived_ms, item)
+
+
+def _of_item(
+    source: LiveSource, topic: str, scopes: Sequence[object], arrived_ms: int, item: int = 0
+) -> Sample | Refusal:
+    try:
+        return _of_fields(source, topic, scopes, arrived_ms)
+    except RefusedValue as refused:
+        return Refusal(refused.reason, _said_meter(source, topic, scopes), item)
+
+
+def _said_meter(source: LiveSource, topic: str, scopes: Sequence[object]) -> str:
+    """Return whose a message is that makes no sample, as far as it says it: so that an erasure finds it."""
+    try:
+        return _meter(source, topic, scopes)
+    except RefusedValue:
+        return ""
 
 
 def _of_fields(source: LiveSource, topic: str, scopes: Sequence[object], arrived_ms: int) -> Sample:
@@ -130,7 +153,8 @@ def _of_fields(source: LiveSource, topic: str, scopes: Sequence[object], arrived
     meter = _meter(source, topic, scopes)
     at_ms = arrived_ms
     if source.time:
-        at_ms = _checked(_moment(source, field_of(scopes, source.time.field), source.time.pattern, arrived_ms))
+        given = field_of(scopes, source.time.field)
+        at_ms = _checked(source, _moment(source, given, source.time.pattern, arrived_ms), arrived_ms)
     shown = [_number(source, value, field_of(scopes, value.field)) for value in (*source.values, *source.counters)]
     serial = str(field_of(scopes, source.serial)).strip() if source.serial else ""
     return _sample(source, meter, at_ms, shown, serial)
@@ -175,7 +199,7 @@ def _meter(source: LiveSource, topic: str, scopes: Sequence[object]) -> str:
     if isinstance(source.meter, TopicLevel):
         return _checked_meter(level_of(topic, source.meter))
     given = field_of(scopes, source.meter)
-    if not isinstance(given, (str, int)) or isinstance(given, bool):
+    if not isinstance(given, (str, int, UUID)) or isinstance(given, bool):
         raise RefusedValue(BAD_METER)
     return _checked_meter(str(given).strip())
 
@@ -220,9 +244,11 @@ def _child(content: object, name: str) -> object:
 
 def _moment(source: LiveSource, given: object, pattern: str, arrived_ms: int) -> int:
     """Return a time in milliseconds. Of a time that the clock shows twice, the one nearer to the arrival counts."""
-    if pattern in (EPOCH_S, EPOCH_MS):
-        return _epoch(given, 1000 if pattern == EPOCH_S else 1)
     thousandths = 0
+    if isinstance(given, datetime):
+        thousandths, given = given.microsecond // 1000, given.replace(microsecond=0)
+    elif pattern in (EPOCH_S, EPOCH_MS):
+        return _epoch(given, 1000 if pattern == EPOCH_S else 1)
     if isinstance(given, str):
         fraction = _FRACTION.search(given)
         if fraction:
@@ -247,9 +273,12 @@ def _epoch(given: object, per_unit: int) -> int:
     return int((value * per_unit) // 1)
 
 
-def _checked(at_ms: int) -> int:
+def _checked(source: LiveSource, at_ms: int, arrived_ms: int) -> int:
+    """Return a time. Of a counter, one that is ahead would make all that comes later one of the past."""
     if not 0 <= at_ms <= LATEST_TS * 1000:
         raise RefusedValue(BAD_TIME)
+    if source.counters and at_ms > arrived_ms + source.dataset.clock_tolerance.total_seconds() * 1000:
+        raise RefusedValue(RECEIVED_BEFORE_EVENT)
     return at_ms
 
 
@@ -269,10 +298,10 @@ def _of_senml(source: LiveSource, topic: str, content: object, arrived_ms: int) 
         try:
             if at.adjusted() > 14:
                 raise RefusedValue(BAD_TIME)  # noqa: TRY301 - as the other reasons
-            at_ms = _checked(int((at * 1000) // 1))
+            at_ms = _checked(source, int((at * 1000) // 1), arrived_ms)
             yield _sample(source, _checked_meter(meter), at_ms, [shown.get(value.measure) for value in declared])
         except RefusedValue as refused:
-            yield Refusal(refused.reason, item=item)
+            yield Refusal(refused.reason, meter if _KEY.match(meter) else "", item)
 
 
 def _declared(declared: Sequence[Value], name: str) -> tuple[Value, str] | None:

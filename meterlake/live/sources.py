@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LiveSource", "Payload", "Register", "Time", "TopicLevel", "Value"]
 
 Transport: TypeAlias = Literal["mqtt", "kafka"]
-Payload: TypeAlias = Literal["json", "senml", "number"]
+Payload: TypeAlias = Literal["json", "avro", "senml", "number"]
 
 _LEVEL: Final = re.compile(r"[^+#\0]*|\+")
 _SHARED: Final = "$share/"
@@ -44,16 +44,17 @@ class LiveSource:
     """Messages of one kind.
 
     topic: of MQTT a filter, with the wildcards ``+`` and ``#``; of Kafka a name (transport="kafka"). payload: a JSON
-    object or list of them, SenML (RFC 8428), or a plain number. at: the path of the list of readings in a JSON object.
-    meter: a level of the topic, or the path of a field; of SenML, if not given, what stands before a declared field in
-    a record's name.
+    object or list of them, an Avro record whose schema a registry has (of Kafka), SenML (RFC 8428), or a plain number.
+    at: the path of the list of readings in a JSON object. meter: a level of the topic, or the path of a field; of
+    SenML, if not given, what stands before a declared field in a record's name.
 
     values: fields with a measure. counters: fields that are cumulative, and the amounts of intervals are made of them
-    as ``register`` says; across a time of ``longest_gap`` without messages nothing is made. serial: the field with the
-    number of the meter itself. estimated: a measure that is 1 where amounts are interpolated, and else 0.
-    interval_s: of the readings. time: the field with the time of a message; without it, that of its arrival counts.
-    utc_offset, time_zone: of times without an offset. missing: texts that stand for no value. qos: 0 where a message
-    that is late by hours would do more harm than one that is lost.
+    as ``register`` says; across a time of ``longest_gap`` without messages nothing is made. Messages of a meter come in
+    any order within ``lateness``, by default that of the data set. serial: the field with the number of the meter
+    itself. estimated: a measure that is 1 where amounts are interpolated, and else 0. interval_s: of the readings.
+    time: the field with the time of a message; without it, that of its arrival counts. utc_offset, time_zone: of times
+    without an offset. missing: texts that stand for no value. qos: 0 where a message that is late by hours would do
+    more harm than one that is lost.
     """
 
     dataset: MeterSeries
@@ -67,6 +68,7 @@ class LiveSource:
     counters: tuple[Value, ...] = ()
     register: Register | None = None
     longest_gap: timedelta = timedelta(days=1)
+    lateness: timedelta | None = None
     serial: str = ""
     estimated: str = ""
     time: Time | None = None
@@ -95,6 +97,11 @@ class LiveSource:
     def where(self) -> str:
         """As errors name it."""
         return f"Live source {self.topic!r} of {self.dataset.name!r}"
+
+    @property
+    def reorder_ms(self) -> int:
+        """By how many milliseconds a message may be older than the newest one of its meter."""
+        return round((self.dataset.lateness if self.lateness is None else self.lateness).total_seconds() * 1000)
 
     @cached_property
     def clock(self) -> FileClock:
@@ -155,6 +162,8 @@ class LiveSource:
 
     def _check_payload(self) -> None:
         given = (*self.values, *self.counters)
+        if self.payload == "avro" and self.transport != "kafka":
+            raise self._wrong("Avro messages are those of a topic in Kafka", "Say transport='kafka'")
         if self.payload == "number":
             if len(given) != 1 or given[0].field:
                 raise self._wrong("a plain number is one value without a field", "Write Value('', 'measure', 'unit')")
@@ -191,5 +200,7 @@ class LiveSource:
             )
         if self.register:
             self.register.check(self.dataset, counted, self.estimated, self.where)
+            if self.reorder_ms < 0:
+                raise self._wrong(f"its lateness is {self.lateness}", "Give timedelta(0) or longer")
         elif self.estimated:
             raise self._wrong("only amounts of counters are estimated", "Leave estimated out")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from meterlake import timepattern, wallclock
 from meterlake.errors import DeclarationError
+from meterlake.meter_names import check_meter_id, pattern_problem
 from meterlake.physical_units import same_quantity
 from meterlake.text.columns import (
     ClockFlag,
@@ -17,6 +18,7 @@ from meterlake.text.columns import (
     MeasureColumn,
     MeterColumn,
     Moment,
+    SerialColumn,
     UnitColumn,
     UtcOffset,
     Value,
@@ -25,11 +27,12 @@ from meterlake.text.encoding import ENCODINGS
 from meterlake.text.values import NUMBER
 
 if TYPE_CHECKING:
+    from meterlake.fileformats.base import FileFormat
     from meterlake.text.format import TextFormat
 
 _FACTOR: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _NUMBER: Final = re.compile(NUMBER)
-_ONE_OF: Final = (Epoch, ExcelDay, UtcOffset, ClockFlag, MeterColumn, UnitColumn, MeasureColumn)
+_ONE_OF: Final = (Epoch, ExcelDay, UtcOffset, ClockFlag, MeterColumn, SerialColumn, UnitColumn, MeasureColumn)
 
 
 def check(form: TextFormat) -> None:
@@ -44,9 +47,30 @@ def check(form: TextFormat) -> None:
     _check_days(form, where)
     _check_file(form, where)
     _check_numbers(form, where)
-    if form.has_meters == bool(form.meter_id):
-        problem = "names a meter, and a column does, too" if form.has_meters else "no column holds the meter"
-        raise DeclarationError(where, problem, expected="Give either one MeterColumn or meter_id")
+    _check_counters(form, where)
+    _check_meter(form, where)
+
+
+def _check_meter(form: TextFormat, where: str) -> None:
+    said = [form.has_meters, bool(form.meter_id), bool(form.meter_from_name)]
+    if sum(said) != 1:
+        problem = "names a meter, and a column does, too" if form.has_meters else "says the meter twice"
+        problem = problem if any(said) else "no column holds the meter"
+        raise DeclarationError(where, problem, expected="Give one of MeterColumn, meter_id and meter_from_name")
+    check_said_meter(form, where)
+
+
+def check_said_meter(form: TextFormat | FileFormat, where: str) -> None:
+    """Raise DeclarationError or UsageError where the meter that a declaration says cannot be one."""
+    if form.meter_id:
+        check_meter_id(form.meter_id)
+    problem = pattern_problem(form.meter_from_name) if form.meter_from_name else None
+    if problem:
+        raise DeclarationError(
+            where,
+            f"meter_from_name={form.meter_from_name!r} {problem}",
+            expected="Put the meter between brackets: 'house_([0-9]+)', or '(?P<meter>…)'",
+        )
 
 
 def _check_layout(form: TextFormat, where: str) -> None:
@@ -63,7 +87,7 @@ def _check_layout(form: TextFormat, where: str) -> None:
 
 
 def _check_measures(form: TextFormat, where: str) -> None:
-    measures = [measure.name for measure in form.dataset.measures]
+    measures = [measure.name for measure in form.dataset.measures if measure.name != form.estimated]
     if form.is_long:
         if len(form.holders) != 1 or form.holders[0].measure:
             raise DeclarationError(
@@ -260,3 +284,42 @@ def _check_numbers(form: TextFormat, where: str) -> None:
         )
     if any(isinstance(column, DayValues) for column in form.columns) and not form.intervals_a_day:
         raise DeclarationError(where, "its interval is longer than a day", expected="Leave DayValues out")
+
+
+def _check_counters(form: TextFormat, where: str) -> None:
+    if not form.counts:
+        if form.estimated or any(isinstance(column, SerialColumn) for column in form.columns):
+            raise DeclarationError(
+                where,
+                "estimated and a SerialColumn are for counters, and no value is one",
+                expected="Say register=Register(…) of its values, or leave them out",
+            )
+        return
+    names = [measure.name for measure in form.dataset.measures]
+    if form.estimated and form.estimated not in names:
+        raise DeclarationError(where, f"no measure is called {form.estimated!r}", expected=f"Measures: {names}")
+    given = [*form.holders, *form.absent]
+    if not all(isinstance(column, Value) and column.register for column in given):
+        raise DeclarationError(
+            where,
+            "some of its values are counters, and some are not",
+            expected="Say register= of each Value, or declare two formats of two data sets",
+        )
+    if form.marks == "end" or form.snap_s:
+        raise DeclarationError(
+            where,
+            "a register is read at an instant, not over an interval",
+            expected="Leave marks and snap_s out; Register(snap_s=…) is for counters",
+        )
+    has_units = any(isinstance(column, UnitColumn) for column in form.columns)
+    for column in (one for one in given if isinstance(one, Value) and one.register):
+        of_line = has_units and not (column.unit or column.factor)
+        if of_line and column.register and (column.register.digits or column.register.exchanges):
+            raise DeclarationError(
+                f"{where}, column {column.header!r}",
+                "its digits and exchanges have no unit, since each line says its own",
+                expected="Give the column a unit, or leave digits and exchanges out",
+            )
+        counted = (column.measure,) if column.measure else tuple(form.measures)
+        if column.register:
+            column.register.check(form.dataset, counted, form.estimated, where)

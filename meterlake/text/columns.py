@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from meterlake.fileformats.records import Register
 
 _NUMBERED: Final = re.compile(r"\{(n(?::0?[0-9])?|time)\}")
 
@@ -80,7 +83,8 @@ class Value:
 
     unit: that of the file, turned exactly into the measure's (``physical_units``). factor: a number to multiply by, as
     text, such as ``"0.001"``. absent: what readings have in a file without the column, in the measure's unit, such as
-    ``"0"``; empty where every file must have it.
+    ``"0"``; empty where every file must have it. register: the values are those of a cumulative counter, of which
+    amounts of intervals are made.
     """
 
     header: str
@@ -89,11 +93,20 @@ class Value:
     factor: str = ""
     absent: str = ""
     aliases: tuple[str, ...] = ()
+    register: Register | None = None
 
 
 @dataclass(frozen=True)
 class UnitColumn:
     """A column with the unit of the line's values, of those that declare neither unit nor factor."""
+
+    header: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SerialColumn:
+    """A column with the number of the meter itself, which changes when it is exchanged; of counters only."""
 
     header: str
     aliases: tuple[str, ...] = ()
@@ -170,6 +183,7 @@ TextColumn: TypeAlias = (
     | UtcOffset
     | ClockFlag
     | MeterColumn
+    | SerialColumn
     | Value
     | UnitColumn
     | MeasureColumn

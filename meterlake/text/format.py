@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from meterlake import timepattern, wallclock
 from meterlake.errors import UsageError
-from meterlake.schema import KEY_PATTERN
 from meterlake.text import check
 from meterlake.text.columns import (
     ClockFlag,
@@ -24,13 +23,13 @@ from meterlake.text.columns import (
     MeasureColumn,
     MeterColumn,
     Moment,
+    SerialColumn,
     Skipped,
     TextColumn,
     UnitColumn,
     UtcOffset,
     Value,
 )
-from meterlake.text.values import BLANKS
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
@@ -47,13 +46,13 @@ __all__ = [
     "MeasureColumn",
     "MeterColumn",
     "Moment",
+    "SerialColumn",
     "Skipped",
     "TextColumn",
     "TextFormat",
     "UnitColumn",
     "UtcOffset",
     "Value",
-    "check_meter_id",
     "offset_text",
     "parse_offset",
 ]
@@ -79,7 +78,10 @@ class TextFormat:
     Its times: marks: which end of its interval a time is. utc_offset, or time_zone: the IANA zone whose clock on the
     wall the times are of (``wallclock``). snap_s: times so many seconds beside the grid are moved to it.
 
-    meter_id: of all lines, where no column says it. meter_id, utc_offset, time_zone: unless the command says otherwise.
+    Its counters (``Value.register``): estimated: a measure that is 1 where amounts are interpolated, and else 0.
+
+    meter_id: of all lines, where no column says it. meter_from_name: a regular expression that finds it in the file's
+    name. meter_id, meter_from_name, utc_offset, time_zone: unless the command says otherwise.
 
     written, head_lines, day_values, absent: as one file has it, see ``head``: its header; the lines above its first
     reading; the declared ``DayValues``; the columns that it lacks.
@@ -90,6 +92,7 @@ class TextFormat:
     interval_s: int
     name: str = ""
     meter_id: str = ""
+    meter_from_name: str = ""
     encoding: Encoding = "utf-8"
     separator: str = ","
     has_header: bool = True
@@ -104,6 +107,7 @@ class TextFormat:
     time_zone: str = ""
     marks: Literal["start", "end"] = "start"
     snap_s: int = 0
+    estimated: str = ""
     written: str = ""
     head_lines: int | None = None
     day_values: tuple[DayValues, ...] = ()
@@ -111,8 +115,6 @@ class TextFormat:
 
     def __post_init__(self) -> None:
         check.check(self)
-        if self.meter_id:
-            check_meter_id(self.meter_id)
 
     @property
     def clock(self) -> FileClock:
@@ -121,8 +123,18 @@ class TextFormat:
 
     @property
     def counter_interval_s(self) -> int:
-        """Length of the intervals for which counters count: in text of ``columns``, there are none."""
-        return 0
+        """Length of the intervals for which counters count, which go on from file to file; 0 where there are none."""
+        return self.interval_s if self.counts else 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether its values are those of counters."""
+        return any(column.register for column in [*self.values, *self.absent])
+
+    @property
+    def is_fractional(self) -> bool:
+        """Whether a time may have a fraction of a second, which is then cut off or snapped."""
+        return bool(self.snap_s) or self.counts
 
     @property
     def has_meters(self) -> bool:
@@ -228,17 +240,6 @@ class TextFormat:
         """How long before a line's time its interval begins."""
         ends = self.marks == "end" and not self.is_wide
         return timedelta(seconds=self.interval_s if ends else 0)
-
-
-def check_meter_id(meter_id: str) -> str:
-    """Return ``meter_id`` without the blanks around it. Raises UsageError if it cannot be a meter's name."""
-    trimmed = meter_id.strip(BLANKS)
-    if not re.fullmatch(KEY_PATTERN.strip("^$"), trimmed):
-        raise UsageError(
-            f"The meter id {meter_id!r} cannot be used.",
-            hint="Use 1 to 128 characters: letters, digits, signs and blanks, but no control characters.",
-        )
-    return trimmed
 
 
 def parse_offset(text: str) -> timedelta:

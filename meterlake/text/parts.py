@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from meterlake.rules import MISSING_MEASURE, quarantine_reason_sql
 from meterlake.schema import KEY_PATTERN, LATEST_TS
-from meterlake.text.columns import MeasureColumn, MeterColumn, UnitColumn
+from meterlake.text.columns import MeasureColumn, MeterColumn, SerialColumn, UnitColumn
 from meterlake.text.fields import BAD_QUOTES, field_sql, fields_sql
 from meterlake.text.times import is_on_the_wall, may_be_fractional
 from meterlake.text.values import by_measure, given_sql, has_line_units, known_unit_sql, quoted, scale_of, value_sql
@@ -38,6 +38,9 @@ VALUE: Final = "measure_value"
 UNIT: Final = "line_unit"
 """The column with the unit of a line's values, where it says one."""
 
+SERIAL: Final = "line_serial"
+"""The column with the number of the meter itself, where it says one."""
+
 Cases = list[tuple[str, str]]
 """Conditions in order, each with SQL of the reason."""
 
@@ -52,12 +55,13 @@ def output_columns(form: TextFormat) -> str:
     dataset = form.dataset
     key = [dataset.key] if form.has_meters else []
     measures = [MEASURE, VALUE] if form.is_long else [measure.name for measure in dataset.measures]
+    measures += [SERIAL] if serial_sql(form) else []
     return ", ".join(["line", *key, dataset.event_time, dataset.interval, *measures])
 
 
 def named_columns(form: TextFormat) -> str:
     """Return SQL of a line's meter, measure and unit as columns, each with a comma behind it, as far as it has any."""
-    named = {form.dataset.key: meter_sql(form), UNIT: unit_sql(form)}
+    named = {form.dataset.key: meter_sql(form), UNIT: unit_sql(form), SERIAL: serial_sql(form)}
     if form.is_long:
         named[MEASURE] = measure_sql(form)
     return "".join(f"{sql} AS {name}, " for name, sql in named.items() if sql)
@@ -91,6 +95,7 @@ def value_columns(
         for name, value in form.instead.items()
         if name not in columns
     ]
+    values += [f"CAST(NULL AS DOUBLE) AS {form.estimated}"] if form.estimated else []
     wanted = {measure.name: measure.unit for measure in form.dataset.measures}
     for name in (name for name in form.measures if name in columns):
         given = given_sql(form, fields[name])
@@ -142,6 +147,12 @@ def unit_sql(form: TextFormat) -> str | None:
     return f"trim({field_sql(form, places[0])})" if places else None
 
 
+def serial_sql(form: TextFormat) -> str | None:
+    """Return SQL of the number of a line's meter itself over ``fields``, if a column says it."""
+    places = [place for place, column in enumerate(form.columns) if isinstance(column, SerialColumn)]
+    return f"trim({field_sql(form, places[0])})" if places else None
+
+
 def line_cases(form: TextFormat) -> Cases:
     """Return why a line is none of readings at all, over ``text``, ``undecoded`` and ``fields``."""
     header = [(f"text = {quoted(form.header)}", "'header_again'")] if form.has_header else []
@@ -187,6 +198,8 @@ def time_cases(form: TextFormat, clock: FileClock) -> Cases:
 
 def final_reason_sql(form: TextFormat) -> str:
     """Return SQL of why a line that could be read may not enter the master data set, or NULL."""
+    if form.counts:  # a counter may be read at any time, and of some measures only
+        return "NULL"
     dataset = form.dataset
     seconds = f"CAST(epoch({dataset.event_time}) AS BIGINT)"
     off = f"CASE WHEN {off_grid_sql(dataset, seconds)} THEN '{OFF_GRID}' END"

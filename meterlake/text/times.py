@@ -96,14 +96,14 @@ def instant_sql(form: TextFormat) -> str:
 
 def may_be_fractional(form: TextFormat) -> bool:
     """Return whether a time may lie within a second."""
-    return bool(form.snap_s) or any(isinstance(column, Epoch) and column.unit == "ms" for column in form.columns)
+    return form.is_fractional or any(isinstance(column, Epoch) and column.unit == "ms" for column in form.columns)
 
 
 def _epoch(form: TextFormat, field: str, unit: str) -> str:
     if unit == "ms":
         whole = f"regexp_full_match({field}, '[0-9]{{1,13}}')"
         return f"make_timestamp(CASE WHEN {whole} THEN CAST({field} AS BIGINT) * 1000 END)"
-    if form.snap_s:
+    if form.is_fractional:
         micros = f"CAST(CAST({field} AS DECIMAL(20,6)) * 1000000 AS BIGINT)"
         return f"make_timestamp(CASE WHEN regexp_full_match({field}, '[0-9]{{1,10}}([.][0-9]*)?') THEN {micros} END)"
     whole = f"regexp_full_match({field}, '[0-9]{{1,10}}')"
@@ -127,8 +127,8 @@ def _moment(form: TextFormat) -> str:
         text = f"regexp_replace({text}, {offset}, '')"
     fraction = ""
     if timepattern.has_fraction(pattern):
-        allowed = timepattern.ANY_FRACTION if form.snap_s else timepattern.FRACTION
-        if form.snap_s:
+        allowed = timepattern.ANY_FRACTION if form.is_fractional else timepattern.FRACTION
+        if form.is_fractional:
             digits = f"substr(regexp_extract({text}, {quoted(allowed)}), 2)"
             fraction = f" + to_microseconds(CAST(substr(rpad({digits}, 6, '0'), 1, 6) AS BIGINT))"
         text = f"regexp_replace({text}, {quoted(allowed)}, '')"

@@ -84,15 +84,20 @@ def scale_of(form: TextFormat, column: Value | DayValues, measure: str, unit: st
     unit: SQL of the line's unit, where a column says it.
     """
     wanted = next(one.unit for one in form.dataset.measures if one.name == measure)
-    if column.factor:
-        return _constant(Fraction(Decimal(column.factor)))
-    if column.unit:
-        factor = exact_factor(column.unit, wanted)
-        return None if factor == 1 else _constant(factor)
+    if column.factor or column.unit:
+        factor = factor_of(column, wanted)
+        return None if factor == 1 and not column.factor else _constant(factor)
     if unit is None:
         return None
     factors = {text: exact_factor(symbol, wanted) for text, symbol in _texts(wanted).items()}
     return _chosen({text: _constant(factor) for text, factor in factors.items()}, unit)
+
+
+def factor_of(column: Value | DayValues, wanted: str) -> Fraction:
+    """Return by what the values of a column are multiplied. wanted: the measure's unit."""
+    if column.factor:
+        return Fraction(Decimal(column.factor))
+    return exact_factor(column.unit or wanted, wanted)
 
 
 def known_unit_sql(wanted: str, unit: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from paho.mqtt.client import topic_matches_sub
 
@@ -16,7 +16,7 @@ from producers.bridge.state import source_id
 from producers.faults import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from meterlake.declaration import MeterSeries
     from meterlake.live.intervals import MeterState
@@ -32,12 +32,17 @@ _KINDS: Final = 1000
 
 
 class Converter:
-    """Makes the messages of a data set."""
+    """Makes the messages of a data set. avro: what an Avro message says, where a source has such."""
 
     def __init__(
-        self, dataset: MeterSeries, sources: Sequence[LiveSource], store: StateStore, totals: BridgeTotals
+        self,
+        dataset: MeterSeries,
+        sources: Sequence[LiveSource],
+        store: StateStore,
+        totals: BridgeTotals,
+        avro: Callable[[bytes], Any] | None = None,
     ) -> None:
-        self._dataset, self._totals = dataset, totals
+        self._dataset, self._totals, self._avro = dataset, totals, avro
         self._sources = [
             (source, source_id(source), Intervals(source, partial(store.load, source_id(source)))) for source in sources
         ]
@@ -65,7 +70,7 @@ class Converter:
                 if arrived.retained and source.time is None and source.payload != "senml":
                     yield Refusal(RETAINED)
                     return
-                for outcome in decode(source, arrived.topic, arrived.payload, arrived.at_ms):
+                for outcome in decode(source, arrived.topic, arrived.payload, arrived.at_ms, self._avro):
                     if isinstance(outcome, Sample):
                         yield from intervals.take(outcome)
                     else:
@@ -87,6 +92,8 @@ class Converter:
         topic = arrived.topic[:_TOPIC]
         about: dict[str, str | int] = {"topic": topic, "at_ms": arrived.at_ms}
         about |= {"item": outcome.item} if outcome.item else {}
+        # By its key, an erasure finds what is of a meter.
+        about |= {self._dataset.key: outcome.meter} if outcome.meter else {}
         value = wire.encode_refused(self._dataset, outcome.reason, arrived.payload, **about)
         return Message((outcome.meter or topic).encode(), value)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_exponential
 from tenacity.nap import sleep_using_event
 
+from engines.schema_registry import SchemaRegistry
 from meterlake.errors import TransientError
 from meterlake.log import get_logger
 from producers.bridge.errors import NotTaken
@@ -56,6 +57,8 @@ class Bridge:
     def run(self) -> None:
         """Run until ``stop``. Raises what is wrong at the start, and later what no waiting mends."""
         has_run = False
+        needs_schemas = any(source.payload == "avro" for source in self.sources)
+        avro = SchemaRegistry(self.settings).content if needs_schemas else None
 
         def may_pass(error: BaseException) -> bool:
             return has_run and isinstance(error, TransientError)
@@ -64,7 +67,7 @@ class Bridge:
             nonlocal has_run
             with self._opened() as (reader, sink):
                 has_run = True
-                self._pump(reader, sink)
+                self._pump(reader, sink, avro)
 
         Retrying(
             retry=retry_if_exception(may_pass),
@@ -89,8 +92,8 @@ class Bridge:
         finally:
             reader.close()
 
-    def _pump(self, reader: Reader, sink: KafkaSink) -> None:
-        converter = Converter(self.dataset, self.sources, self.store, self.totals)
+    def _pump(self, reader: Reader, sink: KafkaSink, avro: Callable[[bytes], Any] | None) -> None:
+        converter = Converter(self.dataset, self.sources, self.store, self.totals, avro)
         while not self.stop.is_set():
             arrived = reader.take(AT_ONCE, POLL_S)
             if not arrived:

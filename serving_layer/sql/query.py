@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from engines import cassandra, hive, trino
+from engines import cassandra, clickhouse, hive, trino
 from meterlake.errors import UsageError
 
 if TYPE_CHECKING:
     from meterlake.settings import Settings
 
-Engine = Literal["trino", "hive", "cassandra"]
+Engine = Literal["trino", "hive", "cassandra", "clickhouse"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ def _cassandra(settings: Settings, statement: str) -> Answer:
         return _answer(result.column_names or (), [tuple(row) for row in result])
 
 
+def _clickhouse(settings: Settings, statement: str) -> Answer:
+    with clickhouse.session(settings) as session:
+        return _answer(*session.select(statement))
+
+
 def _answer(columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Answer:
     """Give columns of one name numbers, so that none hides another."""
     seen: Counter[str] = Counter()
@@ -68,4 +73,5 @@ _ENGINES: Final[dict[Engine, Callable[[Settings, str], Answer]]] = {
     "trino": _trino,
     "hive": _hive,
     "cassandra": _cassandra,
+    "clickhouse": _clickhouse,
 }

@@ -20,7 +20,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from meterlake.packed import DAMAGED, NotText, opened
 from meterlake.schema import KEY_PATTERN, LATEST_TS, MAX_REVISION
 from serving_layer.verify.expected import READINGS, make_readings
-from serving_layer.verify.raw_text import unpack
+from serving_layer.verify.raw_files import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

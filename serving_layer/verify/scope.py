@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from meterlake import timegrid
 from meterlake.errors import UsageError
+from meterlake.meter_names import check_meter_id
 from meterlake.rendering import text_literal
-from meterlake.text.format import check_meter_id
 from serving_layer.verify.errors import EmptyRange
 
 if TYPE_CHECKING:

@@ -35,6 +35,7 @@ from pyspark.sql import SparkSession
 from batch_layer import lease
 from engines import hdfs, hive
 from meterlake import merged
+from meterlake.errors import RunUnderWay
 from meterlake.settings import Settings
 from meterlake.views import derived_values
 from serving_layer.publish import tables
@@ -202,7 +203,7 @@ def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_comm
 
 def test_two_runs_are_kept_apart_and_a_dead_one_loses_its_lease(stack: Instance, settings: Settings) -> None:
     with lease.held(settings, NAME, "batch", clock) as first:
-        with pytest.raises(lease.RunUnderWay, match="batch by process"), lease.held(settings, NAME, "other", clock):
+        with pytest.raises(RunUnderWay, match="batch by process"), lease.held(settings, NAME, "other", clock):
             pass
         later = NOW + lease.TERM + timedelta(seconds=1)
         with lease.held(settings, NAME, "other", lambda: later), pytest.raises(lease.LeaseLost):

@@ -26,14 +26,15 @@ from confluent_kafka import Consumer, TopicPartition
 from docs_commands import page
 from mqtt_brokers import MqttBroker, Publisher, free_port, mosquitto, running, until
 from pydantic import SecretStr
+from schema_registry import Registry, message, serving
 
 from engines import topics
 from engines.kafka import client_config, create_topic, send_one
 from meterlake import wire
 from meterlake.clock import system_clock
-from meterlake.declaration import Level, MeterSeries, View
+from meterlake.declaration import Amount, Level, MeterSeries, View
 from meterlake.errors import UsageError
-from meterlake.live.sources import LiveSource, Time, TopicLevel, Value
+from meterlake.live.sources import LiveSource, Register, Time, TopicLevel, Value
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from producers.bridge.address import Broker
@@ -330,6 +331,93 @@ def test_topics_of_others_in_kafka(settings: Settings, stack: Instance, tmp_path
     found = received(settings, dataset)
     assert readings(found) == {(f"list{n}", T0 + 60 * minute, float(n)) for n in (1, 2) for minute in (0, 1, 3, 4, 5)}
     assert [one for one in found if isinstance(one, wire.Undecodable)] == [wire.Undecodable("missing_field:points")]
+
+
+COUNTED = {
+    "type": "record",
+    "name": "Counted",
+    "fields": [
+        {"name": "id", "type": "string"},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "total", "type": ["null", "double"]},
+    ],
+}
+
+
+def test_avro_counters_out_of_order_with_a_registry_that_goes_away(
+    settings: Settings, stack: Instance, tmp_path: Path
+) -> None:
+    dataset = replace(
+        rooms(),
+        intervals=("1 min",),
+        measures=(Amount("energy", "Wh", "0.001", between=(0, None)), Level("guessed", "1", "1", between=(0, 1))),
+    )
+    raw = f"{dataset.name}.avro"
+    source = LiveSource(
+        dataset=dataset, transport="kafka", topic=raw, payload="avro", meter="id", interval_s=60, time=Time("at"),
+        counters=(Value("total", "energy", "kWh"),), register=Register(across_gap="spread"), estimated="guessed",
+    )  # fmt: skip
+    registry = Registry()
+    registry.register(3, COUNTED)
+
+    def run(stop: threading.Event) -> None:
+        known = settings.model_copy(update={"schema_registry_url": registry.url})
+        with closing(StateStore(tmp_path / "state.sqlite")) as store:
+            Bridge(
+                known, dataset, (source,),
+                lambda totals: KafkaReader(known, [raw], dataset.name, system_clock, totals), store, stop,
+            ).run()  # fmt: skip
+
+    def bridged(messages: int) -> None:
+        """Run a bridge until it has committed so many messages; the registry is back once it has been asked."""
+        stop, asked = threading.Event(), len(registry.asked)
+        registry.status = 503
+        with ThreadPoolExecutor(1) as pool:
+            ending = pool.submit(run, stop)
+            until(lambda: ending.done() or len(registry.asked) > asked)
+            registry.status = 200
+            until(lambda: ending.done() or committed(settings, dataset.name, raw) >= messages)
+            stop.set()
+            ending.result()
+
+    def show(minute: float, total: float | None) -> None:
+        at = datetime.fromtimestamp(T0 + 60 * minute, UTC)
+        send_one(settings, raw, message(3, COUNTED, {"id": "m", "at": at, "total": total}))
+
+    create_topic(settings, raw, 1)
+    with serving(registry):
+        for minute, total in ((0, 1.0), (1, 1.01), (3, 1.06)):
+            show(minute, total)
+        bridged(3)
+        show(2, 1.02)  # late, after a restart
+        show(2, 1.02)  # and again
+        show(2.5, None)
+        show(4, 1.1)
+        send_one(settings, raw, b"no Avro")
+        bridged(8)
+    found = received(settings, dataset)
+    counting: dict[int, Reading] = {}
+    for one in found:
+        if isinstance(one, Reading) and (one.ts not in counting or one.revision > counting[one.ts].revision):
+            counting[one.ts] = one
+    assert {(one.ts - T0) // 60: (one.revision, *one.values) for one in counting.values()} == {
+        0: (0, 10.0, 0.0),
+        1: (1, 10.0, 0.0),
+        2: (1, 40.0, 0.0),
+        3: (0, 40.0, 0.0),
+    }
+    reasons = sorted(one.reason for one in found if isinstance(one, wire.Undecodable))
+    assert reasons == ["first_reading", "missing_measure", "not_avro"]
+
+
+def committed(settings: Settings, group: str, topic: str) -> int:
+    """Return up to where a group has read the only partition of a topic."""
+    consumer = Consumer(client_config(settings, **{"group.id": group, "enable.auto.commit": False}))
+    try:
+        (place,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
+        return place.offset
+    finally:
+        consumer.close()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,24 +14,35 @@ from typing import Any
 
 import lake_servers
 import pytest
+import sqlglot
+from contract_truth import assert_kept
+from load_samples import DAY, text_of
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
 
+from batch_layer.ingest.errors import Unreadable
+from batch_layer.ingest.load import load
+from batch_layer.ingest.request import Request as LoadRequest
+from batch_layer.ingest.request import Result
+from datasets.household.text import HOUSEHOLD_TEXT
 from datasets.telecom.declaration import TELECOM
 from datasets.telecom.simulation import SIMULATION
-from engines import lake, nessie, spark, trino
+from engines import clickhouse, lake, nessie, spark, trino
+from engines.clickhouse import ClickHouse
 from engines.lake import WrongKeys
 from engines.topics import NoSuchTopic
 from lakehouse import history, lease
+from lakehouse.clickhouse.load import NotEqual
+from lakehouse.clickhouse.load import load as load_clickhouse
+from lakehouse.contract import contract
 from lakehouse.landing import from_files, from_kafka, objects
 from lakehouse.landing.objects import BrokenObject
 from lakehouse.layers import bronze, tables
-from lakehouse.lease import RunUnderWay
 from lakehouse.run import Run, known
 from lakehouse.verify import verify
 from meterlake import registry
 from meterlake.clock import system_clock
-from meterlake.errors import UnknownName
+from meterlake.errors import RunUnderWay, UnknownName
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.simulation import Request
 from meterlake.settings import Settings
@@ -143,6 +155,54 @@ def test_2_readers_see_facts_with_members_and_local_days(world: World) -> None:
     assert world.rows("SELECT count(*) FROM GOLD.dim_date WHERE date_value = DATE '2026-11-20' AND is_weekend") == [[1]]
 
 
+def test_2_tables_are_as_the_contract_promises(world: World) -> None:
+    assert_kept(world.settings, [table for table in contract(world.lakehouse).tables if table.kind != "topic"])
+
+
+def test_2_clickhouse_has_what_readers_see(world: World) -> None:
+    with clickhouse.session(world.settings) as engine:
+        first = load_clickhouse(world.settings, engine, world.lakehouse)
+        assert {row["table"] for row in first} == {
+            *(item.name for item in (*world.lakehouse.dimensions, *world.lakehouse.facts, *world.lakehouse.marts)),
+            "dim_date",
+            "dim_time",
+        }
+        _assert_same(world, engine)
+        again = load_clickhouse(world.settings, engine, world.lakehouse)
+        assert {row["days"] for row in again if row["table"].startswith("fact_")} == {0}
+        engine.run(f"ALTER TABLE {world.lakehouse.name}.fact_sms DELETE WHERE 1 SETTINGS mutations_sync = 2")
+        with pytest.raises(NotEqual, match=r"fact_sms differs from gold: 0 rows instead of \d+"):
+            load_clickhouse(world.settings, engine, world.lakehouse)
+        load_clickhouse(world.settings, engine, world.lakehouse, full=True)
+        _assert_same(world, engine)
+
+
+def _assert_same(world: World, engine: ClickHouse) -> None:
+    """Facts and marts in ClickHouse are those that Trino reads and computes."""
+    name = world.lakehouse.name
+    for fact in world.lakehouse.facts:
+        columns = ", ".join(["transaction_sk", "date_sk", "time_sk", *(lookup.column for lookup in fact.lookups)])
+        _, ours = engine.select(f"SELECT {columns} FROM {name}.{fact.name} ORDER BY transaction_sk")  # noqa: S608
+        assert ours == world.rows(f"SELECT {columns} FROM GOLD.{fact.name} ORDER BY transaction_sk")  # noqa: S608
+    for mart in world.lakehouse.marts:
+        by = ["date_sk", *(trino_sql(sql) for _, sql in mart.by)]
+        figures = [trino_sql(sql) for _, sql in mart.figures]
+        asked = f"SELECT {', '.join([*by, *figures])} FROM GOLD.{mart.fact} GROUP BY {', '.join(by)}"  # noqa: S608
+        _, rows = engine.select(f"SELECT * FROM {name}.{mart.name}")  # noqa: S608
+        ours, theirs = (sorted([_exact(value) for value in row] for row in some) for some in (rows, world.rows(asked)))
+        assert ours == theirs
+        assert ours
+
+
+def _exact(value: object) -> str:
+    text = str(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def trino_sql(sql: str) -> str:
+    return sqlglot.transpile(sql, read="spark", write="trino")[0]
+
+
 def _more(world: World, folder: Path) -> dict[str, bytes]:
     """Return files: a correction, a conflict, who was a stranger, a cell that was missing, and what is no record."""
     name = world.lakehouse.name
@@ -221,6 +281,9 @@ def test_4_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world:
         statuses = {record.run: status for record, status in history.runs(world.settings, world.lakehouse.name)}
         assert statuses == {name: "current" if name == run else "kept" for name in world.runs}
         counts[run] = world.rows("SELECT count(*) FROM GOLD.fact_calls WHERE amount > 1000")[0][0]
+        with clickhouse.session(world.settings) as engine:
+            load_clickhouse(world.settings, engine, world.lakehouse)
+            _assert_same(world, engine)
     assert counts == {first: 0, second: 1, full: 1}
     with pytest.raises(UnknownName):
         history.roll_back(world.settings, world.lakehouse.name, "20200101T000000-0000")
@@ -284,3 +347,48 @@ def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Pat
         lake.get(wrong, "health/probe")
     with lease.held(settings, name, "somebody's batch"), pytest.raises(RunUnderWay, match="somebody's batch"):
         world.run()
+
+
+def test_7_load_takes_files_that_lie_in_an_object_store(world: World) -> None:
+    access, secret = world.settings.lake_keys
+    settings = world.settings.model_copy(
+        update={
+            "s3_endpoint": world.settings.lake_s3,
+            "s3_region": world.settings.lake_region,
+            "s3_access_key": SecretStr(access),
+            "s3_secret_key": SecretStr(secret),
+        }
+    )
+    folder, bucket = f"in/{world.lakehouse.name}", settings.lake_bucket
+    form = replace(
+        HOUSEHOLD_TEXT,
+        dataset=replace(HOUSEHOLD_TEXT.dataset, name=world.lakehouse.name),
+        meter_id="",
+        meter_from_name="house_([a-z])",
+    )
+    lake.put(settings, f"{folder}/house_a.csv", text_of([*DAY[:60], "junk"]))
+    lake.put(settings, f"{folder}/2007/house_b.csv.xz", lzma.compress(text_of(DAY[60:180])))
+    lake.put(settings, f"{folder}/.hidden.csv", b"no reading")
+
+    def loaded(path: str, known: Settings = settings) -> Result:
+        return load(known, LoadRequest((form,), (path,), "", None), system_clock, lambda _: None)
+
+    whole = f"s3a://{bucket}/{folder}"
+    first = loaded(f"{whole}/**/*.xz")
+    assert [(file.path, file.meter_id, file.readings) for file in first.files] == [
+        (f"{whole}/2007/house_b.csv.xz", "b", 120)
+    ]
+    second = loaded(f"{whole}/")
+    assert {(file.meter_id, file.status, file.readings, file.quarantined) for file in second.files} == {
+        ("a", "loaded", 60, 1),
+        ("b", "already loaded", 0, 0),
+    }
+    by_file = "SELECT meter_id, origin, count(*), min(ts) FROM iceberg.master.{} GROUP BY 1, 2 ORDER BY 1"
+    assert trino.rows(settings, by_file.format(world.lakehouse.name)) == [
+        ["a", "house_a.csv", 60, datetime(2006, 12, 15, 23)],  # noqa: DTZ001 - UTC without zone
+        ["b", "2007/house_b.csv.xz", 120, datetime(2006, 12, 16)],  # noqa: DTZ001 - UTC without zone
+    ]
+    with pytest.raises(Unreadable, match=f"{whole}/nothing does not exist"):
+        loaded(f"{whole}/nothing")
+    with pytest.raises(Unreadable, match="cannot be read"):
+        loaded(whole, settings.model_copy(update={"s3_secret_key": SecretStr("wrong")}))

@@ -20,7 +20,7 @@ from load_samples import DAY, HEADER, text_of
 from pyspark.sql import SparkSession
 
 from batch_layer.ingest import load as module
-from batch_layer.ingest.errors import NoMeter, NotThisFormat, Unreadable
+from batch_layer.ingest.errors import NotThisFormat, Unreadable
 from batch_layer.ingest.load import load
 from batch_layer.ingest.raw_store import RAW
 from batch_layer.ingest.request import Progress, Request, Result
@@ -29,6 +29,7 @@ from engines import hdfs, trino
 from engines import spark as engine
 from meterlake.fileformats.base import WrongFile
 from meterlake.fileformats.records import JsonLines, Time, Value, Workbook
+from meterlake.meter_names import NoMeter
 from meterlake.settings import Settings
 from meterlake.text.format import TextFormat
 from stack.instance import Instance

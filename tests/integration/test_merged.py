@@ -12,6 +12,7 @@ from typing import Any
 
 import merged_samples as samples
 import pytest
+from contract_truth import assert_kept
 from merged_samples import (
     BOUNDARIES,
     DATASET,
@@ -32,6 +33,7 @@ from reader_loop import reading
 
 from engines import cassandra, spark, trino
 from meterlake import merged
+from meterlake.contract.series import contract
 from meterlake.ddl import CASSANDRA_KEYSPACE, view_table
 from meterlake.errors import RollbackLosesMinutes
 from meterlake.grains import Grain
@@ -119,6 +121,10 @@ def test_3_source_says_which_layer_answers(runs: list[samples.Written], settings
     around = [hour + timedelta(hours=step) for step in (-1, 0, 1)]
     assert [found["hour"][time] for time in around] == ["batch", "both", "speed"]
     assert [found["day"][date(2026, 10, day)] for day in (24, 25, 26)] == ["batch", "both", "speed"]
+
+
+def test_3_views_are_as_the_contract_promises(runs: list[samples.Written], settings: Settings) -> None:
+    assert_kept(settings, [table for table in contract(DATASET).tables if table.kind == "view"])
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

@@ -169,9 +169,12 @@ def test_two_launchers_do_not_meet(second: Instance) -> None:
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(stack: Instance, tmp_path: Path) -> None:
     clash = Instance(Settings(home=tmp_path / "clash", port_offset=stack.settings.port_offset))
-    with pytest.raises(PortBusy, match=r"which Kafka broker needs, is held by process \d+ \(.*java"):
-        launcher.up(select(["kafka"]), clash, silent)
-    assert not process.running(clash)
+    try:
+        with pytest.raises(PortBusy, match=r"which Kafka broker needs, is held by process \d+ \(.*java"):
+            launcher.up(select(["kafka"]), clash, silent)
+        assert not process.running(clash)
+    finally:
+        launcher.down(clash, silent)  # or every test after this one would find the port taken
 
 
 def test_a_server_that_ends_while_starting_shows_its_log(second: Instance) -> None:

@@ -122,7 +122,7 @@ def test_a_plain_number() -> None:
         (b"\xff", "bad_value"),
         (b"1e999", "not_finite:temperature"),
     ):
-        assert told(THERMOMETER, "rooms/attic/temperature", text) == [Refusal(reason)]
+        assert told(THERMOMETER, "rooms/attic/temperature", text) == [Refusal(reason, "attic")]
 
 
 LISTED = replace(
@@ -140,9 +140,9 @@ def test_a_list_of_readings_each_refused_for_itself() -> None:
     ]
     assert told(LISTED, "x/y/temperature", {"gateway": {"sensor": 12}, "data": {"points": points}}) == [
         Sample("12", NOON * 1000 + 1, (293.15,)),
-        Refusal("missing_field:readings.0", item=2),
-        Refusal("missing_field:t", item=3),
-        Refusal("not_object", item=4),
+        Refusal("missing_field:readings.0", "12", item=2),
+        Refusal("missing_field:t", "12", item=3),
+        Refusal("not_object", "12", item=4),
     ]
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from datetime import UTC, timedelta
 
 import pytest
 from bridge_samples import THERMOMETER, documented
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from reader_samples import tables
 
 from meterlake import wire
-from meterlake.live.decode import Refusal, Sample
+from meterlake.declaration import Amount, Level, MeterSeries, View
+from meterlake.errors import DeclarationError
+from meterlake.fileformats.records import JsonLines
+from meterlake.live.decode import Refusal, Sample, decode
 from meterlake.live.intervals import Intervals, MeterState
-from meterlake.live.sources import LiveSource, Register, Value
+from meterlake.live.sources import LiveSource, Register, Time, Value
 from meterlake.reading import Reading
+from meterlake.registers import AcrossGap
 
 pytestmark = pytest.mark.unit
 
@@ -84,7 +91,7 @@ def test_a_message_that_came_before_says_nothing_new() -> None:
     plug.take(sample(0, 100, 1000))
     assert plug.take(sample(0, 100, 1000)) == []
     assert plug.take(sample(0, 100, 1001)) == [Refusal("conflicting_stamp", "washer")]
-    assert plug.take(sample(-60, 100, 999)) == [Refusal("out_of_order", "washer")]
+    assert plug.take(sample(-3001, 100, 999)) == [Refusal("out_of_order", "washer")]
     assert plug.take(sample(60, None, None)._replace(values=(None,) * 3)) == [Refusal("missing_measure", "washer")]
 
 
@@ -102,6 +109,156 @@ def test_a_long_silence_and_a_reset() -> None:
     assert plug.take(sample(87_000, 100, 5)) == [
         Reading("washer", NOON + 86_700, 300, (100, 230.0, 0.5, 5.0, 1.0))  # since the reset; before it, nobody knows
     ]
+
+
+def test_a_message_out_of_order_makes_readings_again() -> None:
+    plug = Intervals(TASMOTA, NOTHING_KEPT)
+    plug.take(sample(0, 100, 1000))
+    assert plug.take(sample(600, 120, 1020)) == [
+        Reading("washer", NOON, 300, (100, 230.0, 0.5, 10.0, 1.0)),
+        Reading("washer", NOON + 300, 300, (None, None, None, 10.0, 1.0)),
+    ]
+    assert plug.take(sample(300, 110, 1004)) == [
+        Reading("washer", NOON, 300, (100, 230.0, 0.5, 4.0, 0.0), 1),
+        Reading("washer", NOON + 300, 300, (110, 230.0, 0.5, 16.0, 0.0), 1),
+    ]
+    assert plug.take(sample(450, 115, 1010)) == [Reading("washer", NOON + 300, 300, (115, 230.0, 0.5, 16.0, 0.0), 2)]
+    assert plug.take(sample(300, 110, 1004)) == []
+    assert plug.take(sample(-300, 90, 998)) == [
+        Reading("washer", NOON - 300, 300, (90, 230.0, 0.5, 2.0, 0.0)),
+        Refusal("first_reading", "washer"),
+    ]
+
+
+def test_an_amount_that_a_late_message_takes_back_is_withdrawn() -> None:
+    plug = Intervals(replace(TASMOTA, register=Register(across_gap="spread")), NOTHING_KEPT)
+    plug.take(sample(0, 100, 1000))
+    assert plug.take(sample(300, 100, 1010)) == [Reading("washer", NOON, 300, (100, 230.0, 0.5, 10.0, 0.0))]
+    # At 100 s the counter had gone beyond what it showed later, which therefore was no reading of it.
+    assert plug.take(sample(100, 100, 1015)) == [Reading("washer", NOON, 300, (None,) * 5, 1)]
+    gone = wire.decode(TASMOTA.dataset, wire.encode(TASMOTA.dataset, Reading("washer", NOON, 300, (None,) * 5, 1)))
+    assert isinstance(gone, Reading)
+    assert gone.is_gap
+
+
+def test_only_in_order_where_the_lateness_is_none() -> None:
+    plug = Intervals(replace(TASMOTA, lateness=timedelta(0)), NOTHING_KEPT)
+    plug.take(sample(300, 100, 1000))
+    assert plug.take(sample(299, 100, 999)) == [Refusal("out_of_order", "washer")]
+    plug.take(sample(900, 100, 1020))
+    assert len(plug.changed["washer"].recent) == 1
+    with pytest.raises(DeclarationError, match="its lateness is"):
+        replace(TASMOTA, lateness=timedelta(seconds=-1))
+
+
+def test_a_memory_of_an_earlier_version_goes_on() -> None:
+    text = '{"counters":{"energy":[[1795262400,1000000,""],1000000,[1795262400,1000000,true]]},"levels":[]}'
+    plug = Intervals(TASMOTA, lambda _: MeterState.parsed(text))
+    assert plug.take(sample(-1, 90, 999)) == [Refusal("out_of_order", "washer")]
+    assert plug.take(sample(300, 90, 1002)) == [Reading("washer", NOON, 300, (None, None, None, 2.0, 0.0))]
+
+
+METERED = MeterSeries(
+    name="metered",
+    time_zone="UTC",
+    intervals=("5 min",),
+    measures=(
+        Amount("energy", unit="Wh", resolution="0.001", between=(0, None)),
+        Level("estimated", unit="1", resolution="1", between=(0, 1)),
+    ),
+    views=(View("5 min"),),
+)
+
+
+def both_ways(register: Register) -> tuple[LiveSource, JsonLines]:
+    """Return the declarations of the same messages, as they come and as a file."""
+    time, value = Time("at", "epoch_s"), (Value("total", "energy", "kWh"),)
+    source = LiveSource(
+        dataset=METERED,
+        topic="counters",
+        transport="kafka",
+        meter="id",
+        interval_s=300,
+        time=time,
+        counters=value,
+        register=register,
+        estimated="estimated",
+        serial="serial",
+        lateness=timedelta(minutes=20),
+        longest_gap=METERED.jump_limit,
+    )
+    form = JsonLines(
+        dataset=METERED,
+        meter="id",
+        interval_s=300,
+        time=time,
+        values=value,
+        register=register,
+        estimated="estimated",
+        serial="serial",
+    )
+    return source, form
+
+
+MESSAGES = st.lists(
+    st.tuples(
+        st.sampled_from([1, 40, 299, 300, 301, 600, 1500]),  # seconds since the message before
+        st.sampled_from([-30, -1, 0, 1, 5, 900]),  # what the counter ran
+        st.integers(0, 1200),  # how late the message comes
+        st.sampled_from([0, 0, 0, 1]),  # whether it comes twice
+        st.sampled_from(["", "", "x", "y"]),
+    ),
+    min_size=1,
+    max_size=14,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    messages=MESSAGES,
+    across=st.sampled_from(["drop", "spread", "one_interval"]),
+    digits=st.sampled_from([None, 0]),
+    resets=st.booleans(),
+    data=st.data(),
+)
+def test_any_order_of_arrival_makes_what_a_file_makes(
+    messages: list[tuple[int, int, int, int, str]],
+    across: AcrossGap,
+    digits: int | None,
+    resets: bool,
+    data: st.DataObject,
+) -> None:
+    source, form = both_ways(Register(across_gap=across, digits=digits, resets=resets, snap_s=2))
+    at, total, lines, arrivals = NOON, 500, list[bytes](), list[tuple[int, int]]()
+    for number, (step, ran, delay, again, serial) in enumerate(messages):
+        at, total = at + step, total + ran
+        lines.append(json.dumps({"id": "m", "at": at, "total": total / 1000, "serial": serial}).encode())
+        arrivals += [
+            (at + data.draw(st.integers(0, 1200)) if copy else at + delay, number) for copy in range(again + 1)
+        ]
+    kept: dict[str, str] = {}
+
+    def load(meter: str) -> MeterState | None:
+        return MeterState.parsed(kept[meter]) if meter in kept else None
+
+    running, counting = Intervals(source, load), dict[int, Reading]()
+    for arrived, number in sorted(arrivals):
+        if data.draw(st.booleans()):
+            running = Intervals(source, load)
+        (sample,) = decode(source, "counters", lines[number], arrived * 1000)
+        assert isinstance(sample, Sample)
+        for one in running.take(sample):
+            if isinstance(one, Reading):
+                assert one.ts not in counting or one.revision == counting[one.ts].revision + 1
+                counting[one.ts] = one
+        kept |= {meter: state.text() for meter, state in running.changed.items()}
+    live = {ts: one.values for ts, one in counting.items() if not one.is_gap}
+    of_file = {
+        int(row["ts"].replace(tzinfo=UTC).timestamp()): (row["energy"], row["estimated"])
+        for row in tables(form, b"\n".join(lines))
+        if row["reason"] is None
+    }
+    assert live == of_file
 
 
 STEPS = st.lists(st.tuples(st.integers(1, 900), st.integers(0, 50), st.booleans()), min_size=2, max_size=25)
@@ -131,4 +288,6 @@ def test_a_restart_at_any_place_loses_nothing(steps: list[tuple[int, int, bool]]
     first = 1000_000 + steps[0][1] * 1000
     assert first <= begun - counted <= counter.last.units
     assert [one.ts for one in readings] == list(range(readings[0].ts, readings[-1].ts + 1, 300)) if readings else True
-    assert len(running.changed["washer"].levels) <= 2
+    state, oldest = running.changed["washer"], (NOON + seconds - 3000) // 300 * 300 - 1200
+    assert min([*state.levels, *state.made]) >= oldest
+    assert all(one.at_ms >= (NOON + seconds - 3000) * 1000 for one in state.recent)

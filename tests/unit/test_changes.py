@@ -9,13 +9,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reader_forms import EXAMPLES, FORMS
+from reader_samples import COUNTED, tables
 
-from batch_layer.erase.raw import has_field
+from batch_layer.erase.raw import has_field, lines_in
+from batch_layer.ingest.raw_notes import Note
 from meterlake.changes import BEFORE, LOADS, Change, by_load, covers, joined
 from meterlake.erasure import InTopic, Remains, Retention, left_among_rejects, left_in_topic
+from meterlake.fileformats.records import Register
 from meterlake.precedence import NoHigherRevision, correcting_revision
 from meterlake.schema import MAX_REVISION
 from meterlake.text.blank import blanked
+from meterlake.text.format import MeterColumn, Moment, TextFormat, Value
 from meterlake.text.lines import blocks
 
 pytestmark = pytest.mark.unit
@@ -89,6 +94,27 @@ def test_messages_remain_as_long_as_the_topic_keeps_them() -> None:
 )
 def test_a_line_names_a_meter_as_a_whole_field(line: str, has: bool) -> None:
     assert has_field(line, "m 1") == has
+
+
+def test_each_line_of_a_counter_is_its_meters() -> None:
+    """Also a line that made no row, since it lies within an interval, or was refused."""
+    lines = ["meter,time,total", "a,2026-03-01 00:00,1", "b,2026-03-01 00:00,1", "a,2026-03-01 00:10,2", "a,x,2"]
+    counter = Value("total", "energy", register=Register(across_gap="spread"))
+    form = TextFormat(
+        dataset=COUNTED,
+        columns=(MeterColumn("meter"), Moment("time", "yyyy-MM-dd HH:mm"), counter),
+        interval_s=1800,
+        estimated="estimated",
+    )
+    content = io.BytesIO("\n".join(lines).encode())
+    note = Note("load", "digest", "", "file.csv", "+00:00", 0)
+    assert lines_in(content, (form,), note, "a") == {2, 4, 5}
+
+
+def test_what_is_refused_of_a_counter_names_its_meter() -> None:
+    rows = tables(FORMS["obis.csv"], (EXAMPLES / "obis.csv").read_bytes())
+    (refused,) = [row for row in rows if row["reason"] == "first_reading"]
+    assert has_field(refused["payload"], "1EMH0012345678")
 
 
 @given(

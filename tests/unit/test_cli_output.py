@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from cli.batch_commands import _csv
 from cli.output import Output, finite, show
 
 pytestmark = pytest.mark.unit
@@ -25,3 +26,12 @@ def test_json_has_null_for_numbers_that_it_does_not_have(capsys: pytest.CaptureF
 @pytest.mark.parametrize("value", [1.5, 0, "nan", None, True, Decimal("1.50")])
 def test_other_values_stay(value: object) -> None:
     assert finite(value) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(math.nan, ""), (-math.inf, ""), (None, ""), (1.5, 1.5), ("nan", "nan"), (Decimal("1.50"), "1.50")],
+)
+def test_csv_has_nothing_where_there_is_no_number(value: object, written: object) -> None:
+    found = _csv(value)
+    assert (found, type(found)) == (written, type(written))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch_layer.ingest.counters import Mine, _place_of, _placed_rows, _rows
 from engines.readers.counters import _outcomes
 from meterlake.counter_ends import Ends, Neighbours, place
 from meterlake.registers import AcrossGap, CounterReading, IntervalAmount, Rule
@@ -102,3 +106,33 @@ def test_any_order_of_files_makes_what_one_file_makes(data: st.DataObject, acros
     files = [every[begin:end] for begin, end in zip([0, *cuts[:-1]], cuts, strict=True)]
     rule = Rule(interval_s=60, across_gap=across)
     assert loaded(data.draw(st.permutations(files)), rule) == amounts(every, rule)
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_a_task_places_counters_as_the_driver_does(data: st.DataObject) -> None:
+    """What is stored goes through a table in either case; the files of the load are beside each other."""
+    cuts = sorted(data.draw(st.sets(st.integers(1, 39), min_size=3, max_size=8)))
+    hours = [HOUR * n + data.draw(st.sampled_from([0, 0, 900])) for n in range(40)]
+    every = [CounterReading(at, at // 36, data.draw(st.sampled_from(["", "x"]))) for at in hours]
+    ends = [Ends.of(every[a:b], HOUR) for a, b in zip([0, *cuts], [*cuts, 40], strict=True)]
+    key, mine_at = ("m", "energy"), data.draw(st.sets(st.integers(0, len(ends) - 1), min_size=1, max_size=2))
+    mine = Mine({key: {n: ends[n] for n in mine_at}}, frozenset(mine_at), dict.fromkeys(mine_at, HOUR))
+    stored = [
+        {"meter_id": "m", "load_id": f"{n}", **dict(zip(STORED, row[1:7], strict=True))}
+        for n, one in enumerate(ends)
+        if n not in mine_at
+        for row in _rows(key, one, f"{n}", n)
+    ]
+    expected = mine.placed(
+        key,
+        [replace(one, load_id=f"{n}", revision=n, is_stored=True) for n, one in enumerate(ends) if n not in mine_at],
+    )
+    made = _placed_rows(mine, "meter_id", pa.Table.from_pylist(stored)).to_pylist()
+    by_file: dict[int, list[Any]] = {}
+    for row in made:
+        by_file.setdefault(row["file"], []).append(SimpleNamespace(**row))
+    assert {file: _place_of(rows) for file, rows in by_file.items()} == dict(expected)
+
+
+STORED = ("read_at", "measure", "edge", "units", "serial", "revision")

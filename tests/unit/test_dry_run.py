@@ -16,6 +16,7 @@ from batch_layer.ingest.dry_run import Preview, dry_run
 from batch_layer.ingest.request import Request
 from cli.load_result import preview_facts
 from datasets.household.text import HOUSEHOLD_TEXT
+from meterlake.errors import DeclarationError
 from meterlake.fileformats import Format
 from meterlake.settings import Settings
 
@@ -35,7 +36,7 @@ def write(path: Path, *lines: str) -> Path:
 
 
 def seen(path: Path, *forms: Format, **more: Any) -> dict[str, Preview]:
-    request = Request(forms or (HOUSEHOLD_TEXT,), (str(path),), "", None, **more)
+    request = Request(forms or (HOUSEHOLD_TEXT,), (str(path),), **{"meter_id": "", "offset": None, **more})
     found = dry_run(Settings(), request, NOW)
     return {preview.path.removeprefix(str(path)).lstrip("/"): preview for preview in found}
 
@@ -70,6 +71,37 @@ def test_rows_meters_period_and_interval_are_shown(tmp_path: Path) -> None:
         ("a", utc(2006, 12, 15, 23, minute)) for minute in range(3)
     ]
     assert found.first_readings[0]["voltage"] == 234.84
+
+
+def test_a_declaration_takes_the_meter_from_the_name(tmp_path: Path) -> None:
+    form = replace(HOUSEHOLD_TEXT, meter_id="", meter_from_name=r"house_(.+?)\.")
+    lines = replace(FORMS["readings.jsonl"], meter="", meter_from_name="(?P<meter>[a-z]+)[0-9]*.jsonl")
+    write(tmp_path / "house_a b.csv", *minutes(2))
+    write(tmp_path / "other.csv", *minutes(2))
+    found = seen(tmp_path, form)
+    assert {name: preview.meters for name, preview in found.items()} == {"house_a b.csv": ("a b",), "other.csv": ()}
+    assert "finds no meter in the name 'other.csv'" in found["other.csv"].problem
+    shutil.copy(EXAMPLES / "readings.jsonl", tmp_path / "flat7.jsonl")
+    assert seen(tmp_path / "flat7.jsonl", lines)[""].meters == ("flat",)
+    # The command says otherwise.
+    assert seen(tmp_path / "other.csv", form, meter_id="x")[""].meters == ("x",)
+    assert seen(tmp_path / "other.csv", form, meter_from_name="(.)ther")[""].meters == ("o",)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"meter_from_name": "house_."}, "has 0 groups"),
+        ({"meter_from_name": "house_("}, "is no regular expression"),
+        ({"meter_from_name": "(.)(.)"}, "has 2 groups"),
+        ({"meter_from_name": "house_(.)", "meter_id": "a"}, "says the meter twice"),
+        ({}, "no column holds the meter|nothing says the meter"),
+    ],
+)
+def test_a_pattern_that_says_no_meter_is_refused(change: dict[str, str], problem: str) -> None:
+    for form in (replace(HOUSEHOLD_TEXT, meter_id="x"), replace(FORMS["readings.jsonl"], meter="", meter_id="x")):
+        with pytest.raises(DeclarationError, match=problem):
+            replace(form, **{"meter_id": "", **change})
 
 
 def test_an_interval_that_differs_from_the_declared_one_is_said(tmp_path: Path) -> None:

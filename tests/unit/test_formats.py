@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from cli.arguments import file_clock
 from meterlake.errors import DeclarationError, UsageError
+from meterlake.meter_names import check_meter_id
 from meterlake.reading import Reading
 from meterlake.schema import json_schema
 from meterlake.text.format import (
@@ -31,7 +32,6 @@ from meterlake.text.format import (
     UnitColumn,
     UtcOffset,
     Value,
-    check_meter_id,
 )
 from meterlake.text.head import AmbiguousFormat, EmptyInput, WrongEncoding, WrongHeader, fitting, layout
 from meterlake.wire import decode, encode

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from foreign_samples import LONDON
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from engines.readers import text
 from engines.readers.port import Options, row_schema
+from meterlake.fileformats.records import Register
 from meterlake.text.encoding import as_utf8
 from meterlake.text.format import (
     DayValues,
@@ -32,6 +34,8 @@ from meterlake.text.head import WrongText, layout
 from meterlake.text.lines import blocks
 
 pytestmark = pytest.mark.unit
+FUZZED: Final = int(os.environ.get("METERLAKE_FUZZED_FILES", "25"))
+"""How many damaged files of each kind; METERLAKE_FUZZED_FILES for more."""
 
 
 @dataclass(frozen=True)
@@ -191,15 +195,54 @@ def _lines_damaged(lines: list[bytes], at: int, kind: int, chance: random.Random
     return [*lines[:at], separator.join(fields), *lines[at + 1 :]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=6 * FUZZED, deadline=None)
 @given(st.sampled_from(list(EXAMPLES.values())), st.integers(0, 2**32))
 def test_every_line_of_a_damaged_file_is_accounted_for(example: Example, seed: int) -> None:
     accounted(example.form, damaged(example.content, seed))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=2 * FUZZED, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["utf-8", "utf-16", "windows-1252", "latin-1"]))
 def test_any_bytes_are_some_lines(content: bytes, encoding: str) -> None:
     mark = b"\xff\xfe" if encoding == "utf-16" else b""
     form = replace(PLAIN, encoding=encoding, has_header=False, skip_lines=0)  # type: ignore[arg-type]
     accounted(form, mark + content)
+
+
+COUNTED_LINES: Final = [
+    f"{meter};01.03.26 0{n // 6}:{n % 6}0;+01:00;{1000 + n * n},{n}" for n in range(30) for meter in ("a", "Süd")
+]
+COUNTED: Final = replace(
+    PLAIN,
+    columns=(*PLAIN.columns[:3], Value("kWh", "energy", "kWh", register=Register(digits=4, snap_s=60))),
+    skip_lines=0,
+)
+
+
+@settings(max_examples=4 * FUZZED, deadline=None)
+@given(st.integers(0, 2**32))
+def test_every_line_of_a_damaged_file_of_counters_is_accounted_for(seed: int) -> None:
+    """A line is refused, or what the counter showed in it is part of amounts: those of a measure add up."""
+    content = damaged("\r\n".join(["Zähler;time;offset;kWh", *COUNTED_LINES]).encode("windows-1252"), seed)
+    plain = replace(COUNTED, columns=(*COUNTED.columns[:3], Value("kWh", "energy", "kWh")))
+    try:
+        laid, as_amounts = layout(COUNTED, "file", content), layout(plain, "file", content)
+    except WrongText:
+        return
+
+    def rows(form: TextFormat) -> list[dict[str, Any]]:
+        options = Options(form.meter_id, form.clock)
+        return [row for table in text.read(form, io.BytesIO(content), options) for row in table.to_pylist()]
+
+    made, said = rows(laid), {row["line"]: row for row in rows(as_amounts)}
+    refused = {row["line"]: row["reason"] for row in made if row["reason"]}
+    readable = {at for at, row in said.items() if row["reason"] in (None, "off_grid") and row["energy"] is not None}
+    for at in said.keys() - readable:
+        reason = said[at]["reason"]
+        assert refused[at] == ("missing_measure" if reason in (None, "off_grid") else reason)
+    amounts = [row for row in made if row["reason"] is None]
+    assert {row["line"] for row in amounts} <= readable
+    assert readable == refused.keys() & readable | {row["line"] for row in amounts}
+    keys = [(row["meter_id"], row["ts"]) for row in amounts]
+    assert len(set(keys)) == len(keys)
+    assert all(row["energy"] >= 0 for row in amounts)

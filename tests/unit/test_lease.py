@@ -13,7 +13,7 @@ from batch_layer import lease
 from engines import hdfs
 from engines.errors import EngineUnavailable, StorageFull
 from meterlake.clock import system_clock
-from meterlake.errors import LeaseLost
+from meterlake.errors import LeaseLost, RunUnderWay
 from meterlake.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -104,7 +104,7 @@ def test_who_takes_a_lease_over_knows_of_it_until_the_former_owner_can_do_no_har
 
 def test_a_lease_of_another_process_is_not(files: Files) -> None:
     files.content["/meterlake/leases/d.json"] = json.dumps({"token": "theirs", "owner": "batch of d"}).encode()
-    with pytest.raises(lease.RunUnderWay, match="batch of d"), lease.held(Settings(), "d", "batch"):
+    with pytest.raises(RunUnderWay, match="batch of d"), lease.held(Settings(), "d", "batch"):
         pass
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import pickle
 import zipfile
 from collections import Counter
@@ -34,6 +35,8 @@ from meterlake.text.lines import blocks
 pytestmark = pytest.mark.unit
 
 NAMES = list(FORMS)
+FUZZED = int(os.environ.get("METERLAKE_FUZZED_FILES", "25"))
+"""How many damaged files of each format; METERLAKE_FUZZED_FILES for more."""
 TEXTS = [name for name in NAMES if name.rpartition(".")[2] in {"csv", "jsonl", "json", "xml"}]
 GIVEN = {
     "readings.parquet": 4,
@@ -195,7 +198,7 @@ def read_or_wrong(form: FileFormat, data: bytes) -> list[dict[str, Any]] | None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=25)
+@settings(max_examples=FUZZED)
 @given(changes=mutations)
 def test_no_damaged_file_makes_a_reader_fail(name: str, changes: list[tuple[str, int, Any]]) -> None:
     data = mutated(example(name), changes)
@@ -209,7 +212,7 @@ def test_text_that_is_no_text_is_damage(name: str, at: int) -> None:
         tables(FORMS[name], mutated(example(name), [("flip", at, 128)]))
 
 
-@settings(max_examples=25)
+@settings(max_examples=FUZZED)
 @given(changes=mutations)
 def test_every_json_line_is_a_row(changes: list[tuple[str, int, Any]]) -> None:
     data = mutated(example("readings.jsonl"), changes)
@@ -219,7 +222,7 @@ def test_every_json_line_is_a_row(changes: list[tuple[str, int, Any]]) -> None:
     assert [row["line"] for row in found] == list(range(1, count + 1))
 
 
-@settings(max_examples=25)
+@settings(max_examples=FUZZED)
 @given(changes=mutations)
 def test_every_day_of_nem12_is_rows(changes: list[tuple[str, int, Any]]) -> None:
     """Each 300 record gives a row an interval, or one with the reason why not; so does whatever is no record."""
@@ -265,7 +268,7 @@ PLAIN: dict[str, Any] = {
 }
 
 
-@settings(max_examples=40)
+@settings(max_examples=2 * FUZZED)
 @given(records=records)
 def test_every_record_is_a_row(records: list[Any]) -> None:
     texts = [dumped(record) for record in records]

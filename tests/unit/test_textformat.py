@@ -16,8 +16,9 @@ from batch_layer.ingest.lines import Lines
 from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake import registry
 from meterlake.errors import DeclarationError, UnknownName, UsageError
+from meterlake.meter_names import check_meter_id
 from meterlake.rebase import whole_weeks
-from meterlake.text.format import Moment, check_meter_id, offset_text, parse_offset
+from meterlake.text.format import Moment, offset_text, parse_offset
 from meterlake.text.head import EmptyInput, WrongEncoding, WrongHeader, fitting, layout
 
 pytestmark = pytest.mark.unit

@@ -1,0 +1,203 @@
+"""How fast a backlog goes through the speed layer, beside a bare process that does the least of it.
+
+Messages of so many meters, one reading a second each, wait in Kafka. The stream takes them to Cassandra as after an
+outage: decode, rules, lateness, deduplication, exact state of each minute, rows. Then, on the same messages, a bare
+consumer in one Python process parses JSON, drops repeated readings by a set and adds up minutes in a dict: no rules, no
+exactness, no durability, nothing written.
+
+    meterlake up kafka cassandra metastore
+    python benchmarks/backlog.py --meters 2000 --seconds 600
+
+Prints a line an update on the error stream and one JSON object: readings a second as a whole and in the steady half
+(the updates after the first half of the messages), CPU seconds a million readings (driver, JVM, Python workers),
+Spark's phases, and the peer's figures. Exit code 1 if a minute in Cassandra is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import os
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import psutil
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from pyspark.sql.streaming.listener import StreamingQueryListener
+
+from datasets.household.declaration import HOUSEHOLD
+from engines import cassandra, hdfs, spark_runtime, topics
+from engines import spark as engine
+from engines.kafka import client_config
+from meterlake import wire
+from meterlake.clock import system_clock
+from meterlake.declaration import MeterSeries
+from meterlake.reading import Reading
+from meterlake.settings import Settings, load_settings
+from speed_layer import session as streaming
+from speed_layer.checkpoint import FOLDER
+from speed_layer.run import Queries, run
+from stack.runtime.spark import runtime
+
+
+@dataclass
+class Watch(StreamingQueryListener):
+    """Keeps what Spark says of each update."""
+
+    updates: list[tuple[int, float]] = field(default_factory=list)
+    phases: dict[str, int] = field(default_factory=dict)
+    state_mb: float = 0.0
+
+    def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802 - Spark's
+        """Take an update."""
+        report = event.progress
+        if not report.numInputRows:
+            return
+        self.updates.append((report.numInputRows, report.batchDuration / 1000))
+        for phase, milliseconds in report.durationMs.items():
+            self.phases[phase] = self.phases.get(phase, 0) + milliseconds
+        self.state_mb = max([self.state_mb, *(one.memoryUsedBytes / 1e6 for one in report.stateOperators)])
+        print(f"{report.numInputRows:,} readings in {report.batchDuration / 1000:.2f} s", file=sys.stderr, flush=True)
+
+    def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Nobody asks."""
+
+    def onQueryIdle(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Nobody asks."""
+
+    def onQueryTerminated(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Nobody asks."""
+
+
+def send(settings: Settings, dataset: MeterSeries, meters: int, seconds: int) -> int:
+    """Send one reading a meter and second of the last ``seconds``; return how many."""
+    config = {"acks": "all", "compression.type": "lz4", "linger.ms": 50, "queue.buffering.max.messages": 500_000}
+    producer, count = Producer(client_config(settings, **config)), 0
+    first = int(system_clock().timestamp()) // 60 * 60 - seconds
+    for ts in range(first, first + seconds):
+        for meter in range(meters):
+            power = (ts * 31 + meter * 17) % 9000 / 1000
+            values = (power, 0.1, 230.0, power / 0.23, 0.0, 0.1, 0.2)
+            message = wire.encode(dataset, Reading(f"m{meter}", ts, 1, values))
+            producer.produce(dataset.readings_topic, message, f"m{meter}")
+            count += 1
+        while len(producer) > 200_000:
+            producer.poll(0.1)
+    if left := producer.flush(120):
+        raise SystemExit(f"Kafka did not take {left:,} messages.")
+    return count
+
+
+def bare(settings: Settings, dataset: MeterSeries, count: int) -> dict[str, float]:
+    """Consume, parse, drop what comes again and add up by minute, in this process."""
+    consumer = Consumer(client_config(settings, **{"group.id": "bare", "enable.auto.commit": False}))
+    parts = consumer.list_topics(dataset.readings_topic).topics[dataset.readings_topic].partitions
+    consumer.assign([TopicPartition(dataset.readings_topic, part, OFFSET_BEGINNING) for part in parts])
+    names = [measure.name for measure in dataset.measures]
+    seen: set[tuple[str, int]] = set()
+    minutes: dict[tuple[str, int], list[float]] = {}
+    begin, cpu, read = time.monotonic(), time.process_time(), 0
+    while read < count:
+        for message in consumer.consume(10_000, 1.0):
+            body = orjson.loads(message.value() or b"")
+            read += 1
+            key = (body["meter_id"], body["ts"])
+            if key in seen:
+                continue
+            seen.add(key)
+            minute = minutes.setdefault((body["meter_id"], body["ts"] // 60), [0.0] * (len(names) + 1))
+            minute[0] += 1
+            for at, name in enumerate(names, 1):
+                minute[at] += body[name]
+    seconds = time.monotonic() - begin
+    consumer.close()
+    return {
+        "per_second": round(read / seconds),
+        "cpu_s_per_million": round((time.process_time() - cpu) / read * 1e6, 1),
+    }
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU time of a process and all its children, also of those that have ended."""
+    own = process.cpu_times()
+    return own.user + own.system + own.children_user + own.children_system + sum(map(cpu_seconds, process.children()))
+
+
+def wrong(settings: Settings, dataset: MeterSeries, sent: int) -> int:
+    """Return how many readings the minutes in Cassandra do not have, or have too often."""
+    with cassandra.session(settings) as session:
+        table = f"speed.{dataset.name}_minute"
+        rows = session.execute(f"SELECT readings FROM {table}", timeout=600)  # noqa: S608
+        counts: list[int] = [row.readings for row in rows]
+    return abs(sum(counts) - sent) + sum(1 for count in counts if count > 60)
+
+
+def remove(settings: Settings, dataset: MeterSeries) -> None:
+    """Remove what this run has made."""
+    admin = AdminClient(client_config(settings))
+    for outcome in admin.delete_topics([dataset.readings_topic, dataset.rejected_topic]).values():
+        outcome.exception(30)
+    hdfs.client(settings).delete(f"{FOLDER}/{dataset.name}", recursive=True)
+    with cassandra.session(settings) as session:
+        for table in ("minute", "latest", "recent"):
+            session.execute(f"DROP TABLE IF EXISTS speed.{dataset.name}_{table}", timeout=60)
+
+
+def main() -> int:
+    """Return 1 if a minute is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--meters", type=int, default=2000)
+    parser.add_argument("--seconds", type=int, default=600, help="of event time before now")
+    options = parser.parse_args()
+    settings, span = load_settings(), timedelta(seconds=options.seconds)
+    # So that nothing is late: it is sent now, and not as it was measured.
+    dataset = replace(HOUSEHOLD, name=f"backlog{uuid.uuid4().hex[:8]}", lateness=span + timedelta(minutes=10))
+    spark_runtime.provide(runtime)
+    topics.ensure(settings, dataset)
+    try:
+        load = os.getloadavg()[0]
+        sent = send(settings, dataset, options.meters, options.seconds)
+        watch, process = Watch(), psutil.Process()
+        with engine.session(settings, "stream", streaming.options(settings)) as spark:
+            spark.streams.addListener(watch)
+            begin, cpu = time.monotonic(), cpu_seconds(process)
+            run(settings, dataset, Queries(archive=False, views=True, once=True), system_clock)
+            seconds, cpu = time.monotonic() - begin, cpu_seconds(process) - cpu
+            time.sleep(2)  # the listener is told a moment later
+            spark.streams.removeListener(watch)
+        gc.collect()
+        faults = wrong(settings, dataset, sent)
+        peer = bare(settings, dataset, sent)
+    finally:
+        remove(settings, dataset)
+    steady, before = [], 0
+    for count, took in watch.updates:
+        if before >= sent / 2:
+            steady.append((count, took))
+        before += count
+    figures = {
+        "sent": sent,
+        "per_second": round(sent / seconds),
+        "steady_per_second": round(sum(c for c, _ in steady) / math.fsum(s for _, s in steady)) if steady else None,
+        "cpu_s_per_million": round(cpu / sent * 1e6, 1),
+        "state_mb": round(watch.state_mb, 1),
+        "seconds_by_phase": {name: round(ms / 1000, 1) for name, ms in sorted(watch.phases.items())},
+        "bare": peer,
+        "load_before": round(load, 1),
+        "load_after": round(os.getloadavg()[0], 1),
+        "wrong": faults,
+    }
+    print(json.dumps(figures))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The gold tables in ClickHouse, and figures kept ready beside them."""
