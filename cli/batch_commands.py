@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import batch_metrics, lakehouse_commands, presentation_commands
+from cli import batch_metrics, cost_commands, lakehouse_commands, presentation_commands, vee_command
 from cli.arguments import DatasetArgument
 from cli.changes import change_row, change_words
 from cli.output import Output, OutputOption, as_json, finite, log_to_file, report_progress, show
@@ -73,7 +73,8 @@ def batch(
 
     By default only the days that have changed since the published run are read; the other days of their partitions
     are copied. Readers see the run before until all is written and audited; a failed audit publishes nothing and says
-    why. What is made with reference tables is brought up to date, too, where a data set has any (`meterlake present`).
+    why. Then, where a data set declares it, readings are validated and what is missing is estimated (`meterlake vee`);
+    what is made with reference tables is brought up to date (`meterlake present`), and so are costs (`meterlake cost`).
 
     Only one run of a data set is under way at a time: another ends with exit code 1 and says who is at work. A run that
     was killed gives way after two minutes; the next command then finishes what it had begun to publish. With `--every`
@@ -245,8 +246,11 @@ def batch_once(settings: Settings, dataset: MeterSeries, request: Request, clock
 
 
 def _batch_and_present(settings: Settings, entry: Entry, request: Request) -> dict[str, Any]:
-    """Run once; then bring what is made with reference tables up to date, where the data set has any."""
+    """Run once; then validate and estimate, and bring what is made with reference tables up to date, as declared."""
     row = batch_once(settings, entry.declaration, request, system_clock)
+    if entry.data_set.vee and entry.vee().after_batch:
+        changed = vee_command.validate_once(settings, entry, system_clock)
+        row = {**row, "validated": sum(one[name] for one in changed for name in ("inserted", "updated", "deleted"))}
     if not entry.data_set.presentation:
         return row
     from batch_layer.presentation.run import Asked, NoReferences
@@ -257,7 +261,11 @@ def _batch_and_present(settings: Settings, entry: Entry, request: Request) -> di
     except NoReferences as error:
         report_progress(f"{error} Until then there is no presentation.")
         return row
-    return {**row, "presented": sum(one[name] for one in changed for name in ("inserted", "updated", "deleted"))}
+    row = {**row, "presented": sum(one[name] for one in changed for name in ("inserted", "updated", "deleted"))}
+    if entry.data_set.tariffs:
+        costs = cost_commands.cost_once(settings, entry, system_clock)
+        row["costed"] = sum(costs[name] for name in ("inserted", "updated", "deleted"))
+    return row
 
 
 def _settled(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:

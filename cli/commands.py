@@ -109,6 +109,22 @@ COMMANDS: Final = {
         "Batch views",
         "Join readings with what was valid at their time, and bring the tables made of them up to date.",
     ),
+    "vee": Known(
+        "vee_command",
+        "Batch views",
+        "Validate readings, and estimate what is missing or not to be trusted: what has changed since the last run.",
+    ),
+    "cost": Known(
+        "cost_commands",
+        "Batch views",
+        "Compute what each meter's energy costs, day by day, by the tariffs of its products: what has changed only.",
+    ),
+    "bill": Known(
+        "cost_commands",
+        "Answers",
+        "Make a meter's bill for some days: one line a product, tariff, part and price, then VAT, then what is to be"
+        " paid.",
+    ),
     "explain": Known(
         "explain_command",
         "Answers",

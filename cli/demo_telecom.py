@@ -92,7 +92,7 @@ def _live(settings: Settings, entry: LakehouseEntry) -> tuple[Account, int]:
 
     declared, simulation = entry.declaration, entry.simulation()
     begin = system_clock().replace(microsecond=0)
-    request = Request(USERS, RATE, begin, LIVE, int(begin.timestamp()))
+    request = Request(USERS, RATE, begin, LIVE, int(begin.timestamp()), timedelta(seconds=1))
     with KafkaSink(settings, declared.topics) as sink, ThreadPoolExecutor(1) as pool:
         over = Event()
         landing = from_kafka.Request(NAME, declared.topics, LAND_EVERY, False, _landed)

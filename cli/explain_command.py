@@ -32,7 +32,7 @@ def explain(
 
     Every reading has its origin (topic, partition and offset, or file and line), and its verdict: used, gap, duplicate,
     superseded, conflicting, or rejected with the rule. Then the layer and the run that answer the minute now, the rows
-    of both layers, and whether the readings make the row to the last unit.
+    of both layers, and whether the readings make the row to the last unit. Of what is estimated, the method and inputs.
 
     Examples:
 
@@ -41,8 +41,9 @@ def explain(
     """
     from serving_layer.explain import explain as run
 
-    declared, settings = registry.declaration(dataset), load_settings()
-    result = run(settings, declared, meter, _moment(minute))
+    entry, settings = registry.entry(dataset), load_settings()
+    declared, vee = entry.declaration, entry.vee() if entry.data_set.vee else None
+    result = run(settings, declared, meter, _moment(minute), vee)
     if output is Output.JSON:
         show([_record(declared, result)], output)
         return
@@ -91,8 +92,25 @@ def _words(dataset: MeterSeries, result: Explanation) -> list[str]:
         for item in (*result.judged, *result.later)
         if (change := result.corrections.get(item.reading.load_id))
     ]
+    words += _of_validation(result)
     if result.later:
         words.append(f"{len(result.later)} readings have arrived since that run; the next one will see them.")
+    return words
+
+
+def _of_validation(result: Explanation) -> list[str]:
+    """Return what validation and estimation say, in sentences."""
+    words = []
+    for found in result.validated.findings:
+        limit = f", where {found['expected']} was expected" if found["expected"] is not None else ""
+        value = f": {found['value']}{limit}" if found["value"] is not None else ""
+        words.append(f"Found: {found['rule']}, {found['begins']:%Y-%m-%d %H:%M} to {found['ends']:%H:%M} UTC{value}.")
+    estimate = result.validated.estimate
+    if estimate is not None:
+        (value,) = (held for name, held in estimate.items() if name.endswith("_estimate"))
+        gap = f"{estimate['gap_begins']:%Y-%m-%d %H:%M} to {estimate['gap_ends']:%Y-%m-%d %H:%M} UTC"
+        made = f"{value} by {estimate['method']}, of {estimate['inputs']}"
+        words.append(f"Estimated ({estimate['reason']}): {made}; the gap is {gap}.")
     return words
 
 
@@ -112,6 +130,8 @@ def _record(dataset: MeterSeries, result: Explanation) -> dict[str, Any]:
         "speed": _physical(dataset, result.speed) if result.speed else None,
         "comparison": result.comparison,
         "proved": result.proved,
+        "estimate": result.validated.estimate,
+        "findings": result.validated.findings,
     }
 
 

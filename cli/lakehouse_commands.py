@@ -229,7 +229,8 @@ def simulate(
     length, shares = _duration("--for", duration), known.parse(faults, simulation)
     live = out is None and start is None
     begin = start or (system_clock() if live else system_clock() - length)
-    request = Request(users, rate, begin.replace(microsecond=0), length, seed)
+    step = timedelta(seconds=1) if live else None
+    request = Request(users, rate, begin.replace(microsecond=0), length, seed, step)
     sink: Sink = FileSink(out) if out else KafkaSink(settings, entry.declaration.topics)
     with stopped_by_signals(stop), sink:
         account = send(simulation, request, shares, sink, stop, system_clock if live else None)

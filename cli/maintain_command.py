@@ -57,6 +57,14 @@ def maintain(
         from batch_layer.pipeline.present import maintain_presentation
 
         rows += maintain_presentation(settings, entry.declaration, entry.presentation(), kept, system_clock)
+    if entry.data_set.vee:
+        from batch_layer.pipeline.vee import maintain_vee
+
+        rows += maintain_vee(settings, entry.declaration, entry.vee(), kept, system_clock)
+    if entry.data_set.tariffs:
+        from batch_layer.pipeline.cost import maintain_costs
+
+        rows += maintain_costs(settings, entry.declaration, kept, system_clock)
     for row in rows:
         get_logger().debug("upkeep", **row)
     if output is Output.JSON:

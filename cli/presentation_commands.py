@@ -49,7 +49,8 @@ def reference(
     entry, settings = registry.entry(dataset), load_settings()
     presentation = entry.presentation()
     log_to_file(settings, "reference", dataset)
-    given = Source(source, allow_empty)
+    registers = entry.vee().registers if entry.data_set.vee else None
+    given = Source(source, allow_empty, (registers.reference,) if registers else ())
     done = load_references(settings, entry.declaration, presentation, given, system_clock, report_progress)
     rows = [{"table": name, "opened": one.inserted, "closed": one.updated} for name, one in done.items()]
     show(rows, output)

@@ -63,6 +63,14 @@ def shown(source: str) -> str:
         return source.partition("://")[0] + "://…"
 
 
+def has_table(connection: sqlalchemy.Connection, table: str) -> bool:
+    """Return whether the database has a table of this name. Raises BadSource where that cannot be asked."""
+    try:
+        return sqlalchemy.inspect(connection).has_table(table)
+    except exc.DBAPIError as error:
+        raise BadSource(f"The database cannot be read: {_cause(error)}.", hint="Is it one?") from error
+
+
 def rows(connection: sqlalchemy.Connection, table: str, columns: Sequence[Column], source: str) -> Rows:
     """Return all rows of a table, as values of the columns' types. Raises BadSource, naming a value that is none."""
     named = sqlalchemy.table(table, *(sqlalchemy.column(column.name) for column in columns))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from meterlake.declaration import MeterSeries
@@ -20,8 +21,6 @@ from meterlake.fileformats.base import FileFormat
 from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from meterlake.dashboard_specs import Board
     from meterlake.generator import Generator
     from meterlake.lakehouse.declaration import Lakehouse
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from meterlake.presentation import Presentation
     from meterlake.replay import Replay
     from meterlake.report_specs import Report
+    from meterlake.tariffs.declaration import Tariffs
+    from meterlake.vee.declaration import Vee
 
 ENTRY: Final = "DATASET"
 """Name of the one entry of a folder."""
@@ -38,7 +39,7 @@ ENTRY: Final = "DATASET"
 OURS: Final = "datasets"
 """The package of the data sets that come with this platform."""
 
-_PARTS: Final = ("formats", "replay", "reports", "board", "bridges", "presentation", "generator")
+_PARTS: Final = ("formats", "replay", "reports", "board", "bridges", "presentation", "generator", "vee", "tariffs")
 
 T = TypeVar("T")
 
@@ -49,7 +50,8 @@ class DataSet:
 
     formats: of its files. replay: how its history becomes live readings. reports: its catalogue; without one it has
     the plain reports. board: what its dashboards show. bridges: sources of live messages in other people's formats.
-    presentation: reference tables, and what is made of readings with them. generator: of made-up files.
+    presentation: reference tables, and what is made of readings with them. generator: of made-up files. vee: validation
+    and estimation. tariffs: name of the file, in the folder, that says what products cost.
     """
 
     declaration: MeterSeries
@@ -60,6 +62,8 @@ class DataSet:
     bridges: tuple[LiveSource, ...] | str | None = None
     presentation: Presentation | str | None = None
     generator: Generator | str | None = None
+    vee: Vee | str | None = None
+    tariffs: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.declaration, MeterSeries):
@@ -243,6 +247,26 @@ class Entry:
         if given is None:
             raise self._lacks("generator", "generator", "meterlake.generator")
         return resolved(self.name, "generator", given, self.package, Generator)
+
+    def vee(self) -> Vee:
+        """Return what validates and estimates its readings. Raises PermanentError where it has none."""
+        from meterlake.vee.declaration import Vee
+
+        given = self.data_set.vee
+        if given is None:
+            raise self._lacks("validation and estimation", "vee", "meterlake.vee.declaration")
+        found: Vee = resolved(self.name, "vee", given, self.package, Vee)
+        found.of(self.declaration)
+        return found
+
+    def tariffs(self, path: Path | None = None) -> Tariffs:
+        """Return what its products cost, by its own file or another. Raises PermanentError where it has none."""
+        from meterlake.tariffs.file import read
+
+        name = self.data_set.tariffs
+        if path is None and (name is None or self.folder is None):
+            raise self._lacks("file of tariffs", "tariffs", "the name of a file in its folder")
+        return read(path or Path(self.folder or "", name or ""))
 
     def _lacks(self, what: str, part: str, module: str) -> PermanentError:
         where = f"{ENTRY} of {self.folder or self.package}"

@@ -15,6 +15,7 @@ from meterlake.errors import PermanentError
 from meterlake.grains import GRAIN_SECONDS
 from meterlake.judgement import judge, state_of
 from meterlake.state import merge_all
+from serving_layer.estimates import Validated, validated
 from serving_layer.merged.layers import Window, batch_states, speed_states, through_trino
 from serving_layer.merged.readings import readings_of
 from serving_layer.publish import changes, records
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from meterlake.reading import Reading
     from meterlake.settings import Settings
     from meterlake.state import State
+    from meterlake.vee.declaration import Vee
     from serving_layer.publish.history import History, Record
 
 
@@ -53,7 +55,7 @@ class Explanation:
     readings as that run saw them; later: those that have arrived since, with the verdict that the next run will find.
     batch, speed: the layers' rows. comparison: how they compare. proved: whether the answering row is what the readings
     make (None where it cannot be known: the speed layer may have seen other readings than the archive has).
-    corrections: those that brought some of the readings, by the load.
+    corrections: those that brought some of the readings, by the load. validated: what validation and estimation say.
     """
 
     meter: str
@@ -69,6 +71,7 @@ class Explanation:
     comparison: str
     proved: bool | None
     corrections: Mapping[str, Change] = field(default_factory=dict, hash=False)
+    validated: Validated = field(default_factory=Validated, hash=False)
 
     @property
     def answer(self) -> State | None:
@@ -76,8 +79,13 @@ class Explanation:
         return self.batch if self.layer == "batch" else self.speed
 
 
-def explain(settings: Settings, dataset: MeterSeries, meter: str, minute: datetime) -> Explanation:
-    """Return what stands behind the row of the finest view that holds a moment. Raises NothingKnown."""
+def explain(
+    settings: Settings, dataset: MeterSeries, meter: str, minute: datetime, vee: Vee | None = None
+) -> Explanation:
+    """Return what stands behind the row of the finest view that holds a moment. Raises NothingKnown.
+
+    vee: how its readings are validated and estimated, if they are.
+    """
     grain, zone = dataset.finest.grain, dataset.time_zone
     time, start = timegrid.row_time(minute, grain, zone), timegrid.row_start(minute, grain, zone)
     end = start + timedelta(seconds=GRAIN_SECONDS[grain])
@@ -96,16 +104,18 @@ def explain(settings: Settings, dataset: MeterSeries, meter: str, minute: dateti
         minutes = speed_states(settings, dataset, Window([meter], start, end))
         speed = merge_all(dataset, minutes.values()) if minutes else None
     made = changes.load(settings, dataset.name)
-    if not now and batch is None and speed is None:
+    said = Validated() if vee is None else validated(settings, dataset, vee, meter, start)
+    if not now and batch is None and speed is None and said.estimate is None:
         raise NothingKnown(dataset.name, meter, start, _erasure(made, meter, start))
     layer: Literal["batch", "speed"] = "batch" if cutover is None or start < cutover else "speed"
     since = [found.reading for found in later]
     comparison = reconciliation.explain(dataset, batch, speed, known, since) if speed is not None else "no speed row"
-    proved = state_of(dataset, judged) == batch if layer == "batch" else None
+    is_known = layer == "batch" and (batch is not None or bool(judged))
+    proved = state_of(dataset, judged) == batch if is_known else None
     loads = {reading.load_id for reading in now}
     corrections = {load: change for load, change in by_load(made).items() if load in loads}
     return Explanation(
-        meter, start, layer, cutover, run, snapshot, judged, later, batch, speed, comparison, proved, corrections
+        meter, start, layer, cutover, run, snapshot, judged, later, batch, speed, comparison, proved, corrections, said
     )
 
 

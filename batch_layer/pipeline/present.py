@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engines.merge_table import Merged, Merging
     from meterlake.clock import Clock
     from meterlake.declaration import MeterSeries
-    from meterlake.presentation import Presentation
+    from meterlake.presentation import Presentation, Reference
     from meterlake.settings import Settings
 
 
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
 class Source:
     """Where reference tables are read. name: a SQLAlchemy URL, or the path of a SQLite file.
 
-    allow_empty: a table without rows is taken as it is, and ends all that it had.
+    allow_empty: a table without rows is taken as it is, and ends all that it had. optional: tables that are taken, too,
+    where the source has them.
     """
 
     name: str
     allow_empty: bool = False
+    optional: tuple[Reference, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -68,9 +70,11 @@ def load_references(
     """
     read: dict[str, Any] = {}
     with relational.opened(source.name) as connection:
-        for declared in presentation.references:
+        there = [one for one in source.optional if relational.has_table(connection, one.table)]
+        wanted = (*presentation.references, *there)
+        for declared in wanted:
             read[declared.name] = relational.rows(connection, declared.table, declared.columns, source.name)
-    for declared in presentation.references:
+    for declared in wanted:
         references.check(declared, source.shown, read[declared.name], allow_empty=source.allow_empty)
     doing = f"reference tables of {dataset.name}"
     with (
@@ -79,9 +83,9 @@ def load_references(
         translated(settings, doing),
         curated.noted(session, source.shown),
     ):
-        tables = work.open_references(session, dataset, presentation, curated.folder(settings))
+        tables = work.open_tables(session, dataset, wanted, curated.folder(settings))
         done = {}
-        for declared in presentation.references:
+        for declared in wanted:
             report(f"{declared.name}: {len(read[declared.name]):,} rows")
             held.check()
             rows, table = read[declared.name], tables[declared.name]
@@ -147,11 +151,12 @@ def maintain_presentation(
         for table in work.all_tables(session, dataset, presentation, curated.folder(settings)):
             held.check()
             if table.exists():
-                done.append(_kept_up(table, max(keep, SAFE_RETENTION)))
+                done.append(kept_up(table, max(keep, SAFE_RETENTION)))
         return done
 
 
-def _kept_up(table: Merging, keep: timedelta) -> dict[str, Any]:
+def kept_up(table: Merging, keep: timedelta) -> dict[str, Any]:
+    """Do the upkeep of a table; return what was done."""
     compacted = table.optimize()
     return {
         "table": table.name,

@@ -25,14 +25,14 @@ from meterlake.errors import PermanentError
 from meterlake.presentation import AS_OF, ASKED, DAY, STAGING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import date, datetime
 
     from pyspark.sql import DataFrame, SparkSession
 
     from engines.merge_table import Merged, Merging, Shape
     from meterlake.declaration import MeterSeries
-    from meterlake.presentation import Presentation, PresentationTable
+    from meterlake.presentation import Presentation, PresentationTable, Reference
 
 Task = Callable[[], "dict[str, Merged]"]
 """Brings one table up to date; returns what changed in it."""
@@ -107,10 +107,12 @@ def open_references(
     spark: SparkSession, series: MeterSeries, presentation: Presentation, base: str
 ) -> dict[str, Merging]:
     """Open the reference tables, created where they are not there."""
-    opened = {
-        declared.name: curated.open_table(spark, base, shapes.reference(series, declared))
-        for declared in presentation.references
-    }
+    return open_tables(spark, series, presentation.references, base)
+
+
+def open_tables(spark: SparkSession, series: MeterSeries, wanted: Iterable[Reference], base: str) -> dict[str, Merging]:
+    """Open some reference tables, created where they are not there."""
+    opened = {declared.name: curated.open_table(spark, base, shapes.reference(series, declared)) for declared in wanted}
     for table in opened.values():
         table.create()
     return opened

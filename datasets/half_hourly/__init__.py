@@ -12,4 +12,6 @@ DATASET: Final = DataSet(
     formats=(HALF_HOURLY_JSON,),
     presentation=".tables:PRESENTATION",
     generator=".generator:GENERATOR",
+    vee=".vee:VEE",
+    tariffs="tariffs.toml",
 )

@@ -2,8 +2,9 @@
 
 A household's half hour is a base load, a morning and an evening peak, the season, and chance; people differ in all of
 them. Traps, by the number of the meter: a handover on a day (at half of the time, or before it), an agreement that ends
-when it begins, two that overlap, none at all, a meterpoint that is not known, rows that are there twice; and two files
-that are no JSON.
+when it begins, two that overlap, none at all, a meterpoint that is not known, rows that are there twice, half hours
+that are missing; and two files that are no JSON. Every fourth meter has a register that is read each midnight: it has
+counted what is missing, too.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _NAMES: Final = 27
 _HALF_HOUR: Final = 1800
 _DUPLICATED: Final = 3
 """So many rows of a file are there twice, where some are."""
+_GONE: Final = (13, 33)
+"""Half hours of a file that are missing, where many are."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class _Traps:
     handover: bool = False
     empty: bool = False
     duplicates: bool = False
+    missing: tuple[int, int] = (0, 0)
 
 
 def write(made: Made) -> dict[str, int]:
@@ -58,26 +62,32 @@ def write(made: Made) -> dict[str, int]:
     times = [f"{datetime.fromtimestamp(int(ts), UTC):%Y-%m-%d %H:%M:%S}" for ts in instants]
     agreements: list[Agreement] = []
     points: list[tuple[str, str]] = []
-    counts = dict.fromkeys(("readings", "duplicates", "without_agreement", "overlapping", "unknown", "handovers"), 0)
+    reads: list[tuple[str, str, str]] = []
+    kinds = ("readings", "missing", "duplicates", "without_agreement", "overlapping", "unknown", "handovers")
+    counts = dict.fromkeys(kinds, 0)
     for number in range(made.meters):
         meter, traps = _id(made, "meter", number), _traps(made, number)
         if not traps.unknown:
             points.append((REGIONS[number % len(REGIONS)], meter))
         agreements += _agreements(made, number, meter, traps, len(agreements))
         rows = _rows(made, number, times, instants, meter)
+        reads += _reads(made, number, rows) if number % 4 == 0 else []
+        gone = len(rows[slice(*traps.missing)])
+        del rows[slice(*traps.missing)]
         rows += rows[:_DUPLICATED] if traps.duplicates else []
         _write_json(made.folder / READINGS / f"{meter}.json", rows)
-        counts["readings"] += len(times)
-        counts["duplicates"] += len(rows) - len(times)
+        counts["readings"] += len(times) - gone
+        counts["missing"] += gone
+        counts["duplicates"] += len(rows) + gone - len(times)
         counts["without_agreement"] += traps.without_agreement
         counts["overlapping"] += traps.overlapping
         counts["unknown"] += traps.unknown
         counts["handovers"] += traps.handover
     bad = 0 if made.clean else _bad_files(made.folder / READINGS)
-    _write_database(made, agreements, points)
+    _write_database(made, agreements, points, reads)
     return {
         "meters": made.meters, **counts, "bad_files": bad, "agreements": len(agreements), "products": _PRODUCTS,
-        "meterpoints": len(points),
+        "meterpoints": len(points), "register_reads": len(reads),
     }  # fmt: skip
 
 
@@ -99,6 +109,7 @@ def _traps(made: Made, number: int) -> _Traps:
         handover=number % 3 == 0 and not without,
         empty=number % 10 == 3 and not without,
         duplicates=number % 25 == 4,
+        missing={8: _GONE, 2: (20, 21)}.get(number % 10, (0, 0)),
     )
 
 
@@ -135,6 +146,20 @@ def _rows(made: Made, number: int, times: list[str], instants: np.ndarray, meter
     return list(zip(times, kwh.tolist(), [meter] * len(times), strict=True))
 
 
+def _reads(made: Made, number: int, rows: list[tuple[str, float, str]]) -> list[tuple[str, str, str]]:
+    """Return what a meter's register shows at each local midnight, the first and the last included, kWh."""
+    zone, first = HALF_HOURLY.time_zone, datetime.fromisoformat(rows[0][0]).replace(tzinfo=UTC)
+    shown = 1000 * int(np.random.default_rng([made.seed, number, 2]).integers(1_000, 90_000))
+    reads, at = [], 0
+    for day in range(made.days + 1):
+        midnight = datetime.fromtimestamp(day_start(made.start + timedelta(days=day), zone), UTC)
+        until = int((midnight - first).total_seconds()) // _HALF_HOUR
+        shown += sum(round(kwh * 1000) for _, kwh, _ in rows[at:until])
+        reads.append((rows[0][2], f"{midnight:%Y-%m-%d %H:%M:%S}", f"{shown // 1000}.{shown % 1000:03}"))
+        at = until
+    return reads
+
+
 def _write_json(path: Path, rows: list[tuple[str, float, str]]) -> None:
     columns = ["interval_start", "consumption_delta", "meterpoint_id"]
     path.write_text(json.dumps({"columns": columns, "data": rows}, separators=(",", ":")), encoding="utf-8")
@@ -147,7 +172,9 @@ def _bad_files(folder: Path) -> int:
     return 2
 
 
-def _write_database(made: Made, agreements: list[Agreement], points: list[tuple[str, str]]) -> None:
+def _write_database(
+    made: Made, agreements: list[Agreement], points: list[tuple[str, str]], reads: list[tuple[str, str, str]]
+) -> None:
     path = made.folder / DATABASE
     path.unlink(missing_ok=True)
     products = [(f"Tariff {n % _NAMES + 1}", n % 2, 100 + n, _id(made, "product", n)) for n in range(_PRODUCTS)]
@@ -162,6 +189,8 @@ def _write_database(made: Made, agreements: list[Agreement], points: list[tuple[
                 "CREATE TABLE product (display_name TEXT, is_variable INTEGER, id INTEGER, product_id TEXT)"
             )
             connection.execute("CREATE TABLE meterpoint (region TEXT, meterpoint_id TEXT)")
+            connection.execute("CREATE TABLE register_read (meterpoint_id TEXT, read_at TEXT, reading_kwh TEXT)")
+            connection.executemany("INSERT INTO register_read VALUES (?, ?, ?)", reads)
             connection.executemany("INSERT INTO agreement VALUES (?, ?, ?, ?, ?, ?)", agreements)
             connection.executemany("INSERT INTO product VALUES (?, ?, ?, ?)", products)
             connection.executemany("INSERT INTO meterpoint VALUES (?, ?)", points)

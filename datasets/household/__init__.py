@@ -14,4 +14,5 @@ DATASET: Final = DataSet(
     replay=".replay:HOUSEHOLD_REPLAY",
     reports=".reports:REPORTS",
     board=".dashboards:BOARD",
+    vee=".vee:VEE",
 )

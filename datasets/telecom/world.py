@@ -54,6 +54,8 @@ class TelecomWorld:
         request = self._request
         total = request.duration.total_seconds()
         stretch = max(1.0, min(total, _EVENTS_A_STRETCH / request.rate))
+        if request.step is not None:
+            stretch = min(stretch, request.step.total_seconds())
         begin = 0.0
         while begin < total:
             length = min(stretch, total - begin)
@@ -71,7 +73,11 @@ class TelecomWorld:
             self._recharges(self._times(begin, length, amounts["recharges"])),
             self._support(self._times(begin, length, amounts["support"])),
         ]
-        return [*made, self._moves(begin + length)]
+        moves = _MOVES_A_STRETCH
+        if self._request.step is not None:  # short stretches: as many in the same time
+            a_second = moves * self._request.rate / _EVENTS_A_STRETCH
+            moves = round(a_second * (begin + length)) - round(a_second * begin)
+        return [*made, self._moves(begin + length, moves)] if moves else made
 
     def _times(self, begin: float, length: float, count: int) -> npt.NDArray[np.datetime64]:
         """Return moments within a stretch, in order, more of them in busy hours."""
@@ -246,10 +252,10 @@ class TelecomWorld:
         }
         return _batch("telecom.support", "phone_number", columns)
 
-    def _moves(self, until: float) -> Batch:
+    def _moves(self, until: float, count: int) -> Batch:
         """Let a few people move to another city: from then on they are others to the dimension."""
         people = self._people
-        who = np.unique(self._random.integers(0, people.city.size, _MOVES_A_STRETCH))
+        who = np.unique(self._random.integers(0, people.city.size, count))
         people.city[who] = (people.city[who] + 1) % len({cell["city"] for cell in people.cells})
         since = self._request.start + timedelta(seconds=until)
         rows = user_rows(people, who, f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z")

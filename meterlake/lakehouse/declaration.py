@@ -71,7 +71,7 @@ class Lakehouse:
         self._check_records()
         self._check_dimensions()
         self._check_facts()
-        self._check_kpis()
+        self._check_figures()
 
     @property
     def where(self) -> str:
@@ -152,10 +152,10 @@ class Lakehouse:
             for measure in fact.measures:
                 if measure.field not in names:
                     self._refuse(f"the fact {fact.name!r} measures {measure.field!r}", names)
+
+    def _check_figures(self) -> None:
         for mart in self.marts:
             self._require(mart.fact, self.facts, f"the mart {mart.name!r} is of the fact")
-
-    def _check_kpis(self) -> None:
         for kpi in self.kpis:
             self._require(kpi.fact, (*self.facts, *self.views), f"the figure {kpi.name!r} is of the fact")
             if view := self.view(kpi.fact):

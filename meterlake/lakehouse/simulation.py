@@ -16,13 +16,17 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """What is simulated: people, events a second, from when and for how long, and the seed of all random values."""
+    """What is simulated: people, events a second, from when and for how long, and the seed of all random values.
+
+    step: the longest time of which the events are made, and sent, at once; None leaves it to the world.
+    """
 
     users: int
     rate: float
     start: datetime
     duration: timedelta
     seed: int
+    step: timedelta | None = None
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,21 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import layers_samples as layers
 import pytest
 from commands import Command
 from half_hourly_truth import COLUMNS, Truth, good_files
 
+from batch_layer.cost import shapes as cost_shapes
 from batch_layer.presentation import shapes
+from batch_layer.vee import shapes as vee_shapes
 from engines import hdfs, metastore, trino
 from engines import spark as engine
 from meterlake import registry
@@ -28,6 +33,7 @@ from meterlake.dataset import DataSet
 from meterlake.fileformats.records import JsonTable
 from meterlake.generator import Made
 from meterlake.settings import Settings
+from serving_layer.day_quality import day_quality
 from stack.instance import Instance
 
 pytestmark = [
@@ -39,8 +45,33 @@ pytestmark = [
 OURS = registry.entry("half_hourly")
 SERIES = replace(OURS.declaration, name=f"hh{uuid.uuid4().hex[:8]}")
 PRESENTATION = OURS.presentation()
+HALF_HOUR = timedelta(minutes=30)
 START, DAYS, METERS = date(2021, 3, 27), 3, 13  # clocks go forward on the second day
 LAST = START + timedelta(days=DAYS - 1)
+registers = OURS.vee().registers
+assert registers is not None
+REGISTER = shapes.reference(SERIES, registers.reference)
+TARIFFS = """
+[[vat]]
+from = 1997-09-01
+rate = 0.05
+
+[[tariff]]
+name = "Night and day"
+products = ["*"]
+valid_from = 2018-01-01
+standing_charge = 0.2351
+
+[[tariff.band]]
+name = "night"
+from = 00:30:00
+to = 07:30:00
+price = 0.0912
+
+[[tariff.band]]
+name = "day"
+price = 0.1869
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +100,10 @@ def forget(settings: Settings) -> None:
     wanted = [shapes.reference(SERIES, one) for one in PRESENTATION.references]
     wanted += [shapes.table(SERIES, one) for one in PRESENTATION.tables]
     with metastore.client(settings) as client:
+        wanted += [make(SERIES, OURS.vee()) for make in (vee_shapes.findings, vee_shapes.estimates, vee_shapes.days)]
+        wanted += [vee_shapes.runs(SERIES), cost_shapes.costs(SERIES), cost_shapes.runs(SERIES), REGISTER]
+        for view in ("validated", "validated_days"):
+            metastore.drop_table(client, "vee", f"{SERIES.name}_{view}")
         for shape in (*wanted, shapes.staging(SERIES, PRESENTATION), shapes.runs(SERIES)):
             metastore.drop_table(client, shape.database, shape.name)
             hdfs.client(settings).delete(f"/meterlake/delta/{shape.database}/{shape.name}", recursive=True)
@@ -78,7 +113,12 @@ def forget(settings: Settings) -> None:
 def known(live: Settings) -> Iterator[None]:
     (form,) = OURS.data_set.formats
     assert isinstance(form, JsonTable)
-    parts = DataSet(declaration=SERIES, formats=(replace(form, dataset=SERIES),), presentation=PRESENTATION)
+    parts = DataSet(
+        declaration=SERIES,
+        formats=(replace(form, dataset=SERIES),),
+        presentation=PRESENTATION,
+        vee=OURS.vee(),
+    )
     with registry.added(parts):
         yield
 
@@ -154,8 +194,151 @@ def test_4_a_correction_reaches_every_table_and_the_past_can_be_asked_for(
     assert counts[0] == counts[1] + 1
 
 
+def gaps_of(truth: Truth) -> dict[str, list[tuple[datetime, datetime]]]:
+    """Return meter -> its gaps, from the files."""
+    found: dict[str, list[tuple[datetime, datetime]]] = {}
+    for (meter, before), (other, after) in pairwise(sorted((meter, start) for meter, start, _ in truth.readings())):
+        if meter == other and after > before + HALF_HOUR:
+            found.setdefault(meter, []).append((before + HALF_HOUR, after))
+    return found
+
+
+def reads_of(sample: Path, meter: str) -> list[tuple[datetime, Decimal]]:
+    with sqlite3.connect(sample / "reference.db") as connection:
+        query = "SELECT read_at, reading_kwh FROM register_read WHERE meterpoint_id = ? ORDER BY 1"
+        rows = connection.execute(query, [meter]).fetchall()
+    connection.close()
+    return [(datetime.fromisoformat(at), Decimal(shown)) for at, shown in rows]
+
+
+def test_5_what_is_missing_is_estimated_and_named(
+    meterlake: Command, live: Settings, sample: Path, truth: Truth
+) -> None:
+    gaps, name = gaps_of(truth), SERIES.name
+    estimates = trino.rows(
+        live, f"SELECT meter_id, interval_start, method, gap_begins, gap_ends FROM delta.vee.{name}_estimates"
+    )
+    assert {(row[0], row[3], row[4]) for row in estimates} == {(m, *gap) for m, some in gaps.items() for gap in some}
+    assert {row[2] for row in estimates} >= {"linear", "group_profile+register", "linear+register"}
+    for meter, some in gaps.items():
+        total = sum((end - begin for begin, end in some), timedelta(0))
+        sums = trino.rows(
+            live,
+            f"SELECT sum(consumption_best), sum(consumption_measured), sum(consumption_estimated), sum(estimated_s)"
+            f" FROM hive.vee.{name}_validated_days WHERE meter_id = ?",
+            [meter],
+        )[0]
+        measured = sum(kwh for other, _, kwh in truth.readings() if other == meter)
+        assert (sums[1], sums[3]) == (measured, total.total_seconds())
+        assert sums[0] == sums[1] + sums[2]
+        if reads := reads_of(sample, meter):
+            assert sums[0] == reads[-1][1] - reads[0][1]  # to the watt-hour
+    meter = next(
+        meter for meter in gaps if reads_of(sample, meter) and gaps[meter][0][1] - gaps[meter][0][0] > HALF_HOUR
+    )
+    begin = gaps[meter][0][0]
+    code, said = meterlake("explain", name, meter, f"{begin:%Y-%m-%dT%H:%M}", "--output", "json")
+    assert code == 0, said
+    (explained,) = answer(said)
+    assert explained["estimate"]["method"] == "group_profile+register"
+    assert "scaled to the register's advance of" in explained["estimate"]["inputs"]
+    assert [found["rule"] for found in explained["findings"]] == ["missing"]
+
+
+def test_6_costs_and_bills_are_exact(meterlake: Command, live: Settings, sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "tariffs.toml").write_text(TARIFFS)
+    name = SERIES.name
+    code, said = meterlake("cost", name, "--tariffs", str(tmp_path / "tariffs.toml"), "--output", "json")
+    assert code == 0, said
+    best = trino.rows(
+        live,
+        f"SELECT v.meter_id, v.day, v.interval_start, v.consumption_best FROM hive.vee.{name}_validated v"
+        f" WHERE EXISTS (SELECT 1 FROM delta.staging.{name} s WHERE s.meter_id = v.meter_id AND s.day = v.day"
+        f" AND s.product_id IS NOT NULL)",
+    )
+    wanted: dict[tuple[str, date, str], Decimal] = {}
+    for meter, day, start, kwh in best:
+        wall = start.replace(tzinfo=UTC).astimezone(ZoneInfo("Europe/London")).time()
+        part, price = ("night", "0.0912") if time(0, 30) <= wall < time(7, 30) else ("day", "0.1869")
+        wanted[meter, day, part] = wanted.get((meter, day, part), Decimal(0)) + kwh * Decimal(price)
+        wanted[meter, day, "standing charge"] = Decimal("0.2351")
+    rows = trino.rows(
+        live, f"SELECT meter_id, day, part, sum(amount) FROM delta.presentation.{name}_cost GROUP BY 1, 2, 3"
+    )
+    assert {tuple(row[:3]): row[3] for row in rows} == wanted
+    meter = max(meter for meter, *_ in wanted)
+    days = ("--from", str(START), "--to", str(LAST))
+    code, said = meterlake("bill", name, meter, *days, "--output", "json")
+    assert code == 0, said
+    (made,) = answer(said)
+    cent = Decimal("0.01")
+    nets = [
+        sum(amount for (who, _, what), amount in wanted.items() if (who, what) == (meter, part)).quantize(
+            cent, ROUND_HALF_UP
+        )
+        for part in ("standing charge", "day", "night")
+    ]
+    assert sorted(Decimal(line["net"]) for line in made["lines"]) == sorted(nets)
+    vat = (sum(nets) * Decimal("0.05")).quantize(cent, ROUND_HALF_UP)
+    assert Decimal(made["total"]) == sum(nets) + vat
+    code, said = meterlake("bill", name, meter, *days, "--output", "html", "--out", str(tmp_path / "bill.html"))
+    assert code == 0, said
+    page = (tmp_path / "bill.html").read_text()
+    assert f'<td class="number">£{made["total"]}</tr>' in page
+    code, said = meterlake("cost", name, "--tariffs", str(tmp_path / "tariffs.toml"), "--output", "json")
+    assert (code, answer(said)[0]["meter_months"]) == (0, 0), said
+    (tmp_path / "tariffs.toml").write_text(TARIFFS.replace("0.0912", "0.0913"))
+    code, said = meterlake("cost", name, "--tariffs", str(tmp_path / "tariffs.toml"))
+    assert (code, "has costs up to" in said) == (1, True), said
+
+
+def test_7_a_late_reading_takes_the_place_of_its_estimate(
+    meterlake: Command, live: Settings, truth: Truth, tmp_path: Path
+) -> None:
+    name, gaps = SERIES.name, gaps_of(truth)
+    meter, start = next((meter, some[0][0]) for meter, some in gaps.items() if len(some) == 1)
+    count = f"SELECT count(*) FROM delta.vee.{name}_estimates WHERE meter_id = ? AND interval_start = ?"
+    assert trino.rows(live, count, [meter, start]) == [[1]]
+    columns = ["interval_start", "consumption_delta", "meterpoint_id"]
+    late = {"columns": columns, "data": [[f"{start:%Y-%m-%d %H:%M:%S}", 0.321, meter]]}
+    (tmp_path / "late.json").write_text(json.dumps(late))
+    for words in (("load", name, str(tmp_path / "late.json")), ("batch", name)):
+        code, said = meterlake(*words)
+        assert code == 0, said
+    assert trino.rows(live, count, [meter, start]) == [[0]]
+    best = f"SELECT consumption_best, quality, estimated_s FROM hive.vee.{name}_validated"
+    assert trino.rows(live, f"{best} WHERE meter_id = ? AND interval_start = ?", [meter, start]) == [
+        [Decimal("0.321"), "measured", 0]
+    ]
+    truth.base.execute("INSERT INTO readings VALUES (?, 0.321, ?)", [start, meter])
+    check(live, truth)
+
+
+def test_8_a_report_says_how_complete_and_right_days_are(
+    meterlake: Command, live: Settings, truth: Truth, tmp_path: Path
+) -> None:
+    code, said = meterlake("vee", SERIES.name, "--report", str(tmp_path / "days.html"), "--output", "json")
+    assert code == 0, said
+    found = day_quality(live, SERIES, PRESENTATION)
+    readings = "SELECT DISTINCT meter, start FROM readings"
+    query = f"SELECT day, count(*) FROM ({readings}) JOIN calendar USING (start) GROUP BY 1"
+    counts = dict(truth.base.execute(query).fetchall())
+    lengths = {START: 48, START + timedelta(days=1): 46, LAST: 48}
+    assert {row["day"]: row["intervals"] for row in found.days} == counts
+    assert {row["day"]: row["expected"] for row in found.days} == {day: n * METERS for day, n in lengths.items()}
+    for row in found.days:
+        assert row["intervals"] + row["estimated"] == row["expected"]
+        assert row["late"] == row["intervals"]  # files of years ago
+    listed = {(day, meter): row for day, meter, *row in truth.tables(LAST)["readings_to_look_at"]}
+    for row in found.worst:
+        flagged = listed.get((row["day"], row["meter_id"]), [0] * 4)
+        assert row["without_reference"] == max(flagged[1], flagged[3]), row
+    page = (tmp_path / "days.html").read_text()
+    assert f"<td>{START}<td>{METERS}<td>" in page
+
+
 @pytest.mark.slow
-def test_5_upkeep_changes_no_row(meterlake: Command, live: Settings, truth: Truth) -> None:
+def test_9_upkeep_changes_no_row(meterlake: Command, live: Settings, truth: Truth) -> None:
     code, said = meterlake("maintain", SERIES.name, "--output", "json")
     assert code == 0, said
     kept = {row["table"]: row for row in answer(said)}
@@ -166,7 +349,7 @@ def test_5_upkeep_changes_no_row(meterlake: Command, live: Settings, truth: Trut
     assert all(row["inserted"] + row["updated"] + row["deleted"] == 0 for row in answer(said))
 
 
-def test_6_what_cannot_be_read_changes_nothing(meterlake: Command, tmp_path: Path) -> None:
+def test_10_what_cannot_be_read_changes_nothing(meterlake: Command, tmp_path: Path) -> None:
     for source, says in [
         (str(tmp_path / "none.db"), "is no file"),
         ("postgres9://host/base", "cannot be opened"),

@@ -74,7 +74,9 @@ def screens(
     folder = tmp_path_factory.mktemp("screens")
     file = write(folder, text_of([*DAY, "17/12/2006;00:00:00;no;0;0;0;0;0;0", GAP]))
     form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, name=NAME))
-    data_set = replace(DATASET, declaration=form.dataset, formats=(form,), replay=None, reports=None, board=None)
+    data_set = replace(
+        DATASET, declaration=form.dataset, formats=(form,), replay=None, reports=None, board=None, vee=None
+    )
     before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch, registry.added(data_set):
         patch.setenv("METERLAKE_HOME", str(settings.home))

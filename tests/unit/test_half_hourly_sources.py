@@ -44,7 +44,18 @@ def test_the_same_seed_makes_the_same_files_and_says_what_they_hold(tmp_path: Pa
     truth = Truth(good_files(tmp_path / "a" / "readings"), tmp_path / "a" / "reference.db")
     rows = truth.base.execute("SELECT count(*), count(DISTINCT (meter, start, kwh)) FROM readings").fetchone()
     assert rows == (counted["readings"] + counted["duplicates"], counted["readings"])
-    assert counted["readings"] == 60 * (48 + 50)  # clocks go back on the second day
+    assert counted["missing"] == 6 * (20 + 1)
+    assert counted["readings"] == 60 * (48 + 50) - counted["missing"]  # clocks go back on the second day
+    meter, kwh = truth.base.execute(
+        "SELECT meter, sum(kwh) FROM readings GROUP BY 1 HAVING count(*) = 78 LIMIT 1"
+    ).fetchall()[0]
+    reads = sqlite3.connect(tmp_path / "a" / "reference.db").execute(
+        "SELECT read_at, reading_kwh FROM register_read WHERE meterpoint_id = ? ORDER BY 1", [meter]
+    )
+    assert isinstance(kwh, Decimal)
+    shown = reads.fetchall()
+    assert [at for at, _ in shown] == ["2021-10-29 23:00:00", "2021-10-30 23:00:00", "2021-11-01 00:00:00"]
+    assert Decimal(shown[-1][1]) - Decimal(shown[0][1]) > kwh  # the register has counted what is missing
     tables = truth.tables(date(2021, 10, 31))
     listed = tables["readings_to_look_at"]
     assert len({row[1] for row in listed if row[3]}) == counted["without_agreement"] == 3
@@ -55,7 +66,7 @@ def test_the_same_seed_makes_the_same_files_and_says_what_they_hold(tmp_path: Pa
 
 def test_clean_files_have_no_traps(tmp_path: Path) -> None:
     counted = GENERATOR.write(Made(tmp_path, 2, date(2021, 1, 1), 1, 1, clean=True))
-    traps = ("duplicates", "without_agreement", "overlapping", "unknown", "handovers", "bad_files")
+    traps = ("missing", "duplicates", "without_agreement", "overlapping", "unknown", "handovers", "bad_files")
     assert [counted[name] for name in traps] == [0] * len(traps)
     (first, _) = good_files(tmp_path / "readings")
     rows = json.loads(first.read_text())["data"]

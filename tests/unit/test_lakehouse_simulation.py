@@ -103,3 +103,15 @@ def test_wrong_faults_are_refused() -> None:
         parse("late=much", SIMULATION)
     with pytest.raises(UsageError, match=r"add up to 1\.1"):
         parse("late=0.6,duplicate=0.5", SIMULATION)
+
+
+def test_who_lives_now_sends_each_second_what_happened_in_it() -> None:
+    second = timedelta(seconds=1)
+    request = Request(users=50, rate=3, start=START, duration=20 * second, seed=5, step=second)
+    stretches = list(SIMULATION.world(request).events())
+    assert len(stretches) == 20
+    assert sum(len(batch.rows) for batches in stretches for batch in batches if batch.topic != "telecom.users") == 60
+    for number, batches in enumerate(stretches):
+        for row in (row for batch in batches for row in batch.rows):
+            at = datetime.fromisoformat(row.get("timestamp") or row["valid_from"])
+            assert START + number * second <= at <= START + (number + 1) * second

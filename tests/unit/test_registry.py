@@ -71,7 +71,7 @@ def test_ours_is_known_with_its_parts() -> None:
     assert entry.declaration is HOUSEHOLD
     assert entry.text_format() is HOUSEHOLD_TEXT
     assert entry.replay() is HOUSEHOLD_REPLAY
-    assert entry.data_set.parts == ("formats", "replay", "reports", "board")
+    assert entry.data_set.parts == ("formats", "replay", "reports", "board", "vee")
     with pytest.raises(UnknownName, match=r"Unknown data set 'houshold'. Did you mean 'household'\?"):
         registry.entry("houshold")
 

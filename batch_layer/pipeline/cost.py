@@ -1,0 +1,69 @@
+"""From joined readings, estimates and tariffs to costs: callable by any scheduler, under the data set's lease."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batch_layer import lease
+from batch_layer.cost import run as work
+from batch_layer.cost.run import Work
+from batch_layer.pipeline.present import kept_up
+from batch_layer.views.plan import new_run_id
+from engines import curated, spark
+from engines.merge_table import SAFE_RETENTION
+from engines.spark_failures import translated
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from batch_layer.pipeline.batch import Report
+    from meterlake.clock import Clock
+    from meterlake.declaration import MeterSeries
+    from meterlake.presentation import Presentation
+    from meterlake.settings import Settings
+    from meterlake.tariffs.declaration import Tariffs
+    from meterlake.vee.declaration import Vee
+
+
+def run_costs(
+    settings: Settings,
+    presentation: tuple[MeterSeries, Presentation, Vee | None],
+    tariffs: Tariffs,
+    clock: Clock,
+    report: Report = lambda _: None,
+    *,
+    reprice: bool = False,
+) -> work.Done:
+    """Bring the costs up to date. presentation: of what, with what estimates it, if anything.
+
+    reprice: days in the past, too, whose prices the tariffs say otherwise now. Raises PastPrices without it, NoTariff,
+    NoPrice, RunUnderWay, and what the engines raise.
+    """
+    dataset, declared, vee = presentation
+    doing = f"costs of {dataset.name}"
+    with (
+        lease.held(settings, dataset.name, doing, clock) as held,
+        spark.session(settings, "cost") as session,
+        translated(settings, doing),
+    ):
+        base, now = curated.folder(settings), clock()
+        run = Work(session, dataset, declared, vee, tariffs, base, new_run_id(now), now, report, held.check)
+        done = work.run(run, reprice=reprice)
+        curated.register(settings, work.all_tables(session, dataset, base))
+    return done
+
+
+def maintain_costs(settings: Settings, dataset: MeterSeries, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:
+    """Do the upkeep of the tables that are there; return what was done, a row a table."""
+    doing = f"upkeep of the costs of {dataset.name}"
+    with (
+        lease.held(settings, dataset.name, doing, clock) as held,
+        spark.session(settings, "maintain") as session,
+        translated(settings, doing),
+    ):
+        done = []
+        for table in work.all_tables(session, dataset, curated.folder(settings)):
+            held.check()
+            if table.exists():
+                done.append(kept_up(table, max(keep, SAFE_RETENTION)))
+        return done

@@ -1,0 +1,97 @@
+"""From the views that readers see to findings and estimates: callable by any scheduler, under the data set's lease."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from batch_layer import lease
+from batch_layer.pipeline.present import NothingPublished, kept_up
+from batch_layer.vee import run as work
+from batch_layer.vee.scope import Work
+from batch_layer.views.plan import new_run_id
+from engines import curated, metastore, spark, trino
+from engines.merge_table import SAFE_RETENTION
+from engines.spark_failures import translated
+from meterlake.vee import views
+from serving_layer.publish.publish import Publisher
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from batch_layer.pipeline.batch import Report
+    from meterlake.clock import Clock
+    from meterlake.declaration import MeterSeries
+    from meterlake.settings import Settings
+    from meterlake.vee.declaration import Vee
+
+
+def run_vee(
+    settings: Settings,
+    dataset: MeterSeries,
+    vee: Vee,
+    clock: Clock,
+    report: Report = lambda _: None,
+    *,
+    full: bool = False,
+) -> work.Done:
+    """Bring findings, estimates and the validated views up to date; an interrupted publish is finished first.
+
+    full: as if nothing had been validated. Raises NothingPublished, RunUnderWay, and what the engines raise.
+    """
+    doing = f"validation and estimation of {dataset.name}"
+    with (
+        lease.held(settings, dataset.name, doing, clock) as held,
+        spark.session(settings, "vee") as session,
+        translated(settings, doing),
+    ):
+        history = Publisher(settings, dataset, held, clock).roll_forward()
+        if history.current is None:
+            raise NothingPublished(dataset.name)
+        base, now = curated.folder(settings), clock()
+        run = Work(
+            session,
+            dataset,
+            vee,
+            base,
+            history.tables,
+            history.current.run_id,
+            new_run_id(now),
+            now,
+            report,
+            held.check,
+        )
+        done = work.run(run, full=full)
+        curated.register(settings, work.all_tables(session, dataset, vee, base))
+        held.check()
+        with metastore.client(settings) as client:
+            metastore.ensure_database(client, views.DATABASE, f"{base}/{views.DATABASE}")
+        for sql in (views.validated_sql(dataset, vee), views.validated_days_sql(dataset, vee)):
+            trino.rows(settings, sql)
+    return done
+
+
+def maintain_vee(
+    settings: Settings, dataset: MeterSeries, vee: Vee, keep: timedelta, clock: Clock
+) -> list[dict[str, Any]]:
+    """Do the upkeep of all tables that are there; return what was done, a row a table."""
+    doing = f"upkeep of validation and estimation of {dataset.name}"
+    with (
+        lease.held(settings, dataset.name, doing, clock) as held,
+        spark.session(settings, "maintain") as session,
+        translated(settings, doing),
+    ):
+        done = []
+        for table in work.all_tables(session, dataset, vee, curated.folder(settings)):
+            held.check()
+            if table.exists():
+                done.append(kept_up(table, max(keep, SAFE_RETENTION)))
+        return done
+
+
+def rows_of(done: work.Done) -> list[dict[str, Any]]:
+    """Return a run's changes, a row a table."""
+    return [
+        {"table": name, **{what: count for what, count in asdict(one).items() if what != "version"}}
+        for name, one in done.changes.items()
+    ]

@@ -1,0 +1,1 @@
+"""Bills: a meter's costs over some days, as a page that prints well."""
