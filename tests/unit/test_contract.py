@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import open_data_contract_standard
 import pytest
 import sqlglot
 import yaml
@@ -59,7 +60,7 @@ def column(contract: Document, name: str, column: str) -> Document:
 
 @pytest.mark.parametrize("name", [*SERIES, *LAKEHOUSES])
 def test_it_is_valid_by_the_standard_s_own_schema(name: str) -> None:
-    schema = json.loads((files("open_data_contract_standard") / "schema.json").read_text())
+    schema = json.loads((files(open_data_contract_standard) / "schema.json").read_text())
     jsonschema.Draft201909Validator(schema).validate(of(name))
 
 
