@@ -125,11 +125,12 @@ class _Table:
             names, order = self._columns(connection), [self._extract.watermark, self._extract.key]
             window = Window(self._extract.table, self._extract.watermark, low)
             first, last, count, without = relational.span(connection, window)
+            latest = last or relational.span(connection, Window(self._extract.table, self._extract.watermark))[1]
             present = relational.keys(connection, self._extract.table, self._extract.key) if self._compares else set()
         if without:
             raise NoWatermark(self._extract.table, relational.shown(self._url), self._extract.watermark, without)
         if self._mark and not self._request.full:
-            self._check_watermark(last, present)
+            self._check_watermark(latest, present)
         known = self._known(low)
         if first is not None and last is not None:
             read = partial(self._read, list(names), list(names.values()), order, known)
@@ -141,10 +142,10 @@ class _Table:
         if self._compares and not stop.is_set():
             yield from self._write(self._gone(present))
 
-    def _check_watermark(self, last: datetime | None, present: set[str]) -> None:
+    def _check_watermark(self, latest: datetime | None, present: set[str]) -> None:
         """Raise WatermarkBackwards where the latest row is earlier than what was landed, and none was deleted."""
-        if (last is None or last.isoformat() < self._mark) and not self._latest_is_gone(present):
-            found = last.isoformat() if last else "before that by more than the overlap"
+        if (latest is None or latest.isoformat() < self._mark) and not self._latest_is_gone(present):
+            found = latest.isoformat() if latest else "none"
             raise WatermarkBackwards(self._extract.table, relational.shown(self._url), found, self._mark)
 
     @property
