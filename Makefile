@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
-PYTEST := $(BIN)/pytest
+PYTEST := $(BIN)/pytest --durations=30 --durations-min=5
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 INSTALL = VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(UV) pip install
 

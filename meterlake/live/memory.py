@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from meterlake.registers import CounterReading, Edge, State
 
@@ -61,12 +62,12 @@ class MeterState:
             "before": _counters(self.before),
             "made": [[begins, one.revision, one.values, one.amounts] for begins, one in self.made.items()],
         }
-        return json.dumps(content, separators=(",", ":"))
+        return msgspec.json.encode(content).decode()
 
     @classmethod
     def parsed(cls, text: str) -> MeterState:
         """Return what ``text`` has written; of an earlier version, which took messages in order only, too."""
-        content: dict[str, Any] = json.loads(text)
+        content: dict[str, Any] = msgspec.json.decode(text)
         counters = _parsed(content["counters"])
         return cls(
             counters,
