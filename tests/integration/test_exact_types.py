@@ -33,7 +33,7 @@ pytestmark = pytest.mark.integration
 
 FOLDER = "/meterlake/test/exact"
 DATABASE = "test_exact"
-QUICK_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
+QUICK_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"}
 
 Row = tuple[Any, ...]
 

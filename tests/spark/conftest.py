@@ -27,7 +27,7 @@ def quick_jvm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     Iceberg tables lie in a folder: its commits are files there, and no metastore is needed.
     """
     return {
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
         "spark.sql.catalog.iceberg.type": "hadoop",
         "spark.sql.catalog.iceberg.warehouse": tmp_path_factory.mktemp("iceberg").as_uri(),
     }
