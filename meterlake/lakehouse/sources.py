@@ -27,7 +27,6 @@ class Extract:
     key: the column that identifies a row. watermark: the column of the instant (UTC) when a row was written last.
     overlap: so far behind the last watermark the next extract begins again, for what was committed late; a row that
     has been landed as it is, is not landed again. columns: the source's name of a field, where it is another.
-    partitions: so many readers share the table, by its key.
     """
 
     database: str
@@ -37,17 +36,12 @@ class Extract:
     overlap: timedelta = timedelta(hours=1)
     deletions: Deletions = "none"
     columns: Mapping[str, str] = field(default_factory=dict)
-    partitions: int = 1
 
     def __post_init__(self) -> None:
         where = f"The table {self.table!r}"
         check_word(self.database, where)
-        if self.overlap < timedelta(0) or self.partitions < 1:
-            raise DeclarationError(
-                where,
-                f"overlap={self.overlap} or partitions={self.partitions} is none",
-                expected="Give an overlap of 0 or more, and at least one partition",
-            )
+        if self.overlap < timedelta(0):
+            raise DeclarationError(where, f"overlap={self.overlap} is none", expected="Give one of 0 or more")
 
     def column(self, field: str) -> str:
         """Return the source's name of a field."""

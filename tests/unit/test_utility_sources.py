@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -139,5 +139,5 @@ def test_the_commands_make_them_and_go_on(
 
 
 def test_a_table_that_contradicts_itself_is_named() -> None:
-    with pytest.raises(DeclarationError, match="at least one partition"):
-        Extract(database="crm", table="t", key="k", partitions=0)
+    with pytest.raises(DeclarationError, match="overlap=-1 day, 23:00:00 is none"):
+        Extract(database="crm", table="t", key="k", overlap=timedelta(hours=-1))
