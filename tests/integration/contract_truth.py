@@ -4,6 +4,7 @@
 # ruff: noqa: S608
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from engines import trino
@@ -14,7 +15,11 @@ from meterlake.settings import Settings
 def assert_kept(settings: Settings, tables: Iterable[Table]) -> None:
     """Fail where Trino shows other columns, a missing value, a key that is there twice, or a row that breaks a rule."""
     for table in tables:
-        shown = {row[0]: row[1] for row in trino.rows(settings, f"SHOW COLUMNS FROM {table.place}")}
+        # Of a word that a view writes itself Trino knows the length; nobody is promised it.
+        shown = {
+            name: re.sub(r"varchar\(\d+\)", "varchar", kind)
+            for name, kind, *_ in trino.rows(settings, f"SHOW COLUMNS FROM {table.place}")
+        }
         promised = {column.name: column.type.sql("trino").lower() for column in table.columns}
         assert {name: kind for name, kind in shown.items() if name in promised} == promised, table.name
         keys = [column.name for column in table.columns if column.key]

@@ -73,6 +73,7 @@ class Killed(BaseException):
 
 def test_a_speed_layer_is_there_as_soon_as_its_table_is(stack: Instance, settings: Settings) -> None:
     # Trino learns of a new table some moments after Cassandra has answered that it is made.
+    samples.make_speed_tables(settings)  # and the keyspace, where no test before this one has
     with cassandra.session(settings) as speed:
         for number in range(3):
             other = replace(DATASET, name=f"{NAME}new{number}")
