@@ -16,7 +16,7 @@ from meterlake.durations import duration_text
 from meterlake.errors import PermanentError, UsageError
 
 if TYPE_CHECKING:
-    from meterlake.dataset import Entry
+    from meterlake.dataset import Entry, LakehouseEntry
 
 dataset_app = typer.Typer(
     no_args_is_help=True, help="Data sets: list them, check one, begin one from a sample of its files."
@@ -27,10 +27,13 @@ dataset_app = typer.Typer(
 def list_all(output: OutputOption = Output.TEXT) -> None:
     """Show all data sets: ours, and those in folders and packages that `METERLAKE_DATASETS` or entry points name.
 
+    Of meters (kind: meter series) and lakehouses.
+
     Exit code 1 when a place that was named cannot be used: it is said why, and the others are shown.
     """
     listing = registry.listing()
     rows = [_row(entry) for _, entry in sorted(listing.entries.items())]
+    rows += [_lakehouse_row(entry) for _, entry in sorted(listing.lakehouses.items())]
     show(rows, output, optional=("place", "parts", "kind"))
     for problem in listing.problems:
         progress_console.print(f"\nCannot be used: {problem}", markup=False, soft_wrap=True)
@@ -117,6 +120,26 @@ def _row(entry: Entry) -> dict[str, object]:
         "kind": declared.kind,
         "grains": ", ".join(view.grain for view in declared.views),
         "parts": ", ".join(entry.data_set.parts),
+        "place": str(entry.folder or entry.source),
+    }
+
+
+def _lakehouse_row(entry: LakehouseEntry) -> dict[str, object]:
+    declared = entry.declaration
+    counts = {
+        "events": declared.events,
+        "references": declared.references,
+        "facts": declared.facts,
+        "figures": declared.kpis,
+    }
+    return {
+        "name": entry.name,
+        "title": declared.title,
+        "kind": "lakehouse",
+        "grains": "",
+        "parts": ", ".join(
+            f"{len(items)} {name[: -1 if len(items) == 1 else None]}" for name, items in counts.items() if items
+        ),
         "place": str(entry.folder or entry.source),
     }
 
