@@ -37,7 +37,7 @@ def dimension(session: SparkSession, catalog: Catalog, item: Dimension, changed:
         if lookup.dimension == item.name and (merged or fact.event in changed)
     ]
     if not merged:
-        asked.append(f"SELECT `{reference.key}` FROM {path} WHERE is_placeholder")
+        asked.append(f"SELECT `{reference.key}` AS key FROM {path} WHERE is_placeholder")
     silver = catalog.path(tables.silver(reference))
     session.sql(
         f"SELECT DISTINCT key FROM ({' UNION ALL '.join(asked)})"

@@ -268,15 +268,36 @@ def test_3_a_run_that_is_stopped_leaves_readers_on_the_old_state_and_the_next_co
     assert [(row[0], row[1], str(row[2])) for row in corrected] == [("20261121", 1800, "12345678901234.56")]
 
 
+def test_3_a_run_of_one_event_alone_leaves_the_rest_as_it_is(world: World, tmp_path: Path) -> None:
+    before, name = _hashes(world), f"{world.lakehouse.name}.support"
+    names = [field.name for field in world.lakehouse.event("support").fields]
+    (row,) = world.rows(f"SELECT {', '.join(names)} FROM GOLD.fact_support ORDER BY support_id LIMIT 1")  # noqa: S608
+    again = {**dict(zip(names, row, strict=True)), "revision": 2, "escalated": True, "wait_time_seconds": 86_399}
+    again["timestamp"] = f"{again['timestamp'].isoformat()}Z"
+    (tmp_path / f"{name}.jsonl").write_text(json.dumps(again))
+    from_files.land(world.settings, world.lakehouse.name, world.lakehouse.topics, [tmp_path], datetime(2026, 11, 22))  # noqa: DTZ001 - UTC without zone
+    record = world.run()
+    assert record is not None
+    world.runs.append(record.run)
+    assert record.counts["support"]["read"] == record.total["read"] == 1
+    assert world.rows("SELECT count(*) FROM GOLD.fact_support WHERE wait_time_seconds = 86399 AND escalated") == [[1]]
+    others = {"bronze.landed_objects", "bronze.support", "silver.support", "gold.fact_support"}
+    after = _hashes(world)
+    assert {table: before[table] for table in before if table not in others} == {
+        table: after[table] for table in after if table not in others
+    }
+    assert after["gold.fact_support"][0] == before["gold.fact_support"][0]
+
+
 def test_4_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world: World) -> None:
     incremental = _hashes(world)
     record = world.run(full=True)
     assert record is not None
     world.runs.append(record.run)
     assert _hashes(world) == incremental
-    first, second, full = world.runs
+    first, second, third, full = world.runs
     counts = dict.fromkeys(world.runs, 0)
-    for run in (first, second, full):
+    for run in world.runs:
         history.roll_back(world.settings, world.lakehouse.name, run)
         statuses = {record.run: status for record, status in history.runs(world.settings, world.lakehouse.name)}
         assert statuses == {name: "current" if name == run else "kept" for name in world.runs}
@@ -284,7 +305,7 @@ def test_4_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world:
         with clickhouse.session(world.settings) as engine:
             load_clickhouse(world.settings, engine, world.lakehouse)
             _assert_same(world, engine)
-    assert counts == {first: 0, second: 1, full: 1}
+    assert counts == {first: 0, second: 1, third: 1, full: 1}
     with pytest.raises(UnknownName):
         history.roll_back(world.settings, world.lakehouse.name, "20200101T000000-0000")
 
@@ -298,7 +319,7 @@ def test_5_duckdb_gives_the_same_verdicts_and_facts_of_the_landed_records(world:
         *(f"gold {fact.name}" for fact in world.lakehouse.facts),
     ]
     sent = sum(world.accounts[0].topics[f"telecom.{event.name}"].total() for event in world.lakehouse.events)
-    assert sum(row["rows"] for row in rows[:5]) == sent + 6
+    assert sum(row["rows"] for row in rows[:5]) == sent + 7
     strict = sql.replace("call_duration_seconds BETWEEN 0 AND 86400", "call_duration_seconds BETWEEN 0 AND 30")
     wrong = [row["what"] for row in verify(world.settings, world.lakehouse, strict) if not row["equal"]]
     assert wrong == ["silver calls", "gold fact_calls"]
