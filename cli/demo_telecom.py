@@ -258,7 +258,7 @@ WHERE s.city IS NOT NULL GROUP BY 1 ORDER BY 2 DESC LIMIT 12""",
         left.bar([f"{time:%H:%M}" for time in times], heights, bottom=list(bottom.values()), label=status)
         bottom = {time: bottom[time] + height for time, height in zip(times, heights, strict=True)}
     left.set(title="Calls a minute, by how they ended", xlabel="UTC", ylabel="calls")
-    left.legend(frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=5, frameon=False)
     right.barh([row[0] for row in reversed(cities)], [row[1] for row in reversed(cities)], color="#4c78a8")
     right.set(title="Calls by city of the caller's cell", xlabel="calls")
     file = out / "telecom.png"
