@@ -65,7 +65,7 @@ class _Server:
         if answer.status_code in {502, 503, 504}:
             raise EngineUnavailable(_NAME, settings.clickhouse_url, answer.text[:500])
         if not answer.ok:
-            raise QueryFailed(_NAME, _masked(sql, settings), answer.text[:1000])
+            raise QueryFailed(_NAME, _masked(sql, settings), _masked(answer.text, settings)[:1000])
         return answer.text
 
 
@@ -85,7 +85,8 @@ class _InProcess:
         try:
             return self._session.query(sql, form)
         except ChdbError as error:
-            raise QueryFailed(_NAME, _masked(sql, self._settings), str(error)[:1000]) from error
+            reason = _masked(str(error), self._settings)[:1000]
+            raise QueryFailed(_NAME, _masked(sql, self._settings), reason) from error
 
 
 @contextmanager
@@ -126,6 +127,8 @@ def _parsed(text: str | bytes) -> tuple[list[str], list[list[Any]]]:
     return [column["name"] for column in answer["meta"]], answer["data"]
 
 
-def _masked(sql: str, settings: Settings) -> str:
-    """Return a statement without the object store's secret."""
-    return sql.replace(settings.lake_keys[1], "…")
+def _masked(text: str, settings: Settings) -> str:
+    """Return a text without the object store's secret, where there is one."""
+    known = settings.lake_access_key or settings.lake_keys_file.is_file()
+    secret = settings.lake_keys[1] if known else ""
+    return text.replace(secret, "…") if secret else text

@@ -107,9 +107,10 @@ class Load:
         days = {f"{day + timedelta(days=step):%Y%m%d}" for day in touched for step in (-1, 0, 1)}
         select, group = shapes.mart_select(self.lakehouse, mart), shapes.mart_group(mart)
         body = f"ENGINE = MergeTree PARTITION BY date_sk ORDER BY ({shapes.mart_order(mart)})"
-        body += f" SETTINGS allow_nullable_key = 1 COMMENT '{shapes.Shape(select, (), group).mark}'"
+        mark = shapes.Shape(select, (), group).mark
+        body += f" SETTINGS allow_nullable_key = 1 COMMENT '{mark}'"
         table, stage = self._table(mart.name), self._table(f"stage_{mart.name}")
-        if self._differs(mart.name, shapes.Shape(select, (), group).mark):
+        if self._differs(mart.name, mark):
             self.engine.run(f"CREATE OR REPLACE TABLE {table} {body} AS {select} {group}")
         elif days:
             listed = ", ".join(f"'{day}'" for day in sorted(days))

@@ -20,7 +20,7 @@ class Period:
 
 
 def periods(reads: Iterable[tuple[int, int]]) -> list[Period]:
-    """Return the time between reads (instant, units). A register that counts back begins anew: that time has none."""
+    """Return the time between reads (instant, units). None where it was reset: it counts back."""
     ordered = sorted(set(reads))
     return [
         Period(begin, end, after - before)

@@ -243,7 +243,7 @@ def test_a_register_tells_what_is_not_so() -> None:
         some, replace(vee, methods=()), KWH, day, Of(None, [Period(MONDAY, MONDAY + DAY, 480)])
     )[0]
     assert (bare.value, bare.method) == (10, "register")
-    assert periods([(0, 9), (1800, 12), (3600, 3)]) == [Period(0, 1800, 3)]  # one that counts back begins anew
+    assert periods([(0, 9), (1800, 12), (3600, 3)]) == [Period(0, 1800, 3)]  # one that counts back was reset
 
 
 def test_replaced_readings_are_told_from_missing_ones() -> None:

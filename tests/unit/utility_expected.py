@@ -43,18 +43,18 @@ CREATE TABLE day_saidi AS SELECT loc(day_start)::DATE AS d, sum(customers_served
 CREATE TABLE med AS SELECT y, (SELECT exp(avg(ln(saidi)) + 2.5 * stddev_samp(ln(saidi))) FROM day_saidi
     WHERE year(d) BETWEEN y - 5 AND y - 1 AND saidi > 0) AS t FROM (SELECT DISTINCT year(d) AS y FROM day_saidi);
 CREATE TABLE major AS SELECT d FROM day_saidi JOIN med ON y = year(d) WHERE saidi > t;
-CREATE TABLE calm AS SELECT * FROM long WHERE loc(off_at)::DATE NOT IN (SELECT d FROM major);
+CREATE TABLE ordinary AS SELECT * FROM long WHERE loc(off_at)::DATE NOT IN (SELECT d FROM major);
 """
 
 _SHARE = "SELECT 1.0"
 
 EXPECTED = {
     "saifi": "SELECT count(*) / (SELECT n FROM nt) FROM long",
-    "saifi_without_major": "SELECT count(*) / (SELECT n FROM nt) FROM calm",
+    "saifi_without_major": "SELECT count(*) / (SELECT n FROM nt) FROM ordinary",
     "saidi": "SELECT sum(m) / (SELECT n FROM nt) FROM long",
-    "saidi_without_major": "SELECT sum(m) / (SELECT n FROM nt) FROM calm",
+    "saidi_without_major": "SELECT sum(m) / (SELECT n FROM nt) FROM ordinary",
     "caidi": "SELECT avg(m) FROM long",
-    "caidi_without_major": "SELECT avg(m) FROM calm",
+    "caidi_without_major": "SELECT avg(m) FROM ordinary",
     "caifi": "SELECT count(*) / count(DISTINCT customer_id) FROM long",
     "ctaidi": "SELECT sum(m) / count(DISTINCT customer_id) FROM long",
     "asai": "SELECT 1 - sum(m) / (SELECT sum(customers_served) * 24 * 60 FROM feeder_energy_days) FROM long",
