@@ -19,6 +19,20 @@ CATALOG = "hive"
 
 # What a starting, restarting or overloaded server answers: worth a retry. All else is the statement's fault.
 _NOT_READY = ("SERVER_STARTING_UP", "NO_NODES_AVAILABLE", "SERVER_SHUTTING_DOWN", "REMOTE_HOST_GONE")
+# Trino calls it an internal error where Cassandra goes away under a query; its driver's exception says what it is.
+_CASSANDRA_AWAY = (
+    "NoNodeAvailableException",
+    "AllNodesFailedException",
+    "DriverTimeoutException",
+    "BusyConnectionException",
+    "ClosedConnectionException",
+    "HeartbeatException",
+    "BootstrappingException",
+    "OverloadedException",
+    "ReadFailureException",
+    "ReadTimeoutException",
+    "UnavailableException",
+)
 
 
 def rows(
@@ -72,13 +86,25 @@ def _cursor(settings: Settings, statement: str, seconds: float | None = None) ->
     try:
         yield connection.cursor()
     except exceptions.TrinoQueryError as error:
-        if error.error_type in ("EXTERNAL", "INSUFFICIENT_RESOURCES") or error.error_name in _NOT_READY:
+        if may_pass(error):
             raise EngineUnavailable("Trino", settings.trino, error.message) from error
         raise QueryFailed("Trino", statement, error.message) from error
     except (exceptions.Error, requests.RequestException) as error:
         raise EngineUnavailable("Trino", settings.trino, error) from error
     finally:
         connection.close()
+
+
+def may_pass(error: Any) -> bool:
+    """Return whether the statement may work later: Trino, or an engine behind it, was not able to answer."""
+    if error.error_type in ("EXTERNAL", "INSUFFICIENT_RESOURCES") or error.error_name in _NOT_READY:
+        return True
+    failure = error.failure_info
+    while failure:
+        if failure.get("type", "").rpartition(".")[2] in _CASSANDRA_AWAY:
+            return True
+        failure = failure.get("cause")
+    return False
 
 
 def _authentication(settings: Settings) -> Any:

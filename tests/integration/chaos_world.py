@@ -154,15 +154,16 @@ class World:
         wrong = {key: (shown.get(key), wanted.get(key)) for key in shown | wanted if shown.get(key) != wanted.get(key)}
         assert not wrong, f"{len(wrong)} of {len(wanted)} minutes are wrong, such as {next(iter(wrong.items()))}"
         assert self._archived() == len(arrived)
-        assert self.disagreements() == []
+        found = self.disagreements()
+        assert not found, f"the layers have differed at {len(found)} runs: {found}"
         return len(wanted)
 
     def disagreements(self) -> list[tuple[object, ...]]:
-        """Return the runs at which the layers differed without an explanation, or could not be compared."""
+        """Return the runs at which the layers differed without an explanation, or could not be compared, and why."""
         found = "json_extract_scalar(details, '$.reconciliation.{}')"
         unexplained, failed = (found.format(name) for name in ("unexplained", "failed"))
         statement = (
-            f"SELECT run_id, {unexplained}, {failed} FROM iceberg.serving.batch_runs"  # noqa: S608
+            f"SELECT run_id, json_extract(details, '$.reconciliation') FROM iceberg.serving.batch_runs"  # noqa: S608
             f" WHERE event = 'published' AND dataset = ?"
             f" AND (CAST({unexplained} AS BIGINT) > 0 OR {failed} IS NOT NULL)"
         )
