@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from batch_layer.ingest.dry_run import Preview
     from batch_layer.ingest.request import FileResult, Result
 
@@ -69,15 +71,16 @@ def facts(result: Result) -> dict[str, object]:
 
 def preview_facts(seen: Preview) -> dict[str, object]:
     """Return what a load would read of a file."""
+    problem = seen.problem.removeprefix(seen.path).lstrip(": ")
     if not seen.form:
-        return {"file": seen.path, "cannot be loaded": seen.problem}
+        return {"file": seen.path, "cannot be loaded": problem}
     declared = f"{seen.interval_s} s" if seen.interval_s else ""
     more = [f"{len(seen.meters) - _METERS} more"] if len(seen.meters) > _METERS else []
     differs = seen.interval_s and seen.seen_interval_s not in (None, seen.interval_s)
     by_file = f"{seen.seen_interval_s} s seen" if seen.seen_interval_s else ""
     found = {
         "file": seen.path,
-        "cannot be loaded": seen.problem,
+        "cannot be loaded": problem,
         "format": seen.form,
         "lines": seen.lines,
         "readings": seen.readings,
@@ -90,6 +93,19 @@ def preview_facts(seen: Preview) -> dict[str, object]:
         **{f"reading {at}": _reading(each) for at, each in enumerate(seen.first_readings, start=1)},
     }
     return {name: value for name, value in found.items() if value or name in ("lines", "readings")}
+
+
+def preview_total(found: Sequence[Preview]) -> dict[str, object]:
+    """Return what a load would read of all files."""
+    good = [seen for seen in found if not seen.problem]
+    return {
+        "files": len(found),
+        "cannot be loaded": len(found) - len(good),
+        "readings": sum(seen.readings for seen in good),
+        "gap rows": sum(seen.gaps for seen in good),
+        "quarantined": sum(sum(seen.quarantined.values()) for seen in good),
+        "meters": len({meter for seen in good for meter in seen.meters}),
+    }
 
 
 def _reading(values: dict[str, object]) -> str:
