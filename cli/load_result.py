@@ -143,7 +143,10 @@ def _differing(result: Result) -> str:
     which = (
         "these count now" if result.revision else "those that were there count; `meterlake correct` makes these count"
     )
-    return f"{found.differing} ({found.first} to {found.last} UTC): {which}"
+    return (
+        f"{found.differing} ({found.first} to {found.last} UTC), the first of meter {found.meter}: {found.file} against"
+        f" {found.held}: {which}"
+    )
 
 
 def _contradicting(result: Result) -> str:
