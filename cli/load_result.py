@@ -97,7 +97,8 @@ def preview_facts(seen: Preview) -> dict[str, object]:
 
 def preview_total(found: Sequence[Preview]) -> dict[str, object]:
     """Return what a load would read of all files."""
-    good = [seen for seen in found if not seen.problem]
+    broken = tuple(f"{seen.path}!" for seen in found if seen.problem)  # an archive, of which nothing is loaded then
+    good = [seen for seen in found if not seen.problem and not seen.path.startswith(broken)]
     return {
         "files": len(found),
         "cannot be loaded": len(found) - len(good),
@@ -124,9 +125,9 @@ def _for(result: Result) -> str:
 def _named(files: list[FileResult]) -> str:
     if not files:
         return ""
-    listed = [file.reason or file.path for file in files[:NAMED]]  # a reason names the file
-    more = [f"{len(files) - NAMED} more (all with --output json)"] if len(files) > NAMED else []
-    return f"{len(files)}: {', '.join([*listed, *more])}"
+    listed = list(dict.fromkeys(file.reason or file.path for file in files))  # a reason names the file, or its archive
+    more = [f"{len(listed) - NAMED} more (all with --output json)"] if len(listed) > NAMED else []
+    return f"{len(files)}: {', '.join([*listed[:NAMED], *more])}"
 
 
 def _grown(files: list[FileResult]) -> str:

@@ -47,6 +47,10 @@ Content: TypeAlias = Literal["text", "parquet", "sqlite", "json", "xml", "xlsx"]
 
 _DEEPEST: Final = 4
 _BLOCK: Final = 512
+_ZIP_END: Final = 22 + (1 << 16)
+"""The end of a zip archive is no longer than this, its comment included."""
+_MANY: Final = 0xFFFF
+"""So many members are counted elsewhere (zip64)."""
 _CHUNK: Final = 1 << 20
 _AS_CSV: Final = "Export it as CSV in UTF-8."
 _DECLARE: Final = "Export it as CSV in UTF-8, or declare a format of it: see docs/formats."
@@ -182,6 +186,7 @@ def _tar_members(raw: IO[bytes], stack: ExitStack, _: str) -> Iterator[tuple[str
     archive = _tar(raw, stack)
     while member := _next_file(archive):
         yield member.name, partial(_extract, archive, member)
+    _check_end(archive)
 
 
 class _Header(tarfile.TarInfo):
@@ -201,6 +206,14 @@ class _Header(tarfile.TarInfo):
 
 def _tar(raw: IO[bytes], stack: ExitStack) -> tarfile.TarFile:
     return stack.enter_context(tarfile.open(fileobj=raw, mode="r|", tarinfo=_Header))
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Read what is behind the last member: what it is packed by has its checksum there, and nothing else may be."""
+    rest = cast("IO[bytes]", archive.fileobj)
+    while chunk := rest.read(_CHUNK):
+        if any(chunk):
+            raise tarfile.ReadError("something stands behind its end")
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -341,11 +354,24 @@ def _zip_files(raw: IO[bytes], stack: ExitStack) -> tuple[zipfile.ZipFile, list[
         shutil.copyfileobj(raw, file, _CHUNK)
         raw = file
     archive = stack.enter_context(zipfile.ZipFile(raw))
+    counted = _counted(raw)
+    if counted is not None and counted != len(archive.infolist()):
+        raise zipfile.BadZipFile(f"its index says {counted} members, and has {len(archive.infolist())}")
     workbook = next((_WORKBOOKS[name] for name in archive.namelist() if name in _WORKBOOKS), None)
     if workbook:
         raise NotText(f"is {workbook}", _AS_CSV)
     files = [item for item in archive.infolist() if not item.is_dir() and not _is_hidden(item.filename)]
     return archive, files
+
+
+def _counted(raw: IO[bytes]) -> int | None:
+    """Return how many members a zip archive says at its end that it has; None where it says it in another way."""
+    raw.seek(0, io.SEEK_END)
+    raw.seek(max(0, raw.tell() - _ZIP_END))
+    end = raw.read()
+    at = end.rfind(b"PK\x05\x06")
+    number = int.from_bytes(end[at + 10 : at + 12], "little")
+    return None if at < 0 or number == _MANY else number
 
 
 def _open_tar(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
@@ -360,6 +386,7 @@ def _open_tar(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
         second = _next_file(archive)
         if second:
             raise NotText(f"holds several files ({first.name}, {second.name}, …)", "Give an archive of one text file.")
+        _check_end(archive)
 
     return cast("IO[bytes]", io.BufferedReader(_Pieces([member.read], check_end), _CHUNK))
 

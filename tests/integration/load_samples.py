@@ -32,6 +32,11 @@ def cut_tar(name: str, content: bytes) -> bytes:
         return made.getvalue()
 
 
+def changed(packed: bytes) -> bytes:
+    """Return what gzip has packed, as if one of its bytes had changed: its checksum differs."""
+    return packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:]
+
+
 def write(folder: Path, content: bytes, name: str = "file.txt") -> str:
     path = folder / name
     path.write_bytes(content)

@@ -121,6 +121,8 @@ def test_an_archive_that_ends_between_its_members_loses_none_in_silence(tmp_path
         (whole[: header + 100], "a.csv|lacks the end of a tar archive"),
         (bytes(damaged), "a.csv|the header of a member: bad checksum"),
         (whole[: 9 * 512], "a.csv,b.csv,c.csv|lacks the end of a tar archive"),
+        (whole + whole, "a.csv,b.csv,c.csv|something stands behind its end"),
+        (gzip.compress(whole)[:-8] + bytes(8), "a.csv,b.csv,c.csv|CRC check failed"),
     ]:
         file = tmp_path / "many.tar"
         file.write_bytes(content)
@@ -132,6 +134,16 @@ def test_an_archive_that_ends_between_its_members_loses_none_in_silence(tmp_path
         assert problem in str(error)
         with ExitStack() as stack, pytest.raises((tarfile.TarError, packed.NotText)):  # where one text is asked for
             packed.opened(file, stack).read()
+
+
+def test_a_zip_archive_whose_index_has_lost_a_member_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "many.zip"
+    content = bytearray(zipped(b"x", "a.csv", "b.csv", "c.csv"))
+    second = content.find(b"PK\1\2", content.find(b"PK\1\2") + 1)
+    content[second + 32] = 51  # so long is its comment now: the entry of the next member
+    file.write_bytes(content)
+    with pytest.raises(BrokenArchive, match="its index says 3 members, and has 2"):
+        content_of(file)
 
 
 @pytest.mark.parametrize("kind", ["xz", "gz", "zip", "bz2", "tar.gz"])
