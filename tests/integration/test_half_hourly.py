@@ -4,6 +4,7 @@
 # ruff: noqa: S608
 from __future__ import annotations
 
+import csv
 import gc
 import json
 import sqlite3
@@ -20,11 +21,12 @@ from zoneinfo import ZoneInfo
 import layers_samples as layers
 import pytest
 from commands import Command
-from half_hourly_truth import COLUMNS, Truth, good_files
 
 from batch_layer.cost import shapes as cost_shapes
 from batch_layer.presentation import shapes
 from batch_layer.vee import shapes as vee_shapes
+from datasets.half_hourly.reports import REPORTS
+from datasets.half_hourly.verification import COLUMNS, Truth, good_files
 from engines import hdfs, metastore, trino
 from engines import spark as engine
 from meterlake import registry
@@ -33,6 +35,9 @@ from meterlake.dataset import DataSet
 from meterlake.fileformats.records import JsonTable
 from meterlake.generator import Made
 from meterlake.settings import Settings
+from serving_layer.dashboards import asked, catalogue, macros
+from serving_layer.dashboards.check import columns_missing
+from serving_layer.dashboards.fleet import fleets, tables
 from serving_layer.day_quality import day_quality
 from stack.instance import Instance
 
@@ -118,6 +123,7 @@ def known(live: Settings) -> Iterator[None]:
         formats=(replace(form, dataset=SERIES),),
         presentation=PRESENTATION,
         vee=OURS.vee(),
+        reports=REPORTS,
     )
     with registry.added(parts):
         yield
@@ -290,6 +296,33 @@ def test_6_costs_and_bills_are_exact(meterlake: Command, live: Settings, sample:
     (tmp_path / "tariffs.toml").write_text(TARIFFS.replace("0.0912", "0.0913"))
     code, said = meterlake("cost", name, "--tariffs", str(tmp_path / "tariffs.toml"))
     assert (code, "has costs up to" in said) == (1, True), said
+
+
+def test_6_reports_and_dashboards_show_what_the_tables_hold(
+    meterlake: Command, live: Settings, truth: Truth, tmp_path: Path
+) -> None:
+    wanted: dict[tuple[str, str], Decimal] = {}
+    for day, _, name, kwh, *_ in truth.tables(LAST)["consumption_per_product_per_day"]:
+        key = (str(day), name or "no agreement")
+        wanted[key] = wanted.get(key, Decimal(0)) + kwh
+    code, said = meterlake("report", SERIES.name, "products", "--out", str(tmp_path / "products.csv"))
+    assert code == 0, said
+    with (tmp_path / "products.csv").open() as file:
+        shown = {row.pop("time"): row for row in csv.DictReader(file)}
+    for day in {day for day, _ in wanted}:
+        total = sum(kwh for (other, _), kwh in wanted.items() if other == day)
+        assert sum(float(value) for value in shown[day].values() if value) == pytest.approx(float(total), abs=1e-9)
+        for name, value in shown[day].items():
+            if value and name != "all others":
+                assert float(value) == pytest.approx(float(wanted[day, name]), abs=1e-9)
+    since, until = (datetime.combine(day, time(0), UTC) for day in (START, LAST + timedelta(days=1)))
+    board = catalogue.Board(catalogue.CONSUMPTION, tables(SERIES).build())
+    queries = list(asked.queries([board], ()))
+    assert len(queries) == len(fleets(SERIES)) == 6
+    for one in queries:
+        names, rows = trino.select(live, macros.trino(one.query, macros.Dashboard(since, until)))
+        assert rows, one.where
+        assert columns_missing(one.query, names, rows) == "", one.where
 
 
 @pytest.mark.slow

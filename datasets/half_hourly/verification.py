@@ -1,4 +1,4 @@
-"""The tables of the half-hourly presentation, computed again by DuckDB over the raw files, by SQL written by hand."""
+"""The tables of the presentation, computed again by DuckDB over the raw files, by SQL written by hand."""
 
 # Statements here are made of names of this module alone.
 # ruff: noqa: S608
