@@ -8,10 +8,13 @@ from batch_layer import lease
 from batch_layer.cost import run as work
 from batch_layer.cost.run import Work
 from batch_layer.pipeline.present import kept_up
+from batch_layer.presentation import shapes as presentation_shapes
+from batch_layer.vee import shapes as vee_shapes
 from batch_layer.views.plan import new_run_id
-from engines import curated, spark
+from engines import curated, lineage, spark
 from engines.merge_table import SAFE_RETENTION
 from engines.spark_failures import translated
+from engines.table_format_delta import CATALOG
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -41,7 +44,10 @@ def run_costs(
     """
     dataset, declared, vee = presentation
     doing = f"costs of {dataset.name}"
+    read = [presentation_shapes.staging(dataset, declared), *([vee_shapes.estimates(dataset, vee)] if vee else [])]
+    reads = [f"{CATALOG}.{shape.database}.{shape.name}" for shape in read]
     with (
+        lineage.job(settings, f"{dataset.name}.cost", clock, reads) as job,
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "cost") as session,
         translated(settings, doing),
@@ -49,7 +55,9 @@ def run_costs(
         base, now = curated.folder(settings), clock()
         run = Work(session, dataset, declared, vee, tariffs, base, new_run_id(now), now, report, held.check)
         done = work.run(run, reprice=reprice)
-        curated.register(settings, work.all_tables(session, dataset, base))
+        tables = work.all_tables(session, dataset, base)
+        curated.register(settings, tables)
+        job.of(done.run_id, {tables[0].name: done.merged.rows if done.merged else 0})
     return done
 
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_layer import lease
-from batch_layer.presentation import references
+from batch_layer.presentation import references, shapes
 from batch_layer.presentation import run as work
 from batch_layer.presentation.run import Asked, Presented, Work
 from batch_layer.views.plan import new_run_id
 from batch_layer.views.tables import view_table
-from engines import curated, relational, spark
+from engines import curated, lineage, relational, spark
 from engines.merge_table import SAFE_RETENTION
 from engines.spark_failures import translated
+from engines.table_format_delta import CATALOG
 from meterlake.errors import PermanentError
 from serving_layer.publish.publish import Publisher
 
@@ -78,6 +79,7 @@ def load_references(
         references.check(declared, source.shown, read[declared.name], allow_empty=source.allow_empty)
     doing = f"reference tables of {dataset.name}"
     with (
+        lineage.job(settings, f"{dataset.name}.reference", clock, [source.shown]) as job,
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "reference") as session,
         translated(settings, doing),
@@ -91,6 +93,7 @@ def load_references(
             rows, table = read[declared.name], tables[declared.name]
             done[table.name] = references.load(session, table, declared, rows, clock())
         curated.register(settings, tables.values())
+        job.of("", {name: one.rows for name, one in done.items()})
     return done
 
 
@@ -107,7 +110,11 @@ def run_presentation(
     Raises NothingPublished, NoReferences, RunUnderWay, and what the engines raise.
     """
     doing = f"presentation of {dataset.name}"
+    finest = view_table(dataset, dataset.finest.grain).name
+    known = [shapes.reference(dataset, declared) for declared in presentation.references]
+    reads = [f"hive.batch.{finest}", *(f"{CATALOG}.{shape.database}.{shape.name}" for shape in known)]
     with (
+        lineage.job(settings, f"{dataset.name}.present", clock, reads) as job,
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "presentation") as session,
         translated(settings, doing),
@@ -116,7 +123,7 @@ def run_presentation(
         if history.current is None:
             raise NothingPublished(dataset.name)
         base, now = curated.folder(settings), clock()
-        folders = history.tables.get(view_table(dataset, dataset.finest.grain).name, {})
+        folders = history.tables.get(finest, {})
         run = Work(
             session,
             dataset,
@@ -131,6 +138,7 @@ def run_presentation(
         )
         presented = work.present(run, asked)
         curated.register(settings, work.all_tables(session, dataset, presentation, base))
+        job.of(presented.run_id, {name: one.rows for name, one in presented.changes.items()})
     return presented
 
 

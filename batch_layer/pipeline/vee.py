@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from batch_layer import lease
 from batch_layer.pipeline.present import NothingPublished, kept_up
+from batch_layer.presentation.shapes import reference as reference_shape
 from batch_layer.vee import run as work
 from batch_layer.vee.scope import Work
 from batch_layer.views.plan import new_run_id
-from engines import curated, metastore, spark, trino
+from batch_layer.views.tables import gaps_table, rejects_table, view_table
+from engines import curated, lineage, metastore, spark, trino
 from engines.merge_table import SAFE_RETENTION
 from engines.spark_failures import translated
+from engines.table_format_delta import CATALOG
 from meterlake.vee import views
 from serving_layer.publish.publish import Publisher
 
@@ -40,7 +43,13 @@ def run_vee(
     full: as if nothing had been validated. Raises NothingPublished, RunUnderWay, and what the engines raise.
     """
     doing = f"validation and estimation of {dataset.name}"
+    views_read = (view_table(dataset, dataset.finest.grain), rejects_table(dataset), gaps_table(dataset))
+    reads = [f"hive.batch.{table.name}" for table in views_read]
+    if vee.registers is not None:
+        shape = reference_shape(dataset, vee.registers.reference)
+        reads.append(f"{CATALOG}.{shape.database}.{shape.name}")
     with (
+        lineage.job(settings, f"{dataset.name}.vee", clock, reads) as job,
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "vee") as session,
         translated(settings, doing),
@@ -68,6 +77,7 @@ def run_vee(
             metastore.ensure_database(client, views.DATABASE, f"{base}/{views.DATABASE}")
         for sql in (views.validated_sql(dataset, vee), views.validated_days_sql(dataset, vee)):
             trino.rows(settings, sql)
+        job.of(done.run_id, {name: one.rows for name, one in done.changes.items()})
     return done
 
 
