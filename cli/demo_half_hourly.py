@@ -252,6 +252,7 @@ def _corrected(settings: Settings, entry: Entry, tale: Tale, given: Given, folde
         database = corrected_database(given.database, folder / CORRECTED, correction)
         presentation_commands.reference_once(settings, entry, str(database))
         changed = _present(settings, entry)[STAGING]
+        cost_commands.cost_once(settings, entry, system_clock)
         restated = (changed["inserted"], changed["updated"], changed["deleted"])
         if restated != (0, correction.readings, 0):
             raise DemoFailed(
@@ -365,7 +366,6 @@ def _all(settings: Settings, entry: Entry) -> int:
 
 
 def _again(settings: Settings, entry: Entry) -> str:
-    _all(settings, entry)
     if changed := _all(settings, entry):
         raise DemoFailed(f"A run without anything new has changed {changed} rows.", hint="See `meterlake runs`.")
     return "batch, validation, tables and costs: no row has changed"
@@ -374,7 +374,8 @@ def _again(settings: Settings, entry: Entry) -> str:
 def _ask(settings: Settings, output: Output) -> str:
     from engines import trino
 
-    sql = f"""SELECT display_name, sum(kwh) AS kwh, sum(estimated_kwh) AS estimated_kwh, round(sum(amount), 2) AS pounds
+    sql = f"""SELECT display_name, sum(kwh) AS kwh, sum(estimated_kwh) AS estimated_kwh,
+  CAST(sum(amount) AS DECIMAL(18, 2)) AS pounds
 FROM {PRESENTATION}_cost GROUP BY 1 ORDER BY 4 DESC LIMIT 5"""
     progress_console.print(sql, markup=False)
     columns, rows = trino.select(settings, sql)

@@ -125,6 +125,7 @@ def _draw(report: Fleet, request: Request, table: pd.DataFrame, drawing: Figure)
     else:
         _draw_time(report, request, axes, table)
     axes.set_ylabel(report.unit)
+    axes.margins(y=0.05)
     axes.set_ylim(bottom=0)
     columns = min(len(table.columns), 7)
     axes.legend(
@@ -146,16 +147,15 @@ def _draw_time(report: Fleet, request: Request, axes: Axes, table: pd.DataFrame)
     zone = request.zone
     if report.daily:
         index = pd.DatetimeIndex([_midnight(day, zone.key) for day in table.index]).tz_convert("UTC").tz_localize(None)
-        days = 0.9
     else:
         index = pd.DatetimeIndex(table.index)
-        days = request.dataset.cell_s / 86_400
+    days = 0.9 if report.daily else request.dataset.cell_s / 86_400
     bottom = np.zeros(len(table))
     for place, name in enumerate(table):
         heights = table[name].fillna(0).to_numpy()
         look: dict[str, Any] = {"color": _OTHERS if name == fleet_sql.OTHERS else _COLOURS[place % len(_COLOURS)]}
         if name == report.hatched:
-            look = {"facecolor": "white", "edgecolor": style.VERMILLION, "hatch": "////", "linewidth": 0}
+            look = {"facecolor": "#F6D5BE", "edgecolor": style.VERMILLION, "hatch": "////", "linewidth": 0}
         axes.bar(index, heights, width=days, align="edge", bottom=bottom, label=name, **look)
         bottom = bottom + heights
     style.time_axis(axes, zone, *(moment.astimezone(zone) for moment in (request.since, request.until)))
