@@ -15,17 +15,14 @@ from batch_layer.presentation.run import Asked, Presented, Work
 from batch_layer.views.plan import new_run_id
 from batch_layer.views.tables import view_table
 from engines import curated, lineage, relational, spark
-from engines.merge_table import SAFE_RETENTION
 from engines.spark_failures import translated
 from engines.table_format_delta import CATALOG
 from meterlake.errors import PermanentError
 from serving_layer.publish.publish import Publisher
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from batch_layer.pipeline.batch import Report
-    from engines.merge_table import Merged, Merging
+    from engines.merge_table import Merged
     from meterlake.clock import Clock
     from meterlake.declaration import MeterSeries
     from meterlake.presentation import Presentation, Reference
@@ -140,36 +137,3 @@ def run_presentation(
         curated.register(settings, work.all_tables(session, dataset, presentation, base))
         job.of(presented.run_id, {name: one.rows for name, one in presented.changes.items()})
     return presented
-
-
-def maintain_presentation(
-    settings: Settings, dataset: MeterSeries, presentation: Presentation, keep: timedelta, clock: Clock
-) -> list[dict[str, Any]]:
-    """Do the upkeep of all tables that are there; return what was done, a row a table.
-
-    keep: old versions younger than this stay, a day at least.
-    """
-    doing = f"upkeep of the presentation of {dataset.name}"
-    with (
-        lease.held(settings, dataset.name, doing, clock) as held,
-        spark.session(settings, "maintain") as session,
-        translated(settings, doing),
-    ):
-        done = []
-        for table in work.all_tables(session, dataset, presentation, curated.folder(settings)):
-            held.check()
-            if table.exists():
-                done.append(kept_up(table, max(keep, SAFE_RETENTION)))
-        return done
-
-
-def kept_up(table: Merging, keep: timedelta) -> dict[str, Any]:
-    """Do the upkeep of a table; return what was done."""
-    compacted = table.optimize()
-    return {
-        "table": table.name,
-        "files_before": compacted.files_before,
-        "files_after": compacted.files_after,
-        "snapshots_expired": 0,
-        "removed": table.vacuum(keep),
-    }
