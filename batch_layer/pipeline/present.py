@@ -6,6 +6,7 @@ Reference tables and the presentation are under the data set's lease, as batch i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_layer import lease
@@ -46,6 +47,11 @@ class Source:
         """Its name without a password."""
         return relational.shown(self.name)
 
+    @property
+    def address(self) -> str:
+        """Its name, of a file the whole path."""
+        return self.shown if "://" in self.shown else str(Path(self.shown).absolute())
+
 
 class NothingPublished(PermanentError):
     """No batch run has published views yet."""
@@ -76,7 +82,7 @@ def load_references(
         references.check(declared, source.shown, read[declared.name], allow_empty=source.allow_empty)
     doing = f"reference tables of {dataset.name}"
     with (
-        lineage.job(settings, f"{dataset.name}.reference", clock, [source.shown]) as job,
+        lineage.job(settings, f"{dataset.name}.reference", clock, [source.address]) as job,
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "reference") as session,
         translated(settings, doing),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,18 @@ from typing import Any
 
 import pytest
 
+from batch_layer.ingest.load import load
+from batch_layer.ingest.request import Request
+from batch_layer.pipeline.batch import run_batch
+from batch_layer.pipeline.cost import run_costs
+from batch_layer.pipeline.present import Source, load_references, run_presentation
+from batch_layer.pipeline.vee import run_vee
+from batch_layer.presentation.run import Asked as Days
+from batch_layer.views.plan import Request as Asked
 from engines import lineage
+from engines.errors import EngineUnavailable
+from meterlake import registry
+from meterlake.generator import Made
 from meterlake.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -105,3 +116,59 @@ def test_without_the_setting_nothing_is_sent_and_a_file_that_cannot_be_written_f
     work(settings_of(""))
     work(settings_of(str(tmp_path / "none" / "events.jsonl")))
     assert list(tmp_path.iterdir()) == []
+
+
+OURS = registry.entry("half_hourly")
+DATASET = OURS.declaration
+VEE, PRESENTATION = OURS.vee(), OURS.presentation()
+REFERENCES = [f"delta.reference.half_hourly_{name}" for name in ("agreement", "product", "meterpoint")]
+
+
+def files_of(folder: Path) -> Request:
+    return Request(OURS.data_set.formats, (str(folder / "readings"),), "", None)
+
+
+def source_of(folder: Path) -> Source:
+    OURS.generator().write(Made(folder, 1, date(2021, 1, 1), 1, seed=1))
+    return Source(str(folder / "reference.db"))
+
+
+JOBS: dict[str, tuple[Callable[[Settings, Path], object], list[str]]] = {
+    "load": (lambda s, folder: load(s, files_of(folder), lambda: NOW, lambda _: None), ["{folder}/readings"]),
+    "reference": (
+        lambda s, folder: load_references(s, DATASET, PRESENTATION, source_of(folder), lambda: NOW),
+        ["{folder}/reference.db"],
+    ),
+    "batch": (lambda s, _: run_batch(s, DATASET, Asked(), lambda: NOW), ["iceberg.master.half_hourly"]),
+    "vee": (
+        lambda s, _: run_vee(s, DATASET, VEE, lambda: NOW),
+        [
+            *(f"hive.batch.half_hourly_{name}" for name in ("half_hour", "rejects", "gaps")),
+            "delta.reference.half_hourly_register_read",
+        ],
+    ),
+    "present": (
+        lambda s, _: run_presentation(s, DATASET, PRESENTATION, Days(), lambda: NOW),
+        ["hive.batch.half_hourly_half_hour", *REFERENCES],
+    ),
+    "cost": (
+        lambda s, _: run_costs(s, (DATASET, PRESENTATION, VEE), OURS.tariffs(), lambda: NOW),
+        ["delta.staging.half_hourly", "delta.vee.half_hourly_estimates"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_that_finds_no_server_says_so_with_what_it_would_have_read(name: str, tmp_path: Path) -> None:
+    run, reads = JOBS[name]
+    file, nowhere = tmp_path / "events.jsonl", "http://127.0.0.1:9"
+    settings = settings_of(str(file), webhdfs_url=nowhere, home=tmp_path)
+    with pytest.raises(EngineUnavailable):
+        run(settings, tmp_path)
+    start, failed = (json.loads(line) for line in file.read_text().splitlines())
+    assert [(event["job"]["name"], event["eventType"]) for event in (start, failed)] == [
+        (f"half_hourly.{name}", "START"),
+        (f"half_hourly.{name}", "FAIL"),
+    ]
+    assert [one["name"] for one in start["inputs"]] == [read.format(folder=tmp_path) for read in reads]
+    assert nowhere in failed["run"]["facets"]["errorMessage"]["message"]
