@@ -28,7 +28,8 @@ State = Literal["ok", "empty", "wrong"]
 
 RANGES: Final = {"history": timedelta(days=30), "merged": timedelta(hours=24), "tables": timedelta(days=30)}
 """Range in which a dashboard is asked: the one with which it opens; of live ones the data set's."""
-_NOT_YET: Final = re.compile(r"(Table|Schema) '\S+' does not exist")
+NOT_YET: Final = re.compile(r"(Table|Schema) '\S+' does not exist")
+"""What Trino says of tables that the first batch with reference tables will make."""
 _PLAIN: Final[dict[Kind, tuple[type, ...]]] = {"time": (datetime, date), "number": (int, float), "text": (str,)}
 
 
@@ -104,7 +105,7 @@ class Servers:
         try:
             names, rows = self._answer(asked.query, self.chosen(asked, most))
         except QueryFailed as error:
-            if asked.board.endswith("-tables") and _NOT_YET.search(error.what):
+            if asked.board.endswith("-tables") and NOT_YET.search(error.what):
                 return Finding(asked.where, engine, "empty", 0, 0, "its tables are made by `meterlake batch`")
             return Finding(asked.where, engine, "wrong", 0, 0, error.what)
         ms = round((time.monotonic() - begin) * 1000)

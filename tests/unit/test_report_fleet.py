@@ -14,11 +14,14 @@ import sqlglot
 from datasets.half_hourly.reports import FLEET
 from meterlake import registry
 from meterlake.report_specs import Fleet, report_of
+from meterlake.settings import Settings
 from serving_layer.dashboards import catalogue
+from serving_layer.dashboards.check import NOT_YET
 from serving_layer.reports import fleet_sql
-from serving_layer.reports.fleet import result
+from serving_layer.reports.errors import WrongOption
+from serving_layer.reports.fleet import fleet, result
 from serving_layer.reports.render import csv, picture
-from serving_layer.reports.request import Request
+from serving_layer.reports.request import ReportOptions, Request
 
 pytestmark = pytest.mark.unit
 
@@ -152,3 +155,25 @@ def test_a_day_begins_at_midnight_in_london() -> None:
     (board,) = (board for board in catalogue.ours().boards() if board.uid == "meterlake-half_hourly-tables")
     texts = [panel["targets"][0]["rawSQL"] for panel in json.loads(board.text())["panels"]]
     assert sum("with_timezone(CAST(time AS TIMESTAMP(3)), 'Europe/London')" in text for text in texts) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (ReportOptions(meter="a"), "--meter-id"),
+        (ReportOptions(grain="day"), "--grain"),
+        (ReportOptions(threshold=1.0), "--min-power"),
+    ],
+)
+def test_options_about_one_meter_are_refused_before_any_server_is_asked(given: ReportOptions, says: str) -> None:
+    with pytest.raises(WrongOption, match=says):
+        fleet(Settings(trino_url="http://127.0.0.1:9"), OURS, FLEET[0], given)
+
+
+def test_tables_that_are_not_there_yet_are_no_fault_of_the_dashboard() -> None:
+    for message in (
+        "Trino refused the statement: line 1:93: Table 'delta.presentation.half_hourly_cost' does not exist.",
+        "Trino refused the statement: line 1:41: Schema 'presentation' does not exist.",
+    ):
+        assert NOT_YET.search(message)
+    assert not NOT_YET.search("Trino refused the statement: line 1:8: Column 'kwh' cannot be resolved.")
