@@ -21,7 +21,6 @@ from zoneinfo import ZoneInfo
 
 import layers_samples as layers
 import pytest
-import stream_samples as samples
 from commands import Command
 
 from batch_layer.cost import shapes as cost_shapes
@@ -29,22 +28,18 @@ from batch_layer.presentation import shapes
 from batch_layer.vee import shapes as vee_shapes
 from datasets.half_hourly.reports import REPORTS
 from datasets.half_hourly.verification import COLUMNS, Truth, good_files
-from engines import cassandra, hdfs, metastore, topics, trino
+from engines import hdfs, metastore, trino
 from engines import spark as engine
-from meterlake import registry, wire
+from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.dataset import DataSet
 from meterlake.fileformats.records import JsonTable
 from meterlake.generator import Made
-from meterlake.reading import Reading
 from meterlake.settings import Settings
 from serving_layer.dashboards import asked, catalogue, macros
 from serving_layer.dashboards.check import columns_missing
 from serving_layer.dashboards.fleet import fleets, tables
 from serving_layer.day_quality import day_quality
-from speed_layer import session as streaming
-from speed_layer import tables as speed_tables
-from speed_layer.run import Queries, run
 from stack.instance import Instance
 
 pytestmark = [
@@ -100,7 +95,7 @@ def truth(sample: Path) -> Truth:
 @pytest.fixture(scope="module")
 def live(stack: Instance, settings: Settings) -> Iterator[Settings]:
     """Settings, and a session that is held open, so that every command finds it open."""
-    with engine.session(settings, "half-hourly", streaming.options(settings)):
+    with engine.session(settings, "half-hourly"):
         yield settings
         layers.forget(settings, SERIES)
         forget(settings)
@@ -183,9 +178,8 @@ def test_3_reference_tables_and_all_that_is_made_with_them(
 
 
 def test_4_a_correction_reaches_every_table_and_the_past_can_be_asked_for(
-    meterlake: Command, live: Settings, sample: Path, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    meterlake: Command, live: Settings, sample: Path, truth: Truth
 ) -> None:
-    monkeypatch.setenv("METERLAKE_LINEAGE", str(tmp_path / "events.jsonl"))
     then = system_clock()
     moved = START + timedelta(days=2)
     with sqlite3.connect(sample / "reference.db") as connection:
@@ -206,21 +200,33 @@ def test_4_a_correction_reaches_every_table_and_the_past_can_be_asked_for(
         counts.append(answer(said)[0]["rows"])
     assert counts[0] == counts[1] + 1
 
+
+def test_4_rows_lead_back_to_their_run_and_a_run_says_what_it_did(
+    meterlake: Command, live: Settings, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METERLAKE_LINEAGE", str(tmp_path / "events.jsonl"))
+    for words in (("reference", SERIES.name, str(sample / "reference.db")), ("present", SERIES.name, "--full")):
+        code, said = meterlake(*words)
+        assert code == 0, said
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [(event["job"]["name"], event["eventType"]) for event in events] == [
         (f"{SERIES.name}.{job}", state) for job in ("reference", "present") for state in ("START", "COMPLETE")
     ]
+    counts = {one["name"]: one["outputFacets"]["outputStatistics"]["rowCount"] for one in events[-1]["outputs"]}
+    assert counts[f"delta.staging.{SERIES.name}"] == 0  # nothing has changed
+    assert events[-1]["run"]["facets"]["externalQuery"]["externalQueryId"]
+    moved = START + timedelta(days=2)
     code, said = meterlake("lineage", SERIES.name, "staging", "--where", f"day >= DATE '{moved}'", "--output", "json")
     assert code == 0, said
-    newest, *earlier = answer(said)
-    assert newest["run"] == events[-1]["run"]["facets"]["externalQuery"]["externalQueryId"]
-    counts = {one["name"]: one["outputFacets"]["outputStatistics"]["rowCount"] for one in events[-1]["outputs"]}
-    assert counts[f"delta.staging.{SERIES.name}"] >= newest["rows"] > 0
-    assert newest["code"] == version("meterlake")
-    assert newest["inputs"][0].startswith("batch run ")
-    assert {words.split()[0] for words in newest["inputs"][1:]} == {"agreement", "meterpoint", "product"}
+    corrected, first = answer(said)
+    runs = trino.rows(live, f"SELECT run_id FROM delta.presentation.{SERIES.name}_runs")
+    assert {corrected["run"], first["run"]} <= {run for (run,) in runs}
+    assert corrected["rows"] > 0
+    assert corrected["code"] == version("meterlake")
+    assert corrected["inputs"][0].startswith("batch run ")
+    assert {words.split()[0] for words in corrected["inputs"][1:]} == {"agreement", "meterpoint", "product"}
     rows = trino.rows(live, f"SELECT count(*) FROM delta.staging.{SERIES.name} WHERE day >= DATE '{moved}'")
-    assert [one["rows"] for one in earlier] == [rows[0][0]]  # the first run wrote them all
+    assert first["rows"] == rows[0][0]  # the first run wrote them all
 
 
 def gaps_of(truth: Truth) -> dict[str, list[tuple[datetime, datetime]]]:
@@ -414,46 +420,3 @@ def test_10_what_cannot_be_read_changes_nothing(meterlake: Command, tmp_path: Pa
     ]:
         code, said = meterlake("reference", SERIES.name, source)
         assert (code, says in said) == (1, True), said
-
-
-@pytest.mark.slow
-def test_11_readings_from_kafka_are_seen_at_once_and_reach_the_same_tables(
-    meterlake: Command, live: Settings, sample: Path, truth: Truth
-) -> None:
-    meters = ("live-1", "live-2")
-    with sqlite3.connect(sample / "reference.db") as connection:
-        ((product,),) = connection.execute("SELECT min(product_id) FROM product")
-        connection.executemany("INSERT INTO meterpoint VALUES ('London', ?)", [(meter,) for meter in meters])
-        rows = [(9000 + place, "2020-01-01", None, product, meter, "a") for place, meter in enumerate(meters)]
-        connection.executemany("INSERT INTO agreement VALUES (?, ?, ?, ?, ?, ?)", rows)
-    connection.close()
-    truth.references(sample / "reference.db")
-    latest = int(system_clock().timestamp()) // 1800 * 1800
-    sent = [
-        Reading(meter, latest - 1800 * back, 1800, ((100 * place + back + 1) / 1000,))
-        for place, meter in enumerate(meters)
-        for back in range(5)
-    ]
-    topics.ensure(live, SERIES)
-    speed_tables.apply(live, SERIES)
-    samples.send(live, SERIES.readings_topic, [(found.meter_id, wire.encode(SERIES, found)) for found in sent])
-    run(live, SERIES, Queries(archive=True, views=True, once=True), system_clock)
-    with cassandra.session(live) as session:
-        rows = list(session.execute(f"SELECT meter_id, half_hour, consumption_sum FROM speed.{SERIES.name}_half_hour"))
-    seen = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): row[2] for row in rows}
-    for place, meter in enumerate(meters):  # the half hour under way is on time, whatever the clock says
-        assert seen[meter, latest] == 100 * place + 1
-    for words in (("reference", SERIES.name, str(sample / "reference.db")), ("batch", SERIES.name)):
-        code, said = meterlake(*words)
-        assert code == 0, said
-    times = {found.ts: datetime.fromtimestamp(found.ts, UTC).replace(tzinfo=None) for found in sent}
-    truth.add((times[found.ts], str(found.values[0]), found.meter_id) for found in sent)
-    check(live, truth, as_of=datetime.fromtimestamp(latest, ZoneInfo("Europe/London")).date())
-    merged_rows = trino.rows(
-        live,
-        f"SELECT meter_id, half_hour, consumption_sum FROM hive.merged.{SERIES.name}_half_hour"
-        f" WHERE meter_id IN ('live-1', 'live-2')",
-    )
-    wanted = {(found.meter_id, times[found.ts]): Decimal(str(found.values[0])) for found in sent}
-    assert {(row[0], row[1]): row[2] for row in merged_rows} == wanted
-    assert len(merged_rows) == len(wanted)
