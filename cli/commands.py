@@ -130,6 +130,11 @@ COMMANDS: Final = {
         "Answers",
         "Show what stands behind one number: its readings, what became of each, and where each came from.",
     ),
+    "lineage": Known(
+        "lineage_command",
+        "Answers",
+        "Trace rows of a table back to the runs that made them: what each read, and by which version of the code.",
+    ),
     "export": Known(
         "export_command", "Answers", "Write the rows of a view into a file: CSV, Parquet, a workbook, or NEM12."
     ),

@@ -20,6 +20,7 @@ from cli.output import Output, OutputOption, progress_console, report_progress, 
 from cli.tale import DemoFailed, Tale
 from meterlake import registry
 from meterlake.clock import system_clock
+from meterlake.errors import UsageError
 from meterlake.settings import ROOT, Settings, load_settings
 from stack import launcher
 from stack.instance import Instance
@@ -47,13 +48,21 @@ class Which(StrEnum):
 
     HOUSEHOLD = "household"
     TELECOM = "telecom"
+    HALF_HOURLY = "half-hourly"
 
 
 def demo(
-    which: Annotated[Which, typer.Argument(help="household: meters, both layers. telecom: events, the lakehouse.")] = (
-        Which.HOUSEHOLD
-    ),
+    which: Annotated[
+        Which,
+        typer.Argument(
+            help="household: meters, both layers. telecom: events, the lakehouse. half-hourly: from files to a bill."
+        ),
+    ] = Which.HOUSEHOLD,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = ROOT / "out" / "demo",
+    path: Annotated[
+        Path | None,
+        typer.Option("--path", help="half-hourly: a folder with your own `readings/*.json` and a SQLite file."),
+    ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the servers at the end; by default they stay up.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -66,17 +75,28 @@ def demo(
     telecom: people live for three minutes, with faults; their events become audited facts, are corrected, computed
     again by DuckDB, loaded into ClickHouse, and taken back and forward.
 
+    half-hourly: readings of 100 meters and a database of agreements, with the traps of real ones, become tables, with
+    estimates of what is missing, costs and a bill. An agreement is corrected, a late reading replaces its estimate;
+    each time DuckDB computes the tables again.
+
     Examples:
 
     - `meterlake demo`
     - `meterlake demo telecom --stop`
+    - `meterlake demo half-hourly --path smart_meter_poc/data`
     """
+    if path is not None and which is not Which.HALF_HOURLY:
+        raise UsageError(f"The demo {which.value} has its own data.", hint="Leave --path out.")
     settings, tale = load_settings(), Tale()
     instance, begin = Instance(settings), time.monotonic()
     if which is Which.TELECOM:
         from cli import demo_telecom
 
         demo_telecom.tell(settings, instance, tale, out, output)
+    elif which is Which.HALF_HOURLY:
+        from cli import demo_half_hourly
+
+        demo_half_hourly.tell(settings, instance, tale, out, output, path)
     else:
         _household(settings, instance, tale, out, output)
     progress_console.rule("What was done")

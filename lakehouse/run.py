@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from engines import lake_spark, nessie, spark
+from engines import lake_spark, lineage, nessie, spark
 from lakehouse import history
 from lakehouse.layers import audit, bronze, gold, silver, tables
 from lakehouse.layers.tables import Catalog
@@ -43,6 +43,16 @@ class Run:
 
         Raises AuditFailed or OutOfBalance, which leave the branch; RefMoved, LeaseLost, EngineUnavailable.
         """
+        lakehouse = self.lakehouse
+        objects = [f"s3://{self.settings.lake_bucket}/landing/{lakehouse.name}"]
+        writes = [f"lake.{lakehouse.namespace(table.layer)}.{table.name}" for table in tables.every(lakehouse)]
+        with lineage.job(self.settings, f"{lakehouse.name}.batch", self.clock, objects, writes) as job:
+            record = self._execute(full=full)
+            if record is not None:
+                job.of(record.run, {})
+            return record
+
+    def _execute(self, *, full: bool) -> history.Record | None:
         begin = self.clock()
         run = f"{begin:%Y%m%dT%H%M%S}-{uuid4().hex[:4]}"
         main = self._prepare()

@@ -193,6 +193,12 @@ class Settings(Connections):
         description="Where your people read docs/runbooks, such as https://git.example.org/meterlake/blob/main/docs/"
         "runbooks: alerts link to it. Without it they name the page by its path.",
     )
+    lineage: str = Field(
+        "",
+        description="Where OpenLineage events of all jobs go: a file, a line an event, or a server such as"
+        " http://marquez:5000 (api/v1/lineage is appended); empty: nowhere.",
+    )
+    lineage_token: SecretStr = Field(SecretStr(""), description="Token of that server.")
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Prometheus metrics of the streaming queries, on loopback; 0 means none."
     )

@@ -14,6 +14,7 @@ from meterlake import generated, registry
 from meterlake.dashboard_specs import board_of, boards
 from meterlake.settings import ROOT
 from serving_layer.dashboards import alerts
+from serving_layer.dashboards.fleet import fleets, tables
 from serving_layer.dashboards.health import health
 from serving_layer.dashboards.history import history
 from serving_layer.dashboards.live import live
@@ -82,10 +83,13 @@ class Part:
     owner: str = ""
 
     def boards(self) -> list[Board]:
-        """Return its dashboards: three of each data set, and one of the pipeline."""
+        """Return its dashboards: three of each data set, one of its tables where it has reports of them, and one of the
+        pipeline.
+        """
         result = []
         for dataset, spec in self.shown:
             result += [Board(CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
+            result += [Board(CONSUMPTION, tables(dataset).build())] if fleets(dataset) else []
         return [*result, Board(OPERATION, health(self.shown, self.owner).build())]
 
     def rules(self) -> list[alerts.Rule]:
