@@ -184,6 +184,11 @@ COMMANDS: Final = {
         "Generated files",
         "Write Grafana's dashboards and alert rules to `grafana/`, where they are checked in and provisioned from.",
     ),
+    "dags": Known(
+        "dags_command",
+        "Generated files",
+        "Write Airflow's DAGs of the data sets to `airflow/dags/`, where they are checked in.",
+    ),
 }
 
 

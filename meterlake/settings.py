@@ -70,6 +70,7 @@ class Settings(Connections):
     port_trino: int = Field(8080, description="Trino, HTTP.")
     port_prometheus: int = Field(9090, description="Prometheus, HTTP; where it is installed.")
     port_grafana: int = Field(3000, description="Grafana, HTTP; where it is installed.")
+    port_airflow: int = Field(8090, description="Airflow, HTTP.")
     port_s3: int = Field(9878, description="S3, HTTP.")
     port_nessie: int = Field(19120, description="Nessie, HTTP.")
     port_nessie_management: int = Field(19121, description="Nessie, HTTP: its own health.")
@@ -192,6 +193,10 @@ class Settings(Connections):
         "",
         description="Where your people read docs/runbooks, such as https://git.example.org/meterlake/blob/main/docs/"
         "runbooks: alerts link to it. Without it they name the page by its path.",
+    )
+    alert_url: SecretStr = Field(
+        SecretStr(""),
+        description="Where Airflow's DAGs report tasks that failed and runs that are late: a POST with JSON.",
     )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Prometheus metrics of the streaming queries, on loopback; 0 means none."

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import check_word
 from meterlake.names import check_unique
+from meterlake.schedule import HOURLY, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +29,7 @@ class Lakehouse:
     time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. most_rejected: a run that would reject a greater
     share of an event fails. simulation: makes its records, as ``"module:NAME"``; sources: makes the databases that they
     come from. verification: a text file of SQL beside the declaration that makes the facts of the landed records once
-    more.
+    more. schedule: of its DAGs.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Lakehouse:
     simulation: Simulation | str | None = None
     sources: SourceWorld | str | None = None
     verification: str = ""
+    schedule: Schedule = HOURLY
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from meterlake.errors import UnknownName
 from stack.extra import Extra
 from stack.service import Service
+from stack.services.airflow import AIRFLOW
 from stack.services.cassandra import CASSANDRA
 from stack.services.grafana import GRAFANA
 from stack.services.hdfs import DATANODE, NAMENODE
@@ -19,8 +20,8 @@ SERVICES = {s.name: s for s in [NAMENODE, DATANODE, KAFKA, CASSANDRA, METASTORE,
 ON_REQUEST = {s.name: s for s in [S3, NESSIE]}
 """Servers of ours that are started when they, or a group with them, are named."""
 ALL = SERVICES | ON_REQUEST
-EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (PROMETHEUS, GRAFANA)}
-"""Started when they are named, where this machine has them."""
+EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (PROMETHEUS, GRAFANA, AIRFLOW)}
+"""Started when they are named: programs that this machine has, or that have a Python environment of their own."""
 GROUPS = {
     "core": tuple(SERVICES),
     "hdfs": ("namenode", "datanode"),
