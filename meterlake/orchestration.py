@@ -151,10 +151,10 @@ def _lakehouse(entry: LakehouseEntry) -> tuple[Dag, ...]:
         return Dag(f"{name}_{part}", name, what, lakehouse.time_zone, lakehouse.schedule, tasks, waits_for, makes)
 
     model = []
-    if lakehouse.marts:
-        model.append(Task("clickhouse", f"meterlake clickhouse {name}"))
     if lakehouse.verification:
-        model.append(Task("verify", f"meterlake verify {name}", tuple(task.name for task in model)))
+        model.append(Task("verify", f"meterlake verify {name}"))
+    if lakehouse.marts:
+        model.append(Task("clickhouse", f"meterlake clickhouse {name}", tuple(task.name for task in model)))
     ingest = dag("ingest", Task("land", f"meterlake land {name}"), makes=landed)
     transform = dag("transform", Task("batch", f"meterlake batch {name}"), waits_for=landed, makes=gold)
     return (ingest, transform, dag("model", *model, waits_for=gold)) if model else (ingest, transform)

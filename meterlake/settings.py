@@ -71,6 +71,7 @@ class Settings(Connections):
     port_prometheus: int = Field(9090, description="Prometheus, HTTP; where it is installed.")
     port_grafana: int = Field(3000, description="Grafana, HTTP; where it is installed.")
     port_airflow: int = Field(8090, description="Airflow, HTTP.")
+    port_superset: int = Field(8088, description="Superset, HTTP.")
     port_s3: int = Field(9878, description="S3, HTTP.")
     port_nessie: int = Field(19120, description="Nessie, HTTP.")
     port_nessie_management: int = Field(19121, description="Nessie, HTTP: its own health.")
@@ -193,6 +194,10 @@ class Settings(Connections):
         "",
         description="Where your people read docs/runbooks, such as https://git.example.org/meterlake/blob/main/docs/"
         "runbooks: alerts link to it. Without it they name the page by its path.",
+    )
+    superset_user: str = Field("admin", description="Superset's administrator, made by `meterlake up superset`.")
+    superset_password: SecretStr = Field(
+        SecretStr(""), description="Its password; empty: one is made, in METERLAKE_HOME/superset-admin-password."
     )
     alert_url: SecretStr = Field(
         SecretStr(""),

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +52,8 @@ class Extra:
     env: Callable[[Instance], Mapping[str, str]]
     probe: str
     """Path of a URL that answers 200 when work was done."""
-    works: Callable[[requests.Response], bool] = lambda _: True
-    """Whether the answer, with 200, says that work was done."""
+    works: Callable[[Instance, requests.Response], bool] = lambda *_: True
+    """Whether the answer, with 200, says that work was done; it may ask for more."""
     fetch: Callable[[Instance, Progress | None], object] | None = None
     """Brings its program into the cache, where this stack can."""
 
@@ -131,21 +132,29 @@ def healthy(extra: Extra, instance: Instance) -> bool:
     """Return whether a server answers its probe."""
     try:
         answer = requests.get(extra.url(instance) + extra.probe, timeout=5)
+        return answer.status_code == 200 and extra.works(instance, answer)
     except requests.RequestException:
         return False
-    return answer.status_code == 200 and extra.works(answer)
 
 
 def _started(extra: Extra, instance: Instance) -> list[psutil.Process]:
-    """Return the wrapper of a server and all that came of it, whoever its parent is now."""
-    mark, found = _tag(extra, instance), []
+    """Return the wrapper of a server and all that came of it, whoever its parent is now.
+
+    The mark in the environment shows it; one that has overwritten that, with its title, by its session or its parent.
+    """
+    mark, marked, sessions = _tag(extra, instance), [], dict[int, list[psutil.Process]]()
     for candidate in psutil.process_iter():
         try:
+            sessions.setdefault(os.getsid(candidate.pid), []).append(candidate)
             if candidate.environ().get(_MARK) == mark:
-                found.append(candidate)
+                marked.append(candidate)
         except (psutil.Error, OSError):
             continue
-    return found
+    found = set[psutil.Process]()
+    for member in marked:
+        with suppress(psutil.Error, OSError):
+            found |= {member, *sessions[os.getsid(member.pid)], *member.children(recursive=True)}
+    return list(found)
 
 
 def _tag(extra: Extra, instance: Instance) -> str:

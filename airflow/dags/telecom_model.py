@@ -12,12 +12,12 @@ with dag(
     pause_s=60,
     deadline_s=3600,
 ):
-    clickhouse = task(
-        "clickhouse",
-        "meterlake clickhouse telecom",
-    )
     verify = task(
         "verify",
         "meterlake verify telecom",
-        after=[clickhouse],
+    )
+    clickhouse = task(
+        "clickhouse",
+        "meterlake clickhouse telecom",
+        after=[verify],
     )

@@ -58,7 +58,7 @@ def dag(
         default_args={
             "retries": retries,
             "retry_delay": timedelta(seconds=pause_s),
-            "retry_exponential_backoff": True,
+            "retry_exponential_backoff": 2,
             "max_retry_delay": _LONGEST_PAUSE,
             "on_failure_callback": failed,
         },

@@ -88,7 +88,7 @@ def _arguments(_: Instance, program: Path) -> list[str]:
     return ["db", "migrate", THEN, *first, *(word for part in others for word in (AND, *part))]
 
 
-def _works(answer: requests.Response) -> bool:
+def _works(_: Instance, answer: requests.Response) -> bool:
     """Return whether each part has written its heartbeat into the database, and the server has read them."""
     parts = answer.json()
     return all(parts.get(name, {}).get("status") == "healthy" for name in _PARTS)

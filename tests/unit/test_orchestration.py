@@ -76,12 +76,12 @@ def test_three_dags_of_a_lakehouse_wait_for_each_others_assets() -> None:
     assert [commands(dag) for dag in (ingest, transform, model)] == [
         {"land": "meterlake land telecom"},
         {"batch": "meterlake batch telecom"},
-        {"clickhouse": "meterlake clickhouse telecom", "verify": "meterlake verify telecom"},
+        {"verify": "meterlake verify telecom", "clickhouse": "meterlake clickhouse telecom"},
     ]
     assert (ingest.waits_for, ingest.makes) == ("", "telecom_landed")
     assert (transform.waits_for, transform.makes) == ("telecom_landed", "telecom_gold")
     assert (model.waits_for, model.makes) == ("telecom_gold", "")
-    assert model.tasks[1].after == ("clickhouse",)
+    assert model.tasks[1].after == ("verify",)
     assert ingest.schedule.deadline == timedelta(hours=1)
 
 
@@ -188,7 +188,7 @@ def test_the_command_lists_what_it_has_written() -> None:
     assert rows == [
         {"dag": "telecom_ingest", "runs": "0 * * * * Africa/Cairo", "tasks": "land", "late after": "1 h"},
         {"dag": "telecom_transform", "runs": "asset telecom_landed", "tasks": "batch", "late after": "1 h"},
-        {"dag": "telecom_model", "runs": "asset telecom_gold", "tasks": "clickhouse, verify", "late after": "1 h"},
+        {"dag": "telecom_model", "runs": "asset telecom_gold", "tasks": "verify, clickhouse", "late after": "1 h"},
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +22,7 @@ import requests
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from pydantic import SecretStr
 
 from meterlake.clock import system_clock
 from meterlake.orchestration import all_dags
@@ -31,6 +34,7 @@ from stack.extra import Extra, NotInstalled
 from stack.instance import Instance
 from stack.runtime import environments
 from stack.services import EXTRAS, split_extras
+from stack.services import superset as superset_service
 from stack.services.grafana import PluginsMissing, password_file
 from stack.wrapped import AND, THEN
 
@@ -180,7 +184,42 @@ def test_airflow_is_healthy_when_each_part_has_done_work(late: str, works: bool)
     parts = {name: {"status": "healthy"} for name in ("metadatabase", "scheduler", "dag_processor", "triggerer")}
     answer = requests.Response()
     answer.raw = io.BytesIO(json.dumps(parts | ({late: {"status": "unhealthy"}} if late else {})).encode())
-    assert EXTRAS["airflow"].works(answer) is works
+    assert EXTRAS["airflow"].works(Instance(Settings()), answer) is works
+
+
+def test_superset_gets_this_stacks_trino_and_an_administrator_by_setting(tmp_path: Path) -> None:
+    at = Instance(Settings(home=tmp_path, port_offset=100, superset_user="boss", superset_password=SecretStr('p"w')))
+    superset = EXTRAS["superset"]
+    superset.prepare(at)
+    conf = at.conf("superset")
+    prepared = ast.parse((conf / "prepare.py").read_text())
+    words = {node.value for node in ast.walk(prepared) if isinstance(node, ast.Constant)}
+    user = at.settings.user("trino")
+    assert {"boss", 'p"w', f"trino://{user}@127.0.0.1:8180/lake"} <= words
+    config: dict[str, Any] = {}
+    exec((conf / "superset_config.py").read_text(), config)  # noqa: S102 - what Superset does with it
+    assert config["SQLALCHEMY_DATABASE_URI"].startswith(f"sqlite:///{at.data('superset')}/")
+    assert len(config["SECRET_KEY"]) >= 32
+    assert all(file.stat().st_mode & 0o077 == 0 for file in conf.iterdir())
+    # It stays the same from one start to the next: sessions and stored passwords are made with it.
+    superset.prepare(at)
+    assert config["SECRET_KEY"] in (conf / "superset_config.py").read_text()
+    line = " ".join(superset.arguments(at, Path("/x/superset")))
+    assert line.startswith(f"db upgrade --then /x/python {conf}/prepare.py --then /x/gunicorn ")
+    assert "--bind 127.0.0.1:8188 superset.app:create_app()" in line
+    assert 'p"w' not in line
+    made = Instance(Settings(home=tmp_path / "other"))
+    assert superset_service.password(made) == superset_service.password(made) != superset_service.password(at)
+
+
+def test_superset_reaches_a_trino_of_others_by_its_certificates(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.touch()
+    given = {"trino_url": "https://trino.example.org", "trino_user": "viewer", "trino_ca": ca}
+    found = superset_service.trino(Settings(trino_password=SecretStr("a@b"), **given))
+    assert found["url"] == "trino://viewer:a%40b@trino.example.org:443/lake"
+    arguments = json.loads(found["extra"])["engine_params"]["connect_args"]
+    assert arguments == {"http_scheme": "https", "source": "superset", "verify": str(ca)}
 
 
 @pytest.mark.parametrize("name", environments.names())
