@@ -107,6 +107,9 @@ def login(instance: Instance) -> requests.Session:
     )
     answer.raise_for_status()
     session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    answer = session.get(f"{url}/api/v1/security/csrf_token/", timeout=60)
+    answer.raise_for_status()
+    session.headers.update({"X-CSRFToken": answer.json()["result"], "Referer": url})
     return session
 
 
