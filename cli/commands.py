@@ -189,6 +189,11 @@ COMMANDS: Final = {
         "Generated files",
         "Write Airflow's DAGs of the data sets to `airflow/dags/`, where they are checked in.",
     ),
+    "superset": Known(
+        "superset_command",
+        "Generated files",
+        "Make Superset's data sets, charts and dashboard of a lakehouse's figures.",
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from sqlalchemy import URL
 
+from meterlake.errors import PermanentError, TransientError
 from stack.extra import Extra
 from stack.instance import Instance, render
 from stack.runtime import environments
@@ -42,13 +43,13 @@ def _kept(instance: Instance, name: str) -> str:
     return file.read_text()
 
 
-def trino(settings: Settings) -> dict[str, str]:
-    """Return how Superset reaches Trino: SQLAlchemy's URL, and further parameters as JSON."""
+def trino(settings: Settings, *, secret: bool = True) -> dict[str, str]:
+    """Return how Superset reaches Trino: SQLAlchemy's URL, with the password or not, and more parameters as JSON."""
     address = urlsplit(settings.trino)
     url = URL.create(
         "trino",
         settings.user("trino"),
-        settings.trino_password.get_secret_value() or None,
+        (settings.trino_password.get_secret_value() or None) if secret else None,
         address.hostname,
         address.port or {"http": 80, "https": 443}[address.scheme],
         CATALOG,
@@ -111,6 +112,26 @@ def login(instance: Instance) -> requests.Session:
     answer.raise_for_status()
     session.headers.update({"X-CSRFToken": answer.json()["result"], "Referer": url})
     return session
+
+
+def bring(instance: Instance, name: str, bundle: bytes) -> None:
+    """Import a bundle; what it was before is replaced. Raises PermanentError with what Superset says."""
+    url = SUPERSET.url(instance)
+    try:
+        with login(instance) as session:
+            parts = {"formData": (f"{name}.zip", bundle, "application/zip")}
+            answer = session.post(
+                f"{url}/api/v1/dashboard/import/", files=parts, data={"overwrite": "true"}, timeout=600
+            )
+    except requests.RequestException as error:
+        raise TransientError(
+            f"Superset at {url} does not answer: {type(error).__name__}.", hint="Start it: `meterlake up superset`."
+        ) from error
+    if answer.status_code != 200:
+        raise PermanentError(
+            f"Superset refuses the bundle of {name} ({answer.status_code}): {answer.text[:500]}",
+            hint=f"Its log: {instance.log('superset')}",
+        )
 
 
 def _works(instance: Instance, _: requests.Response) -> bool:
