@@ -66,6 +66,9 @@ def _environment(instance: Instance) -> dict[str, str]:
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        # Spark drivers beside it make reading a DAG slow: a timeout would only read it again.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "240",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         f"{PREFIX}ALERT_URL": settings.alert_url.get_secret_value(),
         f"{PREFIX}HOME": str(instance.home),
