@@ -51,34 +51,35 @@ def _environment(instance: Instance) -> dict[str, str]:
     settings, conf = instance.settings, instance.conf("airflow")
     address = f"http://{settings.address('airflow')}"
     programs = [str(Path(sys.executable).parent), str(environments.folder("airflow", settings) / "bin")]
-    ours = {
+    places = {
         "AIRFLOW_HOME": str(instance.data("airflow")),
         "AIRFLOW__CORE__DAGS_FOLDER": str(conf / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(conf / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "2",  # a Spark driver each
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords_file(instance)),
         "AIRFLOW__API__HOST": settings.host,
         "AIRFLOW__API__PORT": str(settings.port("airflow")),
         "AIRFLOW__API__BASE_URL": address,
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        # Spark drivers beside it make reading a DAG slow: a timeout would only read it again.
-        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "240",
-        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         f"{PREFIX}ALERT_URL": settings.alert_url.get_secret_value(),
         f"{PREFIX}HOME": str(instance.home),
         f"{PREFIX}PORT_OFFSET": str(settings.port_offset),
         # First ours: tasks run `meterlake`, and Spark the Python beside it.
         "PATH": os.pathsep.join([*programs, os.environ.get("PATH", os.defpath)]),
     }
-    settings_of_ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    settings_of_airflow = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_")}
-    return settings_of_ours | ours | settings_of_airflow
+    defaults = {
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "2",  # a Spark driver each
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        # Spark drivers beside it make reading a DAG slow: a timeout would only read it again.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "240",
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    given = {name: value for name, value in os.environ.items() if name.startswith((PREFIX, "AIRFLOW_"))}
+    return defaults | given | places
 
 
 def _arguments(_: Instance, program: Path) -> list[str]:

@@ -154,6 +154,8 @@ def test_airflow_runs_its_parts_on_loopback_with_a_password_of_its_own(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_HALF_HOURLY_FILES", "/inbox")
+    monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", "3")
+    monkeypatch.setenv("AIRFLOW_HOME", "/that/of/another")
     monkeypatch.setenv("METERLAKE_HOME", "/elsewhere")
     airflow = EXTRAS["airflow"]
     airflow.prepare(instance)
@@ -170,6 +172,8 @@ def test_airflow_runs_its_parts_on_loopback_with_a_password_of_its_own(
     assert Path(environment["PATH"].split(os.pathsep)[0]) == Path(sys.executable).parent
     assert environment["METERLAKE_HOME"] == str(instance.home)
     assert environment["AIRFLOW_VAR_HALF_HOURLY_FILES"] == "/inbox"
+    assert environment["AIRFLOW__CORE__PARALLELISM"] == "3"
+    assert environment["AIRFLOW_HOME"] == str(instance.data("airflow"))
     words = airflow.arguments(instance, Path("/x/airflow"))
     assert " ".join(words) == (
         "db migrate --then /x/airflow scheduler --skip-serve-logs --and /x/airflow dag-processor"
