@@ -95,7 +95,18 @@ def _arguments(instance: Instance, program: Path) -> list[str]:
     python, gunicorn = str(program.with_name("python")), str(program.with_name("gunicorn"))
     prepare = [python, str(instance.conf("superset") / "prepare.py")]
     address = instance.settings.address("superset")
-    server = [gunicorn, "--workers", "1", "--worker-class", "gthread", "--threads", "8", "--timeout", "300"]
+    server = [
+        gunicorn,
+        "--workers",
+        "1",
+        "--worker-class",
+        "gthread",
+        "--threads",
+        "8",
+        "--timeout",
+        "300",
+        "--no-control-socket",
+    ]
     return ["db", "upgrade", THEN, *prepare, THEN, *server, "--bind", address, "superset.app:create_app()"]
 
 
