@@ -189,6 +189,16 @@ COMMANDS: Final = {
         "Generated files",
         "Write Grafana's dashboards and alert rules to `grafana/`, where they are checked in and provisioned from.",
     ),
+    "dags": Known(
+        "dags_command",
+        "Generated files",
+        "Write Airflow's DAGs of the data sets to `airflow/dags/`, where they are checked in.",
+    ),
+    "superset": Known(
+        "superset_command",
+        "Generated files",
+        "Make Superset's data sets, charts and dashboard of a lakehouse's figures.",
+    ),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from datasets.utility import billing, crm, oms
-from datasets.utility.kpis import KPIS, VIEWS
+from datasets.utility.kpis import KPIS, PAGES, VIEWS
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.model import Dimension, Fact, Lookup, Measure
 
@@ -35,6 +35,7 @@ UTILITY: Final = Lakehouse(
     verification="verification.sql",
     views=VIEWS,
     kpis=KPIS,
+    pages=PAGES,
     dimensions=(
         Dimension("dim_feeder", "feeders", "feeder_sk", tuple(f.name for f in oms.FEEDERS.fields[:8])),
         Dimension("dim_transformer", "transformers", "transformer_sk", ("transformer_id", "feeder_id", "rating_kva")),

@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import check_word
 from meterlake.names import check_unique
+from meterlake.schedule import HOURLY, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart, View
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart, Page, View
     from meterlake.lakehouse.records import Event, Record, Reference
     from meterlake.lakehouse.simulation import Simulation
     from meterlake.lakehouse.sources import SourceWorld
@@ -28,7 +29,7 @@ class Lakehouse:
     time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. most_rejected: a run that would reject a greater
     share of an event fails. simulation: makes its records, as ``"module:NAME"``; sources: makes the databases that they
     come from. verification: a text file of SQL beside the declaration that makes the facts of the landed records once
-    more.
+    more. schedule: of its DAGs. pages: tabs of its dashboard; without any, one has all figures.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Lakehouse:
     simulation: Simulation | str | None = None
     sources: SourceWorld | str | None = None
     verification: str = ""
+    schedule: Schedule = HOURLY
+    pages: tuple[Page, ...] = ()
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
@@ -156,6 +159,11 @@ class Lakehouse:
     def _check_figures(self) -> None:
         for mart in self.marts:
             self._require(mart.fact, self.facts, f"the mart {mart.name!r} is of the fact")
+        names = [kpi.name for kpi in self.kpis]
+        for page in self.pages:
+            for name in page.kpis:
+                if name not in names:
+                    self._refuse(f"the page {page.title!r} shows the figure {name!r}", names)
         for kpi in self.kpis:
             self._require(kpi.fact, (*self.facts, *self.views), f"the figure {kpi.name!r} is of the fact")
             if view := self.view(kpi.fact):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from datasets.utility.kpis import billing, collection, network, outages, reliability, service
+from meterlake.lakehouse.model import Page
 
 VIEWS: Final = (
     *reliability.VIEWS, *outages.VIEWS, *service.VIEWS, *billing.VIEWS, *collection.VIEWS, *network.VIEWS,
@@ -12,3 +13,11 @@ VIEWS: Final = (
 KPIS: Final = (
     *reliability.KPIS, *outages.KPIS, *service.KPIS, *billing.KPIS, *collection.KPIS, *network.KPIS,
 )  # fmt: skip
+PAGES: Final = tuple(
+    Page(title, tuple(kpi.name for kpi in module.KPIS))
+    for title, module in (
+        ("Reliability", reliability), ("Outages", outages), ("Customer service", service), ("Billing", billing),
+        ("Collection and losses", collection), ("Network and load", network),
+    )
+)  # fmt: skip
+"""The tabs of the dashboard."""
