@@ -199,9 +199,23 @@ TELECOM: Final = Lakehouse(
     references=(USERS, DEVICES, CELL_SITES, AGENTS),
     dimensions=(
         Dimension("dim_user", "users", "user_sk", ("phone_number", "user_id", "name", "email", "address")),
-        Dimension("dim_device", "devices", "device_sk", ("tac", "brand", "model", "os_version")),
-        Dimension("dim_cell_site", "cell_sites", "cell_sk", ("cell_id", "city", "region", "latitude", "longitude")),
-        Dimension("dim_agent", "agents", "agent_sk", ("agent_id", "name", "department", "email")),
+        Dimension(
+            "dim_device", "devices", "device_sk", ("tac", "brand", "model", "os_version"), ("brand", "model", "tac")
+        ),
+        Dimension(
+            "dim_cell_site",
+            "cell_sites",
+            "cell_sk",
+            ("cell_id", "city", "region", "latitude", "longitude"),
+            ("region", "city", "cell_id"),
+        ),
+        Dimension(
+            "dim_agent",
+            "agents",
+            "agent_sk",
+            ("agent_id", "name", "department", "email"),
+            ("department", "agent_id"),
+        ),
     ),
     facts=(
         Fact(

@@ -137,6 +137,9 @@ class Lakehouse:
             for attribute in dimension.attributes:
                 if attribute not in names:
                     self._refuse(f"the dimension {dimension.name!r} has the attribute {attribute!r}", names)
+            for level in dimension.levels:
+                if level not in dimension.attributes:
+                    self._refuse(f"the dimension {dimension.name!r} has the level {level!r}", dimension.attributes)
             if not dimension.attributes or dimension.attributes[0] != reference.key:
                 self._refuse(f"the dimension {dimension.name!r} does not begin with its key", [reference.key])
 
