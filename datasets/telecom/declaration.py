@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from datasets.telecom.marts import MARTS
@@ -9,6 +10,7 @@ from datasets.telecom.references import AGENTS, CELL_SITES, DEVICES, USERS
 from meterlake.columns import BOOLEAN, DOUBLE, INT, STRING, TIMESTAMP, decimal
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.fields import Check, Field, Known
+from meterlake.lakehouse.live import Live, LiveEvent
 from meterlake.lakehouse.model import Dimension, Fact, Kpi, Lookup, Measure
 from meterlake.lakehouse.records import Event
 
@@ -267,6 +269,16 @@ TELECOM: Final = Lakehouse(
         ),
     ),
     marts=MARTS,
+    live=Live(
+        lateness=timedelta(minutes=2),
+        events=(
+            LiveEvent("calls", "from_cell_sk", "city", "amount", "currency"),
+            LiveEvent("sms", "from_cell_sk", "city", "amount", "currency"),
+            LiveEvent("payments", "user_sk", "address", "amount", "currency"),
+            LiveEvent("recharges", "user_sk", "address", "amount", "currency"),
+            LiveEvent("support", "user_sk", "address"),
+        ),
+    ),
     simulation="datasets.telecom.simulation:SIMULATION",
     verification="verification.sql",
 )

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import check_word
+from meterlake.lakehouse.live import Live
+from meterlake.lakehouse.live import check as check_live
 from meterlake.names import check_unique
 
 if TYPE_CHECKING:
@@ -25,10 +27,10 @@ Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "K
 class Lakehouse:
     """A data set of events and references, and the tables that are made of them.
 
-    time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. most_rejected: a run that would reject a greater
-    share of an event fails. simulation: makes its records, as ``"module:NAME"``; sources: makes the databases that they
-    come from. verification: a text file of SQL beside the declaration that makes the facts of the landed records once
-    more.
+    time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. live: what is seen of events before a run has read
+    them. most_rejected: a run that would reject a greater share of an event fails. simulation: makes its records, as
+    ``"module:NAME"``; sources: makes the databases that they come from. verification: a text file of SQL beside the
+    declaration that makes the facts of the landed records once more.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Lakehouse:
     views: tuple[View, ...] = ()
     kpis: tuple[Kpi, ...] = ()
     marts: tuple[Mart, ...] = ()
+    live: Live | None = None
     most_rejected: float = 0.2
     simulation: Simulation | str | None = None
     sources: SourceWorld | str | None = None
@@ -72,6 +75,8 @@ class Lakehouse:
         self._check_dimensions()
         self._check_facts()
         self._check_figures()
+        if self.live:
+            check_live(self, self.live)
 
     @property
     def where(self) -> str:

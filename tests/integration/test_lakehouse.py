@@ -13,6 +13,7 @@ from threading import Event
 from typing import Any
 
 import lake_servers
+import live_samples
 import pytest
 import sqlglot
 from contract_truth import assert_kept
@@ -27,7 +28,7 @@ from batch_layer.ingest.request import Result
 from datasets.household.text import HOUSEHOLD_TEXT
 from datasets.telecom.declaration import TELECOM
 from datasets.telecom.simulation import SIMULATION
-from engines import clickhouse, lake, nessie, spark, trino
+from engines import clickhouse, kafka, lake, nessie, spark, trino
 from engines.clickhouse import ClickHouse
 from engines.lake import WrongKeys
 from engines.topics import NoSuchTopic
@@ -38,6 +39,7 @@ from lakehouse.contract import contract
 from lakehouse.landing import from_files, from_kafka, objects
 from lakehouse.landing.objects import BrokenObject
 from lakehouse.layers import bronze, tables
+from lakehouse.live.stream import Stream
 from lakehouse.run import Run, known
 from lakehouse.verify import verify
 from meterlake import registry
@@ -46,6 +48,7 @@ from meterlake.errors import RunUnderWay, UnknownName
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.simulation import Request
 from meterlake.settings import Settings
+from meterlake.timegrid import floor_minute
 from producers.lakehouse.faults import Account, Message, parse
 from producers.lakehouse.simulate import simulate
 from producers.lakehouse.sinks import KafkaSink
@@ -413,3 +416,85 @@ def test_7_load_takes_files_that_lie_in_an_object_store(world: World) -> None:
         loaded(f"{whole}/nothing")
     with pytest.raises(Unreadable, match="cannot be read"):
         loaded(whole, settings.model_copy(update={"s3_secret_key": SecretStr("wrong")}))
+
+
+def test_8_live_minutes_and_gold_are_one_at_every_boundary(world: World) -> None:
+    """What is seen live is what gold has later, place by place and to the last digit; a restart changes nothing."""
+    settings, lakehouse = world.settings, world.lakehouse
+    assert lakehouse.live is not None
+    lateness, now = lakehouse.live.lateness, [system_clock()]
+    begin = now[0].replace(microsecond=0) - timedelta(seconds=75)
+    shares = ",".join(f"{name}=0.02" for name in SIMULATION.faults if not SIMULATION.faults[name].later)
+    world.live(Request(users=300, rate=30, start=begin, duration=timedelta(seconds=75), seed=11), shares)
+    account = world.accounts.pop()
+    now.append(system_clock())
+    with live_samples.stream(settings, world.session, lakehouse, now) as stream:
+        assert stream.update() > 0
+        assert stream.update() == 0
+        seen = live_samples.merged(settings, lakehouse, floor_minute(begin))
+        assert seen["batch"] == {}
+        for event in lakehouse.events:
+            shown = sum(events for key, (events, _) in seen["live"].items() if key[1] == event.name)
+            assert shown == account.topics[f"telecom.{event.name}"]["accepted"], event.name
+        assert len({key[2] for key in seen["live"]} - {"unknown"}) > 1
+        _assert_a_correction_moves(world, stream, now)
+    now.append(system_clock())
+    with live_samples.stream(settings, world.session, lakehouse, now) as stream:
+        assert stream.update() == 0
+        before = live_samples.merged(settings, lakehouse, floor_minute(begin))["live"]
+        world.land()
+        record = world.run()
+        assert record is not None
+        assert live_samples.merged(settings, lakehouse, floor_minute(begin)) == {"batch": {}, "live": before}
+        middle = floor_minute(begin) + timedelta(minutes=1)
+        now.append(middle + lateness)
+        stream.update()
+        halves = live_samples.merged(settings, lakehouse, floor_minute(begin))
+        assert {key[0] for key in halves["batch"]} == {floor_minute(begin).replace(tzinfo=None)}
+        assert min(key[0] for key in halves["live"]) == middle.replace(tzinfo=None)
+        assert halves["batch"] | halves["live"] == before
+        now.append(system_clock() + lateness + timedelta(minutes=2))
+        stream.update()
+        assert live_samples.merged(settings, lakehouse, floor_minute(begin)) == {"batch": before, "live": {}}
+        # Readers go back: the minutes that gold has no more are answered live again.
+        history.roll_back(settings, lakehouse.name, world.runs[-1])
+        now.append(system_clock())
+        stream.update()
+        assert live_samples.merged(settings, lakehouse, floor_minute(begin)) == {"batch": {}, "live": before}
+        history.roll_back(settings, lakehouse.name, record.run)
+
+
+def _assert_a_correction_moves(world: World, stream: Stream, now: list[datetime]) -> None:
+    """A call is seen at once; corrected, it is another row, and the one before has nothing any more."""
+    ends = ("phone_number", "cell_site", "imei", "tac")
+    names = [f"{end}_{part}" for part in ends for end in ("from", "to")]
+    (known,) = world.rows(f"SELECT {', '.join(names)} FROM GOLD.fact_calls ORDER BY call_id LIMIT 1")  # noqa: S608
+    moment = system_clock().replace(microsecond=0)
+    call = {
+        **dict(zip(names, known, strict=True)),
+        "call_id": "seen-live",
+        "from_cell_site": "CELL99999",
+        "event_type": "call",
+        "timestamp": moment.isoformat(),
+        "status": "completed",
+        "call_duration_seconds": 60,
+        "amount": 12345678901234.56,
+        "currency": "EUR",
+        "call_type": "voice",
+    }
+    minute = floor_minute(moment).replace(tzinfo=None)
+
+    def siwa() -> dict[str, tuple[int, str]]:
+        now.append(system_clock())
+        stream.update()
+        found = live_samples.merged(world.settings, world.lakehouse, floor_minute(moment))["live"]
+        return {key[3]: counts for key, counts in found.items() if key[:3] == (minute, "calls", "Siwa")}
+
+    assert siwa() == {}
+    kafka.send_one(world.settings, f"{world.lakehouse.name}.calls", json.dumps(call).encode())
+    assert siwa() == {"EUR": (1, "12345678901234.56")}
+    corrected = {**call, "amount": 0.10, "currency": "USD", "revision": 1}
+    kafka.send_one(world.settings, f"{world.lakehouse.name}.calls", json.dumps(corrected).encode())
+    assert siwa() == {"USD": (1, "0.10")}
+    kafka.send_one(world.settings, f"{world.lakehouse.name}.calls", json.dumps(call).encode())
+    assert siwa() == {"USD": (1, "0.10")}
