@@ -17,6 +17,7 @@ import live_samples
 import pytest
 import sqlglot
 from contract_truth import assert_kept
+from lakehouse_samples import renamed
 from load_samples import DAY, text_of
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
@@ -26,11 +27,11 @@ from batch_layer.ingest.load import load
 from batch_layer.ingest.request import Request as LoadRequest
 from batch_layer.ingest.request import Result
 from datasets.household.text import HOUSEHOLD_TEXT
-from datasets.telecom.declaration import TELECOM
 from datasets.telecom.simulation import SIMULATION
 from engines import clickhouse, kafka, lake, nessie, spark, trino
 from engines.clickhouse import ClickHouse
 from engines.lake import WrongKeys
+from engines.nessie import RefMoved
 from engines.topics import NoSuchTopic
 from lakehouse import history, lease
 from lakehouse.clickhouse.load import NotEqual
@@ -116,15 +117,8 @@ def servers(stack: Instance) -> Iterator[Instance]:
 @pytest.fixture(scope="module")
 def world(servers: Instance) -> Iterator[World]:
     name = f"t{secrets.token_hex(4)}"
-
-    def renamed(records: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(replace(record, topic=f"{name}.{record.topic.partition('.')[2]}") for record in records)
-
-    lakehouse = replace(
-        TELECOM, name=name, events=renamed(TELECOM.events), references=renamed(TELECOM.references), most_rejected=0.5
-    )
     with spark.session(servers.settings, "lakehouse") as session:
-        yield World(servers.settings, session, lakehouse, [], [])
+        yield World(servers.settings, session, renamed(name), [], [])
 
 
 def test_1_what_is_sent_is_landed_once_and_judged_as_the_account_says(world: World) -> None:
@@ -371,6 +365,80 @@ def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Pat
         lake.get(wrong, "health/probe")
     with lease.held(settings, name, "somebody's batch"), pytest.raises(RunUnderWay, match="somebody's batch"):
         world.run()
+
+
+def test_6_records_of_another_schema_are_judged_by_ours(world: World, tmp_path: Path) -> None:
+    """A field that nobody declared is carried by bronze alone; a type that changed is a reason, with its value."""
+    name = world.lakehouse.name
+    good = {
+        "transaction_id": "future-1",
+        "event_type": "recharge",
+        "customer": "+201000000001",
+        "phone_number": "+201000000001",
+        "balance_before": 1,
+        "amount": 10.25,
+        "balance_after": 11.25,
+        "currency": "EGP",
+        "payment_method": "cash",
+        "timestamp": "2026-11-21T05:00:00Z",
+    }
+    rows = [
+        {},
+        {**good, "v": 99, "loyalty": {"points": [1, 2]}},
+        {**good, "transaction_id": "future-2", "amount": {"value": 10.25, "currency": "EGP"}},
+    ]
+    half = json.dumps(good).encode()[:-20]
+    content = b"\n".join([*(json.dumps(row).encode() for row in rows), half, json.dumps([good]).encode()])
+    (tmp_path / f"{name}.recharges.jsonl").write_bytes(content + b"\n")
+    now = datetime(2026, 11, 21, 6, 0)  # noqa: DTZ001 - UTC without zone
+    assert from_files.land(world.settings, name, world.lakehouse.topics, [tmp_path], now).total() == 5
+    record = world.run()
+    assert record is not None
+    world.runs.append(record.run)
+    counts = record.counts["recharges"]
+    assert [counts[verdict] for verdict in ("read", *VERDICTS)] == [5, 1, 2, 0, 0, 0, 2]
+    silver = f"lake.{world.lakehouse.namespace('silver')}"
+    unnested = f"{silver}.recharges CROSS JOIN UNNEST(rejection_reasons) AS r(code, field, value)"
+    reasons = world.rows(f"SELECT r.code, r.field, r.value FROM {unnested} WHERE transaction_id = 'future-2'")  # noqa: S608
+    assert [[code, field, json.loads(value)] for code, field, value in reasons] == [
+        ["wrong_type", "amount", {"value": 10.25, "currency": "EGP"}]
+    ]
+    empty = f"transaction_id IS NULL AND run_id = '{record.run}'"
+    assert world.rows(f"SELECT r.code, count(*) FROM {unnested} WHERE {empty} GROUP BY 1") == [["missing", 10]]  # noqa: S608
+    kept = world.rows(
+        f"SELECT reason, count(*) FROM {silver}.quarantine WHERE run_id = '{record.run}' GROUP BY 1 ORDER BY 1"  # noqa: S608
+    )
+    assert kept == [["not_an_object", 1], ["not_json", 1]]
+    bronze_rows = f"lake.{world.lakehouse.namespace('bronze')}.recharges"
+    assert world.rows(f"SELECT count(*) FROM {bronze_rows} WHERE value LIKE '%loyalty%'") == [[1]]  # noqa: S608
+    assert world.rows("SELECT count(*) FROM GOLD.fact_recharge WHERE transaction_id LIKE 'future-%'") == [[1]]
+
+
+def test_6_of_two_that_change_what_readers_see_the_second_is_refused_and_can_be_repeated(
+    world: World, tmp_path: Path
+) -> None:
+    """Nessie takes no merge into a branch that has moved: nothing of it is seen, and the next run has it all."""
+    name = world.lakehouse.name
+    (tmp_path / f"{name}.sms.jsonl").write_bytes(b"no message\n")
+    now = datetime(2026, 11, 21, 7, 0)  # noqa: DTZ001 - UTC without zone
+    from_files.land(world.settings, name, world.lakehouse.topics, [tmp_path], now)
+    before = world.rows("SELECT count(*) FROM GOLD.fact_sms")
+
+    def report(step: str) -> None:
+        if step == "merge":
+            nessie.make_namespace(world.settings, f"{name}_somebody_else")
+
+    with lease.held(world.settings, name, "test") as held, pytest.raises(RefMoved, match="branch main is not at"):
+        Run(world.settings, world.session, world.lakehouse, held, system_clock, report).execute()
+    assert world.rows("SELECT count(*) FROM GOLD.fact_sms") == before
+    quarantine = f"lake.{world.lakehouse.namespace('silver')}.quarantine"
+    found = f"SELECT count(*) FROM {quarantine} WHERE value = 'no message'"  # noqa: S608
+    assert world.rows(found) == [[0]]
+    record = world.run()
+    assert record is not None
+    world.runs.append(record.run)
+    assert record.counts["sms"]["undecodable"] == 1
+    assert world.rows(found) == [[1]]
 
 
 def test_7_load_takes_files_that_lie_in_an_object_store(world: World) -> None:

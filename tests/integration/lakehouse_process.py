@@ -1,0 +1,36 @@
+"""A run of a lakehouse in a process of its own, which kills itself where it is told.
+
+Arguments: name of the lakehouse; the step before which to die (SIGKILL), or ``-``. Settings come from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from lakehouse_samples import renamed
+
+from engines import spark, spark_runtime
+from lakehouse import lease
+from lakehouse.run import Run
+from meterlake.clock import system_clock
+from meterlake.settings import load_settings
+from stack.runtime.spark import runtime
+
+
+def main() -> None:
+    name, place = sys.argv[1:]
+    spark_runtime.provide(runtime)
+    settings, lakehouse = load_settings(), renamed(name)
+
+    def report(step: str) -> None:
+        if step == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with lease.held(settings, name, "test") as held, spark.session(settings, "lakehouse") as session:
+        Run(settings, session, lakehouse, held, system_clock, report).execute()
+
+
+if __name__ == "__main__":
+    main()
