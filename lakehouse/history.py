@@ -75,7 +75,7 @@ def runs(settings: Settings, dataset: str) -> list[tuple[Record, str]]:
             content: dict[str, Any] = orjson.loads(data or b"{}")
             found.append((Record(**content), ref.hash))
     found.sort(key=lambda item: item[0].run)
-    seen = nessie.ancestors(settings, main)
+    seen = nessie.commits(settings, main)
     reached = [record.run for record, state in found if state in seen]
     current = reached[-1] if reached else ""
     return [(record, "current" if record.run == current else "kept") for record, _ in found]

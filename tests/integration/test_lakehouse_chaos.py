@@ -124,6 +124,12 @@ def test_a_run_that_is_killed_at_any_step_changes_nothing_and_the_next_completes
             assert world.run() == 0, (world.folder / "run.log").read_text()
             assert world.seen() == world.expected
     assert [status for _, status in history.runs(settings, name)] == ["kept", "current"]
+    world.land()
+    assert world.run("tag") == -signal.SIGKILL
+    assert world.seen() == world.expected
+    lake.delete(settings, f"lease/{name}.json")
+    assert world.run() == 0, (world.folder / "run.log").read_text()
+    assert [status for _, status in history.runs(settings, name)] == ["kept", "kept", "current"]
     left = [ref.name for ref in nessie.refs(settings) if ref.type == "BRANCH" and ref.name.startswith(name)]
     assert left == []
 
