@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engines import kafka
 from lakehouse.layers import bronze, silver, tables, verdict
@@ -12,7 +12,7 @@ from meterlake.lakehouse import live
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.layers.tables import Catalog
     from lakehouse.live.window import Window
@@ -26,68 +26,75 @@ Row = tuple[str, "datetime", str, str, int, int]
 _ORIGIN = ("arrived_at", "source_partition", "source_offset")
 
 
-def rows(session: SparkSession, settings: Settings, catalog: Catalog, window: Window) -> list[Row]:
-    """Return the minutes of a window since its boundary. catalog: the state that the boundary is of."""
-    lakehouse = catalog.lakehouse
+def remember(session: SparkSession, catalog: Catalog) -> None:
+    """Keep the members that runs have read, for as long as readers see this state."""
+    for reference in catalog.lakehouse.references:
+        known = f"SELECT {_listed(reference)}, is_rejected FROM {catalog.path(tables.silver(reference))}"
+        session.sql(known).localCheckpoint().createOrReplaceTempView(f"live_known_{reference.name}")
+
+
+def rows(session: SparkSession, settings: Settings, lakehouse: Lakehouse, window: Window) -> list[Row]:
+    """Return the minutes of a window since its boundary. The state that the boundary is of is remembered."""
     assert lakehouse.live is not None  # noqa: S101 - the caller has asked for it
-    _messages(session, settings, window).createOrReplaceTempView("live_messages")
+    shown = [lakehouse.event(item.event) for item in lakehouse.live.events]
+    for record in (*lakehouse.references, *shown):
+        messages = _messages(session, settings, window, record.topic)
+        messages.createOrReplaceTempView(f"live_messages_{record.name}")
     for reference in lakehouse.references:
-        session.sql(_members(catalog, reference)).localCheckpoint().createOrReplaceTempView(f"live_{reference.name}")
+        session.sql(_members(reference)).localCheckpoint().createOrReplaceTempView(f"live_{reference.name}")
     parts = [_minutes(lakehouse, item, window.boundary) for item in lakehouse.live.events]
-    found = session.sql(" UNION ALL ".join(parts)).collect()
-    return [tuple(row) for row in found]
+    return [tuple(row) for row in session.sql(" UNION ALL ".join(parts)).collect()]
 
 
-def _messages(session: SparkSession, settings: Settings, window: Window) -> Any:  # noqa: ANN401 - a DataFrame
-    """Return messages with the columns of bronze."""
+def _messages(session: SparkSession, settings: Settings, window: Window, topic: str) -> DataFrame:
+    """Return the messages of a topic, with the columns of bronze."""
     reader = session.read.format("kafka").options(**kafka.spark_options(settings))
-    assigned = {name: sorted(offsets) for name, offsets in window.ending.items()}
     starting, ending = (
-        json.dumps({name: {str(key): value for key, value in offsets.items()} for name, offsets in part.items()})
-        for part in (window.starting, window.ending)
+        json.dumps({topic: {str(partition): offset for partition, offset in offsets[topic].items()}})
+        for offsets in (window.starting, window.ending)
     )
-    options = {"assign": json.dumps(assigned), "startingOffsets": starting, "endingOffsets": ending}
+    assigned = json.dumps({topic: sorted(window.ending[topic])})
     return (
-        reader.options(**options)
+        reader.options(assign=assigned, startingOffsets=starting, endingOffsets=ending)
         .load()
         .selectExpr(
             f"{bronze.as_text('value')} AS value",
             "CAST(timestamp AS TIMESTAMP_NTZ) AS arrived_at",
-            "topic AS source_topic",
             "lpad(CAST(partition AS STRING), 5, '0') AS source_partition",
             "offset AS source_offset",
         )
     )
 
 
-def _judged(record: Record) -> str:
-    """Return the query of the messages of a record, judged as silver judges them."""
-    decoded = verdict.decoded(f"(SELECT * FROM live_messages WHERE source_topic = '{record.topic}')")
-    return verdict.judged(
-        record, f"({verdict.typed(record, f'(SELECT * FROM ({decoded}) WHERE document IS NOT NULL)')})"
+def _listed(record: Record) -> str:
+    """Return the columns of a judged record that are needed here."""
+    return ", ".join(
+        f"`{name}`" for name in [*(field.name for field in record.fields), "record_id", "revision", *_ORIGIN]
     )
 
 
-def _one_each(names: list[str], source: str) -> str:
+def _judged(record: Record) -> str:
+    """Return the query of the messages of a record, judged as silver judges them."""
+    decoded = verdict.decoded(f"live_messages_{record.name}")
+    typed = verdict.typed(record, f"(SELECT * FROM ({decoded}) WHERE document IS NOT NULL)")
+    reasons = "size(rejection_reasons) > 0 AS is_rejected"
+    return f"SELECT {_listed(record)}, {reasons} FROM ({verdict.judged(record, f'({typed})')})"
+
+
+def _one_each(record: Record, source: str) -> str:
     """Return the query of the record of each identity that counts, if it is accepted."""
-    listed = ", ".join(f"`{name}`" for name in names)
-    row = f"max_by(struct({listed}, is_rejected), {silver.LATEST}) AS row"
+    row = f"max_by(struct({_listed(record)}, is_rejected), {silver.LATEST}) AS row"
     return f"SELECT row.* FROM (SELECT {row} FROM ({source}) GROUP BY record_id) WHERE NOT row.is_rejected"
 
 
-def _members(catalog: Catalog, reference: Reference) -> str:
+def _members(reference: Reference) -> str:
     """Return the query of a reference's members with their validity: those that runs have read, and those since."""
-    names = [field.name for field in reference.fields]
-    listed = ", ".join(f"`{name}`" for name in [*names, "record_id", "revision", *_ORIGIN])
-    known = f"SELECT {listed}, is_rejected FROM {catalog.path(tables.silver(reference))}"
-    fresh = f"SELECT {listed}, size(rejection_reasons) > 0 AS is_rejected FROM ({_judged(reference)})"
     ever, forever = (f"TIMESTAMP_NTZ'{moment}'" for moment in (tables.EVER, tables.FOREVER))
     lead = f"lead(`{reference.time}`) OVER (PARTITION BY `{reference.key}` ORDER BY `{reference.time}`)"
     versions = reference.history == "versions"
     begin, end = (f"`{reference.time}`", f"coalesce({lead}, {forever})") if versions else (ever, forever)
-    return (
-        f"SELECT *, {begin} AS live_since, {end} AS live_until FROM ({_one_each(names, f'{known} UNION ALL {fresh}')})"
-    )
+    both = f"TABLE live_known_{reference.name} UNION ALL {_judged(reference)}"
+    return f"SELECT *, {begin} AS live_since, {end} AS live_until FROM ({_one_each(reference, both)})"
 
 
 def _minutes(lakehouse: Lakehouse, item: LiveEvent, boundary: datetime) -> str:
@@ -97,14 +104,9 @@ def _minutes(lakehouse: Lakehouse, item: LiveEvent, boundary: datetime) -> str:
     """
     assert lakehouse.live is not None  # noqa: S101 - the caller has asked for it
     event = lakehouse.event(item.event)
-    names = [field.name for field in event.fields]
     lookup, dimension = live.looked_up(lakehouse, item)
-    listed = ", ".join(f"`{name}`" for name in [*names, "record_id", "revision", *_ORIGIN])
     lateness = int(lakehouse.live.lateness.total_seconds())
-    judged = (
-        f"SELECT {listed}, size(rejection_reasons) > 0 AS is_rejected FROM ({_judged(event)})"
-        f" WHERE arrived_at <= `{event.time}` + INTERVAL '{lateness}' SECOND"
-    )
+    in_time = f"SELECT * FROM ({_judged(event)}) WHERE arrived_at <= `{event.time}` + INTERVAL '{lateness}' SECOND"
     joins, conditions = "", [f"e.`{event.time}` >= TIMESTAMP_NTZ'{boundary:%Y-%m-%d %H:%M:%S}'"]
     for number, known in enumerate(event.known):
         reference = lakehouse.reference(known.reference)
@@ -119,7 +121,7 @@ def _minutes(lakehouse: Lakehouse, item: LiveEvent, boundary: datetime) -> str:
 SELECT '{event.name}' AS event, date_trunc('MINUTE', e.`{event.time}`) AS minute,
     coalesce(m.`{item.place}`, '{live.UNKNOWN}') AS place, {currency} AS currency, count(*) AS events,
     CAST({amount} AS BIGINT) AS amount
-FROM ({_one_each(names, judged)}) e LEFT JOIN live_{dimension.reference} m
+FROM ({_one_each(event, in_time)}) e LEFT JOIN live_{dimension.reference} m
     ON m.`{dimension.attributes[0]}` = e.`{lookup.field}`
     AND e.`{event.time}` >= m.live_since AND e.`{event.time}` < m.live_until{joins}
 WHERE {" AND ".join(conditions)} GROUP BY 2, 3, 4"""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-    from lakehouse.layers.tables import Catalog
     from lakehouse.live.sink import Sink
     from meterlake.clock import Clock
     from meterlake.lakehouse.declaration import Lakehouse
@@ -41,7 +40,6 @@ class Stream:
     clock: Clock
     report: Callable[[str], None]
     _state: str = field(default="", init=False)
-    _catalog: Catalog | None = field(default=None, init=False)
     _read: dict[tuple[str, int], int] = field(default_factory=dict, init=False)
 
     def run(self, stop: Event) -> None:
@@ -60,24 +58,24 @@ class Stream:
         Raises NoRun where readers see nothing yet, NoSuchTopic, EngineUnavailable.
         """
         now = self.clock()
-        catalog = self._seen()
+        self._follow()
         found = window(self.settings, self.lakehouse, self._read, now)
         with translated(self.settings, "the live minutes"):
-            rows = minutes.rows(self.session, self.settings, catalog, found)
+            rows = minutes.rows(self.session, self.settings, self.lakehouse, found)
         return self.sink.write(rows, found.boundary, now)
 
-    def _seen(self) -> Catalog:
-        """Return the state that readers see, and know up to where its runs have read Kafka."""
+    def _follow(self) -> None:
+        """Remember what readers see, and up to where its runs have read Kafka, where that has changed."""
         main = nessie.main(self.settings)
-        if self._catalog is None or main.hash != self._state:
-            run = history.current(self.settings, self.lakehouse.name).run
-            self._catalog = known(self.session, self.settings, self.lakehouse, main.at)
-            objects = self._catalog.path(tables.OBJECTS)
-            with translated(self.settings, "what runs have read"):
-                ends = self.session.sql(
-                    f"SELECT topic, partition, max(end_offset) AS end FROM {objects} GROUP BY 1, 2"
-                ).collect()
-            self._read = {(row.topic, int(row.partition)): row.end for row in ends if row.partition.isdigit()}
-            self._state = main.hash
-            self.report(f"Readers see run {run}.")
-        return self._catalog
+        if main.hash == self._state:
+            return
+        run = history.current(self.settings, self.lakehouse.name).run
+        catalog = known(self.session, self.settings, self.lakehouse, main.at)
+        with translated(self.settings, "what runs have read"):
+            minutes.remember(self.session, catalog)
+            ends = self.session.sql(
+                f"SELECT topic, partition, max(end_offset) AS end FROM {catalog.path(tables.OBJECTS)} GROUP BY 1, 2"
+            ).collect()
+        self._read = {(row.topic, int(row.partition)): row.end for row in ends if row.partition.isdigit()}
+        self._state = main.hash
+        self.report(f"Readers see run {run}.")
