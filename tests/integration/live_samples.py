@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -14,6 +15,8 @@ from lakehouse.live.stream import Stream
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.live import merged_sql
 from meterlake.settings import Settings
+from serving_layer.dashboards import asked, catalogue, macros
+from serving_layer.dashboards.events import events
 
 Minutes = dict[tuple[datetime, str, str, str], tuple[int, str]]
 """Minute, event, place and currency -> events and amount."""
@@ -32,7 +35,21 @@ def merged(settings: Settings, lakehouse: Lakehouse, since: datetime) -> dict[st
     assert lakehouse.live is not None
     found: dict[str, Minutes] = {"batch": {}, "live": {}}
     sql = merged_sql(lakehouse, lakehouse.live, f"minute >= TIMESTAMP '{since:%Y-%m-%d %H:%M:%S}'")
-    for layer, minute, event, place, currency, events, amount in trino.rows(settings, sql):
+    for layer, minute, event, place, currency, count, amount in trino.rows(settings, sql):
         assert (minute, event, place, currency) not in found[layer]
-        found[layer][(minute, event, place, currency)] = (events, str(amount))
+        found[layer][(minute, event, place, currency)] = (count, str(amount))
     return found
+
+
+def layers_of_dashboard(
+    settings: Settings, lakehouse: Lakehouse, since: datetime, until: datetime
+) -> dict[str, list[Any]]:
+    """Ask all queries of the dashboard as Grafana does; return its last table: layer -> first, last minute, events."""
+    assert lakehouse.live is not None
+    board = catalogue.Board(catalogue.CONSUMPTION, events(lakehouse, lakehouse.live).build())
+    chosen = macros.Dashboard(since - timedelta(minutes=1), until + timedelta(minutes=10))
+    for asks in asked.queries([board], ()):
+        columns, rows = trino.select(settings, macros.trino(asks.query, chosen))
+        assert columns == list(asks.query.needs)
+        assert rows
+    return {layer: rest for layer, *rest in rows}

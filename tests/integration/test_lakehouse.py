@@ -521,6 +521,11 @@ def test_8_live_minutes_and_gold_are_one_at_every_boundary(world: World) -> None
         assert {key[0] for key in halves["batch"]} == {floor_minute(begin).replace(tzinfo=None)}
         assert min(key[0] for key in halves["live"]) == middle.replace(tzinfo=None)
         assert halves["batch"] | halves["live"] == before
+        shown = {
+            layer: [min(key[0] for key in rows), max(key[0] for key in rows), sum(count for count, _ in rows.values())]
+            for layer, rows in halves.items()
+        }
+        assert live_samples.answered(settings, lakehouse, begin, now[-1]) == shown
         now.append(system_clock() + lateness + timedelta(minutes=2))
         stream.update()
         assert live_samples.merged(settings, lakehouse, floor_minute(begin)) == {"batch": before, "live": {}}
