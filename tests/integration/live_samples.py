@@ -41,9 +41,7 @@ def merged(settings: Settings, lakehouse: Lakehouse, since: datetime) -> dict[st
     return found
 
 
-def layers_of_dashboard(
-    settings: Settings, lakehouse: Lakehouse, since: datetime, until: datetime
-) -> dict[str, list[Any]]:
+def answered(settings: Settings, lakehouse: Lakehouse, since: datetime, until: datetime) -> dict[str, list[Any]]:
     """Ask all queries of the dashboard as Grafana does; return its last table: layer -> first, last minute, events."""
     assert lakehouse.live is not None
     board = catalogue.Board(catalogue.CONSUMPTION, events(lakehouse, lakehouse.live).build())
