@@ -184,6 +184,11 @@ COMMANDS: Final = {
         "Generated files",
         "Write the generated files of a data set: Hive DDL, Cassandra CQL, Trino views, JSON Schema of its messages.",
     ),
+    "powerbi": Known(
+        "powerbi_command",
+        "Generated files",
+        "Make a Power BI project of a lakehouse: a semantic model (TMDL) and a report (PBIR) over ClickHouse.",
+    ),
     "dashboards": Known(
         "dashboard_commands",
         "Generated files",

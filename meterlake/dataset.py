@@ -117,6 +117,11 @@ class LakehouseEntry:
         """The name of the lakehouse."""
         return self.declaration.name
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it comes with this platform."""
+        return self.package.partition(".")[0] == OURS
+
     def simulation(self) -> Simulation:
         """Return how its records are made. Raises PermanentError where they cannot be."""
         from meterlake.lakehouse.simulation import Simulation

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import check_word
+from meterlake.lakehouse.live import Live
+from meterlake.lakehouse.live import check as check_live
 from meterlake.names import check_unique
 from meterlake.schedule import HOURLY, Schedule
 
@@ -26,10 +28,11 @@ Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "K
 class Lakehouse:
     """A data set of events and references, and the tables that are made of them.
 
-    time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. most_rejected: a run that would reject a greater
-    share of an event fails. simulation: makes its records, as ``"module:NAME"``; sources: makes the databases that they
-    come from. verification: a text file of SQL beside the declaration that makes the facts of the landed records once
-    more. schedule: of its DAGs. pages: tabs of its dashboard; without any, one has all figures.
+    time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. live: what is seen of events before a run has read
+    them. most_rejected: a run that would reject a greater share of an event fails. simulation: makes its records, as
+    ``"module:NAME"``; sources: makes the databases that they come from. verification: a text file of SQL beside the
+    declaration that makes the facts of the landed records once more. schedule: of its DAGs. pages: tabs of its
+    dashboard; without any, one has all figures.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Lakehouse:
     views: tuple[View, ...] = ()
     kpis: tuple[Kpi, ...] = ()
     marts: tuple[Mart, ...] = ()
+    live: Live | None = None
     most_rejected: float = 0.2
     simulation: Simulation | str | None = None
     sources: SourceWorld | str | None = None
@@ -75,6 +79,8 @@ class Lakehouse:
         self._check_dimensions()
         self._check_facts()
         self._check_figures()
+        if self.live:
+            check_live(self, self.live)
 
     @property
     def where(self) -> str:
@@ -140,6 +146,9 @@ class Lakehouse:
             for attribute in dimension.attributes:
                 if attribute not in names:
                     self._refuse(f"the dimension {dimension.name!r} has the attribute {attribute!r}", names)
+            for level in dimension.levels:
+                if level not in dimension.attributes:
+                    self._refuse(f"the dimension {dimension.name!r} has the level {level!r}", dimension.attributes)
             if not dimension.attributes or dimension.attributes[0] != reference.key:
                 self._refuse(f"the dimension {dimension.name!r} does not begin with its key", [reference.key])
 

@@ -95,11 +95,12 @@ def _dimension(lakehouse: Lakehouse, dimension: Dimension) -> list[str]:
     reference = lakehouse.reference(dimension.reference)
     number = 2 if reference.history == "versions" else 1
     attributes = ", ".join(f"`{name}`" for name in dimension.attributes)
+    levels = f" From coarse to fine: {', '.join(f'`{name}`' for name in dimension.levels)}." if dimension.levels else ""
     return [
         f"### {dimension.name}",
         "",
         f"Type {number}, of `{reference.name}`. Key `{dimension.key}`; {attributes}; `valid_from`, `valid_to`,"
-        " `is_current`; `is_placeholder`: whether only its key is known.",
+        f" `is_current`; `is_placeholder`: whether only its key is known.{levels}",
     ]
 
 
