@@ -47,13 +47,15 @@ class Which(StrEnum):
 
     HOUSEHOLD = "household"
     TELECOM = "telecom"
+    UTILITY = "utility"
 
 
 def demo(
-    which: Annotated[Which, typer.Argument(help="household: meters, both layers. telecom: events, the lakehouse.")] = (
+    which: Annotated[Which, typer.Argument(help="household: meters, both layers. telecom, utility: lakehouses.")] = (
         Which.HOUSEHOLD
     ),
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = ROOT / "out" / "demo",
+    scale: Annotated[float, typer.Option("--scale", min=0.1, help="Of utility: so many times 2,000 customers.")] = 1.0,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the servers at the end; by default they stay up.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -66,9 +68,13 @@ def demo(
     telecom: people live for three minutes, with faults; their events become audited facts, are corrected, computed
     again by DuckDB, loaded into ClickHouse, and taken back and forward.
 
+    utility: two years of a distribution company's three databases become figures; a model learns which feeders will
+    have an outage; a month goes by; readers go back and forward.
+
     Examples:
 
     - `meterlake demo`
+    - `meterlake demo utility --scale 10`
     - `meterlake demo telecom --stop`
     """
     settings, tale = load_settings(), Tale()
@@ -77,6 +83,10 @@ def demo(
         from cli import demo_telecom
 
         demo_telecom.tell(settings, instance, tale, out, output)
+    elif which is Which.UTILITY:
+        from cli import demo_utility
+
+        demo_utility.tell(settings, instance, tale, out, output, scale)
     else:
         _household(settings, instance, tale, out, output)
     progress_console.rule("What was done")

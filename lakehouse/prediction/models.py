@@ -65,8 +65,10 @@ def fitted(algorithm: str, train: Rows) -> Any:  # noqa: ANN401 - an estimator o
             MLPClassifier((32, 16), alpha=0.01, max_iter=25, tol=0.0, n_iter_no_change=25, random_state=1),
         ),
     }[algorithm]()
+    # Of what is never known nothing can be learned; a tree refuses it.
+    features = np.where(np.isnan(train.features).all(axis=0), 0.0, train.features)
     with threadpool_limits(1), _quiet():
-        return made.fit(train.features, train.happened.astype("int8"))
+        return made.fit(features, train.happened.astype("int8"))
 
 
 def answer(model: Any) -> Answer:  # noqa: ANN401

@@ -201,6 +201,20 @@ def test_the_best_model_is_near_what_the_hazard_itself_says_and_better_than_simp
     assert sum(name in ("forecast", "storm", "storm_in_trees") for name in first) > 0.8 * len(first)
 
 
+def test_what_is_never_known_does_no_harm() -> None:
+    pick = np.random.default_rng(2)
+    shares = pick.random(400)
+    days = [f"{date(2026, 1, 1) + timedelta(days=number // 4):%Y%m%d}" for number in range(400)]
+    one = example(shares.tolist(), (pick.random(400) < shares).astype(int).tolist(), days)
+    rows = replace(one, names=("x", "y"), features=np.column_stack([shares, np.full(400, np.nan)]))
+    prediction = replace(OUTAGES, features={"x": "", "y": ""}, persistence="x", rate="x")
+    trained = training.train(prediction, rows)
+    assert trained.importance["x"] > 0.1
+    assert trained.importance["y"] == 0
+    assert trained.shares["y"] == [0, 1]
+    assert models.reasons(trained.model, rows.where(shares > 0.9), np.array(trained.typical))[0] == ("x",)
+
+
 class Odd:
     """Something that is no model."""
 
