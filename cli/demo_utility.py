@@ -156,7 +156,7 @@ def _train(shown: _Show) -> str:
     found = model.content["results"][model.algorithm]
     return (
         f"{model.algorithm}: F1 {found['f1']['value']:.2f}, average precision"
-        f" {found['average_precision']['value']:.2f}, where {model.content['base_rate']:.0%} of feeders and days have an outage"
+        f" {found['average_precision']['value']:.2f}; base rate {model.content['base_rate']:.2f}"
     )
 
 
