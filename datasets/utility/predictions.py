@@ -31,7 +31,7 @@ _FEATURES: Final = {
     "forecast": ("the weather forecast", "CAST(weather_forecast AS DOUBLE)"),
     "storm": ("bad weather in the forecast", f"CAST({_STORM} AS DOUBLE)"),
     "storm_in_trees": ("bad weather in the forecast, and lines beside trees", f"CAST({_STORM} * vegetation AS DOUBLE)"),
-    "age_years": ("the feeder's age", "CAST(TIMESTAMPDIFF(DAY, CAST(installed_on AS TIMESTAMP), day_start) AS DOUBLE) / 365.25"),
+    "age_years": ("the feeder's age", "CAST(TIMESTAMPDIFF(DAY, CAST(installed_on AS TIMESTAMP_NTZ), day_start) AS DOUBLE) / 365.25"),
     "vegetation": ("lines beside trees", "CAST(vegetation AS DOUBLE)"),
     "length_km": ("the feeder's length", "CAST(length_km AS DOUBLE)"),
     "load": ("the mean load over the rating", "CAST(energy_input_kwh AS DOUBLE) / 24 / CAST(rating_kw AS DOUBLE)"),
@@ -48,7 +48,7 @@ VIEW: Final = View(
         FROM fact_outage GROUP BY feeder_id, date_sk),
     days AS (SELECT f.feeder_id, f.feeder_sk, f.region, f.length_km, f.vegetation, f.rating_kw, f.installed_on, e.date_sk,
             e.day_start, e.energy_input_kwh, e.weather_forecast, COALESCE(h.outages, 0) AS outages, COALESCE(h.works, 0) AS works,
-            CAST(TIMESTAMPDIFF(DAY, TIMESTAMP '2000-01-01 00:00:00', e.day_start) AS INT) AS day_number,
+            CAST(TIMESTAMPDIFF(DAY, CAST('2000-01-01 00:00:00' AS TIMESTAMP_NTZ), e.day_start) AS INT) AS day_number,
             (CAST(SUBSTR(e.date_sk, 5, 2) AS INT) - 1) * 30.4375 + CAST(SUBSTR(e.date_sk, 7, 2) AS INT) AS day_of_year
         FROM fact_feeder_energy_day e {joined("e")}
         LEFT JOIN happened h ON h.feeder_id = f.feeder_id AND h.date_sk = e.date_sk)
