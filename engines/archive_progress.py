@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlparse
+
+from pyiceberg.table.metadata import TableMetadataUtil
+from pyiceberg.table.snapshots import ancestors_of
 
 from engines import hdfs, kafka, metastore, topics
 from engines.master import DATABASE
 from meterlake.boundary import PartitionProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from pyiceberg.table.metadata import TableMetadata
 
     from engines.topics import Span, Topic
     from meterlake.declaration import MeterSeries
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
 QUERY: Final = "archive-query"
 BATCH: Final = "archive-batch"
 PROGRESS: Final = "archive-progress"
-_BRANCH: Final = "main"
 
 
 @dataclass(frozen=True)
@@ -131,25 +135,17 @@ def latest(settings: Settings, table: str, snapshot: int | None = None) -> Progr
     metadata = _metadata(settings, table)
     if metadata is None:
         return None
-    result = next((summary for summary in _history(metadata, snapshot) if PROGRESS in summary), None)
+    seen = metadata.current_snapshot() if snapshot is None else metadata.snapshot_by_id(snapshot)
+    summaries = (each.summary.additional_properties for each in ancestors_of(seen, metadata) if each.summary)
+    result = next((summary for summary in summaries if PROGRESS in summary), None)
     return Progress.of(result) if result is not None else None
 
 
-def _metadata(settings: Settings, table: str) -> dict[str, Any] | None:
+def _metadata(settings: Settings, table: str) -> TableMetadata | None:
+    """Return a table's metadata: PyIceberg reads the file, as it cannot ask this metastore for the table."""
     with metastore.client(settings) as client:
         result = metastore.get_table(client, DATABASE, table)
     if result is None:
         return None
-    content: dict[str, Any] = json.loads(
-        hdfs.read_bytes(settings, urlparse(result.properties["metadata_location"]).path)
-    )
-    return content
-
-
-def _history(metadata: Mapping[str, Any], snapshot: int | None) -> Iterator[Mapping[str, str]]:
-    """Yield the summaries of the snapshots that readers have seen, newest first."""
-    known = {result["snapshot-id"]: result for result in metadata.get("snapshots", ())}
-    at = snapshot if snapshot is not None else metadata.get("refs", {}).get(_BRANCH, {}).get("snapshot-id")
-    while at in known:
-        yield known[at]["summary"]
-        at = known[at].get("parent-snapshot-id")
+    content = hdfs.read_bytes(settings, urlparse(result.properties["metadata_location"]).path)
+    return TableMetadataUtil.parse_raw(content.decode())

@@ -1,4 +1,4 @@
-"""Readings far from all others of their file: those of a clock that was not set, or of a wrong year.
+"""Readings far from all others of their meter in a file: those of a clock that was not set, or of a wrong year.
 
 A stretch of readings ends where the next one is further away than the data set's ``jump_limit``. A stretch that covers
 less than a day is set aside (``far_from_others``) where another one covers more. A long stretch stays: a meter

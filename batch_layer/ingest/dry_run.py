@@ -98,9 +98,9 @@ def _preview(request: Request, source: Source, now: datetime) -> Preview:
         seen = _Seen(raw)
         for rows in rows_of(form, file, raw.options):
             seen.add(rows)
-        if seen.find_kept():
+        if kept := seen.find_kept():
             file.seek(0)
-            again = _Seen(replace(raw, kept=seen.find_kept()))
+            again = _Seen(replace(raw, kept=kept))
             for rows in rows_of(form, file, raw.options):
                 again.add(rows)
             seen = again
@@ -115,7 +115,7 @@ class _Seen:
         self._raw, self._dataset = raw, raw.dataset
         self._tallies: list[Tally] = []
         self._meters: set[str] = set()
-        self._days: Counter[int] = Counter()
+        self._days: dict[str, Counter[int]] = {}
         self._interval_s = 0
         self._steps: Counter[int] = Counter()
         self._readings: list[dict[str, Any]] = []
@@ -128,7 +128,8 @@ class _Seen:
         judged = Judged(self._raw, rows, timedelta(0), None)
         self._tallies.append(judged.tally())
         for day in judged.days(0).to_pylist():
-            self._days[day["day"]] += day["rows"]
+            if day["meter_id"] is not None:
+                self._days.setdefault(day["meter_id"], Counter())[day["day"]] += day["rows"]
             self._interval_s = max(self._interval_s, day["interval_s"] or 0)
         good = judged.readings()
         self._meters.update(good[self._dataset.key].unique().to_pylist())
@@ -138,10 +139,15 @@ class _Seen:
             names = [self._dataset.key, self._dataset.event_time, *(each.name for each in self._dataset.measures)]
             self._readings += shown.select(names).to_pylist()
 
-    def find_kept(self) -> tuple[jumps.Stretch, ...] | None:
-        found = jumps.stretches(self._dataset, self._days, jumps.DAY_S)
-        kept = jumps.kept(self._dataset, found, self._interval_s or jumps.DAY_S)
-        return tuple(kept) if len(kept) < len(found) else None
+    def find_kept(self) -> dict[str, list[jumps.Stretch]]:
+        """Return where readings of the meters may lie of which some are set aside."""
+        kept = {}
+        for meter, days in self._days.items():
+            found = jumps.stretches(self._dataset, days, jumps.DAY_S)
+            inside = jumps.kept(self._dataset, found, self._interval_s or jumps.DAY_S)
+            if len(inside) < len(found):
+                kept[meter] = inside
+        return kept
 
     def preview(self, path: str, problem: str) -> Preview:
         tally, form = self.tally, self._raw.form

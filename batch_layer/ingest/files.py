@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 class Files:
     """Files that lie in HDFS. now: when they arrive, UTC without zone.
 
-    shift: added to their times. revision: of their readings. kept: where readings of a file may lie, where that is not
-    anywhere. neighbours: readings of other files with which counters go on. revisions: of files that replace estimates.
+    shift: added to their times. revision: of their readings. kept: of a file, where readings of a meter may lie, where
+    that is not anywhere. neighbours: readings of other files with which counters go on. revisions: of files that
+    replace estimates.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Files:
         self._settings, self._spark, self._request, self._now = settings, spark, request, now
         self.stored = stored
         self.shift, self.revision = timedelta(0), 0
-        self.kept: dict[int, tuple[Stretch, ...]] = {}
+        self.kept: dict[int, dict[str, list[Stretch]]] = {}
         self.neighbours: dict[int, dict[tuple[str, str], Neighbours]] = {}
         self.revisions: dict[int, int] = {}
 
@@ -73,7 +74,7 @@ class Files:
                 load_id=self.load_id(file),
                 received_at=self._now + timedelta(microseconds=file),
                 revision=max(self.revision, self.revisions.get(file, 0)),
-                kept=self.kept.get(file),
+                kept=self.kept.get(file, {}),
             )
             for file in files
         }

@@ -37,7 +37,7 @@ from meterlake.precedence import LIVE_REVISIONS, correcting_revision
 from meterlake.rebase import whole_weeks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from concurrent.futures import Future
 
     from pyspark.sql import DataFrame, SparkSession
@@ -45,8 +45,17 @@ if TYPE_CHECKING:
     from batch_layer.ingest.request import Progress, Request, Result
     from engines.table_format import Snapshot, Table
     from meterlake.clock import Clock
+    from meterlake.declaration import MeterSeries
     from meterlake.errors import MeterlakeError
     from meterlake.settings import Settings
+
+
+def _may_jump(dataset: MeterSeries, tally: Tally) -> list[str] | None:
+    """Return the meters of a file of which readings may lie far from all others; None where it has too many to say."""
+    if tally.spans is None:
+        first, last = tally.first or 0, tally.last or 0
+        return None if jumps.may_jump(dataset, first, last, 0) else []
+    return [meter for meter, span in tally.spans.items() if jumps.may_jump(dataset, *span)]
 
 
 @dataclass
@@ -212,7 +221,7 @@ class _Load:
 
     def _shift(self) -> timedelta:
         """Return by how much the history moves to end now; all files by the same."""
-        ends = [end for end in self._find_kept(self.files.stored).values() if end is not None]
+        ends = self._find_kept(dict.fromkeys(self.files.stored)).values()
         self.phases.done("find the end")
         return whole_weeks(max(ends), self.now) if ends else timedelta(0)
 
@@ -220,34 +229,40 @@ class _Load:
         """Return whether readings far from all others are now to be set aside; most files show at once that none is."""
         if self.request.rebase:  # known before
             return False
-        doubtful = [
-            file
+        doubtful = {
+            file: meters
             for file, tally in tallies.items()
-            if file not in self.files.kept
-            and tally.first is not None
-            and tally.last is not None
-            and jumps.may_jump(self.dataset, tally.first, tally.last, tally.covered_s)
-        ]
+            if file not in self.files.kept and (meters := _may_jump(self.dataset, tally)) != []
+        }
         if doubtful:
             self._find_kept(doubtful)
         return any(file in self.files.kept for file in doubtful)
 
-    def _find_kept(self, files: Iterable[int]) -> dict[int, datetime | None]:
-        """Find out where readings of files may lie, and return when the latest interval there ends."""
-        days = self.files.frame(files, Wanted.DAYS).groupBy("file", "day")
-        found: dict[int, list[Any]] = {}
-        for row in days.agg(
-            F.sum("rows").alias("rows"), F.max("latest").alias("latest"), F.max("interval_s").alias("interval_s")
-        ).collect():
-            found.setdefault(row.file, []).append(row)
-        return {file: self._keep(file, rows) for file, rows in found.items()}
+    def _find_kept(self, doubtful: Mapping[int, Sequence[str] | None]) -> dict[int, datetime]:
+        """Find out where readings of meters may lie, and return when the latest interval there ends, of each file.
 
-    def _keep(self, file: int, days: list[Any]) -> datetime | None:
-        interval_s = max(day.interval_s for day in days)
+        doubtful: file -> meters to look at; None for all.
+        """
+        days = self.files.frame(doubtful, Wanted.DAYS).where("meter_id IS NOT NULL")
+        named = sorted({meter for meters in doubtful.values() for meter in meters or ()})
+        if None not in doubtful.values() and len(named) <= MANY:
+            days = days.where(F.col("meter_id").isin(named))
+        of_day = (F.sum("rows").alias("rows"), F.max("latest").alias("latest"), F.max("interval_s").alias("interval_s"))
+        summed = days.groupBy("file", "meter_id", "day").agg(*of_day)
+        listed = F.collect_list(F.struct("day", "rows", "latest", "interval_s")).alias("days")
+        ends: dict[int, datetime] = {}
+        for row in summed.groupBy("file", "meter_id").agg(listed).toLocalIterator():
+            end = self._keep(row.file, row.meter_id, row.days)
+            if end is not None:
+                ends[row.file] = max(end, ends.get(row.file, end))
+        return ends
+
+    def _keep(self, file: int, meter: str, days: list[Any]) -> datetime | None:
+        interval_s = max(day.interval_s or 0 for day in days) or jumps.DAY_S
         stretches = jumps.stretches(self.dataset, {day.day: day.rows for day in days}, jumps.DAY_S)
         kept = jumps.kept(self.dataset, stretches, interval_s)
         if len(kept) < len(stretches):
-            self.files.kept[file] = tuple(kept)
+            self.files.kept.setdefault(file, {})[meter] = kept
         inside = [day.latest for day in days if any(s.begin <= day.day < s.end for s in kept)]
         return max(inside) + timedelta(seconds=interval_s) if inside else None
 

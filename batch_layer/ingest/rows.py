@@ -1,7 +1,7 @@
 """The rows of a raw file, judged: each is a reading, a gap row, not to be loaded, or goes to quarantine.
 
-All that is decided about a row is decided here and by the file's reader: what lies far from all others of its file is
-set aside, and of a history that was moved to end now, what lies ahead is left out.
+All that is decided about a row is decided here and by the file's reader: what lies far from all others of its meter
+in the file is set aside, and of a history that was moved to end now, what lies ahead is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from meterlake.schema import LATEST_TS, master_fields, quarantine_fields
 from meterlake.text.rows import SKIPPED_LINE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DAYS: Final = (
     Column("file", INT, doc="place of the file in the load"),
+    Column("meter_id", STRING, doc="meter; NULL where a row does not say"),
     Column("day", BIGINT, doc="first second of a UTC day, before the shift"),
     Column("rows", BIGINT, doc="rows whose time lies on it, whatever their values are worth"),
     Column("latest", TIMESTAMP, doc="latest of their times"),
@@ -47,6 +48,8 @@ ENDS: Final = (
     Column("units", BIGINT, doc="what the counter showed"),
     Column("serial", STRING, doc="number of the meter itself"),
 )
+SPANS: Final = 1000
+"""A tally tells the spans of so many meters; of a part with more, it does not."""
 _SECOND: Final = 1_000_000
 _TYPES: Final[dict[Kind, pa.DataType]] = {
     "string": pa.string(),
@@ -62,7 +65,7 @@ class Raw:
     """A file of a load, as what reads it needs it.
 
     location: path in HDFS of the object that holds it. origin: its name in the tables. received_at: UTC without zone.
-    kept: where readings may lie, before they are shifted; None for anywhere.
+    kept: where readings of a meter may lie, before they are shifted; anywhere for those that are not in it.
     """
 
     form: Format
@@ -72,7 +75,7 @@ class Raw:
     load_id: str
     received_at: datetime
     revision: int = 0
-    kept: tuple[Stretch, ...] | None = None
+    kept: Mapping[str, Sequence[Stretch]] = field(default_factory=dict)
 
     @property
     def dataset(self) -> MeterSeries:
@@ -85,9 +88,9 @@ class Tally:
     """What rows of a file are. ahead: readings that are not loaded.
 
     skipped: lines that the format declares to be none, besides the rows. line_sum: of the places of rows and these.
-    covered_s: seconds of readings and gap rows. first, last: seconds of their times; None without any.
-    reasons: why rows are no readings -> how many, and the first place. problem: why the file cannot be read at all;
-    hint: how to go on.
+    first, last: seconds of the times of readings and gap rows; None without any. spans: meter -> the same of it, and
+    the seconds that its rows cover; None for too many meters. reasons: why rows are no readings -> how many, and the
+    first place. problem: why the file cannot be read at all; hint: how to go on.
     """
 
     rows: int = 0
@@ -96,9 +99,9 @@ class Tally:
     readings: int = 0
     gaps: int = 0
     ahead: int = 0
-    covered_s: int = 0
     first: int | None = None
     last: int | None = None
+    spans: dict[str, tuple[int, int, int]] | None = field(default_factory=dict)
     reasons: dict[str, tuple[int, int]] = field(default_factory=dict)
     problem: str = ""
     hint: str = ""
@@ -110,15 +113,29 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add the rows of another part."""
-        for name in ("rows", "skipped", "line_sum", "readings", "gaps", "ahead", "covered_s"):
+        for name in ("rows", "skipped", "line_sum", "readings", "gaps", "ahead"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if not self.problem:
             self.problem, self.hint = other.problem, other.hint
         self.first = min((at for at in (self.first, other.first) if at is not None), default=None)
         self.last = max((at for at in (self.last, other.last) if at is not None), default=None)
+        self.spans = _together(self.spans, other.spans)
         for reason, (count, place) in other.reasons.items():
             before, first = self.reasons.get(reason, (0, place))
             self.reasons[reason] = (before + count, min(first, place))
+
+
+def _together(
+    one: dict[str, tuple[int, int, int]] | None, other: dict[str, tuple[int, int, int]] | None
+) -> dict[str, tuple[int, int, int]] | None:
+    """Return the spans of two parts of a file."""
+    if one is None or other is None:
+        return None
+    found = dict(one)
+    for meter, (first, last, covered) in other.items():
+        low, high, before = found.get(meter, (first, last, 0))
+        found[meter] = (min(low, first), max(high, last), before + covered)
+    return found if len(found) <= SPANS else None
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
@@ -145,7 +162,7 @@ class Judged:
         micros = pc.fill_null(times.cast(pa.int64()), -1).to_numpy()
         self._seconds: NDArray[np.int64] = micros // _SECOND
         good = pc.is_null(rows[REASON]).to_numpy()
-        far = good & ~_inside(self._seconds, raw.kept) if raw.kept is not None else np.zeros(len(rows), bool)
+        far = good & self._far()
         self._reason = pc.if_else(pa.array(far), FAR_FROM_OTHERS, rows[REASON]) if far.any() else rows[REASON]
         self._good: NDArray[np.bool_] = good & ~far
         self._ahead: NDArray[np.bool_] = np.zeros(len(rows), bool)
@@ -178,16 +195,21 @@ class Judged:
         """Return the UTC days on which times of rows lie, whatever the rows' values are worth."""
         likely = (self._seconds >= 0) & (self._seconds <= LATEST_TS)
         rows = self._picked(likely)
+        key = self._raw.dataset.key
         days = pa.table(
             {
+                "meter_id": rows[key],
                 "day": self._seconds[likely] // DAY_S * DAY_S,
                 "time": rows[self._raw.dataset.event_time],
                 "interval_s": rows[self._raw.dataset.interval],
             }
         )
-        found = days.group_by("day").aggregate([([], "count_all"), ("time", "max"), ("interval_s", "max")])
+        found = days.group_by(["meter_id", "day"]).aggregate(
+            [([], "count_all"), ("time", "max"), ("interval_s", "max")]
+        )
         given = {
             "file": file,
+            "meter_id": found["meter_id"],
             "day": found["day"],
             "rows": found["count_all"],
             "latest": found["time_max"],
@@ -201,7 +223,6 @@ class Judged:
         empty = reduce(np.logical_and, (pc.is_null(self._rows[m.name]).to_numpy() for m in dataset.measures))
         loaded = self._good & ~self._ahead
         seconds = self._seconds[self._good] + round(self._shift.total_seconds())
-        covered = pc.sum(self._picked(self._good)[dataset.interval]).as_py()
         return Tally(
             rows=len(self._rows),
             skipped=self._all - len(self._rows),
@@ -209,11 +230,33 @@ class Judged:
             readings=int((loaded & ~empty).sum()),
             gaps=int((loaded & empty).sum()),
             ahead=int(self._ahead.sum()),
-            covered_s=covered or 0,
             first=int(seconds.min()) if len(seconds) else None,
             last=int(seconds.max()) if len(seconds) else None,
+            spans=self._spans(seconds),
             reasons=self._reasons(),
         )
+
+    def _spans(self, seconds: NDArray[np.int64]) -> dict[str, tuple[int, int, int]] | None:
+        """Return the span of each meter. seconds: of the good rows' times."""
+        dataset = self._raw.dataset
+        rows = self._picked(self._good)
+        table = pa.table([rows[dataset.key], pa.array(seconds), rows[dataset.interval]], ["meter", "at", "length"])
+        found = table.group_by("meter").aggregate([("at", "min"), ("at", "max"), ("length", "sum")])
+        if len(found) > SPANS:
+            return None
+        names = ("meter", "at_min", "at_max", "length_sum")
+        return {
+            meter: (first, last, covered)
+            for meter, first, last, covered in zip(*(found[name].to_pylist() for name in names), strict=True)
+        }
+
+    def _far(self) -> NDArray[np.bool_]:
+        """Return which rows lie far from all others of their meter."""
+        found = np.zeros(len(self._rows), bool)
+        for meter, stretches in self._raw.kept.items():
+            own = pc.fill_null(pc.equal(self._rows[self._raw.dataset.key], meter), False).to_numpy()
+            found |= own & ~_inside(self._seconds, stretches)
+        return found
 
     def _reasons(self) -> dict[str, tuple[int, int]]:
         bad = ~self._good

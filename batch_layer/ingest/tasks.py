@@ -111,7 +111,9 @@ def tallies(seen: Iterable[str]) -> dict[int, Tally]:
         piece = json.loads(text_)
         file, reasons = piece.pop("file"), {reason: tuple(pair) for reason, pair in piece.pop("reasons").items()}
         del piece["begin"]
-        found.setdefault(file, Tally()).add(Tally(**piece, reasons=reasons))
+        spans = piece.pop("spans")
+        spans = spans and {meter: tuple(span) for meter, span in spans.items()}
+        found.setdefault(file, Tally()).add(Tally(**piece, reasons=reasons, spans=spans))
     return found
 
 

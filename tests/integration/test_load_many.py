@@ -31,6 +31,7 @@ from meterlake.fileformats.base import WrongFile
 from meterlake.fileformats.records import JsonLines, Time, Value, Workbook
 from meterlake.meter_names import NoMeter
 from meterlake.settings import Settings
+from meterlake.text.columns import MeterColumn
 from meterlake.text.format import TextFormat
 from stack.instance import Instance
 
@@ -210,6 +211,20 @@ def test_files_are_divided_and_far_readings_are_set_aside_in_each(
     assert rows(settings, "SELECT sum(origin_offset), max(ts) FROM {master}", form) == [
         [2 * sum(range(2, 1442)), datetime(2006, 12, 16, 22, 59)]  # noqa: DTZ001
     ]
+
+
+def test_readings_are_far_from_the_others_of_their_meter_whatever_other_meters_have(
+    settings: Settings, form: TextFormat, tmp_path: Path
+) -> None:
+    both = replace(form, meter_id="", columns=(MeterColumn("meter"), *form.columns))
+    later = [line.replace("/2006;", "/2008;") for line in DAY]
+    lines = [*(f"a;{line}" for line in [*DAY, *later]), f"b;{DAY[7]}", *(f"b;{line}" for line in later)]
+    path = tmp_path / "two.csv"
+    path.write_text("\n".join([f"meter;{HEADER}", *lines, ""]))
+    result = run(settings, both, path, meter_from_name="")
+    assert (result.readings, result.quarantined) == (3 * 1440, {"far_from_others": 1})
+    aside = f"SELECT origin_offset FROM iceberg.master.{form.dataset.name}_quarantine"
+    assert trino.rows(settings, aside) == [[2 + 2 * 1440]]
 
 
 def test_a_load_that_another_overtakes_in_part_brings_the_rest(

@@ -19,6 +19,7 @@ from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.errors import DeclarationError
 from meterlake.fileformats import Format
 from meterlake.settings import Settings
+from meterlake.text.columns import MeterColumn
 
 pytestmark = pytest.mark.unit
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -71,6 +72,16 @@ def test_rows_meters_period_and_interval_are_shown(tmp_path: Path) -> None:
         ("a", utc(2006, 12, 15, 23, minute)) for minute in range(3)
     ]
     assert found.first_readings[0]["voltage"] == 234.84
+
+
+def test_what_is_far_from_others_is_so_for_its_meter(tmp_path: Path) -> None:
+    """Others may have readings all the time that a clock was not set."""
+    form = replace(HOUSEHOLD_TEXT, meter_id="", columns=(MeterColumn("meter"), *HOUSEHOLD_TEXT.columns))
+    days = [f"a;{line}" for day in ("16/12/2006", "16/12/2008") for line in minutes(1440, day)]
+    lines = [*days, f"b;16/12/2006;00:00:00;{VALUES}", *(f"b;{line}" for line in minutes(1440, "16/12/2008"))]
+    (tmp_path / "two.csv").write_text("\n".join([f"meter;{HOUSEHOLD_TEXT.header}", *lines, ""]))
+    found = seen(tmp_path, form)["two.csv"]
+    assert (found.meters, found.readings, found.quarantined) == (("a", "b"), 3 * 1440, {"far_from_others": 1})
 
 
 def test_a_declaration_takes_the_meter_from_the_name(tmp_path: Path) -> None:

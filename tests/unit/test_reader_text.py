@@ -16,7 +16,7 @@ import pytest
 from foreign_samples import SAMPLES, Sample
 
 from batch_layer.ingest.lines import Lines
-from batch_layer.ingest.rows import Judged, Raw, Tally, total
+from batch_layer.ingest.rows import SPANS, Judged, Raw, Tally, total
 from batch_layer.ingest.tasks import Piece, dealt, pieces, tallies
 from datasets.household.text import HOUSEHOLD_TEXT as FORM
 from engines.readers import text
@@ -299,20 +299,20 @@ def test_a_shift_moves_all_times_and_what_lies_ahead_is_counted() -> None:
     week, lines = timedelta(weeks=1), [GAP, GOOD, changed(0, "16/12/2106"), "junk"]
     days = judged(lines).days(3).to_pylist()
     assert sorted(days, key=lambda day: day["day"]) == [
-        {"file": 3, "day": DAY_S * 13498, "rows": 1, "latest": oracle(GOOD)[0], "interval_s": 60},
-        {"file": 3, "day": DAY_S * 13503, "rows": 1, "latest": oracle(GAP)[0], "interval_s": 60},
+        {"file": 3, "meter_id": "m1", "day": DAY_S * 13498, "rows": 1, "latest": oracle(GOOD)[0], "interval_s": 60},
+        {"file": 3, "meter_id": "m1", "day": DAY_S * 13503, "rows": 1, "latest": oracle(GAP)[0], "interval_s": 60},
     ]
     shifted = judged(lines, shift=week, now=oracle(GAP)[0] + week)
     assert {row["origin_offset"]: row["ts"] for row in shifted.readings().to_pylist()} == {3: oracle(GOOD)[0] + week}
     first, last = (int((oracle(line)[0] + week).replace(tzinfo=UTC).timestamp()) for line in (GOOD, GAP))
     assert shifted.tally() == Tally(
-        rows=4, line_sum=14, readings=1, ahead=1, covered_s=120, first=first, last=last,
+        rows=4, line_sum=14, readings=1, ahead=1, first=first, last=last, spans={"m1": (first, last, 120)},
         reasons={"bad_time": (1, 4), "missing_column": (1, 5)},
     )  # fmt: skip
 
 
 def test_readings_outside_of_what_is_kept_are_set_aside_with_their_line() -> None:
-    raw = replace(RAW, kept=(Stretch(DAY_S * 13503, DAY_S * 13504, 1),))
+    raw = replace(RAW, kept={"m1": [Stretch(DAY_S * 13503, DAY_S * 13504, 1)], "other": []})
     found = judged([GOOD, GAP, "junk"], raw)
     assert [row["origin_offset"] for row in found.readings().to_pylist()] == [3]
     assert {row["origin_offset"]: (row["reason"], row["payload"]) for row in found.rejected().to_pylist()} == {
@@ -320,6 +320,14 @@ def test_readings_outside_of_what_is_kept_are_set_aside_with_their_line() -> Non
         4: ("missing_column", "junk"),
     }
     assert found.tally().reasons == {"far_from_others": (1, 2), "missing_column": (1, 4)}
+
+
+def test_the_parts_of_a_file_tell_the_span_of_each_meter_unless_there_are_too_many() -> None:
+    parts = [Tally(spans={"a": (5, 9, 2), "b": (1, 1, 1)}), Tally(spans={"a": (2, 7, 3)})]
+    assert total(parts).spans == {"a": (2, 9, 5), "b": (1, 1, 1)}
+    many = [Tally(spans={f"{part}{number}": (0, 1, 1) for number in range(SPANS // 2 + 1)}) for part in "ab"]
+    assert total(many).spans is None
+    assert total([*many, Tally(spans={"a": (2, 7, 3)})]).spans is None
 
 
 def test_small_files_share_a_task_and_large_ones_are_divided() -> None:
@@ -337,7 +345,10 @@ def test_small_files_share_a_task_and_large_ones_are_divided() -> None:
 def test_tallies_of_pieces_add_up_and_a_piece_counts_once() -> None:
     first = {"file": 1, "begin": 0, "rows": 3, "line_sum": 9, "readings": 2, "first": 5, "last": 9}
     second = {"file": 1, "begin": 7, "rows": 2, "line_sum": 11, "gaps": 1, "first": 3, "last": 3}
-    one, two = json.dumps({**first, "reasons": {"a": [1, 4]}}), json.dumps({**second, "reasons": {"a": [1, 6]}})
-    whole = Tally(rows=5, line_sum=20, readings=2, gaps=1, first=3, last=9, reasons={"a": (2, 4)})
+    one = json.dumps({**first, "spans": {"m": [5, 9, 2]}, "reasons": {"a": [1, 4]}})
+    two = json.dumps({**second, "spans": {"m": [3, 3, 1]}, "reasons": {"a": [1, 6]}})
+    whole = Tally(
+        rows=5, line_sum=20, readings=2, gaps=1, first=3, last=9, spans={"m": (3, 9, 3)}, reasons={"a": (2, 4)}
+    )
     assert tallies([one, two, one]) == {1: whole}
     assert total([whole, Tally()]) == whole
