@@ -159,6 +159,16 @@ COMMANDS: Final = {
         "Answers",
         "Print the data dictionary of a lakehouse as Markdown: tables, columns, units, rules, figures.",
     ),
+    "train": Known(
+        "predict_command",
+        "Answers",
+        "Train models of what the next day brings, beside simpler answers, and keep the best of them.",
+    ),
+    "drift": Known(
+        "predict_command",
+        "Answers",
+        "Show how the days since a model was trained differ from those that it has learned from, and how good it was.",
+    ),
     "clickhouse": Known(
         "clickhouse_command",
         "Answers",

@@ -116,6 +116,13 @@ class Settings(Connections):
         " One that is not named is a SQLite file in METERLAKE_HOME/sources, which `generate` makes.",
     )
 
+    # Personal data of lakehouses
+    personal_data_users: str = Field(
+        "",
+        description="Users of Trino, with blanks between, who may see personal columns, beside the platform's own user;"
+        " the native stack masks them for everybody else. Taken up when Trino starts.",
+    )
+
     # Spark
     spark_master: str = Field("local[*]", description="Any Spark master: local[*], yarn, k8s://…, spark://….")
     spark_home: Path | None = Field(

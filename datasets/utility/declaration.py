@@ -6,6 +6,7 @@ from typing import Final
 
 from datasets.utility import billing, crm, oms
 from datasets.utility.kpis import KPIS, PAGES, VIEWS
+from datasets.utility.predictions import OUTAGES
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.model import Dimension, Fact, Lookup, Measure
 
@@ -34,6 +35,7 @@ UTILITY: Final = Lakehouse(
     sources=".play:SOURCES",
     verification="verification.sql",
     views=VIEWS,
+    predictions=(OUTAGES,),
     kpis=KPIS,
     pages=PAGES,
     dimensions=(

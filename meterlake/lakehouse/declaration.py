@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart, Page, View
+    from meterlake.lakehouse.prediction import Prediction
     from meterlake.lakehouse.records import Event, Record, Reference
     from meterlake.lakehouse.simulation import Simulation
     from meterlake.lakehouse.sources import SourceWorld
@@ -45,6 +46,7 @@ class Lakehouse:
     views: tuple[View, ...] = ()
     kpis: tuple[Kpi, ...] = ()
     marts: tuple[Mart, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
     live: Live | None = None
     most_rejected: float = 0.2
     simulation: Simulation | str | None = None
@@ -55,7 +57,7 @@ class Lakehouse:
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
-        rows = [item.name for items in (self.facts, self.views) for item in items]
+        rows = [item.name for items in (self.facts, self.views, self.predictions) for item in items]
         for kind, items in (
             ("record", self.records),
             ("dimension", self.dimensions),
@@ -179,6 +181,9 @@ class Lakehouse:
                 for column in kpi.grain:
                     if column not in view.dimensions:
                         self._refuse(f"the figure {kpi.name!r} is by {column!r}", view.dimensions)
+
+        for prediction in self.predictions:
+            self._require(prediction.view, self.views, f"the prediction {prediction.name!r} is of the view")
 
     def _require(self, name: str, items: Iterable[Record | Dimension | Fact | View], what: str) -> None:
         known = [item.name for item in items]

@@ -86,8 +86,8 @@ class Part:
     lakehouses: tuple[Lakehouse, ...] = ()
 
     def boards(self) -> list[Board]:
-        """Return its dashboards: one of each lakehouse; three of each data set of meters, and one of its tables where it
-        has reports of them; one of the pipeline.
+        """Return its dashboards: one of each lakehouse; three of each data set of meters, and one of its tables where
+        it has reports of them; one of the pipeline.
         """
         result = [Board(CONSUMPTION, events(item, item.live).build()) for item in self.lakehouses if item.live]
         for dataset, spec in self.shown:
