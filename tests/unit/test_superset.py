@@ -65,6 +65,7 @@ def test_each_figure_is_on_one_tab_in_rows_of_three(made: dict[str, dict[str, An
     tabs = [position[tab] for tab in position["TABS-0"]["children"]]
     assert [tab["meta"]["text"] for tab in tabs] == [page.title for page in UTILITY.pages] == [
         "Reliability", "Outages", "Customer service", "Billing", "Collection and losses", "Network and load",
+        "Predicted outages",
     ]  # fmt: skip
     shown = []
     for tab, page in zip(tabs, UTILITY.pages, strict=True):
