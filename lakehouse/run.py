@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from engines import lake_spark, nessie, spark
+from engines import lake_spark, lineage, nessie, spark
 from lakehouse import history
 from lakehouse.layers import audit, bronze, gold, silver, tables
 from lakehouse.layers.tables import Catalog
 from lakehouse.parallel import side_by_side
+from lakehouse.prediction import score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +44,16 @@ class Run:
 
         Raises AuditFailed or OutOfBalance, which leave the branch; RefMoved, LeaseLost, EngineUnavailable.
         """
+        lakehouse = self.lakehouse
+        objects = [f"s3://{self.settings.lake_bucket}/landing/{lakehouse.name}"]
+        writes = [f"lake.{lakehouse.namespace(table.layer)}.{table.name}" for table in tables.every(lakehouse)]
+        with lineage.job(self.settings, f"{lakehouse.name}.batch", self.clock, objects, writes) as job:
+            record = self._execute(full=full)
+            if record is not None:
+                job.of(record.run, {})
+            return record
+
+    def _execute(self, *, full: bool) -> history.Record | None:
         begin = self.clock()
         run = f"{begin:%Y%m%dT%H%M%S}-{uuid4().hex[:4]}"
         main = self._prepare()
@@ -96,10 +107,13 @@ class Run:
             rows = self.session.sql(f"SHOW TABLES IN {catalog.name}.{self.lakehouse.namespace(layer)}").collect()
             there |= {(layer, row.tableName) for row in rows}
 
+        kept = tables.kept(self.lakehouse)
+
         def make(table: Table) -> None:
-            if full and (table.layer, table.name) in there:
+            again = full and table not in kept
+            if again and (table.layer, table.name) in there:
                 self.session.sql(f"DROP TABLE {catalog.path(table)}")
-            if full or (table.layer, table.name) not in there:
+            if again or (table.layer, table.name) not in there:
                 self.session.sql(catalog.create(table))
 
         side_by_side(make, tables.every(self.lakehouse))
@@ -128,6 +142,9 @@ class Run:
         side_by_side(lambda item: gold.fact(session, catalog, item, changed[item.event]), facts)
         gold.times(session, catalog)
         gold.dates(session, catalog)
+        for item in lakehouse.predictions:
+            if problem := score.score(session, self.settings, catalog, item, run):
+                self.report(f"{item.name} left out: {problem}")
         return read, changed
 
     def _merge(self, branch: str, main: Ref, record: history.Record) -> None:

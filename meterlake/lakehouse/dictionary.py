@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.fields import Field
     from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart
+    from meterlake.lakehouse.prediction import Prediction
     from meterlake.lakehouse.records import Event, Record
 
 
@@ -41,6 +42,9 @@ def page(lakehouse: Lakehouse) -> str:
     if lakehouse.kpis:
         lines += ["", "## Figures", "", "| figure | meaning | unit | better | formula | by | defined by |"]
         lines += ["|--|--|--|--|--|--|--|", *map(_kpi, lakehouse.kpis)]
+    if lakehouse.predictions:
+        lines += ["", "## Predictions", "", "| prediction | of the next day | from | features |", "|--|--|--|--|"]
+        lines += map(_prediction, lakehouse.predictions)
     if lakehouse.marts:
         lines += ["", "## Marts", "", "| mart | question | of | by | figures |", "|--|--|--|--|--|"]
         lines += map(_mart, lakehouse.marts)
@@ -137,3 +141,8 @@ def _mart(mart: Mart) -> str:
     by = ", ".join(["`date_sk`", *(f"`{name}`" if name == sql else f"`{name}`: `{sql}`" for name, sql in mart.by)])
     figures = ", ".join(f"`{name}`: `{sql}`" for name, sql in mart.figures)
     return f"| `{mart.name}` | {mart.title} | `{mart.fact}` | {by} | {figures} |"
+
+
+def _prediction(prediction: Prediction) -> str:
+    features = ", ".join(f"`{name}`: {title}" for name, title in prediction.features.items())
+    return f"| `{prediction.name}` | {prediction.title} | `{prediction.view}` | {features} |"

@@ -138,3 +138,11 @@ class Mart:
             raise DeclarationError(
                 where, "it has no figure", expected="Give it one with an aggregate, such as COUNT(*)"
             )
+
+
+@dataclass(frozen=True)
+class Page:
+    """A tab of the dashboard: a title, and the names of the figures on it."""
+
+    title: str
+    kpis: tuple[str, ...]

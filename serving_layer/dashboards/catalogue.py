@@ -15,6 +15,7 @@ from meterlake.dashboard_specs import board_of, boards
 from meterlake.settings import ROOT
 from serving_layer.dashboards import alerts
 from serving_layer.dashboards.events import events
+from serving_layer.dashboards.fleet import fleets, tables
 from serving_layer.dashboards.health import health
 from serving_layer.dashboards.history import history
 from serving_layer.dashboards.live import live
@@ -85,10 +86,13 @@ class Part:
     lakehouses: tuple[Lakehouse, ...] = ()
 
     def boards(self) -> list[Board]:
-        """Return its dashboards: one of each lakehouse, three of each data set of meters, and one of the pipeline."""
+        """Return its dashboards: one of each lakehouse; three of each data set of meters, and one of its tables where
+        it has reports of them; one of the pipeline.
+        """
         result = [Board(CONSUMPTION, events(item, item.live).build()) for item in self.lakehouses if item.live]
         for dataset, spec in self.shown:
             result += [Board(CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
+            result += [Board(CONSUMPTION, tables(dataset).build())] if fleets(dataset) else []
         return [*result, Board(OPERATION, health(self.shown, self.owner).build())]
 
     def rules(self) -> list[alerts.Rule]:
