@@ -11,10 +11,10 @@ UV := $(or $(shell command -v uv),.uv/bin/uv)
 INSTALL = VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(UV) pip install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-telecom test test-all test-pythons check format lint types unit model spark integration chaos fetch up down status lock generate clean
+.PHONY: help demo demo-telecom demo-half-hourly test test-all test-pythons check format lint types unit model spark integration chaos fetch up down status lock generate clean
 
 help: ## show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 # uv, where it is not on the PATH: the version of the lock, checked by its hash.
 .uv/bin/uv: requirements.lock
@@ -43,6 +43,9 @@ demo: $(RUN) ## the whole system on real servers, with progress; leaves the stac
 
 demo-telecom: $(RUN) ## events of three minutes become facts, are corrected, computed again, taken back
 	$(BIN)/meterlake demo telecom --out out/demo-telecom
+
+demo-half-hourly: $(RUN) ## files of meters and a database of agreements become tables, estimates and a bill
+	$(BIN)/meterlake demo half-hourly --out out/demo-half-hourly
 
 test: check model spark integration ## all that a change must pass: lint, types, unit, the model, Spark and the real servers
 

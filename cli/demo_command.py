@@ -20,6 +20,7 @@ from cli.output import Output, OutputOption, progress_console, report_progress, 
 from cli.tale import DemoFailed, Tale
 from meterlake import registry
 from meterlake.clock import system_clock
+from meterlake.errors import UsageError
 from meterlake.settings import ROOT, Settings, load_settings
 from stack import launcher
 from stack.instance import Instance
@@ -47,13 +48,23 @@ class Which(StrEnum):
 
     HOUSEHOLD = "household"
     TELECOM = "telecom"
+    HALF_HOURLY = "half-hourly"
+    UTILITY = "utility"
 
 
 def demo(
-    which: Annotated[Which, typer.Argument(help="household: meters, both layers. telecom: events, the lakehouse.")] = (
-        Which.HOUSEHOLD
-    ),
+    which: Annotated[
+        Which,
+        typer.Argument(
+            help="household: meters, both layers. telecom, utility: lakehouses. half-hourly: from files to a bill."
+        ),
+    ] = Which.HOUSEHOLD,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = ROOT / "out" / "demo",
+    path: Annotated[
+        Path | None,
+        typer.Option("--path", help="half-hourly: a folder with your own `readings/*.json` and a SQLite file."),
+    ] = None,
+    scale: Annotated[float, typer.Option("--scale", min=0.1, help="Of utility: so many times 2,000 customers.")] = 1.0,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the servers at the end; by default they stay up.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -66,17 +77,36 @@ def demo(
     telecom: people live for three minutes, with faults; their events become audited facts, are corrected, computed
     again by DuckDB, loaded into ClickHouse, and taken back and forward.
 
+    half-hourly: readings of 100 meters and a database of agreements, with the traps of real ones, become tables, with
+    estimates of what is missing, costs and a bill. An agreement is corrected, a late reading replaces its estimate;
+    each time DuckDB computes the tables again.
+
+    utility: two years of a distribution company's three databases become figures; a model learns which feeders will
+    have an outage; a month goes by; readers go back and forward.
+
     Examples:
 
     - `meterlake demo`
+    - `meterlake demo utility --scale 10`
     - `meterlake demo telecom --stop`
+    - `meterlake demo half-hourly --path smart_meter_poc/data`
     """
+    if path is not None and which is not Which.HALF_HOURLY:
+        raise UsageError(f"The demo {which.value} has its own data.", hint="Leave --path out.")
     settings, tale = load_settings(), Tale()
     instance, begin = Instance(settings), time.monotonic()
     if which is Which.TELECOM:
         from cli import demo_telecom
 
         demo_telecom.tell(settings, instance, tale, out, output)
+    elif which is Which.HALF_HOURLY:
+        from cli import demo_half_hourly
+
+        demo_half_hourly.tell(settings, instance, tale, out, output, path)
+    elif which is Which.UTILITY:
+        from cli import demo_utility
+
+        demo_utility.tell(settings, instance, tale, out, output, scale)
     else:
         _household(settings, instance, tale, out, output)
     progress_console.rule("What was done")

@@ -53,18 +53,13 @@ def maintain(
     log_to_file(settings, "maintain", dataset)
     entry = registry.entry(dataset)
     rows = keep_up(settings, entry.declaration, kept, system_clock)
-    if entry.data_set.presentation:
-        from batch_layer.pipeline.present import maintain_presentation
+    parts = entry.data_set
+    if parts.presentation or parts.vee or parts.tariffs:
+        from batch_layer.pipeline.upkeep import maintain_tables
 
-        rows += maintain_presentation(settings, entry.declaration, entry.presentation(), kept, system_clock)
-    if entry.data_set.vee:
-        from batch_layer.pipeline.vee import maintain_vee
-
-        rows += maintain_vee(settings, entry.declaration, entry.vee(), kept, system_clock)
-    if entry.data_set.tariffs:
-        from batch_layer.pipeline.cost import maintain_costs
-
-        rows += maintain_costs(settings, entry.declaration, kept, system_clock)
+        presentation, vee = entry.presentation() if parts.presentation else None, entry.vee() if parts.vee else None
+        made = (entry.declaration, presentation, vee)
+        rows += maintain_tables(settings, made, kept, system_clock, costs=parts.tariffs is not None)
     for row in rows:
         get_logger().debug("upkeep", **row)
     if output is Output.JSON:

@@ -44,16 +44,20 @@ def reference(
 
     - `meterlake reference half_hourly case_study.db`
     """
+    entry, settings = registry.entry(dataset), load_settings()
+    entry.presentation()
+    log_to_file(settings, "reference", dataset)
+    show(reference_once(settings, entry, source, allow_empty=allow_empty), output)
+
+
+def reference_once(settings: Settings, entry: Entry, source: str, *, allow_empty: bool = False) -> list[dict[str, Any]]:
+    """Bring the reference tables up to date; return a row a table: how many versions were opened and closed."""
     from batch_layer.pipeline.present import Source, load_references
 
-    entry, settings = registry.entry(dataset), load_settings()
-    presentation = entry.presentation()
-    log_to_file(settings, "reference", dataset)
     registers = entry.vee().registers if entry.data_set.vee else None
     given = Source(source, allow_empty, (registers.reference,) if registers else ())
-    done = load_references(settings, entry.declaration, presentation, given, system_clock, report_progress)
-    rows = [{"table": name, "opened": one.inserted, "closed": one.updated} for name, one in done.items()]
-    show(rows, output)
+    done = load_references(settings, entry.declaration, entry.presentation(), given, system_clock, report_progress)
+    return [{"table": name, "opened": one.inserted, "closed": one.updated} for name, one in done.items()]
 
 
 def present(

@@ -14,7 +14,7 @@ from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, progress_console, show
 from meterlake import registry
 from meterlake.errors import UsageError
-from meterlake.report_specs import Report, Summary, report_of, reports_of
+from meterlake.report_specs import Fleet, Report, Summary, report_of, reports_of
 from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def report(
 ) -> None:
     """Draw one meter's history: as a picture, a self-contained page, or the table behind it.
 
-    Times are local times of the data set; the range ends before `--to`. Gaps are drawn as gaps.
+    Times are local times of the data set; the range ends before `--to`. Gaps are drawn as gaps. Reports of tables made
+    of the readings, such as `products` of half_hourly, are about all meters.
 
     Examples:
 
@@ -80,6 +81,7 @@ def report(
     - `meterlake report household voltage --from 2007-02-01 --to 2007-02-08 --out voltage.png`
     - `meterlake report household cost --tariff data/tariff.example.toml --out cost.html`
     - `meterlake report household summary --from 2008-01-01 --to 2009-01-01 --out 2008.html`
+    - `meterlake report half_hourly products --from 2021-01-01 --out products.png`
     """
     declared = registry.declaration(dataset)
     if list_reports:
@@ -121,6 +123,13 @@ def _make(
     if out:
         render.check_path(out, render.PAGE_EXTENSIONS if isinstance(chosen, Summary) else render.EXTENSIONS)
     prices = load_tariff(tariff) if tariff else None
+    if isinstance(chosen, Fleet):
+        from serving_layer.reports.fleet import fleet
+
+        made = fleet(load_settings(), registry.declaration(dataset), chosen, ReportOptions(**options, tariff=prices))
+        if out:
+            render.write(out, made)
+        return [(chosen.name, item) for item in made.key_figures]
     reader = source_of(source, load_settings())
     request = make_request(reader, registry.declaration(dataset), ReportOptions(**options, tariff=prices))
     if isinstance(chosen, Summary):
@@ -134,8 +143,8 @@ def _make(
     return [(chosen.name, item) for item in result.key_figures]
 
 
-def draw(dataset: str, name: str, since: str, until: str, out: Path, meter: str | None = None) -> None:
-    """Draw a report from the merged views into a file, for the demo."""
+def draw(dataset: str, name: str, since: str | None, until: str | None, out: Path, meter: str | None = None) -> None:
+    """Draw a report from the merged views, or of all meters, into a file, for the demo."""
     options: dict[str, Any] = {"since": since, "until": until, "meter": meter, "grain": None, "threshold": None}
     _make(report_of(registry.declaration(dataset), name), str(SourceName.MERGED), dataset, options, None, out)
 

@@ -95,6 +95,9 @@ _UNITS: Final = (
     PhysicalUnit("s", "time", 1.0, "s"),
     PhysicalUnit("min", "time", 60.0, "m"),
     PhysicalUnit("h", "time", 3600.0, "h"),
+    PhysicalUnit("GBP", "pounds", 1.0, "currencyGBP"),
+    PhysicalUnit("EUR", "euros", 1.0, "currencyEUR"),
+    PhysicalUnit("USD", "dollars", 1.0, "currencyUSD"),
 )
 _BY_SYMBOL: Final = {unit.symbol: unit for unit in _UNITS}
 _ALIASES: Final = {

@@ -128,6 +128,25 @@ class Cost(Report):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fleet(Report):
+    """What tables made of the readings say of all meters together; dashboards show it, too.
+
+    sql: a query of Trino that has the columns ``time`` (a local day, or the start of an interval in UTC), ``part``
+    (what is told apart) and ``value``; a table is named ``catalog.schema.name`` without the data set in its name.
+    clock: it has a column ``clock``, too, over which the mean of the values is drawn; else they are drawn over time,
+    added up. unit: of the values. most: so many parts are told apart, those with the most; the others are one.
+    hatched: the part that is estimated.
+    """
+
+    sql: str
+    unit: str
+    clock: bool = False
+    daily: bool = True
+    most: int = 9
+    hatched: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary(Report):
     """All other reports on one page. headline: (report, start of a key figure's label) shown at its top."""
 

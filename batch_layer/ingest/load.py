@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Observation
@@ -26,7 +27,7 @@ from batch_layer.ingest.rows import Tally, total
 from batch_layer.ingest.stored import SetAside, Stored
 from batch_layer.ingest.tasks import Wanted
 from batch_layer.ingest.upload import upload
-from engines import hdfs, master, metastore
+from engines import hdfs, lineage, master, metastore
 from engines import spark as engine
 from engines.errors import EngineUnavailable
 from engines.spark_failures import translated
@@ -87,6 +88,20 @@ def load(
     before_commit: called when all is written, before readers see it.
     Raises what ``upload`` raises; NotThisFormat; WallClock; OutOfBalance; EngineUnavailable, also in the middle.
     """
+    paths = [path if "://" in path else str(Path(path).absolute()) for path in request.paths]
+    with lineage.job(settings, f"{request.dataset.name}.load", clock, paths) as job:
+        result = _load(settings, request, clock, on_progress, before_commit)
+        job.of(result.load_id, {f"iceberg.{master.DATABASE}.{request.dataset.name}": result.readings + result.gaps})
+        return result
+
+
+def _load(
+    settings: Settings,
+    request: Request,
+    clock: Clock,
+    on_progress: Callable[[Progress], None],
+    before_commit: Callable[[Commit], None],
+) -> Result:
     phases = _Phases()
     _servers_answer(settings)
     now = clock()

@@ -18,7 +18,8 @@ from batch_layer.views import files, plan, tables
 from batch_layer.views import run as work
 from batch_layer.views.context import Run
 from batch_layer.views.plan import Request
-from engines import archive_progress, spark
+from engines import archive_progress, lineage, spark
+from engines.master import DATABASE as MASTER
 from engines.master import master
 from engines.spark_failures import translated
 from meterlake import boundary as boundaries
@@ -89,8 +90,15 @@ def run_batch(
     Raises RunUnderWay where somebody else works on the data set, LeaseLost or Overtaken where somebody else has taken
     over; nothing of the run is visible then. Raises AuditFailed, NothingLoaded, and what the engines raise.
     """
-    with lease.held(settings, dataset.name, f"batch of {dataset.name}", clock) as held:
-        return _run(_Batch(settings, dataset, clock, report, held), request)
+    reads = [f"iceberg.{MASTER}.{dataset.name}"]
+    writes = [f"hive.batch.{table.name}" for table in tables.all_tables(dataset)]
+    with (
+        lineage.job(settings, f"{dataset.name}.batch", clock, reads, writes) as job,
+        lease.held(settings, dataset.name, f"batch of {dataset.name}", clock) as held,
+    ):
+        outcome = _run(_Batch(settings, dataset, clock, report, held), request)
+        job.of(outcome.record.run_id if outcome.record else "", {})
+        return outcome
 
 
 def publish_erasure(

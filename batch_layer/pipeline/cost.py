@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batch_layer import lease
 from batch_layer.cost import run as work
 from batch_layer.cost.run import Work
-from batch_layer.pipeline.present import kept_up
+from batch_layer.presentation import shapes as presentation_shapes
+from batch_layer.vee import shapes as vee_shapes
 from batch_layer.views.plan import new_run_id
-from engines import curated, spark
-from engines.merge_table import SAFE_RETENTION
+from engines import curated, lineage, spark
 from engines.spark_failures import translated
+from engines.table_format_delta import CATALOG
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from batch_layer.pipeline.batch import Report
     from meterlake.clock import Clock
     from meterlake.declaration import MeterSeries
@@ -41,7 +40,10 @@ def run_costs(
     """
     dataset, declared, vee = presentation
     doing = f"costs of {dataset.name}"
+    read = [presentation_shapes.staging(dataset, declared), *([vee_shapes.estimates(dataset, vee)] if vee else [])]
+    reads = [f"{CATALOG}.{shape.database}.{shape.name}" for shape in read]
     with (
+        lineage.job(settings, f"{dataset.name}.cost", clock, reads) as job,
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "cost") as session,
         translated(settings, doing),
@@ -49,21 +51,7 @@ def run_costs(
         base, now = curated.folder(settings), clock()
         run = Work(session, dataset, declared, vee, tariffs, base, new_run_id(now), now, report, held.check)
         done = work.run(run, reprice=reprice)
-        curated.register(settings, work.all_tables(session, dataset, base))
+        tables = work.all_tables(session, dataset, base)
+        curated.register(settings, tables)
+        job.of(done.run_id, {tables[0].name: done.merged.rows if done.merged else 0})
     return done
-
-
-def maintain_costs(settings: Settings, dataset: MeterSeries, keep: timedelta, clock: Clock) -> list[dict[str, Any]]:
-    """Do the upkeep of the tables that are there; return what was done, a row a table."""
-    doing = f"upkeep of the costs of {dataset.name}"
-    with (
-        lease.held(settings, dataset.name, doing, clock) as held,
-        spark.session(settings, "maintain") as session,
-        translated(settings, doing),
-    ):
-        done = []
-        for table in work.all_tables(session, dataset, curated.folder(settings)):
-            held.check()
-            if table.exists():
-                done.append(kept_up(table, max(keep, SAFE_RETENTION)))
-        return done

@@ -6,25 +6,24 @@ Reference tables and the presentation are under the data set's lease, as batch i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_layer import lease
-from batch_layer.presentation import references
+from batch_layer.presentation import references, shapes
 from batch_layer.presentation import run as work
 from batch_layer.presentation.run import Asked, Presented, Work
 from batch_layer.views.plan import new_run_id
 from batch_layer.views.tables import view_table
-from engines import curated, relational, spark
-from engines.merge_table import SAFE_RETENTION
+from engines import curated, lineage, relational, spark
 from engines.spark_failures import translated
+from engines.table_format_delta import CATALOG
 from meterlake.errors import PermanentError
 from serving_layer.publish.publish import Publisher
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from batch_layer.pipeline.batch import Report
-    from engines.merge_table import Merged, Merging
+    from engines.merge_table import Merged
     from meterlake.clock import Clock
     from meterlake.declaration import MeterSeries
     from meterlake.presentation import Presentation, Reference
@@ -47,6 +46,11 @@ class Source:
     def shown(self) -> str:
         """Its name without a password."""
         return relational.shown(self.name)
+
+    @property
+    def address(self) -> str:
+        """Its name, of a file the whole path."""
+        return self.shown if "://" in self.shown else str(Path(self.shown).absolute())
 
 
 class NothingPublished(PermanentError):
@@ -78,6 +82,7 @@ def load_references(
         references.check(declared, source.shown, read[declared.name], allow_empty=source.allow_empty)
     doing = f"reference tables of {dataset.name}"
     with (
+        lineage.job(settings, f"{dataset.name}.reference", clock, [source.address]) as job,
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "reference") as session,
         translated(settings, doing),
@@ -91,6 +96,7 @@ def load_references(
             rows, table = read[declared.name], tables[declared.name]
             done[table.name] = references.load(session, table, declared, rows, clock())
         curated.register(settings, tables.values())
+        job.of("", {name: one.rows for name, one in done.items()})
     return done
 
 
@@ -107,7 +113,11 @@ def run_presentation(
     Raises NothingPublished, NoReferences, RunUnderWay, and what the engines raise.
     """
     doing = f"presentation of {dataset.name}"
+    finest = view_table(dataset, dataset.finest.grain).name
+    known = [shapes.reference(dataset, declared) for declared in presentation.references]
+    reads = [f"hive.batch.{finest}", *(f"{CATALOG}.{shape.database}.{shape.name}" for shape in known)]
     with (
+        lineage.job(settings, f"{dataset.name}.present", clock, reads) as job,
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "presentation") as session,
         translated(settings, doing),
@@ -116,7 +126,7 @@ def run_presentation(
         if history.current is None:
             raise NothingPublished(dataset.name)
         base, now = curated.folder(settings), clock()
-        folders = history.tables.get(view_table(dataset, dataset.finest.grain).name, {})
+        folders = history.tables.get(finest, {})
         run = Work(
             session,
             dataset,
@@ -131,37 +141,5 @@ def run_presentation(
         )
         presented = work.present(run, asked)
         curated.register(settings, work.all_tables(session, dataset, presentation, base))
+        job.of(presented.run_id, {name: one.rows for name, one in presented.changes.items()})
     return presented
-
-
-def maintain_presentation(
-    settings: Settings, dataset: MeterSeries, presentation: Presentation, keep: timedelta, clock: Clock
-) -> list[dict[str, Any]]:
-    """Do the upkeep of all tables that are there; return what was done, a row a table.
-
-    keep: old versions younger than this stay, a day at least.
-    """
-    doing = f"upkeep of the presentation of {dataset.name}"
-    with (
-        lease.held(settings, dataset.name, doing, clock) as held,
-        spark.session(settings, "maintain") as session,
-        translated(settings, doing),
-    ):
-        done = []
-        for table in work.all_tables(session, dataset, presentation, curated.folder(settings)):
-            held.check()
-            if table.exists():
-                done.append(kept_up(table, max(keep, SAFE_RETENTION)))
-        return done
-
-
-def kept_up(table: Merging, keep: timedelta) -> dict[str, Any]:
-    """Do the upkeep of a table; return what was done."""
-    compacted = table.optimize()
-    return {
-        "table": table.name,
-        "files_before": compacted.files_before,
-        "files_after": compacted.files_after,
-        "snapshots_expired": 0,
-        "removed": table.vacuum(keep),
-    }

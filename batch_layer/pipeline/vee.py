@@ -6,19 +6,19 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from batch_layer import lease
-from batch_layer.pipeline.present import NothingPublished, kept_up
+from batch_layer.pipeline.present import NothingPublished
+from batch_layer.presentation.shapes import reference as reference_shape
 from batch_layer.vee import run as work
 from batch_layer.vee.scope import Work
 from batch_layer.views.plan import new_run_id
-from engines import curated, metastore, spark, trino
-from engines.merge_table import SAFE_RETENTION
+from batch_layer.views.tables import gaps_table, rejects_table, view_table
+from engines import curated, lineage, metastore, spark, trino
 from engines.spark_failures import translated
+from engines.table_format_delta import CATALOG
 from meterlake.vee import views
 from serving_layer.publish.publish import Publisher
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from batch_layer.pipeline.batch import Report
     from meterlake.clock import Clock
     from meterlake.declaration import MeterSeries
@@ -40,7 +40,13 @@ def run_vee(
     full: as if nothing had been validated. Raises NothingPublished, RunUnderWay, and what the engines raise.
     """
     doing = f"validation and estimation of {dataset.name}"
+    views_read = (view_table(dataset, dataset.finest.grain), rejects_table(dataset), gaps_table(dataset))
+    reads = [f"hive.batch.{table.name}" for table in views_read]
+    if vee.registers is not None:
+        shape = reference_shape(dataset, vee.registers.reference)
+        reads.append(f"{CATALOG}.{shape.database}.{shape.name}")
     with (
+        lineage.job(settings, f"{dataset.name}.vee", clock, reads) as job,
         lease.held(settings, dataset.name, doing, clock) as held,
         spark.session(settings, "vee") as session,
         translated(settings, doing),
@@ -68,25 +74,8 @@ def run_vee(
             metastore.ensure_database(client, views.DATABASE, f"{base}/{views.DATABASE}")
         for sql in (views.validated_sql(dataset, vee), views.validated_days_sql(dataset, vee)):
             trino.rows(settings, sql)
+        job.of(done.run_id, {name: one.rows for name, one in done.changes.items()})
     return done
-
-
-def maintain_vee(
-    settings: Settings, dataset: MeterSeries, vee: Vee, keep: timedelta, clock: Clock
-) -> list[dict[str, Any]]:
-    """Do the upkeep of all tables that are there; return what was done, a row a table."""
-    doing = f"upkeep of validation and estimation of {dataset.name}"
-    with (
-        lease.held(settings, dataset.name, doing, clock) as held,
-        spark.session(settings, "maintain") as session,
-        translated(settings, doing),
-    ):
-        done = []
-        for table in work.all_tables(session, dataset, vee, curated.folder(settings)):
-            held.check()
-            if table.exists():
-                done.append(kept_up(table, max(keep, SAFE_RETENTION)))
-        return done
 
 
 def rows_of(done: work.Done) -> list[dict[str, Any]]:

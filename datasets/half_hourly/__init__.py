@@ -11,6 +11,7 @@ DATASET: Final = DataSet(
     declaration=HALF_HOURLY,
     formats=(HALF_HOURLY_JSON,),
     presentation=".tables:PRESENTATION",
+    reports=".reports:REPORTS",
     generator=".generator:GENERATOR",
     vee=".vee:VEE",
     tariffs="tariffs.toml",

@@ -22,7 +22,7 @@ SOURCES: Final = {
 }
 """The data sources that are provisioned: uid -> type."""
 
-_TIME_BOUND: Final = re.compile(r"\$__time(Filter|From)\(|current_timestamp")
+_TIME_BOUND: Final = re.compile(r"\$__(timeFilter|timeFrom|dateFilter)\(|current_timestamp")
 _KEY_BOUND: Final = re.compile(r"WHERE \w+ IN \(\$\{(meter|shown):sqlstring\}\)|WHERE key = 'local'")
 _LATEST: Final = re.compile(r"\bFROM\s+(cassandra\.)?speed\.\w+_latest\b")
 _TABLE: Final = re.compile(r"\bFROM\s+([a-z_]+\.[a-z_.]+)")

@@ -225,6 +225,12 @@ def column(panel: P, name: str, **properties: object) -> P:
     return panel
 
 
+def hatched(panel: timeseries.Panel, name: str) -> timeseries.Panel:
+    """Draw bars that are estimated as an empty, dashed frame: Grafana has no hatching."""
+    frame = {"custom.fillOpacity": 0, "custom.lineStyle": {"fill": "dash", "dash": [4, 4]}}
+    return column(panel, name, color={"mode": "fixed", "fixedColor": ORANGE}, **frame)
+
+
 def coloured(panel: P, names: Sequence[str], colours: Sequence[str] = PARTS) -> P:
     """Give series fixed colours by their names."""
     for name, colour in zip(names, colours, strict=False):

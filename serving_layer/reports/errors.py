@@ -20,6 +20,16 @@ class ViewMissing(PermanentError):
         )
 
 
+class NoTable(PermanentError):
+    """The tables of a report about all meters are not there, or hold nothing."""
+
+    def __init__(self, dataset: str, report: str, why: str) -> None:
+        super().__init__(
+            f"{dataset} has no tables for {report}: {why}.",
+            hint=f"Make them with `meterlake batch {dataset}` and `meterlake reference {dataset} DATABASE`.",
+        )
+
+
 class NoReadings(PermanentError):
     """The range holds no reading of the meter."""
 

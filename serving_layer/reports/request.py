@@ -39,7 +39,7 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class Request:
-    """What will be reported.
+    """What will be reported. meter: empty where it is about all.
 
     since, until: aware, half-open, within the days of ``extent`` (the meter's first and last with readings).
     grain: as wished, or None to choose by the range. threshold: lowest value of interest.
@@ -59,6 +59,11 @@ class Request:
     def zone(self) -> ZoneInfo:
         """The data set's time zone."""
         return ZoneInfo(self.dataset.time_zone)
+
+    @property
+    def who(self) -> str:
+        """Of whom, for people."""
+        return f"Meter {self.meter}" if self.meter else "All meters"
 
     @property
     def window(self) -> Window:

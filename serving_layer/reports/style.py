@@ -73,7 +73,7 @@ RC: Final[Any] = {
 def heading(figure: Figure, result: Result) -> None:
     """Write title, subtitle and the line of key figures round the axes."""
     figure.text(LEFT, 0.945, result.report.title, fontsize=17, fontweight="bold", va="center")
-    subtitle = f"Meter {shortened(result.request.meter)}  ·  {result.frame_note}"
+    subtitle = f"{shortened(result.request.who, 46)}  ·  {result.frame_note}"
     figure.text(LEFT, 0.893, subtitle, fontsize=10.5, color=QUIET, va="center")
     x = LEFT
     for item in result.key_figures:

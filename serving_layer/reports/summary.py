@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from meterlake.errors import PermanentError
-from meterlake.report_specs import Cost, Report, Summary, reports_of
+from meterlake.report_specs import Cost, Fleet, Report, Summary, reports_of
 from serving_layer.reports.catalogue import make_all
 from serving_layer.reports.cost import tariff_of
 from serving_layer.reports.errors import NoPrice, WrongOption
@@ -54,7 +54,7 @@ def summary(report: Summary, request: Request, source: Source) -> SummaryResult:
     if request.grain or request.threshold is not None:
         option = "--grain" if request.grain else "--min-power"
         raise WrongOption(option, "summary", "it holds reports of all kinds", hint=f"Leave {option} out.")
-    reports = [each for each in reports_of(request.dataset).values() if not isinstance(each, Summary)]
+    reports = [each for each in reports_of(request.dataset).values() if not isinstance(each, Summary | Fleet)]
     ready = [each for each in reports if _obstacle(each, request) is None]
     left_out = [(each.title, why) for each in reports if (why := _obstacle(each, request)) is not None]
     covered = replace(request, tariff=_covering(request))

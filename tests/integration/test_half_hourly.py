@@ -4,6 +4,7 @@
 # ruff: noqa: S608
 from __future__ import annotations
 
+import csv
 import gc
 import json
 import sqlite3
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,12 @@ from zoneinfo import ZoneInfo
 import layers_samples as layers
 import pytest
 from commands import Command
-from half_hourly_truth import COLUMNS, Truth, good_files
 
 from batch_layer.cost import shapes as cost_shapes
 from batch_layer.presentation import shapes
 from batch_layer.vee import shapes as vee_shapes
+from datasets.half_hourly.reports import REPORTS
+from datasets.half_hourly.verification import COLUMNS, Truth, good_files
 from engines import hdfs, metastore, trino
 from engines import spark as engine
 from meterlake import registry
@@ -33,6 +36,9 @@ from meterlake.dataset import DataSet
 from meterlake.fileformats.records import JsonTable
 from meterlake.generator import Made
 from meterlake.settings import Settings
+from serving_layer.dashboards import asked, catalogue, macros
+from serving_layer.dashboards.check import columns_missing
+from serving_layer.dashboards.fleet import fleets, tables
 from serving_layer.day_quality import day_quality
 from stack.instance import Instance
 
@@ -118,6 +124,7 @@ def known(live: Settings) -> Iterator[None]:
         formats=(replace(form, dataset=SERIES),),
         presentation=PRESENTATION,
         vee=OURS.vee(),
+        reports=REPORTS,
     )
     with registry.added(parts):
         yield
@@ -192,6 +199,34 @@ def test_4_a_correction_reaches_every_table_and_the_past_can_be_asked_for(
         assert code == 0, said
         counts.append(answer(said)[0]["rows"])
     assert counts[0] == counts[1] + 1
+
+
+def test_4_rows_lead_back_to_their_run_and_a_run_says_what_it_did(
+    meterlake: Command, live: Settings, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METERLAKE_LINEAGE", str(tmp_path / "events.jsonl"))
+    for words in (("reference", SERIES.name, str(sample / "reference.db")), ("present", SERIES.name, "--full")):
+        code, said = meterlake(*words)
+        assert code == 0, said
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(event["job"]["name"], event["eventType"]) for event in events] == [
+        (f"{SERIES.name}.{job}", state) for job in ("reference", "present") for state in ("START", "COMPLETE")
+    ]
+    counts = {one["name"]: one["outputFacets"]["outputStatistics"]["rowCount"] for one in events[-1]["outputs"]}
+    assert counts[f"delta.staging.{SERIES.name}"] == 0  # nothing has changed
+    assert events[-1]["run"]["facets"]["externalQuery"]["externalQueryId"]
+    moved = START + timedelta(days=2)
+    code, said = meterlake("lineage", SERIES.name, "staging", "--where", f"day >= DATE '{moved}'", "--output", "json")
+    assert code == 0, said
+    corrected, first = answer(said)
+    runs = trino.rows(live, f"SELECT run_id FROM delta.presentation.{SERIES.name}_runs")
+    assert {corrected["run"], first["run"]} <= {run for (run,) in runs}
+    assert corrected["rows"] > 0
+    assert corrected["code"] == version("meterlake")
+    assert corrected["inputs"][0].startswith("batch run ")
+    assert {words.split()[0] for words in corrected["inputs"][1:]} == {"agreement", "meterpoint", "product"}
+    rows = trino.rows(live, f"SELECT count(*) FROM delta.staging.{SERIES.name} WHERE day >= DATE '{moved}'")
+    assert first["rows"] == rows[0][0]  # the first run wrote them all
 
 
 def gaps_of(truth: Truth) -> dict[str, list[tuple[datetime, datetime]]]:
@@ -292,6 +327,33 @@ def test_6_costs_and_bills_are_exact(meterlake: Command, live: Settings, sample:
     assert (code, "has costs up to" in said) == (1, True), said
 
 
+def test_6_reports_and_dashboards_show_what_the_tables_hold(
+    meterlake: Command, live: Settings, truth: Truth, tmp_path: Path
+) -> None:
+    wanted: dict[tuple[str, str], Decimal] = {}
+    for day, _, name, kwh, *_ in truth.tables(LAST)["consumption_per_product_per_day"]:
+        key = (str(day), name or "no agreement")
+        wanted[key] = wanted.get(key, Decimal(0)) + kwh
+    code, said = meterlake("report", SERIES.name, "products", "--out", str(tmp_path / "products.csv"))
+    assert code == 0, said
+    with (tmp_path / "products.csv").open() as file:
+        shown = {row.pop("time"): row for row in csv.DictReader(file)}
+    for day in {day for day, _ in wanted}:
+        total = sum(kwh for (other, _), kwh in wanted.items() if other == day)
+        assert sum(float(value) for value in shown[day].values() if value) == pytest.approx(float(total), abs=1e-9)
+        for name, value in shown[day].items():
+            if value and name != "all others":
+                assert float(value) == pytest.approx(float(wanted[day, name]), abs=1e-9)
+    since, until = (datetime.combine(day, time(0), UTC) for day in (START, LAST + timedelta(days=1)))
+    board = catalogue.Board(catalogue.CONSUMPTION, tables(SERIES).build())
+    queries = list(asked.queries([board], ()))
+    assert len(queries) == len(fleets(SERIES)) == 6
+    for one in queries:
+        names, rows = trino.select(live, macros.trino(one.query, macros.Dashboard(since, until)))
+        assert rows, one.where
+        assert columns_missing(one.query, names, rows) == "", one.where
+
+
 @pytest.mark.slow
 def test_7_a_late_reading_takes_the_place_of_its_estimate(
     meterlake: Command, live: Settings, truth: Truth, tmp_path: Path
@@ -311,7 +373,7 @@ def test_7_a_late_reading_takes_the_place_of_its_estimate(
     assert trino.rows(live, f"{best} WHERE meter_id = ? AND interval_start = ?", [meter, start]) == [
         [Decimal("0.321"), "measured", 0]
     ]
-    truth.base.execute("INSERT INTO readings VALUES (?, 0.321, ?)", [start, meter])
+    truth.add([(start, "0.321", meter)])
     check(live, truth)
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from half_hourly_truth import COLUMNS, Truth, good_files
 from pyspark.sql import SparkSession
 
 from batch_layer.presentation import references, shapes
 from batch_layer.presentation.references import BadReference
 from batch_layer.presentation.run import Asked, NoReferences, Presented, Work, open_references, present
 from batch_layer.views import tables
+from datasets.half_hourly.verification import COLUMNS, Truth, good_files
 from engines import curated, relational
 from engines.merge_table import Merged, Merging
 from meterlake import registry

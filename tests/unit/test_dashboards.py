@@ -75,7 +75,8 @@ def test_drift_names_changed_missing_and_foreign_files(tmp_path: Path) -> None:
 
 def test_names_are_stable_and_ids_are_grafanas() -> None:
     assert [board.uid for board in SHOWN] == [
-        *(f"meterlake-{name}-{kind}" for name in NAMES for kind in ("live", "history", "merged")),
+        *(f"meterlake-half_hourly-{kind}" for kind in ("live", "history", "merged", "tables")),
+        *(f"meterlake-household-{kind}" for kind in ("live", "history", "merged")),
         "meterlake-health",
     ]
     for board in SHOWN:

@@ -10,10 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from half_hourly_truth import Truth, good_files
 
 from batch_layer.presentation import changes
 from batch_layer.presentation.changes import Inputs
+from datasets.half_hourly.verification import Truth, good_files
 from engines import relational
 from engines.relational import BadSource
 from meterlake import registry

@@ -1,4 +1,4 @@
-"""The tables of the half-hourly presentation, computed again by DuckDB over the raw files, by SQL written by hand."""
+"""The tables of the presentation, computed again by DuckDB over the raw files, by SQL written by hand."""
 
 # Statements here are made of names of this module alone.
 # ruff: noqa: S608
@@ -76,9 +76,19 @@ class Truth:
                 [str(file)],
             )
         self.references(database)
-        starts = [row[0] for row in self.base.execute("SELECT DISTINCT start FROM readings").fetchall()]
         self.base.execute("CREATE TABLE calendar (start TIMESTAMP, day DATE, period INT)")
-        self.base.executemany("INSERT INTO calendar VALUES (?, ?, ?)", [(start, *_local(start)) for start in starts])
+        self._extend()
+
+    def add(self, readings: Iterable[tuple[datetime, object, str]]) -> None:
+        """Add readings that came otherwise: start in UTC, kWh, meter."""
+        self.base.executemany("INSERT INTO readings VALUES (?, ?, ?)", list(readings))
+        self._extend()
+
+    def _extend(self) -> None:
+        missing = "SELECT DISTINCT start FROM readings WHERE start NOT IN (SELECT start FROM calendar)"
+        if starts := [row[0] for row in self.base.execute(missing).fetchall()]:
+            rows = [(start, *_local(start)) for start in starts]
+            self.base.executemany("INSERT INTO calendar VALUES (?, ?, ?)", rows)
 
     def references(self, database: Path) -> None:
         """Read the reference tables, again where they have changed."""
