@@ -85,7 +85,7 @@ def test_bad_files_of_a_folder_and_files_that_contradict_each_other_are_named(
         ("a.csv", text_of(a)),
         ("b.zip", ENCRYPTED.read_bytes()),
         ("c.tar", cut_tar("x.csv", text_of(DAY[60:120]))),
-        ("c.tar.gz", changed(gzip.compress(cut_tar("y.csv", text_of(DAY[60:120])) + bytes(1024)))),
+        ("c.tar.gz", changed(gzip.compress(cut_tar("y.csv", text_of(DAY[60:1000])) + bytes(20480)))),
         ("d.pdf", b"%PDF-1.7"),
         ("e.csv", text_of(e)),
     ]:
