@@ -58,6 +58,9 @@ def batch(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Recompute the UTC days up to and with this one.")
     ] = None,
     every: Annotated[str | None, typer.Option(help="Run again and again, so often: 15m, 1h. Ctrl-C ends it.")] = None,
+    views_only: Annotated[
+        bool, typer.Option("--views-only", help="Leave out what follows: vee, present and cost are commands, too.")
+    ] = False,
     metrics_port: Annotated[
         int,
         typer.Option(
@@ -91,16 +94,17 @@ def batch(
     from batch_layer.views.plan import Request
 
     if (lakehouse := registry.lakehouse(dataset)) is not None:
-        if since or until or every:
-            raise UsageError("A lakehouse has no --since, --until or --every.", hint="It has --full.")
+        if since or until or every or views_only:
+            raise UsageError("A lakehouse has no --since, --until, --every or --views-only.", hint="It has --full.")
         lakehouse_commands.batch(lakehouse, full=full, output=output)
         return
     entry, settings = registry.entry(dataset), load_settings()
     declaration = entry.declaration
     request = Request(full, since.date() if since else None, until.date() if until else None)
     log_to_file(settings, "batch", dataset)
+    compute = _views if views_only else _batch_and_present
     if every is None:
-        _show_run(_batch_and_present(settings, entry, request), output)
+        _show_run(compute(settings, entry, request), output)
         return
     pause = _interval(every)
     check_ttl(declaration.name, settings.speed_ttl, pause, declaration.lateness)
@@ -108,7 +112,7 @@ def batch(
     while True:
         begin = time.monotonic()
         try:
-            _show_run(_batch_and_present(settings, entry, request), output)
+            _show_run(compute(settings, entry, request), output)
         except TransientError as error:
             report_progress(f"{error} Trying again in {every}.")
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
@@ -245,9 +249,14 @@ def batch_once(settings: Settings, dataset: MeterSeries, request: Request, clock
     return {"dataset": dataset.name, **row}
 
 
+def _views(settings: Settings, entry: Entry, request: Request) -> dict[str, Any]:
+    """Run once: the views, and nothing that is made of them."""
+    return batch_once(settings, entry.declaration, request, system_clock)
+
+
 def _batch_and_present(settings: Settings, entry: Entry, request: Request) -> dict[str, Any]:
     """Run once; then validate and estimate, and bring what is made with reference tables up to date, as declared."""
-    row = batch_once(settings, entry.declaration, request, system_clock)
+    row = _views(settings, entry, request)
     if entry.data_set.vee and entry.vee().after_batch:
         changed = vee_command.validate_once(settings, entry, system_clock)
         row = {**row, "validated": sum(one[name] for one in changed for name in ("inserted", "updated", "deleted"))}

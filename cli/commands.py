@@ -159,6 +159,16 @@ COMMANDS: Final = {
         "Answers",
         "Print the data dictionary of a lakehouse as Markdown: tables, columns, units, rules, figures.",
     ),
+    "train": Known(
+        "predict_command",
+        "Answers",
+        "Train models of what the next day brings, beside simpler answers, and keep the best of them.",
+    ),
+    "drift": Known(
+        "predict_command",
+        "Answers",
+        "Show how the days since a model was trained differ from those that it has learned from, and how good it was.",
+    ),
     "clickhouse": Known(
         "clickhouse_command",
         "Answers",
@@ -184,10 +194,25 @@ COMMANDS: Final = {
         "Generated files",
         "Write the generated files of a data set: Hive DDL, Cassandra CQL, Trino views, JSON Schema of its messages.",
     ),
+    "powerbi": Known(
+        "powerbi_command",
+        "Generated files",
+        "Make a Power BI project of a lakehouse: a semantic model (TMDL) and a report (PBIR) over ClickHouse.",
+    ),
     "dashboards": Known(
         "dashboard_commands",
         "Generated files",
         "Write Grafana's dashboards and alert rules to `grafana/`, where they are checked in and provisioned from.",
+    ),
+    "dags": Known(
+        "dags_command",
+        "Generated files",
+        "Write Airflow's DAGs of the data sets to `airflow/dags/`, where they are checked in.",
+    ),
+    "superset": Known(
+        "superset_command",
+        "Generated files",
+        "Make Superset's data sets, charts and dashboard of a lakehouse's figures.",
     ),
 }
 

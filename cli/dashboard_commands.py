@@ -93,7 +93,7 @@ def _push(dataset: str | None, url: str, output: Output) -> None:
     def tell(pushed: Pushed) -> None:
         progress_console.print(f"{pushed.outcome:9} {pushed.url}", markup=False)
 
-    boards = (catalogue.part(dataset) if dataset else catalogue.whole()).boards()
+    boards = catalogue.part(dataset).boards() if dataset else catalogue.pushed()
     result = grafana.push(url, load_settings().grafana_token, boards, tell)
     if output is Output.JSON:
         show([{"uid": pushed.uid, "outcome": pushed.outcome, "url": pushed.url} for pushed in result], output)

@@ -49,13 +49,14 @@ class Which(StrEnum):
     HOUSEHOLD = "household"
     TELECOM = "telecom"
     HALF_HOURLY = "half-hourly"
+    UTILITY = "utility"
 
 
 def demo(
     which: Annotated[
         Which,
         typer.Argument(
-            help="household: meters, both layers. telecom: events, the lakehouse. half-hourly: from files to a bill."
+            help="household: meters, both layers. telecom, utility: lakehouses. half-hourly: from files to a bill."
         ),
     ] = Which.HOUSEHOLD,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = ROOT / "out" / "demo",
@@ -63,6 +64,7 @@ def demo(
         Path | None,
         typer.Option("--path", help="half-hourly: a folder with your own `readings/*.json` and a SQLite file."),
     ] = None,
+    scale: Annotated[float, typer.Option("--scale", min=0.1, help="Of utility: so many times 2,000 customers.")] = 1.0,
     stop: Annotated[bool, typer.Option("--stop", help="Stop the servers at the end; by default they stay up.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -79,9 +81,13 @@ def demo(
     estimates of what is missing, costs and a bill. An agreement is corrected, a late reading replaces its estimate;
     each time DuckDB computes the tables again.
 
+    utility: two years of a distribution company's three databases become figures; a model learns which feeders will
+    have an outage; a month goes by; readers go back and forward.
+
     Examples:
 
     - `meterlake demo`
+    - `meterlake demo utility --scale 10`
     - `meterlake demo telecom --stop`
     - `meterlake demo half-hourly --path smart_meter_poc/data`
     """
@@ -97,6 +103,10 @@ def demo(
         from cli import demo_half_hourly
 
         demo_half_hourly.tell(settings, instance, tale, out, output, path)
+    elif which is Which.UTILITY:
+        from cli import demo_utility
+
+        demo_utility.tell(settings, instance, tale, out, output, scale)
     else:
         _household(settings, instance, tale, out, output)
     progress_console.rule("What was done")

@@ -44,7 +44,7 @@ def tell(settings: Settings, instance: Instance, tale: Tale, out: Path, output: 
 
     entry = registry.required_lakehouse(NAME)
     with tale.step("Start the servers") as outcome:
-        outcome["proved"] = _start(instance)
+        outcome["proved"] = start_lakehouse(instance)
     with tale.step(f"{USERS:,} people live for {LIVE.seconds // 60} minutes; what they do is landed") as outcome:
         account, landed = _live(settings, entry)
         outcome["proved"] = f"{account.sent:,} messages sent, {account.faults.total():,} faults; {landed:,} landed"
@@ -73,7 +73,8 @@ def tell(settings: Settings, instance: Instance, tale: Tale, out: Path, output: 
         outcome["proved"] = _draw(settings, out)
 
 
-def _start(instance: Instance) -> str:
+def start_lakehouse(instance: Instance) -> str:
+    """Start the servers of lakehouses; return what each has proved."""
     from cli.progress import StackProgress
 
     services = select(["lakehouse"])

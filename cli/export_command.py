@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -124,6 +125,8 @@ def _table(settings: Settings, request: Request, out: Path, chosen: Format) -> t
 
 
 def _nem12(settings: Settings, request: Request, out: Path, offset: timedelta | None) -> tuple[int, Extent]:
+    from datetime import timezone
+
     from meterlake.fileformats.nem import MARKET_TIME
     from meterlake.grains import GRAIN_SECONDS
     from serving_layer.export import nem12, rows, writers
@@ -132,11 +135,6 @@ def _nem12(settings: Settings, request: Request, out: Path, offset: timedelta | 
     wanted = replace(request, columns=tuple(part.column for part in parts))
     found = rows.extent(settings, wanted)
 
-    def rows_of(meter: str) -> Iterator[Any]:
-        for some in counted(rows.batches(settings, replace(wanted, meters=(meter,)), found)):
-            for _, *row in some:
-                yield row
-
     clock = MARKET_TIME if offset is None else offset
     layout = nem12.Layout(parts, GRAIN_SECONDS[request.grain] // 60, system_clock(), clock)
     with (
@@ -144,7 +142,8 @@ def _nem12(settings: Settings, request: Request, out: Path, offset: timedelta | 
         partial.open("w", encoding="utf-8", newline="") as file,
         _progress(found.rows) as counted,
     ):
-        return nem12.write(file, layout, rows.meters(settings, wanted), rows_of), found
+        batches = counted(rows.batches(settings, wanted, found, timezone(clock)))
+        return nem12.write(file, layout, chain.from_iterable(batches)), found
 
 
 @contextmanager

@@ -173,6 +173,35 @@ def batch(entry: LakehouseEntry, *, full: bool, output: Output) -> None:
         show([{"record": name, **counts} for name, counts in record.counts.items()], output)
 
 
+def stream(entry: LakehouseEntry, *, once: bool, sql: bool, output: Output) -> None:
+    """Bring events that no run has read into minutes; or print the SQL of these and gold's as one."""
+    from meterlake.lakehouse.live import merged_sql
+
+    declared = entry.declaration
+    if declared.live is None:
+        raise UsageError(
+            f"{declared.name} shows nothing live.", hint="Declare live= (meterlake.lakehouse.live) in its declaration."
+        )
+    if sql:
+        typer.echo(merged_sql(declared, declared.live))
+        return
+    from engines import cassandra, spark
+    from lakehouse.live.sink import Sink
+    from lakehouse.live.stream import Stream
+
+    settings, stop = load_settings(), Event()
+    with (
+        stopped_by_signals(stop),
+        cassandra.session(settings) as tables,
+        spark.session(settings, "lakehouse-live") as session,
+    ):
+        live = Stream(settings, session, declared, Sink(settings, declared, tables), system_clock, report_progress)
+        if once:
+            show([{"lakehouse": declared.name, "rows": live.update()}], output)
+        else:
+            live.run(stop)
+
+
 def runs(entry: LakehouseEntry, limit: int | None, output: Output) -> None:
     """Show the runs that readers have seen."""
     from lakehouse import history

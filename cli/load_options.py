@@ -10,8 +10,8 @@ import typer
 
 from cli.arguments import given_clock
 from cli.formats import formats_of
-from cli.load_result import preview_facts
-from cli.output import Output, show
+from cli.load_result import preview_facts, preview_total
+from cli.output import Output, console, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.errors import UsageError
@@ -111,8 +111,11 @@ def show_dry_run(settings: Settings, request: Request, output: Output) -> None:
         found.append(preview)
         if output is Output.TEXT:
             show([preview_facts(preview)], output)
+            console.print()
     if output is Output.JSON:
         show([asdict(preview) for preview in found], output)
+    elif len(found) > 1:
+        show([preview_total(found)], output)
     if any(preview.problem for preview in found):
         raise typer.Exit(1)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from batch_layer.ingest.dry_run import Preview
     from batch_layer.ingest.request import FileResult, Result
 
@@ -69,15 +71,16 @@ def facts(result: Result) -> dict[str, object]:
 
 def preview_facts(seen: Preview) -> dict[str, object]:
     """Return what a load would read of a file."""
+    problem = seen.problem.removeprefix(seen.path).lstrip(": ")
     if not seen.form:
-        return {"file": seen.path, "cannot be loaded": seen.problem}
+        return {"file": seen.path, "cannot be loaded": problem}
     declared = f"{seen.interval_s} s" if seen.interval_s else ""
     more = [f"{len(seen.meters) - _METERS} more"] if len(seen.meters) > _METERS else []
     differs = seen.interval_s and seen.seen_interval_s not in (None, seen.interval_s)
     by_file = f"{seen.seen_interval_s} s seen" if seen.seen_interval_s else ""
     found = {
         "file": seen.path,
-        "cannot be loaded": seen.problem,
+        "cannot be loaded": problem,
         "format": seen.form,
         "lines": seen.lines,
         "readings": seen.readings,
@@ -90,6 +93,20 @@ def preview_facts(seen: Preview) -> dict[str, object]:
         **{f"reading {at}": _reading(each) for at, each in enumerate(seen.first_readings, start=1)},
     }
     return {name: value for name, value in found.items() if value or name in ("lines", "readings")}
+
+
+def preview_total(found: Sequence[Preview]) -> dict[str, object]:
+    """Return what a load would read of all files."""
+    broken = tuple(f"{seen.path}!" for seen in found if seen.problem)  # an archive, of which nothing is loaded then
+    good = [seen for seen in found if not seen.problem and not seen.path.startswith(broken)]
+    return {
+        "files": len(found),
+        "cannot be loaded": len(found) - len(good),
+        "readings": sum(seen.readings for seen in good),
+        "gap rows": sum(seen.gaps for seen in good),
+        "quarantined": sum(sum(seen.quarantined.values()) for seen in good),
+        "meters": len({meter for seen in good for meter in seen.meters}),
+    }
 
 
 def _reading(values: dict[str, object]) -> str:
@@ -108,9 +125,9 @@ def _for(result: Result) -> str:
 def _named(files: list[FileResult]) -> str:
     if not files:
         return ""
-    listed = [file.reason or file.path for file in files[:NAMED]]  # a reason names the file
-    more = [f"{len(files) - NAMED} more (all with --output json)"] if len(files) > NAMED else []
-    return f"{len(files)}: {', '.join([*listed, *more])}"
+    listed = list(dict.fromkeys(file.reason or file.path for file in files))  # a reason names the file, or its archive
+    more = [f"{len(listed) - NAMED} more (all with --output json)"] if len(listed) > NAMED else []
+    return f"{len(files)}: {', '.join([*listed[:NAMED], *more])}"
 
 
 def _grown(files: list[FileResult]) -> str:
@@ -127,7 +144,10 @@ def _differing(result: Result) -> str:
     which = (
         "these count now" if result.revision else "those that were there count; `meterlake correct` makes these count"
     )
-    return f"{found.differing} ({found.first} to {found.last} UTC): {which}"
+    return (
+        f"{found.differing} ({found.first} to {found.last} UTC), the first of meter {found.meter}: {found.file} against"
+        f" {found.held}: {which}"
+    )
 
 
 def _contradicting(result: Result) -> str:

@@ -22,7 +22,7 @@ from stack.runtime import maven
 from stack.service import Service
 from stack.services import ALL, EXTRAS, GROUPS, select, split_extras, with_needs
 
-_KNOWN = f"{', '.join(ALL)}; groups: {', '.join(GROUPS)}; where installed: {', '.join(EXTRAS)}"
+_KNOWN = f"{', '.join(ALL)}; groups: {', '.join(GROUPS)}; by name alone: {', '.join(EXTRAS)}"
 
 
 def up(
@@ -47,9 +47,7 @@ def up(
     """
     instance = Instance(load_settings())
     names, extras = split_extras(services or [])
-    for server in extras:
-        if server.program(instance) is None:
-            raise extra.NotInstalled(server)
+    _bring(extras, instance)
     wanted = with_needs(select(names)) if names or not extras else []
     if fetch_only:
         _fetch(wanted, instance)
@@ -67,6 +65,15 @@ def up(
         progress_console.print(
             f"{len(states)} services healthy after {seconds:.1f} s, {memory / 1024:.1f} GiB resident."
         )
+
+
+def _bring(extras: list[Extra], instance: Instance) -> None:
+    """Look for the programs of extras, and bring those that have an environment of their own."""
+    from cli.progress import StackProgress
+
+    with StackProgress() as progress:
+        for server in extras:
+            extra.ensure(server, instance, progress.download)
 
 
 def _fetch(wanted: list[Service], instance: Instance) -> None:

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from cli import merged_views
+from cli import lakehouse_commands, merged_views
 from cli.arguments import DatasetArgument
 from cli.output import Output, OutputOption, log_to_file, show
 from meterlake import registry
 from meterlake.clock import system_clock
+from meterlake.errors import UsageError
 from meterlake.settings import load_settings
 
 OnceOption = Annotated[bool, typer.Option("--once", help="Process what is in Kafka now, then end.")]
@@ -44,6 +45,9 @@ def stream(
     with_archive: Annotated[
         bool, typer.Option("--with-archive", help="Run the archive in the same process: it spares 1.4 GB.")
     ] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Of a lakehouse: print the SQL of its minutes, live and from gold, and end.")
+    ] = False,
     metrics_port: PortOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -52,12 +56,22 @@ def stream(
     Creates the Cassandra tables, and the topics. Runs until Ctrl-C or SIGTERM, which let the update under way end.
     Killed in any other way it loses and doubles nothing: start it again. Servers that go away are waited for.
 
+    Of a lakehouse: events that no run has read yet, counted by minute and place, with exact amounts.
+
     Examples:
 
     - `meterlake stream household --with-archive`
     - `meterlake stream household --once`
     - `meterlake stream household --metrics-port 9464`
+    - `meterlake stream telecom`
     """
+    if (entry := registry.lakehouse(dataset)) is not None:
+        if with_archive or metrics_port:
+            raise UsageError("--with-archive and --metrics-port are for meters.", hint=f"Land {dataset} beside it.")
+        lakehouse_commands.stream(entry, once=once, sql=sql, output=output)
+        return
+    if sql:
+        raise UsageError("--sql is for lakehouses.", hint="The views of meters are in serving_layer/sql/.")
     _run(dataset, archive=with_archive, views=True, once=once, metrics_port=metrics_port, output=output)
 
 

@@ -48,3 +48,14 @@ def read(settings: Settings, name: str, columns: tuple[str, ...] = ("*",), ref: 
         return found.scan(selected_fields=columns).to_arrow()
     except OSError as error:
         raise EngineUnavailable("S3", settings.lake_s3, error) from error
+
+
+def append(settings: Settings, name: str, rows: list[dict[str, Any]]) -> None:
+    """Add rows to a table of what readers see. Raises what ``table`` raises."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    found = table(settings, name)
+    try:
+        found.append(pa.Table.from_pylist(rows, schema=found.schema().as_arrow()))
+    except OSError as error:
+        raise EngineUnavailable("S3", settings.lake_s3, error) from error

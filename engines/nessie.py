@@ -71,10 +71,10 @@ def refs(settings: Settings) -> list[Ref]:
     return sorted(map(_ref, _pages(settings, "trees", "references")), key=lambda ref: ref.name)
 
 
-def ancestors(settings: Settings, ref: Ref) -> set[str]:
-    """Return the commits that lead to a branch or tag, its own among them. Raises EngineUnavailable."""
+def commits(settings: Settings, ref: Ref) -> dict[str, str]:
+    """Return the commits that lead to a branch or tag, its own first: hash -> message. Raises EngineUnavailable."""
     entries = _pages(settings, f"trees/{ref.at}/history", "logEntries")
-    return {str(entry["commitMeta"]["hash"]) for entry in entries}
+    return {str(entry["commitMeta"]["hash"]): str(entry["commitMeta"]["message"]) for entry in entries}
 
 
 def _pages(settings: Settings, path: str, name: str) -> Iterator[dict[str, Any]]:

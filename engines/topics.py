@@ -21,6 +21,7 @@ from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
@@ -157,6 +158,16 @@ def spans(settings: Settings, topic: Topic) -> dict[int, Span]:
     """Return the offsets of each partition. Raises EngineUnavailable."""
     first, end = (_offsets(settings, topic, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
     return {partition: Span(first[partition], end[partition]) for partition in topic.partitions}
+
+
+def offsets_at(settings: Settings, topic: Topic, moment: datetime) -> dict[int, int]:
+    """Return, of each partition, the offset of the first message since ``moment``; its end where there is none.
+
+    Raises EngineUnavailable.
+    """
+    since = _offsets(settings, topic, OffsetSpec.for_timestamp(int(moment.timestamp() * 1000)))
+    end = _offsets(settings, topic, OffsetSpec.latest())
+    return {partition: offset if offset >= 0 else end[partition] for partition, offset in since.items()}
 
 
 def _offsets(settings: Settings, topic: Topic, spec: OffsetSpec) -> dict[int, int]:

@@ -36,6 +36,15 @@ class Record:
         return total
 
 
+class NoRun(PermanentError):
+    """Readers of a lakehouse see nothing yet."""
+
+    def __init__(self, lakehouse: str) -> None:
+        super().__init__(
+            f"Readers of {lakehouse} see no run yet.", hint=f"Run it first: `meterlake batch {lakehouse}`."
+        )
+
+
 class SharedCatalog(PermanentError):
     """Going back would take other lakehouses back, too."""
 
@@ -66,10 +75,18 @@ def runs(settings: Settings, dataset: str) -> list[tuple[Record, str]]:
             content: dict[str, Any] = orjson.loads(data or b"{}")
             found.append((Record(**content), ref.hash))
     found.sort(key=lambda item: item[0].run)
-    seen = nessie.ancestors(settings, main)
+    seen = nessie.commits(settings, main)
     reached = [record.run for record, state in found if state in seen]
     current = reached[-1] if reached else ""
     return [(record, "current" if record.run == current else "kept") for record, _ in found]
+
+
+def current(settings: Settings, dataset: str) -> Record:
+    """Return the run that readers see. Raises NoRun."""
+    found = [record for record, status in runs(settings, dataset) if status == "current"]
+    if not found:
+        raise NoRun(dataset)
+    return found[0]
 
 
 def roll_back(settings: Settings, dataset: str, run: str) -> Record:

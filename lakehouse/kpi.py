@@ -46,7 +46,7 @@ def statement(
     days = {">=": since, "<": until}
     conditions = [f"date_sk {sign} ?" for sign, day in days.items() if day]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    with_views = _with(lakehouse, kpi.fact, dialect)
+    with_views = _with(lakehouse, kpi.fact, dialect, "lake" if dialect == "trino" else "")
     table = kpi.fact if with_views else _qualified(lakehouse, kpi.fact, dialect)
     rows = f"{table}{where}"
     if kpi.per:
@@ -74,6 +74,12 @@ def figure(
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
+def rows_of(lakehouse: Lakehouse, view: str, columns: tuple[str, ...], dialect: Dialect, catalog: str) -> str:
+    """Return the query of columns of a view. catalog: that of the tables of gold, where they have one."""
+    listed = ", ".join(f"`{column}`" if dialect == "spark" else f'"{column}"' for column in columns)
+    return f"{_with(lakehouse, view, dialect, catalog)}SELECT {listed} FROM {view}"
+
+
 def _columns(lakehouse: Lakehouse, kpi: Kpi) -> tuple[str, ...]:
     """Return what a figure may be grouped by."""
     if view := lakehouse.view(kpi.fact):
@@ -92,7 +98,7 @@ def _qualified(lakehouse: Lakehouse, table: str, dialect: Dialect) -> str:
     return f"lake.{lakehouse.namespace('gold')}.{table}" if dialect == "trino" else table
 
 
-def _with(lakehouse: Lakehouse, name: str, dialect: Dialect) -> str:
+def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str) -> str:
     """Return the WITH that a view needs: itself, and the views that it is made of, before it."""
     found: dict[str, str] = {}
 
@@ -102,13 +108,14 @@ def _with(lakehouse: Lakehouse, name: str, dialect: Dialect) -> str:
             return
         tree = sqlglot.parse_one(view.sql, read="spark")
         own = {item.alias for item in tree.find_all(exp.CTE)}
-        gold = {*_DATES, *(fact.name for fact in lakehouse.facts), *(item.name for item in lakehouse.dimensions)}
+        kinds = (lakehouse.facts, lakehouse.dimensions, lakehouse.predictions)
+        gold = {*_DATES, *(item.name for items in kinds for item in items)}
         for table in list(tree.find_all(exp.Table)):
             if table.name in own:
                 continue
             if table.name in gold:
-                if dialect == "trino":
-                    table.set("catalog", exp.to_identifier("lake"))
+                if catalog:
+                    table.set("catalog", exp.to_identifier(catalog))
                     table.set("db", exp.to_identifier(lakehouse.namespace("gold")))
             elif lakehouse.view(table.name):
                 add(table.name)

@@ -11,6 +11,7 @@ from lakehouse import history
 from lakehouse.layers import audit, bronze, gold, silver, tables
 from lakehouse.layers.tables import Catalog
 from lakehouse.parallel import side_by_side
+from lakehouse.prediction import score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,13 +80,25 @@ class Run:
         return record
 
     def _prepare(self) -> Ref:
-        """Make the namespaces, and remove what runs that came to nothing have left; return what readers see."""
+        """Make the namespaces, and end what runs that were killed have left; return what readers see."""
         for layer in tables.LAYERS:
             nessie.make_namespace(self.settings, self.lakehouse.namespace(layer))
-        for ref in nessie.refs(self.settings):
-            if ref.type == "BRANCH" and ref.name.startswith(f"{self.lakehouse.name}_"):
-                nessie.delete(self.settings, ref)
-        return nessie.main(self.settings)
+        main, prefix = nessie.main(self.settings), f"{self.lakehouse.name}_"
+        left = [ref for ref in nessie.refs(self.settings) if ref.type == "BRANCH" and ref.name.startswith(prefix)]
+        merged = {message: state for state, message in nessie.commits(self.settings, main).items()} if left else {}
+        tagged = {ref.name for ref in nessie.refs(self.settings) if ref.type == "TAG"}
+        for ref in left:
+            run = ref.name.removeprefix(prefix)
+            # Killed after readers saw it, before it had its tag.
+            state, name = merged.get(self._message(run)), history.tag(self.lakehouse.name, run)
+            if state and name not in tagged:
+                nessie.create(self.settings, name, nessie.Ref(main.name, state), "TAG")
+            nessie.delete(self.settings, ref)
+        return main
+
+    def _message(self, run: str) -> str:
+        """Return what the commit says by which readers see a run."""
+        return f"run {run} of {self.lakehouse.name}"
 
     def _make_tables(self, catalog: Catalog, *, full: bool) -> None:
         self.report("tables")
@@ -94,10 +107,13 @@ class Run:
             rows = self.session.sql(f"SHOW TABLES IN {catalog.name}.{self.lakehouse.namespace(layer)}").collect()
             there |= {(layer, row.tableName) for row in rows}
 
+        kept = tables.kept(self.lakehouse)
+
         def make(table: Table) -> None:
-            if full and (table.layer, table.name) in there:
+            again = full and table not in kept
+            if again and (table.layer, table.name) in there:
                 self.session.sql(f"DROP TABLE {catalog.path(table)}")
-            if full or (table.layer, table.name) not in there:
+            if again or (table.layer, table.name) not in there:
                 self.session.sql(catalog.create(table))
 
         side_by_side(make, tables.every(self.lakehouse))
@@ -126,6 +142,9 @@ class Run:
         side_by_side(lambda item: gold.fact(session, catalog, item, changed[item.event]), facts)
         gold.times(session, catalog)
         gold.dates(session, catalog)
+        for item in lakehouse.predictions:
+            if problem := score.score(session, self.settings, catalog, item, run):
+                self.report(f"{item.name} left out: {problem}")
         return read, changed
 
     def _merge(self, branch: str, main: Ref, record: history.Record) -> None:
@@ -135,7 +154,7 @@ class Run:
         history.write(self.settings, record)
         source = nessie.find(self.settings, branch)
         assert source is not None  # noqa: S101 - nobody else removes it under the lease
-        merged = nessie.merge(self.settings, source, main, f"run {record.run} of {self.lakehouse.name}")
+        merged = nessie.merge(self.settings, source, main, self._message(record.run))
         nessie.create(self.settings, history.tag(self.lakehouse.name, record.run), merged, "TAG")
         nessie.delete(self.settings, source)
 

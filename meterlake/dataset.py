@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from meterlake.declaration import MeterSeries
 from meterlake.errors import DeclarationError, PermanentError
 from meterlake.fileformats.base import FileFormat
+from meterlake.schedule import DAILY, Schedule
 from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class DataSet:
     formats: of its files. replay: how its history becomes live readings. reports: its catalogue; without one it has
     the plain reports. board: what its dashboards show. bridges: sources of live messages in other people's formats.
     presentation: reference tables, and what is made of readings with them. generator: of made-up files. vee: validation
-    and estimation. tariffs: name of the file, in the folder, that says what products cost.
+    and estimation. tariffs: name of the file, in the folder, that says what products cost. schedule: of its DAG.
     """
 
     declaration: MeterSeries
@@ -64,6 +65,7 @@ class DataSet:
     generator: Generator | str | None = None
     vee: Vee | str | None = None
     tariffs: str | None = None
+    schedule: Schedule = DAILY
 
     def __post_init__(self) -> None:
         if not isinstance(self.declaration, MeterSeries):
@@ -114,6 +116,11 @@ class LakehouseEntry:
     def name(self) -> str:
         """The name of the lakehouse."""
         return self.declaration.name
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it comes with this platform."""
+        return self.package.partition(".")[0] == OURS
 
     def simulation(self) -> Simulation:
         """Return how its records are made. Raises PermanentError where they cannot be."""

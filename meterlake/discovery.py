@@ -11,6 +11,7 @@ import importlib
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
@@ -196,13 +197,17 @@ def _where(name: str, error: Exception) -> str:
     """Return the file and line of somebody's module at which an import failed."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
-    own = str(Path(__file__).parent)
+    ours = ("<", str(Path(__file__).parent))
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(("<", own)) and "importlib" not in frame.filename
+        if not frame.filename.startswith(ours) and not _is_pythons_own(frame.filename)
     ]
     return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else f"the package {name}"
+
+
+def _is_pythons_own(file: str) -> bool:
+    return file.startswith(sysconfig.get_path("stdlib")) and "site-packages" not in file
 
 
 def _collected(items: Iterable[Entry | LakehouseEntry | UnusableDataSet]) -> Listing:

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
+
+NOTHING_LOADED: Final = "Nothing was loaded."
+"""How hints about a file that stops a load begin."""
+
+_LISTED: Final = 60
+"""So many known names are listed."""
 
 
 class MeterlakeError(Exception):
@@ -62,13 +69,17 @@ class UsageError(PermanentError):
 
 
 class UnknownName(UsageError):
-    """A name that is not one of the known ones; always lists them."""
+    """A name that is not one of the known ones. It lists them, or says ``rule`` in their place, where they are many."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], rule: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         close = get_close_matches(name, self.known, n=1)
         guess = f"Did you mean {close[0]!r}? " if close else ""
-        super().__init__(f"Unknown {kind} {name!r}.", hint=f"{guess}Known: {', '.join(self.known)}.")
+        super().__init__(f"Unknown {kind} {name!r}.", hint=f"{guess}{rule or self._listed()}")
+
+    def _listed(self) -> str:
+        more = len(self.known) - _LISTED
+        return f"Known: {', '.join(self.known[:_LISTED])}{f' and {more} more' if more > 0 else ''}."
 
 
 class DeclarationError(PermanentError):

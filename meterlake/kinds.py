@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from meterlake.errors import DeclarationError, ExpressionError
 from meterlake.expressions import Expression, ExpressionKind, parse_expression
 from meterlake.names import check_name, check_unique
+from meterlake.wallclock import check_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -173,7 +173,7 @@ def check_base(declaration: Declaration, where: str) -> None:
     """Raise DeclarationError at the first contradiction of what every kind declares."""
     for name in (declaration.name, *declaration.identity):
         check_name(name, where)
-    _check_zone(declaration, where)
+    check_zone(declaration.time_zone, where)
     check_durations(
         {
             "clock_tolerance": declaration.clock_tolerance,
@@ -207,14 +207,3 @@ def check_durations(durations: dict[str, timedelta], where: str) -> None:
     for name, value in durations.items():
         if value < timedelta(0) or value % timedelta(seconds=1):
             raise DeclarationError(where, f"its {name} of {value} is not whole seconds", expected="Use timedelta")
-
-
-def _check_zone(declaration: Declaration, where: str) -> None:
-    try:
-        ZoneInfo(declaration.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise DeclarationError(
-            where,
-            f"the time zone {declaration.time_zone!r} is unknown",
-            expected="Use an IANA name such as Europe/Paris, or UTC",
-        ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from meterlake.errors import PermanentError, UsageError
+from meterlake.errors import NOTHING_LOADED, PermanentError, UsageError
 from meterlake.schema import KEY_PATTERN
 from meterlake.text.values import BLANKS
 
@@ -20,7 +20,7 @@ class NoMeter(PermanentError):
         self.path = path
         super().__init__(
             f"{path}: the pattern {pattern!r} finds no meter in the name {name!r}.",
-            hint="Nothing was loaded. Give a pattern that matches the names of all files.",
+            hint=f"{NOTHING_LOADED} Give a pattern that matches the names of all files.",
         )
 
 

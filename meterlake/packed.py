@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from contextlib import ExitStack
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -47,6 +47,10 @@ Content: TypeAlias = Literal["text", "parquet", "sqlite", "json", "xml", "xlsx"]
 
 _DEEPEST: Final = 4
 _BLOCK: Final = 512
+_ZIP_END: Final = 22 + (1 << 16)
+"""The end of a zip archive is no longer than this, its comment included."""
+_MANY: Final = 0xFFFF
+"""So many members are counted elsewhere (zip64)."""
 _CHUNK: Final = 1 << 20
 _AS_CSV: Final = "Export it as CSV in UTF-8."
 _DECLARE: Final = "Export it as CSV in UTF-8, or declare a format of it: see docs/formats."
@@ -156,17 +160,60 @@ def _open_member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, password: str)
     if encrypted and not password:
         raise NotText("is encrypted", "Give its password: --password asks for it.")
     try:
-        return archive.open(item, pwd=password.encode() if encrypted else None)
+        file = archive.open(item, pwd=password.encode() if encrypted else None)
+        return _decrypted(file) if encrypted else file
     except NotImplementedError as error:
         raise NotText(f"cannot be unpacked ({error})", "Unpack it first, or pack it by deflate.") from error
     except RuntimeError as error:
         raise NotText("is encrypted with another password", "Give the right one: --password asks for it.") from error
 
 
+def _decrypted(file: IO[bytes]) -> IO[bytes]:
+    """One of 256 wrong passwords opens a member, and shows by what it reads."""
+
+    def read(size: int) -> bytes:
+        try:
+            return file.read(size)
+        except (zlib.error, zipfile.BadZipFile, EOFError) as error:
+            raise NotText(
+                "is encrypted with another password, or damaged", "Give the right one: --password asks for it."
+            ) from error
+
+    return cast("IO[bytes]", io.BufferedReader(_Pieces([read]), _CHUNK))
+
+
 def _tar_members(raw: IO[bytes], stack: ExitStack, _: str) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
-    archive = stack.enter_context(tarfile.open(fileobj=raw, mode="r|"))  # noqa: SIM115 - closed by the stack
+    archive = _tar(raw, stack)
     while member := _next_file(archive):
         yield member.name, partial(_extract, archive, member)
+    _check_end(archive)
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header. The library takes a damaged or missing one for the end, where two empty blocks stand."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        if len(buf) < _BLOCK:
+            raise tarfile.ReadError("it lacks the end of a tar archive")
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if not any(buf):
+                raise
+            raise tarfile.ReadError(f"the header of a member: {error}") from error
+
+
+def _tar(raw: IO[bytes], stack: ExitStack) -> tarfile.TarFile:
+    return stack.enter_context(tarfile.open(fileobj=raw, mode="r|", tarinfo=_Header))
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Read what is behind the last member: what it is packed by has its checksum there, and nothing else may be."""
+    rest = cast("IO[bytes]", archive.fileobj)
+    while chunk := rest.read(_CHUNK):
+        if any(chunk):
+            raise tarfile.ReadError("something stands behind its end")
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -307,6 +354,9 @@ def _zip_files(raw: IO[bytes], stack: ExitStack) -> tuple[zipfile.ZipFile, list[
         shutil.copyfileobj(raw, file, _CHUNK)
         raw = file
     archive = stack.enter_context(zipfile.ZipFile(raw))
+    counted = _counted(raw)
+    if counted is not None and counted != len(archive.infolist()):
+        raise zipfile.BadZipFile(f"its index says {counted} members, and has {len(archive.infolist())}")
     workbook = next((_WORKBOOKS[name] for name in archive.namelist() if name in _WORKBOOKS), None)
     if workbook:
         raise NotText(f"is {workbook}", _AS_CSV)
@@ -314,9 +364,19 @@ def _zip_files(raw: IO[bytes], stack: ExitStack) -> tuple[zipfile.ZipFile, list[
     return archive, files
 
 
+def _counted(raw: IO[bytes]) -> int | None:
+    """Return how many members a zip archive says at its end that it has; None where it says it in another way."""
+    raw.seek(0, io.SEEK_END)
+    raw.seek(max(0, raw.tell() - _ZIP_END))
+    end = raw.read()
+    at = end.rfind(b"PK\x05\x06")
+    number = int.from_bytes(end[at + 10 : at + 12], "little")
+    return None if at < 0 or number == _MANY else number
+
+
 def _open_tar(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
     """Open the one file in a tar archive; whether it is the only one is known at its end."""
-    archive = stack.enter_context(tarfile.open(fileobj=raw, mode="r|"))  # noqa: SIM115 - closed by the stack
+    archive = _tar(raw, stack)
     first = _next_file(archive)
     member = archive.extractfile(first) if first else None
     if first is None or member is None:
@@ -326,6 +386,7 @@ def _open_tar(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
         second = _next_file(archive)
         if second:
             raise NotText(f"holds several files ({first.name}, {second.name}, …)", "Give an archive of one text file.")
+        _check_end(archive)
 
     return cast("IO[bytes]", io.BufferedReader(_Pieces([member.read], check_end), _CHUNK))
 
@@ -338,8 +399,9 @@ def _next_file(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether a member is one that macOS adds."""
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
+    """Return whether a member is hidden, as in a folder, or one that macOS adds."""
+    parts = name.split("/")
+    return parts[0] == "__MACOSX" or any(part.startswith(".") and part.strip(".") for part in parts)
 
 
 def _not_one(names: list[str]) -> NotText:

@@ -40,7 +40,7 @@ def entry(name: str) -> Entry:
     if name in known.lakehouses:
         raise UsageError(
             f"{name} is a lakehouse: this command is for data sets of meters.",
-            hint="Its commands: simulate, land, batch, runs, rollback, verify.",
+            hint="Its commands: simulate, land, stream, batch, runs, rollback, verify.",
         )
     if known.problems:
         raise known.problems[0].with_traceback(None)

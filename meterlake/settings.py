@@ -70,6 +70,8 @@ class Settings(Connections):
     port_trino: int = Field(8080, description="Trino, HTTP.")
     port_prometheus: int = Field(9090, description="Prometheus, HTTP; where it is installed.")
     port_grafana: int = Field(3000, description="Grafana, HTTP; where it is installed.")
+    port_airflow: int = Field(8090, description="Airflow, HTTP.")
+    port_superset: int = Field(8088, description="Superset, HTTP.")
     port_s3: int = Field(9878, description="S3, HTTP.")
     port_nessie: int = Field(19120, description="Nessie, HTTP.")
     port_nessie_management: int = Field(19121, description="Nessie, HTTP: its own health.")
@@ -112,6 +114,13 @@ class Settings(Connections):
         SecretStr(""),
         description="Databases that `land` reads, as NAME=URL with blanks between: utility.crm=postgresql://host/crm."
         " One that is not named is a SQLite file in METERLAKE_HOME/sources, which `generate` makes.",
+    )
+
+    # Personal data of lakehouses
+    personal_data_users: str = Field(
+        "",
+        description="Users of Trino, with blanks between, who may see personal columns, beside the platform's own user;"
+        " the native stack masks them for everybody else. Taken up when Trino starts.",
     )
 
     # Spark
@@ -199,6 +208,14 @@ class Settings(Connections):
         " http://marquez:5000 (api/v1/lineage is appended); empty: nowhere.",
     )
     lineage_token: SecretStr = Field(SecretStr(""), description="Token of that server.")
+    superset_user: str = Field("admin", description="Superset's administrator, made by `meterlake up superset`.")
+    superset_password: SecretStr = Field(
+        SecretStr(""), description="Its password; empty: one is made, in METERLAKE_HOME/superset-admin-password."
+    )
+    alert_url: SecretStr = Field(
+        SecretStr(""),
+        description="Where Airflow's DAGs report tasks that failed and runs that are late: a POST with JSON.",
+    )
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Prometheus metrics of the streaming queries, on loopback; 0 means none."
     )

@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
-from meterlake.errors import UnknownName
+from meterlake.errors import DeclarationError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,8 +65,19 @@ def zones() -> frozenset[str]:
 def zone(name: str) -> ZoneInfo:
     """Return a zone by its IANA name. Raises UnknownName."""
     if name not in zones():
-        raise UnknownName("time zone", name, [known for known in zones() if "/" in known])
+        rule = "Give an IANA name such as Europe/Paris; a clock without summer time has a UTC offset instead."
+        raise UnknownName("time zone", name, zones(), rule)
     return ZoneInfo(name)
+
+
+def check_zone(name: str, where: str) -> None:
+    """Raise DeclarationError where a declaration names a zone that does not exist. where: what declares it."""
+    try:
+        zone(name)
+    except UnknownName as error:
+        raise DeclarationError(
+            where, f"there is no time zone {name!r}", expected=error.hint.removesuffix(".")
+        ) from None
 
 
 def clock_text(clock: FileClock) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from meterlake.settings import Settings, load_settings
+from stack import access
 from stack.instance import HOSTS, port_names, render
 from stack.runtime import maven
 from stack.runtime.locks import read_lock
@@ -82,6 +83,7 @@ def values(service: str) -> dict[str, object]:
         "conf": container.conf,
         "metastore_db": METASTORE_DB,
         "lake": LAKE,
+        "table_rules": access.table_rules([], ""),
         "scratch": "/tmp/meterlake",  # noqa: S108 - a path in a container
         "plugins": "",
         "metrics_host": "host.docker.internal",

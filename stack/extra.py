@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from meterlake.errors import PermanentError
 from stack import preflight, process
 from stack.errors import PortBusy, StartFailed
 from stack.instance import Instance
+from stack.runtime.cache import Progress
 from stack.watch import Stalled, Watch
 
 POLL_S = 0.3
@@ -50,6 +52,10 @@ class Extra:
     env: Callable[[Instance], Mapping[str, str]]
     probe: str
     """Path of a URL that answers 200 when work was done."""
+    works: Callable[[Instance, requests.Response], bool] = lambda *_: True
+    """Whether the answer, with 200, says that work was done; it may ask for more."""
+    fetch: Callable[[Instance, Progress | None], object] | None = None
+    """Brings its program into the cache, where this stack can."""
 
     def program(self, instance: Instance) -> Path | None:
         """Return where its program is, or None."""
@@ -63,6 +69,10 @@ class Extra:
         return f"http://{instance.settings.address(self.port)}"
 
 
+_MARK = "METERLAKE_EXTRA"
+"""Variable by which whatever a server starts is known, in any group or session."""
+
+
 class NotInstalled(PermanentError):
     """The program of a server is not on this machine."""
 
@@ -73,15 +83,24 @@ class NotInstalled(PermanentError):
         )
 
 
+def ensure(extra: Extra, instance: Instance, downloads: Progress | None = None) -> Path:
+    """Return where a server's program is, bringing it where that can be. Raises NotInstalled, ArtifactError."""
+    if extra.program(instance) is None and extra.fetch is not None:
+        extra.fetch(instance, downloads)
+    program = extra.program(instance)
+    if program is None:
+        raise NotInstalled(extra)
+    return program
+
+
 def up(extra: Extra, instance: Instance) -> str:
     """Start a server and wait until it is healthy; do nothing if it runs. Returns its address.
 
     Raises NotInstalled, PortBusy, or StartFailed with the last lines of its log.
     """
-    program = extra.program(instance)
-    if program is None:
-        raise NotInstalled(extra)
+    program = ensure(extra, instance)
     if running(extra, instance) is None:
+        process.stop(_started(extra, instance), GRACE_S)  # what a killed wrapper left
         _check_port(extra, instance)
         extra.prepare(instance)
         _await(extra, instance, _spawn(extra, instance, program))
@@ -89,12 +108,12 @@ def up(extra: Extra, instance: Instance) -> str:
 
 
 def down(extra: Extra, instance: Instance) -> bool:
-    """Stop a server; return whether it ran."""
-    wrapper = running(extra, instance)
-    if wrapper is None:
-        return False
-    process.stop([wrapper], GRACE_S)
-    return True
+    """Stop a server with all that it has started; return whether it ran."""
+    wrapper, started = running(extra, instance), _started(extra, instance)
+    if wrapper is not None:
+        process.stop([wrapper], GRACE_S)
+    process.stop(started, GRACE_S)
+    return bool(started)
 
 
 def running(extra: Extra, instance: Instance) -> psutil.Process | None:
@@ -112,9 +131,30 @@ def running(extra: Extra, instance: Instance) -> psutil.Process | None:
 def healthy(extra: Extra, instance: Instance) -> bool:
     """Return whether a server answers its probe."""
     try:
-        return requests.get(extra.url(instance) + extra.probe, timeout=2).status_code == 200
+        answer = requests.get(extra.url(instance) + extra.probe, timeout=5)
+        return answer.status_code == 200 and extra.works(instance, answer)
     except requests.RequestException:
         return False
+
+
+def _started(extra: Extra, instance: Instance) -> list[psutil.Process]:
+    """Return the wrapper of a server and all that came of it, whoever its parent is now.
+
+    The mark in the environment shows it; one that has overwritten that, with its title, by its session or its parent.
+    """
+    mark, marked, sessions = _tag(extra, instance), [], dict[int, list[psutil.Process]]()
+    for candidate in psutil.process_iter():
+        try:
+            sessions.setdefault(os.getsid(candidate.pid), []).append(candidate)
+            if candidate.environ().get(_MARK) == mark:
+                marked.append(candidate)
+        except (psutil.Error, OSError):
+            continue
+    found = set[psutil.Process]()
+    for member in marked:
+        with suppress(psutil.Error, OSError):
+            found |= {member, *sessions[os.getsid(member.pid)], *member.children(recursive=True)}
+    return list(found)
 
 
 def _tag(extra: Extra, instance: Instance) -> str:
@@ -136,7 +176,7 @@ def _spawn(extra: Extra, instance: Instance, program: Path) -> process.Lasting:
         folder.mkdir(parents=True, exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "USER") if name in os.environ}
     command = [sys.executable, "-m", "stack.wrapped", _tag(extra, instance), str(program)]
-    environment = kept | {"TZ": "UTC"} | dict(extra.env(instance))
+    environment = kept | {"TZ": "UTC", _MARK: _tag(extra, instance)} | dict(extra.env(instance))
     return process.launch(command + extra.arguments(instance, program), log, instance.run(extra.name), environment)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from meterlake.settings import Settings
+from stack import access
 from stack.runtime import maven
 
 TEMPLATES = Environment(
@@ -77,6 +78,7 @@ class Instance:
             "metastore_db": metastore_db(settings, self.data("metastore")),
             "scratch": str(self.run(service) / "scratch"),
             "lake": lake(settings),
+            "table_rules": table_rules(settings),
             "plugins": str(maven.unpacked_folder("trino", settings) / "plugin"),
         }
 
@@ -101,6 +103,12 @@ def lake(settings: Settings) -> dict[str, object]:
         "secret_key": secret,
         "in_files": True,
     }
+
+
+def table_rules(settings: Settings) -> str:
+    """Return Trino's rules of tables: what is personal is for the platform's own user, and whom the settings name."""
+    users = [settings.user("trino"), *settings.personal_data_users.split()]
+    return access.table_rules(users, access.pseudonym_key(settings.lake_keys[1]))
 
 
 def _make_keys(file: Path) -> None:

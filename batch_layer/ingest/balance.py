@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_layer.ingest.errors import NotThisFormat
 from batch_layer.ingest.formats import expected_rows
-from meterlake.errors import OutOfBalance
+from meterlake.errors import NOTHING_LOADED, OutOfBalance
 from meterlake.fileformats.base import WrongFile
 from meterlake.text.format import TextFormat
 
@@ -57,7 +57,7 @@ def not_of_format(path: str, form: Format, tally: Tally) -> NotThisFormat | Wron
         return None
     worst = sorted(tally.reasons.items(), key=lambda item: -item[1][0])[:_WORST]
     found = ", ".join(f"{count} {reason} (first in line {line})" for reason, (count, line) in worst)
-    hint = "Nothing was loaded."
+    hint = NOTHING_LOADED
     if isinstance(form, TextFormat):
         hint += f" Expected times as {form.pattern!r} and numbers with a {_SIGNS[form.decimal]}, between"
         hint += f" {form.separator!r}."

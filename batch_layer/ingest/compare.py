@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
@@ -26,12 +27,16 @@ class Overlap:
     """Readings of a file whose meter, start and length are in the master already.
 
     same: their values are those that count there. differing: they are others. first, last: of the differing ones.
+    meter, file, held: of the first of them: the file of the load, and the file or topic of the reading that was there.
     """
 
     same: int = 0
     differing: int = 0
     first: datetime | None = None
     last: datetime | None = None
+    meter: str = ""
+    file: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,24 +83,44 @@ def _cross(mine: DataFrame, dataset: MeterSeries) -> bool:
     return bool(spans.select("first", F.expr(before).alias("before")).where("first <= before").head(1))
 
 
-def overlap(held: DataFrame, mine: DataFrame, dataset: MeterSeries) -> tuple[Overlap, dict[str, int]]:
+def overlap(
+    held: DataFrame, mine: DataFrame, dataset: MeterSeries, paths: Mapping[str, str]
+) -> tuple[Overlap, dict[str, int]]:
     """Compare readings with those that count among ``held``, in units. Both have the columns of the master.
 
-    Returns also of each load id how many are the same.
+    paths: load id -> file. Returns also of each load id how many are the same.
     """
     keys, units = key_columns(dataset), [name for name, _ in unit_columns(dataset)]
-    there = _counting(held, dataset).select(*keys, *(F.col(name).alias(f"{_HELD}{name}") for name in units))
+    compared = [F.col(name).alias(f"{_HELD}{name}") for name in (*units, "origin")]
+    there = _counting(held, dataset).select(*keys, *compared)
     both = _counting(mine, dataset).join(there, list(keys))
     equal = F.expr(" AND ".join(f"{name} <=> {_HELD}{name}" for name in units))
     time = F.when(~equal, F.col(dataset.event_time))
-    rows = both.groupBy("load_id").agg(F.count_if(equal), F.count_if(~equal), F.min(time), F.max(time)).collect()
-    found = Overlap(
-        sum(same for _, same, *_ in rows),
-        sum(differing for _, _, differing, *_ in rows),
-        min((first for *_, first, _ in rows if first), default=None),
-        max((last for *_, last in rows if last), default=None),
+    example = F.min_by(F.struct(F.col(dataset.key).alias("meter"), F.col(f"{_HELD}origin").alias("origin")), time)
+    rows = (
+        both.groupBy("load_id")
+        .agg(
+            F.count_if(equal).alias("same"),
+            F.count_if(~equal).alias("differing"),
+            F.min(time).alias("first"),
+            F.max(time).alias("last"),
+            example.alias("example"),
+        )
+        .collect()
     )
-    return found, {load_id: same for load_id, same, *_ in rows}
+    found, differing = Overlap(sum(row.same for row in rows)), [row for row in rows if row.differing]
+    if differing:
+        one = min(differing, key=lambda row: (row["first"], paths[row.load_id]))
+        found = Overlap(
+            found.same,
+            sum(row.differing for row in differing),
+            one["first"],
+            max(row["last"] for row in differing),
+            one.example.meter,
+            paths[one.load_id],
+            unquote(one.example.origin),
+        )
+    return found, {row.load_id: row.same for row in rows}
 
 
 def highest_revision(held: DataFrame) -> int:
@@ -108,7 +133,7 @@ def _counting(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return of each key the reading that counts, with its values in units."""
     units = [F.expr(sql).alias(name) for name, sql in unit_columns(dataset)]
     first = rows.select("*", F.expr(f"row_number() {_over(dataset)}").alias("place")).where("place = 1")
-    return first.select(*key_columns(dataset), "load_id", *units)
+    return first.select(*key_columns(dataset), "load_id", "origin", *units)
 
 
 def _over(dataset: MeterSeries) -> str:

@@ -20,6 +20,7 @@ from batch_layer.ingest.upload import BAD_FILE, check_clock, meter_of
 from engines.readers.held import held
 from engines.readers.port import REASON, Options
 from meterlake import jumps
+from meterlake.errors import NOTHING_LOADED
 from meterlake.fileformats.base import WrongFile
 from meterlake.text.format import TextFormat
 from meterlake.text.lines import CHUNK
@@ -83,7 +84,12 @@ def _previews(settings: Settings, request: Request, entry: Entry, now: datetime)
 
 
 def _bad(path: str, error: MeterlakeError) -> Preview:
-    return Preview(path, problem=f"{error.what} {error.hint}".strip())
+    return Preview(path, problem=_said(error))
+
+
+def _said(error: MeterlakeError) -> str:
+    """Return what is wrong, and what to do: that nothing was loaded is no news here."""
+    return f"{error.what} {error.hint.removeprefix(NOTHING_LOADED).strip()}".strip()
 
 
 def _preview(request: Request, source: Source, now: datetime) -> Preview:
@@ -105,7 +111,7 @@ def _preview(request: Request, source: Source, now: datetime) -> Preview:
                 again.add(rows)
             seen = again
     wrong = balance.not_of_format(source.path, form, seen.tally)
-    return seen.preview(source.path, wrong.what if wrong else "")
+    return seen.preview(source.path, _said(wrong) if wrong else "")
 
 
 class _Seen:

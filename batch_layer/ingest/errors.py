@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meterlake.errors import PermanentError
+from meterlake.errors import NOTHING_LOADED, PermanentError
 
 
 class Unreadable(PermanentError):
@@ -20,7 +20,7 @@ class BrokenArchive(PermanentError):
         self.path = path
         super().__init__(
             f"{path}: the packed file is cut off or damaged: {str(cause).rstrip('.')}.",
-            hint="Nothing was loaded. Get the file again and compare its size.",
+            hint=f"{NOTHING_LOADED} Get the file again and compare its size.",
         )
 
 
@@ -31,7 +31,7 @@ class ClockNotUsed(PermanentError):
         self.path = path
         super().__init__(
             f"{path} says the offset of each time: the clock {clock} would not be used.",
-            hint="Nothing was loaded. Leave --utc-offset and --time-zone out, or load such files by themselves.",
+            hint=f"{NOTHING_LOADED} Leave --utc-offset and --time-zone out, or load such files by themselves.",
         )
 
 
@@ -47,5 +47,5 @@ class WallClock(PermanentError):
         super().__init__(
             f"{path}: {times} times come twice, the first is {first}, just when the clock of {zone} goes back. So its"
             f" times are those of the clock on the wall, not of one at UTC{offset} all year.",
-            hint=f"Nothing was loaded. Give --time-zone {zone}: the order of the lines then says which is which.",
+            hint=f"{NOTHING_LOADED} Give --time-zone {zone}: the order of the lines then says which is which.",
         )

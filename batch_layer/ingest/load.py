@@ -358,7 +358,7 @@ class _Load:
             return Overlap(), contradicting
         first, last = mine.agg(F.min(time), F.max(time)).collect()[0]
         held = self._held(table.read(snapshot=staged.parent), tallies).where(time.between(first, last))
-        found, self.same = overlap(held, mine, self.dataset)
+        found, self.same = overlap(held, mine, self.dataset, paths)
         return found, contradicting
 
     def _quarantine(self, tallies: dict[int, Tally]) -> None:

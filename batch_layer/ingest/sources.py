@@ -14,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from batch_layer.ingest.errors import BrokenArchive, Unreadable
 from batch_layer.ingest.places import place_of
+from meterlake.errors import NOTHING_LOADED
 from meterlake.packed import DAMAGED, NotText, files_in
 
 if TYPE_CHECKING:
@@ -113,4 +114,4 @@ def _error(path: str, error: Exception) -> Unreadable | BrokenArchive:
         return Unreadable(f"{path} {error.problem}.", hint=error.hint, path=path)
     if isinstance(error, DAMAGED):
         return BrokenArchive(path, error)
-    return Unreadable(f"{path} cannot be read to its end: {error}.", hint="Nothing was loaded.", path=path)
+    return Unreadable(f"{path} cannot be read to its end: {error}.", hint=NOTHING_LOADED, path=path)

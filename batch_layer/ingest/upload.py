@@ -75,6 +75,7 @@ class _Upload:
         self._progress = Progress(0, len(entries), 0, sum(entry.size for entry in entries))
         self._forms: dict[Format, Format] = {}
         self._done: dict[Number, Stored | SetAside] = {}
+        self._withdrawn: dict[Number, SetAside] = {}
         self._stop, self._takes = threading.Event(), taken(request.forms)
 
     def run(self, pool: ThreadPoolExecutor) -> list[Stored | SetAside]:
@@ -87,19 +88,22 @@ class _Upload:
             bundler.end()
         if errors:
             raise next((error for error in errors if not isinstance(error, _Stopped)), errors[0])
-        done = self._done | bundler.stored
+        done = self._done | bundler.stored | self._withdrawn
         return [done[number] for number in sorted(done)]
 
     def _entry(self, bundler: Bundler, at: int, entry: Entry) -> None:
         """Bring the files of one path. Raises _Stopped once another path has failed."""
-        is_done, member = False, 0
+        is_done, members = False, list[str]()
         try:
             for found in sources(self._settings, entry, self._request.password, self._takes, self._on_bytes):
-                self._member(bundler, (at, member), found)
-                member += 1
+                self._member(bundler, (at, len(members)), found)
+                if isinstance(found, BrokenArchive):
+                    self._withdraw(at, members, found.path, found)
+                members.append(found.path)
             is_done = True
         except BAD_FILE as error:
-            self._set_aside((at, member), entry.path, error)
+            self._set_aside((at, len(members)), entry.path, error)
+            self._withdraw(at, members, entry.path, error)
             is_done = True
         finally:
             if not is_done:
@@ -121,6 +125,12 @@ class _Upload:
         if not self._request.skip_bad_files:
             raise error
         self._done[number] = SetAside(path, error)
+
+    def _withdraw(self, at: int, members: list[str], archive: str, error: MeterlakeError) -> None:
+        """Set aside also what was read of an archive before its damage showed: its checksum stands at its end."""
+        for member, path in enumerate(members):
+            if path.startswith(f"{archive}!"):
+                self._withdrawn[at, member] = SetAside(path, error)
 
     def _file(self, bundler: Bundler, number: Number, source: Source) -> None:
         lines, head = Lines(), source.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from datasets.telecom.marts import MARTS
@@ -9,6 +10,7 @@ from datasets.telecom.references import AGENTS, CELL_SITES, DEVICES, USERS
 from meterlake.columns import BOOLEAN, DOUBLE, INT, STRING, TIMESTAMP, decimal
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.fields import Check, Field, Known
+from meterlake.lakehouse.live import Live, LiveEvent
 from meterlake.lakehouse.model import Dimension, Fact, Kpi, Lookup, Measure
 from meterlake.lakehouse.records import Event
 
@@ -199,9 +201,23 @@ TELECOM: Final = Lakehouse(
     references=(USERS, DEVICES, CELL_SITES, AGENTS),
     dimensions=(
         Dimension("dim_user", "users", "user_sk", ("phone_number", "user_id", "name", "email", "address")),
-        Dimension("dim_device", "devices", "device_sk", ("tac", "brand", "model", "os_version")),
-        Dimension("dim_cell_site", "cell_sites", "cell_sk", ("cell_id", "city", "region", "latitude", "longitude")),
-        Dimension("dim_agent", "agents", "agent_sk", ("agent_id", "name", "department", "email")),
+        Dimension(
+            "dim_device", "devices", "device_sk", ("tac", "brand", "model", "os_version"), ("brand", "model", "tac")
+        ),
+        Dimension(
+            "dim_cell_site",
+            "cell_sites",
+            "cell_sk",
+            ("cell_id", "city", "region", "latitude", "longitude"),
+            ("region", "city", "cell_id"),
+        ),
+        Dimension(
+            "dim_agent",
+            "agents",
+            "agent_sk",
+            ("agent_id", "name", "department", "email"),
+            ("department", "agent_id"),
+        ),
     ),
     facts=(
         Fact(
@@ -253,6 +269,16 @@ TELECOM: Final = Lakehouse(
         ),
     ),
     marts=MARTS,
+    live=Live(
+        lateness=timedelta(minutes=2),
+        events=(
+            LiveEvent("calls", "from_cell_sk", "city", "amount", "currency"),
+            LiveEvent("sms", "from_cell_sk", "city", "amount", "currency"),
+            LiveEvent("payments", "user_sk", "address", "amount", "currency"),
+            LiveEvent("recharges", "user_sk", "address", "amount", "currency"),
+            LiveEvent("support", "user_sk", "address"),
+        ),
+    ),
     simulation="datasets.telecom.simulation:SIMULATION",
     verification="verification.sql",
 )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from datasets.utility import billing, crm, oms
-from datasets.utility.kpis import KPIS, VIEWS
+from datasets.utility.kpis import KPIS, PAGES, VIEWS
+from datasets.utility.predictions import OUTAGES
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.model import Dimension, Fact, Lookup, Measure
 
@@ -34,7 +35,9 @@ UTILITY: Final = Lakehouse(
     sources=".play:SOURCES",
     verification="verification.sql",
     views=VIEWS,
+    predictions=(OUTAGES,),
     kpis=KPIS,
+    pages=PAGES,
     dimensions=(
         Dimension("dim_feeder", "feeders", "feeder_sk", tuple(f.name for f in oms.FEEDERS.fields[:8])),
         Dimension("dim_transformer", "transformers", "transformer_sk", ("transformer_id", "feeder_id", "rating_kva")),

@@ -204,25 +204,34 @@ def _complaints(world: World, day: int, people: Frame, opened: Numbers, kinds: N
     )
 
 
-def network_day(world: World, day: int) -> tuple[Frame, Frame, Frame]:
-    """Return the load of a day: feeders by day, feeders by hour, transformers by day."""
-    pick, n = world.random(26, day), world.feeders
-    people = world.people[world.active(day)]
+def feeder_day(world: World, day: int, pick: np.random.Generator) -> tuple[Frame, Numbers]:
+    """Return the feeders' day, and their energy in Wh."""
+    people, network, n = world.people[world.active(day)], world.network, world.feeders
     season = world.season[world.index(day)]
-    network = world.network
     energy = np.bincount(people["feeder"], people["base"], n) * season / (1 - network["loss"].to_numpy())
     energy = np.round(energy * pick.normal(1, 0.01, n) * 1000)
-    ids, start = network["feeder_id"].to_numpy(), instant(day)
+    ids = network["feeder_id"].to_numpy()
     days = pd.DataFrame(
         {
             "feeder_day_id": [f"{feeder}-{day}" for feeder in ids],
             "feeder_id": ids,
-            "day_start": start,
+            "day_start": instant(day),
             "energy_input_kwh": fixed(energy, 3),
             "customers_served": np.bincount(people["feeder"], minlength=n),
             "connected_kva": fixed(np.bincount(people["feeder"], people["kva"], n), 2),
+            "weather_forecast": fixed(np.round(world.forecast(day)[network["region_number"]] * 100), 2),
         }
     )
+    return days, energy
+
+
+def network_day(world: World, day: int) -> tuple[Frame, Frame, Frame]:
+    """Return the load of a day: feeders by day, feeders by hour, transformers by day."""
+    pick, n = world.random(26, day), world.feeders
+    days, energy = feeder_day(world, day, pick)
+    people = world.people[world.active(day)]
+    season = world.season[world.index(day)]
+    ids = world.network["feeder_id"].to_numpy()
     load = np.round(np.outer(energy, _HOURS) * pick.lognormal(0, 0.05, (n, 24)))
     hours = pd.DataFrame(
         {
@@ -241,7 +250,7 @@ def network_day(world: World, day: int) -> tuple[Frame, Frame, Frame]:
             "transformer_day_id": [f"{name}-{day}" for name in world.transformer_ids],
             "transformer_id": world.transformer_ids,
             "feeder_id": np.repeat(ids, world.per_feeder),
-            "day_start": start,
+            "day_start": instant(day),
             "peak_kva": fixed(np.round(peak * 100), 2),
             "overload_hours": np.clip(np.floor((over - 1) * 20 + 1), 0, 12).astype("int64"),
         }

@@ -147,6 +147,9 @@ FEEDER_DAYS: Final = Event(
         number("energy_input_kwh", ENERGY, "Energy into the feeder", "kWh"),
         number("customers_served", INT, "Active customers"),
         number("connected_kva", MONEY, "Their connected load", "kVA"),
+        number(
+            "weather_forecast", MONEY, "How bad the next day's weather will be, as forecast", least=None, nullable=True
+        ),
     ),
     known=KNOWN_FEEDER,
 )

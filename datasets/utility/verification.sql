@@ -69,11 +69,13 @@ FROM (SELECT source_partition, source_offset, arrived_at, j, txt(j, 'call_id') A
     FROM documents WHERE record = 'trouble_calls');
 
 CREATE TABLE read_feeder_days AS
-SELECT *, feeder_ok(feeder_id) AND energy_input_kwh >= 0 AND customers_served >= 0 AND connected_kva >= 0 AS is_good
+SELECT *, feeder_ok(feeder_id) AND energy_input_kwh >= 0 AND customers_served >= 0 AND connected_kva >= 0
+    AND either(txt(j, 'weather_forecast'), weather_forecast) AS is_good
 FROM (SELECT source_partition, source_offset, arrived_at, j, txt(j, 'feeder_day_id') AS id, moment(txt(j, 'day_start')) AS happened,
     txt(j, 'feeder_day_id') AS feeder_day_id, txt(j, 'feeder_id') AS feeder_id, moment(txt(j, 'day_start')) AS day_start,
     mills(txt(j, 'energy_input_kwh')) AS energy_input_kwh, whole(txt(j, 'customers_served')) AS customers_served,
-    cents(txt(j, 'connected_kva')) AS connected_kva FROM documents WHERE record = 'feeder_days');
+    cents(txt(j, 'connected_kva')) AS connected_kva, cents(txt(j, 'weather_forecast')) AS weather_forecast
+    FROM documents WHERE record = 'feeder_days');
 
 CREATE TABLE read_feeder_loads AS
 SELECT *, feeder_ok(feeder_id) AND load_kw >= 0 AS is_good

@@ -52,6 +52,7 @@ _BACK: Final = 400
 _AHEAD: Final = 4500
 _WORST: Final = 1.5
 """Outages of a feeder on a day of the worst kind, expected."""
+_FORECAST_ERROR: Final = 0.5
 _PRICES: Final = (160_000, 250_000, 220_000, 90_000)
 _DAILY: Final = (9.0, 30.0, 320.0, 40.0)
 _DAILY_AT_NOON: Final = 12 * 3600
@@ -244,6 +245,10 @@ class World:
         """Return the ratings of feeders on a day: those that were upgraded have half as much again."""
         peak = np.bincount(self.people["feeder"], self.people["base"], self.feeders) * 1.5 * 0.058 / 0.8
         return np.round(peak * np.where(self.network["upgraded"] <= day, 1.5, 1.0) + 50)
+
+    def forecast(self, day: int) -> Numbers:
+        """Return the weather of the next day by region, as it is forecast: with an error."""
+        return self.weather[self.index(day + 1)] + self.random(4, day).normal(0, _FORECAST_ERROR, len(REGIONS))
 
     def planned(self, day: int) -> Numbers:
         """Return which feeders have planned work on a day."""

@@ -31,15 +31,6 @@ _AT_ONCE: Final = 100
 """Files that one statement reads."""
 
 
-class NoRun(PermanentError):
-    """Readers of a lakehouse see nothing yet."""
-
-    def __init__(self, lakehouse: str) -> None:
-        super().__init__(
-            f"Readers of {lakehouse} see no run yet.", hint=f"Run it first: `meterlake batch {lakehouse}`."
-        )
-
-
 class NotEqual(PermanentError):
     """ClickHouse has something else than readers of the lakehouse see."""
 
@@ -214,10 +205,8 @@ class Load:
 
 def load(settings: Settings, engine: ClickHouse, lakehouse: Lakehouse, *, full: bool = False) -> list[dict[str, Any]]:
     """Load what readers of a lakehouse see now. Raises NoRun, and what ``Load.execute`` raises."""
-    current = [record.run for record, status in history.runs(settings, lakehouse.name) if status == "current"]
-    if not current:
-        raise NoRun(lakehouse.name)
-    return Load(settings, engine, lakehouse, history.tag(lakehouse.name, current[0])).execute(full=full)
+    current = history.current(settings, lakehouse.name)
+    return Load(settings, engine, lakehouse, history.tag(lakehouse.name, current.run)).execute(full=full)
 
 
 def _exact(value: object) -> str | None:

@@ -43,7 +43,7 @@ def append(
     landed.createOrReplaceTempView(f"landed_{record.name}")
     session.sql(f"""
 INSERT INTO {catalog.path(tables.bronze(record))}
-SELECT {_as_text("value")}, {_as_text("key")}, arrived_at, '{record.topic}',
+SELECT {as_text("value")}, {as_text("key")}, arrived_at, '{record.topic}',
     element_at(split(file, '/'), -2), source_offset, '{run}'
 FROM landed_{record.name}""")
     return sum(item.rows for item in mine)
@@ -56,6 +56,7 @@ def note(session: SparkSession, catalog: Catalog, found: Sequence[Manifest], run
     session.createDataFrame(rows, schema).coalesce(1).writeTo(catalog.path(tables.OBJECTS)).append()
 
 
-def _as_text(column: str) -> str:
+def as_text(column: str) -> str:
+    """Return SQL of bytes as text; those that are no UTF-8 as hexadecimal digits."""
     text = f"CAST({column} AS STRING)"
     return f"CASE WHEN is_valid_utf8({text}) THEN {text} ELSE hex({column}) END"

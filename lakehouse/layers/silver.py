@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from lakehouse.layers.tables import Catalog
     from meterlake.lakehouse.records import Record, Reference
 
-_LATEST = "struct(revision, arrived_at, source_partition, source_offset)"
+LATEST = "struct(revision, arrived_at, source_partition, source_offset)"
+"""What decides which of several records of an identity counts: the greatest."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _one_row_each(source: str) -> str:
     struct = f"named_struct('revision', one.revision, 'payload_md5', one.payload_md5, 'records', {count})"
     return f"""
 SELECT row.*, CASE WHEN size(every) = 1 THEN every ELSE array_sort(transform({ones}, one -> {struct})) END AS versions
-FROM (SELECT max_by(struct(* EXCEPT (versions)), {_LATEST}) AS row, flatten(collect_list(versions)) AS every
+FROM (SELECT max_by(struct(* EXCEPT (versions)), {LATEST}) AS row, flatten(collect_list(versions)) AS every
       FROM {source} GROUP BY record_id)"""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.model import Dimension, Fact
+    from meterlake.lakehouse.prediction import Prediction
     from meterlake.lakehouse.records import Record
 
 LAYERS: Final = ("bronze", "silver", "gold")
@@ -54,6 +55,32 @@ _TIME_COLUMNS: Final = (
     ("minute", "INT"),
     ("second", "INT"),
     ("time_period", "STRING"),
+)
+
+_ANSWER: Final = (
+    ("asked_sk", "STRING"),
+    ("model_version", "STRING"),
+    ("probability", "DOUBLE"),
+    ("is_predicted", "BOOLEAN"),
+    ("reason_1", "STRING"),
+    ("reason_2", "STRING"),
+    ("reason_3", "STRING"),
+    ("run_id", "STRING"),
+)
+_MODEL: Final = (
+    ("prediction", "STRING"),
+    ("version", "STRING"),
+    ("made_at", "TIMESTAMP_NTZ"),
+    ("algorithm", "STRING"),
+    ("first_sk", "STRING"),
+    ("last_sk", "STRING"),
+    ("threshold", "DOUBLE"),
+    ("data_snapshot", "STRING"),
+    ("code_version", "STRING"),
+    ("library", "STRING"),
+    ("object", "STRING"),
+    ("sha256", "STRING"),
+    ("details", "STRING"),
 )
 
 Columns = tuple[tuple[str, str], ...]
@@ -110,7 +137,19 @@ def every(lakehouse: Lakehouse) -> list[Table]:
         DIM_DATE,
         DIM_TIME,
         *(fact(lakehouse, item) for item in lakehouse.facts),
+        *kept(lakehouse),
     ]
+
+
+def kept(lakehouse: Lakehouse) -> list[Table]:
+    """Return the tables that no run computes again: what was answered, by which model."""
+    return [MODELS, *(prediction(item) for item in lakehouse.predictions)] if lakehouse.predictions else []
+
+
+def prediction(item: Prediction) -> Table:
+    """Return the table of a prediction's answers: a row for each member and day that is asked about."""
+    natural, surrogate = item.member
+    return Table("gold", item.name, (("date_sk", "STRING"), (natural, "STRING"), (surrogate, "STRING"), *_ANSWER))
 
 
 def bronze(record: Record) -> Table:
@@ -158,5 +197,7 @@ QUARANTINE: Final = Table(
     "silver", "quarantine", (("record", "STRING"), ("reason", "STRING"), ("value", "STRING"), *ORIGIN)
 )
 """What is no record at all."""
+MODELS: Final = Table("gold", "models", _MODEL)
+"""The registry of models. details: metrics, importance and the training's distributions, as JSON."""
 DIM_DATE: Final = Table("gold", DATE, _DATE_COLUMNS)
 DIM_TIME: Final = Table("gold", TIME, _TIME_COLUMNS)

@@ -59,7 +59,7 @@ class FileFormat:
         if self.time_zone and self.utc_offset:
             raise DeclarationError(self.where, "has an offset and a time zone", expected="Give one of the two")
         if self.time_zone:
-            wallclock.zone(self.time_zone)
+            wallclock.check_zone(self.time_zone, self.where)
         check_said_meter(self, self.where)
         said = [self.has_meters, bool(self.meter_id), bool(self.meter_from_name)]
         if sum(said) != 1:

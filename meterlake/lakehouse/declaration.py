@@ -8,12 +8,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import check_word
+from meterlake.lakehouse.live import Live
+from meterlake.lakehouse.live import check as check_live
 from meterlake.names import check_unique
+from meterlake.schedule import HOURLY, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart, View
+    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart, Page, View
+    from meterlake.lakehouse.prediction import Prediction
     from meterlake.lakehouse.records import Event, Record, Reference
     from meterlake.lakehouse.simulation import Simulation
     from meterlake.lakehouse.sources import SourceWorld
@@ -25,10 +29,11 @@ Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "K
 class Lakehouse:
     """A data set of events and references, and the tables that are made of them.
 
-    time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. most_rejected: a run that would reject a greater
-    share of an event fails. simulation: makes its records, as ``"module:NAME"``; sources: makes the databases that they
-    come from. verification: a text file of SQL beside the declaration that makes the facts of the landed records once
-    more.
+    time_zone: IANA name; ``dim_date`` and ``dim_time`` follow it. live: what is seen of events before a run has read
+    them. most_rejected: a run that would reject a greater share of an event fails. simulation: makes its records, as
+    ``"module:NAME"``; sources: makes the databases that they come from. verification: a text file of SQL beside the
+    declaration that makes the facts of the landed records once more. schedule: of its DAGs. pages: tabs of its
+    dashboard; without any, one has all figures.
     """
 
     name: str
@@ -41,14 +46,18 @@ class Lakehouse:
     views: tuple[View, ...] = ()
     kpis: tuple[Kpi, ...] = ()
     marts: tuple[Mart, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
+    live: Live | None = None
     most_rejected: float = 0.2
     simulation: Simulation | str | None = None
     sources: SourceWorld | str | None = None
     verification: str = ""
+    schedule: Schedule = HOURLY
+    pages: tuple[Page, ...] = ()
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
-        rows = [item.name for items in (self.facts, self.views) for item in items]
+        rows = [item.name for items in (self.facts, self.views, self.predictions) for item in items]
         for kind, items in (
             ("record", self.records),
             ("dimension", self.dimensions),
@@ -72,6 +81,8 @@ class Lakehouse:
         self._check_dimensions()
         self._check_facts()
         self._check_figures()
+        if self.live:
+            check_live(self, self.live)
 
     @property
     def where(self) -> str:
@@ -137,6 +148,9 @@ class Lakehouse:
             for attribute in dimension.attributes:
                 if attribute not in names:
                     self._refuse(f"the dimension {dimension.name!r} has the attribute {attribute!r}", names)
+            for level in dimension.levels:
+                if level not in dimension.attributes:
+                    self._refuse(f"the dimension {dimension.name!r} has the level {level!r}", dimension.attributes)
             if not dimension.attributes or dimension.attributes[0] != reference.key:
                 self._refuse(f"the dimension {dimension.name!r} does not begin with its key", [reference.key])
 
@@ -156,12 +170,20 @@ class Lakehouse:
     def _check_figures(self) -> None:
         for mart in self.marts:
             self._require(mart.fact, self.facts, f"the mart {mart.name!r} is of the fact")
+        names = [kpi.name for kpi in self.kpis]
+        for page in self.pages:
+            for name in page.kpis:
+                if name not in names:
+                    self._refuse(f"the page {page.title!r} shows the figure {name!r}", names)
         for kpi in self.kpis:
             self._require(kpi.fact, (*self.facts, *self.views), f"the figure {kpi.name!r} is of the fact")
             if view := self.view(kpi.fact):
                 for column in kpi.grain:
                     if column not in view.dimensions:
                         self._refuse(f"the figure {kpi.name!r} is by {column!r}", view.dimensions)
+
+        for prediction in self.predictions:
+            self._require(prediction.view, self.views, f"the prediction {prediction.name!r} is of the view")
 
     def _require(self, name: str, items: Iterable[Record | Dimension | Fact | View], what: str) -> None:
         known = [item.name for item in items]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.fields import Field
     from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart
+    from meterlake.lakehouse.prediction import Prediction
     from meterlake.lakehouse.records import Event, Record
 
 
@@ -41,6 +42,9 @@ def page(lakehouse: Lakehouse) -> str:
     if lakehouse.kpis:
         lines += ["", "## Figures", "", "| figure | meaning | unit | better | formula | by | defined by |"]
         lines += ["|--|--|--|--|--|--|--|", *map(_kpi, lakehouse.kpis)]
+    if lakehouse.predictions:
+        lines += ["", "## Predictions", "", "| prediction | of the next day | from | features |", "|--|--|--|--|"]
+        lines += map(_prediction, lakehouse.predictions)
     if lakehouse.marts:
         lines += ["", "## Marts", "", "| mart | question | of | by | figures |", "|--|--|--|--|--|"]
         lines += map(_mart, lakehouse.marts)
@@ -95,11 +99,12 @@ def _dimension(lakehouse: Lakehouse, dimension: Dimension) -> list[str]:
     reference = lakehouse.reference(dimension.reference)
     number = 2 if reference.history == "versions" else 1
     attributes = ", ".join(f"`{name}`" for name in dimension.attributes)
+    levels = f" From coarse to fine: {', '.join(f'`{name}`' for name in dimension.levels)}." if dimension.levels else ""
     return [
         f"### {dimension.name}",
         "",
         f"Type {number}, of `{reference.name}`. Key `{dimension.key}`; {attributes}; `valid_from`, `valid_to`,"
-        " `is_current`; `is_placeholder`: whether only its key is known.",
+        f" `is_current`; `is_placeholder`: whether only its key is known.{levels}",
     ]
 
 
@@ -136,3 +141,8 @@ def _mart(mart: Mart) -> str:
     by = ", ".join(["`date_sk`", *(f"`{name}`" if name == sql else f"`{name}`: `{sql}`" for name, sql in mart.by)])
     figures = ", ".join(f"`{name}`: `{sql}`" for name, sql in mart.figures)
     return f"| `{mart.name}` | {mart.title} | `{mart.fact}` | {by} | {figures} |"
+
+
+def _prediction(prediction: Prediction) -> str:
+    features = ", ".join(f"`{name}`: {title}" for name, title in prediction.features.items())
+    return f"| `{prediction.name}` | {prediction.title} | `{prediction.view}` | {features} |"

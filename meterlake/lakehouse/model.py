@@ -18,13 +18,15 @@ Better = Literal["lower", "higher"]
 class Dimension:
     """A table of a reference's members, each with a surrogate key, and one that stands for whatever is unknown.
 
-    key: the name of the surrogate key. attributes: fields of the reference, its key first.
+    key: the name of the surrogate key. attributes: fields of the reference, its key first. levels: attributes by which
+    people drill down, the coarsest first.
     """
 
     name: str
     reference: str
     key: str
     attributes: tuple[str, ...]
+    levels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_word(self.name, f"Dimension {self.name!r}")
@@ -136,3 +138,11 @@ class Mart:
             raise DeclarationError(
                 where, "it has no figure", expected="Give it one with an aggregate, such as COUNT(*)"
             )
+
+
+@dataclass(frozen=True)
+class Page:
+    """A tab of the dashboard: a title, and the names of the figures on it."""
+
+    title: str
+    kpis: tuple[str, ...]

@@ -183,7 +183,7 @@ class LiveSource:
         if self.time_zone and self.utc_offset:
             raise self._wrong("it has an offset and a time zone", "Give one of the two")
         if self.time_zone:
-            wallclock.zone(self.time_zone)
+            wallclock.check_zone(self.time_zone, self.where)
         problem = time_problem(self.time.pattern) if self.time else None
         if self.time and problem:
             raise self._wrong(f"the time {self.time.pattern!r} cannot be read: {problem}", "Write iso, epoch_s or so")

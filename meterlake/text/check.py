@@ -192,12 +192,8 @@ def _check_clock(form: TextFormat, where: str) -> None:
         raise DeclarationError(where, kind, expected="Leave utc_offset and time_zone out")
     if form.time_zone and form.utc_offset:
         raise DeclarationError(where, "has an offset and a time zone", expected="Give one of the two")
-    if form.time_zone and form.time_zone not in wallclock.zones():
-        raise DeclarationError(
-            where,
-            f"there is no time zone {form.time_zone!r}",
-            expected="Give an IANA name such as Europe/Paris, or utc_offset for a clock without summer time",
-        )
+    if form.time_zone:
+        wallclock.check_zone(form.time_zone, where)
     if form.flag and form.has_own_offset:
         raise DeclarationError(where, "a ClockFlag is for times without an offset", expected="Make that column Skipped")
     if form.flag and {*form.flag.summer} & {*form.flag.winter}:

@@ -104,7 +104,7 @@ def fitting(forms: Sequence[TextFormat], path: str, head: bytes) -> TextFormat:
         raise AmbiguousFormat(
             path,
             f"is of two formats of {forms[0].dataset.name}: {one} and {other}",
-            "Let them differ by a column or the header, or name the one that is meant.",
+            "Name the right one by --format, or let them differ by a column or the header.",
         )
     if fits:
         return fits[0]

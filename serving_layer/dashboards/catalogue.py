@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ from meterlake import generated, registry
 from meterlake.dashboard_specs import board_of, boards
 from meterlake.settings import ROOT
 from serving_layer.dashboards import alerts
+from serving_layer.dashboards.events import events
 from serving_layer.dashboards.fleet import fleets, tables
 from serving_layer.dashboards.health import health
 from serving_layer.dashboards.history import history
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from meterlake.dashboard_specs import Board as Spec
     from meterlake.dataset import Entry
     from meterlake.declaration import MeterSeries
+    from meterlake.lakehouse.declaration import Lakehouse
 
 FOLDER: Final = "grafana/dashboards"
 ALERTING: Final = "grafana/provisioning/alerting"
@@ -75,18 +77,19 @@ class Part:
     """Dashboards and alert rules that stand together in files.
 
     root: below which. shown: the data sets. owner: name of the one data set that is not ours; empty for ours, with
-    which the rules of the pipeline stand.
+    which the rules of the pipeline stand. lakehouses: those whose events are shown live.
     """
 
     root: Path
     shown: tuple[tuple[MeterSeries, Spec], ...]
     owner: str = ""
+    lakehouses: tuple[Lakehouse, ...] = ()
 
     def boards(self) -> list[Board]:
-        """Return its dashboards: three of each data set, one of its tables where it has reports of them, and one of the
-        pipeline.
+        """Return its dashboards: one of each lakehouse; three of each data set of meters, and one of its tables where
+        it has reports of them; one of the pipeline.
         """
-        result = []
+        result = [Board(CONSUMPTION, events(item, item.live).build()) for item in self.lakehouses if item.live]
         for dataset, spec in self.shown:
             result += [Board(CONSUMPTION, make(dataset, spec).build()) for make in (live, history, merged)]
             result += [Board(CONSUMPTION, tables(dataset).build())] if fleets(dataset) else []
@@ -107,7 +110,13 @@ class Part:
 def ours() -> Part:
     """Return the part of the data sets that come with this platform."""
     mine = [entry.declaration for entry in registry.entries() if entry.is_ours]
-    return Part(ROOT, tuple((dataset, board_of(dataset)) for dataset in mine))
+    return Part(ROOT, tuple((dataset, board_of(dataset)) for dataset in mine), lakehouses=_live_lakehouses())
+
+
+def _live_lakehouses() -> tuple[Lakehouse, ...]:
+    """Return our lakehouses whose events are shown live."""
+    found = sorted(registry.listing().lakehouses.values(), key=lambda entry: entry.name)
+    return tuple(entry.declaration for entry in found if entry.is_ours and entry.declaration.live)
 
 
 def parts() -> list[Part]:
@@ -122,8 +131,13 @@ def _part_of(entry: Entry) -> Part:
 
 
 def whole() -> Part:
-    """Return all data sets as one part: what one Grafana shows, and what a check asks."""
+    """Return all data sets of meters as one part: what one Grafana shows, and what a check asks."""
     return Part(ROOT, tuple(boards()))
+
+
+def pushed() -> list[Board]:
+    """Return what one Grafana shows: the dashboards of all data sets of meters, and of our lakehouses."""
+    return replace(whole(), lakehouses=_live_lakehouses()).boards()
 
 
 def part(name: str) -> Part:

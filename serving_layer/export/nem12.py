@@ -8,7 +8,7 @@ Days and times are those of a fixed clock, UTC+10 in that market.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from itertools import groupby
@@ -81,28 +81,24 @@ def channels(dataset: MeterSeries, grain: Grain) -> tuple[Channel, ...]:
     )
 
 
-def write(
-    file: TextIO, layout: Layout, meters: Iterable[str], rows_of: Callable[[str], Iterable[Sequence[Any]]]
-) -> int:
+def write(file: TextIO, layout: Layout, rows: Iterable[Sequence[Any]]) -> int:
     """Write a file; return how many rows of the view are in it.
 
-    rows_of: of a meter, in order of time: start (UTC), then a value for each channel.
+    rows: meter, start (UTC), then a value for each channel; month by month of the file's clock, in each by meter and
+    time. Those of a meter and month are in memory at once.
     """
     line = csv.writer(file, lineterminator="\r\n").writerow
     line([100, "NEM12", layout.stamp("%Y%m%d%H%M"), "METERLAKE", "METERLAKE"])
     configuration = "".join(part.suffix for part in layout.channels)
     count = 0
-    for meter in meters:
-        # A month at a time: what is in memory does not grow with the range.
-        for _, month in groupby(rows_of(meter), lambda row: layout.day(row[0]).replace(day=1)):
-            rows = list(month)
-            days = [(day, list(some)) for day, some in groupby(rows, lambda row: layout.day(row[0]))]
-            for place, part in enumerate(layout.channels, start=1):
-                line([200, meter, configuration, "", part.suffix, "", "", part.unit, layout.minutes, ""])
-                for day, some in days:
-                    for record in _day_records(layout, day, {row[0]: row[place] for row in some}):
-                        line(record)
-            count += len(rows)
+    for (meter, _), month in groupby(rows, lambda row: (row[0], layout.day(row[1]).replace(day=1))):
+        days = [(day, list(some)) for day, some in groupby(month, lambda row: layout.day(row[1]))]
+        for place, part in enumerate(layout.channels, start=2):
+            line([200, meter, configuration, "", part.suffix, "", "", part.unit, layout.minutes, ""])
+            for day, some in days:
+                for record in _day_records(layout, day, {row[1]: row[place] for row in some}):
+                    line(record)
+        count += sum(len(some) for _, some in days)
     line([900])
     return count
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -89,18 +89,15 @@ def extent(settings: Settings, request: Request) -> Extent:
     return Extent(first, last, meters, rows)
 
 
-def meters(settings: Settings, request: Request) -> list[str]:
-    """Return the meters of an export in order. Raises what ``extent`` raises."""
-    where, values = _where(request, request.since, request.until)
-    key = request.dataset.key
-    rows = _run(settings, request, f"SELECT DISTINCT {key} FROM {request.view} WHERE {where} ORDER BY 1", values)
-    return [meter for (meter,) in rows]
+def batches(
+    settings: Settings, request: Request, found: Extent, clock: timezone | None = None
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of an export, month after month, in each by meter and time; at most BATCH at once.
 
-
-def batches(settings: Settings, request: Request, found: Extent) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield the rows of an export, month after month, in each by meter and time; at most BATCH at once."""
+    clock: whose months they are; without it, those of the data set.
+    """
     names = ", ".join(column.name for column in request.chosen)
-    for since, until in _months(request, found):
+    for since, until in _months(request, found, clock or ZoneInfo(request.dataset.time_zone)):
         where, values = _where(request, since, until)
         order = f"{request.dataset.key}, {request.grain}"
         text = f"SELECT {names} FROM {request.view} WHERE {where} ORDER BY {order}"
@@ -110,9 +107,8 @@ def batches(settings: Settings, request: Request, found: Extent) -> Iterator[lis
             raise _named(request, error) from error
 
 
-def _months(request: Request, found: Extent) -> Iterator[tuple[datetime, datetime]]:
+def _months(request: Request, found: Extent, zone: tzinfo) -> Iterator[tuple[datetime, datetime]]:
     """Yield the range of an extent in pieces of a local month, aware."""
-    zone = ZoneInfo(request.dataset.time_zone)
     first, last = (_aware(moment, zone) for moment in (found.first, found.last))
     since, end = request.since or first, request.until or last + timedelta(days=1)
     while since <= last and since < end:
@@ -123,7 +119,7 @@ def _months(request: Request, found: Extent) -> Iterator[tuple[datetime, datetim
         since = until
 
 
-def _aware(moment: datetime | date, zone: ZoneInfo) -> datetime:
+def _aware(moment: datetime | date, zone: tzinfo) -> datetime:
     """Return a time of a view: UTC, or the beginning of a local day."""
     if isinstance(moment, datetime):
         return moment.replace(tzinfo=UTC)

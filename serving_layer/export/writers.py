@@ -24,6 +24,10 @@ MOST_ROWS: Final = 1_048_576
 """Rows of a sheet of a workbook, its header included; more go to the next sheet."""
 
 
+ROW_GROUP: Final = 100_000
+"""Rows of a row group of Parquet, which are in memory at once: readers want few and large ones."""
+
+
 class UnwritableFile(PermanentError):
     """A file cannot be written."""
 
@@ -60,12 +64,17 @@ def write_csv(path: Path, columns: Sequence[Column], batches: Batches) -> int:
 def write_parquet(path: Path, columns: Sequence[Column], batches: Batches) -> int:
     """Write the types of the view: exact decimals, timestamps in UTC."""
     schema = pa.schema([pa.field(column.name, _arrow(column)) for column in columns])
-    count = 0
+    count, held = 0, list[pa.Table]()
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for rows in batches:
             arrays = [_array(values, field) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
-            writer.write_table(pa.table(arrays, schema=schema))
+            held.append(pa.table(arrays, schema=schema))
             count += len(rows)
+            if sum(table.num_rows for table in held) >= ROW_GROUP:
+                writer.write_table(pa.concat_tables(held))
+                held.clear()
+        if held:
+            writer.write_table(pa.concat_tables(held))
     return count
 
 
@@ -81,7 +90,7 @@ def write_xlsx(path: Path, columns: Sequence[Column], batches: Batches) -> int:
             if sheet is None or not count % (MOST_ROWS - 1):
                 sheet = book.create_sheet(f"rows {count + 1}")
                 sheet.append(header)
-            sheet.append([_cell(value) for value in row])
+            sheet.append([_cell(value, sheet) for value in row])
             count += 1
     book.save(path)
     return count
@@ -98,7 +107,13 @@ def _text(value: object) -> object:
     return "" if value is None else value
 
 
-def _cell(value: object) -> object:
+def _cell(value: object, sheet: object) -> object:
+    if isinstance(value, str) and value.startswith("="):  # a meter's name, no formula
+        from openpyxl.cell import WriteOnlyCell
+
+        cell = WriteOnlyCell(sheet, value)
+        cell.data_type = "s"
+        return cell
     return float(value) if isinstance(value, Decimal) else value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from meterlake.errors import UnknownName
 from stack.extra import Extra
 from stack.service import Service
+from stack.services.airflow import AIRFLOW
 from stack.services.cassandra import CASSANDRA
 from stack.services.grafana import GRAFANA
 from stack.services.hdfs import DATANODE, NAMENODE
@@ -12,6 +13,7 @@ from stack.services.hive import HIVESERVER2, METASTORE
 from stack.services.kafka import KAFKA
 from stack.services.lakehouse import NESSIE, S3
 from stack.services.prometheus import PROMETHEUS
+from stack.services.superset import SUPERSET
 from stack.services.trino import TRINO
 
 SERVICES = {s.name: s for s in [NAMENODE, DATANODE, KAFKA, CASSANDRA, METASTORE, HIVESERVER2, TRINO]}
@@ -19,8 +21,8 @@ SERVICES = {s.name: s for s in [NAMENODE, DATANODE, KAFKA, CASSANDRA, METASTORE,
 ON_REQUEST = {s.name: s for s in [S3, NESSIE]}
 """Servers of ours that are started when they, or a group with them, are named."""
 ALL = SERVICES | ON_REQUEST
-EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (PROMETHEUS, GRAFANA)}
-"""Started when they are named, where this machine has them."""
+EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (PROMETHEUS, GRAFANA, AIRFLOW, SUPERSET)}
+"""Started when they are named: programs that this machine has, or that have a Python environment of their own."""
 GROUPS = {
     "core": tuple(SERVICES),
     "hdfs": ("namenode", "datanode"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import lzma
+import tarfile
 from pathlib import Path
 
 from batch_layer.ingest.errors import BrokenArchive, NotThisFormat
@@ -18,6 +20,21 @@ GAP = "17/12/2006;00:00:00;?;?;?;?;?;?;"
 
 def text_of(lines: list[str]) -> bytes:
     return "".join(f"{line}\r\n" for line in [HEADER, *lines]).encode()
+
+
+def cut_tar(name: str, content: bytes) -> bytes:
+    """Return a tar archive that is cut off behind its first member."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+        return made.getvalue()
+
+
+def changed(packed: bytes) -> bytes:
+    """Return what gzip has packed, as if one of its bytes had changed: its checksum differs."""
+    return packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:]
 
 
 def write(folder: Path, content: bytes, name: str = "file.txt") -> str:

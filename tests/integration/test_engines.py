@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -153,6 +154,23 @@ def test_cassandra_keeps_values(stack: Instance) -> None:
         ).all()
         session.execute(f"DROP KEYSPACE {DATABASE}")
     assert [tuple(row) for row in found] == [values]
+
+
+def test_rows_of_trino_come_in_batches_that_do_not_fill_memory(stack: Instance) -> None:
+    """300,000 rows would be some 50 MB."""
+    many = "SELECT a * 1000 + b, 'meter-' || CAST(b AS VARCHAR), CAST(b AS DECIMAL(18, 3))"
+    statement = f"{many} FROM UNNEST(sequence(1, 300)) AS x (a) CROSS JOIN UNNEST(sequence(1, 1000)) AS y (b)"
+    held, count, total = list[int](), 0, 0
+    tracemalloc.start()
+    try:
+        for some in trino.batches(stack.settings, statement, None, 10_000):
+            held.append(tracemalloc.get_traced_memory()[0])
+            count, total = count + len(some), total + sum(row[0] for row in some)
+    finally:
+        tracemalloc.stop()
+    assert (count, total) == (300_000, sum(1000 * a * 1000 for a in range(1, 301)) + 300 * 500_500)
+    assert len(held) == 30
+    assert max(held[15:]) < max(held[:15]) + 5_000_000
 
 
 def test_trino_keeps_values(stack: Instance) -> None:

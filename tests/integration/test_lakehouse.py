@@ -13,9 +13,11 @@ from threading import Event
 from typing import Any
 
 import lake_servers
+import live_samples
 import pytest
 import sqlglot
 from contract_truth import assert_kept
+from lakehouse_samples import renamed
 from load_samples import DAY, text_of
 from pydantic import SecretStr
 from pyspark.sql import SparkSession
@@ -25,11 +27,11 @@ from batch_layer.ingest.load import load
 from batch_layer.ingest.request import Request as LoadRequest
 from batch_layer.ingest.request import Result
 from datasets.household.text import HOUSEHOLD_TEXT
-from datasets.telecom.declaration import TELECOM
 from datasets.telecom.simulation import SIMULATION
-from engines import clickhouse, lake, nessie, spark, trino
+from engines import clickhouse, kafka, lake, nessie, spark, trino
 from engines.clickhouse import ClickHouse
 from engines.lake import WrongKeys
+from engines.nessie import RefMoved
 from engines.topics import NoSuchTopic
 from lakehouse import history, lease
 from lakehouse.clickhouse.load import NotEqual
@@ -38,6 +40,7 @@ from lakehouse.contract import contract
 from lakehouse.landing import from_files, from_kafka, objects
 from lakehouse.landing.objects import BrokenObject
 from lakehouse.layers import bronze, tables
+from lakehouse.live.stream import Stream
 from lakehouse.run import Run, known
 from lakehouse.verify import verify
 from meterlake import registry
@@ -46,6 +49,7 @@ from meterlake.errors import RunUnderWay, UnknownName
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.simulation import Request
 from meterlake.settings import Settings
+from meterlake.timegrid import floor_minute
 from producers.lakehouse.faults import Account, Message, parse
 from producers.lakehouse.simulate import simulate
 from producers.lakehouse.sinks import KafkaSink
@@ -113,15 +117,8 @@ def servers(stack: Instance) -> Iterator[Instance]:
 @pytest.fixture(scope="module")
 def world(servers: Instance) -> Iterator[World]:
     name = f"t{secrets.token_hex(4)}"
-
-    def renamed(records: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(replace(record, topic=f"{name}.{record.topic.partition('.')[2]}") for record in records)
-
-    lakehouse = replace(
-        TELECOM, name=name, events=renamed(TELECOM.events), references=renamed(TELECOM.references), most_rejected=0.5
-    )
     with spark.session(servers.settings, "lakehouse") as session:
-        yield World(servers.settings, session, lakehouse, [], [])
+        yield World(servers.settings, session, renamed(name), [], [])
 
 
 def test_1_what_is_sent_is_landed_once_and_judged_as_the_account_says(world: World) -> None:
@@ -370,6 +367,84 @@ def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Pat
         world.run()
 
 
+def test_6_records_of_another_schema_are_judged_by_ours(world: World, tmp_path: Path) -> None:
+    """A field that nobody declared is carried by bronze alone; a type that changed is a reason, with its value."""
+    name = world.lakehouse.name
+    good = {
+        "transaction_id": "future-1",
+        "event_type": "recharge",
+        "customer": "+201000000001",
+        "phone_number": "+201000000001",
+        "balance_before": 1,
+        "amount": 10.25,
+        "balance_after": 11.25,
+        "currency": "EGP",
+        "payment_method": "cash",
+        "timestamp": "2026-11-21T05:00:00Z",
+    }
+    rows = [
+        {},
+        {**good, "v": 99, "loyalty": {"points": [1, 2]}},
+        {**good, "transaction_id": "future-2", "amount": {"value": 10.25, "currency": "EGP"}},
+    ]
+    half = json.dumps(good).encode()[:-20]
+    content = b"\n".join([*(json.dumps(row).encode() for row in rows), half, json.dumps([good]).encode()])
+    (tmp_path / f"{name}.recharges.jsonl").write_bytes(content + b"\n")
+    now = datetime(2026, 11, 21, 6, 0)  # noqa: DTZ001 - UTC without zone
+    assert from_files.land(world.settings, name, world.lakehouse.topics, [tmp_path], now).total() == 5
+    record = world.run()
+    assert record is not None
+    world.runs.append(record.run)
+    counts = record.counts["recharges"]
+    assert [counts[verdict] for verdict in ("read", *VERDICTS)] == [5, 1, 2, 0, 0, 0, 2]
+    silver = f"lake.{world.lakehouse.namespace('silver')}"
+    unnested = f"{silver}.recharges CROSS JOIN UNNEST(rejection_reasons) AS r(code, field, value)"
+    reasons = world.rows(f"SELECT r.code, r.field, r.value FROM {unnested} WHERE transaction_id = 'future-2'")  # noqa: S608
+    assert [[code, field, json.loads(value)] for code, field, value in reasons] == [
+        ["wrong_type", "amount", {"value": 10.25, "currency": "EGP"}]
+    ]
+    empty = f"transaction_id IS NULL AND run_id = '{record.run}'"
+    assert world.rows(f"SELECT r.code, count(*) FROM {unnested} WHERE {empty} GROUP BY 1") == [["missing", 10]]  # noqa: S608
+    kept = world.rows(
+        f"SELECT reason, count(*) FROM {silver}.quarantine WHERE run_id = '{record.run}' GROUP BY 1 ORDER BY 1"  # noqa: S608
+    )
+    assert kept == [["not_an_object", 1], ["not_json", 1]]
+    bronze_rows = f"lake.{world.lakehouse.namespace('bronze')}.recharges"
+    assert world.rows(f"SELECT count(*) FROM {bronze_rows} WHERE value LIKE '%loyalty%'") == [[1]]  # noqa: S608
+    assert world.rows("SELECT count(*) FROM GOLD.fact_recharge WHERE transaction_id LIKE 'future-%'") == [[1]]
+
+
+def test_6_of_two_that_change_what_readers_see_the_second_is_refused_and_can_be_repeated(
+    world: World, tmp_path: Path
+) -> None:
+    """Nessie merges no table that somebody else has changed: nothing is seen, and the next run has it."""
+    name = world.lakehouse.name
+    (tmp_path / f"{name}.sms.jsonl").write_bytes(b"no message\n")
+    now = datetime(2026, 11, 21, 7, 0)  # noqa: DTZ001 - UTC without zone
+    from_files.land(world.settings, name, world.lakehouse.topics, [tmp_path], now)
+    before = world.rows("SELECT count(*) FROM GOLD.fact_sms")
+
+    main = known(world.session, world.settings, world.lakehouse)
+    columns = ", ".join(column for column, _ in tables.ORIGIN)
+
+    def report(step: str) -> None:
+        if step == "merge":
+            rows = f"SELECT record, reason, 'somebody else', {columns} FROM {main.path(tables.QUARANTINE)} LIMIT 1"  # noqa: S608
+            world.session.sql(f"INSERT INTO {main.path(tables.QUARANTINE)} {rows}")
+
+    with lease.held(world.settings, name, "test") as held, pytest.raises(RefMoved, match="branch main is not at"):
+        Run(world.settings, world.session, world.lakehouse, held, system_clock, report).execute()
+    assert world.rows("SELECT count(*) FROM GOLD.fact_sms") == before
+    quarantine = f"lake.{world.lakehouse.namespace('silver')}.quarantine"
+    found = f"SELECT count(*) FROM {quarantine} WHERE value = 'no message'"  # noqa: S608
+    assert world.rows(found) == [[0]]
+    record = world.run()
+    assert record is not None
+    world.runs.append(record.run)
+    assert record.counts["sms"]["undecodable"] == 1
+    assert world.rows(found) == [[1]]
+
+
 def test_7_load_takes_files_that_lie_in_an_object_store(world: World) -> None:
     access, secret = world.settings.lake_keys
     settings = world.settings.model_copy(
@@ -413,3 +488,90 @@ def test_7_load_takes_files_that_lie_in_an_object_store(world: World) -> None:
         loaded(f"{whole}/nothing")
     with pytest.raises(Unreadable, match="cannot be read"):
         loaded(whole, settings.model_copy(update={"s3_secret_key": SecretStr("wrong")}))
+
+
+def test_8_live_minutes_and_gold_are_one_at_every_boundary(world: World) -> None:
+    """What is seen live is what gold has later, place by place and to the last digit; a restart changes nothing."""
+    settings, lakehouse = world.settings, world.lakehouse
+    assert lakehouse.live is not None
+    lateness, now = lakehouse.live.lateness, [system_clock()]
+    begin = now[0].replace(microsecond=0) - timedelta(seconds=75)
+    shares = ",".join(f"{name}=0.02" for name in SIMULATION.faults if not SIMULATION.faults[name].later)
+    world.live(Request(users=300, rate=30, start=begin, duration=timedelta(seconds=75), seed=11), shares)
+    account = world.accounts.pop()
+    now.append(system_clock())
+    with live_samples.stream(settings, world.session, lakehouse, now) as stream:
+        assert stream.update() > 0
+        assert stream.update() == 0
+        seen = live_samples.merged(settings, lakehouse, floor_minute(begin))
+        assert seen["batch"] == {}
+        for event in lakehouse.events:
+            shown = sum(events for key, (events, _) in seen["live"].items() if key[1] == event.name)
+            assert shown == account.topics[f"telecom.{event.name}"]["accepted"], event.name
+        assert len({key[2] for key in seen["live"]} - {"unknown"}) > 1
+        _assert_a_correction_moves(world, stream, now)
+    now.append(system_clock())
+    with live_samples.stream(settings, world.session, lakehouse, now) as stream:
+        assert stream.update() == 0
+        before = live_samples.merged(settings, lakehouse, floor_minute(begin))["live"]
+        world.land()
+        record = world.run()
+        assert record is not None
+        assert live_samples.merged(settings, lakehouse, floor_minute(begin)) == {"batch": {}, "live": before}
+        middle = floor_minute(begin) + timedelta(minutes=1)
+        now.append(middle + lateness)
+        stream.update()
+        halves = live_samples.merged(settings, lakehouse, floor_minute(begin))
+        assert {key[0] for key in halves["batch"]} == {floor_minute(begin).replace(tzinfo=None)}
+        assert min(key[0] for key in halves["live"]) == middle.replace(tzinfo=None)
+        assert halves["batch"] | halves["live"] == before
+        shown = {
+            layer: [min(key[0] for key in rows), max(key[0] for key in rows), sum(count for count, _ in rows.values())]
+            for layer, rows in halves.items()
+        }
+        assert live_samples.answered(settings, lakehouse, begin, now[-1]) == shown
+        now.append(system_clock() + lateness + timedelta(minutes=2))
+        stream.update()
+        assert live_samples.merged(settings, lakehouse, floor_minute(begin)) == {"batch": before, "live": {}}
+        # Readers go back: the minutes that gold has no more are answered live again.
+        history.roll_back(settings, lakehouse.name, world.runs[-1])
+        now.append(system_clock())
+        stream.update()
+        assert live_samples.merged(settings, lakehouse, floor_minute(begin)) == {"batch": {}, "live": before}
+        history.roll_back(settings, lakehouse.name, record.run)
+
+
+def _assert_a_correction_moves(world: World, stream: Stream, now: list[datetime]) -> None:
+    """A call is seen at once; corrected, it is another row, and the one before has nothing any more."""
+    ends = ("phone_number", "cell_site", "imei", "tac")
+    names = [f"{end}_{part}" for part in ends for end in ("from", "to")]
+    (known,) = world.rows(f"SELECT {', '.join(names)} FROM GOLD.fact_calls ORDER BY call_id LIMIT 1")  # noqa: S608
+    moment = system_clock().replace(microsecond=0)
+    call = {
+        **dict(zip(names, known, strict=True)),
+        "call_id": "seen-live",
+        "from_cell_site": "CELL99999",
+        "event_type": "call",
+        "timestamp": moment.isoformat(),
+        "status": "completed",
+        "call_duration_seconds": 60,
+        "amount": 12345678901234.56,
+        "currency": "EUR",
+        "call_type": "voice",
+    }
+    minute = floor_minute(moment).replace(tzinfo=None)
+
+    def siwa() -> dict[str, tuple[int, str]]:
+        now.append(system_clock())
+        stream.update()
+        found = live_samples.merged(world.settings, world.lakehouse, floor_minute(moment))["live"]
+        return {key[3]: counts for key, counts in found.items() if key[:3] == (minute, "calls", "Siwa")}
+
+    assert siwa() == {}
+    kafka.send_one(world.settings, f"{world.lakehouse.name}.calls", json.dumps(call).encode())
+    assert siwa() == {"EUR": (1, "12345678901234.56")}
+    corrected = {**call, "amount": 0.10, "currency": "USD", "revision": 1}
+    kafka.send_one(world.settings, f"{world.lakehouse.name}.calls", json.dumps(corrected).encode())
+    assert siwa() == {"USD": (1, "0.10")}
+    kafka.send_one(world.settings, f"{world.lakehouse.name}.calls", json.dumps(call).encode())
+    assert siwa() == {"USD": (1, "0.10")}

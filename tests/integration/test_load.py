@@ -110,7 +110,8 @@ def test_a_month_that_comes_again_is_compared_and_replaces_what_was_there_on_req
     # Beside it: the first that came counts.
     beside = run(settings, form, corrected, now=NOW + timedelta(hours=1))
     start = datetime(2006, 12, 16)  # noqa: DTZ001
-    assert beside.overlap == Overlap(60, 60, start, start + timedelta(minutes=59))
+    first = ("m1", corrected, "october.txt")
+    assert beside.overlap == Overlap(60, 60, start, start + timedelta(minutes=59), *first)
     assert beside.revision == 0
     counting = (
         "SELECT power, count(*) FROM (SELECT max_by(global_active_power, revision * 10 - origin_partition) AS power,"
@@ -118,7 +119,7 @@ def test_a_month_that_comes_again_is_compared_and_replaces_what_was_there_on_req
     )
     winning = run(settings, form, corrected, now=NOW + timedelta(hours=2), corrects=True)
     # One more than before is equal: the gap row that came beside it.
-    again_there = Overlap(61, 60, start, start + timedelta(minutes=59))
+    again_there = Overlap(61, 60, start, start + timedelta(minutes=59), *first)
     # Bridges number what they read up to 999: a correction counts against that, too.
     assert (winning.revision, winning.overlap) == (1000, again_there)
     assert rows(settings, counting, form) == [[2.5, 60], [4.216, 60], [None, 1]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import gzip
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from commands import Command
-from load_samples import DAY, HEADER, REFUSED, VALUES, text_of, write
+from load_samples import DAY, HEADER, REFUSED, VALUES, changed, cut_tar, text_of, write
 from pyspark.sql import SparkSession
 
 from datasets.household.text import HOUSEHOLD_TEXT
@@ -25,6 +27,7 @@ from meterlake.text.lines import MAX_LINE_BYTES
 from stack.instance import Instance
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
+ENCRYPTED = Path(__file__).parents[1] / "unit" / "samples" / "encrypted.zip"
 NAME = f"l{uuid.uuid4().hex[:12]}"
 
 
@@ -71,6 +74,56 @@ def test_what_is_no_file_ends_with_1_and_a_wrong_word_with_2(meterlake: Command,
     ]:
         code, said = meterlake(*words)
         assert (code, says in said) == (wanted, True), said
+
+
+def test_bad_files_of_a_folder_and_files_that_contradict_each_other_are_named(
+    meterlake: Command, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METERLAKE_ARCHIVE_PASSWORD", "no")
+    a, e = DAY[:60], [*DAY[:50], *(line.replace("4.216", "9.000") for line in DAY[50:60])]
+    for name, content in [
+        ("a.csv", text_of(a)),
+        ("b.zip", ENCRYPTED.read_bytes()),
+        ("c.tar", cut_tar("x.csv", text_of(DAY[60:120]))),
+        ("c.tar.gz", changed(gzip.compress(cut_tar("y.csv", text_of(DAY[60:120])) + bytes(1024)))),
+        ("d.pdf", b"%PDF-1.7"),
+        ("e.csv", text_of(e)),
+    ]:
+        write(tmp_path, content, name)
+    words = ("load", NAME, str(tmp_path), "--meter-id", "contradicted")
+    mine = f"SELECT count(*) FROM iceberg.master.{NAME} WHERE meter_id = 'contradicted'"  # noqa: S608
+    code, said = meterlake(*words)
+    assert code == 1
+    assert re.search("error: .*(is encrypted with another password|lacks the end of a tar|is a PDF)", said)
+    assert trino.rows(settings, mine) == [[0]]
+    code, said = meterlake(*words, "--skip-bad-files", "--output", "json")
+    assert code == 1
+    (result,) = json.loads(said)
+    files = {Path(file["path"]).name: (file["status"], file["readings"]) for file in result["files"]}
+    assert files == {
+        "a.csv": ("loaded", 60),
+        "b.zip!a.csv": ("set aside", 0),
+        "c.tar!x.csv": ("set aside", 0),
+        "c.tar": ("set aside", 0),
+        "c.tar.gz!y.csv": ("set aside", 0),
+        "c.tar.gz": ("set aside", 0),
+        "d.pdf": ("set aside", 0),
+        "e.csv": ("loaded", 60),
+    }
+    assert result["conflicts"] == {
+        "readings": 10,
+        "meter": "contradicted",
+        "time": "2006-12-15T23:50:00Z",
+        "counting": f"{tmp_path}/a.csv",
+        "losing": f"{tmp_path}/e.csv",
+    }
+    assert trino.rows(settings, mine) == [[120]]
+    # In a load of its own, it is the file that was there which is named.
+    late = write(tmp_path, text_of([line.replace("4.216", "8.000") for line in DAY[30:33]]), "late.csv")
+    code, said = meterlake("load", NAME, late, "--meter-id", "contradicted")
+    assert code == 0
+    first = f"the first of meter contradicted: {late} against a.csv: those that were there count"
+    assert f"3 (2006-12-15 23:30:00 to 2006-12-15 23:32:00 UTC), {first}" in " ".join(said.split())
 
 
 def test_a_server_that_is_away_ends_with_1_and_its_name(

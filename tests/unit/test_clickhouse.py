@@ -21,6 +21,7 @@ from engines import clickhouse
 from engines.errors import EngineUnavailable, QueryFailed
 from lakehouse.clickhouse import shapes
 from lakehouse.layers import tables
+from lakehouse.powerbi.model import model
 from meterlake.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -116,6 +117,9 @@ def test_a_server_that_is_away_or_busy_is_said(server: tuple[Settings, list[str]
         found.run("SELECT 1")
 
 
+COLUMNS = "SELECT table, name FROM system.columns WHERE database = 'telecom'"
+
+
 def test_every_table_and_mart_of_a_declaration_can_be_made(engine: clickhouse.ClickHouse) -> None:
     engine.run("CREATE DATABASE telecom")
     for fact in TELECOM.facts:
@@ -124,10 +128,14 @@ def test_every_table_and_mart_of_a_declaration_can_be_made(engine: clickhouse.Cl
         engine.run(f"CREATE TABLE telecom.stage AS telecom.{fact.name}")
         engine.run(f"ALTER TABLE telecom.{fact.name} DROP PARTITION '2026-11-20'")
         engine.run("DROP TABLE telecom.stage")
-    for shape in (*(shapes.dimension(TELECOM, item) for item in TELECOM.dimensions), shapes.calendar(tables.DIM_DATE)):
+    calendars = [shapes.calendar(table) for table in (tables.DIM_DATE, tables.DIM_TIME)]
+    for shape in (*(shapes.dimension(TELECOM, item) for item in TELECOM.dimensions), *calendars):
         engine.run(shape.create("telecom"))
         comment = f"SELECT comment FROM system.tables WHERE name = '{shape.name}'"  # noqa: S608
         assert engine.select(comment)[1] == [[shape.mark]]
+    there = {(table, column) for table, column in engine.select(COLUMNS)[1]}
+    for table in model(TELECOM).tables:
+        assert {(table.source, column.name) for column in table.columns} <= there
     for mart in TELECOM.marts:
         select, group = shapes.mart_select(TELECOM, mart), shapes.mart_group(mart)
         names, rows = engine.select(f"{select} {group}")

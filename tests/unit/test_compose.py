@@ -101,6 +101,9 @@ INTENDED = {
         "saved_caches_directory",
         "security.config-file",
     },
+    "rules: the native stack knows its user and the secret of its pseudonyms; compose masks nothing": {
+        "access-control.json",
+    },
     "folder: the native stack unpacks only some of Trino's plugins, the image has all": {"plugin.dir"},
     "secret: from the environment of a container; the native stack's files are for their owner only": {
         "lake-s3.secret",

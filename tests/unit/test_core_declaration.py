@@ -101,7 +101,7 @@ def test_parts_are_checked(make: Any, message: str) -> None:
         ({"views": (DAY,)}, "its finest view 'day' follows the calendar. Declare a view of a minute to an hour"),
         ({"intervals": (900,)}, "its view 'minute' does not consist of whole intervals of 900 s"),
         ({"views": (DAY, DAY)}, "the view 'day' occurs 2 times"),
-        ({"time_zone": "Europe/Atlantis"}, "the time zone 'Europe/Atlantis' is unknown"),
+        ({"time_zone": "Europe/Atlantis"}, "there is no time zone 'Europe/Atlantis'. Did you mean 'Europe/Athens'"),
         (
             {"views": (View("hour", "month"), DAY)},
             r"local days of Asia/Kolkata \(UTC\+5.5 h\) cut its rows of 3600 s. Declare the view 'half_hour' too",

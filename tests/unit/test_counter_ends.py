@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batch_layer.ingest.counters import Mine, _place_of, _placed_rows, _rows
 from engines.readers.counters import _outcomes
 from meterlake.counter_ends import Ends, Neighbours, place
-from meterlake.registers import AcrossGap, CounterReading, IntervalAmount, Rule
+from meterlake.registers import AcrossGap, CounterReading, IntervalAmount, KnownExchange, Rule
 
 pytestmark = pytest.mark.unit
 HOUR = 3600
@@ -94,17 +94,32 @@ def test_a_file_that_comes_between_replaces_what_was_estimated() -> None:
 
 
 @settings(max_examples=100)
-@given(data=st.data(), across=st.sampled_from(["drop", "spread", "one_interval"]), on_grid=st.booleans())
-def test_any_order_of_files_makes_what_one_file_makes(data: st.DataObject, across: AcrossGap, on_grid: bool) -> None:
+@given(
+    data=st.data(),
+    across=st.sampled_from(["drop", "spread", "one_interval"]),
+    on_grid=st.booleans(),
+    modulus=st.sampled_from([None, 1000]),
+    known=st.booleans(),
+)
+def test_any_order_of_files_makes_what_one_file_makes(
+    data: st.DataObject, across: AcrossGap, on_grid: bool, modulus: int | None, known: bool
+) -> None:
+    """Also where the counter rolls over, begins again at zero, or is another (known: declared with its values)."""
     steps = st.sampled_from([60, 120] if on_grid else [13, 20, 60, 95, 130])
-    lengths: list[Any] = data.draw(st.lists(st.tuples(steps, st.integers(0, 50)), min_size=1, max_size=14))
-    at, shown, every = 0, 0, []
-    for number, (length, amount) in enumerate(lengths, start=1):
-        at, shown = at + length, shown + amount
-        every.append(CounterReading(at, shown, "", number))
+    ran = st.sampled_from([0, 1, 7, 50, 900, -1, -30])
+    lengths: list[Any] = data.draw(
+        st.lists(st.tuples(steps, ran, st.sampled_from([0, 0, 0, 1])), min_size=1, max_size=14)
+    )
+    at, shown, serial, every, exchanges = 0, 990, 0, list[CounterReading](), list[KnownExchange]()
+    for number, (length, amount, another) in enumerate(lengths, start=1):
+        at, shown, serial = at + length, max(0, shown + amount) % (modulus or 10**9), serial + another
+        if another and known:
+            exchanges.append(KnownExchange(at - 5, (shown + 3) % (modulus or 10**9), 2))
+            shown = 4
+        every.append(CounterReading(at, shown, str(serial), number))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(every)), max_size=5)) | {len(every)})
     files = [every[begin:end] for begin, end in zip([0, *cuts[:-1]], cuts, strict=True)]
-    rule = Rule(interval_s=60, across_gap=across)
+    rule = Rule(interval_s=60, across_gap=across, modulus=modulus, resets=True, exchanges=tuple(exchanges))
     assert loaded(data.draw(st.permutations(files)), rule) == amounts(every, rule)
 
 

@@ -135,7 +135,7 @@ def test_bad_files_are_named_and_the_others_are_read(tmp_path: Path) -> None:
     said = {name: preview.problem.partition(". ")[0].removeprefix(f"{tmp_path}/") for name, preview in found.items()}
     assert {name: problem for name, problem in said.items() if problem} == {
         "b.csv": "b.csv: the pattern 'house_(.)' finds no meter in the name 'b.csv'",
-        "house_c.csv": "house_c.csv: 5 of 5 lines are no readings of household: 5 bad_time (first in line 2).",
+        "house_c.csv": "house_c.csv: 5 of 5 lines are no readings of household: 5 bad_time (first in line 2)",
         "house_d.csv": "house_d.csv does not begin with the header of household: it has none of the columns",
         "house_e.pdf": "house_e.pdf is a PDF document",
         "z.zip!empty.csv": "z.zip!empty.csv is empty",
@@ -151,7 +151,7 @@ def test_of_two_formats_that_fit_neither_is_taken(tmp_path: Path) -> None:
         replace(HOUSEHOLD_TEXT, name="two", utc_offset=HOUSEHOLD_TEXT.utc_offset * 2),
     )
     (found,) = seen(tmp_path, *two).values()
-    assert "is of two formats of household: 'one' and 'two'" in found.problem
+    assert "is of two formats of household: 'one' and 'two'. Name the right one by --format" in found.problem
     assert not seen(tmp_path, two[1])["a.csv"].problem
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime, timedelta
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import openpyxl
+import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from nemreader import NEMFile
@@ -76,41 +80,38 @@ def test_a_file_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
         fill(tmp_path / "no" / "rows.csv")
 
 
-def nem(**values: dict[int, str]) -> str:
-    """Return NEM12 of a meter whose half hours, counted from midnight UTC+10, have values."""
-    by_meter: dict[str, list[tuple[Any, ...]]] = {
-        meter: [
-            (START - timedelta(hours=10) + timedelta(minutes=30 * at), Decimal(value), Decimal("0.5"))
-            for at, value in some.items()
-        ]
-        for meter, some in values.items()
-    }
-    file = io.StringIO(newline="")
-    layout = nem12.Layout(nem12.channels(BOTH, "half_hour"), 30, datetime(2026, 3, 9, tzinfo=UTC))
-    count = nem12.write(file, layout, by_meter, lambda meter: by_meter[meter])
-    assert count == sum(map(len, values.values()))
-    return file.getvalue()
+MIDNIGHT = datetime(2026, 3, 1)  # noqa: DTZ001 - by the clock of the file, UTC+10
+MONTHS = {
+    "M1": {MIDNIGHT + timedelta(minutes=30 * at): Decimal(f"{at}.5") for at in (*range(96), *range(1440, 1632))},
+    "M2": {MIDNIGHT + timedelta(minutes=30 * at): Decimal(at) for at in (50, 51, 30 * 48, 31 * 48 - 1, 31 * 48)},
+}
+"""Half hours of two months; the second meter lacks most."""
 
 
 def test_nem12_is_read_back_by_our_reader_and_by_the_public_one() -> None:
-    whole = {at: f"{at}.5" for at in range(48)}
-    holey = {50: "1.0", 51: "2.0", 96 * 30: "7.0"}  # the next day, and in April
-    text = nem(M1=whole, M2=holey)
+    found = [
+        (meter, at - timedelta(hours=10), value, value / 2)
+        for meter, some in MONTHS.items()
+        for at, value in some.items()
+    ]
+    found.sort(key=lambda row: (row[1] + timedelta(hours=10) >= datetime(2026, 4, 1), row[:2]))  # noqa: DTZ001
+    file = io.StringIO(newline="")
+    layout = nem12.Layout(nem12.channels(BOTH, "half_hour"), 30, datetime(2026, 3, 9, tzinfo=UTC))
+    assert nem12.write(file, layout, found) == len(found)
+    text = file.getvalue()
+
     form = Nem12(dataset=BOTH, channels=(Channel("E1", "energy"), Channel("E2", "feed_in")))
-    found = [row for row in rows(form, text.encode()) if row[3] is not None]
-    assert [row[1:] for row in found[:48]] == [
-        ("M1", f"{START - timedelta(hours=10) + timedelta(minutes=30 * at):%Y-%m-%d %H:%M}", at + 0.5, 0.5)
-        for at in range(48)
-    ]
-    assert [(row[2], row[3]) for row in found[48:]] == [
-        ("2026-03-01 15:00", 1.0),
-        ("2026-03-01 15:30", 2.0),
-        ("2026-04-29 14:00", 7.0),
-    ]
+    ours = [row[1:] for row in rows(form, text.encode()) if row[3] is not None]
+    assert ours == [(meter, f"{at:%Y-%m-%d %H:%M}", float(one), float(two)) for meter, at, one, two in found]
+
     theirs = NEMFile("export.nem12").parse_nem_file(text.splitlines()).readings
-    assert sorted(theirs) == ["M1", "M2"]
-    assert [reading.read_value for reading in theirs["M1"]["E1"]] == [at + 0.5 for at in range(48)]
-    assert sum(reading.read_value for reading in theirs["M2"]["E1"]) == 10.0
+    for channel, share in (("E1", 1), ("E2", 2)):
+        assert {
+            (meter, reading.t_start): reading.read_value
+            for meter, channels in theirs.items()
+            for reading in channels[channel]
+            if reading.quality_method != "N"
+        } == {(meter, at): float(value / share) for meter, some in MONTHS.items() for at, value in some.items()}
 
 
 @pytest.mark.parametrize(("grain", "says"), [("hour", "5, 15 or 30 minutes"), ("half_hour", "no amount of energy")])
@@ -135,7 +136,60 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:
 
 def test_a_range_is_asked_for_month_by_month() -> None:
     first, last = datetime(2026, 1, 30, 23, 30), datetime(2026, 3, 2)  # noqa: DTZ001
-    pieces = list(_months(Request(HOMES, "half_hour"), Extent(first, last, 1, 9)))
+    pieces = list(_months(Request(HOMES, "half_hour"), Extent(first, last, 1, 9), UTC))
     assert [f"{since:%m-%d %H:%M}" for since, _ in pieces] == ["01-30 23:30", "02-01 00:00", "03-01 00:00"]
     assert [until for _, until in pieces[:-1]] == [since for since, _ in pieces[1:]]
     assert pieces[-1][1] > last.replace(tzinfo=UTC)
+
+
+def test_months_are_those_of_the_clock_that_is_asked_for() -> None:
+    first, last = datetime(2026, 1, 31, 13, 30), datetime(2026, 2, 1)  # noqa: DTZ001
+    pieces = list(_months(Request(HOMES, "half_hour"), Extent(first, last, 1, 9), timezone(timedelta(hours=10))))
+    assert [f"{since.astimezone(UTC):%m-%d %H:%M}" for since, _ in pieces] == ["01-31 13:30", "01-31 14:00"]
+
+
+def test_parquet_has_few_and_large_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers, "ROW_GROUP", 4)
+    path = tmp_path / "rows.parquet"
+    assert writers.write_parquet(path, COLUMNS, [[ROW], [NULL, ROW], [ROW, NULL], [ROW]]) == 6
+    described = pq.ParquetFile(path).metadata
+    assert [described.row_group(at).num_rows for at in range(described.num_row_groups)] == [5, 1]
+
+
+def test_a_meter_whose_name_looks_like_a_formula_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "rows.xlsx"
+    writers.write_xlsx(path, COLUMNS, [[("=1+1", *ROW[1:])]])
+    cell = openpyxl.load_workbook(path).worksheets[0]["A2"]
+    assert (cell.value, cell.data_type) == ("=1+1", "s")
+
+
+BATCHES_OF_MANY, ROWS_OF_A_BATCH = 80, 250
+
+
+@pytest.mark.parametrize("form", [*writers.WRITERS, "nem12"])
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """What Python and Arrow hold is looked at whenever a batch is asked for: 20,000 rows are some 10 MB."""
+    monkeypatch.setattr(writers, "ROW_GROUP", 1000)
+    held: list[int] = []
+
+    def batches() -> Iterator[list[tuple[Any, ...]]]:
+        for number in range(BATCHES_OF_MANY):
+            held.append(tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes())
+            starts = [START + timedelta(minutes=30 * (number * ROWS_OF_A_BATCH + at)) for at in range(ROWS_OF_A_BATCH)]
+            if form == "nem12":
+                yield [("house 1", start, Decimal(at), Decimal(number)) for at, start in enumerate(starts)]
+            else:
+                yield [("house 1", start, *ROW[2:5], Decimal(at), *ROW[6:]) for at, start in enumerate(starts)]
+
+    tracemalloc.start()
+    try:
+        if form == "nem12":
+            layout = nem12.Layout(nem12.channels(BOTH, "half_hour"), 30, datetime(2026, 3, 9, tzinfo=UTC))
+            with (tmp_path / "rows").open("w", newline="") as file:
+                assert nem12.write(file, layout, chain.from_iterable(batches())) == BATCHES_OF_MANY * ROWS_OF_A_BATCH
+        else:
+            assert writers.WRITERS[form](tmp_path / "rows", COLUMNS, batches()) == BATCHES_OF_MANY * ROWS_OF_A_BATCH
+    finally:
+        tracemalloc.stop()
+    half = BATCHES_OF_MANY // 2
+    assert max(held[half:]) < max(held[:half]) + 200_000

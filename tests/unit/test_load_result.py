@@ -44,7 +44,7 @@ def test_of_many_files_each_kind_is_counted_and_named() -> None:
     bad = FileResult("z.pdf", "set aside", reason="z.pdf is a PDF document.")
     grown = replace(ONE, path="g.csv", as_before=45)
     conflicts = Conflicts(3, "a", AT, "a.csv", "g.csv")
-    overlap = Overlap(45, 2, AT, AT)
+    overlap = Overlap(45, 2, AT, AT, "a", "g.csv", "old.csv")
     many = replace(RESULT, meter_id="", files=(ONE, grown, *known, bad), overlap=overlap, conflicts=conflicts)
     found = facts(many)
     assert found["result"] == "loaded into the master data set of household, 2 meters by the names of files"
@@ -53,7 +53,10 @@ def test_of_many_files_each_kind_is_counted_and_named() -> None:
     assert found["loaded already"] == f"25: {names}, 5 more (all with --output json)"
     assert found["set aside"] == "1: z.pdf is a PDF document."
     assert found["grew"] == "15 new readings in 1: g.csv"
-    assert str(found["different from before"]).startswith("2 (2026-11-26 12:00:00 to ")
+    assert found["different from before"] == (
+        "2 (2026-11-26 12:00:00 to 2026-11-26 12:00:00 UTC), the first of meter a: g.csv against old.csv: those that"
+        " were there count; `meterlake correct` makes these count"
+    )
     assert found["files contradict"] == (
         "3 readings, the first of meter a at 2026-11-26 12:00:00 UTC: a.csv counts, g.csv does not"
     )

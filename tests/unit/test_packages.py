@@ -37,6 +37,7 @@ NOT_IMPORTED = {
     "pandas-stubs": "types for mypy",
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
+    "psycopg": "the driver of PostgreSQL: SQLAlchemy imports it where a URL names it",
     "ruff": "a command: lint and format",
     "types-psutil": "types for mypy",
     "types-pyyaml": "types for mypy",
@@ -53,7 +54,7 @@ def declared(extra: str = "") -> dict[str, Requirement]:
 
 def optional() -> set[str]:
     """Return what runs only where an extra of its own was installed."""
-    return set(declared("clickhouse"))
+    return {name for extra in ("clickhouse", "prediction") for name in declared(extra)}
 
 
 modules_of_distributions = cache(packages_distributions)

@@ -110,6 +110,42 @@ def test_a_truncated_archive_says_so(kind: str, tmp_path: Path) -> None:
         content_of(file)
 
 
+def test_an_archive_that_ends_between_its_members_loses_none_in_silence(tmp_path: Path) -> None:
+    """Python's tarfile takes what is cut off before, or within, a header for the end of the archive."""
+    whole = tarred(b"x" * 700, "a.csv", "b.csv", "c.csv")
+    header = 3 * 512  # of the second member
+    damaged = bytearray(whole)
+    damaged[header + 5] ^= 0xFF
+    for content, says in [
+        (whole[:header], "a.csv|lacks the end of a tar archive"),
+        (whole[: header + 100], "a.csv|lacks the end of a tar archive"),
+        (bytes(damaged), "a.csv|the header of a member: bad checksum"),
+        (whole[: 9 * 512], "a.csv,b.csv,c.csv|lacks the end of a tar archive"),
+        (whole + whole, "a.csv,b.csv,c.csv|something stands behind its end"),
+        (gzip.compress(whole)[:-8] + bytes(8), "a.csv,b.csv,c.csv|CRC check failed"),
+    ]:
+        file = tmp_path / "many.tar"
+        file.write_bytes(content)
+        names, problem = says.split("|")
+        *read, (at, _, error) = all_until_broken(file)
+        assert [path.partition("!")[2] for path, _, _ in read] == names.split(",")
+        assert {content for _, _, content in read} == {b"x" * 700}
+        assert (at, str(error).count(f"{file}: the packed file is cut off or damaged")) == (str(file), 1)
+        assert problem in str(error)
+        with ExitStack() as stack, pytest.raises((tarfile.TarError, packed.NotText)):  # where one text is asked for
+            packed.opened(file, stack).read()
+
+
+def test_a_zip_archive_whose_index_has_lost_a_member_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "many.zip"
+    content = bytearray(zipped(b"x", "a.csv", "b.csv", "c.csv"))
+    second = content.find(b"PK\1\2", content.find(b"PK\1\2") + 1)
+    content[second + 32] = 51  # so long is its comment now: the entry of the next member
+    file.write_bytes(content)
+    with pytest.raises(BrokenArchive, match="its index says 3 members, and has 2"):
+        content_of(file)
+
+
 @pytest.mark.parametrize("kind", ["xz", "gz", "zip", "bz2", "tar.gz"])
 def test_a_damaged_archive_says_so(kind: str, tmp_path: Path) -> None:
     file = tmp_path / f"bad.{kind}"
@@ -168,12 +204,15 @@ def test_files_of_folders_patterns_and_archives_come_in_order(tmp_path: Path) ->
         (tmp_path / name).write_bytes(name.encode())
     (tmp_path / "z.tar.gz").write_bytes(gzip.compress(tarred(b"t", "m.csv", "._m.csv", "n/o.csv"), 1))
     inner = zipped(gzip.compress(b"g"), "g.csv.gz")
-    (tmp_path / "y.zip").write_bytes(zipped(inner, "inner.zip", "__MACOSX/inner.zip"))
+    hidden = ("__MACOSX/inner.zip", ".DS_Store", "n/.git/x.csv")
+    (tmp_path / "y.zip").write_bytes(zipped(inner, "./inner.zip", *hidden))
     names = [name for _, name, _ in all_of(tmp_path / "z.tar.gz", tmp_path / "b", tmp_path / "a.csv", tmp_path / "b")]
     assert names == ["z.tar.gz!m.csv", "z.tar.gz!n/o.csv", "1.csv", "2.csv", "a.csv"]
     assert [name for _, name, _ in all_of(tmp_path / "*.csv", tmp_path / "c*")] == ["a.csv", "c/d/3.csv"]
     assert [name for _, name, _ in all_of(f"{tmp_path}/**/[12].csv")] == ["b/1.csv", "b/2.csv"]
-    assert all_of(tmp_path / "y.zip") == [(f"{tmp_path}/y.zip!inner.zip!g.csv.gz", "y.zip!inner.zip!g.csv.gz", b"g")]
+    assert all_of(tmp_path / "y.zip") == [
+        (f"{tmp_path}/y.zip!./inner.zip!g.csv.gz", "y.zip!./inner.zip!g.csv.gz", b"g")
+    ]
 
 
 def test_a_bad_member_is_named_and_the_others_are_read(tmp_path: Path) -> None:
@@ -192,6 +231,18 @@ def test_a_bad_member_is_named_and_the_others_are_read(tmp_path: Path) -> None:
     assert "many.zip!c.csv.gz: the packed file is cut off" in str(found["c.csv.gz"])
 
 
+def all_until_broken(file: Path) -> list[tuple[str, str, bytes | Exception]]:
+    """As ``all_of``, with what ends the archive as its last."""
+    found: list[tuple[str, str, bytes | Exception]] = []
+    try:
+        for source in sources(Settings(), Entry(str(file), file.name, 0), "", (), lambda _: None):
+            assert isinstance(source, Source)
+            found.append((source.path, source.name, b"".join(iter(source.read, b""))))
+    except BrokenArchive as error:
+        found.append((str(file), "", error))
+    return found
+
+
 def all_of_members(file: Path) -> list[tuple[str, str, bytes | Exception]]:
     """As ``all_of``, with what reading raises in its place."""
     found: list[tuple[str, str, bytes | Exception]] = []
@@ -208,7 +259,11 @@ ENCRYPTED = Path(__file__).parent / "samples" / "encrypted.zip"
 
 
 def test_an_encrypted_member_needs_its_password() -> None:
-    for password, says in [("", "encrypted.zip!a.csv is encrypted.*--password"), ("wrong", "another password")]:
+    for password, says in [
+        ("", "encrypted.zip!a.csv is encrypted.*--password"),
+        ("wrong", "encrypted.zip!a.csv is encrypted with another password.*--password"),
+        ("33", "is encrypted with another password, or damaged"),  # one of 256 passes the check of its first byte
+    ]:
         ((_, _, error),) = all_of(ENCRYPTED, password=password)
         assert re.search(says, str(error))
     assert [content for _, _, content in all_of(ENCRYPTED, password="secret")] == [b"a;b\n1;2\n"]

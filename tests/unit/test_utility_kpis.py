@@ -67,7 +67,7 @@ def test_every_figure_has_its_query() -> None:
     names = {item.name for item in DATASET.kpis}
     assert names == EXPECTED.keys() | grouped
     assert grouped >= {*SHARES, *BY_YEARS}
-    assert len(names) == 114
+    assert len(names) == 120
 
 
 def test_figures_are_of_a_time_and_know_their_columns(base: duckdb.DuckDBPyConnection) -> None:
@@ -83,6 +83,17 @@ def test_figures_are_of_a_time_and_know_their_columns(base: duckdb.DuckDBPyConne
     assert rows == {key: pytest.approx(value) for key, value in plain(wanted).items()}
     with pytest.raises(UnknownName, match="Did you mean 'region'"):
         kpi.statement(DATASET, "saidi", ("regio",), None, None)
+
+
+def test_two_systems_that_contradict_each_other_are_counted_where_they_do(base: duckdb.DuckDBPyConnection) -> None:
+    with base.cursor() as own:
+        own.execute("BEGIN")
+        assert set(plain(ask(own, "contradicting_feeders", ("region",))).values()) == {0}
+        (victim,) = own.execute("SELECT min(customer_id) FROM dim_customer WHERE feeder_id = 'F0001'").fetchall()
+        own.execute("UPDATE dim_customer SET feeder_id = 'F0008' WHERE customer_id = ?", victim)
+        found = plain(ask(own, "contradicting_feeders", ("feeder_id",)))
+        assert {key: value for key, value in found.items() if value} == {("F0008",): 1}
+        own.execute("ROLLBACK")
 
 
 def interrupt(base: duckdb.DuckDBPyConnection, day: date, minutes: int, customers: range, operations: int = 1) -> None:

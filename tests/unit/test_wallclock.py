@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterlake.errors import UnknownName
-from meterlake.wallclock import FIRST, SECOND, Doubtful, clock_text, places, repeats, segments, zone
+from meterlake.errors import DeclarationError, UnknownName
+from meterlake.wallclock import FIRST, SECOND, Doubtful, check_zone, clock_text, places, repeats, segments, zone
 
 pytestmark = pytest.mark.unit
 PARIS = ZoneInfo("Europe/Paris")
@@ -21,8 +21,14 @@ TWO = int(datetime(2024, 10, 27, 2, tzinfo=UTC).timestamp())
 def test_a_zone_is_named_as_iana_does() -> None:
     assert zone("Europe/Paris").key == clock_text(PARIS) == "Europe/Paris"
     assert clock_text(timedelta(hours=-3, minutes=-30)) == "-03:30"
-    with pytest.raises(UnknownName, match="Europe/Paris"):
+    with pytest.raises(UnknownName) as error:
         zone("Europe/Pari")
+    assert str(error.value) == (
+        "Unknown time zone 'Europe/Pari'. Did you mean 'Europe/Paris'? Give an IANA name such as Europe/Paris; a clock"
+        " without summer time has a UTC offset instead."
+    )
+    with pytest.raises(DeclarationError, match=r"Format of campus: there is no time zone 'Mars'. Give an IANA name"):
+        check_zone("Mars", "Format of campus")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ CREATE TABLE day_saidi AS SELECT loc(day_start)::DATE AS d, sum(customers_served
 CREATE TABLE med AS SELECT y, (SELECT exp(avg(ln(saidi)) + 2.5 * stddev_samp(ln(saidi))) FROM day_saidi
     WHERE year(d) BETWEEN y - 5 AND y - 1 AND saidi > 0) AS t FROM (SELECT DISTINCT year(d) AS y FROM day_saidi);
 CREATE TABLE major AS SELECT d FROM day_saidi JOIN med ON y = year(d) WHERE saidi > t;
+-- Of eight feeders the tenth that is predicted worst is one.
+CREATE TABLE foretold AS SELECT p.feeder_id, p.date_sk, is_predicted AS yes,
+    (SELECT count(*) FROM outages o WHERE o.feeder_id = p.feeder_id AND NOT is_planned AND strftime(loc(began_at), '%Y%m%d') = p.date_sk) AS n,
+    coalesce((SELECT sum(m) FROM long l WHERE l.feeder_id = p.feeder_id AND NOT is_planned AND strftime(loc(off_at), '%Y%m%d') = p.date_sk), 0)
+        AS m, row_number() OVER (PARTITION BY date_sk ORDER BY probability DESC, feeder_id) AS place FROM outage_predictions p;
 CREATE TABLE ordinary AS SELECT * FROM long WHERE loc(off_at)::DATE NOT IN (SELECT d FROM major);
 """
 
@@ -166,6 +171,18 @@ EXPECTED = {
     "utilisation": "SELECT max(load_kw / (SELECT arg_max(rating_kw, valid_from) FROM feeders f WHERE f.feeder_id = l.feeder_id"
     " AND f.valid_from <= l.hour_start)) FROM feeder_load_hours l",
     "overload_hours": "SELECT sum(overload_hours) FROM transformer_days",
+    "contradicting_feeders": "SELECT count(*) FROM (SELECT customer_id, arg_max(feeder_id, valid_from) AS f,"
+    " arg_max(transformer_id, valid_from) AS t FROM customers GROUP BY 1) JOIN transformers x ON x.transformer_id = t AND x.feeder_id <> f",
+    **{
+        name: f"SELECT count(*) FROM foretold WHERE {test}"
+        for name, test in (
+            ("predicted_hits", "yes AND n > 0"),
+            ("predicted_misses", "NOT yes AND n > 0"),
+            ("predicted_false_alarms", "yes AND n = 0"),
+        )
+    },
+    "minutes_on_predicted": "SELECT sum(m) FROM foretold WHERE place <= 1",
+    "share_on_predicted": "SELECT sum(m) FILTER (WHERE place <= 1) / sum(m) FROM foretold",
     "energy_per_customer": "SELECT sum(consumption_kwh) / count(DISTINCT GPART) FROM eabl",
 }
 """Name of a figure: its value over all that the sources hold."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog import Catalog, load_catalog
 
 from datasets.utility import DATASET
 from datasets.utility.play import play
@@ -22,6 +22,7 @@ from meterlake.lakehouse.sources import Play
 from meterlake.settings import Settings
 
 DATABASES = ("crm", "oms", "billing")
+TABLES = tuple(item.name for items in (DATASET.dimensions, DATASET.facts, DATASET.predictions) for item in items)
 
 
 def urls(folder: Path) -> dict[str, str]:
@@ -82,6 +83,17 @@ CREATE OR REPLACE TABLE {fact.name} AS
 SELECT md5(s.{event.id}) AS transaction_sk, strftime({local}, '%Y%m%d') AS date_sk,
     CAST(hour({local}) * 3600 + minute({local}) * 60 + second({local}) AS INTEGER) AS time_sk{keys}, s.*
 FROM ({_fields(event)}) s{joins}""")
+    answers(connection)
+
+
+def answers(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make answers of a model, of all days but the first five: what they are does not matter to what is counted."""
+    connection.execute("""
+CREATE OR REPLACE TABLE outage_predictions AS
+SELECT date_sk, feeder_id, feeder_sk, share AS probability, share > 0.7 AS is_predicted
+FROM (SELECT date_sk, feeder_id, feeder_sk, md5_number_lower(date_sk || feeder_id) % 1000 / 1000 AS share
+    FROM fact_feeder_energy_day)
+WHERE date_sk > (SELECT CAST(min(date_sk)::INT + 4 AS VARCHAR) FROM fact_feeder_energy_day)""")
 
 
 def _fields(record: Record) -> str:
@@ -95,10 +107,26 @@ def _fields(record: Record) -> str:
     return f'SELECT {listed} FROM "{record.extract.table}"'
 
 
-def published(connection: duckdb.DuckDBPyConnection, settings: Settings, namespace: str) -> None:
-    """Write the dimensions and facts as tables of the lakehouse's catalog."""
+def published(connection: duckdb.DuckDBPyConnection, settings: Settings, namespace: str, *names: str) -> None:
+    """Write tables as those of the lakehouse's catalog; without names: dimensions, facts and answers."""
+    catalog = _catalog(settings)
+    catalog.create_namespace_if_not_exists(namespace)
+    for name in names or TABLES:
+        table = connection.sql(f"SELECT * FROM {name}").to_arrow_table()
+        catalog.create_table(f"{namespace}.{name}", table.schema).append(table)
+
+
+def removed(settings: Settings, namespace: str, *names: str) -> None:
+    """Remove tables from the catalog, if they are there."""
+    catalog = _catalog(settings)
+    for name in names:
+        if catalog.table_exists(f"{namespace}.{name}"):
+            catalog.drop_table(f"{namespace}.{name}")
+
+
+def _catalog(settings: Settings) -> Catalog:
     access, secret = settings.lake_keys
-    catalog = load_catalog(
+    return load_catalog(
         "lake",
         type="rest",
         uri=f"{settings.nessie}/iceberg/main",
@@ -111,7 +139,3 @@ def published(connection: duckdb.DuckDBPyConnection, settings: Settings, namespa
             "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO",
         },
     )
-    catalog.create_namespace(namespace)
-    for name in [*(item.name for item in DATASET.dimensions), *(item.name for item in DATASET.facts)]:
-        table = connection.sql(f"SELECT * FROM {name}").to_arrow_table()
-        catalog.create_table(f"{namespace}.{name}", table.schema).append(table)

@@ -28,7 +28,15 @@ GROWTH: Final = View(
         {", ".join(PLACE)}, customers_served, energy_input_kwh, TRUE FROM supply""",
     WHERE,
 )
-VIEWS: Final = (LOADS, TRANSFORMERS, GROWTH)
+CUSTOMERS: Final = View(
+    "customers_and_transformers",
+    f"""SELECT {place("h")}, c.customer_id, c.customer_class, c.feeder_id <> t.feeder_id AS is_elsewhere
+    FROM horizon h JOIN dim_customer c ON c.valid_from < h.ends AND c.valid_to >= h.ends
+    JOIN dim_feeder f ON f.feeder_id = c.feeder_id AND f.valid_from < h.ends AND f.valid_to >= h.ends
+    JOIN dim_transformer t ON t.transformer_id = c.transformer_id""",
+    (*WHERE, "customer_class"),
+)
+VIEWS: Final = (LOADS, TRANSFORMERS, GROWTH, CUSTOMERS)
 
 _PEAK: Final = {"per": ("hour_start",), "inner": {"load_of": "SUM(load_kw)"}}
 
@@ -52,4 +60,7 @@ KPIS: Final = (
         "SUM(consumption_kwh) / COUNT(DISTINCT customer_id)", grain=("customer_class",), better="higher"),
     kpi("customer_growth", "Growth of customers over a year", "1", "supply_years", _growth("customers_served"), better="higher"),
     kpi("energy_growth", "Growth of energy over a year", "1", "supply_years", _growth("energy_input_kwh"), better="higher"),
+    kpi("contradicting_feeders", "Customers whose feeder in CRM is not that of their transformer in OMS", "1",
+        "customers_and_transformers", "COUNT_IF(is_elsewhere)", grain=("region",),
+        caveat="Now. Facts keep the feeder that their own system names"),
 )  # fmt: skip

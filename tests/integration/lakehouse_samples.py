@@ -1,0 +1,19 @@
+"""The telecom lakehouse under a name of a test's own: topics, tables and runs are nobody else's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from datasets.telecom.declaration import TELECOM
+from meterlake.lakehouse.declaration import Lakehouse
+
+
+def renamed(name: str) -> Lakehouse:
+    """Return the telecom lakehouse under another name; a run of it may reject half of its records."""
+
+    def topics(records: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(replace(record, topic=f"{name}.{record.topic.partition('.')[2]}") for record in records)
+
+    events, references = topics(TELECOM.events), topics(TELECOM.references)
+    return replace(TELECOM, name=name, events=events, references=references, most_rejected=0.5)
