@@ -201,6 +201,7 @@ def test_4_a_correction_reaches_every_table_and_the_past_can_be_asked_for(
     assert counts[0] == counts[1] + 1
 
 
+@pytest.mark.slow
 def test_4_rows_lead_back_to_their_run_and_a_run_says_what_it_did(
     meterlake: Command, live: Settings, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,6 +328,7 @@ def test_6_costs_and_bills_are_exact(meterlake: Command, live: Settings, sample:
     assert (code, "has costs up to" in said) == (1, True), said
 
 
+@pytest.mark.slow
 def test_6_reports_and_dashboards_show_what_the_tables_hold(
     meterlake: Command, live: Settings, truth: Truth, tmp_path: Path
 ) -> None:
