@@ -20,7 +20,7 @@ from engines.master import DATABASE
 from meterlake.boundary import PartitionProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pyiceberg.table.metadata import TableMetadata
 
@@ -135,9 +135,7 @@ def latest(settings: Settings, table: str, snapshot: int | None = None) -> Progr
     metadata = _metadata(settings, table)
     if metadata is None:
         return None
-    seen = metadata.current_snapshot() if snapshot is None else metadata.snapshot_by_id(snapshot)
-    summaries = (each.summary.additional_properties for each in ancestors_of(seen, metadata) if each.summary)
-    result = next((summary for summary in summaries if PROGRESS in summary), None)
+    result = next((summary for summary in _history(metadata, snapshot) if PROGRESS in summary), None)
     return Progress.of(result) if result is not None else None
 
 
@@ -149,3 +147,11 @@ def _metadata(settings: Settings, table: str) -> TableMetadata | None:
         return None
     content = hdfs.read_bytes(settings, urlparse(result.properties["metadata_location"]).path)
     return TableMetadataUtil.parse_raw(content.decode())
+
+
+def _history(metadata: TableMetadata, snapshot: int | None) -> Iterator[Mapping[str, str]]:
+    """Yield the summaries of the snapshots that readers have seen, newest first."""
+    newest = metadata.current_snapshot() if snapshot is None else metadata.snapshot_by_id(snapshot)
+    for each in ancestors_of(newest, metadata):
+        if each.summary is not None:
+            yield each.summary.additional_properties

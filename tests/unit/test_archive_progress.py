@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 
 from engines.archive_progress import Progress, Reached, _history, at_ends, in_force
 from engines.topics import Span, Topic
@@ -64,14 +67,28 @@ def test_nothing_is_archived_of_a_topic_that_was_made_anew() -> None:
     assert at_ends(progress, Topic("t", "new", (0,)), {0: Span(0, 3)}) == [PartitionProgress(0, None, at_end=False)]
 
 
+def metadata(*snapshots: tuple[int, int | None, str], current: int | None = None) -> TableMetadata:
+    """Return a table's metadata. snapshots: id, parent and ``n`` in the summary, of each."""
+    said: dict[str, object] = {
+        "format-version": 2, "table-uuid": str(uuid.uuid4()), "location": "hdfs://n/t", "last-sequence-number": 1,
+        "last-updated-ms": 1, "last-column-id": 1, "last-partition-id": 999, "properties": {},
+        "schemas": [{"schema-id": 0, "type": "struct", "fields": []}], "current-schema-id": 0,
+        "partition-specs": [{"spec-id": 0, "fields": []}], "default-spec-id": 0,
+        "sort-orders": [{"order-id": 0, "fields": []}], "default-sort-order-id": 0,
+        "snapshots": [
+            {"snapshot-id": number, "timestamp-ms": 1, "sequence-number": 1, "manifest-list": "hdfs://n/m",
+             "summary": {"operation": "append", "n": n}} | ({"parent-snapshot-id": parent} if parent else {})
+            for number, parent, n in snapshots
+        ],
+    }  # fmt: skip
+    if current is not None:
+        said |= {"current-snapshot-id": current, "refs": {"main": {"snapshot-id": current, "type": "branch"}}}
+    return TableMetadataUtil.parse_raw(json.dumps(said))
+
+
 def test_only_what_readers_saw_up_to_a_snapshot_counts() -> None:
-    snapshots = [
-        {"snapshot-id": 1, "summary": {"n": "1"}},
-        {"snapshot-id": 2, "parent-snapshot-id": 1, "summary": {"n": "2"}},
-        {"snapshot-id": 3, "parent-snapshot-id": 2, "summary": {"n": "staged"}},
-        {"snapshot-id": 4, "parent-snapshot-id": 2, "summary": {"n": "4"}},
-    ]
-    metadata = {"refs": {"main": {"snapshot-id": 4}}, "snapshots": snapshots}
-    assert [summary["n"] for summary in _history(metadata, None)] == ["4", "2", "1"]
-    assert [summary["n"] for summary in _history(metadata, 2)] == ["2", "1"]
-    assert list(_history({}, None)) == []
+    table = metadata((1, None, "1"), (2, 1, "2"), (3, 2, "staged"), (4, 2, "4"), current=4)
+    assert [summary["n"] for summary in _history(table, None)] == ["4", "2", "1"]
+    assert [summary["n"] for summary in _history(table, 2)] == ["2", "1"]
+    assert [summary["n"] for summary in _history(metadata((2, 1, "2"), current=2), None)] == ["2"]  # 1 has expired
+    assert list(_history(metadata(), None)) == []
