@@ -104,6 +104,8 @@ format: $(DEV) ## format the code
 generate: $(DEV) ## write all generated files: DDL, schemas, dashboards, compose configuration, settings reference
 	$(BIN)/meterlake ddl
 	$(BIN)/meterlake dashboards
+	$(BIN)/meterlake dags
+	$(BIN)/meterlake powerbi telecom --write
 	$(BIN)/python -m meterlake.reference
 	$(BIN)/python -m stack.compose
 

@@ -642,7 +642,7 @@ def test_times_are_snapped_to_the_grid_within_the_tolerance() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"time_zone": "Europe/Pari"}, "there is no time zone 'Europe/Pari'. Give an IANA name such as Europe/Paris"),
+        ({"time_zone": "Europe/Pari"}, "there is no time zone 'Europe/Pari'. Did you mean 'Europe/Paris'?"),
         ({"time_zone": "Europe/Paris", "utc_offset": timedelta(hours=1)}, "has an offset and a time zone. Give one"),
         ({"thousands": "."}, "'.' stands before fractions and thousands. Give another decimal"),
         ({"thousands": "_"}, "the thousands mark '_' is not known"),
