@@ -180,7 +180,7 @@ class _Table:
         """Return the rows of a window that were not landed as they are: watermark, key, document."""
         at, key = columns.index(self._extract.watermark), columns.index(self._extract.key)
         found: list[tuple[str, bytes, bytes]] = []
-        kinds = {field.name: field.type.kind for field in self._record.fields}
+        kinds = {names[at]: "timestamp"} | {field.name: field.type.kind for field in self._record.fields}
         wanted = [kinds.get(name, "") for name in names]
         with relational.opened(self._url) as connection:
             for part in relational.within(connection, window, columns, order, _SLICE):
