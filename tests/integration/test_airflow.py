@@ -20,8 +20,8 @@ import lake_servers
 import psutil
 import pytest
 from airflow_samples import Airflow, alerts, half_hourly, interval, telecom
-from half_hourly_truth import COLUMNS
 
+from datasets.half_hourly.verification import COLUMNS
 from datasets.telecom.declaration import TELECOM
 from datasets.telecom.simulation import SIMULATION
 from engines import trino
