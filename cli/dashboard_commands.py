@@ -35,7 +35,8 @@ def dashboards(
     Those of a data set of your own are written into its folder, below `generated/grafana`.
 
     `--check` fails when a file differs from the code, when a server refuses a query, or when a panel would lack a
-    column. A query without an answer is shown as `empty`: right in a system without data.
+    column. A query without an answer is shown as `empty`: right in a system without data. Dashboards of lakehouses are
+    not asked.
 
     `--push http://grafana:3000` needs `METERLAKE_GRAFANA_TOKEN`, the token of a service account (role Editor). It
     changes only what differs.
