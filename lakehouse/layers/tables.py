@@ -117,12 +117,16 @@ class Catalog:
         return self.table(table.layer, table.name)
 
     def create(self, table: Table) -> str:
-        """Return the statement that creates a table where it is missing."""
+        """Return the statement that creates a table where it is missing.
+
+        Tasks sort what they write by partition: a writer for each day of years at once would take the memory.
+        """
         columns = ", ".join(f"`{name}` {kind}" for name, kind in table.columns)
         partitioned = f" PARTITIONED BY ({table.partitioned})" if table.partitioned else ""
         return (
             f"CREATE TABLE IF NOT EXISTS {self.path(table)} ({columns}) USING iceberg{partitioned} TBLPROPERTIES"
-            " ('format-version'='2', 'write.parquet.compression-codec'='zstd', 'write.distribution-mode'='hash')"
+            " ('format-version'='2', 'write.parquet.compression-codec'='zstd', 'write.distribution-mode'='hash',"
+            " 'write.spark.fanout.enabled'='false')"
         )
 
 
