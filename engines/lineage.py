@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 NAMESPACE: Final = "meterlake"
-PRODUCER: Final = "https://pypi.org/project/meterlake"
+PRODUCER: Final = "https://meterlake.example"
+"""URI that names the code that sends events, as the standard asks for; nothing is there."""
 _ENDPOINT: Final = "api/v1/lineage"
 
 
