@@ -86,6 +86,8 @@ def preview_facts(seen: Preview) -> dict[str, object]:
         "readings": seen.readings,
         "gap rows": seen.gaps,
         "quarantined": ", ".join(f"{count} {reason}" for reason, count in seen.quarantined.items()),
+        **{row.reason: f"line {row.line}: {row.text}" for row in seen.first_quarantined},
+        "rejected by the views": ", ".join(f"{count} {reason}" for reason, count in seen.rejected.items()),
         "meters": ", ".join([*seen.meters[:_METERS], *more]),
         "from": seen.first,
         "to (UTC)": seen.last,
@@ -99,12 +101,14 @@ def preview_total(found: Sequence[Preview]) -> dict[str, object]:
     """Return what a load would read of all files."""
     broken = tuple(f"{seen.path}!" for seen in found if seen.problem)  # an archive, of which nothing is loaded then
     good = [seen for seen in found if not seen.problem and not seen.path.startswith(broken)]
+    rejected = sum(sum(seen.rejected.values()) for seen in good)
     return {
         "files": len(found),
         "cannot be loaded": len(found) - len(good),
         "readings": sum(seen.readings for seen in good),
         "gap rows": sum(seen.gaps for seen in good),
         "quarantined": sum(sum(seen.quarantined.values()) for seen in good),
+        **({"rejected by the views": rejected} if rejected else {}),
         "meters": len({meter for seen in good for meter in seen.meters}),
     }
 

@@ -70,6 +70,12 @@ _REFUSED: Final[dict[bytes, tuple[str, str]]] = {
     b"SQLite format 3\x00": ("an SQLite database", _DECLARE),
     b"\x89HDF\r\n\x1a\n": ("an HDF5 file", _AS_CSV),
     b"%PDF-": ("a PDF document", _AS_CSV),
+    b"\x89PNG\r\n\x1a\n": ("a picture (PNG)", _AS_CSV),
+    b"\xff\xd8\xff": ("a picture (JPEG)", _AS_CSV),
+    b"RDX": ("R's saved data", _AS_CSV),
+    b"RDA": ("R's saved data", _AS_CSV),
+    b"X\n\x00\x00\x00": ("R's saved data", _AS_CSV),
+    b"MATLAB 5.0 MAT-file": ("a MATLAB file", _AS_CSV),
     b"{": ("JSON", _DECLARE),
     b"[": ("JSON", _DECLARE),
 }
@@ -88,7 +94,14 @@ _CONTENTS: Final[dict[bytes, Content]] = {
 }
 _WORKBOOK_PARTS: Final = (b"[Content_Types].xml", b"docProps/", b"xl/", b"_rels/")
 
-_WORKBOOKS: Final = {"[Content_Types].xml": "an Excel workbook (xlsx)", "mimetype": "an OpenDocument file (ods)"}
+_DOCUMENTS: Final = {
+    "word/document.xml": "a Word document (docx)",
+    "ppt/presentation.xml": "a PowerPoint presentation (pptx)",
+    "[Content_Types].xml": "an Excel workbook (xlsx)",
+    "mimetype": "an OpenDocument file (ods)",
+}
+"""Members of archives that are documents."""
+_OF_WINDOWS: Final = ("thumbs.db", "desktop.ini")
 
 
 class NotText(Exception):
@@ -357,10 +370,10 @@ def _zip_files(raw: IO[bytes], stack: ExitStack) -> tuple[zipfile.ZipFile, list[
     counted = _counted(raw)
     if counted is not None and counted != len(archive.infolist()):
         raise zipfile.BadZipFile(f"its index says {counted} members, and has {len(archive.infolist())}")
-    workbook = next((_WORKBOOKS[name] for name in archive.namelist() if name in _WORKBOOKS), None)
-    if workbook:
-        raise NotText(f"is {workbook}", _AS_CSV)
-    files = [item for item in archive.infolist() if not item.is_dir() and not _is_hidden(item.filename)]
+    names = {*archive.namelist()}
+    if document := next((title for name, title in _DOCUMENTS.items() if name in names), None):
+        raise NotText(f"is {document}", _AS_CSV)
+    files = [item for item in archive.infolist() if not item.is_dir() and not is_hidden(item.filename)]
     return archive, files
 
 
@@ -393,15 +406,16 @@ def _open_tar(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
 
 def _next_file(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
     while member := archive.next():
-        if member.isfile() and not _is_hidden(member.name):
+        if member.isfile() and not is_hidden(member.name):
             return member
     return None
 
 
-def _is_hidden(name: str) -> bool:
-    """Return whether a member is hidden, as in a folder, or one that macOS adds."""
+def is_hidden(name: str) -> bool:
+    """Return whether a file of a folder or an archive is hidden, or one that macOS or Windows adds."""
     parts = name.split("/")
-    return parts[0] == "__MACOSX" or any(part.startswith(".") and part.strip(".") for part in parts)
+    added = parts[0] == "__MACOSX" or parts[-1].lower() in _OF_WINDOWS
+    return added or any(part.startswith(".") and part.strip(".") for part in parts)
 
 
 def _not_one(names: list[str]) -> NotText:

@@ -9,6 +9,7 @@ from batch_layer.ingest.formats import expected_rows
 from meterlake.errors import NOTHING_LOADED, OutOfBalance
 from meterlake.fileformats.base import WrongFile
 from meterlake.text.format import TextFormat
+from meterlake.wallclock import AMBIGUOUS_TIME
 
 if TYPE_CHECKING:
     from batch_layer.ingest.rows import Tally
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 MANY: Final = 1000
 """With as many undecodable lines, a file of which they are the greater part is another format (a swapped date, say)."""
+
+SHOWN_BY: Final = "`meterlake load --dry-run` shows the first of them."
 
 _WORST: Final = 5
 _SIGNS: Final = {".": "point", ",": "comma"}
@@ -57,8 +60,10 @@ def not_of_format(path: str, form: Format, tally: Tally) -> NotThisFormat | Wron
         return None
     worst = sorted(tally.reasons.items(), key=lambda item: -item[1][0])[:_WORST]
     found = ", ".join(f"{count} {reason} (first in line {line})" for reason, (count, line) in worst)
-    hint = NOTHING_LOADED
-    if isinstance(form, TextFormat):
+    hint = f"{NOTHING_LOADED} {SHOWN_BY}"
+    if worst[0][0] == AMBIGUOUS_TIME:
+        hint += " The order of the lines does not say which of two equal times is which: an offset, or a column, must."
+    elif isinstance(form, TextFormat):
         hint += f" Expected times as {form.pattern!r} and numbers with a {_SIGNS[form.decimal]}, between"
         hint += f" {form.separator!r}."
     return NotThisFormat(

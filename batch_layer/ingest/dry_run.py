@@ -13,6 +13,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from batch_layer.ingest import balance
 from batch_layer.ingest.formats import format_of, rows_of, taken, title
+from batch_layer.ingest.outlook import Outlook
 from batch_layer.ingest.places import find
 from batch_layer.ingest.rows import Judged, Raw, Tally, total
 from batch_layer.ingest.sources import sources
@@ -36,14 +37,27 @@ if TYPE_CHECKING:
 
 FIRST: Final = 3
 """Readings of each file that are shown."""
+SHOWN: Final = 200
+"""So much of a line that is none is shown."""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row of a file that is no reading. line: number of the line or record. text: what it says, cut."""
+
+    reason: str
+    line: int
+    text: str
 
 
 @dataclass(frozen=True)
 class Preview:
     """What a load would read of a file; problem: why it would not be loaded at all.
 
-    form: name of its format, or its header. first, last: UTC without zone. interval_s: as its format says.
-    seen_interval_s: the most frequent distance between readings of a meter; None where there is none.
+    form: name of its format, or its header. quarantined: reason -> rows. first_quarantined: of each reason, the first
+    row. rejected: reason -> readings that are loaded, and that the views will reject by today's rules. first, last: UTC
+    without zone. interval_s: as its format says. seen_interval_s: the most frequent distance between readings of a
+    meter; None where there is none.
     """
 
     path: str
@@ -52,6 +66,8 @@ class Preview:
     readings: int = 0
     gaps: int = 0
     quarantined: dict[str, int] = field(default_factory=dict)
+    first_quarantined: tuple[BadRow, ...] = ()
+    rejected: dict[str, int] = field(default_factory=dict)
     meters: tuple[str, ...] = ()
     first: datetime | None = None
     last: datetime | None = None
@@ -88,8 +104,9 @@ def _bad(path: str, error: MeterlakeError) -> Preview:
 
 
 def _said(error: MeterlakeError) -> str:
-    """Return what is wrong, and what to do: that nothing was loaded is no news here."""
-    return f"{error.what} {error.hint.removeprefix(NOTHING_LOADED).strip()}".strip()
+    """Return what is wrong, and what to do: that nothing was loaded is no news here, nor what a dry run shows."""
+    hint = error.hint.removeprefix(NOTHING_LOADED).strip().removeprefix(balance.SHOWN_BY).strip()
+    return f"{error.what} {hint}".strip()
 
 
 def _preview(request: Request, source: Source, now: datetime) -> Preview:
@@ -110,7 +127,7 @@ def _preview(request: Request, source: Source, now: datetime) -> Preview:
             for rows in rows_of(form, file, raw.options):
                 again.add(rows)
             seen = again
-    wrong = balance.not_of_format(source.path, form, seen.tally)
+    wrong = balance.not_of_format(source.path, form, seen.tally) or seen.outlook.wall_clock(source.path, seen.tally)
     return seen.preview(source.path, _said(wrong) if wrong else "")
 
 
@@ -125,6 +142,9 @@ class _Seen:
         self._interval_s = 0
         self._steps: Counter[int] = Counter()
         self._readings: list[dict[str, Any]] = []
+        self._bad: dict[str, BadRow] = {}
+        lead = raw.form.lead if isinstance(raw.form, TextFormat) else timedelta(0)
+        self.outlook = Outlook(raw.dataset, raw.options.clock, lead)
 
     @property
     def tally(self) -> Tally:
@@ -138,12 +158,21 @@ class _Seen:
                 self._days.setdefault(day["meter_id"], Counter())[day["day"]] += day["rows"]
             self._interval_s = max(self._interval_s, day["interval_s"] or 0)
         good = judged.readings()
+        self.outlook.add(good)
+        self._keep_bad(judged.rejected())
         self._meters.update(good[self._dataset.key].unique().to_pylist())
         self._steps.update(_steps(good, self._dataset.key, self._dataset.event_time))
         if len(self._readings) < FIRST:
             shown = rows.filter(pc.is_null(rows[REASON])).slice(0, FIRST - len(self._readings))
             names = [self._dataset.key, self._dataset.event_time, *(each.name for each in self._dataset.measures)]
             self._readings += shown.select(names).to_pylist()
+
+    def _keep_bad(self, rejected: pa.Table) -> None:
+        """Keep the first row of each reason."""
+        firsts = rejected.select(["reason", "origin_offset", "payload"]).group_by("reason", use_threads=False)
+        for row in firsts.aggregate([("origin_offset", "first"), ("payload", "first")]).to_pylist():
+            reason, text = row["reason"], row["payload_first"] or ""
+            self._bad.setdefault(reason, BadRow(reason, row["origin_offset_first"], text[:SHOWN]))
 
     def find_kept(self) -> dict[str, list[jumps.Stretch]]:
         """Return where readings of the meters may lie of which some are set aside."""
@@ -164,6 +193,8 @@ class _Seen:
             readings=tally.readings,
             gaps=tally.gaps,
             quarantined={reason: count for reason, (count, _) in sorted(tally.reasons.items())},
+            first_quarantined=tuple(self._bad[reason] for reason in sorted(self._bad)),
+            rejected=self.outlook.rejected,
             meters=tuple(sorted(self._meters)),
             first=_moment(tally.first),
             last=_moment(tally.last),

@@ -45,7 +45,8 @@ class WallClock(PermanentError):
     def __init__(self, path: str, times: int, first: str, zone: str, offset: str) -> None:
         self.path, self.times = path, times
         super().__init__(
-            f"{path}: {times} times come twice, the first is {first}, just when the clock of {zone} goes back. So its"
+            f"{path}: {f'{times} times come' if times > 1 else '1 time comes'} twice, the first is {first}, just when"
+            f" the clock of {zone} goes back. So its"
             f" times are those of the clock on the wall, not of one at UTC{offset} all year.",
             hint=f"{NOTHING_LOADED} Give --time-zone {zone}: the order of the lines then says which is which.",
         )

@@ -327,10 +327,12 @@ class _Load:
         wrong: dict[int, MeterlakeError] = {}
         for (clock, lead), files in groups.items():
             span = total(tallies[file] for file in files)
-            if staged.added_rows and span.first is not None and span.last is not None:
+            if not staged.added_rows or span.first is None or span.last is None:
+                continue
+            change = summer_time.change(self.dataset, clock, self.files.shift - lead, (span.first, span.last))
+            if change:
                 paths = {self.files.load_id(file): self.files.seen(file).path for file in files}
-                mine, shift = self._mine(table, staged), self.files.shift - lead
-                found = summer_time.check(paths, mine, self.dataset, clock, shift, (span.first, span.last))
+                found = summer_time.check(paths, self._mine(table, staged), change)
                 wrong |= {file: found[self.files.load_id(file)] for file in files if self.files.load_id(file) in found}
         return wrong
 

@@ -17,6 +17,7 @@ from hdfs.util import HdfsError
 from batch_layer.ingest.errors import Unreadable
 from engines import hdfs, s3
 from engines.errors import EngineUnavailable
+from meterlake.packed import is_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,7 +97,7 @@ class _Local:
             Entry(str(file), name, file.stat().st_size)
             for file in sorted(folder.rglob("*"))
             for name in [file.relative_to(folder).as_posix()]
-            if not _is_hidden(name) and file.is_file()
+            if not is_hidden(name) and file.is_file()
         ]
 
     def _matched(self, pattern: str) -> list[Entry]:
@@ -220,7 +221,7 @@ def _s3_errors(path: str) -> Iterator[None]:
 def _named_below(folder: str, entries: list[Entry]) -> list[Entry]:
     """Return the files in a folder, named within it, without hidden ones. Names of ``entries`` are full paths."""
     inside = [(entry, PurePosixPath(entry.name).relative_to(folder).as_posix()) for entry in entries]
-    return [Entry(entry.path, name, entry.size) for entry, name in inside if not _is_hidden(name)]
+    return [Entry(entry.path, name, entry.size) for entry, name in inside if not is_hidden(name)]
 
 
 def _matching(pattern: str, entries: list[Entry]) -> list[Entry]:
@@ -243,10 +244,6 @@ def _fixed(pattern: str) -> str:
     parts = pattern.split("/")
     fixed = parts[: next(at for at, part in enumerate(parts) if _PATTERN.search(part))]
     return "/".join(fixed) or ("/" if pattern.startswith("/") else ".")
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in PurePosixPath(name).parts) or name.startswith("__MACOSX/")
 
 
 def _some(path: str, found: list[Entry]) -> list[Entry]:

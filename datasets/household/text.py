@@ -26,7 +26,7 @@ HOUSEHOLD_TEXT: Final = TextFormat(
         Value("Sub_metering_2", "sub_metering_2"),
         Value("Sub_metering_3", "sub_metering_3"),
     ),
-    missing=("?", "", "nan", "NaN", "NA", "null", "NULL"),
+    missing=("?", "", "nan", "NaN", "NA", "<NA>", "N/A", "n/a", "None", "null", "NULL"),
     interval_s=60,
     utc_offset=timedelta(hours=1),
     meter_id="sceaux",
@@ -35,6 +35,9 @@ HOUSEHOLD_TEXT: Final = TextFormat(
 HOUSEHOLD_EXPORT: Final = replace(
     HOUSEHOLD_TEXT,
     separator=",",
-    columns=(Moment("datetime", "yyyy-MM-dd HH:mm:ss"), *HOUSEHOLD_TEXT.columns[2:]),
+    columns=(
+        Moment("datetime", "yyyy-MM-dd HH:mm:ss", aliases=("timestamp", "date_time")),
+        *HOUSEHOLD_TEXT.columns[2:],
+    ),
 )
 """The same, as people write it again with pandas: date and time in one column."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from meterlake.errors import PermanentError
-from meterlake.text.columns import DayValue, DayValues, Skipped, TextColumn, Value
+from meterlake.text.columns import DayValue, DayValues, Moment, Skipped, TextColumn, Value
 from meterlake.text.encoding import has_mark, head_as_utf8
 from meterlake.text.lines import first_line, whole_lines
 
@@ -21,6 +22,11 @@ _SEPARATORS: Final = ",;\t|"
 _SAMPLE: Final = 400
 _PREAMBLE: Final = 1000
 """So many lines may stand above a header that is looked for."""
+_LINES: Final = 20
+"""So many lines below the header are looked at for a column that it does not have."""
+_LOOK: Final = 1 << 14
+_EXCEL: Final = re.compile(r'"?sep=."?', re.IGNORECASE)
+"""The line by which Excel is told the separator."""
 _WIDE: Final = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -58,7 +64,9 @@ def layout(form: TextFormat, path: str, head: bytes) -> TextFormat:
 
     Its columns may stand in another order, under their aliases, in other letters (``date`` for ``Date``) and between
     quotes; its separator may be another. Columns without a name (row numbers, a separator at the end of each line) are
-    skipped, and where the format says so, others that it does not know.
+    skipped, also where the header has no place for them, and where the format says so, others that it does not know.
+    The only one without a name is the time, where no other is: so pandas writes an index. Above the header may stand
+    ``sep=;``, as Excel has it.
     Raises EmptyInput, WrongEncoding or WrongHeader.
     """
     if not head.strip():
@@ -72,7 +80,7 @@ def layout(form: TextFormat, path: str, head: bytes) -> TextFormat:
         if found is not None:
             if not text[end:].strip():
                 raise EmptyInput(path, "has a header but no reading", "Expected at least one line below it.")
-            return replace(found, head_lines=number)
+            return replace(found, head_lines=number, columns=_with_unnamed(found, text[end:]))
         seen = seen or line
     which = "Its first line is" if form.skip_lines in (0, "to_header") else f"Line {form.first_line - 1} is"
     place = "does not begin with" if form.skip_lines == 0 else "does not have, where its format looks for it,"
@@ -156,7 +164,12 @@ def _text(form: TextFormat, path: str, head: bytes) -> bytes:
 
 def _candidates(form: TextFormat, text: bytes) -> Iterator[tuple[int, str, int]]:
     """Yield the lines that may be the header: its number, the line, and where it ends."""
-    wanted = range(1, _PREAMBLE + 1) if form.skip_lines == "to_header" else [int(form.skip_lines) + 1]
+    if form.skip_lines == "to_header":
+        wanted = range(1, _PREAMBLE + 1)
+    else:
+        above = text[: _line_end(text, 0)].decode(errors="replace").rstrip("\r\n")
+        first = form.skip_lines + 1 + bool(_EXCEL.fullmatch(above))
+        wanted = range(first, first + 1)
     end = 0
     for number in range(1, wanted[-1] + 1):
         begin, end = end, _line_end(text, end)
@@ -232,17 +245,44 @@ def _placed(form: TextFormat, names: Sequence[str]) -> tuple[TextColumn, ...] | 
             columns.append(Skipped(name))
         else:
             return None
-    return tuple(columns) if columns and all(optional for _, _, optional in slots) else None
+    required = [column for column, _, optional in slots if not optional]
+    unnamed = [at for at, name in enumerate(names) if not name]
+    if len(required) == len(unnamed) == 1 and isinstance(required[0], Moment):
+        columns[unnamed[0]] = required.pop()
+    return tuple(columns) if columns and not required else None
+
+
+def _with_unnamed(form: TextFormat, below: bytes) -> tuple[TextColumn, ...]:
+    """Return the columns as all lines have them, where the header has one more or less: an empty one at the end, or,
+    as R writes them, row numbers at the beginning."""
+    lines = below[:_LOOK].split(b"\n")
+    if len(lines) > 1:
+        lines.pop()  # its end is not known
+    texts = [line.rstrip(b"\r").decode(errors="replace") for line in lines[:_LINES]]
+    fields = [_split(text, form.separator) for text in texts if text.strip()]
+    more = {len(each) - len(form.columns) for each in fields}
+    if more == {-1} and form.columns[-1] == Skipped(""):
+        return form.columns[:-1]
+    if more != {1}:
+        return form.columns
+    if all(not each[-1].strip() for each in fields):
+        return (*form.columns, Skipped(""))
+    numbers = [_plain(each[0]) for each in fields]
+    first = int(numbers[0]) if numbers[0].isdecimal() else None
+    if first is not None and numbers == [str(first + at) for at in range(len(numbers))]:
+        return (Skipped(""), *form.columns)
+    return form.columns
 
 
 def _is_known(form: TextFormat, name: str) -> bool:
     return any(name in map(_plain, known) for _, known, _ in _slots(form))
 
 
-def _shared(form: TextFormat, header: str) -> int:
-    """Return how many of a format's columns a header has."""
+def _shared(form: TextFormat, header: str) -> tuple[int, int]:
+    """Return how many of a format's columns a header has, and how many it lacks, below zero."""
     wanted = {_plain(name) for _, known, _ in _slots(form) for name in known}
-    return max(len(wanted.intersection(_names(header, separator))) for separator in (form.separator, *_SEPARATORS))
+    shared = max(len(wanted.intersection(_names(header, separator))) for separator in (form.separator, *_SEPARATORS))
+    return shared, shared - sum(not optional for _, _, optional in _slots(form))
 
 
 def _names(header: str, separator: str) -> list[str]:
@@ -283,6 +323,9 @@ def _difference(form: TextFormat, header: str) -> str:
     ]
     extra = [] if form.extra == "ignore" else [name for name in names if name not in wanted]
     if not wanted.intersection(names):
+        words = [name for name in wanted if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", header.casefold())]
+        if len(words) > 1:
+            return f"{len(words)} of its columns are in it, but not between one of , ; | and tabs, or in other quotes"
         return "it has none of the columns"
     parts = []
     if missing:

@@ -8,11 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from reader_forms import EXAMPLES, FORMS
 
-from batch_layer.ingest.dry_run import Preview, dry_run
+from batch_layer.ingest.dry_run import BadRow, Preview, dry_run
 from batch_layer.ingest.request import Request
 from cli.load_result import preview_facts
 from datasets.household.text import HOUSEHOLD_TEXT
@@ -52,22 +53,31 @@ def test_rows_meters_period_and_interval_are_shown(tmp_path: Path) -> None:
         "16/12/2006;17:24:30;" + VALUES,
         "16/12/2006;01:00:00;?;?;?;?;?;?;",
         "1/1/2070;00:00:00;" + VALUES,
+        "1/1/2000;00:00:00;" + VALUES,
     ]
     write(tmp_path / "house_a.csv", *lines)
     (found,) = seen(tmp_path, meter_from_name="house_(?P<meter>.)").values()
     assert replace(found, first_readings=()) == Preview(
         path=f"{tmp_path}/house_a.csv",
         form=HOUSEHOLD_TEXT.name or HOUSEHOLD_TEXT.header,
-        lines=63,
-        readings=60,
+        lines=64,
+        readings=61,
         gaps=1,
         quarantined={"far_from_others": 1, "off_grid": 1},
+        first_quarantined=(
+            BadRow("far_from_others", 64, f"1/1/2070;00:00:00;{VALUES}"),
+            BadRow("off_grid", 62, f"16/12/2006;17:24:30;{VALUES}"),
+        ),
+        rejected={"before_earliest": 1},
         meters=("a",),
-        first=utc(2006, 12, 15, 23),
+        first=utc(1999, 12, 31, 23),
         last=utc(2006, 12, 16, 0),
         interval_s=60,
         seen_interval_s=60,
     )
+    shown = preview_facts(found)
+    assert shown["off_grid"] == f"line 62: 16/12/2006;17:24:30;{VALUES}"
+    assert shown["rejected by the views"] == "1 before_earliest"
     assert [(row["meter_id"], row["ts"]) for row in found.first_readings] == [
         ("a", utc(2006, 12, 15, 23, minute)) for minute in range(3)
     ]
@@ -191,3 +201,56 @@ def test_a_clock_that_would_not_be_used_is_refused(tmp_path: Path) -> None:
     asked = Request((FORMS["green-button.xml"],), (str(path),), "", clock)
     [found] = dry_run(Settings(), asked, NOW)
     assert found.problem.startswith(f"{path} says the offset of each time: the clock +01:00 would not be used.")
+
+
+def walls(zone: str, begin: datetime, minutes: int, step: int = 1) -> list[str]:
+    """Return lines of a clock on the wall. begin: aware."""
+    instants = (begin + timedelta(minutes=minute) for minute in range(0, minutes, step))
+    return [f"{at:%d/%m/%Y;%H:%M:%S};{VALUES}" for at in (one.astimezone(ZoneInfo(zone)) for one in instants)]
+
+
+@pytest.mark.parametrize(
+    ("zone", "begin", "minutes", "first", "twice"),
+    [
+        ("Europe/Paris", datetime(2024, 10, 26, 22, tzinfo=UTC), 1500, "2024-10-27 02:00", 60),
+        ("Australia/Lord_Howe", datetime(2024, 4, 6, 13, tzinfo=UTC), 1470, "2024-04-07 01:30", 30),
+        ("America/Havana", datetime(2024, 11, 3, 4, tzinfo=UTC), 1500, "2024-11-03 00:00", 60),
+    ],
+)
+def test_a_clock_on_the_wall_is_refused_as_a_load_refuses_it(
+    tmp_path: Path, zone: str, begin: datetime, minutes: int, first: str, twice: int
+) -> None:
+    form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, time_zone=zone))
+    lines = walls(zone, begin, minutes)
+    for order in (lines, lines[::-1]):
+        write(tmp_path / "logger.csv", *order)
+        (found,) = seen(tmp_path, form).values()
+        assert f"{twice} times come twice, the first is {first}, just when the clock of {zone}" in found.problem
+        assert f"Give --time-zone {zone}" in found.problem
+        (by_zone,) = seen(tmp_path, form, offset=ZoneInfo(zone)).values()
+        assert (by_zone.problem, by_zone.readings, by_zone.quarantined) == ("", minutes, {})
+        assert by_zone.first == begin.replace(tzinfo=None)
+        assert by_zone.last == begin.replace(tzinfo=None) + timedelta(minutes=minutes - 1)
+
+
+def test_times_that_come_twice_for_another_reason_are_no_clock_on_the_wall(tmp_path: Path) -> None:
+    day = minutes(1440, "27/10/2024")
+    for lines in (day, [*day, *day], [*day, *day[150:160]]):
+        write(tmp_path / "a.csv", *lines)
+        (found,) = seen(tmp_path).values()
+        assert (found.problem, found.readings) == ("", len(lines))
+
+
+def test_an_hour_that_comes_once_says_what_is_missing(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", *minutes(180, "27/10/2024")[120:])
+    (found,) = seen(tmp_path, offset=ZoneInfo("Europe/Paris")).values()
+    assert found.quarantined == {"ambiguous_time": 60}
+    assert found.problem.endswith("which of two equal times is which: an offset, or a column, must.")
+
+
+def test_what_the_views_will_reject_is_said_beforehand(tmp_path: Path) -> None:
+    ahead = f"{NOW + timedelta(days=40):%d/%m/%Y;%H:%M:%S};{VALUES}"
+    volts = VALUES.replace("234.840", "2348.40")
+    write(tmp_path / "a.csv", *minutes(3, "25/11/2026"), f"25/11/2026;00:03:00;{volts}", ahead)
+    (found,) = seen(tmp_path).values()
+    assert (found.readings, found.rejected) == (5, {"received_before_event": 1, "voltage_above_max": 1})

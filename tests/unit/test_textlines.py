@@ -145,6 +145,8 @@ def test_what_pandas_writes_with_date_and_time_in_one_column_is_read() -> None:
         (f"{HEADER};Phase", "unknown Phase"),
         (f"{HEADER};Voltage", "twice"),
         ("LCLid,stdorToU,DateTime", "none of the columns"),
+        (HEADER.replace(";", " "), "9 of its columns are in it, but not between one of"),
+        (",".join(f"'{name}'" for name in HEADER.split(";")), "9 of its columns are in it, but .* other quotes"),
     ],
 )
 def test_the_real_difference_is_named(header: str, difference: str) -> None:
@@ -152,9 +154,46 @@ def test_the_real_difference_is_named(header: str, difference: str) -> None:
         layout(HOUSEHOLD_TEXT, "file", f"{header}\n{ROWS[0]}\n".encode())
 
 
-@pytest.mark.parametrize("text", ["nan", "NaN", "NA", "null", "NULL", "?", ""])
+@pytest.mark.parametrize("text", ["nan", "NaN", "NA", "<NA>", "N/A", "None", "null", "NULL", "?", ""])
 def test_texts_for_no_value_make_a_gap_row(text: str) -> None:
     gap = ";".join(["3/3/2025", "00:00:00", *[text] * 7])
     assert read(f"{HEADER}\n{gap}\n".encode()) == (MINUTES[:1], {})
     partly = ";".join(["3/3/2025", "00:00:00", *["1"] * 6, text])
     assert read(f"{HEADER}\n{partly}\n".encode()) == ([], {"missing_measure": 1})
+
+
+def test_a_column_that_the_header_lacks_is_skipped_where_all_lines_have_it() -> None:
+    """An empty one at the end; as R's write.table has them, row numbers; and the other way round."""
+    with_end = "\n".join([HEADER, *(f"{row};" for row in ROWS)])
+    assert read(with_end.encode()) == (MINUTES, {})
+    # One line without it is an odd line, wherever it stands.
+    assert read(with_end.replace(f"{ROWS[40]};", ROWS[40]).encode()) == (
+        MINUTES[:40] + MINUTES[41:],
+        {"missing_column": 1},
+    )
+    numbered = [f'"{number}";{row}' for number, row in enumerate(ROWS, start=1)]
+    assert read("\n".join([HEADER, *numbered]).encode()) == (MINUTES, {})
+    # Numbers that do not count the rows are values of a column that is not known.
+    assert read("\n".join([HEADER, *(f"7;{row}" for row in ROWS)]).encode()) == ([], {"extra_column": 60})
+    assert read("\n".join([f"{HEADER};", *ROWS]).encode()) == (MINUTES, {})
+
+
+@pytest.mark.parametrize("first", ["", '""', "timestamp", "DATETIME", "date_time"])
+def test_an_index_of_times_is_read_with_or_without_its_name(first: str) -> None:
+    header = ",".join([first, *HEADER.split(";")[2:]])
+    rows = [f"2025-03-03 00:{minute:02}:00,0.3,0.11,241.2,1.2,0,0,<NA>" for minute in range(2)]
+    rows += [f"2025-03-03 00:{minute:02}:00,0.3,0.11,241.2,1.2,0,0,1" for minute in range(2, 60)]
+    content = "\n".join([header, *rows]).encode()
+    form = fitting((HOUSEHOLD_TEXT, HOUSEHOLD_EXPORT), "file", content)
+    assert read(content, form=form) == (MINUTES[2:], {"missing_measure": 2})
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=,"', "SEP=\t"])
+def test_the_line_for_excel_above_the_header_is_none_of_the_readings(line: str) -> None:
+    for end in ("\n", "\r\n"):
+        assert read(end.join([line, HEADER, *ROWS]).encode("utf-8-sig")) == (MINUTES, {})
+    odd = "\n".join([line, HEADER, *ROWS, "junk"]).encode()
+    form = layout(HOUSEHOLD_TEXT, "file", odd)
+    [bad] = [row for table in text.read(form, io.BytesIO(odd), Options("m1", HOUR)) for row in table.to_pylist()
+             if row["reason"]]  # fmt: skip
+    assert (bad["line"], bad["payload"]) == (63, "junk")
