@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from contextlib import ExitStack
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -102,6 +103,22 @@ def _row(place: int, item: Any, columns: list[str]) -> Record:
 def _items(stream: IO[bytes], path: str) -> Iterator[Any]:
     """Yield the values at a path. Raises WrongFile where the file ends or is damaged before its own end."""
     try:
-        yield from ijson.items(stream, path)
+        yield from ijson.items(_WithoutMark(stream), path)
     except _DAMAGED as error:
-        raise WrongFile(f"is damaged JSON, or not all of it is here ({error})"[:600], "Get it again.") from error
+        says = str(error).partition("\n")[0]  # what follows is a picture of the place
+        raise WrongFile(f"is damaged JSON, or not all of it is here ({says})"[:600], "Get it again.") from error
+
+
+class _WithoutMark:
+    """A stream of UTF-8 without the byte order mark that it may begin with."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._begun = stream, False
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        if self._begun or not size:
+            return self._stream.read(size)
+        self._begun = True
+        head = self._stream.read(len(codecs.BOM_UTF8))
+        return head.removeprefix(codecs.BOM_UTF8) or self._stream.read(size)

@@ -16,7 +16,7 @@ from meterlake.fileformats.homeassistant import HomeAssistantText
 from meterlake.fileformats.nem import Nem12, Nem13
 from meterlake.packed import content
 from meterlake.text.format import TextFormat
-from meterlake.text.head import AmbiguousFormat, WrongHeader, WrongText, fitting, layout
+from meterlake.text.head import AmbiguousFormat, EmptyInput, WrongHeader, WrongText, fitting, layout
 from meterlake.text.lines import first_line
 
 if TYPE_CHECKING:
@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 
     from engines.readers.csv_lines import Header
     from meterlake.fileformats import Format
+    from meterlake.packed import Content
 
 HEAD: Final = 1 << 16
 """So many bytes are enough."""
 
 _LINES: Final = 50
+_CONTENTS: Final[dict[Content, str]] = {
+    "parquet": "a Parquet file",
+    "sqlite": "an SQLite database",
+    "json": "JSON",
+    "xml": "XML",
+    "xlsx": "an Excel workbook",
+}
 
 
 def recognise(forms: Sequence[Format], head: bytes) -> list[Format]:
@@ -49,9 +57,9 @@ def recognise(forms: Sequence[Format], head: bytes) -> list[Format]:
 def format_of(forms: Sequence[Format], path: str, head: bytes) -> Format:
     """Return the format of a file, as this file has it. Raises WrongText, also where it is of two."""
     fits: list[Format] = list(recognise([form for form in forms if isinstance(form, FileFormat)], head[:HEAD]))
-    texts = [form for form in forms if isinstance(form, TextFormat)]
+    texts, kind = [form for form in forms if isinstance(form, TextFormat)], content(head)
     wrong: WrongText | None = None
-    if texts and (content(head) is None or not fits):
+    if texts and (kind is None or not fits):
         try:
             fits.append(layout(fitting(texts, path, head), path, head))
         except AmbiguousFormat:
@@ -65,8 +73,15 @@ def format_of(forms: Sequence[Format], path: str, head: bytes) -> Format:
         )
     if fits:
         return fits[0]
+    if wrong:
+        raise wrong
     listed = ", ".join(title(form) for form in forms)
-    raise wrong or WrongHeader(path, f"is of no format of {forms[0].dataset.name}", f"It has {listed}.")
+    if not head.removeprefix(codecs.BOM_UTF8).strip():
+        raise EmptyInput(path, "is empty", f"Expected a file of {listed}.")
+    what = "begins like " + (
+        _CONTENTS[kind] if kind else f"text ({first_line(head)[0][:100].decode(errors='replace')!r})"
+    )
+    raise WrongHeader(path, f"{what}, and is of no format of {forms[0].dataset.name}", f"It has {listed}.")
 
 
 def title(form: Format) -> str:

@@ -69,7 +69,7 @@ def layout(form: TextFormat, path: str, head: bytes) -> TextFormat:
     ``sep=;``, as Excel has it.
     Raises EmptyInput, WrongEncoding or WrongHeader.
     """
-    if not head.strip():
+    if not head.removeprefix(codecs.BOM_UTF8).strip():
         raise EmptyInput(path, "is empty", f"Expected {_expected(form)} and lines of readings.")
     text = _text(form, path, head)
     if not form.has_header:

@@ -21,7 +21,7 @@ from reader_forms import EXAMPLES, FORMS
 from reader_samples import HOMES, Unseekable, rows, tables
 
 from engines.readers.port import Options, row_schema
-from engines.readers.recognise import HEAD, recognise
+from engines.readers.recognise import HEAD, format_of, recognise
 from engines.readers.registry import reader_of
 from meterlake.fileformats.base import FileFormat, WrongFile
 from meterlake.fileformats.nem import Channel, Nem12
@@ -30,6 +30,7 @@ from meterlake.packed import NotText, content, unpacked
 from meterlake.text.columns import MeterColumn, Moment
 from meterlake.text.columns import Value as TextValue
 from meterlake.text.format import TextFormat
+from meterlake.text.head import WrongText
 from meterlake.text.lines import blocks
 
 pytestmark = pytest.mark.unit
@@ -119,6 +120,28 @@ def test_a_packed_file_is_opened_where_its_format_is_declared(name: str) -> None
                 with ExitStack() as stack, pytest.raises(NotText, match=r"^is |^holds "):
                     unpacked(raw, stack)
     assert content(example(name)) == (None if kind == "text" else kind)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_byte_order_mark_is_part_of_no_format(name: str) -> None:
+    marked = b"\xef\xbb\xbf" + example(name)
+    assert format_of(list(FORMS.values()), name, marked) == FORMS[name]
+    assert tables(FORMS[name], marked) == tables(FORMS[name], example(name))
+
+
+def test_what_a_file_of_no_format_is_and_what_would_be_read() -> None:
+    forms = [FORMS[name] for name in ("readings.parquet", "list.json")]
+    for head, says in (
+        (b"", "f is empty. Expected a file of Parquet, JSON list."),
+        (b"\xef\xbb\xbf \n", "f is empty. Expected a file of Parquet, JSON list."),
+        (example("readings.xlsx"), "f begins like an Excel workbook, and is of no format of homes. It has Parquet"),
+        (example("green-button.xml"), "f begins like XML, and is of no format of homes."),
+        (example("readings.jsonl"), "f begins like JSON, and is of no format of homes."),
+        (b"meter,time\na,b\n", "f begins like text ('meter,time'), and is of no format of homes."),
+    ):
+        with pytest.raises(WrongText) as refused:
+            format_of(forms, "f", head)
+        assert f"{refused.value.what} {refused.value.hint}".startswith(says)
 
 
 @pytest.mark.parametrize("name", NAMES)
