@@ -143,8 +143,7 @@ class _Seen:
         self._steps: Counter[int] = Counter()
         self._readings: list[dict[str, Any]] = []
         self._bad: dict[str, BadRow] = {}
-        lead = raw.form.lead if isinstance(raw.form, TextFormat) else timedelta(0)
-        self.outlook = Outlook(raw.dataset, raw.options.clock, lead)
+        self.outlook = Outlook(raw.dataset, raw.options.clock, raw.form.lead)
 
     @property
     def tally(self) -> Tally:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from batch_layer.ingest.formats import expected_rows
-from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from batch_layer.ingest.lines import Start
     from meterlake.errors import MeterlakeError
     from meterlake.fileformats import Format
@@ -43,7 +43,7 @@ class Seen:
     @property
     def lead(self) -> timedelta:
         """How long before the times in it its intervals begin."""
-        return self.form.lead if isinstance(self.form, TextFormat) else timedelta(0)
+        return self.form.lead
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
@@ -34,7 +35,7 @@ class WrongFile(PermanentError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileFormat:
+class FileFormat(ABC):
     """A format of files.
 
     name: by which a command chooses it among a data set's formats. meter_id: of all rows, where the file does not say
@@ -91,9 +92,9 @@ class FileFormat:
         return not (self.meter_id or self.meter_from_name)
 
     @property
+    @abstractmethod
     def measures(self) -> tuple[str, ...]:
         """The measures that the file holds, ``estimated`` left out."""
-        raise NotImplementedError
 
     @property
     def counter_interval_s(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from dataclasses import replace
@@ -19,6 +20,7 @@ from cli.load_result import preview_facts
 from datasets.household.text import HOUSEHOLD_TEXT
 from meterlake.errors import DeclarationError
 from meterlake.fileformats import Format
+from meterlake.fileformats.records import Time
 from meterlake.settings import Settings
 from meterlake.text.columns import MeterColumn
 
@@ -231,6 +233,24 @@ def test_a_clock_on_the_wall_is_refused_as_a_load_refuses_it(
         assert (by_zone.problem, by_zone.readings, by_zone.quarantined) == ("", minutes, {})
         assert by_zone.first == begin.replace(tzinfo=None)
         assert by_zone.last == begin.replace(tzinfo=None) + timedelta(minutes=minutes - 1)
+
+
+@pytest.mark.parametrize("marks", ["start", "end"])
+def test_a_clock_on_the_wall_of_records_is_refused_whichever_end_they_mark(tmp_path: Path, marks: str) -> None:
+    form = replace(
+        FORMS["readings.jsonl"], time=Time("time", "yyyy-MM-dd HH:mm"), marks=marks, utc_offset=timedelta(hours=1)
+    )
+    form = replace(form, dataset=replace(form.dataset, time_zone="Europe/Berlin"))
+    begin = datetime(2025, 10, 25, 22, tzinfo=UTC)
+    stamps = [begin + timedelta(minutes=30 * (n + (marks == "end"))) for n in range(50)]
+    times = [f"{stamp.astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%d %H:%M}" for stamp in stamps]
+    lines = [json.dumps({"device": {"id": "a"}, "time": time, "sensor": {"energy": 0.1}}) for time in times]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    (found,) = seen(tmp_path, form).values()
+    assert "2 times come twice, the first is 2025-10-26 02:00, just when the clock of Europe/Berlin" in found.problem
+    (by_zone,) = seen(tmp_path, form, offset=ZoneInfo("Europe/Berlin")).values()
+    assert (by_zone.problem, by_zone.readings, by_zone.first) == ("", 50, utc(2025, 10, 25, 22))
+    assert by_zone.last == utc(2025, 10, 26, 22, 30)
 
 
 def test_times_that_come_twice_for_another_reason_are_no_clock_on_the_wall(tmp_path: Path) -> None:
