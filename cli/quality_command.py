@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.arguments import DatasetArgument
-from cli.output import Output, OutputOption, as_json, progress_console, show
+from cli.output import Output, OutputOption, as_json, finite, progress_console, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import duration_text
@@ -172,7 +172,7 @@ def _csv(path: Path, _: MeterSeries, __: Rows, rows: Rows) -> None:
 
 
 def _json(path: Path, _: MeterSeries, __: Rows, rows: Rows) -> None:
-    path.write_text(json.dumps(rows, default=as_json, indent=2) + "\n")
+    path.write_text(json.dumps(finite(rows), default=as_json, indent=2, allow_nan=False) + "\n")
 
 
 def _html(path: Path, dataset: MeterSeries, counts: Rows, rows: Rows) -> None:

@@ -24,7 +24,7 @@ _KEYS: Final = {
 def read(path: Path) -> Tariffs:
     """Return the tariffs of a file. Raises BadTariffs, naming the place."""
     try:
-        held = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        held = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadTariffs(str(path), f"it cannot be read ({error})", "Give a file of tariffs (TOML).") from None
     where = path.name
@@ -123,7 +123,7 @@ def _prices(path: Path, name: str) -> dict[int, Decimal]:
     """Return prices a half hour of a CSV file with columns ``start`` (UTC, ISO 8601) and ``price``."""
     found: dict[int, Decimal] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
             for number, row in enumerate(csv.DictReader(lines), start=2):
                 where = f"{path.name}, line {number}"
                 try:
@@ -135,8 +135,8 @@ def _prices(path: Path, name: str) -> dict[int, Decimal]:
                 if start in found:
                     raise BadTariffs(where, f"{row['start']} is there twice", "Keep one price a half hour.")
                 found[start] = _price(price, where)
-    except OSError as error:
-        raise BadTariffs(f"Prices {name!r}", f"{path} cannot be read ({error})", "Give a CSV file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadTariffs(f"Prices {name!r}", f"{path} cannot be read ({error})", "Give a CSV file in UTF-8.") from None
     return found
 
 

@@ -71,6 +71,20 @@ def test_the_file_of_the_data_set_is_read() -> None:
     assert ours.of("x", "Tariff 4", date(2021, 4, 1)).name == "Two blocks"
 
 
+def test_files_with_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
+    text = TWO + '[prices]\nspot = "spot.csv"\n' + tariff(rest='dynamic = "spot"')
+    prices = "start,price\n2021-01-01T00:00,0.15\n2021-01-01T00:30,-0.02\n"
+    for name, content in (("tariffs.toml", text), ("spot.csv", prices)):
+        (tmp_path / name).write_bytes(content.replace("\n", "\r\n").encode("utf-8-sig"))
+    found = read(tmp_path / "tariffs.toml")
+    assert [one.dynamic for one in found.tariffs] == ["spot"]
+    begin = int(datetime(2021, 1, 1, tzinfo=UTC).timestamp())
+    assert found.prices["spot"] == {begin: Decimal("0.15"), begin + STEP: Decimal("-0.02")}
+    (tmp_path / "spot.csv").write_bytes("start,price\nJänner,0.15\n".encode("cp1252"))
+    with pytest.raises(BadTariffs, match=r"spot.csv cannot be read .*Give a CSV file in UTF-8"):
+        read(tmp_path / "tariffs.toml")
+
+
 def test_a_day_costs_its_energy_and_its_standing_charge(tmp_path: Path) -> None:
     some = tariffs(tmp_path, tariff(rest="standing_charge = 0.2237\nprice = 0.1544"))
     found = lines(usage(date(2021, 2, 1), 1, 123), some)
