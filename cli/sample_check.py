@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from meterlake.contents import NotText
 from meterlake.errors import PermanentError
-from meterlake.packed import DAMAGED, NotText, opened
+from meterlake.packed import DAMAGED, opened
 from meterlake.text.head import layout
 from meterlake.text.lines import CHUNK
 

@@ -1,7 +1,6 @@
-"""Files as they are or packed: their first bytes tell, their names may lie.
+"""Files as they are or packed: xz, gzip, bzip2, zip and tar are read, one in the other, too.
 
-xz, gzip, bzip2, zip and tar are read, one in the other, too. What else a file can be is named, and read where its data
-set has a format of it.
+What else a file can be (``contents``) is read where its data set has a format of it.
 """
 
 from __future__ import annotations
@@ -17,11 +16,15 @@ import zipfile
 import zlib
 from contextlib import ExitStack
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
+
+from meterlake.contents import BLOCK, PLAIN, UNPACK, NotText, check_members, check_text, content, is_hidden, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
+
+    from meterlake.contents import Content
 
 
 class Damaged(Exception):
@@ -40,76 +43,12 @@ DAMAGED: Final = (
 )
 """What reading raises where a packed file is cut off or damaged."""
 
-PLAIN: Final = "text"
-
-Content: TypeAlias = Literal["text", "parquet", "sqlite", "json", "xml", "xlsx"]
-"""What a file that can be read is, by its first bytes."""
-
 _DEEPEST: Final = 4
-_BLOCK: Final = 512
 _ZIP_END: Final = 22 + (1 << 16)
 """The end of a zip archive is no longer than this, its comment included."""
 _MANY: Final = 0xFFFF
 """So many members are counted elsewhere (zip64)."""
 _CHUNK: Final = 1 << 20
-_AS_CSV: Final = "Export it as CSV in UTF-8."
-_DECLARE: Final = "Export it as CSV in UTF-8, or declare a format of it: see docs/formats."
-_UNPACK: Final = "Unpack it first, or pack it by xz, gzip or zip."
-_REFUSED: Final[dict[bytes, tuple[str, str]]] = {
-    b"\x28\xb5\x2f\xfd": ("a zstd file", "Unpack it first: zstd -d FILE."),
-    b"\x04\x22\x4d\x18": ("an LZ4 file", "Unpack it first: lz4 -d FILE."),
-    b"\x1f\x9d": ("a compress (.Z) file", "Unpack it first: gzip -d FILE."),
-    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", _UNPACK),
-    b"Rar!": ("a rar archive", _UNPACK),
-    b"PK\x05\x06": ("an empty zip archive", "Give an archive of one text file."),
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ("an old Excel workbook (xls), whatever its name", _AS_CSV),
-    b"PAR1": ("a Parquet file", _DECLARE),
-    b"ORC": ("an ORC file", _AS_CSV),
-    b"Obj\x01": ("an Avro file", _AS_CSV),
-    b"ARROW1": ("an Arrow (feather) file", _AS_CSV),
-    b"SQLite format 3\x00": ("an SQLite database", _DECLARE),
-    b"\x89HDF\r\n\x1a\n": ("an HDF5 file", _AS_CSV),
-    b"%PDF-": ("a PDF document", _AS_CSV),
-    b"\x89PNG\r\n\x1a\n": ("a picture (PNG)", _AS_CSV),
-    b"\xff\xd8\xff": ("a picture (JPEG)", _AS_CSV),
-    b"RDX": ("R's saved data", _AS_CSV),
-    b"RDA": ("R's saved data", _AS_CSV),
-    b"X\n\x00\x00\x00": ("R's saved data", _AS_CSV),
-    b"MATLAB 5.0 MAT-file": ("a MATLAB file", _AS_CSV),
-    b"{": ("JSON", _DECLARE),
-    b"[": ("JSON", _DECLARE),
-}
-_MARKUP: Final = {
-    b"<!doctype html": ("a web page", "Download the file itself: this is perhaps the page of a login or an error."),
-    b"<html": ("a web page", "Download the file itself: this is perhaps the page of a login or an error."),
-    b"<?xml": ("XML", _DECLARE),
-}
-_CONTENTS: Final[dict[bytes, Content]] = {
-    b"PAR1": "parquet",
-    b"SQLite format 3\x00": "sqlite",
-    b"{": "json",
-    b"[": "json",
-    b"<?xml": "xml",
-    b"<feed": "xml",
-}
-_WORKBOOK_PARTS: Final = (b"[Content_Types].xml", b"docProps/", b"xl/", b"_rels/")
-
-_DOCUMENTS: Final = {
-    "word/document.xml": "a Word document (docx)",
-    "ppt/presentation.xml": "a PowerPoint presentation (pptx)",
-    "[Content_Types].xml": "an Excel workbook (xlsx)",
-    "mimetype": "an OpenDocument file (ods)",
-}
-"""Members of archives that are documents."""
-_OF_WINDOWS: Final = ("thumbs.db", "desktop.ini")
-
-
-class NotText(Exception):
-    """A file is, or holds, something else than one text file. problem: without the path; hint: how to go on."""
-
-    def __init__(self, problem: str, hint: str) -> None:
-        self.problem, self.hint = problem, hint
-        super().__init__(problem)
 
 
 def opened(path: Path, stack: ExitStack) -> IO[bytes]:
@@ -134,14 +73,14 @@ def _files_in(
     raw: IO[bytes], stack: ExitStack, is_taken: Callable[[bytes], bool], password: str, name: str, depth: int = 0
 ) -> Iterator[tuple[str, IO[bytes] | Exception]]:
     head, raw = _peeked(raw)
-    kind = PLAIN if is_taken(head) else _kind(head)
+    kind = PLAIN if is_taken(head) else kind_of(head)
     if kind == PLAIN:
         if not is_taken(head):
-            _check_text(head)
+            check_text(head)
         yield name, raw
         return
     if depth == _DEEPEST:
-        raise NotText(f"is packed more than {_DEEPEST} times", _UNPACK)
+        raise NotText(f"is packed more than {_DEEPEST} times", UNPACK)
     if kind not in _MEMBERS:
         yield from _files_in(_OPENERS[kind](raw, stack), stack, is_taken, password, name, depth + 1)
         return
@@ -207,7 +146,7 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        if len(buf) < _BLOCK:
+        if len(buf) < BLOCK:
             raise tarfile.ReadError("it lacks the end of a tar archive")
         try:
             return super().frombuf(buf, encoding, errors)
@@ -240,15 +179,6 @@ _MEMBERS: Final[dict[str, Callable[[IO[bytes], ExitStack, str], Iterator[tuple[s
 }
 
 
-def content(head: bytes) -> Content | None:
-    """Return what a file that begins with ``head`` is, where its first bytes say it; None for text and all else."""
-    if head.startswith(b"PK\x03\x04"):
-        # The name of the first file in the archive.
-        return "xlsx" if head[30:].startswith(_WORKBOOK_PARTS) else None
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((found for magic, found in _CONTENTS.items() if start.startswith(magic)), None)
-
-
 def unpacked(raw: IO[bytes], stack: ExitStack, takes: Collection[Content] = ()) -> tuple[IO[bytes], str]:
     """Return the text in a stream, and how the stream itself is packed.
 
@@ -257,19 +187,19 @@ def unpacked(raw: IO[bytes], stack: ExitStack, takes: Collection[Content] = ()) 
     outermost = ""
     for _ in range(_DEEPEST + 1):
         head, raw = _peeked(raw)
-        kind = PLAIN if content(head) in takes else _kind(head)
+        kind = PLAIN if content(head) in takes else kind_of(head)
         outermost = outermost or kind
         if kind == PLAIN:
             if content(head) not in takes:
-                _check_text(head)
+                check_text(head)
             return raw, outermost
         raw = _OPENERS[kind](raw, stack)
-    raise NotText(f"is packed more than {_DEEPEST} times", _UNPACK)
+    raise NotText(f"is packed more than {_DEEPEST} times", UNPACK)
 
 
 def _peeked(raw: IO[bytes]) -> tuple[bytes, IO[bytes]]:
     """Return the first bytes of a stream, and the stream with them."""
-    head = raw.read(_BLOCK)
+    head = raw.read(BLOCK)
     if raw.seekable():
         raw.seek(0)
         return head, raw
@@ -296,36 +226,6 @@ class _Pieces(io.RawIOBase):
         if done:
             done()
         return 0
-
-
-def _kind(head: bytes) -> str:
-    if head.startswith(b"\xfd7zXZ\x00"):
-        return "xz"
-    if head.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if head.startswith(b"BZh") and head[4:10] == b"1AY&SY":
-        return "bzip2"
-    if head.startswith(b"PK\x03\x04"):
-        return "zip"
-    return "tar" if _is_tar(head) else PLAIN
-
-
-def _is_tar(head: bytes) -> bool:
-    """Return whether a block is the header of a member: its checksum tells."""
-    try:
-        tarfile.TarInfo.frombuf(head, tarfile.ENCODING, "surrogateescape")
-    except tarfile.HeaderError:
-        return False
-    return True
-
-
-def _check_text(head: bytes) -> None:
-    found = next((named for magic, named in _REFUSED.items() if head.startswith(magic)), None)
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    found = found or next((named for magic, named in _MARKUP.items() if start.startswith(magic)), None)
-    if found:
-        name, hint = found
-        raise NotText(f"is {name}", hint)
 
 
 def _open_xz(raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
@@ -370,9 +270,7 @@ def _zip_files(raw: IO[bytes], stack: ExitStack) -> tuple[zipfile.ZipFile, list[
     counted = _counted(raw)
     if counted is not None and counted != len(archive.infolist()):
         raise zipfile.BadZipFile(f"its index says {counted} members, and has {len(archive.infolist())}")
-    names = {*archive.namelist()}
-    if document := next((title for name, title in _DOCUMENTS.items() if name in names), None):
-        raise NotText(f"is {document}", _AS_CSV)
+    check_members(archive.namelist())
     files = [item for item in archive.infolist() if not item.is_dir() and not is_hidden(item.filename)]
     return archive, files
 
@@ -409,13 +307,6 @@ def _next_file(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
         if member.isfile() and not is_hidden(member.name):
             return member
     return None
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a file of a folder or an archive is hidden, or one that macOS or Windows adds."""
-    parts = name.split("/")
-    added = parts[0] == "__MACOSX" or parts[-1].lower() in _OF_WINDOWS
-    return added or any(part.startswith(".") and part.strip(".") for part in parts)
 
 
 def _not_one(names: list[str]) -> NotText:

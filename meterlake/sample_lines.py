@@ -11,8 +11,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from meterlake import sample_times
+from meterlake.contents import NotText
 from meterlake.errors import UsageError
-from meterlake.packed import DAMAGED, NotText, opened
+from meterlake.packed import DAMAGED, opened
 from meterlake.text.encoding import Encoding, as_utf8, has_mark
 from meterlake.text.lines import blocks
 

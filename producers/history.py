@@ -16,8 +16,9 @@ import numpy as np
 from engines.readers import text
 from engines.readers.held import held
 from engines.readers.port import REASON, Options
+from meterlake.contents import NotText
 from meterlake.jumps import DAY_S, FAR_FROM_OTHERS, kept, stretches
-from meterlake.packed import DAMAGED, NotText, opened
+from meterlake.packed import DAMAGED, opened
 from meterlake.rules import BEFORE_EARLIEST, earliest_ts
 from meterlake.schema import LATEST_TS
 from meterlake.text.head import WrongText, fitting, layout

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     from engines.readers.port import Options
-    from meterlake.packed import Content
+    from meterlake.contents import Content
     from meterlake.wallclock import FileClock
 
 __all__ = ["expected_rows", "format_of", "is_divisible", "rows_of", "taken", "title"]

@@ -17,7 +17,7 @@ from hdfs.util import HdfsError
 from batch_layer.ingest.errors import Unreadable
 from engines import hdfs, s3
 from engines.errors import EngineUnavailable
-from meterlake.packed import is_hidden
+from meterlake.contents import is_hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -14,14 +14,15 @@ from urllib3.exceptions import HTTPError
 
 from batch_layer.ingest.errors import BrokenArchive, Unreadable
 from batch_layer.ingest.places import place_of
+from meterlake.contents import NotText
 from meterlake.errors import NOTHING_LOADED
-from meterlake.packed import DAMAGED, NotText, files_in
+from meterlake.packed import DAMAGED, files_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from batch_layer.ingest.places import Entry
-    from meterlake.packed import Content
+    from meterlake.contents import Content
     from meterlake.settings import Settings
 
 CHUNK: Final = 1 << 20

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from engines.readers import homeassistant, obis
+from meterlake.contents import content
 from meterlake.fileformats import records
 from meterlake.fileformats.base import FileFormat, WrongFile
 from meterlake.fileformats.homeassistant import HomeAssistantText
 from meterlake.fileformats.nem import Nem12, Nem13
-from meterlake.packed import content
 from meterlake.text.format import TextFormat
 from meterlake.text.head import AmbiguousFormat, EmptyInput, WrongHeader, WrongText, fitting, layout
 from meterlake.text.lines import first_line
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from engines.readers.csv_lines import Header
+    from meterlake.contents import Content
     from meterlake.fileformats import Format
-    from meterlake.packed import Content
 
 HEAD: Final = 1 << 16
 """So many bytes are enough."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from fractions import Fraction
 
+    from meterlake.contents import Content
     from meterlake.declaration import Measure, MeterSeries
-    from meterlake.packed import Content
     from meterlake.wallclock import FileClock
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from meterlake.packed import DAMAGED, NotText, opened
+from meterlake.contents import NotText
+from meterlake.packed import DAMAGED, opened
 from meterlake.schema import KEY_PATTERN, LATEST_TS, MAX_REVISION
 from serving_layer.verify.expected import READINGS, make_readings
 from serving_layer.verify.raw_files import unpack

@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo
 
 from engines.readers.port import Options
 from engines.readers.registry import reader_of
+from meterlake.contents import NotText
 from meterlake.counter_ends import Ends, place
 from meterlake.fileformats.base import WrongFile
 from meterlake.jumps import DAY_S, kept, stretches
-from meterlake.packed import DAMAGED, NotText, unpacked
+from meterlake.packed import DAMAGED, unpacked
 from meterlake.text.format import TextFormat
 from meterlake.text.head import WrongText, layout
 from meterlake.text.lines import CHUNK
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
     from duckdb import DuckDBPyConnection
 
+    from meterlake.contents import Content
     from meterlake.counter_ends import Neighbours
     from meterlake.fileformats import Format
-    from meterlake.packed import Content
     from meterlake.wallclock import FileClock
 
 # Names come from the declaration, values are bound or quoted.

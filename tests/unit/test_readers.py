@@ -23,10 +23,11 @@ from reader_samples import HOMES, Unseekable, rows, tables
 from engines.readers.port import Options, row_schema
 from engines.readers.recognise import HEAD, format_of, recognise
 from engines.readers.registry import reader_of
+from meterlake.contents import NotText, content
 from meterlake.fileformats.base import FileFormat, WrongFile
 from meterlake.fileformats.nem import Channel, Nem12
 from meterlake.fileformats.records import JsonLines, JsonList, JsonTable, Time, Value
-from meterlake.packed import NotText, content, unpacked
+from meterlake.packed import unpacked
 from meterlake.text.columns import MeterColumn, Moment
 from meterlake.text.columns import Value as TextValue
 from meterlake.text.format import TextFormat

@@ -23,6 +23,7 @@ from batch_layer.ingest.errors import BrokenArchive, Unreadable
 from batch_layer.ingest.places import Entry, find
 from batch_layer.ingest.sources import Source, sources
 from meterlake import packed
+from meterlake.contents import NotText
 from meterlake.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -132,7 +133,7 @@ def test_an_archive_that_ends_between_its_members_loses_none_in_silence(tmp_path
         assert {content for _, _, content in read} == {b"x" * 700}
         assert (at, str(error).count(f"{file}: the packed file is cut off or damaged")) == (str(file), 1)
         assert problem in str(error)
-        with ExitStack() as stack, pytest.raises((tarfile.TarError, packed.NotText)):  # where one text is asked for
+        with ExitStack() as stack, pytest.raises((tarfile.TarError, NotText)):  # where one text is asked for
             packed.opened(file, stack).read()
 
 
@@ -168,6 +169,15 @@ def test_a_damaged_archive_says_so(kind: str, tmp_path: Path) -> None:
         (gzip.compress(b"SQLite format 3\0", mtime=0), "SQLite"),
         (b"\n<!DOCTYPE html><title>Log in</title>", "a web page.*Download the file itself"),
         (b'{"ts": 1}', "JSON"),
+        (b'\xef\xbb\xbf [{"ts": 1}]', "JSON"),
+        (zipped(b"x", "[Content_Types].xml", "word/document.xml"), "a Word document"),
+        (zipped(b"x", "[Content_Types].xml", "ppt/presentation.xml"), "a PowerPoint presentation"),
+        (zipped(b"x", "mimetype", "content.xml"), "an OpenDocument file"),
+        (b"\x89PNG\r\n\x1a\nx", "a picture .PNG"),
+        (b"\xff\xd8\xff\xe0x", "a picture .JPEG"),
+        (gzip.compress(b"RDX3\nX\n\0", mtime=0), "R's saved data"),
+        (gzip.compress(b"X\n\0\0\0\x03", mtime=0), "R's saved data"),
+        (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "a MATLAB file"),
         (b"\x28\xb5\x2f\xfdx", "zstd -d"),
         (functools.reduce(lambda content, _: gzip.compress(content, mtime=0), range(6), b"x"), "more than 4 times"),
     ],
@@ -199,12 +209,12 @@ def test_a_path_on_another_hdfs_is_refused() -> None:
 
 
 def test_files_of_folders_patterns_and_archives_come_in_order(tmp_path: Path) -> None:
-    for name in ("b/2.csv", "b/1.csv", "b/.hidden", "a.csv", "c/d/3.csv"):
+    for name in ("b/2.csv", "b/1.csv", "b/.hidden", "b/Thumbs.db", "a.csv", "c/d/3.csv", "c/desktop.ini"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
     (tmp_path / "z.tar.gz").write_bytes(gzip.compress(tarred(b"t", "m.csv", "._m.csv", "n/o.csv"), 1))
     inner = zipped(gzip.compress(b"g"), "g.csv.gz")
-    hidden = ("__MACOSX/inner.zip", ".DS_Store", "n/.git/x.csv")
+    hidden = ("__MACOSX/inner.zip", ".DS_Store", "n/.git/x.csv", "n/Thumbs.db", "DESKTOP.INI")
     (tmp_path / "y.zip").write_bytes(zipped(inner, "./inner.zip", *hidden))
     names = [name for _, name, _ in all_of(tmp_path / "z.tar.gz", tmp_path / "b", tmp_path / "a.csv", tmp_path / "b")]
     assert names == ["z.tar.gz!m.csv", "z.tar.gz!n/o.csv", "1.csv", "2.csv", "a.csv"]
