@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from batch_layer.ingest import balance, raw_notes, results, summer_time, tasks
+from batch_layer.ingest import balance, far, raw_notes, results, summer_time, tasks
 from batch_layer.ingest.compare import Conflicts, Overlap, conflicts, highest_revision, overlap
 from batch_layer.ingest.counters import CountersOfLoad
 from batch_layer.ingest.files import Files
@@ -32,13 +32,12 @@ from engines import spark as engine
 from engines.errors import EngineUnavailable
 from engines.spark_failures import translated
 from engines.table_format import AlreadyPublished
-from meterlake import jumps
 from meterlake.errors import OutOfBalance
 from meterlake.precedence import LIVE_REVISIONS, correcting_revision
 from meterlake.rebase import whole_weeks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future
 
     from pyspark.sql import DataFrame, SparkSession
@@ -46,17 +45,8 @@ if TYPE_CHECKING:
     from batch_layer.ingest.request import Progress, Request, Result
     from engines.table_format import Snapshot, Table
     from meterlake.clock import Clock
-    from meterlake.declaration import MeterSeries
     from meterlake.errors import MeterlakeError
     from meterlake.settings import Settings
-
-
-def _may_jump(dataset: MeterSeries, tally: Tally) -> list[str] | None:
-    """Return the meters of a file of which readings may lie far from all others; None where it has too many to say."""
-    if tally.spans is None:
-        first, last = tally.first or 0, tally.last or 0
-        return None if jumps.may_jump(dataset, first, last, 0) else []
-    return [meter for meter, span in tally.spans.items() if jumps.may_jump(dataset, *span)]
 
 
 @dataclass
@@ -236,7 +226,7 @@ class _Load:
 
     def _shift(self) -> timedelta:
         """Return by how much the history moves to end now; all files by the same."""
-        ends = self._find_kept(dict.fromkeys(self.files.stored)).values()
+        ends = far.find_kept(self.files, self.dataset, dict.fromkeys(self.files.stored)).values()
         self.phases.done("find the end")
         return whole_weeks(max(ends), self.now) if ends else timedelta(0)
 
@@ -247,39 +237,11 @@ class _Load:
         doubtful = {
             file: meters
             for file, tally in tallies.items()
-            if file not in self.files.kept and (meters := _may_jump(self.dataset, tally)) != []
+            if file not in self.files.kept and (meters := far.may_jump(self.dataset, tally)) != []
         }
         if doubtful:
-            self._find_kept(doubtful)
+            far.find_kept(self.files, self.dataset, doubtful)
         return any(file in self.files.kept for file in doubtful)
-
-    def _find_kept(self, doubtful: Mapping[int, Sequence[str] | None]) -> dict[int, datetime]:
-        """Find out where readings of meters may lie, and return when the latest interval there ends, of each file.
-
-        doubtful: file -> meters to look at; None for all.
-        """
-        days = self.files.frame(doubtful, Wanted.DAYS).where("meter_id IS NOT NULL")
-        named = sorted({meter for meters in doubtful.values() for meter in meters or ()})
-        if None not in doubtful.values() and len(named) <= MANY:
-            days = days.where(F.col("meter_id").isin(named))
-        of_day = (F.sum("rows").alias("rows"), F.max("latest").alias("latest"), F.max("interval_s").alias("interval_s"))
-        summed = days.groupBy("file", "meter_id", "day").agg(*of_day)
-        listed = F.collect_list(F.struct("day", "rows", "latest", "interval_s")).alias("days")
-        ends: dict[int, datetime] = {}
-        for row in summed.groupBy("file", "meter_id").agg(listed).toLocalIterator():
-            end = self._keep(row.file, row.meter_id, row.days)
-            if end is not None:
-                ends[row.file] = max(end, ends.get(row.file, end))
-        return ends
-
-    def _keep(self, file: int, meter: str, days: list[Any]) -> datetime | None:
-        interval_s = max(day.interval_s or 0 for day in days) or jumps.DAY_S
-        stretches = jumps.stretches(self.dataset, {day.day: day.rows for day in days}, jumps.DAY_S)
-        kept = jumps.kept(self.dataset, stretches, interval_s)
-        if len(kept) < len(stretches):
-            self.files.kept.setdefault(file, {})[meter] = kept
-        inside = [day.latest for day in days if any(s.begin <= day.day < s.end for s in kept)]
-        return max(inside) + timedelta(seconds=interval_s) if inside else None
 
     def _stage(self, table: Table, files: list[int]) -> tuple[Snapshot, dict[int, Tally]]:
         observed = Observation("tallies")
