@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -71,7 +72,7 @@ class Outlook:
             f"SELECT {reject_reason_sql(self._dataset, 'duckdb')} AS reason, count(*) FROM readings"  # noqa: S608
             f" WHERE NOT ({gap_sql(self._dataset)}) GROUP BY 1 HAVING reason IS NOT NULL"
         )
-        with duckdb.connect() as connection:
+        with _database().cursor() as connection:
             connection.register("readings", rows)
             return dict(connection.execute(sql).fetchall())
 
@@ -84,6 +85,12 @@ class Outlook:
         if change := summer_time.change(self._dataset, self._clock, -self._lead, around):
             near = _between(seconds, [(2 * begin - end, end) for begin, end in change.spans])
             self._near.append(rows.select(list(key_columns(self._dataset))).filter(pa.array(near)))
+
+
+@lru_cache(maxsize=1)
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return a database for questions: making one takes longer than a question about a small file."""
+    return duckdb.connect()
 
 
 def _seconds(times: pa.ChunkedArray) -> NDArray[np.int64]:
