@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 class Runs:
     """Runs of batch: each fails with the next error, and one after the last succeeds."""
 
-    def __init__(self, *errors: Exception) -> None:
+    def __init__(self, *errors: BaseException) -> None:
         self.errors = list(errors)
 
     def __call__(self) -> str:
@@ -36,9 +36,10 @@ def test_pauses_grow_up_to_the_interval(capsys: pytest.CaptureFixture[str]) -> N
     assert said.endswith("Trying again in 60 s.")
 
 
-def test_what_stays_wrong_is_not_tried_again() -> None:
+@pytest.mark.parametrize("error", [QueryFailed("Trino", "SELECT", "no such column"), SystemExit(143)])
+def test_what_stays_wrong_and_a_signal_end_it_at_once(error: BaseException) -> None:
     pauses: list[float] = []
-    runs = Runs(QueryFailed("Trino", "SELECT", "no such column"), ValueError("never"))
-    with pytest.raises(QueryFailed):
+    runs = Runs(error, ValueError("never"))
+    with pytest.raises(type(error)):
         batch_commands.again(timedelta(minutes=1)).copy(sleep=pauses.append)(runs)
     assert (pauses, len(runs.errors)) == ([], 1)
