@@ -7,9 +7,10 @@ import io
 import time
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from cli import batch_metrics, cost_commands, lakehouse_commands, presentation_commands, vee_command
 from cli.arguments import DatasetArgument
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from meterlake.dataset import Entry
     from meterlake.declaration import MeterSeries
     from serving_layer.publish.history import History, Record
+
+FIRST_PAUSE_S: Final = 15
+"""So long after a failure that may pass ``--every`` tries again; after the next twice as long, up to its interval."""
 
 
 class Engine(StrEnum):
@@ -81,7 +85,7 @@ def batch(
 
     Only one run of a data set is under way at a time: another ends with exit code 1 and says who is at work. A run that
     was killed gives way after two minutes; the next command then finishes what it had begun to publish. With `--every`
-    a server that is away, or another run, is waited for.
+    a server that is away, or another run, is waited for, with pauses that grow from 15 s up to the interval.
 
     Examples:
 
@@ -111,10 +115,7 @@ def batch(
     batch_metrics.serve(metrics_port)
     while True:
         begin = time.monotonic()
-        try:
-            _show_run(compute(settings, entry, request), output)
-        except TransientError as error:
-            report_progress(f"{error} Trying again in {every}.")
+        _show_run(again(pause)(compute, settings, entry, request), output)
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
 
 
@@ -275,6 +276,21 @@ def _batch_and_present(settings: Settings, entry: Entry, request: Request) -> di
         costs = cost_commands.cost_once(settings, entry, system_clock)
         row["costed"] = sum(costs[name] for name in ("inserted", "updated", "deleted"))
     return row
+
+
+def again(most: timedelta) -> Retrying:
+    """Return what tries a run again after failures that may pass, with pauses that grow up to ``most``."""
+
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.next_action.sleep if state.next_action else 0
+        report_progress(f"{error} Trying again in {pause:g} s.")
+
+    return Retrying(
+        retry=retry_if_exception_type(TransientError),
+        wait=wait_exponential(multiplier=FIRST_PAUSE_S, max=most.total_seconds()),
+        before_sleep=say,
+    )
 
 
 def _settled(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:

@@ -1,7 +1,8 @@
 """Events of lineage by the OpenLineage standard: what each job read and wrote, by which run and version of the code.
 
 They go into a file (a line an event) or to a server, as METERLAKE_LINEAGE says; without it nothing is sent. A job that
-works is not failed by a server of lineage that does not answer: that is logged.
+works is not failed by a server of lineage that does not answer: that is logged. Nor is it held up for long: an event is
+tried several times, and where it does not arrive, a circuit breaker leaves the server alone for a minute.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlparse
+
+from pybreaker import CircuitBreaker, CircuitBreakerError
 
 from meterlake.log import get_logger
 
@@ -25,7 +28,10 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "meterlake"
 PRODUCER: Final = "https://meterlake.example"
 """URI that names the code that sends events, as the standard asks for; nothing is there."""
+PAUSE_S: Final = 60
+"""So long a target is left alone after an event did not reach it."""
 _ENDPOINT: Final = "api/v1/lineage"
+_breakers: dict[str, CircuitBreaker] = {}
 
 
 @dataclass
@@ -43,6 +49,12 @@ class Done:
         """Note the run, and what it has changed."""
         self.run = run
         self.rows.update(rows)
+
+
+def breaker(target: str) -> CircuitBreaker:
+    """Return the circuit breaker of a target, the same one for all jobs of the process."""
+    made = CircuitBreaker(fail_max=1, reset_timeout=PAUSE_S, throw_new_error_on_trip=False)
+    return _breakers.setdefault(target, made)
 
 
 @contextmanager
@@ -103,7 +115,11 @@ class _Events:
             producer=PRODUCER,
         )
         try:
-            self._transport.emit(event)
+            breaker(self._settings.lineage).call(self._transport.emit, event)
+        except CircuitBreakerError:
+            get_logger().warning(
+                f"The event {state} of {self._name} was not sent: {self._settings.lineage} took none a moment ago."
+            )
         except (RequestException, OSError, RuntimeError) as cause:
             get_logger().warning(f"The event {state} of {self._name} did not reach {self._settings.lineage}: {cause}")
 

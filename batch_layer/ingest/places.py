@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 
 import requests
 from hdfs.util import HdfsError
+from urllib3.exceptions import HTTPError
 
 from batch_layer.ingest.errors import Unreadable
 from engines import hdfs, s3
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 _PATTERN: Final = re.compile(r"[*?\[]")
+_S3_AWAY: Final = re.compile(
+    r"AWS Error (NETWORK_CONNECTION|REQUEST_TIMEOUT|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|SLOW_DOWN|THROTTLING)"
+)
+"""What Arrow says, after it has tried again, of a store that does not answer, and not of a file."""
 _SET: Final = re.compile(r"\[[^\]]+\]")
 
 
@@ -59,6 +64,15 @@ def place_of(settings: Settings, path: str) -> Place:
     if scheme == "hdfs":
         return _Hdfs(settings)
     return _S3(settings) if scheme in ("s3a", "s3") and "://" in path else _Local()
+
+
+def unavailable(settings: Settings, error: Exception) -> EngineUnavailable | None:
+    """Return what an error while reading says of a server; None where the file is what is wrong."""
+    if isinstance(error, requests.RequestException | HTTPError):
+        return EngineUnavailable("HDFS", settings.webhdfs, error)
+    if isinstance(error, OSError) and _S3_AWAY.search(str(error)):
+        return EngineUnavailable("The object store", settings.s3_endpoint or "AWS", error)
+    return None
 
 
 def find(settings: Settings, paths: Iterable[str]) -> list[Entry]:
@@ -189,7 +203,7 @@ class _S3:
 
     def find(self, path: str) -> list[Entry]:
         scheme, _, inside = path.partition("://")
-        with _s3_errors(path):
+        with _s3_errors(self._settings, path):
             is_pattern = bool(_PATTERN.search(inside))
             files = s3.files(self._settings, _fixed(inside) if is_pattern else inside.rstrip("/"))
         entries = [Entry(f"{scheme}://{name}", name, size) for name, size in files]
@@ -203,15 +217,17 @@ class _S3:
         return _some(path, _named_below(inside, entries))
 
     def open(self, path: str, stack: ExitStack) -> IO[bytes]:
-        with _s3_errors(path):
+        with _s3_errors(self._settings, path):
             return stack.enter_context(s3.opened(self._settings, path.partition("://")[2]))
 
 
 @contextmanager
-def _s3_errors(path: str) -> Iterator[None]:
+def _s3_errors(settings: Settings, path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if away := unavailable(settings, error):
+            raise away from error
         raise Unreadable(
             f"{path} cannot be read: {error}.",
             hint="Check METERLAKE_S3_ENDPOINT, METERLAKE_S3_ACCESS_KEY and …_SECRET_KEY.",

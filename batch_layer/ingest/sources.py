@@ -13,7 +13,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from batch_layer.ingest.errors import BrokenArchive, Unreadable
-from batch_layer.ingest.places import place_of
+from batch_layer.ingest.places import place_of, unavailable
 from meterlake.contents import NotText
 from meterlake.errors import NOTHING_LOADED
 from meterlake.packed import DAMAGED, files_in
@@ -59,7 +59,7 @@ def sources(
         packed = cast("IO[bytes]", io.BufferedReader(_Counting(raw, on_bytes), CHUNK))
         found = files_in(packed, stack, password, takes)
         while True:
-            with _named(entry.path):
+            with _named(settings, entry.path):
                 item = next(found, None)
             if item is None:
                 return
@@ -68,12 +68,12 @@ def sources(
             if isinstance(stream, Exception):
                 yield _error(path, stream)
             else:
-                yield Source(path, f"{entry.name}{member}", _reading(path, stream))
+                yield Source(path, f"{entry.name}{member}", _reading(settings, path, stream))
 
 
-def _reading(path: str, stream: IO[bytes]) -> Callable[[], bytes]:
+def _reading(settings: Settings, path: str, stream: IO[bytes]) -> Callable[[], bytes]:
     def read() -> bytes:
-        with _named(path):
+        with _named(settings, path):
             return stream.read(CHUNK)
 
     return read
@@ -102,11 +102,13 @@ class _Counting(io.RawIOBase):
 
 
 @contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Turn what reading raises into an error that names the file."""
+def _named(settings: Settings, path: str) -> Iterator[None]:
+    """Turn what reading raises into an error that names the file, or the server that went away meanwhile."""
     try:
         yield
     except (*DAMAGED, NotText, OSError, requests.RequestException, HTTPError) as error:
+        if away := unavailable(settings, error):
+            raise away from error
         raise _error(path, error) from error
 
 

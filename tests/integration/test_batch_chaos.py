@@ -159,7 +159,7 @@ def test_a_repeated_batch_waits_for_servers_and_ends_in_order(
         said_until(batch, "published")
         story.shown = list(story.days)
         kill_server(whole, "metastore")
-        said_until(batch, "Trying again in 5s.")
+        said_until(batch, "Trying again in 5 s.")
         launcher.up(select([]), whole, lambda *_: None)
         story.load_a_day()
         said_until(batch, "published")

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from batch_layer.ingest.load import load
 from batch_layer.ingest.request import Request
@@ -87,7 +88,7 @@ def server() -> Iterator[tuple[str, list[tuple[str, str | None, dict[str, Any]]]
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             taken.append((self.path, self.headers["Authorization"], json.loads(body)))
-            self.send_response(201)
+            self.send_response(401 if self.headers["Authorization"] == "Bearer refused" else 201)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -110,6 +111,30 @@ def test_a_server_gets_the_events_and_the_token(
         ("/api/v1/lineage", "Bearer secret", "START"),
         ("/api/v1/lineage", "Bearer secret", "COMPLETE"),
     ]
+
+
+def test_a_server_that_takes_nothing_is_left_alone_for_a_while(
+    server: tuple[str, list[tuple[str, str | None, dict[str, Any]]]],
+) -> None:
+    address, taken = server
+    refused, right = settings_of(address, lineage_token="refused"), settings_of(address, lineage_token="right")
+    with capture_logs() as lines:
+        work(refused)
+        work(right)
+    assert [event["eventType"] for *_, event in taken] == ["START"]  # none of the other three was tried
+    said = " ".join(line["event"] for line in lines)
+    assert (said.count("did not reach"), said.count("was not sent")) == (1, 3)
+    breaker = lineage.breaker(address)
+    assert (breaker.current_state, breaker.reset_timeout) == ("open", lineage.PAUSE_S)
+    breaker.reset_timeout = 0  # the pause is over
+    work(refused)
+    assert ([event["eventType"] for *_, event in taken], breaker.current_state) == (
+        ["START"] * 2 + ["COMPLETE"],
+        "open",
+    )
+    work(right)
+    assert [event["eventType"] for *_, event in taken[3:]] == ["START", "COMPLETE"]
+    assert breaker.current_state == "closed"
 
 
 def test_without_the_setting_nothing_is_sent_and_a_file_that_cannot_be_written_fails_no_job(tmp_path: Path) -> None:

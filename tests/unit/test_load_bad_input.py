@@ -15,10 +15,14 @@ from pathlib import Path
 import pytest
 
 import cli
+from batch_layer.ingest.places import Entry
+from batch_layer.ingest.sources import sources
 from cli import output
 from datasets.household.text import HOUSEHOLD_TEXT
+from engines.errors import EngineUnavailable
 from meterlake import registry
 from meterlake.dataset import DataSet
+from meterlake.settings import load_settings
 
 pytestmark = pytest.mark.unit
 ROW = "16/12/2006;17:24:00;4.216;0.418;234.840;18.400;0.000;1.000;17.000\n"
@@ -101,6 +105,20 @@ def test_a_password_that_is_missing_or_wrong(
     code, said = meterlake("load", "household", str(ENCRYPTED), "--dry-run")
     assert code == 1
     assert f"{says}: --password asks for it." in said
+
+
+def test_a_store_that_does_not_answer_is_no_bad_file(meterlake: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = "http://127.0.0.1:9"
+    for name, value in {"ENDPOINT": store, "ACCESS_KEY": "key", "SECRET_KEY": "secret"}.items():
+        monkeypatch.setenv(f"METERLAKE_S3_{name}", value)
+    code, said = meterlake("load", "household", "s3a://lake/in", "--dry-run", "--skip-bad-files")
+    assert code == 1
+    assert said.startswith(f"error: The object store at {store} does not answer: ")
+    met = list[int]()
+    reading = sources(load_settings(), Entry("s3a://lake/in/a.csv", "a.csv", 1), "", (), met.append)
+    with pytest.raises(EngineUnavailable, match=f"The object store at {store}"):
+        next(reading)  # one that goes away while files are read
+    assert met == []
 
 
 def test_a_folder_without_files_and_one_without_files_that_can_be_read(meterlake: Run, tmp_path: Path) -> None:
