@@ -68,8 +68,8 @@ class Lease:
 
     def check(self) -> None:
         """Renew the lease. Raises LeaseLost if it is not ours any more, EngineUnavailable if HDFS does not answer."""
-        found = _read(self.settings, self.path)
-        if found is None or found.get("token") != self.token:
+        result = _read(self.settings, self.path)
+        if result is None or result.get("token") != self.token:
             raise LeaseLost(self.dataset, f"{TERM.total_seconds():g} s")
         _touch(self.settings, self.path, self.clock())
 
@@ -85,8 +85,8 @@ class Lease:
         """Give the lease back. Where HDFS is away it ends by itself: what was done under it is what counts."""
         self._stop.set()
         try:
-            found = _read(self.settings, self.path)
-            if found is not None and found.get("token") == self.token:
+            result = _read(self.settings, self.path)
+            if result is not None and result.get("token") == self.token:
                 _call(self.settings, "delete", self.path)
         except TransientError:
             _LEFT_BEHIND.add(self.token)
@@ -187,10 +187,10 @@ def _take_over_if_free(lease: Lease) -> None:
 
 def _refuse(lease: Lease) -> None:
     status = _call(lease.settings, "status", lease.path, strict=False)
-    found = _read(lease.settings, lease.path) or {}
+    result = _read(lease.settings, lease.path) or {}
     if status is not None:
         until = _moment(status["modificationTime"]) + TERM
-        owner, since = found.get("owner", "starting just now"), found.get("since", "just now")
+        owner, since = result.get("owner", "starting just now"), result.get("since", "just now")
         raise RunUnderWay(lease.dataset, f"{owner}, since {since}", f"{until:%Y-%m-%d %H:%M:%S}")
 
 

@@ -52,14 +52,14 @@ def findings(ordered: DataFrame, dataset: MeterSeries) -> DataFrame:
 
 def _found(check: Check, ordered: DataFrame, dataset: MeterSeries) -> DataFrame:
     if isinstance(check, Stuck):
-        found = stuck(ordered, dataset, check)
+        result = stuck(ordered, dataset, check)
     elif isinstance(check, Jump):
-        found = jumps(ordered, dataset, check)
+        result = jumps(ordered, dataset, check)
     else:
-        found = long_gaps(ordered, check)
+        result = long_gaps(ordered, check)
     measure = F.lit(None if isinstance(check, LongGap) else check.measure).cast("string").alias("measure")
     given = {"finding": F.lit(check.name).alias("finding"), "measure": measure}
-    return found.withColumn("lasted_s", _seconds("begins", "ends")).select(
+    return result.withColumn("lasted_s", _seconds("begins", "ends")).select(
         *(given.get(column.name, F.col(column.name)) for column in finding_columns(dataset))
     )
 
@@ -101,11 +101,11 @@ def stuck(ordered: DataFrame, dataset: MeterSeries, check: Stuck) -> DataFrame:
     )
 
 
-def summary(found: DataFrame) -> DataFrame:
+def summary(findings: DataFrame) -> DataFrame:
     """Return how often each check has found something, at how many meters, how long at most, when first and last."""
-    key = found.columns[0]
+    key = findings.columns[0]
     return (
-        found.groupBy("finding", "measure")
+        findings.groupBy("finding", "measure")
         .agg(
             F.count(F.lit(1)).alias("findings"),
             F.count_distinct(key).alias("meters"),

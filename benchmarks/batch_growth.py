@@ -204,8 +204,8 @@ def grown(costs: dict[str, list[Cost]]) -> dict[str, dict[str, float]]:
     first = next(iter(middle.values()))
     times = {f"times_{figure}": (figure, first[figure]) for figure in FIGURES}
     return {
-        name: {**found, **{label: round(found[figure] / of, 3) for label, (figure, of) in times.items()}}
-        for name, found in middle.items()
+        name: {**result, **{label: round(result[figure] / of, 3) for label, (figure, of) in times.items()}}
+        for name, result in middle.items()
     }
 
 
@@ -217,12 +217,12 @@ def measure(
     if question == "day":
         world = World(spark, settings, replace(HOUSEHOLD, name="growth_day"), folder, options.meters, commit)
         return day(world, options.hours, every, options.interval)
-    found = {}
+    result = {}
     for years in options.years:
         dataset = replace(HOUSEHOLD, name=f"growth_{years}")
         world = World(spark, settings, dataset, folder / str(years), options.meters, commit)
-        found[f"{years} years"] = after_years(world, years, every, options.interval)
-    return found
+        result[f"{years} years"] = after_years(world, years, every, options.interval)
+    return result
 
 
 def main() -> int:

@@ -103,9 +103,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=5000)
     spark_runtime.provide(runtime)
-    found = measure(load_settings(), parser.parse_args().files)
-    sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    return 0 if found["ratio"] <= LIMIT else 1
+    result = measure(load_settings(), parser.parse_args().files)
+    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    return 0 if result["ratio"] <= LIMIT else 1
 
 
 if __name__ == "__main__":

@@ -53,11 +53,11 @@ def read(path: Path) -> dict[str, Cells]:
     by_customer: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for customer, ts, value in rows:
         by_customer[customer].append((ts, value))
-    found = {}
+    result = {}
     for customer, some in by_customer.items():
         starts, values = np.array(some, np.int64).T
-        found[customer] = cells(starts, values, np.ones(len(some), np.bool_), STEP, "UTC")
-    return found
+        result[customer] = cells(starts, values, np.ones(len(some), np.bool_), STEP, "UTC")
+    return result
 
 
 def hidden(own: Cells, lengths: tuple[int, int], seed: list[int]) -> list[Gap]:
@@ -110,9 +110,9 @@ def copy_of_week(own: Cells, gap: Gap) -> np.ndarray | None:
 def made(own: Cells, gap: Gap, group: Group) -> dict[str, np.ndarray | None]:
     """Return the estimates of each way."""
     ways = {OURS: VEE.methods, **{f"{name} alone": some for name, some in ALONE.items()}}
-    found = {name: estimate(own, gap, some, group, 0.0) for name, some in ways.items()}
+    result = {name: estimate(own, gap, some, group, 0.0) for name, some in ways.items()}
     line = estimate(own, gap, (Linear(ALONE["similar_days"][0].longest),))
-    values = {name: None if one is None else one.values for name, one in found.items()}
+    values = {name: None if one is None else one.values for name, one in result.items()}
     return {**values, LINE: None if line is None else line.values, COPY: copy_of_week(own, gap)}
 
 
@@ -158,15 +158,15 @@ def main() -> int:
     print("|--|--|--|--|--|--|--|")
     worse: list[Any] = []
     for name, lengths in CLASSES.items():
-        found = measured(whole, lengths, options.seed)
-        for way, one in found.items():
+        result = measured(whole, lengths, options.seed)
+        for way, one in result.items():
             figures = f"{one['mean']:.1f} | {one['root mean square']:.1f} | {one['energy']:.1f}"
             print(f"| {name} | {way} | {one['gaps']:.0f} | {one['unfilled']:.0f} | {figures} |", flush=True)
         worse += [
             (name, way, measure)
             for way in (LINE, COPY)
             for measure in ("mean", "root mean square")
-            if found[way][measure] < found[OURS][measure]
+            if result[way][measure] < result[OURS][measure]
         ]
     for name, way, measure in worse:
         print(f"{name}: {way} is better by its {measure} error.", file=sys.stderr)

@@ -104,13 +104,13 @@ def kafka(
 
 
 def _sources(dataset: str, transport: str) -> tuple[LiveSource, ...]:
-    found = tuple(source for source in registry.entry(dataset).bridges() if source.transport == transport)
-    if not found:
+    result = tuple(source for source in registry.entry(dataset).bridges() if source.transport == transport)
+    if not result:
         raise PermanentError(
             f"Data set {dataset!r} has no live source with transport={transport!r}.",
             hint="Declare one, or use the command of the other transport.",
         )
-    return found
+    return result
 
 
 def _run(

@@ -46,15 +46,15 @@ def contract(
 
     promised, folder = _contract(name)
     published = against or (folder / FILE if folder and (folder / FILE).is_file() else None)
-    found: list[Change] = []
+    result: list[Change] = []
     version = FIRST
     if published:
         old = _read(published)
-        found = changes(old, odcs.document(promised, FIRST))
-        version = next_version(str(old["version"]), found)
-        for change in found:
+        result = changes(old, odcs.document(promised, FIRST))
+        version = next_version(str(old["version"]), result)
+        for change in result:
             progress_console.print(f"{change.weight}: {change.place} {change.what}", markup=False, soft_wrap=True)
-    breaks = any(change.weight == "breaking" for change in found) and not major
+    breaks = any(change.weight == "breaking" for change in result) and not major
     text = odcs.text(odcs.document(promised, version))
     if not write:
         typer.echo(text, nl=False)

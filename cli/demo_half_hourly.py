@@ -194,8 +194,8 @@ def _flags(settings: Settings) -> str:
     flags = ("no_agreement", "overlapping_agreement", "unknown_meterpoint")
     counted = ", ".join(f"count_if({flag})" for flag in flags)
     ((total, *counts),) = trino.rows(settings, f"SELECT count(*), {counted} FROM {STAGING}")
-    found = [f"{count:,} {flag.replace('_', ' ')}" for flag, count in zip(flags, counts, strict=True)]
-    return f"{total:,} readings, none counted twice; kept and listed: {', '.join(found)}"
+    result = [f"{count:,} {flag.replace('_', ' ')}" for flag, count in zip(flags, counts, strict=True)]
+    return f"{total:,} readings, none counted twice; kept and listed: {', '.join(result)}"
 
 
 def _costs(settings: Settings) -> str:
@@ -318,16 +318,16 @@ def _late(settings: Settings, entry: Entry, tale: Tale, folder: Path) -> None:
     """Load a reading for a half hour that was estimated."""
     from engines import trino
 
-    found = trino.rows(
+    result = trino.rows(
         settings,
         f"SELECT meter_id, interval_start, consumption_estimate, method, inputs FROM delta.vee.{NAME}_estimates"
         " WHERE reason = 'missing' ORDER BY meter_id, interval_start LIMIT 1",
     )
     with tale.step("A late reading takes the place of its estimate") as outcome:
-        if not found:
+        if not result:
             outcome["proved"] = "no half hour is estimated: there is none that it could replace"
             return
-        meter, start, estimate, method, inputs = found[0]
+        meter, start, estimate, method, inputs = result[0]
         report_progress(f"{meter}, {start:%Y-%m-%d %H:%M} UTC: {estimate} kWh by {method}, of {inputs}")
         file = folder / "late.json"
         file.write_text(late_file(meter, start))
@@ -401,8 +401,8 @@ def _pages(settings: Settings, entry: Entry, meter: str, out: Path) -> str:
         raise DemoFailed(f"The bill of {meter} is about {bill.kwh} kWh of {kwh}.", hint="See `meterlake explain`.")
     out.mkdir(parents=True, exist_ok=True)
     (out / "bill.html").write_text(page(bill, f"{entry.declaration.title}: bill"), encoding="utf-8")
-    found = day_quality.day_quality(settings, entry.declaration, entry.presentation())
-    (out / "days.html").write_text(day_quality.page(entry.declaration, found), encoding="utf-8")
+    result = day_quality.day_quality(settings, entry.declaration, entry.presentation())
+    (out / "days.html").write_text(day_quality.page(entry.declaration, result), encoding="utf-8")
     for name in ("bill.html", "days.html"):
         progress_console.print(str(out / name), markup=False)
     return f"meter {meter}: {bill.kwh} kWh, {len(bill.lines)} lines, {bill.total} {bill.currency} with VAT"

@@ -131,10 +131,10 @@ def _balance(record: Record, account: Account) -> str:
     for item in lakehouse.records:
         given, counts = account.topics[item.topic], record.counts[item.name]
         wanted = {verdict: given[verdict] for verdict in _VERDICTS}
-        found = {verdict: counts[verdict] for verdict in _VERDICTS}
-        if counts["read"] != given.total() or (item in lakehouse.events and found != wanted):
+        result = {verdict: counts[verdict] for verdict in _VERDICTS}
+        if counts["read"] != given.total() or (item in lakehouse.events and result != wanted):
             hint = "Where others had landed records that no run had read: `meterlake batch telecom`, and again."
-            raise DemoFailed(f"Of {item.name} came {found}, and was sent {wanted}.", hint=hint)
+            raise DemoFailed(f"Of {item.name} came {result}, and was sent {wanted}.", hint=hint)
     total = record.total
     return f"read {total['read']:,} = " + " + ".join(f"{total[name]:,} {name}" for name in _VERDICTS if total[name])
 
@@ -165,12 +165,12 @@ def _corrected(settings: Settings, record: Record, call: str, amount: str) -> st
     from engines import trino
 
     counts = record.counts["calls"]
-    ((found,),) = trino.rows(settings, f"SELECT amount FROM {GOLD}.fact_calls WHERE call_id = ?", [call])
+    ((result,),) = trino.rows(settings, f"SELECT amount FROM {GOLD}.fact_calls WHERE call_id = ?", [call])
     if counts["read"] != 3 or counts["conflicting"] + counts["duplicate"] != 2 or counts["superseded"] != 1:
         raise DemoFailed(f"Of three records came {counts}.", hint="See `meterlake runs telecom`.")
-    which = "the correction" if str(found) == amount else "what contradicts it"
+    which = "the correction" if str(result) == amount else "what contradicts it"
     return (
-        f"read {record.total['read']}: {which} counts, amount {found}; {counts['duplicate']} duplicate,"
+        f"read {record.total['read']}: {which} counts, amount {result}; {counts['duplicate']} duplicate,"
         f" {counts['conflicting']} conflicting, the earlier one superseded; {record.seconds:g} s"
     )
 

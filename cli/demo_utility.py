@@ -154,10 +154,10 @@ def _train(shown: _Show) -> str:
         model = train(shown.settings, declared, prediction, held, system_clock)
     columns = ("model", "kept", "f1", "average_precision")
     shown.table([{name: row[name] for name in columns} for row in compared(model)])
-    found = model.content["results"][model.algorithm]
+    result = model.content["results"][model.algorithm]
     return (
-        f"{model.algorithm}: F1 {found['f1']['value']:.2f}, average precision"
-        f" {found['average_precision']['value']:.2f}; base rate {model.content['base_rate']:.2f}"
+        f"{model.algorithm}: F1 {result['f1']['value']:.2f}, average precision"
+        f" {result['average_precision']['value']:.2f}; base rate {model.content['base_rate']:.2f}"
     )
 
 

@@ -101,10 +101,12 @@ def _words(dataset: MeterSeries, result: Explanation) -> list[str]:
 def _of_validation(result: Explanation) -> list[str]:
     """Return what validation and estimation say, in sentences."""
     words = []
-    for found in result.validated.findings:
-        limit = f", where {found['expected']} was expected" if found["expected"] is not None else ""
-        value = f": {found['value']}{limit}" if found["value"] is not None else ""
-        words.append(f"Found: {found['rule']}, {found['begins']:%Y-%m-%d %H:%M} to {found['ends']:%H:%M} UTC{value}.")
+    for finding in result.validated.findings:
+        limit = f", where {finding['expected']} was expected" if finding["expected"] is not None else ""
+        value = f": {finding['value']}{limit}" if finding["value"] is not None else ""
+        words.append(
+            f"Found: {finding['rule']}, {finding['begins']:%Y-%m-%d %H:%M} to {finding['ends']:%H:%M} UTC{value}."
+        )
     estimate = result.validated.estimate
     if estimate is not None:
         (value,) = (held for name, held in estimate.items() if name.endswith("_estimate"))

@@ -107,10 +107,10 @@ def export(
     log_to_file(settings, "export", dataset)
     request.chosen  # noqa: B018 - an unknown column is named before anything is asked
     if chosen is Format.NEM12:
-        count, found = _nem12(settings, request, out, parse_offset(utc_offset) if utc_offset else None)
+        count, result = _nem12(settings, request, out, parse_offset(utc_offset) if utc_offset else None)
     else:
-        count, found = _table(settings, request, out, chosen)
-    row = {"rows": count, "meters": found.meters, "first": found.first, "last": found.last, "file": str(out)}
+        count, result = _table(settings, request, out, chosen)
+    row = {"rows": count, "meters": result.meters, "first": result.first, "last": result.last, "file": str(out)}
     get_logger().info("exported", **{**row, "grain": request.grain})
     show([row] if output is Output.JSON else [{"what": name, "value": value} for name, value in row.items()], output)
 
@@ -118,10 +118,10 @@ def export(
 def _table(settings: Settings, request: Request, out: Path, chosen: Format) -> tuple[int, Extent]:
     from serving_layer.export import rows, writers
 
-    found = rows.extent(settings, request)
-    with writers.replaced(out) as partial, _progress(found.rows) as counted:
-        batches = counted(rows.batches(settings, request, found))
-        return writers.WRITERS[chosen.value](partial, request.chosen, batches), found
+    result = rows.extent(settings, request)
+    with writers.replaced(out) as partial, _progress(result.rows) as counted:
+        batches = counted(rows.batches(settings, request, result))
+        return writers.WRITERS[chosen.value](partial, request.chosen, batches), result
 
 
 def _nem12(settings: Settings, request: Request, out: Path, offset: timedelta | None) -> tuple[int, Extent]:
@@ -133,17 +133,17 @@ def _nem12(settings: Settings, request: Request, out: Path, offset: timedelta | 
 
     parts = nem12.channels(request.dataset, request.grain)
     wanted = replace(request, columns=tuple(part.column for part in parts))
-    found = rows.extent(settings, wanted)
+    result = rows.extent(settings, wanted)
 
     clock = MARKET_TIME if offset is None else offset
     layout = nem12.Layout(parts, GRAIN_SECONDS[request.grain] // 60, system_clock(), clock)
     with (
         writers.replaced(out) as partial,
         partial.open("w", encoding="utf-8", newline="") as file,
-        _progress(found.rows) as counted,
+        _progress(result.rows) as counted,
     ):
-        batches = counted(rows.batches(settings, wanted, found, timezone(clock)))
-        return nem12.write(file, layout, chain.from_iterable(batches)), found
+        batches = counted(rows.batches(settings, wanted, result, timezone(clock)))
+        return nem12.write(file, layout, chain.from_iterable(batches)), result
 
 
 @contextmanager

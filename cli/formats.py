@@ -41,8 +41,8 @@ def any_format_of(entry: Entry, path: Path) -> Format:
     takes = {form.content for form in forms if not isinstance(form, TextFormat)}
     with ExitStack() as stack:
         head = unpacked(stack.enter_context(path.open("rb")), stack, takes)[0].read(CHUNK)
-    found = recognised(forms, str(path), head)
-    return fitting(entry.text_formats, str(path), head) if isinstance(found, TextFormat) else found
+    result = recognised(forms, str(path), head)
+    return fitting(entry.text_formats, str(path), head) if isinstance(result, TextFormat) else result
 
 
 def formats_of(entry: Entry, name: str) -> tuple[TextFormat | FileFormat, ...]:

@@ -206,8 +206,8 @@ def runs(entry: LakehouseEntry, limit: int | None, output: Output) -> None:
     """Show the runs that readers have seen."""
     from lakehouse import history
 
-    found = history.runs(load_settings(), entry.name)
-    show([_described(record, status) for record, status in found[-limit if limit else 0 :]], output)
+    result = history.runs(load_settings(), entry.name)
+    show([_described(record, status) for record, status in result[-limit if limit else 0 :]], output)
 
 
 def roll_back(entry: LakehouseEntry, run: str, output: Output) -> None:

@@ -32,12 +32,12 @@ def lineage(
     """
     from serving_layer.row_lineage import trace
 
-    found = trace(load_settings(), registry.entry(dataset).declaration, table, where)
+    result = trace(load_settings(), registry.entry(dataset).declaration, table, where)
     if output is Output.JSON:
         rows = [
-            {"version": one.version, "at": one.at, "rows": one.rows, "run": one.run, "code": one.code} for one in found
+            {"version": one.version, "at": one.at, "rows": one.rows, "run": one.run, "code": one.code} for one in result
         ]
-        show([{**row, "inputs": list(one.inputs)} for row, one in zip(rows, found, strict=True)], output)
+        show([{**row, "inputs": list(one.inputs)} for row, one in zip(rows, result, strict=True)], output)
         return
     show(
         [
@@ -49,7 +49,7 @@ def lineage(
                 "code": one.code,
                 "inputs": "; ".join(one.inputs),
             }
-            for one in found
+            for one in result
         ],
         output,
     )

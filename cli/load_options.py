@@ -106,17 +106,17 @@ def show_dry_run(settings: Settings, request: Request, output: Output) -> None:
     """Show what would be read. Raises Exit where a file would not be loaded."""
     from batch_layer.ingest.dry_run import dry_run
 
-    found = []
+    result = []
     for preview in dry_run(settings, request, system_clock()):
-        found.append(preview)
+        result.append(preview)
         if output is Output.TEXT:
             show([preview_facts(preview)], output)
             console.print()
     if output is Output.JSON:
-        show([asdict(preview) for preview in found], output)
-    elif len(found) > 1:
-        show([preview_total(found)], output)
-    if any(preview.problem for preview in found):
+        show([asdict(preview) for preview in result], output)
+    elif len(result) > 1:
+        show([preview_total(result)], output)
+    if any(preview.problem for preview in result):
         raise typer.Exit(1)
 
 

@@ -42,7 +42,7 @@ def facts(result: Result) -> dict[str, object]:
     reasons = ", ".join(f"{count} {reason}" for reason, count in result.quarantined.items())
     known, bad = (result.with_status(status) for status in ("already loaded", "set aside"))
     loaded = result.with_status("loaded")
-    found = {
+    lines = {
         "result": f"loaded into the master data set of {result.dataset}{_for(result)}" if loaded else "nothing loaded",
         "files": len(loaded) if len(result.files) > 1 else 0,
         "loaded already": _named(known),
@@ -66,7 +66,7 @@ def facts(result: Result) -> dict[str, object]:
         "files contradict": _contradicting(result),
         "revision": result.revision,
     }
-    return {name: value for name, value in found.items() if value or name not in _OPTIONAL}
+    return {name: value for name, value in lines.items() if value or name not in _OPTIONAL}
 
 
 def preview_facts(seen: Preview) -> dict[str, object]:
@@ -78,7 +78,7 @@ def preview_facts(seen: Preview) -> dict[str, object]:
     more = [f"{len(seen.meters) - _METERS} more"] if len(seen.meters) > _METERS else []
     differs = seen.interval_s and seen.seen_interval_s not in (None, seen.interval_s)
     by_file = f"{seen.seen_interval_s} s seen" if seen.seen_interval_s else ""
-    found = {
+    result = {
         "file": seen.path,
         "cannot be loaded": problem,
         "format": seen.form,
@@ -94,17 +94,17 @@ def preview_facts(seen: Preview) -> dict[str, object]:
         "interval": f"{declared} declared, {by_file}" if differs else declared or by_file,
         **{f"reading {at}": _reading(each) for at, each in enumerate(seen.first_readings, start=1)},
     }
-    return {name: value for name, value in found.items() if value or name in ("lines", "readings")}
+    return {name: value for name, value in result.items() if value or name in ("lines", "readings")}
 
 
-def preview_total(found: Sequence[Preview]) -> dict[str, object]:
+def preview_total(previews: Sequence[Preview]) -> dict[str, object]:
     """Return what a load would read of all files."""
-    broken = tuple(f"{seen.path}!" for seen in found if seen.problem)  # an archive, of which nothing is loaded then
-    good = [seen for seen in found if not seen.problem and not seen.path.startswith(broken)]
+    broken = tuple(f"{seen.path}!" for seen in previews if seen.problem)  # an archive, of which nothing is loaded then
+    good = [seen for seen in previews if not seen.problem and not seen.path.startswith(broken)]
     rejected = sum(sum(seen.rejected.values()) for seen in good)
     return {
-        "files": len(found),
-        "cannot be loaded": len(found) - len(good),
+        "files": len(previews),
+        "cannot be loaded": len(previews) - len(good),
         "readings": sum(seen.readings for seen in good),
         "gap rows": sum(seen.gaps for seen in good),
         "quarantined": sum(sum(seen.quarantined.values()) for seen in good),
@@ -142,23 +142,23 @@ def _grown(files: list[FileResult]) -> str:
 
 
 def _differing(result: Result) -> str:
-    found = result.overlap
-    if not found.differing:
+    overlap = result.overlap
+    if not overlap.differing:
         return ""
     which = (
         "these count now" if result.revision else "those that were there count; `meterlake correct` makes these count"
     )
     return (
-        f"{found.differing} ({found.first} to {found.last} UTC), the first of meter {found.meter}: {found.file} against"
-        f" {found.held}: {which}"
+        f"{overlap.differing} ({overlap.first} to {overlap.last} UTC), the first of meter {overlap.meter}: {overlap.file} against"
+        f" {overlap.held}: {which}"
     )
 
 
 def _contradicting(result: Result) -> str:
-    found = result.conflicts
-    if not found.readings:
+    conflicts = result.conflicts
+    if not conflicts.readings:
         return ""
     return (
-        f"{found.readings} readings, the first of meter {found.meter} at {found.time} UTC: {found.counting} counts,"
-        f" {found.losing} does not"
+        f"{conflicts.readings} readings, the first of meter {conflicts.meter} at {conflicts.time} UTC: {conflicts.counting} counts,"
+        f" {conflicts.losing} does not"
     )

@@ -40,8 +40,8 @@ def powerbi(
     from lakehouse.powerbi.model import model
 
     entry = registry.required_lakehouse(dataset)
-    found = model(entry.declaration)
-    wanted = files(entry, found)
+    result = model(entry.declaration)
+    wanted = files(entry, result)
     gone = [path for path in _definitions(entry) if path not in wanted]
     if write:
         changed = generated.write(wanted)
@@ -49,13 +49,13 @@ def powerbi(
             path.unlink()
     else:
         changed = generated.drift(wanted)
-    for reason in found.left_out:
+    for reason in result.left_out:
         progress_console.print(f"Not in the model: {reason}", markup=False, soft_wrap=True)
     if output is Output.JSON:
         show([{"changed": shown_path(path)} for path in (*changed, *gone)], output)
         return
-    measures = sum(len(table.measures) for table in found.tables)
-    parts = f"{len(found.tables)} tables, {len(found.relations)} relations, {measures} measures"
+    measures = sum(len(table.measures) for table in result.tables)
+    parts = f"{len(result.tables)} tables, {len(result.relations)} relations, {measures} measures"
     paths = "\n".join(shown_path(path) for path in (*changed, *gone)) or "All files are up to date."
     progress_console.print(f"{parts}\n{paths}", markup=False, soft_wrap=True)
 

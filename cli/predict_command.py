@@ -51,14 +51,14 @@ def train(dataset: LakehouseArgument, output: OutputOption = Output.TEXT) -> Non
 def compared(model: Model) -> list[dict[str, Any]]:
     """Return a row for each model that one was compared with."""
 
-    def shown(found: dict[str, float]) -> str:
-        return f"{found['value']:.3f} ({found['low']:.3f}-{found['high']:.3f})"
+    def shown(figures: dict[str, float]) -> str:
+        return f"{figures['value']:.3f} ({figures['low']:.3f}-{figures['high']:.3f})"
 
     return [
         {
             "model": name,
             "kept": name == model.algorithm,
-            **{measure: shown(found) for measure, found in results.items() if measure != "threshold"},
+            **{measure: shown(figures) for measure, figures in results.items() if measure != "threshold"},
         }
         for name, results in model.content["results"].items()
     ]

@@ -119,8 +119,8 @@ def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: 
     rows = files.read(session, minutes, folders[minutes.name].values())
     ordered = checks.in_order(rows, dataset).persist()
     try:
-        found = checks.findings(ordered, dataset)
-        after = quality.replace(session, settings, dataset, found, publisher.lease, publisher.clock())
+        result = checks.findings(ordered, dataset)
+        after = quality.replace(session, settings, dataset, result, publisher.lease, publisher.clock())
     finally:
         ordered.unpersist()
     return files.read(session, checks.table(dataset), after.values())

@@ -46,8 +46,8 @@ def vee(
         from serving_layer.day_quality import day_quality, page
 
         presentation = entry.presentation() if entry.data_set.presentation else None
-        found = day_quality(settings, entry.declaration, presentation)
-        report.write_text(page(entry.declaration, found), encoding="utf-8")
+        result = day_quality(settings, entry.declaration, presentation)
+        report.write_text(page(entry.declaration, result), encoding="utf-8")
         report_progress(f"Wrote {report}.")
     if not changed and output is Output.TEXT:
         console.print("No reading has changed since the last run.")

@@ -101,8 +101,8 @@ def make_bucket(settings: Settings) -> None:
         request_timeout=20,
     )
     try:
-        (found,) = store.get_file_info([settings.lake_bucket])
-        if found.type == FileType.NotFound:
+        (result,) = store.get_file_info([settings.lake_bucket])
+        if result.type == FileType.NotFound:
             store.create_dir(settings.lake_bucket)
     except OSError as error:
         if "ACCESS_DENIED" in str(error) or "403" in str(error):

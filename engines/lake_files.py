@@ -31,17 +31,17 @@ class Files:
 
     def of_days(self, days: Collection[date]) -> dict[date, list[str]]:
         """Return the data files of days; what is listed for other days is not read."""
-        found: dict[date, list[str]] = defaultdict(list)
+        result: dict[date, list[str]] = defaultdict(list)
         if not days:
-            return found
+            return result
         time = self.table.schema().find_field(self.table.spec().fields[0].source_id).name
         first, end = min(days).isoformat(), (max(days) + timedelta(days=1)).isoformat()
         kept = f"{time} >= '{first}T00:00:00' and {time} < '{end}T00:00:00'"
         for task in self.table.scan(row_filter=kept).plan_files():
             day = _day(task.file.partition[0])
             if day in days:
-                found[day].append(task.file.file_path)
-        return found
+                result[day].append(task.file.file_path)
+        return result
 
 
 def files(settings: Settings, table: str, ref: str, known: Collection[str]) -> Files:

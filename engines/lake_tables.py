@@ -43,9 +43,9 @@ def table(settings: Settings, name: str, ref: str = "main") -> Any:
 
 def read(settings: Settings, name: str, columns: tuple[str, ...] = ("*",), ref: str = "main") -> Any:
     """Return the rows of a table of a branch or tag, as an Arrow table. Raises what ``table`` raises."""
-    found = table(settings, name, ref)
+    result = table(settings, name, ref)
     try:
-        return found.scan(selected_fields=columns).to_arrow()
+        return result.scan(selected_fields=columns).to_arrow()
     except OSError as error:
         raise EngineUnavailable("S3", settings.lake_s3, error) from error
 
@@ -54,8 +54,8 @@ def append(settings: Settings, name: str, rows: list[dict[str, Any]]) -> None:
     """Add rows to a table of what readers see. Raises what ``table`` raises."""
     import pyarrow as pa  # type: ignore[import-untyped]
 
-    found = table(settings, name)
+    result = table(settings, name)
     try:
-        found.append(pa.Table.from_pylist(rows, schema=found.schema().as_arrow()))
+        result.append(pa.Table.from_pylist(rows, schema=result.schema().as_arrow()))
     except OSError as error:
         raise EngineUnavailable("S3", settings.lake_s3, error) from error

@@ -60,10 +60,10 @@ def find(settings: Settings, name: str) -> Ref | None:
 
 def main(settings: Settings) -> Ref:
     """Return the branch that readers see. Raises EngineUnavailable."""
-    found = find(settings, MAIN)
-    if found is None:
+    result = find(settings, MAIN)
+    if result is None:
         raise QueryFailed(_NAME, f"GET trees/{MAIN}", "it has no branch main")
-    return found
+    return result
 
 
 def refs(settings: Settings) -> list[Ref]:
@@ -144,14 +144,14 @@ def delete(settings: Settings, ref: Ref) -> None:
 def prove(settings: Settings, token: str) -> None:
     """Make a tag, read it, and remove it: the store writes. Raises EngineUnavailable or QueryFailed."""
     made = create(settings, f"health-{token}", main(settings), "TAG")
-    found = find(settings, made.name)
+    result = find(settings, made.name)
     delete(settings, made)
-    if found != made:
-        raise QueryFailed(_NAME, f"GET trees/{made.name}", f"made {made}, read {found}")
+    if result != made:
+        raise QueryFailed(_NAME, f"GET trees/{made.name}", f"made {made}, read {result}")
 
 
-def _ref(found: dict[str, Any]) -> Ref:
-    return Ref(found["name"], found["hash"], found["type"])
+def _ref(answer: dict[str, Any]) -> Ref:
+    return Ref(answer["name"], answer["hash"], answer["type"])
 
 
 def _checked(settings: Settings, answer: requests.Response) -> dict[str, Any]:
@@ -159,8 +159,8 @@ def _checked(settings: Settings, answer: requests.Response) -> dict[str, Any]:
         raise EngineUnavailable(_NAME, settings.nessie, f"{answer.status_code} {answer.text[:200]}")
     if not answer.ok:
         raise QueryFailed(_NAME, f"{answer.request.method} {answer.request.path_url}", _message(answer))
-    found: dict[str, Any] = answer.json() if answer.content else {}
-    return found
+    result: dict[str, Any] = answer.json() if answer.content else {}
+    return result
 
 
 def _message(answer: requests.Response) -> str:

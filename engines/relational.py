@@ -74,10 +74,10 @@ def has_table(connection: sqlalchemy.Connection, table: str) -> bool:
 def rows(connection: sqlalchemy.Connection, table: str, columns: Sequence[Column], source: str) -> Rows:
     """Return all rows of a table, as values of the columns' types. Raises BadSource, naming a value that is none."""
     named = sqlalchemy.table(table, *(sqlalchemy.column(column.name) for column in columns))
-    found = connection.execute(sqlalchemy.select(named)).fetchall()
+    fetched = connection.execute(sqlalchemy.select(named)).fetchall()
     readers = [_READERS[column.type.kind] for column in columns]
     result: Rows = []
-    for number, row in enumerate(found, start=1):
+    for number, row in enumerate(fetched, start=1):
         try:
             result.append(
                 tuple(None if value is None else read(value) for read, value in zip(readers, row, strict=True))
@@ -118,8 +118,8 @@ def span(connection: sqlalchemy.Connection, window: Window) -> tuple[datetime | 
     """Return the earliest and the latest watermark of a window, its rows, and the rows of the table without one."""
     mark: sqlalchemy.ColumnClause[Any] = sqlalchemy.column(window.watermark)
     table = sqlalchemy.table(window.table, mark)
-    found = sqlalchemy.select(sqlalchemy.func.min(mark), sqlalchemy.func.max(mark), sqlalchemy.func.count())
-    first, last, count = connection.execute(found.select_from(table).where(*_within(connection, window))).one()
+    result = sqlalchemy.select(sqlalchemy.func.min(mark), sqlalchemy.func.max(mark), sqlalchemy.func.count())
+    first, last, count = connection.execute(result.select_from(table).where(*_within(connection, window))).one()
     without = connection.execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(table).where(mark.is_(None)))
     return *(None if value is None else _timestamp(value) for value in (first, last)), count, without.scalar_one()
 
@@ -139,8 +139,8 @@ def within(
 def keys(connection: sqlalchemy.Connection, table: str, key: str) -> set[str]:
     """Return the keys of all rows of a table, as text."""
     column: sqlalchemy.ColumnClause[Any] = sqlalchemy.column(key)
-    found = connection.execute(sqlalchemy.select(column).select_from(sqlalchemy.table(table, column)))
-    return {str(row[0]) for row in found}
+    result = connection.execute(sqlalchemy.select(column).select_from(sqlalchemy.table(table, column)))
+    return {str(row[0]) for row in result}
 
 
 def _within(connection: sqlalchemy.Connection, window: Window) -> list[sqlalchemy.ColumnElement[bool]]:

@@ -71,19 +71,19 @@ class SchemaRegistry:
         schema = self._schema(_HEAD.unpack_from(payload)[1])
         body = io.BytesIO(payload[_HEAD.size :])
         try:
-            found = fastavro.schemaless_reader(body, schema, None)
+            result = fastavro.schemaless_reader(body, schema, None)
         except _DAMAGED:
             raise RefusedValue(NOT_AVRO) from None
         if body.read(1):
             raise RefusedValue(NOT_AVRO)
-        return found
+        return result
 
     def _schema(self, number: int) -> Schema:
         if number not in self._schemas:
-            found = self._answer(f"schemas/ids/{number}")
-            if found is None or found.get("schemaType", "AVRO") != "AVRO":
+            result = self._answer(f"schemas/ids/{number}")
+            if result is None or result.get("schemaType", "AVRO") != "AVRO":
                 raise RefusedValue(UNKNOWN_SCHEMA)
-            self._schemas[number] = self._parsed(found, {})
+            self._schemas[number] = self._parsed(result, {})
         return self._schemas[number]
 
     def _parsed(self, answer: dict[str, Any], named: dict[str, Any]) -> Schema:
@@ -118,12 +118,12 @@ class SchemaRegistry:
         if response.status_code >= _SERVER_ERROR or response.status_code == _BUSY:
             raise EngineUnavailable("The schema registry", self.where, f"{response.status_code} {response.reason}")
         try:
-            found = response.json() if response.ok else None
+            result = response.json() if response.ok else None
         except requests.exceptions.JSONDecodeError:
-            found = None
-        if not isinstance(found, dict):
+            result = None
+        if not isinstance(result, dict):
             raise RegistryRefused(
                 f"The schema registry at {self.where} answers {response.status_code} {response.reason} to {path}.",
                 hint="Check METERLAKE_SCHEMA_REGISTRY_URL, …_USER and …_PASSWORD.",
             )
-        return found
+        return result

@@ -67,10 +67,10 @@ def translated(settings: Settings, doing: str) -> Iterator[None]:
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
-        found = meaning(settings, _trace(error), doing)
-        if found is None:
+        result = meaning(settings, _trace(error), doing)
+        if result is None:
             raise
-        raise found from error
+        raise result from error
 
 
 def meaning(settings: Settings, trace: str, doing: str) -> EngineUnavailable | StorageFull | None:

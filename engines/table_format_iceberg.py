@@ -273,8 +273,8 @@ class IcebergTable:
     def _whole_size(self, snapshot: int | None) -> Size | None:
         """Return the size of all data files as a snapshot's summary gives it; None where that counts others, too."""
         table = self._java()
-        found = _snapshot(table.currentSnapshot() if snapshot is None else table.snapshot(snapshot))
-        summary = found.summary if found else {}
+        result = _snapshot(table.currentSnapshot() if snapshot is None else table.snapshot(snapshot))
+        summary = result.summary if result else {}
         names = ("total-data-files", "total-files-size", "total-records")
         if summary.get("total-delete-files", "0") != "0" or not all(name in summary for name in names):
             return None

@@ -68,25 +68,25 @@ def write(settings: Settings, record: Record) -> None:
 def runs(settings: Settings, dataset: str) -> list[tuple[Record, str]]:
     """Return the runs that were merged, oldest first, each with whether it is the ``current`` one, or ``kept``."""
     main, prefix = nessie.main(settings), tag(dataset, "")
-    found = []
+    result = []
     for ref in nessie.refs(settings):
         if ref.type == "TAG" and ref.name.startswith(prefix):
             data = lake.get(settings, f"runs/{dataset}/{ref.name.removeprefix(prefix)}.json")
             content: dict[str, Any] = orjson.loads(data or b"{}")
-            found.append((Record(**content), ref.hash))
-    found.sort(key=lambda item: item[0].run)
+            result.append((Record(**content), ref.hash))
+    result.sort(key=lambda item: item[0].run)
     seen = nessie.commits(settings, main)
-    reached = [record.run for record, state in found if state in seen]
+    reached = [record.run for record, state in result if state in seen]
     current = reached[-1] if reached else ""
-    return [(record, "current" if record.run == current else "kept") for record, _ in found]
+    return [(record, "current" if record.run == current else "kept") for record, _ in result]
 
 
 def current(settings: Settings, dataset: str) -> Record:
     """Return the run that readers see. Raises NoRun."""
-    found = [record for record, status in runs(settings, dataset) if status == "current"]
-    if not found:
+    result = [record for record, status in runs(settings, dataset) if status == "current"]
+    if not result:
         raise NoRun(dataset)
-    return found[0]
+    return result[0]
 
 
 def roll_back(settings: Settings, dataset: str, run: str) -> Record:

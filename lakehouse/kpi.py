@@ -100,11 +100,11 @@ def _qualified(lakehouse: Lakehouse, table: str, dialect: Dialect) -> str:
 
 def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str) -> str:
     """Return the WITH that a view needs: itself, and the views that it is made of, before it."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
 
     def add(wanted: str) -> None:
         view = lakehouse.view(wanted)
-        if view is None or wanted in found:
+        if view is None or wanted in result:
             return
         tree = sqlglot.parse_one(view.sql, read="spark")
         own = {item.alias for item in tree.find_all(exp.CTE)}
@@ -123,7 +123,7 @@ def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str) -> st
                 known = ", ".join(sorted([*gold, *(view.name for view in lakehouse.views)]))
                 problem = f"it reads {table.name!r}"
                 raise DeclarationError(f"View {wanted!r}", problem, expected=f"There are {known}")
-        found[wanted] = tree.sql(dialect)
+        result[wanted] = tree.sql(dialect)
 
     add(name)
-    return f"WITH {', '.join(f'{key} AS ({sql})' for key, sql in found.items())} " if found else ""
+    return f"WITH {', '.join(f'{key} AS ({sql})' for key, sql in result.items())} " if result else ""

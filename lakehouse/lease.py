@@ -42,17 +42,17 @@ class Lease:
         """Take the lease. Raises RunUnderWay while somebody else holds it."""
         if lake.create(self._settings, self._key, self._content()):
             return
-        found = self._found()
-        if found is not None and datetime.fromisoformat(found["until"]) > self._clock():
-            raise RunUnderWay(self._dataset, found["owner"], f"{found['until']:.19}".replace("T", " "))
+        result = self._found()
+        if result is not None and datetime.fromisoformat(result["until"]) > self._clock():
+            raise RunUnderWay(self._dataset, result["owner"], f"{result['until']:.19}".replace("T", " "))
         lake.delete(self._settings, self._key)
         if not lake.create(self._settings, self._key, self._content()):
             raise RunUnderWay(self._dataset, "starting just now", "soon")
 
     def check(self) -> None:
         """Renew the lease. Raises LeaseLost if it is not ours any more, EngineUnavailable."""
-        found = self._found()
-        if found is None or found["token"] != self._token:
+        result = self._found()
+        if result is None or result["token"] != self._token:
             raise LeaseLost(self._dataset, f"{TERM.total_seconds():g} s")
         lake.put(self._settings, self._key, self._content())
 
@@ -68,8 +68,8 @@ class Lease:
         """Give the lease back. Where S3 is away it ends by itself."""
         self.ended.set()
         try:
-            found = self._found()
-            if found is not None and found["token"] == self._token:
+            result = self._found()
+            if result is not None and result["token"] == self._token:
                 lake.delete(self._settings, self._key)
         except TransientError:
             return

@@ -66,19 +66,19 @@ class Run:
             lake_spark.catalog(self.session, self.settings, f"lake_{uuid4().hex[:8]}", branch.name), self.lakehouse
         )
         self._make_tables(catalog, full=full)
-        found = bronze.news(self.session, self.settings, catalog)
-        if not found and not full:
+        result = bronze.news(self.session, self.settings, catalog)
+        if not result and not full:
             nessie.delete(self.settings, branch)
             return None
         with spark.planned_once(self.session):
-            read, changed = self._compute(catalog, found, run)
+            read, changed = self._compute(catalog, result, run)
             self.report("audit")
             audit.check(self.session, catalog, branch.name, read, changed)
         seconds = (self.clock() - begin).total_seconds()
         counts = {name: asdict(item.counts) for name, item in changed.items()}
         mode = "full" if full else "incremental"
         record = history.Record(
-            self.lakehouse.name, run, mode, begin.isoformat(), round(seconds, 1), len(found), counts
+            self.lakehouse.name, run, mode, begin.isoformat(), round(seconds, 1), len(result), counts
         )
         self._merge(branch.name, main, record)
         return record
@@ -123,15 +123,15 @@ class Run:
         side_by_side(make, tables.every(self.lakehouse))
 
     def _compute(
-        self, catalog: Catalog, found: Sequence[Manifest], run: str
+        self, catalog: Catalog, manifests: Sequence[Manifest], run: str
     ) -> tuple[dict[str, int], dict[str, Changed]]:
         session, lakehouse = self.session, self.lakehouse
         self.report("bronze")
         counts = side_by_side(
-            lambda record: bronze.append(session, self.settings, catalog, record, found, run), lakehouse.records
+            lambda record: bronze.append(session, self.settings, catalog, record, manifests, run), lakehouse.records
         )
         read = {record.name: count for record, count in zip(lakehouse.records, counts, strict=True)}
-        bronze.note(session, catalog, found, run)
+        bronze.note(session, catalog, manifests, run)
         self.report("silver")
         references = [item for item in lakehouse.references if read[item.name]]
         written = side_by_side(lambda record: silver.refresh(session, catalog, record, run, {}), references)

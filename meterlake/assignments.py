@@ -56,17 +56,17 @@ class Assignments:
 
 def assignments(series: MeterSeries, presentation: Presentation, rows: Rows) -> Assignments:
     """Return what each meter that some row names is assigned."""
-    found = presentation.assignment
+    assignment = presentation.assignment
     rows = {name: list(some) for name, some in rows.items()}
-    by_id = {row[found.id]: row for row in rows[found.reference]}
+    by_id = {row[assignment.id]: row for row in rows[assignment.reference]}
     periods = defaultdict[str, list[Period]](list)
     for row in by_id.values():
-        periods[row[found.meter]].append(Period(row[found.begin], row[found.end], row[found.id]))
+        periods[row[assignment.meter]].append(Period(row[assignment.begin], row[assignment.end], row[assignment.id]))
     tables = [(lookup, _by_key(presentation, lookup, rows)) for lookup in presentation.lookups]
     meters = {*periods, *(key for lookup, known in tables if lookup.on == series.key for key in known)}
 
     def what(meter: str, row: Row | None, overlapping: bool) -> tuple[Any, ...]:
-        taken = [None if row is None else row[name] for name in found.columns]
+        taken = [None if row is None else row[name] for name in assignment.columns]
         flags: list[bool] = [row is None, overlapping]
         for lookup, known in tables:
             key = meter if lookup.on == series.key else None if row is None else row[lookup.on]
@@ -92,8 +92,8 @@ def assignments(series: MeterSeries, presentation: Presentation, rows: Rows) -> 
 
 def empty_periods(presentation: Presentation, rows: Rows) -> int:
     """Return how many rows are valid at no time: they end when they begin, or before."""
-    found = presentation.assignment
-    return sum(Period(row[found.begin], row[found.end], row[found.id]).is_empty for row in rows[found.reference])
+    result = presentation.assignment
+    return sum(Period(row[result.begin], row[result.end], row[result.id]).is_empty for row in rows[result.reference])
 
 
 def _by_key(presentation: Presentation, lookup: Lookup, rows: Rows) -> dict[Any, Row]:

@@ -51,14 +51,14 @@ def joined(records: Iterable[Change]) -> list[Change]:
 
     Of one that was begun several times, the first says who and why.
     """
-    found: dict[str, Change] = {}
+    result: dict[str, Change] = {}
     for record in sorted(records, key=lambda each: (each.at, each.is_done)):
-        before = found.get(record.id)
+        before = result.get(record.id)
         if before is None:
-            found[record.id] = record
+            result[record.id] = record
         elif record.done_at is not None and not before.is_done:
-            found[record.id] = before.done(record.done_at, record.details)
-    return sorted(found.values(), key=lambda each: each.at)
+            result[record.id] = before.done(record.done_at, record.details)
+    return sorted(result.values(), key=lambda each: each.at)
 
 
 def by_load(changes: Iterable[Change]) -> dict[str, Change]:

@@ -81,7 +81,7 @@ def content(head: bytes) -> Content | None:
         # The name of the first file in the archive.
         return "xlsx" if head[30:].startswith(_WORKBOOK_PARTS) else None
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next((found for magic, found in _CONTENTS.items() if start.startswith(magic)), None)
+    return next((result for magic, result in _CONTENTS.items() if start.startswith(magic)), None)
 
 
 def kind_of(head: bytes) -> str:
@@ -108,18 +108,18 @@ def _is_tar(head: bytes) -> bool:
 
 def check_text(head: bytes) -> None:
     """Raise NotText where a file that begins with ``head`` is no text, as far as its first bytes say it."""
-    found = next((named for magic, named in _REFUSED.items() if head.startswith(magic)), None)
+    result = next((named for magic, named in _REFUSED.items() if head.startswith(magic)), None)
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    found = found or next((named for magic, named in _BEGINNINGS.items() if start.startswith(magic)), None)
-    if found:
-        name, hint = found
+    result = result or next((named for magic, named in _BEGINNINGS.items() if start.startswith(magic)), None)
+    if result:
+        name, hint = result
         raise NotText(f"is {name}", hint)
 
 
 def check_members(names: Iterable[str]) -> None:
     """Raise NotText where a zip archive with such members is a document."""
-    found = {*names}
-    if document := next((title for name, title in _DOCUMENTS.items() if name in found), None):
+    result = {*names}
+    if document := next((title for name, title in _DOCUMENTS.items() if name in result), None):
         raise NotText(f"is {document}", _AS_CSV)
 
 

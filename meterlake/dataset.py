@@ -262,9 +262,9 @@ class Entry:
         given = self.data_set.vee
         if given is None:
             raise self._lacks("validation and estimation", "vee", "meterlake.vee.declaration")
-        found: Vee = resolved(self.name, "vee", given, self.package, Vee)
-        found.of(self.declaration)
-        return found
+        result: Vee = resolved(self.name, "vee", given, self.package, Vee)
+        result.of(self.declaration)
+        return result
 
     def tariffs(self, path: Path | None = None) -> Tariffs:
         """Return what its products cost, by its own file or another. Raises PermanentError where it has none."""

@@ -66,10 +66,10 @@ class Retention(NamedTuple):
 
 
 def left_in_topic(
-    topic: str, found: Iterable[InTopic], firsts: Mapping[int, int], retention: Retention, now: datetime
+    topic: str, messages: Iterable[InTopic], firsts: Mapping[int, int], retention: Retention, now: datetime
 ) -> list[Remains]:
     """Return what a topic still has of a meter's messages, and until when. firsts: offsets that are kept now."""
-    parts = [(part, part.left(firsts[part.partition])) for part in found]
+    parts = [(part, part.left(firsts[part.partition])) for part in messages]
     last = max((part.last_at for part, _ in parts), default=now)
     until = None if retention.kept is None else last + retention.kept + retention.segment
     if until and until <= now:
@@ -85,9 +85,9 @@ def left_in_topic(
     return remains
 
 
-def left_among_rejects(topic: str, found: Iterable[InTopic], retention: Retention, now: datetime) -> list[Remains]:
+def left_among_rejects(topic: str, messages: Iterable[InTopic], retention: Retention, now: datetime) -> list[Remains]:
     """Return what the topic of rejects still has of a meter's messages, and until when."""
-    bad = [InTopic(part.partition, part.bad, 0, part.last_at, 0, 0) for part in found if part.bad]
+    bad = [InTopic(part.partition, part.bad, 0, part.last_at, 0, 0) for part in messages if part.bad]
     return left_in_topic(topic, bad, {part.partition: 0 for part in bad}, retention, now)
 
 
@@ -103,7 +103,7 @@ class Live(Protocol):
     def first_offsets(self) -> dict[int, int]:
         """Return the first offset that is kept of each partition of the readings' topic."""
 
-    def trim(self, found: list[InTopic]) -> list[Remains]:
+    def trim(self, messages: list[InTopic]) -> list[Remains]:
         """Delete messages that stand before all others of their partition; return what is left."""
 
 

@@ -48,8 +48,8 @@ def pattern_problem(pattern: str) -> str | None:
 
 def meter_by(pattern: str, path: str, name: str) -> str:
     """Return the meter that a pattern finds in the name of a file. Raises NoMeter, or UsageError for what is none."""
-    found = re.search(pattern, name)
-    meter = found and (found["meter"] if "meter" in found.re.groupindex else found[1])
+    result = re.search(pattern, name)
+    meter = result and (result["meter"] if "meter" in result.re.groupindex else result[1])
     if not meter:
         raise NoMeter(path, pattern, name)
     return check_meter_id(meter)

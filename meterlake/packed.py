@@ -84,16 +84,16 @@ def _files_in(
     if kind not in _MEMBERS:
         yield from _files_in(_OPENERS[kind](raw, stack), stack, is_taken, password, name, depth + 1)
         return
-    found = False
+    result = False
     for member, open_member in _MEMBERS[kind](raw, stack, password):
-        found = True
+        result = True
         named = f"{name}!{member}"
         try:
             with ExitStack() as inner:
                 yield from _files_in(open_member(), inner, is_taken, password, named, depth + 1)
         except (*DAMAGED, NotText) as error:
             yield named, error
-    if not found:
+    if not result:
         raise NotText("holds no file", "Give an archive with files of readings.")
 
 

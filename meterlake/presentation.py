@@ -163,14 +163,14 @@ class Presentation:
     def __post_init__(self) -> None:
         check_unique([one.name for one in self.references], "Presentation", "reference table")
         check_unique([one.name for one in self.tables], "Presentation", "table")
-        found = self.assignment
-        where = f"Assignment to {found.reference!r}"
-        names = [column.name for column in self.reference(found.reference).columns]
-        _known((found.meter, found.begin, found.end, found.id, *found.columns), names, where, "column")
-        if found.id not in found.columns:
-            raise DeclarationError(where, f"staging lacks its id {found.id!r}", expected="Add it to columns=")
-        for name in (found.begin, found.end):
-            if self.reference(found.reference).column(name).type != DATE:
+        result = self.assignment
+        where = f"Assignment to {result.reference!r}"
+        names = [column.name for column in self.reference(result.reference).columns]
+        _known((result.meter, result.begin, result.end, result.id, *result.columns), names, where, "column")
+        if result.id not in result.columns:
+            raise DeclarationError(where, f"staging lacks its id {result.id!r}", expected="Add it to columns=")
+        for name in (result.begin, result.end):
+            if self.reference(result.reference).column(name).type != DATE:
                 raise DeclarationError(where, f"{name!r} is no date", expected="Validity is given in local dates")
         for lookup in self.lookups:
             reference = self.reference(lookup.reference)

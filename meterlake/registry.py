@@ -54,15 +54,15 @@ def lakehouse(name: str) -> LakehouseEntry | None:
 
 def required_lakehouse(name: str) -> LakehouseEntry:
     """Return a lakehouse by name. Raises UsageError where it is a data set of meters, UnknownName where it is none."""
-    found = lakehouse(name)
-    if found is None:
+    result = lakehouse(name)
+    if result is None:
         if name in listing().entries:
             raise UsageError(
                 f"{name} is a data set of meters: this command is for lakehouses.",
                 hint="Meters are loaded with `meterlake load`, and archived from Kafka with `meterlake archive`.",
             )
         raise UnknownName("lakehouse", name, listing().lakehouses)
-    return found
+    return result
 
 
 def find(name: str) -> Entry | None:

@@ -127,9 +127,9 @@ def look(path: Path) -> Sample:
     grid = sample_times.Grid(86_400 // day.intervals, 0) if day else sample_times.grid(times, meters)
     if grid is None:
         raise NotASample(path, "no meter has two different times", "Give a sample with several readings of a meter.")
-    found = None if day else _registers(columns, fields, list(zip(meters, times.seconds, strict=True)), numbers)
-    if found:
-        columns = _of_registers(columns, found, notes)
+    result = None if day else _registers(columns, fields, list(zip(meters, times.seconds, strict=True)), numbers)
+    if result:
+        columns = _of_registers(columns, result, notes)
     else:
         columns = _one_of_the_day(columns, day, notes) if day else _in_their_units(columns, fields)
     if grid.snap_s:
@@ -155,7 +155,7 @@ def look(path: Path) -> Sample:
         missing=missing,
         columns=columns,
         day=day,
-        registers=found,
+        registers=result,
         interval_s=grid.interval_s,
         snap_s=grid.snap_s,
         has_offset=times.has_offset or any(column.kind == "offset" for column in columns),
@@ -191,8 +191,8 @@ class _Numbers(NamedTuple):
         mark = re.escape(self.thousands) if self.thousands != " " else r"[ \u00a0\u202f]"
         if self.thousands and re.fullmatch(rf"[+-]?\d{{1,3}}({mark}\d{{3}})+({re.escape(self.decimal)}\d*)?", text):
             text = re.sub(mark, "", text)
-        found = text.replace(",", ".") if self.decimal == "," and "." not in text else text
-        return found if NUMBER.fullmatch(found) else None
+        result = text.replace(",", ".") if self.decimal == "," and "." not in text else text
+        return result if NUMBER.fullmatch(result) else None
 
 
 _WRITTEN: Final = (
@@ -277,11 +277,11 @@ def _registers(
     return registers(at, fields[at], fields[values[0]], units or [""] * len(whose), numbers.plain)
 
 
-def _of_registers(columns: Sequence[Column], found: Registers, notes: _Notes) -> tuple[Column, ...]:
+def _of_registers(columns: Sequence[Column], registers: Registers, notes: _Notes) -> tuple[Column, ...]:
     """Return the columns, with the one that names the measures."""
     notes.decide.append("each line names its measure: what is not wanted, move from names to ignored")
     return tuple(
-        Column(column.header, "measure") if at == found.column else replace(column, measured=None)
+        Column(column.header, "measure") if at == registers.column else replace(column, measured=None)
         for at, column in enumerate(columns)
     )
 

@@ -46,23 +46,23 @@ def day_columns(headers: Sequence[str]) -> Day | None:
 
 
 def _timed(names: Sequence[str], places: range, intervals: int) -> Day | None:
-    found = [_TIMED.fullmatch(name) for name in names]
-    if not all(found) or len(names) != intervals:
+    result = [_TIMED.fullmatch(name) for name in names]
+    if not all(result) or len(names) != intervals:
         return None
-    minutes = [int(match[2]) * 60 + int(match[3]) for match in found if match]
+    minutes = [int(match[2]) * 60 + int(match[3]) for match in result if match]
     step = 1440 // intervals
     for marks, first in (("start", 0), ("end", step)):
         if [minute % 1440 for minute in minutes] == [(first + at * step) % 1440 for at in range(intervals)]:
-            prefix = found[0][1] if found[0] else ""
+            prefix = result[0][1] if result[0] else ""
             return Day(places, intervals, f"{prefix}{{time}}", "end" if marks == "end" else "start")
     return None
 
 
 def _by_number(names: Sequence[str], places: range, intervals: int) -> Day | None:
-    found = [_NUMBERED.fullmatch(name) for name in names]
-    parts = [(match[1], int(match[2]), match[3]) for match in found if match]
-    if not found[0] or parts != [(found[0][1], at, found[0][3]) for at in range(1, len(names) + 1)]:
+    result = [_NUMBERED.fullmatch(name) for name in names]
+    parts = [(match[1], int(match[2]), match[3]) for match in result if match]
+    if not result[0] or parts != [(result[0][1], at, result[0][3]) for at in range(1, len(names) + 1)]:
         return None
-    width = len(found[0][2])
+    width = len(result[0][2])
     number = "{n}" if width == 1 else f"{{n:0{width}}}"
-    return Day(places, intervals, f"{found[0][1]}{number}{found[0][3]}", "start")
+    return Day(places, intervals, f"{result[0][1]}{number}{result[0][3]}", "start")

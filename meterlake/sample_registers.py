@@ -44,7 +44,7 @@ def registers(
 ) -> Registers:
     """Return what the values of each text measure. units: of each line; empty where no column says it."""
     names: set[str] = set()
-    found = []
+    result = []
     for text in dict.fromkeys(texts):
         mine = [at for at, other in enumerate(texts) if other == text]
         numbers = [number for at in mine if (number := plain(values[at])) is not None] or ["0"]
@@ -52,8 +52,8 @@ def registers(
         symbol = _symbol(units[mine[0]])
         if symbol:
             seen = replace(seen, unit=symbol, is_guessed=True)
-        found.append((text, seen))
-    return Registers(column, tuple(found))
+        result.append((text, seen))
+    return Registers(column, tuple(result))
 
 
 def _symbol(text: str) -> str | None:

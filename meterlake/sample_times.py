@@ -195,12 +195,12 @@ def _parsed(patterns: dict[int, str], cells: Sequence[str], notes: Sequence[str]
 def _second(pattern: str, cell: str) -> int | None:
     offset = 0
     if timepattern.has_offset(pattern):
-        found = re.search(timepattern.offset_regex(pattern), cell)
-        if found is None:
+        result = re.search(timepattern.offset_regex(pattern), cell)
+        if result is None:
             return None
-        digits = found[0].strip().replace(":", "")
+        digits = result[0].strip().replace(":", "")
         offset = 0 if digits == "Z" else int(digits[1:3]) * 3600 + int(digits[3:5] or 0) * 60
-        cell, offset = cell[: found.start()], -offset if digits[0] == "-" else offset
+        cell, offset = cell[: result.start()], -offset if digits[0] == "-" else offset
     text_ = re.sub(timepattern.ANY_FRACTION, "", cell) if timepattern.has_fraction(pattern) else cell
     try:
         return int(datetime.strptime(text_, timepattern.strptime(pattern)).replace(tzinfo=UTC).timestamp()) - offset

@@ -93,15 +93,15 @@ def segments(clock: ZoneInfo) -> tuple[Segment, ...]:
     """Return the segments of a zone between 1970 and 2100, in order."""
     start, end = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in _YEARS)
     before = _offset(clock, start)
-    found = [Segment(start - 2 * 86_400, before)]
+    result = [Segment(start - 2 * 86_400, before)]
     for at in _changes(clock, start, end):
         after = _offset(clock, at)
         if after > before:
-            found += [Segment(at + before, None, None, at), Segment(at + after, after)]
+            result += [Segment(at + before, None, None, at), Segment(at + after, after)]
         else:
-            found += [Segment(at + after, before, after), Segment(at + before, after)]
+            result += [Segment(at + after, before, after), Segment(at + before, after)]
         before = after
-    return tuple(found)
+    return tuple(result)
 
 
 def segment(clock: ZoneInfo, local: int) -> Segment | None:

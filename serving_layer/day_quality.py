@@ -118,10 +118,10 @@ def per_meter_day(dataset: MeterSeries, presentation: Presentation | None, since
     )
 
 
-def page(dataset: MeterSeries, found: DayQuality) -> str:
+def page(dataset: MeterSeries, quality: DayQuality) -> str:
     """Return the report as one HTML page without outside parts."""
     template = Environment(autoescape=True, loader=PackageLoader("serving_layer", "")).get_template(_PAGE)
-    return template.render(dataset=dataset, found=found, hours=ON_TIME_H)
+    return template.render(dataset=dataset, found=quality, hours=ON_TIME_H)
 
 
 def _named(names: tuple[str, ...], rows: list[list[Any]]) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ def explain(
     now = _readings(settings, dataset, meter, start)
     known = _readings(settings, dataset, meter, start, snapshot) if run is not None else []
     judged = judge(dataset, known)
-    later = [found for found in judge(dataset, now) if found.reading not in known]
+    later = [result for result in judge(dataset, now) if result.reading not in known]
     batch = speed = None
     if _has_table(settings, HIVE_DATABASE, view_table(dataset, grain)):
         window = Window([meter], time, timegrid.row_time(end, grain, zone))
@@ -108,7 +108,7 @@ def explain(
     if not now and batch is None and speed is None and said.estimate is None:
         raise NothingKnown(dataset.name, meter, start, _erasure(made, meter, start))
     layer: Literal["batch", "speed"] = "batch" if cutover is None or start < cutover else "speed"
-    since = [found.reading for found in later]
+    since = [result.reading for result in later]
     comparison = reconciliation.explain(dataset, batch, speed, known, since) if speed is not None else "no speed row"
     is_known = layer == "batch" and (batch is not None or bool(judged))
     proved = state_of(dataset, judged) == batch if is_known else None
@@ -121,8 +121,8 @@ def explain(
 
 def _erasure(made: list[Change], meter: str, start: datetime) -> Change | None:
     """Return the last erasure of a meter that covers a moment, if there was one."""
-    found = [change for change in made if change.kind == "erasure" and change.meter == meter]
-    return next((change for change in reversed(found) if covers(change, start)), None)
+    result = [change for change in made if change.kind == "erasure" and change.meter == meter]
+    return next((change for change in reversed(result) if covers(change, start)), None)
 
 
 def _snapshot(history: History, start: datetime) -> int | None:
@@ -137,8 +137,8 @@ def _readings(
     if not _has_table(settings, MASTER, dataset.name):
         return []
     grain, time = dataset.finest.grain, timegrid.row_time(start, dataset.finest.grain, dataset.time_zone)
-    found = readings_of(settings, dataset, grain, [(meter, time)], snapshot).get((meter, time), [])
-    return sorted(found, key=lambda reading: (reading.received_at, reading.origin, reading.origin_offset))
+    result = readings_of(settings, dataset, grain, [(meter, time)], snapshot).get((meter, time), [])
+    return sorted(result, key=lambda reading: (reading.received_at, reading.origin, reading.origin_offset))
 
 
 def _has_table(settings: Settings, database: str, name: str) -> bool:

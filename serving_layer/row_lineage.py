@@ -77,13 +77,13 @@ def trace(settings: Settings, dataset: MeterSeries, table: str, condition: str =
         raise
     recorded = _recorded(settings, dataset, schema, short)
     batches = {record.run_id: record for record in records.last(settings, dataset.name, _seq(settings, dataset), None)}
-    found = []
+    result = []
     for version, at, count in rows:
         run = _note(settings, schema, name, version)
         row = recorded.get(run, {})
         inputs = _inputs(row, batches)
-        found.append(Made(version, at.astimezone(UTC), count, run, str(row.get("version", "")), inputs))
-    return found
+        result.append(Made(version, at.astimezone(UTC), count, run, str(row.get("version", "")), inputs))
+    return result
 
 
 def _check_there(settings: Settings, dataset: MeterSeries, schema: str, name: str) -> None:
@@ -93,7 +93,7 @@ def _check_there(settings: Settings, dataset: MeterSeries, schema: str, name: st
         rows = trino.rows(
             settings, "SELECT table_name FROM delta.information_schema.tables WHERE table_schema = ?", [database]
         )
-        known += [f"{database}.{found}" for (found,) in rows if found == prefix or found.startswith(f"{prefix}_")]
+        known += [f"{database}.{result}" for (result,) in rows if result == prefix or result.startswith(f"{prefix}_")]
     known = [one for one in known if not one.endswith("_runs")]
     if f"{schema}.{name}" not in known:
         shown = [one.replace(f".{prefix}_", ".") for one in known]

@@ -49,8 +49,8 @@ class LiveRows:
                 session.execute(f"DELETE FROM {_full(table)} WHERE {where}", values)
                 removed = True
         until = self._clock() + 2 * self._settings.speed_ttl
-        found = [Remains("Cassandra's files", "deleted rows, which no query shows", until)] if removed else []
-        return [*found, *self._open_rows()]
+        result = [Remains("Cassandra's files", "deleted rows, which no query shows", until)] if removed else []
+        return [*result, *self._open_rows()]
 
     def first_offsets(self) -> dict[int, int]:
         """Return the first offset that is kept of each partition of the readings' topic, as far as it is archived."""
@@ -60,13 +60,13 @@ class LiveRows:
             return {}
         return {partition: span.first for partition, span in topics.spans(self._settings, topic).items()}
 
-    def trim(self, found: list[InTopic]) -> list[Remains]:
+    def trim(self, messages: list[InTopic]) -> list[Remains]:
         """Delete messages that stand before all others of their partition; return what is left."""
         topic = topics.find(self._settings, self._dataset.readings_topic)
         if topic is None:
             return []
         name, spans, read = topic.name, topics.spans(self._settings, topic), self._read(topic.name)
-        ends = {part.partition: part.alone_until for part in found}
+        ends = {part.partition: part.alone_until for part in messages}
         # What the query of the views has not read yet, it would miss.
         ends = {p: min(end, read.get(p, 0)) if read is not None else end for p, end in ends.items()}
         ends = {p: end for p, end in ends.items() if end > spans[p].first}
@@ -75,9 +75,9 @@ class LiveRows:
         firsts = {p: max(span.first, ends.get(p, 0)) for p, span in spans.items()}
         rejects, now = self._dataset.rejected_topic, self._clock()  # made with the readings' topic
         return [
-            *left_in_topic(name, found, firsts, self._retention(name), now),
+            *left_in_topic(name, messages, firsts, self._retention(name), now),
             *(
-                left_among_rejects(rejects, found, self._retention(rejects), now)
+                left_among_rejects(rejects, messages, self._retention(rejects), now)
                 if topics.find(self._settings, rejects)
                 else []
             ),

@@ -27,10 +27,10 @@ def table_rules(users: Sequence[str], key: str) -> str:
     users: who may see what is personal; where none is named nothing is masked. Tables about tables
     (``dim_customer$files``) know the least and greatest value of each column: nobody else sees them.
     """
-    found = list(registry.listing().lakehouses.values()) if users else []
+    result = list(registry.listing().lakehouses.values()) if users else []
     names = "|".join(re.escape(user) for user in users)
     rules: list[dict[str, Any]] = [{"user": names, "privileges": ALL}] if users else []
-    for entry in found:
+    for entry in result:
         tables = list(masked(entry.declaration, key))
         rules += [
             {"catalog": "lake", "schema": schema, "table": ".*\\$.*", "privileges": []}

@@ -150,11 +150,11 @@ def _started(extra: Extra, instance: Instance) -> list[psutil.Process]:
                 marked.append(candidate)
         except (psutil.Error, OSError):
             continue
-    found = set[psutil.Process]()
+    result = set[psutil.Process]()
     for member in marked:
         with suppress(psutil.Error, OSError):
-            found |= {member, *sessions[os.getsid(member.pid)], *member.children(recursive=True)}
-    return list(found)
+            result |= {member, *sessions[os.getsid(member.pid)], *member.children(recursive=True)}
+    return list(result)
 
 
 def _tag(extra: Extra, instance: Instance) -> str:

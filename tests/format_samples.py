@@ -52,14 +52,14 @@ def rows(form: TextFormat, content: str | bytes) -> list[Row]:
     tables = list(text.read(laid, io.BytesIO(data), options))
     if text.is_divisible(laid, form.clock):
         _same_in_parts(laid, data, options, tables)
-    found = []
+    result = []
     for table in tables:
         for row in table.to_pylist():
             measures = [row[measure.name] for measure in form.dataset.measures]
             start = row[form.dataset.event_time]
             reason = row["reason"]
-            found.append((row["line"], reason) if reason else (row["line"], row["meter_id"], start, *measures))
-    return found
+            result.append((row["line"], reason) if reason else (row["line"], row["meter_id"], start, *measures))
+    return result
 
 
 def _same_in_parts(form: TextFormat, data: bytes, options: Options, whole: list[pa.Table]) -> None:
@@ -68,13 +68,13 @@ def _same_in_parts(form: TextFormat, data: bytes, options: Options, whole: list[
     lines.take(data)
     lines.end()
     ends = [*(start.byte for start in lines.starts[1:]), len(data)]
-    found = [
+    result = [
         row
         for start, end in zip(lines.starts, ends, strict=True)
         for table in text.read_part(form, io.BytesIO(data[start.byte : end]), options, start.line)
         for row in table.to_pylist()
     ]
-    assert found == [row for table in whole for row in table.to_pylist()]
+    assert result == [row for table in whole for row in table.to_pylist()]
 
 
 def values(form: TextFormat, content: str | bytes) -> list[Any]:

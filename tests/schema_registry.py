@@ -44,14 +44,14 @@ class Registry:
         if self.status != 200 or self.body is not None:
             return self.status, self.body or b'{"error_code":50001,"message":"Error in the backend"}'
         parts = path.strip("/").split("/")
-        found = None
+        result = None
         if parts[:2] == ["schemas", "ids"]:
-            found = self.schemas.get(int(parts[2]))
+            result = self.schemas.get(int(parts[2]))
         elif parts[0] == "subjects":
-            found = self.subjects.get((parts[1], int(parts[3])))
-        if found is None:
+            result = self.subjects.get((parts[1], int(parts[3])))
+        if result is None:
             return 404, b'{"error_code":40403,"message":"Schema not found"}'
-        return 200, json.dumps(found).encode()
+        return 200, json.dumps(result).encode()
 
 
 @contextmanager

@@ -51,15 +51,15 @@ def _lines(table: pa.Table, key: str, step: int, time_zone: str, tariffs: Tariff
     shown = table["display_name"].take(pa.array(firsts)).to_pylist()
     known = list(zip(products.dictionary.to_pylist(), shown, strict=True))
     day, slot = local(starts, step, time_zone)
-    found: list[tuple[str, Line]] = []
+    result: list[tuple[str, Line]] = []
     for first, last in _stretches(meters):
         mine = slice(first, last)
         meter = names.dictionary[int(meters[first])].as_py()
         used = Usage(
             starts[mine], units[mine], estimated[mine], day[mine], slot[mine] * (step // 60), of_rows[mine], known
         )
-        found += [(meter, line) for line in lines(used, tariffs)]
-    return _table(found, key, tariffs.currency)
+        result += [(meter, line) for line in lines(used, tariffs)]
+    return _table(result, key, tariffs.currency)
 
 
 def _stretches(meters: np.ndarray) -> list[tuple[int, int]]:
@@ -68,17 +68,17 @@ def _stretches(meters: np.ndarray) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _table(found: list[tuple[str, Line]], key: str, currency: str) -> pa.Table:
+def _table(lines: list[tuple[str, Line]], key: str, currency: str) -> pa.Table:
     price, energy, money = pa.decimal128(18, PRICE_DIGITS), pa.decimal128(18, 3), pa.decimal128(18, MONEY_DIGITS)
 
     def column(values: list[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(values, kind)
 
-    some = [line for _, line in found]
+    some = [line for _, line in lines]
     return pa.table(
         {
             "day": column([line.day for line in some], pa.date32()),
-            key: column([meter for meter, _ in found], pa.string()),
+            key: column([meter for meter, _ in lines], pa.string()),
             "product_id": column([line.product for line in some], pa.string()),
             "display_name": column([line.product_name for line in some], pa.string()),
             "tariff": column([line.tariff for line in some], pa.string()),

@@ -72,13 +72,13 @@ class Work:
     @property
     def measure(self) -> Measure:
         """The measure that costs: kWh to the watt-hour. Raises DeclarationError where it is another."""
-        found = self.vee.of(self.series) if self.vee is not None else self.series.measures[0]
-        if (found.kind, found.unit, found.scale) != ("amount", "kWh", 3):
-            problem = f"{found.name!r} is a {found.kind} in {found.unit} with {found.scale} digits"
+        result = self.vee.of(self.series) if self.vee is not None else self.series.measures[0]
+        if (result.kind, result.unit, result.scale) != ("amount", "kWh", 3):
+            problem = f"{result.name!r} is a {result.kind} in {result.unit} with {result.scale} digits"
             raise DeclarationError(
                 f"Costs of {self.series.name!r}", problem, expected="Use an amount in kWh with three"
             )
-        return found
+        return result
 
     def open(self, shape: Shape) -> Merging:
         """Open a table, made where it is not there."""
@@ -139,8 +139,8 @@ def _run(work: Work, *, reprice: bool) -> Done:
     try:
         count = usage.select(series.key, _month().alias(_MONTH)).distinct().count()
         work.report(f"computing what {count} months of meters cost")
-        found = lines.costs(usage, series, work.tariffs, usage.select(series.key).distinct().count())
-        merged = table.merge(found, None if touched is None else lambda known: _of(known, touched, series.key))
+        result = lines.costs(usage, series, work.tariffs, usage.select(series.key).distinct().count())
+        merged = table.merge(result, None if touched is None else lambda known: _of(known, touched, series.key))
         newest = table.read().agg(F.max("day")).first()
         _record(work, runs, versions, newest[0] if newest else None, count)
         return Done(work.run_id, count, merged)
@@ -150,20 +150,20 @@ def _run(work: Work, *, reprice: bool) -> Done:
 
 def _touched(work: Work, sources: dict[str, Merging], before: dict[str, int], now: dict[str, int]) -> DataFrame | None:
     """Return (key, month) of the rows that have changed; None where that is no longer known, or some are new."""
-    found = []
+    result = []
     for name, source in sources.items():
         if name not in before:
             return None
         if before[name] != now[name]:
             try:
                 changed = source.changes(before[name], now[name]).select(work.series.key, _month().alias(_MONTH))
-                found.append(changed.distinct().persist())
-                found[-1].count()
+                result.append(changed.distinct().persist())
+                result[-1].count()
             except PySparkException:  # upkeep has removed what those versions changed
                 return None
-    if not found:
+    if not result:
         return work.spark.createDataFrame([], f"{work.series.key} STRING, {_MONTH} DATE")
-    return reduce(lambda one, other: one.unionByName(other), found).distinct()
+    return reduce(lambda one, other: one.unionByName(other), result).distinct()
 
 
 def _usage(work: Work, sources: dict[str, Merging], touched: DataFrame | None) -> DataFrame:
@@ -249,15 +249,15 @@ def as_texts(tariffs: Tariffs, newest: date | None) -> list[list[str]]:
 
     newest: prices a half hour count up to this day, as far as costs have been made of them.
     """
-    found = [[one.valid_from.isoformat(), repr(one)] for one in tariffs.tariffs]
-    found += [[one.since.isoformat(), repr(one)] for one in tariffs.taxes]
+    result = [[one.valid_from.isoformat(), repr(one)] for one in tariffs.tariffs]
+    result += [[one.since.isoformat(), repr(one)] for one in tariffs.taxes]
     until = None if newest is None else timegrid.day_start(newest + timedelta(days=1), "UTC")
     for name, prices in tariffs.prices.items():
         past = sorted((start, str(price)) for start, price in prices.items() if until is not None and start < until)
         if past:
             first = datetime.fromtimestamp(past[0][0], UTC).date()
-            found.append([first.isoformat(), f"{name} {hashlib.sha256(repr(past).encode()).hexdigest()}"])
-    return sorted(found)
+            result.append([first.isoformat(), f"{name} {hashlib.sha256(repr(past).encode()).hexdigest()}"])
+    return sorted(result)
 
 
 def _record(work: Work, table: Merging, versions: dict[str, int], newest: date | None, count: int) -> None:

@@ -80,7 +80,7 @@ def in_topic(
         for (table, mine), is_bad in ((readings, False), (quarantine, True))
     ]
     rows = reduce(DataFrame.unionByName, parts)
-    found = rows.groupBy("origin_partition").agg(
+    result = rows.groupBy("origin_partition").agg(
         F.count_if("mine").alias("count"),
         F.count_if(F.col("mine") & F.col("bad")).alias("bad"),
         F.max(F.when(F.col("mine"), F.col("received_at"))).alias("last_at"),
@@ -96,7 +96,7 @@ def in_topic(
             first=first[row.origin_partition],
             alone_until=_alone(rows, row, first[row.origin_partition]),
         )
-        for row in found.where("count > 0").collect()
+        for row in result.where("count > 0").collect()
     ]
 
 

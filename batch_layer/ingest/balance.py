@@ -59,7 +59,7 @@ def not_of_format(path: str, form: Format, tally: Tally) -> NotThisFormat | Wron
     if good and (bad < MANY or bad <= good):
         return None
     worst = sorted(tally.reasons.items(), key=lambda item: -item[1][0])[:_WORST]
-    found = ", ".join(f"{count} {reason} (first in line {line})" for reason, (count, line) in worst)
+    result = ", ".join(f"{count} {reason} (first in line {line})" for reason, (count, line) in worst)
     hint = f"{NOTHING_LOADED} {SHOWN_BY}"
     if worst[0][0] == AMBIGUOUS_TIME:
         hint += " The order of the lines does not say which of two equal times is which: an offset, or a column, must."
@@ -67,5 +67,5 @@ def not_of_format(path: str, form: Format, tally: Tally) -> NotThisFormat | Wron
         hint += f" Expected times as {form.pattern!r} and numbers with a {_SIGNS[form.decimal]}, between"
         hint += f" {form.separator!r}."
     return NotThisFormat(
-        f"{path}: {bad} of {tally.rows} lines are no readings of {form.dataset.name}: {found}.", hint=hint
+        f"{path}: {bad} of {tally.rows} lines are no readings of {form.dataset.name}: {result}.", hint=hint
     )

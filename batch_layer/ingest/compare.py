@@ -108,11 +108,11 @@ def overlap(
         )
         .collect()
     )
-    found, differing = Overlap(sum(row.same for row in rows)), [row for row in rows if row.differing]
+    result, differing = Overlap(sum(row.same for row in rows)), [row for row in rows if row.differing]
     if differing:
         one = min(differing, key=lambda row: (row["first"], paths[row.load_id]))
-        found = Overlap(
-            found.same,
+        result = Overlap(
+            result.same,
             sum(row.differing for row in differing),
             one["first"],
             max(row["last"] for row in differing),
@@ -120,7 +120,7 @@ def overlap(
             paths[one.load_id],
             unquote(one.example.origin),
         )
-    return found, {row.load_id: row.same for row in rows}
+    return result, {row.load_id: row.same for row in rows}
 
 
 def highest_revision(held: DataFrame) -> int:

@@ -49,10 +49,10 @@ class CountersOfLoad:
         counting = [file for file in todo if self._files.seen(file).form.counter_interval_s and file not in self._ends]
         if not counting:
             return
-        found: dict[int, dict[Key, list[Any]]] = {file: defaultdict(list) for file in counting}
+        result: dict[int, dict[Key, list[Any]]] = {file: defaultdict(list) for file in counting}
         for row in self._files.frame(counting, Wanted.COUNTERS).collect():
-            found[row.file][row.meter_id, row.measure].append(row)
-        for file, counters in found.items():
+            result[row.file][row.meter_id, row.measure].append(row)
+        for file, counters in result.items():
             self._ends[file] = {key: _ends(rows, self._files.load_id(file)) for key, rows in counters.items()}
         mine: dict[Key, dict[int, Ends]] = defaultdict(dict)
         for file, of_file in self._ends.items():
@@ -81,12 +81,12 @@ class CountersOfLoad:
                 for key in mine.ends
                 for file, where in mine.placed(key, _stored_ends(by_key.get(key, ())))
             }
-        found = {(key, file): where for key in mine.ends for file, where in mine.placed(key, ())}
+        result = {(key, file): where for key in mine.ends for file, where in mine.placed(key, ())}
         task = partial(_placed_rows, mine, self._dataset.key)
         by_place: dict[tuple[Key, int], list[Any]] = defaultdict(list)
         for row in stored.groupBy(self._dataset.key, "measure").applyInArrow(task, _PLACED).collect():
             by_place[(row.meter_id, row.measure), row.file].append(row)
-        return found | {at: _place_of(rows) for at, rows in by_place.items()}
+        return result | {at: _place_of(rows) for at, rows in by_place.items()}
 
     def write(self, files: Iterable[int]) -> None:
         """Write down the ends of the counters in files, once a load."""

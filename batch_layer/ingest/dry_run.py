@@ -177,9 +177,9 @@ class _Seen:
         """Return where readings of the meters may lie of which some are set aside."""
         kept = {}
         for meter, days in self._days.items():
-            found = jumps.stretches(self._dataset, days, jumps.DAY_S)
-            inside = jumps.kept(self._dataset, found, self._interval_s or jumps.DAY_S)
-            if len(inside) < len(found):
+            result = jumps.stretches(self._dataset, days, jumps.DAY_S)
+            inside = jumps.kept(self._dataset, result, self._interval_s or jumps.DAY_S)
+            if len(inside) < len(result):
                 kept[meter] = inside
         return kept
 

@@ -42,11 +42,11 @@ class Identity:
 
     def properties(self) -> dict[str, str]:
         """Return what a load's commit says about it."""
-        found = {
+        result = {
             "load-dataset": self.dataset,
             "load-sha256": self.sha256,
             "load-meter-id": self.meter_id,
             "load-utc-offset": clock_text(self.offset),
             "load-shift-s": str(int(self.shift.total_seconds())),
         }
-        return {**found, "load-revision": str(self.revision)} if self.revision else found
+        return {**result, "load-revision": str(self.revision)} if self.revision else result

@@ -294,8 +294,10 @@ class _Load:
             change = summer_time.change(self.dataset, clock, self.files.shift - lead, (span.first, span.last))
             if change:
                 paths = {self.files.load_id(file): self.files.seen(file).path for file in files}
-                found = summer_time.check(paths, self._mine(table, staged), change)
-                wrong |= {file: found[self.files.load_id(file)] for file in files if self.files.load_id(file) in found}
+                result = summer_time.check(paths, self._mine(table, staged), change)
+                wrong |= {
+                    file: result[self.files.load_id(file)] for file in files if self.files.load_id(file) in result
+                }
         return wrong
 
     def _is_overtaken(self, table: Table, staged: Snapshot, tallies: dict[int, Tally]) -> bool:
@@ -322,8 +324,8 @@ class _Load:
             return Overlap(), contradicting
         first, last = mine.agg(F.min(time), F.max(time)).collect()[0]
         held = self._held(table.read(snapshot=staged.parent), tallies).where(time.between(first, last))
-        found, self.same = overlap(held, mine, self.dataset, paths)
-        return found, contradicting
+        result, self.same = overlap(held, mine, self.dataset, paths)
+        return result, contradicting
 
     def _quarantine(self, tallies: dict[int, Tally]) -> None:
         """Put undecodable lines into quarantine, unless a load that died later has."""

@@ -94,15 +94,15 @@ def _database() -> duckdb.DuckDBPyConnection:
 
 
 def _seconds(times: pa.ChunkedArray) -> NDArray[np.int64]:
-    found: NDArray[np.int64] = times.cast(pa.int64()).to_numpy() // 1_000_000
-    return found
+    result: NDArray[np.int64] = times.cast(pa.int64()).to_numpy() // 1_000_000
+    return result
 
 
 def _between(seconds: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-    found = np.zeros(len(seconds), bool)
+    result = np.zeros(len(seconds), bool)
     for begin, end in spans:
-        found |= (seconds >= begin) & (seconds < end)
-    return found
+        result |= (seconds >= begin) & (seconds < end)
+    return result
 
 
 def _times(seconds: NDArray[np.int64], counts: NDArray[np.int64], picked: NDArray[np.bool_]) -> Times | None:

@@ -80,27 +80,27 @@ def find(settings: Settings, paths: Iterable[str]) -> list[Entry]:
 
     Raises Unreadable, also where a folder or a pattern has no file.
     """
-    found: dict[str, Entry] = {}
+    result: dict[str, Entry] = {}
     for path in paths:
         for entry in place_of(settings, path).find(path):
-            found.setdefault(entry.path, entry)
-    return list(found.values())
+            result.setdefault(entry.path, entry)
+    return list(result.values())
 
 
 class _Local:
     def find(self, path: str) -> list[Entry]:
         with _local_errors(path):
             try:
-                found = Path(path).stat()
+                result = Path(path).stat()
             except FileNotFoundError:
                 if not _PATTERN.search(path):
                     raise
                 return _some(path, self._matched(path))
-            if stat.S_ISDIR(found.st_mode):
+            if stat.S_ISDIR(result.st_mode):
                 return _some(path, self._in_folder(Path(path)))
-            if not stat.S_ISREG(found.st_mode):
+            if not stat.S_ISREG(result.st_mode):
                 raise Unreadable(f"{path} is not a regular file.", hint="Give a file; pipes and devices are not read.")
-            return [Entry(path, Path(path).name, found.st_size)]
+            return [Entry(path, Path(path).name, result.st_size)]
 
     def open(self, path: str, stack: ExitStack) -> IO[bytes]:
         with _local_errors(path):
@@ -116,17 +116,17 @@ class _Local:
 
     def _matched(self, pattern: str) -> list[Entry]:
         fixed = Path(_fixed(pattern))
-        found: list[Entry] = []
+        result: list[Entry] = []
         for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - the user's own words, also absolute
             file = Path(path)
             if file.is_file():
-                found.append(Entry(path, file.relative_to(fixed).as_posix(), file.stat().st_size))
+                result.append(Entry(path, file.relative_to(fixed).as_posix(), file.stat().st_size))
             elif file.is_dir() and "**" not in pattern:
-                found += [
+                result += [
                     Entry(each.path, Path(each.path).relative_to(fixed).as_posix(), each.size)
                     for each in self._in_folder(file)
                 ]
-        return found
+        return result
 
 
 @contextmanager
@@ -173,16 +173,16 @@ class _Hdfs:
             return cast("IO[bytes]", stack.enter_context(reader))
 
     def _below(self, client: hdfs.Client, folder: str) -> list[Entry]:
-        found: list[Entry] = []
+        result: list[Entry] = []
         if client.status(folder, strict=False) is None:
-            return found
+            return result
         for name, status in sorted(client.list(folder, status=True)):
             path = f"{folder.rstrip('/')}/{name}"
             if status["type"] == "DIRECTORY":
-                found += self._below(client, path)
+                result += self._below(client, path)
             else:
-                found.append(Entry(f"hdfs://{path}", path, int(status["length"])))
-        return found
+                result.append(Entry(f"hdfs://{path}", path, int(status["length"])))
+        return result
 
 
 @contextmanager
@@ -262,9 +262,9 @@ def _fixed(pattern: str) -> str:
     return "/".join(fixed) or ("/" if pattern.startswith("/") else ".")
 
 
-def _some(path: str, found: list[Entry]) -> list[Entry]:
-    if found:
-        return found
+def _some(path: str, entries: list[Entry]) -> list[Entry]:
+    if entries:
+        return entries
     what = "No file matches" if _PATTERN.search(path) else "There is no file in"
     raise Unreadable(
         f"{what} {path}.", hint="Hidden files are left out. Quote a pattern, so that the shell leaves it as it is."

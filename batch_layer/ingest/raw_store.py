@@ -103,7 +103,7 @@ class RawStore:
 
     def bundled(self) -> dict[str, tuple[str, int]]:
         """Return digest -> (bundle, first byte) of the files in the newest bundles; older ones are not looked into."""
-        client, found = self._client(), dict[str, tuple[str, int]]()
+        client, result = self._client(), dict[str, tuple[str, int]]()
         written = {name: status["modificationTime"] for name, status in client.list(self.folder, status=True)}
         indexes = [name for name in written if name.endswith(_INDEX) and not name.startswith(".")]
         for index in sorted(indexes, key=written.__getitem__)[-_LOOKED_INTO:]:
@@ -111,8 +111,8 @@ class RawStore:
             if bundle in written:
                 with client.read(f"{self.folder}/{index}") as reader:
                     files = json.loads(reader.read())["files"]
-                found |= {file["sha256"]: (f"{self.folder}/{bundle}", file["offset"]) for file in files}
-        return found
+                result |= {file["sha256"]: (f"{self.folder}/{bundle}", file["offset"]) for file in files}
+        return result
 
     def write_bundle(self, files: Iterator[_Small]) -> dict[Number, Stored]:
         """Write files into a bundle until it is full or they end; return where they are."""
@@ -146,16 +146,16 @@ class RawStore:
         if client.status(self.folder, strict=False) is None:
             return []
         lengths = {n: s["length"] for n, s in client.list(self.folder, status=True) if not n.startswith(".")}
-        found: list[RawFile] = []
+        result: list[RawFile] = []
         for index in (name for name in sorted(lengths) if name.endswith(_INDEX)):
             name = index.removesuffix(_INDEX)
             if name in lengths:
-                found += [
+                result += [
                     RawFile(f"{self.folder}/{name}", f["sha256"], f["name"], f.get("was", ""), f["offset"], f["length"])
                     for f in json.loads(hdfs.read_bytes(self._settings, f"{self.folder}/{index}"))["files"]
                 ]
         alone = [name for name in sorted(lengths) if name.endswith(_ALONE) and f"{name}{_INDEX}" not in lengths]
-        return found + [
+        return result + [
             RawFile(f"{self.folder}/{name}", name.removesuffix(_ALONE), length=lengths[name]) for name in alone
         ]
 
@@ -286,8 +286,8 @@ def _remove_stale(client: hdfs.Client, folder: str, now_ms: float | None = None)
 
 def _entry(file: RawFile) -> dict[str, object]:
     """Return what an index says of a file."""
-    found = {"name": file.name, "sha256": file.sha256, "offset": file.begin, "length": file.length}
-    return {**found, "was": file.was} if file.was else found
+    result = {"name": file.name, "sha256": file.sha256, "offset": file.begin, "length": file.length}
+    return {**result, "was": file.was} if file.was else result
 
 
 def _settle(client: hdfs.Client, partial: str, final: str, size: int) -> None:

@@ -131,19 +131,19 @@ def _together(
     """Return the spans of two parts of a file."""
     if one is None or other is None:
         return None
-    found = dict(one)
+    result = dict(one)
     for meter, (first, last, covered) in other.items():
-        low, high, before = found.get(meter, (first, last, 0))
-        found[meter] = (min(low, first), max(high, last), before + covered)
-    return found if len(found) <= SPANS else None
+        low, high, before = result.get(meter, (first, last, 0))
+        result[meter] = (min(low, first), max(high, last), before + covered)
+    return result if len(result) <= SPANS else None
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
     """Return the sum of tallies."""
-    found = Tally()
+    result = Tally()
     for tally in tallies:
-        found.add(tally)
-    return found
+        result.add(tally)
+    return result
 
 
 class Judged:
@@ -204,18 +204,18 @@ class Judged:
                 "interval_s": rows[self._raw.dataset.interval],
             }
         )
-        found = days.group_by(["meter_id", "day"]).aggregate(
+        result = days.group_by(["meter_id", "day"]).aggregate(
             [([], "count_all"), ("time", "max"), ("interval_s", "max")]
         )
         given = {
             "file": file,
-            "meter_id": found["meter_id"],
-            "day": found["day"],
-            "rows": found["count_all"],
-            "latest": found["time_max"],
-            "interval_s": found["interval_s_max"],
+            "meter_id": result["meter_id"],
+            "day": result["day"],
+            "rows": result["count_all"],
+            "latest": result["time_max"],
+            "interval_s": result["interval_s_max"],
         }
-        return _table(found, given, DAYS)
+        return _table(result, given, DAYS)
 
     def tally(self) -> Tally:
         """Count the rows."""
@@ -241,33 +241,33 @@ class Judged:
         dataset = self._raw.dataset
         rows = self._picked(self._good)
         table = pa.table([rows[dataset.key], pa.array(seconds), rows[dataset.interval]], ["meter", "at", "length"])
-        found = table.group_by("meter").aggregate([("at", "min"), ("at", "max"), ("length", "sum")])
-        if len(found) > SPANS:
+        result = table.group_by("meter").aggregate([("at", "min"), ("at", "max"), ("length", "sum")])
+        if len(result) > SPANS:
             return None
         names = ("meter", "at_min", "at_max", "length_sum")
         return {
             meter: (first, last, covered)
-            for meter, first, last, covered in zip(*(found[name].to_pylist() for name in names), strict=True)
+            for meter, first, last, covered in zip(*(result[name].to_pylist() for name in names), strict=True)
         }
 
     def _far(self) -> NDArray[np.bool_]:
         """Return which rows lie far from all others of their meter."""
-        found = np.zeros(len(self._rows), bool)
+        result = np.zeros(len(self._rows), bool)
         for meter, stretches in self._raw.kept.items():
             own = pc.fill_null(pc.equal(self._rows[self._raw.dataset.key], meter), False).to_numpy()
-            found |= own & ~_inside(self._seconds, stretches)
-        return found
+            result |= own & ~_inside(self._seconds, stretches)
+        return result
 
     def _reasons(self) -> dict[str, tuple[int, int]]:
         bad = ~self._good
         if not bad.any():
             return {}
         rows = pa.table([self._reason.filter(pa.array(bad)), self._picked(bad)[PLACE]], ["reason", "place"])
-        found = rows.group_by("reason").aggregate([([], "count_all"), ("place", "min")])
+        result = rows.group_by("reason").aggregate([([], "count_all"), ("place", "min")])
         names = ("reason", "count_all", "place_min")
         return {
             reason: (count, place)
-            for reason, count, place in zip(*(found[name].to_pylist() for name in names), strict=True)
+            for reason, count, place in zip(*(result[name].to_pylist() for name in names), strict=True)
         }
 
     def _picked(self, mask: NDArray[np.bool_]) -> pa.Table:
@@ -300,10 +300,10 @@ def _table(rows: pa.Table, given: dict[str, Any], columns: Sequence[Column]) -> 
 
 
 def _inside(seconds: NDArray[np.int64], kept: Sequence[Stretch]) -> NDArray[np.bool_]:
-    found = np.zeros(len(seconds), bool)
+    result = np.zeros(len(seconds), bool)
     for stretch in kept:
-        found |= (seconds >= stretch.begin) & (seconds < stretch.end)
-    return found
+        result |= (seconds >= stretch.begin) & (seconds < stretch.end)
+    return result
 
 
 def _micros(span: timedelta) -> int:

@@ -57,10 +57,10 @@ def sources(
     with ExitStack() as stack:
         raw = place_of(settings, entry.path).open(entry.path, stack)
         packed = cast("IO[bytes]", io.BufferedReader(_Counting(raw, on_bytes), CHUNK))
-        found = files_in(packed, stack, password, takes)
+        result = files_in(packed, stack, password, takes)
         while True:
             with _named(settings, entry.path):
-                item = next(found, None)
+                item = next(result, None)
             if item is None:
                 return
             member, stream = item

@@ -85,15 +85,15 @@ def pieces(file: int, raw: Raw, begin: int, length: int, starts: Sequence[Start]
 
 def dealt(given: Sequence[Piece], size: int = SPLIT) -> list[tuple[Piece, ...]]:
     """Return the pieces of each task: in order, of some ``size`` bytes together, or one that is larger."""
-    found: list[list[Piece]] = []
+    result: list[list[Piece]] = []
     room = 0
     for piece in given:
-        if not found or piece.length > room:
-            found.append([])
+        if not result or piece.length > room:
+            result.append([])
             room = size
-        found[-1].append(piece)
+        result[-1].append(piece)
         room -= piece.length
-    return [tuple(one) for one in found]
+    return [tuple(one) for one in result]
 
 
 def frame(spark: SparkSession, job: Job, given: Sequence[Piece], wanted: Wanted) -> DataFrame:
@@ -106,15 +106,15 @@ def frame(spark: SparkSession, job: Job, given: Sequence[Piece], wanted: Wanted)
 
 def tallies(seen: Iterable[str]) -> dict[int, Tally]:
     """Return the tally of each file, from those of its pieces; one that was read twice counts once."""
-    found: dict[int, Tally] = {}
+    result: dict[int, Tally] = {}
     for text_ in set(seen):
         piece = json.loads(text_)
         file, reasons = piece.pop("file"), {reason: tuple(pair) for reason, pair in piece.pop("reasons").items()}
         del piece["begin"]
         spans = piece.pop("spans")
         spans = spans and {meter: tuple(span) for meter, span in spans.items()}
-        found.setdefault(file, Tally()).add(Tally(**piece, reasons=reasons, spans=spans))
-    return found
+        result.setdefault(file, Tally()).add(Tally(**piece, reasons=reasons, spans=spans))
+    return result
 
 
 def _columns(job: Job, wanted: Wanted) -> Sequence[Column]:
@@ -147,15 +147,15 @@ def _batches(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
 
 def _runs(job: Job, given: Sequence[Piece]) -> list[list[Piece]]:
     """Return pieces that lie one after the other in one object together: HDFS is asked for them once."""
-    found: list[list[Piece]] = []
+    result: list[list[Piece]] = []
     for piece in given:
-        last = found[-1][-1] if found else None
+        last = result[-1][-1] if result else None
         follows = last is not None and last.begin + last.length == piece.begin
         if last is not None and follows and job.files[last.file].location == job.files[piece.file].location:
-            found[-1].append(piece)
+            result[-1].append(piece)
         else:
-            found.append([piece])
-    return found
+            result.append([piece])
+    return result
 
 
 def _read_run(job: Job, run: Sequence[Piece], wanted: Wanted) -> Iterator[pa.Table]:
@@ -168,31 +168,31 @@ def _read_run(job: Job, run: Sequence[Piece], wanted: Wanted) -> Iterator[pa.Tab
 
 def _alike(job: Job, run: Sequence[Piece]) -> list[list[Piece]]:
     """Return whole files of one format and clock together."""
-    found: list[list[Piece]] = []
+    result: list[list[Piece]] = []
     for piece in run:
         raw = job.files[piece.file]
-        last = job.files[found[-1][-1].file] if found else None
+        last = job.files[result[-1][-1].file] if result else None
         whole = piece.line == WHOLE and is_divisible(raw.form, raw.options.clock)
         # Forms that are equal are one object.
         same = last is not None and last.form is raw.form and last.options.clock == raw.options.clock
-        if whole and same and found[-1][-1].line == WHOLE:
-            found[-1].append(piece)
+        if whole and same and result[-1][-1].line == WHOLE:
+            result[-1].append(piece)
         else:
-            found.append([piece])
-    return found
+            result.append([piece])
+    return result
 
 
 def _ends(job: Job, file: int, alike: Sequence[Piece], stream: IO[bytes]) -> pa.Table:
     """Return the ends of the counters of a file; none where it turns out to be damaged."""
-    found: dict[tuple[str, str], Ends] = {}
+    result: dict[tuple[str, str], Ends] = {}
     raw = job.files[file]
-    asking = replace(job, files={file: replace(raw, options=replace(raw.options, ends=found))})
+    asking = replace(job, files={file: replace(raw, options=replace(raw.options, ends=result))})
     with suppress(WrongFile):
         for _ in _rows(asking, alike, stream):
             pass
     rows: list[tuple[Any, ...]] = [
         (file, meter, measure, edge, number, one.at, one.units, one.serial)
-        for (meter, measure), ends in found.items()
+        for (meter, measure), ends in result.items()
         for edge, readings in ((HEAD, ends.head), (TAIL, ends.tail))
         for number, one in enumerate(readings)
     ]

@@ -95,11 +95,11 @@ class _Upload:
         """Bring the files of one path. Raises _Stopped once another path has failed."""
         is_done, members = False, list[str]()
         try:
-            for found in sources(self._settings, entry, self._request.password, self._takes, self._on_bytes):
-                self._member(bundler, (at, len(members)), found)
-                if isinstance(found, BrokenArchive):
-                    self._withdraw(at, members, found.path, found)
-                members.append(found.path)
+            for result in sources(self._settings, entry, self._request.password, self._takes, self._on_bytes):
+                self._member(bundler, (at, len(members)), result)
+                if isinstance(result, BrokenArchive):
+                    self._withdraw(at, members, result.path, result)
+                members.append(result.path)
             is_done = True
         except BAD_FILE as error:
             self._set_aside((at, len(members)), entry.path, error)
@@ -112,14 +112,14 @@ class _Upload:
             self._progress = self._progress._replace(files=self._progress.files + 1)
             self._on_progress(self._progress)
 
-    def _member(self, bundler: Bundler, number: Number, found: Source | Unreadable | BrokenArchive) -> None:
-        if isinstance(found, Unreadable | BrokenArchive):
-            self._set_aside(number, found.path, found)
+    def _member(self, bundler: Bundler, number: Number, source: Source | Unreadable | BrokenArchive) -> None:
+        if isinstance(source, Unreadable | BrokenArchive):
+            self._set_aside(number, source.path, source)
             return
         try:
-            self._file(bundler, number, found)
+            self._file(bundler, number, source)
         except BAD_FILE as error:
-            self._set_aside(number, found.path, error)
+            self._set_aside(number, source.path, error)
 
     def _set_aside(self, number: Number, path: str, error: MeterlakeError) -> None:
         if not self._request.skip_bad_files:

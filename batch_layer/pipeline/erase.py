@@ -100,14 +100,14 @@ def erase(work: Work, erasure: Erasure, reason: Reason) -> Receipt:
     doing = f"erasure from {work.dataset.name}"
     with lease.held(work.settings, work.dataset.name, doing, work.clock, RETRY_FOR) as held, _session(work) as session:
         work.report("looking for readings of the meter")
-        found, open_change = _find(work, session, erasure), _unfinished(work, erasure)
-        if open_change is None and not any(found.counts.values()):
-            return Receipt(erasure, "nothing to erase", found.counts)
-        change = open_change or _begin(work, erasure, reason, found)
-        run = _remove(work, session, held, change, erasure, found)
+        result, open_change = _find(work, session, erasure), _unfinished(work, erasure)
+        if open_change is None and not any(result.counts.values()):
+            return Receipt(erasure, "nothing to erase", result.counts)
+        change = open_change or _begin(work, erasure, reason, result)
+        run = _remove(work, session, held, change, erasure, result)
         in_topic = [_unpacked(part) for part in change.details[_IN_TOPIC]]
         remains = (*map(Remains.unpacked, change.details[_REMAINS]), *work.live.erase(), *work.live.trim(in_topic))
-        removed = _larger(change.details[_FOUND], found.counts)
+        removed = _larger(change.details[_FOUND], result.counts)
         details = {_FOUND: removed, _REMAINS: [each.packed() for each in remains], "run": run}
         done = change.done(work.clock(), details)
         changes.append(work.settings, done)
@@ -166,11 +166,11 @@ def _unfinished(work: Work, erasure: Erasure) -> Change | None:
     )
 
 
-def _begin(work: Work, erasure: Erasure, reason: Reason, found: _Found) -> Change:
+def _begin(work: Work, erasure: Erasure, reason: Reason, holdings: _Found) -> Change:
     details: dict[str, Any] = {
-        _FOUND: found.counts,
-        _REMAINS: [each.packed() for each in found.raw.remains],
-        _IN_TOPIC: [_packed(part) for part in found.in_topic],
+        _FOUND: holdings.counts,
+        _REMAINS: [each.packed() for each in holdings.raw.remains],
+        _IN_TOPIC: [_packed(part) for part in holdings.in_topic],
     }
     if erasure.before:
         details[BEFORE] = erasure.before.isoformat()
@@ -181,17 +181,17 @@ def _begin(work: Work, erasure: Erasure, reason: Reason, found: _Found) -> Chang
     return change
 
 
-def _remove(work: Work, session: SparkSession, held: Lease, change: Change, erasure: Erasure, found: _Found) -> str:
+def _remove(work: Work, session: SparkSession, held: Lease, change: Change, erasure: Erasure, holdings: _Found) -> str:
     """Remove what was found; return the run whose views are without it. What leads to the rest is removed last."""
     settings, dataset = work.settings, work.dataset
     readings, quarantine = master.master(session, settings, dataset), master.quarantine(session, settings, dataset)
     work.report("removing raw files, quarantine, live rows")
-    raw.erase(settings, dataset.name, found.raw)
-    tables.delete(settings, quarantine, f"{dataset.name}_quarantine", found.bad)
+    raw.erase(settings, dataset.name, holdings.raw)
+    tables.delete(settings, quarantine, f"{dataset.name}_quarantine", holdings.bad)
     held.check()
     work.live.erase()
     work.report("removing readings from the master data set")
-    tables.delete(settings, readings, dataset.name, found.mine)
+    tables.delete(settings, readings, dataset.name, holdings.mine)
     _forget_counters(work, session, erasure, change)
     run, seen = "", readings.current()
     history = records.load(settings, dataset.name)
@@ -207,7 +207,7 @@ def _remove(work: Work, session: SparkSession, held: Lease, change: Change, eras
         readings.forget(keep, change.at)
     if (last := quarantine.current()) is not None:
         quarantine.forget(last.id, change.at)
-    arrived = f"({found.mine}) AND received_at < TIMESTAMP_NTZ '{change.at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
+    arrived = f"({holdings.mine}) AND received_at < TIMESTAMP_NTZ '{change.at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
     if left := readings.read().where(arrived).count():
         raise ReadingsArrived(erasure, left)
     return run

@@ -57,9 +57,9 @@ def _tables(
     session: SparkSession, made: tuple[MeterSeries, Presentation | None, Vee | None], base: str, *, costs: bool
 ) -> list[Merging]:
     dataset, presentation, vee = made
-    found = presenting.all_tables(session, dataset, presentation, base) if presentation else []
-    found += validating.all_tables(session, dataset, vee, base) if vee else []
-    return found + (cost.all_tables(session, dataset, base) if costs else [])
+    result = presenting.all_tables(session, dataset, presentation, base) if presentation else []
+    result += validating.all_tables(session, dataset, vee, base) if vee else []
+    return result + (cost.all_tables(session, dataset, base) if costs else [])
 
 
 def _kept_up(table: Merging, keep: timedelta) -> dict[str, Any]:

@@ -70,12 +70,12 @@ def folders_with(
         return sorted(folders.values())
     wanted = [_day(day, time_zone) for day in days]
     wanted += sorted({(begin.replace(tzinfo=UTC), end.replace(tzinfo=UTC)) for _, begin, end in touched})
-    found = []
+    result = []
     for name, folder in folders.items():
         begin, end = bounds(tables.slice_name(name))
         if any(first < end and begin < last for first, last in wanted):
-            found.append(folder)
-    return sorted(found)
+            result.append(folder)
+    return sorted(result)
 
 
 def _day(day: date, time_zone: str) -> tuple[datetime, datetime]:

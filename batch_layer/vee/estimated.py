@@ -81,21 +81,21 @@ def _estimate(rows: pa.Table, tasks: pa.Table, series: MeterSeries, vee: Vee, pr
     periods.sort(key=lambda period: period.begin)
     of = Of(None if profile is None else profile.at(own), periods)
     made, unequal = validate_and_estimate(own, vee, vee.of(series), wanted, of)
-    found: list[tuple[Any, ...]] = [
+    result: list[tuple[Any, ...]] = [
         (
             *(ESTIMATE, one.start, one.start + series.cell_s, one.value, None, 1),
             *(one.reason, one.method, one.inputs, one.gap_begins, one.gap_ends),
         )
         for one in made
     ]
-    found += [
+    result += [
         (
             *(UNEQUAL, one.period.begin, one.period.end, one.measured, one.period.advance, one.intervals),
             *(None, None, None, None, None),
         )
         for one in unequal
     ]
-    return _table(found, listed[0][series.key], series.key)
+    return _table(result, listed[0][series.key], series.key)
 
 
 def _table(rows: list[tuple[Any, ...]], meter: str, key: str) -> pa.Table:
@@ -118,12 +118,12 @@ def wants_group(vee: Vee) -> GroupProfile | None:
     return next((method for method in vee.methods if isinstance(method, GroupProfile)), None)
 
 
-def as_findings(found: DataFrame, series: MeterSeries, vee: Vee) -> DataFrame | None:
+def as_findings(gaps: DataFrame, series: MeterSeries, vee: Vee) -> DataFrame | None:
     """Return unequal periods as findings; None without such a rule."""
     rule = vee.rule(SumCheck)
     if rule is None:
         return None
-    return found.where(f"kind = '{UNEQUAL}'").select(
+    return gaps.where(f"kind = '{UNEQUAL}'").select(
         series.key,
         F.lit(rule.name).alias("rule"),
         "begins_s",

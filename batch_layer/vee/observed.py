@@ -93,10 +93,10 @@ def differing(known: DataFrame, now: DataFrame, key: str) -> DataFrame:
     return old.join(new, [key, "day"], "full_outer").where("NOT (old <=> new)").select(key, "day")
 
 
-def usual(found: DataFrame, series: MeterSeries, vee: Vee, measure: Measure) -> DataFrame:
+def usual(amounts: DataFrame, series: MeterSeries, vee: Vee, measure: Measure) -> DataFrame:
     """Return days with the meter's usual peak and sum before each, in units; NULL where too few days are known."""
     factor = 10**measure.scale
-    with_readings = found.where("intervals > 0")
+    with_readings = amounts.where("intervals > 0")
     columns = []
     for kind, column, name in ((Spike, "peak", USUAL_PEAK), (WrongMultiplier, "sum", USUAL_SUM)):
         rule = vee.rule(kind)

@@ -93,10 +93,10 @@ def _bring_up_to_date(
     work: Work, scope: Scope, grown: DataFrame, now: DataFrame, dates: list[date] | None
 ) -> dict[str, Merged]:
     series, key = work.series, work.series.key
-    found, kept = scope.findings_now(grown, now, dates)
-    made = scope.estimates_now(grown, found, kept).localCheckpoint()
+    result, kept = scope.findings_now(grown, now, dates)
+    made = scope.estimates_now(grown, result, kept).localCheckpoint()
     unequal = estimated.as_findings(made, series, work.vee)
-    all_found = found if unequal is None else found.unionByName(unequal)
+    all_found = result if unequal is None else result.unionByName(unequal)
     work.report("merging findings and estimates")
     merged = {
         scope.findings.name: scope.findings.merge(
@@ -113,10 +113,10 @@ def _bring_up_to_date(
     return merged
 
 
-def _finding_rows(found: DataFrame, work: Work) -> DataFrame:
+def _finding_rows(findings: DataFrame, work: Work) -> DataFrame:
     series, measure = work.series, work.vee.of(work.series)
     day = f"CAST(convert_timezone('UTC', '{series.time_zone}', begins) AS DATE)"
-    timed = found.withColumns({"begins": stretches.time_of("begins_s"), "ends": stretches.time_of("ends_s")})
+    timed = findings.withColumns({"begins": stretches.time_of("begins_s"), "ends": stretches.time_of("ends_s")})
     values = {name: F.expr(_decimal(name, measure.scale)) for name in ("value", "expected")}
     rows = timed.withColumns({"day": F.expr(day), **values})
     return rows.select(*(column.name for column in shapes.findings(series, work.vee).columns))

@@ -136,7 +136,7 @@ class Scope:
         rows = observed.timed(work.between(self.view, low - margin, high + margin), series, self.measure)
         rows = stretches.within(rows, grown, key, F.col(START), margin=margin)
         usual = observed.usual(self._days_around(now, dates, grown, low, high), series, vee, self.measure)
-        found = validated.by_rules(rows, usual, series, vee, grown.count())
+        result = validated.by_rules(rows, usual, series, vee, grown.count())
         more = [
             validated.missing(self._gaps(grown), series),
             validated.refused(
@@ -147,14 +147,14 @@ class Scope:
         if (of_days := validated.of_days(usual, series, vee)) is not None:
             more.append(of_days)
         for one in more:
-            found = found.unionByName(one)
-        found = stretches.within(found, grown, key, F.col("begins_s")).localCheckpoint()
-        return found, stretches.outside(self.findings.read(), grown, key, seconds("begins"))
+            result = result.unionByName(one)
+        result = stretches.within(result, grown, key, F.col("begins_s")).localCheckpoint()
+        return result, stretches.outside(self.findings.read(), grown, key, seconds("begins"))
 
-    def estimates_now(self, grown: DataFrame, found: DataFrame, kept: DataFrame) -> DataFrame:
+    def estimates_now(self, grown: DataFrame, findings: DataFrame, kept: DataFrame) -> DataFrame:
         """Return estimates of the gaps within stretches, and periods that do not add up."""
         work, series, vee, key = self.work, self.series, self.vee, self.series.key
-        wanted = found.where(f"action = '{validated.REPLACE}'").select(
+        wanted = findings.where(f"action = '{validated.REPLACE}'").select(
             key,
             F.lit(estimated.GAP).alias("kind"),
             F.col("begins_s").alias(SINCE),
@@ -177,7 +177,7 @@ class Scope:
         low, high = _ends(reach)
         work.report("estimating what is missing")
         read = observed.timed(work.between(self.view, low, high), series, self.measure)
-        untrusted = self._untrusted(found, kept)
+        untrusted = self._untrusted(findings, kept)
         profile = None
         if (method := estimated.wants_group(vee)) is not None:
             beside = int(method.beside.total_seconds())
@@ -272,11 +272,13 @@ class Scope:
         span = F.col("day").between(first - timedelta(days=self.vee.usual_days + 2), last + timedelta(days=2))
         return both.where(span).join(F.broadcast(grown.select(self.series.key)), self.series.key, "left_semi")
 
-    def _untrusted(self, found: DataFrame, kept: DataFrame) -> DataFrame:
+    def _untrusted(self, findings: DataFrame, kept: DataFrame) -> DataFrame:
         """Return (meter, from, to) of the readings that estimates take the place of."""
         wanted = f"action = '{validated.REPLACE}' AND rule <> '{validated.MISSING}'"
         key = self.series.key
-        new = found.where(wanted).select(F.col(key).alias("bad_meter"), F.col("begins_s").alias("bad_from"), "ends_s")
+        new = findings.where(wanted).select(
+            F.col(key).alias("bad_meter"), F.col("begins_s").alias("bad_from"), "ends_s"
+        )
         old = kept.where(wanted).select(
             F.col(key).alias("bad_meter"), seconds("begins").alias("bad_from"), seconds("ends").alias("ends_s")
         )

@@ -44,8 +44,8 @@ def by_rules(rows: DataFrame, usual: DataFrame, series: MeterSeries, vee: Vee, m
         F.coalesce(F.col(USUAL_PEAK), F.lit(UNKNOWN)).cast("bigint").alias(USUAL_PEAK),
         bucket.alias("bucket"),
     )
-    found = partial(_find, vee=vee, measure=measure, key=key, step=series.cell_s)
-    return given.groupBy("bucket").applyInArrow(found, f"{key} STRING, {_SCHEMA}")
+    result = partial(_find, vee=vee, measure=measure, key=key, step=series.cell_s)
+    return given.groupBy("bucket").applyInArrow(result, f"{key} STRING, {_SCHEMA}")
 
 
 def _find(table: pa.Table, vee: Vee, measure: Measure, key: str, step: int) -> pa.Table:
@@ -55,16 +55,16 @@ def _find(table: pa.Table, vee: Vee, measure: Measure, key: str, step: int) -> p
     order = np.lexsort((starts, codes))
     columns = [table[name].to_numpy()[order] for name in (UNITS, "day_number", USUAL_PEAK)]
     rows = Rows(codes[order], starts[order], *columns)
-    found = find(rows, vee, measure, step)
+    result = find(rows, vee, measure, step)
     listed = {
-        key: names.dictionary.take(pa.array([int(rows.meter[one.first]) for one in found], pa.int64())),
-        "rule": pa.array([one.rule for one in found], pa.string()),
-        "begins_s": pa.array([int(rows.starts[one.first]) for one in found], pa.int64()),
-        "ends_s": pa.array([int(rows.starts[one.last - 1]) + step for one in found], pa.int64()),
-        "intervals": pa.array([one.last - one.first for one in found], pa.int64()),
-        "action": pa.array([one.action for one in found], pa.string()),
-        "value": pa.array([one.value for one in found], pa.int64()),
-        "expected": pa.array([one.expected for one in found], pa.int64()),
+        key: names.dictionary.take(pa.array([int(rows.meter[one.first]) for one in result], pa.int64())),
+        "rule": pa.array([one.rule for one in result], pa.string()),
+        "begins_s": pa.array([int(rows.starts[one.first]) for one in result], pa.int64()),
+        "ends_s": pa.array([int(rows.starts[one.last - 1]) + step for one in result], pa.int64()),
+        "intervals": pa.array([one.last - one.first for one in result], pa.int64()),
+        "action": pa.array([one.action for one in result], pa.string()),
+        "value": pa.array([one.value for one in result], pa.int64()),
+        "expected": pa.array([one.expected for one in result], pa.int64()),
     }
     return pa.table(listed)
 

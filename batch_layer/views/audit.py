@@ -39,10 +39,10 @@ _VIEW: Final = "view"
 class AuditFailed(PermanentError):
     """The files of a run contradict its input or each other."""
 
-    def __init__(self, run_id: str, place: str, found: str) -> None:
+    def __init__(self, run_id: str, place: str, actual: str) -> None:
         self.run_id, self.place = run_id, place
         super().__init__(
-            f"Audit of run {run_id}, {place}: {found}.",
+            f"Audit of run {run_id}, {place}: {actual}.",
             hint="Nothing was published; readers still see the run before. Run again with --full;"
             " if it stays, report it: it is a bug.",
         )
@@ -139,9 +139,9 @@ def _compared(sides: DataFrame, dataset: MeterSeries) -> list[Any]:
     differs = " AND ".join(f"{name} <=> other_{name}" for name in names)
     pairs = ", ".join(f"struct('{name}' AS name, {name} AS ours, other_{name} AS other)" for name in names)
     # A struct without key would be the least of all, so that a row without a meter is named first.
-    found = f"struct(coalesce({dataset.key}, '') AS meter, array({pairs}) AS pairs)"
+    result = f"struct(coalesce({dataset.key}, '') AS meter, array({pairs}) AS pairs)"
     totals = [f"sum({name}) AS {name}" for name in (*_added(dataset), _KEYLESS, MISPLACED)]
-    figures = (*totals, f"min(IF({differs}, NULL, {found})) AS wrong", "max(most) AS most", "min(least) AS least")
+    figures = (*totals, f"min(IF({differs}, NULL, {result})) AS wrong", "max(most) AS most", "min(least) AS least")
     return meters.groupBy(_VIEW, _CHECK).agg(*map(F.expr, figures)).collect()
 
 

@@ -51,7 +51,7 @@ def cells(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
         _START: shared.floor_micros(bits.micros(dataset.event_time), dataset.cell_s),
         _SECONDS: bits.seconds(dataset.event_time),
     }
-    found = (
+    result = (
         rows.withColumns(marks)
         .withColumns(times)
         .groupBy(dataset.key, _START)
@@ -67,8 +67,8 @@ def cells(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
         "covered_s": F.coalesce("covered_s", F.lit(0)) - F.col("idle_s"),
         "n": F.col("n") - F.col("rejected"),
     }
-    start = Bits(found.sparkSession).time(_START).alias(dataset.finest.grain)
-    return _with_contended(found.withColumns(used).select(dataset.key, start, *_names(dataset)), dataset)
+    start = Bits(result.sparkSession).time(_START).alias(dataset.finest.grain)
+    return _with_contended(result.withColumns(used).select(dataset.key, start, *_names(dataset)), dataset)
 
 
 def merged(some: DataFrame, dataset: MeterSeries) -> DataFrame:
@@ -79,10 +79,10 @@ def merged(some: DataFrame, dataset: MeterSeries) -> DataFrame:
     return _with_contended(grouped, dataset)
 
 
-def rows(found: DataFrame, dataset: MeterSeries) -> DataFrame:
+def rows(celled: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the rows of the finest view, in units, of the cells that are not contended."""
     names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
-    used = found.where((F.col("readings") > 0) & ~F.col(CONTENDED))
+    used = celled.where((F.col("readings") > 0) & ~F.col(CONTENDED))
     return like_copied(used.select(dataset.key, dataset.finest.grain, *names))
 
 
@@ -92,9 +92,9 @@ def contended(dataset: MeterSeries) -> list[Column]:
     return [F.count_if(CONTENDED).alias(CONTENDED), *totals]
 
 
-def counted_contended(found: Mapping[str, Any], dataset: MeterSeries) -> tuple[int, Counted]:
+def counted_contended(counts: Mapping[str, Any], dataset: MeterSeries) -> tuple[int, Counted]:
     """Return, from a row with the aggregates ``contended``, how many cells are, and what was counted of them."""
-    return int(found.get(CONTENDED) or 0), Counted({name: int(found.get(name) or 0) for name in _counted(dataset)})
+    return int(counts.get(CONTENDED) or 0), Counted({name: int(counts.get(name) or 0) for name in _counted(dataset)})
 
 
 def _counted(dataset: MeterSeries) -> dict[str, str]:
@@ -102,8 +102,8 @@ def _counted(dataset: MeterSeries) -> dict[str, str]:
     return {"used": "readings", "gap": "gaps"} | {name: name for name in sum_names(dataset)}
 
 
-def _with_contended(found: DataFrame, dataset: MeterSeries) -> DataFrame:
-    return found.withColumn(CONTENDED, F.coalesce(verdicts.is_contended(dataset), F.lit(False)))
+def _with_contended(celled: DataFrame, dataset: MeterSeries) -> DataFrame:
+    return celled.withColumn(CONTENDED, F.coalesce(verdicts.is_contended(dataset), F.lit(False)))
 
 
 def _names(dataset: MeterSeries) -> list[str]:

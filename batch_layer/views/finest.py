@@ -65,8 +65,8 @@ def judged(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
 def _unread(run: Run, source: Source) -> tuple[Counted, _Decided | None]:
     """Stage readings that nobody has looked at: as if none competed, and again with the decisions where some do."""
     dataset, tally, competing = run.dataset, Tally(run.dataset), Observation()
-    found = cells.cells(tally.watch(judged(source.rows, dataset)), dataset)
-    _stage(run, source, found.observe(competing, *cells.contended(dataset)), None)
+    result = cells.cells(tally.watch(judged(source.rows, dataset)), dataset)
+    _stage(run, source, result.observe(competing, *cells.contended(dataset)), None)
     count, counted_contended = cells.counted_contended(competing.get, dataset)
     if not count:
         return tally.counted(), None
@@ -76,20 +76,20 @@ def _unread(run: Run, source: Source) -> tuple[Counted, _Decided | None]:
     return tally.counted() - counted_contended, decided
 
 
-def _decided(run: Run, source: Source, found: DataFrame, count: int) -> _Decided:
+def _decided(run: Run, source: Source, celled: DataFrame, count: int) -> _Decided:
     """Decide between the readings of contended cells. found: cells, of which ``count`` are contended."""
     run.report("deciding between readings that compete")
     dataset, tally = run.dataset, Tally(run.dataset)
-    cell = Bits(found.sparkSession).seconds(dataset.finest.grain).alias(verdicts.CELL)
-    contended = small(found.where(cells.CONTENDED).select(dataset.key, cell), count)
+    cell = Bits(celled.sparkSession).seconds(dataset.finest.grain).alias(verdicts.CELL)
+    contended = small(celled.where(cells.CONTENDED).select(dataset.key, cell), count)
     readings = verdicts.contended(verdicts.with_reason(source.rows, dataset), dataset, contended)
     return _Decided(tally.watch(with_units(readings, dataset)).persist(), tally)
 
 
-def _stage(run: Run, source: Source, found: DataFrame, decided: _Decided | None) -> None:
+def _stage(run: Run, source: Source, celled: DataFrame, decided: _Decided | None) -> None:
     """Stage the finest view from cells; from readings where decided."""
     grain = run.finest_grain
-    units = cells.rows(found, run.dataset)
+    units = cells.rows(celled, run.dataset)
     if decided is not None:
         units = units.unionByName(transforms.finest_rows(decided.readings, run.dataset))
     rows = decimals.stored(units, run.dataset, grain)

@@ -95,5 +95,5 @@ def _merge(run: Run, table: Table, target: str, parts: Mapping[str, str]) -> Non
 def _digest(rows: DataFrame) -> dict[str, Any]:
     """Return the number of rows and a sum of their hashes: the same for the same rows in any order and files."""
     digest = F.sum(F.xxhash64(*rows.columns).cast("decimal(38,0)")).alias("digest")
-    found = rows.agg(F.count(F.lit(1)).alias("rows"), digest).first()
-    return found.asDict() if found else {}
+    result = rows.agg(F.count(F.lit(1)).alias("rows"), digest).first()
+    return result.asDict() if result else {}

@@ -179,9 +179,9 @@ def _days_of(first: date, grain: Grain) -> list[date]:
 
 def _hours_of(days: Iterable[date], zone: str) -> set[datetime]:
     """Return the UTC hours that local days touch, without zone."""
-    found = set()
+    result = set()
     for day in days:
         begin, end = timegrid.day_start(day, zone), timegrid.day_start(day + timedelta(days=1), zone)
         for second in range(begin - begin % 3600, end, 3600):
-            found.add(datetime.fromtimestamp(second, UTC).replace(tzinfo=None))
-    return found
+            result.add(datetime.fromtimestamp(second, UTC).replace(tzinfo=None))
+    return result

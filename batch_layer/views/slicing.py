@@ -125,7 +125,7 @@ def _sorted(names: Iterable[str]) -> list[str]:
 
 
 def _first_of(cases: list[tuple[Column, Column]], otherwise: Column) -> Column:
-    found = None
+    result = None
     for condition, value in cases:
-        found = F.when(condition, value) if found is None else found.when(condition, value)
-    return otherwise if found is None else found.otherwise(otherwise)
+        result = F.when(condition, value) if result is None else result.when(condition, value)
+    return otherwise if result is None else result.otherwise(otherwise)

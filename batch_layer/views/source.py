@@ -106,16 +106,16 @@ def _new(run: Run, since: int) -> Source:
     added, rows, finest = run.master.added(since, until), run.master.read_added(since, until), run.finest_grain
     size, tally = added.size, Tally(dataset)
     if is_summed := size.rows <= SUMMED_ROWS:
-        found = cells.cells(tally.watch(judged(rows, dataset)), dataset).persist()
+        result = cells.cells(tally.watch(judged(rows, dataset)), dataset).persist()
     else:
         timed = shared.with_row_time(rows, dataset, dataset.event_time, finest)
-        found = timed.select(dataset.key, finest).distinct().persist()
-    hours = _hours(found, dataset, *(cells.contended(dataset) if is_summed else ()))
+        result = timed.select(dataset.key, finest).distinct().persist()
+    hours = _hours(result, dataset, *(cells.contended(dataset) if is_summed else ()))
     begun, count = frozenset(row["hour"] for row in hours), sum(row["cells"] for row in hours)
-    scope = Cells(dataset, begun, cells=found, count=count)
+    scope = Cells(dataset, begun, cells=result, count=count)
     spans = _spans(hours, GRAIN_SECONDS[finest])
-    summed = _summed(found, tally, hours, dataset) if is_summed else None
-    expected, kept = size.rows, [found]
+    summed = _summed(result, tally, hours, dataset) if is_summed else None
+    expected, kept = size.rows, [result]
     earlier = run.master.span_size(spans, since)
     if earlier.files:
         known = shared.with_row_time(run.master.read_spans(spans, since), dataset, dataset.event_time, finest)
@@ -130,15 +130,15 @@ def _new(run: Run, since: int) -> Source:
         size = Size(size.files + earlier.files, size.bytes + earlier.bytes, size.rows + earlier.rows)
         rows, expected = rows.unionByName(again), expected + read_again
     days = tuple(sorted({hour.date() for hour in begun}))
-    fleet = _fleet(run, found, max((row["meters"] for row in hours), default=0))
+    fleet = _fleet(run, result, max((row["meters"] for row in hours), default=0))
     return Source(rows, scope, size, expected, run.newest_of(days), days, fleet, summed, tuple(kept))
 
 
-def _summed(found: DataFrame, tally: Tally, hours: list[Any], dataset: MeterSeries) -> Summed:
+def _summed(celled: DataFrame, tally: Tally, hours: list[Any], dataset: MeterSeries) -> Summed:
     """Return what was summed up of new readings. hours: with the aggregates of ``cells.contended``."""
     contended = [cells.counted_contended(row.asDict(), dataset) for row in hours]
     counted = reduce(add, (each for _, each in contended), Counted())
-    return Summed(found, tally.counted(), sum(count for count, _ in contended), counted)
+    return Summed(celled, tally.counted(), sum(count for count, _ in contended), counted)
 
 
 def _with_earlier(new: Summed, again: DataFrame, dataset: MeterSeries) -> tuple[Summed, int]:
@@ -146,19 +146,19 @@ def _with_earlier(new: Summed, again: DataFrame, dataset: MeterSeries) -> tuple[
     tally = Tally(dataset)
     earlier = cells.cells(tally.watch(judged(again, dataset)), dataset)
     merged = cells.merged(new.cells.unionByName(earlier), dataset).persist()
-    found = merged.agg(*cells.contended(dataset)).first()
-    contended, of_those = cells.counted_contended(found.asDict() if found else {}, dataset)
+    result = merged.agg(*cells.contended(dataset)).first()
+    contended, of_those = cells.counted_contended(result.asDict() if result else {}, dataset)
     counted = tally.counted()
     return Summed(merged, new.counted + counted, contended, of_those), counted.readings
 
 
-def _hours(found: DataFrame, dataset: MeterSeries, *more: Column) -> list[Any]:
+def _hours(celled: DataFrame, dataset: MeterSeries, *more: Column) -> list[Any]:
     """Return the hours of cells in order, with the bounds of their times and meters in each, and how many there are."""
     key, time = dataset.key, dataset.finest.grain
     hour = F.date_trunc("HOUR", time).cast("timestamp_ntz").alias("hour")
     bounds = [F.min(time).alias("first"), F.max(time).alias("last"), F.min(key).alias("low"), F.max(key).alias("high")]
     counts = [F.count(F.lit(1)).alias("cells"), F.approx_count_distinct(key).alias("meters")]
-    rows = found.groupBy(hour).agg(*bounds, *counts, *more).collect()
+    rows = celled.groupBy(hour).agg(*bounds, *counts, *more).collect()
     return sorted(rows, key=lambda row: row["hour"])
 
 
@@ -175,13 +175,13 @@ def _spans(hours: list[Any], seconds: int) -> list[Span]:
 
 def _joined(spans: list[Span], pause: timedelta) -> list[Span]:
     """Return spans in order, those with no longer a pause between them as one."""
-    found: list[Span] = []
+    result: list[Span] = []
     for span in spans:
-        if found and span.begin - found[-1].end <= pause:
-            found[-1] = _union(found[-1], span)
+        if result and span.begin - result[-1].end <= pause:
+            result[-1] = _union(result[-1], span)
         else:
-            found.append(span)
-    return found
+            result.append(span)
+    return result
 
 
 def _union(one: Span, other: Span) -> Span:

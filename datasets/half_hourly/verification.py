@@ -115,14 +115,14 @@ class Truth:
         """Return table -> its rows, sorted."""
         self.base.execute("DROP TABLE IF EXISTS joined")
         self.base.execute(_JOINED)
-        found = {name: sorted(self.base.execute(query).fetchall(), key=repr) for name, query in QUERIES.items()}
+        result = {name: sorted(self.base.execute(query).fetchall(), key=repr) for name, query in QUERIES.items()}
         active = self.base.execute(
             "SELECT ?::DATE, a.agreement_id, a.meterpoint_id, a.product_id, display_name, region FROM agreement a"
             " LEFT JOIN product USING (product_id) LEFT JOIN meterpoint USING (meterpoint_id)"
             " WHERE valid_from <= ? AND (valid_to IS NULL OR valid_to > ?)",
             [as_of, as_of, as_of],
         )
-        return {**found, "active_agreements": sorted(active.fetchall(), key=repr)}
+        return {**result, "active_agreements": sorted(active.fetchall(), key=repr)}
 
     def readings(self) -> list[tuple[str, datetime, Any]]:
         """Return the readings, each once."""

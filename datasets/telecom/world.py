@@ -95,8 +95,8 @@ class TelecomWorld:
 
     def _who(self, count: int) -> Ints:
         weight = self._people.weight
-        found: Ints = np.searchsorted(np.cumsum(weight), self._random.random(count) * weight.sum())
-        return found.clip(max=weight.size - 1)
+        result: Ints = np.searchsorted(np.cumsum(weight), self._random.random(count) * weight.sum())
+        return result.clip(max=weight.size - 1)
 
     def _ends(self, times: npt.NDArray[np.datetime64]) -> tuple[Ints, dict[str, list[Any]]]:
         """Return who begins, and the columns of both ends: a friend, each in the cell where the hour finds them."""

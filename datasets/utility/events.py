@@ -297,11 +297,11 @@ def references(world: World, until: int) -> dict[str, Frame]:
         }
     )
     customers = pd.concat([_customers(world, days.to_numpy(), status) for days, status in versions])
-    found = {"feeders": feeders, "transformers": transformers, "customers": customers, "tariffs": tariffs}
+    result = {"feeders": feeders, "transformers": transformers, "customers": customers, "tariffs": tariffs}
     for name, key in (("feeders", "feeder_id"), ("customers", "customer_id"), ("tariffs", "tariff_id")):
-        stamp = found[name]["valid_from"].to_numpy().astype("datetime64[s]").astype("int64").astype(str)
-        found[name]["row_id"] = found[name][key].astype(str) + "-" + stamp
-    return found
+        stamp = result[name]["valid_from"].to_numpy().astype("datetime64[s]").astype("int64").astype(str)
+        result[name]["row_id"] = result[name][key].astype(str) + "-" + stamp
+    return result
 
 
 def tariff_ids(kinds: Numbers) -> Numbers:

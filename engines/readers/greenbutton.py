@@ -63,7 +63,7 @@ class _Entry:
     @property
     def meter_reading(self) -> str:
         """What it belongs to: ``UsagePoint/1/MeterReading/2``; empty where no link says it."""
-        return next((found[1] for link in (self.itself, *self.links) if (found := _METER_READING.search(link))), "")
+        return next((result[1] for link in (self.itself, *self.links) if (result := _METER_READING.search(link))), "")
 
 
 class _Meaning(NamedTuple):
@@ -84,12 +84,12 @@ class _Links:
     def add(self, entry: _Entry) -> None:
         """Learn from an entry."""
         if entry.reading_type:
-            found = _READING_TYPE.search(entry.itself)
-            self.types[found[0] if found else f"unnamed {len(self.types)}"] = entry.reading_type
+            result = _READING_TYPE.search(entry.itself)
+            self.types[result[0] if result else f"unnamed {len(self.types)}"] = entry.reading_type
         for link in entry.links:
-            found = _READING_TYPE.search(link)
-            if found and entry.meter_reading and not entry.readings and not entry.reading_type:
-                self.type_of[entry.meter_reading] = found[0]
+            result = _READING_TYPE.search(link)
+            if result and entry.meter_reading and not entry.readings and not entry.reading_type:
+                self.type_of[entry.meter_reading] = result[0]
 
     def of(self, meter_reading: str) -> dict[str, str]:
         """Return the type of a meter reading's readings. Raises RefusedValue."""
@@ -102,11 +102,11 @@ class _Links:
 
     def directions(self) -> dict[str, set[str]]:
         """Return usage point -> the directions of its readings."""
-        found: dict[str, set[str]] = {}
+        result: dict[str, set[str]] = {}
         for meter_reading in self.type_of:
             code = self.types.get(self.type_of[meter_reading], {}).get("flowDirection", "0")
-            found.setdefault(meter_reading.split("/")[1], set()).add(DIRECTIONS.get(code, ""))
-        return found
+            result.setdefault(meter_reading.split("/")[1], set()).add(DIRECTIONS.get(code, ""))
+        return result
 
 
 def read(form: GreenButton, stream: IO[bytes], options: Options) -> Iterator[pa.Table]:

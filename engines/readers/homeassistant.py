@@ -188,10 +188,10 @@ def _database_rows(form: HomeAssistantDatabase, connection: sqlite3.Connection) 
 def _start(given: object) -> Stamp:
     """Return a row's start in UTC; one that is none is far away, and so refused."""
     try:
-        found = stamp(given, ISO if isinstance(given, str) else EPOCH_S)
+        result = stamp(given, ISO if isinstance(given, str) else EPOCH_S)
     except RefusedValue:
         return Stamp(-1, is_utc=True)
-    return found._replace(is_utc=True)
+    return result._replace(is_utc=True)
 
 
 def _check_known(form: HomeAssistantDatabase, known: Mapping[str, tuple[int, str]]) -> None:

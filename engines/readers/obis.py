@@ -54,12 +54,12 @@ def header(form: ObisText, text: str) -> csv_lines.Header | None:
         if field in names:
             columns[field] = names.index(field)
         elif field in registers:
-            found = [at for at, name in enumerate(names) if _fits(field, name)]
-            if len(found) > 1:
-                listed = ", ".join(names[at] for at in found)
+            result = [at for at, name in enumerate(names) if _fits(field, name)]
+            if len(result) > 1:
+                listed = ", ".join(names[at] for at in result)
                 raise WrongFile(f"has several columns of {field}: {listed}", f"Name one of them in the {form.where}.")
-            if found:
-                columns[field] = found[0]
+            if result:
+                columns[field] = result[0]
     return csv_lines.Header(form.separator, columns, len(names)) if columns.keys() == set(form.fields) else None
 
 
@@ -71,8 +71,8 @@ def _fits(field: str, name: str) -> bool:
 
 
 def _code(text: str) -> _Code | None:
-    found = _CODE.search(text)
-    return found and _Code(found[1] or "", found[2])
+    result = _CODE.search(text)
+    return result and _Code(result[1] or "", result[2])
 
 
 def _with_values(form: ObisText, record: Record, units: dict[str, str]) -> Record:

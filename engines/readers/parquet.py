@@ -98,16 +98,16 @@ def _columns(form: Parquet, schema: pa.Schema) -> list[str]:
 
 def _readable(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return columns as Python can hold them."""
-    found = []
+    result = []
     for column in batch.columns:
         kind = column.type
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            found.append(_times(column if pa.types.is_timestamp(kind) else column.cast(pa.timestamp("ms"))))
+            result.append(_times(column if pa.types.is_timestamp(kind) else column.cast(pa.timestamp("ms"))))
         elif pa.types.is_dictionary(kind):
-            found.append(column.dictionary_decode())
+            result.append(column.dictionary_decode())
         else:
-            found.append(column)
-    return pa.record_batch(found, names=batch.schema.names)
+            result.append(column)
+    return pa.record_batch(result, names=batch.schema.names)
 
 
 def _times(column: pa.Array) -> pa.Array:
@@ -126,11 +126,11 @@ def _by_columns(form: Parquet, batch: pa.RecordBatch, options: Options, first: i
         return None  # fields of structs
     seconds = _seconds(form, columns[form.time.field], options)
     meters = _meters(form, columns[form.meter] if form.meter else pa.repeat(options.meter_id, len(batch)))
-    found = {
+    result = {
         value.measure: _values(columns[value.field], form.factors[value.measure], form.missing) for value in form.values
     }
-    nulls = [column.is_null() for column in found.values() if column is not None]
-    whole = len(nulls) == len(found) and all(column.equals(nulls[0]) for column in nulls)
+    nulls = [column.is_null() for column in result.values() if column is not None]
+    whole = len(nulls) == len(result) and all(column.equals(nulls[0]) for column in nulls)
     if seconds is None or meters is None or not whole:
         return None
     return pa.table(
@@ -139,7 +139,7 @@ def _by_columns(form: Parquet, batch: pa.RecordBatch, options: Options, first: i
             form.dataset.key: meters,
             form.dataset.event_time: pa.array(seconds * _SECOND).cast(pa.timestamp("us")),
             form.dataset.interval: pa.array(np.full(len(batch), form.interval_s, np.int32)),
-            **{measure.name: found[measure.name] for measure in form.dataset.measures},
+            **{measure.name: result[measure.name] for measure in form.dataset.measures},
             REASON: pa.nulls(len(batch), pa.string()),
             PAYLOAD: pa.nulls(len(batch), pa.string()),
         },

@@ -45,13 +45,13 @@ def recognise(forms: Sequence[Format], head: bytes) -> list[Format]:
     A format of text comes back as this file has it (``head.layout``).
     """
     kind = content(head) or "text"
-    found: list[Format] = []
+    result: list[Format] = []
     for form in forms:
         if isinstance(form, TextFormat):
-            found += _laid_out(form, head) if kind == "text" else []
+            result += _laid_out(form, head) if kind == "text" else []
         elif form.content == kind and _fits(form, head):
-            found.append(form)
-    return found
+            result.append(form)
+    return result
 
 
 def format_of(forms: Sequence[Format], path: str, head: bytes) -> Format:
@@ -138,7 +138,7 @@ def _has_field(line: bytes, path: str) -> bool:
     """Return whether a line is an object with a field; of one that is cut off, whether it begins like one."""
     names = {path, path.partition(".")[0]}
     try:
-        found = orjson.loads(line)
+        result = orjson.loads(line)
     except orjson.JSONDecodeError:
         return len(line) == HEAD and line.startswith(b"{")
-    return isinstance(found, dict) and not names.isdisjoint(found)
+    return isinstance(result, dict) and not names.isdisjoint(result)

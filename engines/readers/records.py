@@ -149,13 +149,13 @@ class _Decoder:
             raise refused.of(value.measure) from None
 
     def _physical(self, given: list[Decimal | None]) -> list[float | None]:
-        found: list[float | None] = []
+        result: list[float | None] = []
         for shown, (value, factor) in zip(given, self._values, strict=True):
             try:
-                found.append(None if shown is None else physical(shown, factor))
+                result.append(None if shown is None else physical(shown, factor))
             except RefusedValue as refused:
                 raise refused.of(value.measure) from None
-        return [found[at] for at in self._order]
+        return [result[at] for at in self._order]
 
     def _count(
         self, record: Record, meter: str, at: int, given: list[Decimal | None], rows: Rows, counters: Counters
@@ -185,11 +185,11 @@ _ABSENT: Any = object()
 
 def _field(fields: Mapping[str, Any], path: str) -> Any:
     """Return a field by its name or path. Raises RefusedValue where there is none."""
-    found: Any = fields.get(path, _ABSENT)
-    if found is _ABSENT and "." in path:
-        found = fields
+    result: Any = fields.get(path, _ABSENT)
+    if result is _ABSENT and "." in path:
+        result = fields
         for name in path.split("."):
-            found = found.get(name, _ABSENT) if isinstance(found, dict) else _ABSENT
-    if found is _ABSENT:
+            result = result.get(name, _ABSENT) if isinstance(result, dict) else _ABSENT
+    if result is _ABSENT:
         raise RefusedValue(f"missing_field:{path}")
-    return found
+    return result

@@ -251,6 +251,6 @@ def _set_places(
         connection.register(LINES, table)
         doubtful += [Doubtful(*row) for row in connection.execute(doubtful_sql(form)).fetchall()]
         connection.unregister(LINES)
-    found = places(doubtful, clock) if isinstance(clock, ZoneInfo) else {}
-    columns = [pa.array(list(values), pa.int64()) for values in (found.keys(), found.values())]
+    result = places(doubtful, clock) if isinstance(clock, ZoneInfo) else {}
+    columns = [pa.array(list(values), pa.int64()) for values in (result.keys(), result.values())]
     connection.register(PLACES, pa.table(columns, ["line", "place"]))

@@ -84,10 +84,10 @@ class Load:
         gone = known.keys() - state.all_manifests
         touched = {day for days in state.manifests.values() for day in days}
         touched |= {day for path in gone for day in known[path]}
-        found = state.of_days(touched)
-        self._stage(shape, "*", [path for paths in found.values() for path in paths])
+        result = state.of_days(touched)
+        self._stage(shape, "*", [path for paths in result.values() for path in paths])
         for day in sorted(touched):
-            self._replace(shape.name, f"{day}", filled=day in found)
+            self._replace(shape.name, f"{day}", filled=day in result)
         marts = [self._mart(mart, touched) for mart in self.lakehouse.marts if mart.fact == item.name]
         self._compare(item, state, touched)
         self._note(item, state, gone)

@@ -46,9 +46,9 @@ _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC without zone
 class WatermarkBackwards(PermanentError):
     """The latest watermark of a table is earlier than what was landed of it."""
 
-    def __init__(self, table: str, source: str, found: str, landed: str) -> None:
+    def __init__(self, table: str, source: str, actual: str, landed: str) -> None:
         super().__init__(
-            f"{source}, table {table}: its latest watermark is {found}, but rows up to {landed} were landed.",
+            f"{source}, table {table}: its latest watermark is {actual}, but rows up to {landed} were landed.",
             hint="Was the database set back to an older copy? Nothing was landed. `meterlake land --full` compares all"
             " rows, and lands those that differ.",
         )
@@ -145,8 +145,8 @@ class _Table:
     def _check_watermark(self, latest: datetime | None, present: set[str]) -> None:
         """Raise WatermarkBackwards where the latest row is earlier than what was landed, and none was deleted."""
         if (latest is None or latest.isoformat() < self._mark) and not self._latest_is_gone(present):
-            found = latest.isoformat() if latest else "none"
-            raise WatermarkBackwards(self._extract.table, relational.shown(self._url), found, self._mark)
+            result = latest.isoformat() if latest else "none"
+            raise WatermarkBackwards(self._extract.table, relational.shown(self._url), result, self._mark)
 
     @property
     def _compares(self) -> bool:
@@ -179,7 +179,7 @@ class _Table:
     ) -> list[tuple[str, bytes, bytes]]:
         """Return the rows of a window that were not landed as they are: watermark, key, document."""
         at, key = columns.index(self._extract.watermark), columns.index(self._extract.key)
-        found: list[tuple[str, bytes, bytes]] = []
+        result: list[tuple[str, bytes, bytes]] = []
         kinds = {names[at]: "timestamp"} | {field.name: field.type.kind for field in self._record.fields}
         wanted = [kinds.get(name, "") for name in names]
         with relational.opened(self._url) as connection:
@@ -189,8 +189,8 @@ class _Table:
                     values = {name: _plain(value, kind) for name, value, kind in zip(names, row, wanted, strict=True)}
                     document = orjson.dumps({**values, "revision": (mark - _EPOCH) // timedelta(microseconds=1)})
                     if _digest(document) not in known:
-                        found.append((mark.isoformat(), str(row[key]).encode(), document))
-        return found
+                        result.append((mark.isoformat(), str(row[key]).encode(), document))
+        return result
 
     def _write(self, rows: Sequence[tuple[str, bytes, bytes]]) -> Iterator[int]:
         now = self._request.clock().astimezone(UTC).replace(tzinfo=None)

@@ -36,12 +36,12 @@ def land(settings: Settings, dataset: str, topics: tuple[str, ...], paths: list[
 def _files(paths: list[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
-        found = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-        if not found or not all(file.is_file() for file in found):
+        result = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        if not result or not all(file.is_file() for file in result):
             raise UsageError(
                 f"{path} is no file and no folder with files *.jsonl.", hint="Name what `simulate --out` has written."
             )
-        files += found
+        files += result
     return files
 
 

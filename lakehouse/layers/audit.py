@@ -48,8 +48,8 @@ def check(
         place = f"{lakehouse.name} quarantine"
         raise OutOfBalance(place, undecodable, {"kept": kept}, f"Nothing was merged: branch {run}.")
     facts = [item for item in lakehouse.facts if item.event in changed]
-    found = side_by_side(lambda item: _fact(session, catalog, item), facts)
-    problems = [problem for of_fact in found for problem in of_fact]
+    result = side_by_side(lambda item: _fact(session, catalog, item), facts)
+    problems = [problem for of_fact in result for problem in of_fact]
     for event in lakehouse.events:
         if (of_run := changed.get(event.name)) and of_run.counts.read:
             share = of_run.counts.rejected / of_run.counts.read

@@ -23,16 +23,16 @@ def news(session: SparkSession, settings: Settings, catalog: Catalog) -> list[Ma
     """Return the manifests that no run of this branch has read. Raises BrokenObject where an object is not whole."""
     known = {row.manifest for row in session.sql(f"SELECT manifest FROM {catalog.path(tables.OBJECTS)}").collect()}
     keys = [key for key in objects.manifests(settings, catalog.lakehouse.name) if key not in known]
-    found = [objects.read(settings, key) for key in keys]
-    objects.check(settings, found)
-    return found
+    result = [objects.read(settings, key) for key in keys]
+    objects.check(settings, result)
+    return result
 
 
 def append(
-    session: SparkSession, settings: Settings, catalog: Catalog, record: Record, found: Sequence[Manifest], run: str
+    session: SparkSession, settings: Settings, catalog: Catalog, record: Record, manifests: Sequence[Manifest], run: str
 ) -> int:
     """Append the records of landed objects; return how many. Bytes that are no UTF-8 are kept as hexadecimal digits."""
-    mine = [item for item in found if item.topic == record.topic and item.rows]
+    mine = [item for item in manifests if item.topic == record.topic and item.rows]
     if not mine:
         return 0
     paths = [lake_spark.object_path(settings, item.object) for item in mine]
@@ -49,9 +49,9 @@ FROM landed_{record.name}""")
     return sum(item.rows for item in mine)
 
 
-def note(session: SparkSession, catalog: Catalog, found: Sequence[Manifest], run: str) -> None:
+def note(session: SparkSession, catalog: Catalog, manifests: Sequence[Manifest], run: str) -> None:
     """Note which manifests have been read."""
-    rows = [(m.key, m.object, m.topic, m.partition, m.first, m.end, m.rows, m.bytes, m.sha256, run) for m in found]
+    rows = [(m.key, m.object, m.topic, m.partition, m.first, m.end, m.rows, m.bytes, m.sha256, run) for m in manifests]
     schema = ", ".join(f"`{name}` {kind}" for name, kind in tables.OBJECTS.columns)
     session.createDataFrame(rows, schema).coalesce(1).writeTo(catalog.path(tables.OBJECTS)).append()
 

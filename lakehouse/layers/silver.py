@@ -103,12 +103,12 @@ def _undecodable(session: SparkSession, record: Record) -> int:
         " ELSE 'not_json' END"
     )
     origin = ", ".join(name for name, _ in tables.ORIGIN)
-    found = session.sql(
+    result = session.sql(
         f"SELECT '{record.name}' AS record, {reason} AS reason, value, {origin} FROM decoded_{record.name}"
         " WHERE document IS NULL"
     )
-    found.createOrReplaceTempView(f"undecodable_{record.name}")
-    return found.count()
+    result.createOrReplaceTempView(f"undecodable_{record.name}")
+    return result.count()
 
 
 def _before(session: SparkSession, catalog: Catalog, record: Record, news: dict[str, str]) -> bool:

@@ -51,11 +51,9 @@ SELECT *, {_identity(record)} AS record_id, {_revision(record)} AS revision,
 FROM {source}"""
 
 
-def unknown(field: str, found: str) -> str:
+def unknown(field: str, key: str) -> str:
     """Return the reason that the key in a field is not known. found: SQL that is NULL where it is not."""
-    return (
-        f"CASE WHEN `{field}` IS NOT NULL AND {found} IS NULL THEN {_struct(UNKNOWN_REASON, field, f'`{field}`')} END"
-    )
+    return f"CASE WHEN `{field}` IS NOT NULL AND {key} IS NULL THEN {_struct(UNKNOWN_REASON, field, f'`{field}`')} END"
 
 
 def _text(name: str) -> str:

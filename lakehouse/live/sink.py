@@ -70,13 +70,13 @@ class Sink:
         assert self._lakehouse.live is not None  # noqa: S101 - the caller has asked for it
         first = max(boundary, now - self._settings.speed_ttl).astimezone(UTC).date()
         days = [first + timedelta(days=step) for step in range((now.astimezone(UTC).date() - first).days + 2)]
-        found = {}
+        result = {}
         for item in self._lakehouse.live.events:
             for day in days:
                 asked = (item.event, day.isoformat(), boundary)
                 for row in self._session.execute(self._select, asked, timeout=_TIMEOUT_S):
-                    found[(row.event, row.minute, row.place, row.currency)] = (row.events, row.amount)
-        return found
+                    result[(row.event, row.minute, row.place, row.currency)] = (row.events, row.amount)
+        return result
 
     def _put(self, rows: dict[tuple[str, datetime, str, str], tuple[int, int]]) -> None:
         from cassandra.concurrent import execute_concurrent_with_args

@@ -59,10 +59,10 @@ class Stream:
         """
         now = self.clock()
         self._follow()
-        found = window(self.settings, self.lakehouse, self._read, now)
+        result = window(self.settings, self.lakehouse, self._read, now)
         with translated(self.settings, "the live minutes"):
-            rows = minutes.rows(self.session, self.settings, self.lakehouse, found)
-        return self.sink.write(rows, found.boundary, now)
+            rows = minutes.rows(self.session, self.settings, self.lakehouse, result)
+        return self.sink.write(rows, result.boundary, now)
 
     def _follow(self) -> None:
         """Remember what readers see, and up to where its runs have read Kafka, where that has changed."""

@@ -55,7 +55,7 @@ def window(settings: Settings, lakehouse: Lakehouse, read: Mapping[tuple[str, in
     }
     for event in events:
         starting[event.topic] = _since(settings, known[event.topic], boundary - event.tolerance, spans[event.topic])
-    ending = {name: {partition: span.end for partition, span in found.items()} for name, found in spans.items()}
+    ending = {name: {partition: span.end for partition, span in result.items()} for name, result in spans.items()}
     return Window(boundary, starting, ending)
 
 
@@ -68,7 +68,8 @@ def _reached(settings: Settings, topic: str, partition: int, offset: int, span: 
 
 def _since(settings: Settings, topic: Topic, moment: datetime, spans: Mapping[int, Span]) -> dict[int, int]:
     """Return from which offset on messages may be of a minute since ``moment``: none is accepted from the future."""
-    found = topics.offsets_at(settings, topic, moment)
+    result = topics.offsets_at(settings, topic, moment)
     return {
-        partition: min(max(offset, spans[partition].first), spans[partition].end) for partition, offset in found.items()
+        partition: min(max(offset, spans[partition].first), spans[partition].end)
+        for partition, offset in result.items()
     }

@@ -49,64 +49,64 @@ class Rows:
     def _figure(self, node: exp.Expr, sql: str) -> str:
         match node:
             case exp.Paren(this=inner):
-                found = f"({self._figure(inner, sql)})"
+                result = f"({self._figure(inner, sql)})"
             case exp.Div(this=above, expression=below):
                 # DIVIDE is blank where NULLIF makes SQL's quotient NULL; nothing counted is 0 there, and blank here.
                 zero = isinstance(below, exp.Nullif) and below.expression == exp.Literal.number(0)
                 divisor = below.this if zero else below
-                found = f"DIVIDE({self._figure(above, sql)} + 0, {self._figure(divisor, sql)})"
+                result = f"DIVIDE({self._figure(above, sql)} + 0, {self._figure(divisor, sql)})"
             case exp.Add() | exp.Sub() | exp.Mul():
                 left, right = self._figure(node.this, sql), self._figure(node.expression, sql)
-                found = f"{left} {_CALCULATIONS[type(node)]} {right}"
+                result = f"{left} {_CALCULATIONS[type(node)]} {right}"
             case exp.Literal(is_string=False):
-                found = str(node.this)
+                result = str(node.this)
             case _:
-                found = self._aggregate(node, sql)
-        return found
+                result = self._aggregate(node, sql)
+        return result
 
     def _aggregate(self, node: exp.Expr, sql: str) -> str:
         match node:
             case exp.Count(this=exp.Star()):
-                found = f"COUNTROWS({quoted(self.table)})"
+                result = f"COUNTROWS({quoted(self.table)})"
             case exp.Count(this=exp.Distinct(expressions=[exp.Column() as column])):
-                found = f"DISTINCTCOUNTNOBLANK({self._column(column)})"
+                result = f"DISTINCTCOUNTNOBLANK({self._column(column)})"
             case exp.Count(this=exp.Column() as column):
-                found = f"COUNTA({self._column(column)})"
+                result = f"COUNTA({self._column(column)})"
             case exp.CountIf(this=condition):
                 met = self._condition(condition, sql)
-                found = f"CALCULATE(COUNTROWS({quoted(self.table)}), KEEPFILTERS({met}))"
+                result = f"CALCULATE(COUNTROWS({quoted(self.table)}), KEEPFILTERS({met}))"
             case exp.Sum() | exp.Min() | exp.Max() | exp.Avg() if isinstance(node.this, exp.Column):
-                found = f"{_FUNCTIONS[type(node)]}({self._column(node.this)})"
+                result = f"{_FUNCTIONS[type(node)]}({self._column(node.this)})"
             case _:
                 raise NoDax(sql, f"{node.sql('spark')} is not translated")
-        return found
+        return result
 
     def _condition(self, node: exp.Expr, sql: str) -> str:
         match node:
             case exp.Paren(this=inner):
-                found = f"({self._condition(inner, sql)})"
+                result = f"({self._condition(inner, sql)})"
             case exp.And():
-                found = f"{self._condition(node.this, sql)} && {self._condition(node.expression, sql)}"
+                result = f"{self._condition(node.this, sql)} && {self._condition(node.expression, sql)}"
             case exp.Or():
-                found = f"({self._condition(node.this, sql)} || {self._condition(node.expression, sql)})"
+                result = f"({self._condition(node.this, sql)} || {self._condition(node.expression, sql)})"
             case exp.Not(this=inner) if not self._nullable(inner):
-                found = f"NOT ({self._condition(inner, sql)})"
+                result = f"NOT ({self._condition(inner, sql)})"
             case exp.Column():
-                found = f"{self._column(node)} = TRUE()"
+                result = f"{self._column(node)} = TRUE()"
             case exp.Is(this=exp.Column() as column, expression=exp.Null()):
-                found = f"ISBLANK({self._column(column)})"
+                result = f"ISBLANK({self._column(column)})"
             case exp.In(this=exp.Column() as column, expressions=[_, *_] as values):
                 listed = ", ".join(self._value(value, sql) for value in values)
-                found = self._present(column, f"{self._column(column)} IN {{{listed}}}")
+                result = self._present(column, f"{self._column(column)} IN {{{listed}}}")
             case exp.EQ() | exp.NEQ() | exp.LT() | exp.LTE() | exp.GT() | exp.GTE() if isinstance(
                 node.this, exp.Column
             ):
                 right = self._value(node.expression, sql)
                 compared = f"{self._column(node.this)} {_COMPARISONS[type(node)]} {right}"
-                found = self._present(node.this, compared)
+                result = self._present(node.this, compared)
             case _:
                 raise NoDax(sql, f"the condition {node.sql('spark')} is not translated")
-        return found
+        return result
 
     def _present(self, column: exp.Column, condition: str) -> str:
         """Return a comparison that is not met where the column has no value."""

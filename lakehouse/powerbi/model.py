@@ -113,21 +113,21 @@ class Model:
 def model(lakehouse: Lakehouse) -> Model:
     """Return the semantic model of a lakehouse."""
     relations = tuple(relation for fact in lakehouse.facts for relation in _relations(lakehouse, fact))
-    found = [
+    result = [
         _dimension(lakehouse, item, name)
         for item in lakehouse.dimensions
         for name in sorted({relation.table for relation in relations if relation.dimension == item.name})
     ]
-    found += [_calendar(table) for table in (tables.DIM_DATE, tables.DIM_TIME)]
+    result += [_calendar(table) for table in (tables.DIM_DATE, tables.DIM_TIME)]
     of_views = [kpi.name for kpi in lakehouse.kpis if lakehouse.view(kpi.fact)]
     left_out = [f"figures of views: {', '.join(of_views)}"] if of_views else []
     for fact in lakehouse.facts:
         hidden = {relation.column for relation in relations if relation.fact == fact.name}
         table = _fact(lakehouse, fact, hidden)
         measures, without = _measures(lakehouse, fact)
-        found.append(replace(table, measures=measures))
+        result.append(replace(table, measures=measures))
         left_out += without
-    return Model(lakehouse.name, lakehouse.title, tuple(found), relations, tuple(left_out))
+    return Model(lakehouse.name, lakehouse.title, tuple(result), relations, tuple(left_out))
 
 
 def _relations(lakehouse: Lakehouse, fact: Fact) -> Iterator[Relation]:
@@ -191,7 +191,7 @@ def _measures(lakehouse: Lakehouse, fact: Fact) -> tuple[tuple[Measure, ...], li
     """Return the figures of a fact, each formula once: its rows, those of marts, its measures, its KPIs."""
     event = lakehouse.event(fact.event)
     rows = Rows(fact.name, {field.name for field in event.fields if field.nullable})
-    found: dict[str, Measure] = {}
+    result: dict[str, Measure] = {}
     left_out: list[str] = []
 
     def add(name: str, sql: str, folder: str, description: str, *, form: str = "", of: str = "") -> None:
@@ -201,10 +201,10 @@ def _measures(lakehouse: Lakehouse, fact: Fact) -> tuple[tuple[Measure, ...], li
             left_out.append(f"{fact.name}, {name}: {error.what}")
             return
         guarded, money = _in_one_currency(event, fact, dax)
-        taken = {measure.name for measure in found.values()}
+        taken = {measure.name for measure in result.values()}
         full = f"{event.title}: {name}"
         unique = full if full not in taken else f"{full} ({of})"
-        found.setdefault(guarded, Measure(unique, guarded, form or _format(dax, money), folder, description))
+        result.setdefault(guarded, Measure(unique, guarded, form or _format(dax, money), folder, description))
 
     add("count", "COUNT(*)", "Figures", fact.grain)
     for mart in lakehouse.marts:
@@ -221,7 +221,7 @@ def _measures(lakehouse: Lakehouse, fact: Fact) -> tuple[tuple[Measure, ...], li
             add(kpi.title, kpi.sql, "KPIs", note, form=SHARE if kpi.unit == "1" else "", of=kpi.name)
         elif kpi.fact == fact.name:
             left_out.append(f"{kpi.name}: it is summed up by {', '.join(kpi.per)} first")
-    return tuple(found.values()), left_out
+    return tuple(result.values()), left_out
 
 
 def _in_one_currency(event: Event, fact: Fact, dax: str) -> tuple[str, bool]:

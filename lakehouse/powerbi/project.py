@@ -15,7 +15,7 @@ _SCHEMAS: Final = "https://developer.microsoft.com/json-schemas/fabric"
 def files(model: Model) -> dict[str, str]:
     """Return path -> text of the project of a model, from its folder on."""
     semantic, page = f"{model.name}.SemanticModel", f"{model.name}.Report"
-    found: dict[str, dict[str, Any]] = {
+    result: dict[str, dict[str, Any]] = {
         f"{model.name}.pbip": {
             "$schema": f"{_SCHEMAS}/pbip/pbipProperties/1.0.0/schema.json",
             "version": "1.0",
@@ -34,7 +34,7 @@ def files(model: Model) -> dict[str, str]:
         },
     }
     return {
-        **{path: report.text(document) for path, document in found.items()},
+        **{path: report.text(document) for path, document in result.items()},
         **{f"{semantic}/definition/{path}": text for path, text in tmdl.definition(model).items()},
         **{f"{page}/definition/{path}": text for path, text in report.definition(model).items()},
     }

@@ -109,5 +109,5 @@ def _measure(table: str, measure: Measure) -> dict[str, Any]:
 
 
 def _field(kind: str, table: str, name: str) -> dict[str, Any]:
-    found = {kind: {"Expression": {"SourceRef": {"Entity": table}}, "Property": name}}
-    return {"field": found, "queryRef": f"{table}.{name}", "nativeQueryRef": name}
+    result = {kind: {"Expression": {"SourceRef": {"Entity": table}}, "Property": name}}
+    return {"field": result, "queryRef": f"{table}.{name}", "nativeQueryRef": name}

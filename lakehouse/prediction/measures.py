@@ -47,12 +47,12 @@ def average_precision(happened: Any, share: Any) -> float:  # noqa: ANN401
 def intervals(days: Any, happened: Any, share: Any, limit: float) -> dict[str, tuple[float, float]]:  # noqa: ANN401
     """Return the middle 90 % of each, over samples of whole days: what lies on one day is not independent."""
     pick, places = np.random.default_rng(1), [np.flatnonzero(days == day) for day in np.unique(days.astype(str))]
-    found: dict[str, list[float]] = {name: [] for name in NAMES}
+    result: dict[str, list[float]] = {name: [] for name in NAMES}
     for _ in range(_TIMES):
         rows = np.concatenate([places[number] for number in pick.integers(0, len(places), len(places))])
         for name, value in measure(happened[rows], share[rows], limit).items():
-            found[name].append(value)
-    return {name: tuple(np.quantile(values, (0.05, 0.95)).tolist()) for name, values in found.items()}
+            result[name].append(value)
+    return {name: tuple(np.quantile(values, (0.05, 0.95)).tolist()) for name, values in result.items()}
 
 
 def edges(values: Any) -> list[float]:  # noqa: ANN401

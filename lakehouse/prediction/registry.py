@@ -52,8 +52,8 @@ class Model:
     @property
     def content(self) -> Mapping[str, Any]:
         """The details, read."""
-        found: dict[str, Any] = orjson.loads(self.details)
-        return found
+        result: dict[str, Any] = orjson.loads(self.details)
+        return result
 
 
 def library() -> str:

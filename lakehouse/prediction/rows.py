@@ -36,9 +36,9 @@ class Rows:
         return self.features[:, self.names.index(name)]
 
 
-def of(prediction: Prediction, found: Sequence[Sequence[Any]]) -> Rows:
+def of(prediction: Prediction, fetched: Sequence[Sequence[Any]]) -> Rows:
     """Return rows as a database gives them (``prediction.columns``): keys are the next day and the member."""
-    ordered = sorted(found, key=lambda row: (row[0], row[2]))
+    ordered = sorted(fetched, key=lambda row: (row[0], row[2]))
     names = tuple(prediction.features)
     values = np.array([[np.nan if value is None else float(value) for value in row[4:]] for row in ordered])
     values = values.reshape(len(ordered), 1 + len(names))

@@ -31,25 +31,25 @@ class Change(NamedTuple):
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[Change]:
     """Return what a new document changes, what breaks first. old: as it was published."""
     before, after = _named(old.get("schema")), _named(new.get("schema"))
-    found = [Change("breaking", name, "is not there any more") for name in before if name not in after]
-    found += [Change("addition", name, "is new") for name in after if name not in before]
+    result = [Change("breaking", name, "is not there any more") for name in before if name not in after]
+    result += [Change("addition", name, "is new") for name in after if name not in before]
     for name in before:
         if name in after:
-            found += _table(name, before[name], after[name])
+            result += _table(name, before[name], after[name])
     if old.get("slaProperties", []) != new.get("slaProperties", []):
-        found.append(Change("breaking", "service", "what is promised about time differs"))
+        result.append(Change("breaking", "service", "what is promised about time differs"))
     if old.get("description") != new.get("description") or old.get("name") != new.get("name"):
-        found.append(Change("words", "contract", "its description differs"))
-    return sorted(found, key=lambda change: _WEIGHTS.index(change.weight))
+        result.append(Change("words", "contract", "its description differs"))
+    return sorted(result, key=lambda change: _WEIGHTS.index(change.weight))
 
 
-def next_version(old: str, found: list[Change]) -> str:
+def next_version(old: str, changes: list[Change]) -> str:
     """Return the version after changes: the first number for what breaks, the second for additions, else the third.
 
     Raises ValueError where the old version is not three numbers.
     """
     major, minor, patch = (int(part) for part in old.split("."))
-    weights = {change.weight for change in found}
+    weights = {change.weight for change in changes}
     if "breaking" in weights:
         return f"{major + 1}.0.0"
     if "addition" in weights:

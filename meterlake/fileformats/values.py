@@ -81,10 +81,10 @@ def number(given: object, missing: tuple[str, ...] = ("",)) -> Decimal | None:
 def physical(value: Decimal, factor: Fraction) -> float:
     """Return the double nearest to a number in a measure's unit. Raises RefusedValue(``not_finite``)."""
     moved = value if factor == 1 else _LONG.divide(_LONG.multiply(value, factor.numerator), factor.denominator)
-    found = float(moved)
-    if not math.isfinite(found):
+    result = float(moved)
+    if not math.isfinite(result):
         raise RefusedValue("not_finite")
-    return found
+    return result
 
 
 def stamp(given: object, pattern: str) -> Stamp:
@@ -173,8 +173,8 @@ def _of_pattern(text: str, pattern: str) -> Stamp:
 
 def _cut_off(end: re.Pattern[str] | None, text: str) -> tuple[str, str]:
     """Return the end of a text that a pattern takes, and the text without it."""
-    found = end.search(text) if end else None
-    return (found[0], text[: found.start()]) if found else ("", text)
+    result = end.search(text) if end else None
+    return (result[0], text[: result.start()]) if result else ("", text)
 
 
 def _offset_seconds(text: str) -> int:
@@ -188,10 +188,10 @@ def _offset_seconds(text: str) -> int:
 
 
 def _parsed(form: _Compiled, text: str) -> datetime:
-    found = form.parts.fullmatch(text) if form.parts else None
-    if found is None:
+    result = form.parts.fullmatch(text) if form.parts else None
+    if result is None:
         return datetime.strptime(text, form.strptime)  # noqa: DTZ007 - of the file's clock
-    numbers = {name: int(part) for name, part in found.groupdict().items()}
+    numbers = {name: int(part) for name, part in result.groupdict().items()}
     return datetime(**numbers)  # type: ignore[arg-type] # noqa: DTZ001 - of the file's clock
 
 

@@ -50,11 +50,11 @@ def masked(lakehouse: Lakehouse, key: str) -> Iterator[Masked]:
     yield Masked(silver, "quarantine", {"value": _NOTHING})
     for dimension in lakehouse.dimensions:
         fields = [lakehouse.reference(dimension.reference).field(name) for name in dimension.attributes]
-        if found := columns(fields):
-            yield Masked(gold, dimension.name, found)
+        if result := columns(fields):
+            yield Masked(gold, dimension.name, result)
     for fact in lakehouse.facts:
-        if found := columns(lakehouse.event(fact.event).fields):
-            yield Masked(gold, fact.name, found)
+        if result := columns(lakehouse.event(fact.event).fields):
+            yield Masked(gold, fact.name, result)
 
 
 def _joined(lakehouse: Lakehouse) -> set[str]:

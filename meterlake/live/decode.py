@@ -115,17 +115,17 @@ def _no_number(name: str) -> Any:  # noqa: ANN401 - it never returns
 
 def _of_json(source: LiveSource, topic: str, content: object, arrived_ms: int) -> Iterator[Sample | Refusal]:
     if source.at:
-        found = field_of((content,), source.at)
-        if not isinstance(found, list):
+        result = field_of((content,), source.at)
+        if not isinstance(result, list):
             raise RefusedValue("not_list")
     else:
-        found = content
-    if not isinstance(found, list):
-        yield _of_item(source, topic, (found,), arrived_ms)
+        result = content
+    if not isinstance(result, list):
+        yield _of_item(source, topic, (result,), arrived_ms)
         return
-    if not found:
+    if not result:
         raise RefusedValue("empty_list")
-    for item, fields in enumerate(found, start=1):
+    for item, fields in enumerate(result, start=1):
         yield _of_item(source, topic, (fields, content), arrived_ms, item)
 
 
@@ -224,13 +224,13 @@ def field_of(scopes: Sequence[object], path: str) -> object:
     Raises RefusedValue where none has.
     """
     for content in scopes:
-        found = content.get(path, _ABSENT) if isinstance(content, dict) else _ABSENT
-        if found is _ABSENT:
-            found = content
+        result = content.get(path, _ABSENT) if isinstance(content, dict) else _ABSENT
+        if result is _ABSENT:
+            result = content
             for name in path.split("."):
-                found = _child(found, name)
-        if found is not _ABSENT:
-            return found
+                result = _child(result, name)
+        if result is not _ABSENT:
+            return result
     raise RefusedValue(f"missing_field:{path}")
 
 

@@ -64,7 +64,7 @@ def lines(usage: Usage, tariffs: Tariffs) -> list[Line]:
     Days of the standing charge are those with half hours; on a day with several products the last one bears it. Blocks
     count what the meter has used in the calendar month under the same product, whatever tariffs it had.
     """
-    found: list[Line] = []
+    result: list[Line] = []
     used = _used_before(usage)
     bearers = _bearers(usage)
     for number in np.unique(usage.day).tolist():
@@ -79,11 +79,11 @@ def lines(usage: Usage, tariffs: Tariffs) -> list[Line]:
             if bearers[number] == place:
                 standing = _units(tariff.standing, MONEY_DIGITS)
                 parts = [(STANDING, tariff.standing, 0, 0, standing), *parts]
-            found += [
+            result += [
                 Line(day, product, name, tariff.name, part, price, energy, estimated, amount, tax)
                 for part, price, energy, estimated, amount in parts
             ]
-    return found
+    return result
 
 
 _Part = tuple[str, Decimal | None, int, int, int]
@@ -96,7 +96,7 @@ def _parts(usage: Usage, rows: Integers, used: Integers, tariff: Tariff, tariffs
         return [("energy", None, int(energy.sum()), int(energy[estimated].sum()), int((prices * energy).sum()))]
     if tariff.blocks:
         return _blocks(energy, estimated, used[rows], tariff)
-    found: list[_Part] = []
+    result: list[_Part] = []
     free = np.ones(len(rows), np.bool_)
     for band in tariff.bands:
         mine = free & _within(usage, rows, band)
@@ -104,13 +104,13 @@ def _parts(usage: Usage, rows: Integers, used: Integers, tariff: Tariff, tariffs
         if mine.any():
             whole = int(energy[mine].sum())
             part = int(energy[mine & estimated].sum())
-            found.append((band.name, band.price, whole, part, whole * _units(band.price, PRICE_DIGITS)))
-    return found
+            result.append((band.name, band.price, whole, part, whole * _units(band.price, PRICE_DIGITS)))
+    return result
 
 
 def _blocks(energy: Integers, estimated: Flags, used: Integers, tariff: Tariff) -> list[_Part]:
     """Return what falls into each block. used: what the month had before each half hour."""
-    found: list[_Part] = []
+    result: list[_Part] = []
     low = 0
     for block in tariff.blocks:
         high = 2**62 if block.up_to is None else _units(block.up_to, ENERGY_DIGITS)
@@ -119,8 +119,8 @@ def _blocks(energy: Integers, estimated: Flags, used: Integers, tariff: Tariff) 
         if within.any():
             whole = int(within.sum())
             part = int(within[estimated].sum())
-            found.append((block.name, block.price, whole, part, whole * _units(block.price, PRICE_DIGITS)))
-    return found
+            result.append((block.name, block.price, whole, part, whole * _units(block.price, PRICE_DIGITS)))
+    return result
 
 
 def _prices(usage: Usage, rows: Integers, name: str, tariffs: Tariffs) -> Iterator[int]:

@@ -121,7 +121,7 @@ def _tax(held: dict[str, Any], where: str) -> Tax:
 
 def _prices(path: Path, name: str) -> dict[int, Decimal]:
     """Return prices a half hour of a CSV file with columns ``start`` (UTC, ISO 8601) and ``price``."""
-    found: dict[int, Decimal] = {}
+    result: dict[int, Decimal] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             for number, row in enumerate(csv.DictReader(lines), start=2):
@@ -132,12 +132,12 @@ def _prices(path: Path, name: str) -> dict[int, Decimal]:
                 except (KeyError, TypeError, ValueError, InvalidOperation):
                     raise BadTariffs(where, f"{row} is no start and price", "Write 2021-01-01T00:30,0.1523") from None
                 start = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-                if start in found:
+                if start in result:
                     raise BadTariffs(where, f"{row['start']} is there twice", "Keep one price a half hour.")
-                found[start] = _price(price, where)
+                result[start] = _price(price, where)
     except (OSError, UnicodeDecodeError) as error:
         raise BadTariffs(f"Prices {name!r}", f"{path} cannot be read ({error})", "Give a CSV file in UTF-8.") from None
-    return found
+    return result
 
 
 def _price(value: Any, where: str) -> Decimal:  # noqa: ANN401 - what TOML has

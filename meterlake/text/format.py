@@ -217,8 +217,8 @@ class TextFormat:
     @property
     def moments(self) -> list[Moment]:
         """The columns with the time; one with an offset in it comes last."""
-        found = [column for column in self.columns if isinstance(column, Moment)]
-        return sorted(found, key=lambda column: timepattern.has_offset(column.pattern))
+        result = [column for column in self.columns if isinstance(column, Moment)]
+        return sorted(result, key=lambda column: timepattern.has_offset(column.pattern))
 
     @property
     def strptime(self) -> str:
@@ -246,9 +246,9 @@ def parse_offset(text: str) -> timedelta:
     """Return the offset from UTC that ``+01:00`` or ``Z`` means. Raises UsageError."""
     if text == "Z":
         return timedelta(0)
-    found = _OFFSET.fullmatch(text)
-    if found:
-        sign, hours, minutes = found.groups()
+    result = _OFFSET.fullmatch(text)
+    if result:
+        sign, hours, minutes = result.groups()
         offset = timedelta(hours=int(hours), minutes=int(minutes))
         if offset <= _FARTHEST:
             return -offset if sign == "-" else offset

@@ -76,11 +76,11 @@ def layout(form: TextFormat, path: str, head: bytes) -> TextFormat:
         return _without_header(form, path, text)
     seen = ""
     for number, line, end in _candidates(form, text):
-        found = _matched(form, line)
-        if found is not None:
+        result = _matched(form, line)
+        if result is not None:
             if not text[end:].strip():
                 raise EmptyInput(path, "has a header but no reading", "Expected at least one line below it.")
-            return replace(found, head_lines=number, columns=_with_unnamed(found, text[end:]))
+            return replace(result, head_lines=number, columns=_with_unnamed(result, text[end:]))
         seen = seen or line
     which = "Its first line is" if form.skip_lines in (0, "to_header") else f"Line {form.first_line - 1} is"
     place = "does not begin with" if form.skip_lines == 0 else "does not have, where its format looks for it,"
@@ -180,8 +180,8 @@ def _candidates(form: TextFormat, text: bytes) -> Iterator[tuple[int, str, int]]
 
 
 def _line_end(text: bytes, begin: int) -> int:
-    found = text.find(b"\n", begin)
-    return len(text) if found < 0 else found + 1
+    result = text.find(b"\n", begin)
+    return len(text) if result < 0 else result + 1
 
 
 def _without_header(form: TextFormat, path: str, text: bytes) -> TextFormat:

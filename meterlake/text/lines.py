@@ -109,8 +109,8 @@ def blocks(read: Callable[[int], bytes], first: int = 1, encoding: Encoding = "u
         data = ends.take(chunk) if chunk else ends.rest()
         if not begun and data:
             data, begun = data.removeprefix(codecs.BOM_UTF8), True
-        whole, found, rest = data.rpartition(b"\n")
-        if found:
+        whole, result, rest = data.rpartition(b"\n")
+        if result:
             yield _block(number, open_line + whole, reason)
             number += whole.count(b"\n") + 1
             open_line = rest

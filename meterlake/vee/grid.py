@@ -113,12 +113,12 @@ def _offsets(utc_day: int, time_zone: str) -> list[tuple[int, int]]:
     """Return (since when, offset from UTC in seconds) within a UTC day, to the quarter of an hour."""
     zone = ZoneInfo(time_zone)
     begin = utc_day * _DAY_S
-    found = [(begin, _offset(begin, zone))]
-    if _offset(begin + _DAY_S, zone) != found[0][1]:
+    result = [(begin, _offset(begin, zone))]
+    if _offset(begin + _DAY_S, zone) != result[0][1]:
         for ts in range(begin, begin + _DAY_S, 900):
-            if (offset := _offset(ts, zone)) != found[-1][1]:
-                found.append((ts, offset))
-    return found
+            if (offset := _offset(ts, zone)) != result[-1][1]:
+                result.append((ts, offset))
+    return result
 
 
 def _offset(ts: int, zone: ZoneInfo) -> int:

@@ -81,10 +81,10 @@ def validate_and_estimate(
             values[gap.first : gap.last] = one.values
             names |= dict.fromkeys(range(gap.first, gap.last), (one.method, one.inputs))
     unequal = [
-        found
+        result
         for period in periods
         if _meets(period.begin, period.end, stretches)
-        for found in _constrain(cells, vee, measure, period, values, names)
+        for result in _constrain(cells, vee, measure, period, values, names)
     ]
     kept = [gap for gap in made if _meets(cells.starts(gap.first), cells.starts(gap.last), stretches)]
     return [_row(cells, gap, place, values, names) for gap in kept for place in _places(gap) if place in names], unequal

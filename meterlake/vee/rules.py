@@ -48,29 +48,29 @@ class Found:
 
 def find(rows: Rows, vee: Vee, measure: Measure, step: int) -> list[Found]:
     """Return what the rules find in single rows and in runs of them. step: seconds of an interval."""
-    found: list[Found] = []
+    result: list[Found] = []
     for rule in vee.rules:
         if isinstance(rule, OutOfRange):
-            found += _outside(rows, rule, measure, step)
+            result += _outside(rows, rule, measure, step)
         elif isinstance(rule, Negative):
-            found += _runs(rows, step, rows.values < 0, rule.name, rule.action, np.zeros(len(rows.values), np.int64))
+            result += _runs(rows, step, rows.values < 0, rule.name, rule.action, np.zeros(len(rows.values), np.int64))
         elif isinstance(rule, Spike):
-            found += _spikes(rows, rule, measure, step)
+            result += _spikes(rows, rule, measure, step)
         elif isinstance(rule, Stuck | ZeroRun):
-            found += _same(rows, rule, step)
-    return found
+            result += _same(rows, rule, step)
+    return result
 
 
 def _outside(rows: Rows, rule: OutOfRange, measure: Measure, step: int) -> list[Found]:
     limits = rule.between.limits(step) if isinstance(rule.between, Rate) else rule.between
     seconds = step if measure.kind == "level" else 1
     low, high = (None if limit is None else round(float(limit) * 10**measure.scale) * seconds for limit in limits)
-    found: list[Found] = []
+    result: list[Found] = []
     for limit, beyond in ((low, rows.values.__lt__), (high, rows.values.__gt__)):
         if limit is not None:
             passed = np.full(len(rows.values), limit, np.int64)
-            found += _runs(rows, step, beyond(limit), rule.name, rule.action, passed)
-    return found
+            result += _runs(rows, step, beyond(limit), rule.name, rule.action, passed)
+    return result
 
 
 def _spikes(rows: Rows, rule: Spike, measure: Measure, step: int) -> list[Found]:
@@ -105,10 +105,10 @@ def _runs(rows: Rows, step: int, wanted: Flags, rule: str, action: Action, expec
         return []
     goes_on = np.r_[False, _touches(rows, step) & (rows.day[1:] == rows.day[:-1])]
     cut = np.flatnonzero((np.diff(places) > 1) | ~goes_on[places[1:]]) + 1
-    found = []
+    result = []
     for part in np.split(places, cut):
         limit = None if expected is None else expected[part]
         far = part[0] if limit is None else part[int(np.argmax(np.abs(rows.values[part] - limit)))]
         limit_there = None if expected is None else int(expected[far])
-        found.append(Found(rule, action, int(part[0]), int(part[-1]) + 1, int(rows.values[far]), limit_there))
-    return found
+        result.append(Found(rule, action, int(part[0]), int(part[-1]) + 1, int(rows.values[far]), limit_there))
+    return result

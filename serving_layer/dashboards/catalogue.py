@@ -115,8 +115,8 @@ def ours() -> Part:
 
 def _live_lakehouses() -> tuple[Lakehouse, ...]:
     """Return our lakehouses whose events are shown live."""
-    found = sorted(registry.listing().lakehouses.values(), key=lambda entry: entry.name)
-    return tuple(entry.declaration for entry in found if entry.is_ours and entry.declaration.live)
+    result = sorted(registry.listing().lakehouses.values(), key=lambda entry: entry.name)
+    return tuple(entry.declaration for entry in result if entry.is_ours and entry.declaration.live)
 
 
 def parts() -> list[Part]:

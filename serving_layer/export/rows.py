@@ -90,14 +90,14 @@ def extent(settings: Settings, request: Request) -> Extent:
 
 
 def batches(
-    settings: Settings, request: Request, found: Extent, clock: timezone | None = None
+    settings: Settings, request: Request, extent: Extent, clock: timezone | None = None
 ) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows of an export, month after month, in each by meter and time; at most BATCH at once.
 
     clock: whose months they are; without it, those of the data set.
     """
     names = ", ".join(column.name for column in request.chosen)
-    for since, until in _months(request, found, clock or ZoneInfo(request.dataset.time_zone)):
+    for since, until in _months(request, extent, clock or ZoneInfo(request.dataset.time_zone)):
         where, values = _where(request, since, until)
         order = f"{request.dataset.key}, {request.grain}"
         text = f"SELECT {names} FROM {request.view} WHERE {where} ORDER BY {order}"
@@ -107,9 +107,9 @@ def batches(
             raise _named(request, error) from error
 
 
-def _months(request: Request, found: Extent, zone: tzinfo) -> Iterator[tuple[datetime, datetime]]:
+def _months(request: Request, extent: Extent, zone: tzinfo) -> Iterator[tuple[datetime, datetime]]:
     """Yield the range of an extent in pieces of a local month, aware."""
-    first, last = (_aware(moment, zone) for moment in (found.first, found.last))
+    first, last = (_aware(moment, zone) for moment in (extent.first, extent.last))
     since, end = request.since or first, request.until or last + timedelta(days=1)
     while since <= last and since < end:
         local = since.astimezone(zone)

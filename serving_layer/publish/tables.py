@@ -37,10 +37,10 @@ _REMOVAL: Final = "~~"
 class TableDiffers(PermanentError):
     """A Hive table has other columns than the declaration."""
 
-    def __init__(self, table: str, wanted: str, found: str) -> None:
+    def __init__(self, table: str, wanted: str, actual: str) -> None:
         self.table = table
         super().__init__(
-            f"Hive table {table} does not have the declaration's columns: expected {wanted}, found {found}.",
+            f"Hive table {table} does not have the declaration's columns: expected {wanted}, found {actual}.",
             hint=f"The declaration has changed. Drop the table (`DROP TABLE {table}` in Hive; its files stay),"
             " then run the batch with --full.",
         )
@@ -65,16 +65,16 @@ def ensure(settings: Settings, tables: list[ViewTable], *, replace: bool = False
         metastore.ensure_database(client, HIVE_DATABASE, f"{settings.hdfs}{FOLDER}")
         for table in tables:
             wanted = _external(settings, table)
-            found = metastore.get_table(client, HIVE_DATABASE, table.name)
-            if found is not None and _is_of_earlier_version(found, wanted):
+            result = metastore.get_table(client, HIVE_DATABASE, table.name)
+            if result is not None and _is_of_earlier_version(result, wanted):
                 if not replace:
                     continue
                 metastore.drop_table(client, HIVE_DATABASE, table.name)
-                found = None
-            if found is None:
+                result = None
+            if result is None:
                 metastore.create_table(client, wanted)
-            elif _shape(found) != _shape(wanted):
-                raise TableDiffers(f"{HIVE_DATABASE}.{table.name}", *_difference(wanted, found))
+            elif _shape(result) != _shape(wanted):
+                raise TableDiffers(f"{HIVE_DATABASE}.{table.name}", *_difference(wanted, result))
     try:
         hdfs.client(settings).makedirs(_EMPTY)
     except hdfs.ERRORS as error:
@@ -141,8 +141,8 @@ def _switch(
 
 def _fence(settings: Settings, client: metastore.Client, table: str, token: str) -> PartitionValues:
     """Return the fence of a table; make one where there is none."""
-    found = metastore.partitions_from(client, HIVE_DATABASE, table, _FENCE)
-    fences = [values for values in found if not values[0].startswith(_REMOVAL)]
+    result = metastore.partitions_from(client, HIVE_DATABASE, table, _FENCE)
+    fences = [values for values in result if not values[0].startswith(_REMOVAL)]
     return fences[0] if fences else _make_fence(settings, client, table, token)
 
 
@@ -167,19 +167,19 @@ def _external(settings: Settings, table: ViewTable) -> ExternalTable:
     )
 
 
-def _is_of_earlier_version(found: ExternalTable, wanted: ExternalTable) -> bool:
+def _is_of_earlier_version(actual: ExternalTable, wanted: ExternalTable) -> bool:
     """Return whether a table differs by its partition columns alone: before there were slices, there was only one."""
-    rows = len(found.columns)
-    same_rows = _shape(found)[:rows] == _shape(wanted)[: len(wanted.columns)]
-    return same_rows and _shape(found)[rows:] == _shape(wanted)[len(wanted.columns) :][:1]
+    rows = len(actual.columns)
+    same_rows = _shape(actual)[:rows] == _shape(wanted)[: len(wanted.columns)]
+    return same_rows and _shape(actual)[rows:] == _shape(wanted)[len(wanted.columns) :][:1]
 
 
 def _shape(table: ExternalTable) -> list[tuple[str, str]]:
     return [(column.name, column.type.lower()) for column in (*table.columns, *table.partitioned_by)]
 
 
-def _difference(wanted: ExternalTable, found: ExternalTable) -> tuple[str, str]:
-    left, right = _shape(wanted), _shape(found)
+def _difference(wanted: ExternalTable, actual: ExternalTable) -> tuple[str, str]:
+    left, right = _shape(wanted), _shape(actual)
     missing = [" ".join(column) for column in left if column not in right]
     extra = [" ".join(column) for column in right if column not in left]
     return ", ".join(missing) or "the same in another order", ", ".join(extra) or "nothing instead"

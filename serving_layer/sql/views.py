@@ -35,10 +35,10 @@ def has_speed_layer(settings: Settings, dataset: MeterSeries) -> bool:
     """
     names = (CASSANDRA_KEYSPACE, view_table(dataset, dataset.finest.grain))
     with cassandra.session(settings) as session:
-        found = session.execute(
+        result = session.execute(
             "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = %s", names
         )
-        if found.one() is None:
+        if result.one() is None:
             return False
     for attempt in _trino_learns():
         with attempt:

@@ -105,12 +105,12 @@ def _json(form: RecordFormat, path: Path) -> Iterator[object]:
                 except ValueError:
                     yield None
         return
-    found = json.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+    result = json.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
     if isinstance(form, JsonList):
-        yield from _child(found, form.at) if form.at else found
+        yield from _child(result, form.at) if form.at else result
     elif isinstance(form, JsonTable):
-        names = _child(found, form.columns)
-        for values in _child(found, form.data):
+        names = _child(result, form.columns)
+        for values in _child(result, form.data):
             yield dict(zip(names, values, strict=True)) if len(values) == len(names) else None
 
 

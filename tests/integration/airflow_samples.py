@@ -122,9 +122,9 @@ class Airflow:
         lines = self.ask("GET", f"{path}?full_content=true")["content"]
         return "\n".join(str(line.get("event", "")) for line in lines)
 
-    def until(self, found: Any) -> Any:
+    def until(self, ready: Any) -> Any:
         """Ask until there is an answer; the timeout of the test ends it."""
-        while not (answer := found()):
+        while not (answer := ready()):
             time.sleep(1)
         return answer
 

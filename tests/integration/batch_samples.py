@@ -105,10 +105,10 @@ def model(rows: list[Reading], grain: Any) -> dict[tuple[str, Any], State]:
 def physical(state: State) -> tuple[Any, ...]:
     """Return a state as the tables hold it."""
     row = state.row()
-    found: list[Any] = [row["readings"], row["covered_s"], row["flagged"]]
+    result: list[Any] = [row["readings"], row["covered_s"], row["flagged"]]
     for measure in DATASET.measures:
-        found += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
-    return tuple(found)
+        result += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
+    return tuple(result)
 
 
 def stored(rows: Any) -> dict[tuple[str, Any], tuple[Any, ...]]:
@@ -138,31 +138,31 @@ def history(settings: Settings, dataset: MeterSeries = DATASET) -> History:
 
 
 def current(settings: Settings, dataset: MeterSeries = DATASET) -> Record:
-    found = history(settings, dataset).current
-    assert found is not None
-    return found
+    result = history(settings, dataset).current
+    assert result is not None
+    return result
 
 
 def checksums(settings: Settings, dataset: MeterSeries = DATASET) -> dict[tuple[str, str], list[str]]:
     """Return HDFS's checksum of every file that readers see, by table and partition."""
-    client, found = hdfs.client(settings), {}
+    client, result = hdfs.client(settings), {}
     for table, partitions in history(settings, dataset).tables.items():
         for value, folder in partitions.items():
             place = "/" + folder.split("/", 3)[3]
             files = [name for name in client.list(place) if name.endswith(".parquet")]
-            found[table, value] = [client.checksum(f"{place}/{name}")["bytes"] for name in files]
-    return found
+            result[table, value] = [client.checksum(f"{place}/{name}")["bytes"] for name in files]
+    return result
 
 
 @contextmanager
 def fresh(settings: Settings, dataset: MeterSeries = DATASET) -> Iterator[SparkSession]:
     """Open a session, everything removed that an earlier test run has left of a data set."""
     _forget(settings, dataset)
-    with spark.session(settings, "batch-test") as found:
-        found.sql(f"DROP TABLE IF EXISTS iceberg.master.{dataset.name} PURGE")
-        if found.catalog.tableExists(records.FULL_NAME):
-            found.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{dataset.name}'")
-        yield found
+    with spark.session(settings, "batch-test") as result:
+        result.sql(f"DROP TABLE IF EXISTS iceberg.master.{dataset.name} PURGE")
+        if result.catalog.tableExists(records.FULL_NAME):
+            result.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{dataset.name}'")
+        yield result
     gc.collect()
 
 

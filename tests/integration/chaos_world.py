@@ -154,14 +154,14 @@ class World:
         wrong = {key: (shown.get(key), wanted.get(key)) for key in shown | wanted if shown.get(key) != wanted.get(key)}
         assert not wrong, f"{len(wrong)} of {len(wanted)} minutes are wrong, such as {next(iter(wrong.items()))}"
         assert self._archived() == len(arrived)
-        found = self.disagreements()
-        assert not found, f"the layers have differed at {len(found)} runs: {found}"
+        result = self.disagreements()
+        assert not result, f"the layers have differed at {len(result)} runs: {result}"
         return len(wanted)
 
     def disagreements(self) -> list[tuple[object, ...]]:
         """Return the runs at which the layers differed without an explanation, or could not be compared, and why."""
-        found = "json_extract_scalar(details, '$.reconciliation.{}')"
-        unexplained, failed = (found.format(name) for name in ("unexplained", "failed"))
+        result = "json_extract_scalar(details, '$.reconciliation.{}')"
+        unexplained, failed = (result.format(name) for name in ("unexplained", "failed"))
         statement = (
             f"SELECT run_id, json_extract(details, '$.reconciliation') FROM iceberg.serving.batch_runs"  # noqa: S608
             f" WHERE event = 'published' AND dataset = ?"
@@ -200,16 +200,16 @@ class World:
 @contextmanager
 def world(settings: Settings, stack: Instance, name: str) -> Iterator[World]:
     """Start everything, and stop it at the end."""
-    found = World(settings, stack, replace(HOUSEHOLD, name=name))
-    topics.ensure(settings, found.dataset)
+    result = World(settings, stack, replace(HOUSEHOLD, name=name))
+    topics.ensure(settings, result.dataset)
     try:
         for command in QUERIES:
-            found.begin(command)
-        with found.load(5, seed=0):
+            result.begin(command)
+        with result.load(5, seed=0):
             pass
-        found.wait_until_caught_up()
-        found.begin("batch")
-        yield found
+        result.wait_until_caught_up()
+        result.begin("batch")
+        yield result
     finally:
-        found.end()
-        forget(settings, found.dataset)
+        result.end()
+        forget(settings, result.dataset)

@@ -29,8 +29,8 @@ def assert_kept(settings: Settings, tables: Iterable[Table]) -> None:
         wrong |= {rule.name: f"NOT ({rule.sql})" for rule in table.rules}
         counts = [f"count_if({condition})" for condition in wrong.values()]
         counts.append(f"count(*) - count(DISTINCT ROW({', '.join(keys)}))" if keys else "0")
-        (found,) = trino.rows(settings, f"SELECT {', '.join(counts)}, count(*) FROM {table.place}")
-        *bad, rows = found
+        (result,) = trino.rows(settings, f"SELECT {', '.join(counts)}, count(*) FROM {table.place}")
+        *bad, rows = result
         faults = {name: count for name, count in zip([*wrong, "rows share a key"], bad, strict=True) if count}
         assert faults == {}, table.name
         assert rows, f"{table.name} has no row to be judged by"

@@ -30,7 +30,7 @@ def running(stack: Instance) -> Iterator[None]:
                 time.sleep(0.2)
         yield
         if not os.environ.get("METERLAKE_TEST_KEEP_STACK"):
-            found = process.running(stack)
+            result = process.running(stack)
             for name in ON_REQUEST:
-                process.stop(found.get(name, []), 20)
+                process.stop(result.get(name, []), 20)
                 stack.started_mark(name).unlink(missing_ok=True)

@@ -47,9 +47,9 @@ def merged_minutes(settings: Settings, dataset: MeterSeries) -> Rows:
     names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
     view = merged.merged_view(dataset, "minute")
     rows = trino.rows(settings, f"SELECT meter_id, minute, {', '.join(names)} FROM {view}")
-    found = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
-    assert len(found) == len(rows)
-    return found
+    result = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): tuple(row[2:]) for row in rows}
+    assert len(result) == len(rows)
+    return result
 
 
 def forget(settings: Settings, dataset: MeterSeries) -> None:

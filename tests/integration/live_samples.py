@@ -33,12 +33,12 @@ def stream(settings: Settings, session: SparkSession, lakehouse: Lakehouse, now:
 def merged(settings: Settings, lakehouse: Lakehouse, since: datetime) -> dict[str, Minutes]:
     """Return what readers see since a minute, by the layer that answers."""
     assert lakehouse.live is not None
-    found: dict[str, Minutes] = {"batch": {}, "live": {}}
+    result: dict[str, Minutes] = {"batch": {}, "live": {}}
     sql = merged_sql(lakehouse, lakehouse.live, f"minute >= TIMESTAMP '{since:%Y-%m-%d %H:%M:%S}'")
     for layer, minute, event, place, currency, count, amount in trino.rows(settings, sql):
-        assert (minute, event, place, currency) not in found[layer]
-        found[layer][(minute, event, place, currency)] = (count, str(amount))
-    return found
+        assert (minute, event, place, currency) not in result[layer]
+        result[layer][(minute, event, place, currency)] = (count, str(amount))
+    return result
 
 
 def answered(settings: Settings, lakehouse: Lakehouse, since: datetime, until: datetime) -> dict[str, list[Any]]:

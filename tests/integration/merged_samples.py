@@ -63,8 +63,8 @@ class Written:
 
 def show(settings: Settings, run: Written, **more: Any) -> Record:
     """Publish a run; return the record of it."""
-    with publisher(settings, DATASET, clock, **more) as found:
-        return present(found.publish(publication(found.roll_forward(), run), shapes()))
+    with publisher(settings, DATASET, clock, **more) as result:
+        return present(result.publish(publication(result.roll_forward(), run), shapes()))
 
 
 def publication(history: History, run: Written) -> Publication:
@@ -73,14 +73,14 @@ def publication(history: History, run: Written) -> Publication:
 
 def minutes() -> Rows:
     """Return the truth: every fifth minute of two meters has a row."""
-    found: Rows = {}
+    result: Rows = {}
     moment = FIRST
     while moment < LAST:
         for number, meter in enumerate(METERS):
             power = 100 + number * 1000 + int(moment.timestamp()) // 300 % 997
-            found[meter, moment] = State.of_reading(DATASET, 60, [power, power * 7], flagged=power % 2 == 0)
+            result[meter, moment] = State.of_reading(DATASET, 60, [power, power * 7], flagged=power % 2 == 0)
         moment += timedelta(minutes=5)
-    return found
+    return result
 
 
 TRUTH = minutes()
@@ -112,10 +112,10 @@ def run_rows(truth: Rows, boundary: datetime) -> Rows:
 
 def physical(state: State) -> tuple[Any, ...]:
     row = state.row()
-    found: list[Any] = [row["readings"], row["covered_s"], row["flagged"]]
+    result: list[Any] = [row["readings"], row["covered_s"], row["flagged"]]
     for measure in DATASET.measures:
-        found += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
-    return tuple(found)
+        result += [to_decimal(int(row[name] or 0), measure.scale) for name in measure_columns(measure)]
+    return tuple(result)
 
 
 def naive(time: datetime | date) -> datetime | date:
@@ -148,9 +148,9 @@ def seen(settings: Settings, grain: Grain, meter: str | None = None) -> dict[tup
     """Return what a reader of a merged view gets; a row that comes twice is an error."""
     where = f" WHERE meter_id = '{meter}'" if meter else ""
     rows = trino.rows(settings, f"SELECT {columns(grain)} FROM {merged.merged_view(DATASET, grain)}{where}")
-    found = {(row[0], row[1]): tuple(row[2:]) for row in rows}
-    assert len(found) == len(rows), "a row comes twice"
-    return found
+    result = {(row[0], row[1]): tuple(row[2:]) for row in rows}
+    assert len(result) == len(rows), "a row comes twice"
+    return result
 
 
 def write_layers(settings: Settings, prefix: str) -> list[Written]:

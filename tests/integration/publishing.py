@@ -22,15 +22,15 @@ def publisher(
 
 
 def roll_forward(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:
-    with publisher(settings, dataset, clock) as found:
-        return found.roll_forward()
+    with publisher(settings, dataset, clock) as result:
+        return result.roll_forward()
 
 
 def roll_back(
     settings: Settings, dataset: MeterSeries, run_id: str, clock: Clock, *, allow_gap: bool = False
 ) -> Record:
-    with publisher(settings, dataset, clock) as found:
-        return present(found.roll_back(run_id, allow_gap=allow_gap))
+    with publisher(settings, dataset, clock) as result:
+        return present(result.roll_back(run_id, allow_gap=allow_gap))
 
 
 def present(history: History) -> Record:

@@ -37,8 +37,8 @@ def small_batches(settings: Settings) -> Settings:
 
 @contextmanager
 def session(settings: Settings) -> Iterator[SparkSession]:
-    with engine.session(settings, "stream", streaming.options(settings)) as found:
-        yield found
+    with engine.session(settings, "stream", streaming.options(settings)) as result:
+        yield result
 
 
 @contextmanager

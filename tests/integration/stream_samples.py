@@ -140,17 +140,17 @@ def arrived(settings: Settings, name: str) -> list[Arrived]:
     missing = sum(span.end - span.first for span in spans.values())
     consumer = Consumer(client_config(settings, **{"group.id": "meterlake-tests", "enable.auto.commit": False}))
     consumer.assign([TopicPartition(name, partition, span.first) for partition, span in spans.items()])
-    found = []
+    result = []
     while missing:
         message = consumer.poll(10)
         assert message is not None
         assert message.error() is None
         at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
         headers = dict(message.headers() or [])
-        found.append(Arrived(message.partition(), message.offset(), at, message.key(), message.value(), headers))
+        result.append(Arrived(message.partition(), message.offset(), at, message.key(), message.value(), headers))
         missing -= 1
     consumer.close()
-    return sorted(found, key=lambda each: (each.partition, each.offset))
+    return sorted(result, key=lambda each: (each.partition, each.offset))
 
 
 def decoded(dataset: MeterSeries, messages: Iterable[Arrived]) -> tuple[list[Reading], dict[tuple[int, int], str]]:

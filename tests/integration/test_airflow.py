@@ -108,8 +108,8 @@ def test_all_dags_are_read_and_a_second_up_changes_nothing(world: World) -> None
     wanted |= {f"{name}_{part}" for name in lakehouses for part in parts}
 
     def read() -> set[str]:
-        found = {dag["dag_id"] for dag in world.airflow.ask("GET", "dags?limit=100")["dags"]}
-        return found if len(found) >= len(wanted) else set()
+        result = {dag["dag_id"] for dag in world.airflow.ask("GET", "dags?limit=100")["dags"]}
+        return result if len(result) >= len(wanted) else set()
 
     assert world.airflow.until(read) == wanted
     assert world.airflow.ask("GET", "importErrors")["import_errors"] == []

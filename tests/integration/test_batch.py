@@ -54,8 +54,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
-    with fresh(settings) as found:
-        yield found
+    with fresh(settings) as result:
+        yield result
 
 
 # Statements here are made of names of these tests alone.
@@ -79,11 +79,11 @@ def test_1_the_first_run_answers_in_hive_and_trino_as_the_core_does(session: Spa
 def test_2_the_published_view_has_averages_and_its_source(session: SparkSession, settings: Settings) -> None:
     rows = [row for day in DAYS for row in readings(day)]
     answer = query.run(settings, "trino", f"SELECT * FROM {merged.published_view(DATASET, 'day')}")
-    found = {(row["meter_id"], row["day"]): row for row in answer.records()}
+    result = {(row["meter_id"], row["day"]): row for row in answer.records()}
     for key, state in model(rows, "day").items():
-        assert found[key]["voltage_avg"] == derived_values(DATASET, state)["voltage_avg"]
-        assert found[key]["source"] == "batch"
-    assert len(found) == len(model(rows, "day"))
+        assert result[key]["voltage_avg"] == derived_values(DATASET, state)["voltage_avg"]
+        assert result[key]["source"] == "batch"
+    assert len(result) == len(model(rows, "day"))
 
 
 def test_3_gaps_lie_between_first_and_last_reading(session: SparkSession, settings: Settings) -> None:
@@ -191,8 +191,8 @@ def test_9_a_publish_killed_before_any_of_its_steps_is_finished_by_the_next_comm
             if name == fatal:
                 raise Killed
 
-        with pytest.raises(Killed), publisher(settings, DATASET, clock, step) as found:
-            found.publish(wanted, [])
+        with pytest.raises(Killed), publisher(settings, DATASET, clock, step) as result:
+            result.publish(wanted, [])
         assert seen(settings) in (before, shown[source.run_id])
         settled = roll_forward(settings, DATASET, clock)
         begun = fatal != "publishing"  # before its first record, a publish has changed nothing
@@ -222,6 +222,6 @@ def test_two_runs_are_kept_apart_and_a_dead_one_loses_its_lease(stack: Instance,
     ],
 )  # fmt: skip
 def test_queries_have_named_columns(stack: Instance, settings: Settings, engine: Any, sql: str, row: Any) -> None:
-    found = query.run(settings, engine, sql + ";").records()
-    assert len(found) == 1
-    assert row is None or found[0] == row
+    result = query.run(settings, engine, sql + ";").records()
+    assert len(result) == 1
+    assert row is None or result[0] == row

@@ -58,8 +58,8 @@ class Story:
         self.nothing_is_staged()
 
     def nothing_is_staged(self) -> None:
-        found = hdfs.client(self.settings).list(f"/meterlake/batch/{NAME}_minute")
-        assert not [name for name in found if name.startswith("_staging")]
+        result = hdfs.client(self.settings).list(f"/meterlake/batch/{NAME}_minute")
+        assert not [name for name in result if name.startswith("_staging")]
 
     def only_runs_within_reach_are_left(self) -> None:
         """After upkeep: what a killed run had put in its place before it was published is nobody's."""
@@ -67,8 +67,8 @@ class Story:
         assert code == 0, said
         kept = history(self.settings).folders_in_use
         base = f"/meterlake/batch/{NAME}_minute"
-        found = hdfs.client(self.settings)
-        for place, folders, _ in found.walk(base, depth=3):
+        result = hdfs.client(self.settings)
+        for place, folders, _ in result.walk(base, depth=3):
             assert not any(name.startswith("_staging") for name in folders), folders
             assert {f"{self.settings.hdfs}{place}/{name}" for name in folders if name.startswith("run=")} <= kept
 
@@ -77,10 +77,10 @@ class Story:
 def story(stack: Instance, settings: Settings) -> Story:
     with fresh(settings):
         pass
-    found = Story(settings)
-    found.load(*DAYS)
-    found.publish()
-    return found
+    result = Story(settings)
+    result.load(*DAYS)
+    result.publish()
+    return result
 
 
 @pytest.fixture

@@ -47,16 +47,16 @@ def loaded(settings: Settings, path: Path) -> Result:
 
 
 def present(settings: Settings) -> Run:
-    found = history(settings, DATASET).present
-    assert found is not None
-    return found
+    result = history(settings, DATASET).present
+    assert result is not None
+    return result
 
 
 @pytest.fixture(scope="module")
 def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
-    with fresh(settings, DATASET) as found:
-        found.sql(f"DROP TABLE IF EXISTS iceberg.master.{NAME}_quarantine PURGE")
-        yield found
+    with fresh(settings, DATASET) as result:
+        result.sql(f"DROP TABLE IF EXISTS iceberg.master.{NAME}_quarantine PURGE")
+        yield result
 
 
 def test_1_every_line_is_a_reading_or_a_gap_row(session: SparkSession, settings: Settings) -> None:
@@ -107,7 +107,7 @@ def test_4_all_views_equal_what_another_engine_makes_of_the_raw_text(session: Sp
     source = RawText(FORM, [FILE], FORM.meter_id, FORM.utc_offset, record.at)
     report = verify(settings, Scope(DATASET, (FORM.meter_id,)), record, source, lambda _: None)
     assert report.wrong == []
-    of_files = {found.view: found.rows for found in report.comparisons if "files" in found.path}
+    of_files = {result.view: result.rows for result in report.comparisons if "files" in result.path}
     assert of_files["minute"] == WITH_VALUES
     assert min(of_files.values()) > 0
 

@@ -140,19 +140,19 @@ def received(settings: Settings, dataset: MeterSeries) -> list[Reading | wire.Un
     consumer = Consumer(client_config(settings, **{"group.id": "test", "enable.auto.commit": False}))
     try:
         consumer.assign([TopicPartition(topic.name, partition, 0) for partition in until_offsets])
-        left, found = sum(until_offsets.values()), list[Reading | wire.Undecodable]()
+        left, result = sum(until_offsets.values()), list[Reading | wire.Undecodable]()
         while left:
             for message in consumer.consume(min(left, 10_000), timeout=10):
                 assert not message.error()
-                found.append(wire.decode(dataset, message.value()))
+                result.append(wire.decode(dataset, message.value()))
                 left -= 1
-        return found
+        return result
     finally:
         consumer.close()
 
 
-def readings(found: list[Reading | wire.Undecodable]) -> set[tuple[str, int, float | None]]:
-    return {(one.meter_id, one.ts, one.values[0]) for one in found if isinstance(one, Reading)}
+def readings(decoded: list[Reading | wire.Undecodable]) -> set[tuple[str, int, float | None]]:
+    return {(one.meter_id, one.ts, one.values[0]) for one in decoded if isinstance(one, Reading)}
 
 
 def until_there(settings: Settings, dataset: MeterSeries, expected: set[tuple[str, int, float]]) -> None:
@@ -186,13 +186,13 @@ def test_all_kinds_arrive_also_from_a_broker_that_is_killed(
             bridge.until_connected()
             expected |= send(device, range(10, 20))
         until_there(settings, dataset, expected)
-    found = received(settings, dataset)
-    attic = {one for one in readings(found) if one[0] == "attic"}
-    assert readings(found) - attic == expected
+    result = received(settings, dataset)
+    attic = {one for one in readings(result) if one[0] == "attic"}
+    assert readings(result) - attic == expected
     ((_, at, value),) = attic
     assert value == 21.57
     assert begin - 60 < at <= system_clock().timestamp()
-    assert {one for one in found if isinstance(one, wire.Undecodable)} == {wire.Undecodable("bad_value:temperature")}
+    assert {one for one in result if isinstance(one, wire.Undecodable)} == {wire.Undecodable("bad_value:temperature")}
 
 
 def test_what_was_sent_while_the_bridge_was_away_arrives(settings: Settings, stack: Instance, tmp_path: Path) -> None:
@@ -221,9 +221,9 @@ def test_messages_come_again_until_they_are_acknowledged(settings: Settings, tmp
         return made
 
     def taken(from_reader: MqttReader, count: int) -> list[Arrived]:
-        found: list[Arrived] = []
-        until(lambda: len(found) >= count or bool(found.extend(from_reader.take(count, 0.1))))
-        return found
+        result: list[Arrived] = []
+        until(lambda: len(result) >= count or bool(result.extend(from_reader.take(count, 0.1))))
+        return result
 
     def payloads(messages: list[Arrived]) -> list[bytes]:
         return [message.payload for message in messages]
@@ -328,9 +328,9 @@ def test_topics_of_others_in_kafka(settings: Settings, stack: Instance, tmp_path
         if minute == 2:
             bridged(3)
     bridged(3)
-    found = received(settings, dataset)
-    assert readings(found) == {(f"list{n}", T0 + 60 * minute, float(n)) for n in (1, 2) for minute in (0, 1, 3, 4, 5)}
-    assert [one for one in found if isinstance(one, wire.Undecodable)] == [wire.Undecodable("missing_field:points")]
+    result = received(settings, dataset)
+    assert readings(result) == {(f"list{n}", T0 + 60 * minute, float(n)) for n in (1, 2) for minute in (0, 1, 3, 4, 5)}
+    assert [one for one in result if isinstance(one, wire.Undecodable)] == [wire.Undecodable("missing_field:points")]
 
 
 COUNTED = {
@@ -395,9 +395,9 @@ def test_avro_counters_out_of_order_with_a_registry_that_goes_away(
         show(4, 1.1)
         send_one(settings, raw, b"no Avro")
         bridged(8)
-    found = received(settings, dataset)
+    result = received(settings, dataset)
     counting: dict[int, Reading] = {}
-    for one in found:
+    for one in result:
         if isinstance(one, Reading) and (one.ts not in counting or one.revision > counting[one.ts].revision):
             counting[one.ts] = one
     assert {(one.ts - T0) // 60: (one.revision, *one.values) for one in counting.values()} == {
@@ -406,7 +406,7 @@ def test_avro_counters_out_of_order_with_a_registry_that_goes_away(
         2: (1, 40.0, 0.0),
         3: (0, 40.0, 0.0),
     }
-    reasons = sorted(one.reason for one in found if isinstance(one, wire.Undecodable))
+    reasons = sorted(one.reason for one in result if isinstance(one, wire.Undecodable))
     assert reasons == ["first_reading", "missing_measure", "not_avro"]
 
 
@@ -489,8 +489,8 @@ def test_a_killed_bridge_loses_no_amount_of_a_counter(settings: Settings, stack:
             out, err = bridge.communicate()
     assert bridge.returncode == 0, err
     assert json.loads(out)[0]["sent"] == json.loads(out)[0]["acknowledged"] > 0
-    found = arrived()
-    assert {(one.ts, one.values) for one in found} == {
+    result = arrived()
+    assert {(one.ts, one.values) for one in result} == {
         (T0 + 60 * minute, (600.0 + minute, 230.0, 2.6, 10.0, 0.0)) for minute in range(1999)
     }
 

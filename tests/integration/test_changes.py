@@ -180,9 +180,9 @@ def raw_lines(settings: Settings) -> list[str]:
 def meters_in_files(settings: Settings, table: str) -> set[str]:
     """Return the meters in any data file that lies in a table's folder, whoever may still read it."""
     with metastore.client(settings) as client:
-        found = metastore.get_table(client, "master", table)
-    assert found is not None
-    folder, client, seen_there = urlparse(found.location).path, hdfs.client(settings), set()
+        result = metastore.get_table(client, "master", table)
+    assert result is not None
+    folder, client, seen_there = urlparse(result.location).path, hdfs.client(settings), set()
     for path, _, names in client.walk(f"{folder}/data"):
         for name in names:
             content = pq.read_table(io.BytesIO(hdfs.read_bytes(settings, f"{path}/{name}")))
@@ -266,8 +266,8 @@ def test_4_the_record_and_what_remains(live: Settings) -> None:
 @pytest.mark.slow
 def test_5_what_arrives_later_is_new_and_nothing_is_doubled(live: Settings, tmp_path: Path) -> None:
     send(live, ("b",), 2)
-    found = trino.rows(live, f"SELECT count(*), count(DISTINCT ts) FROM {MASTER} WHERE origin LIKE 'meterlake%'")
-    assert found == [[4, 4]]
+    result = trino.rows(live, f"SELECT count(*), count(DISTINCT ts) FROM {MASTER} WHERE origin LIKE 'meterlake%'")
+    assert result == [[4, 4]]
     # A file that others are in is known as loaded; one that was the meter's alone is not known any more.
     (tmp_path / "mixed.csv").write_text(text(MIXED, *JUNK))
     assert command("load", str(tmp_path / "mixed.csv"))[0]["already_loaded"]

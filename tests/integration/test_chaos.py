@@ -50,8 +50,8 @@ def short(name: str) -> object:
 
 @pytest.fixture(scope="module")
 def system(stack: Instance, settings: Settings) -> Iterator[World]:
-    with world(settings, stack, f"c{uuid.uuid4().hex[:8]}") as found:
-        yield found
+    with world(settings, stack, f"c{uuid.uuid4().hex[:8]}") as result:
+        yield result
 
 
 def endure(system: World, fault: str, strike: Callable[[], None], load_s: int = LOAD_S) -> None:

@@ -55,11 +55,11 @@ BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
-    with engine.session(settings, "counters") as found:
-        yield found
+    with engine.session(settings, "counters") as result:
+        yield result
         for table in ("", "_quarantine", "_counters"):
-            found.sql(f"DROP TABLE IF EXISTS iceberg.master.{HOMES.name}{table} PURGE")
-        found.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{HOMES.name}'")
+            result.sql(f"DROP TABLE IF EXISTS iceberg.master.{HOMES.name}{table} PURGE")
+        result.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{HOMES.name}'")
     with metastore.client(settings) as client:
         for name in ("hour", "day", "gaps", "rejects", "meters"):
             metastore.drop_table(client, "batch", f"{HOMES.name}_{name}")

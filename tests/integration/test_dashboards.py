@@ -76,17 +76,19 @@ def _readings(meter: str, now: datetime) -> Iterator[tuple[Any, ...]]:
 
 def test_nobody_sees_an_error(ready: Settings) -> None:
     """Whatever other tests have left: no query is refused, no column is missing, none is unbounded."""
-    found = check(ready, catalogue.whole(), system_clock)
-    assert len(found) > 40
-    assert [(finding.where, finding.problem) for finding in found if finding.state == "wrong"] == []
+    result = check(ready, catalogue.whole(), system_clock)
+    assert len(result) > 40
+    assert [(finding.where, finding.problem) for finding in result if finding.state == "wrong"] == []
 
 
 def test_with_live_data_nobody_sees_an_error_and_both_layers_show_it(ready: Settings, live: datetime) -> None:
-    found = {finding.where: finding for finding in check(ready, catalogue.whole(), system_clock)}
-    assert [(finding.where, finding.problem) for finding in found.values() if finding.state == "wrong"] == []
+    result = {finding.where: finding for finding in check(ready, catalogue.whole(), system_clock)}
+    assert [(finding.where, finding.problem) for finding in result.values() if finding.state == "wrong"] == []
     shown = ("Active power (A)", "Voltage (A)", "Energy by sub-meter (A)", "Energy today so far (A)")
-    assert {found[f"meterlake-household-merged: {title}"].state for title in shown} == {"ok"}
-    assert {finding.state for where, finding in found.items() if where.startswith("meterlake-household-live")} == {"ok"}
+    assert {result[f"meterlake-household-merged: {title}"].state for title in shown} == {"ok"}
+    assert {finding.state for where, finding in result.items() if where.startswith("meterlake-household-live")} == {
+        "ok"
+    }
 
 
 def test_a_missing_row_is_a_null_in_the_line_of_its_meter(ready: Settings) -> None:
@@ -94,9 +96,9 @@ def test_a_missing_row_is_a_null_in_the_line_of_its_meter(ready: Settings) -> No
         "SELECT TIMESTAMP '2026-11-25 10:00 UTC' + minute * INTERVAL '1' MINUTE AS time, 60 AS step_s, meter_id, kw\n"
         "FROM (VALUES ('a', 0, 1.0), ('a', 1, 1.5), ('b', 2, 9.0), ('a', 4, 2.0)) AS seen (meter_id, minute, kw)"
     )
-    names, found = trino.select(ready, sql.with_gaps(rows, ["kw"], "meter_id"))
+    names, result = trino.select(ready, sql.with_gaps(rows, ["kw"], "meter_id"))
     assert names == ["time", "meter_id", "kw"]
-    by_meter = {meter: [(at.minute, kw) for at, name, kw in found if name == meter] for meter in "ab"}
+    by_meter = {meter: [(at.minute, kw) for at, name, kw in result if name == meter] for meter in "ab"}
     assert by_meter["a"] == [(0, Decimal("1.0")), (1, Decimal("1.5")), (2, None), (4, Decimal("2.0"))]
     assert by_meter["b"] == [(2, Decimal("9.0"))]
 
@@ -139,15 +141,15 @@ def test_figures_of_all_meters_are_those_of_their_latest_readings(ready: Setting
         rows = list(session.execute("SELECT ts, global_active_power FROM speed.household_latest"))
     since, until = (live + timedelta(minutes=shift) for shift in (-15, 1))
     sending = [power for ts, power in rows if since <= ts.replace(tzinfo=UTC) <= until]
-    found = {}
+    result = {}
     for asks in _live_panels():
         if _of_all(asks):
             names, answer = _ask(ready, asks.query, live)
-            found[asks.where.rpartition(": ")[2]] = [row[names.index("value")] for row in answer]
-    assert found["Meters (A)"] == [len(sending)]
-    assert found["Meters (B)"] == [len(rows)]
-    assert found["Active power now (A)"][0] == pytest.approx(sum(sending), rel=1e-12)
-    assert sorted(found["Highest now (A)"]) == sorted(found["Lowest now (A)"]) == sorted(sending)
+            result[asks.where.rpartition(": ")[2]] = [row[names.index("value")] for row in answer]
+    assert result["Meters (A)"] == [len(sending)]
+    assert result["Meters (B)"] == [len(rows)]
+    assert result["Active power now (A)"][0] == pytest.approx(sum(sending), rel=1e-12)
+    assert sorted(result["Highest now (A)"]) == sorted(result["Lowest now (A)"]) == sorted(sending)
 
 
 @pytest.fixture

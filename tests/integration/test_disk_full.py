@@ -41,8 +41,8 @@ RESERVED = 101 * MIB
 
 @pytest.fixture(scope="module")
 def disk(stack: Instance) -> Iterator[Disk]:
-    with small_disk(stack, "datanode") as found:
-        yield found
+    with small_disk(stack, "datanode") as result:
+        yield result
 
 
 @pytest.fixture

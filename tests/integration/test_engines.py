@@ -118,10 +118,10 @@ def by_another_client(settings: Settings, topic: str, partition: int, offset: in
         where = TopicPartition(topic, partition)
         consumer.assign([where])
         consumer.seek(where, offset)
-        found: bytes = next(consumer).value
+        result: bytes = next(consumer).value
     finally:
         consumer.close()
-    return found
+    return result
 
 
 def test_kafka_keeps_every_byte(stack: Instance) -> None:
@@ -149,11 +149,11 @@ def test_cassandra_keeps_values(stack: Instance) -> None:
             f"INSERT INTO {DATABASE}.kinds (word, units, measure, minute, nothing) VALUES (?, ?, ?, ?, ?)"
         )
         session.execute(insert, values)
-        found = session.execute(
+        result = session.execute(
             f"SELECT word, units, measure, minute, nothing FROM {DATABASE}.kinds WHERE word = %s", (WORDS,)
         ).all()
         session.execute(f"DROP KEYSPACE {DATABASE}")
-    assert [tuple(row) for row in found] == [values]
+    assert [tuple(row) for row in result] == [values]
 
 
 def test_rows_of_trino_come_in_batches_that_do_not_fill_memory(stack: Instance) -> None:
@@ -186,14 +186,14 @@ def test_trino_keeps_values(stack: Instance) -> None:
 
 def test_hiveserver2_keeps_values(stack: Instance) -> None:
     text = "it's 100 %, é-ß-漢"
-    found = hive.rows(
+    result = hive.rows(
         stack.settings,
         "SELECT %(word)s, CAST(%(units)s AS BIGINT), CAST(%(measure)s AS DECIMAL(18,3)), "
         "CAST(%(minute)s AS TIMESTAMP), CAST(NULL AS INT)",
         {"word": text, "units": -(2**62), "measure": "-999999999999999.999", "minute": "2026-03-29 02:30:00.123456"},
     )
     minute = datetime.fromisoformat("2026-03-29T02:30:00.123456")
-    assert found == [(text, -(2**62), Decimal("-999999999999999.999"), minute, None)]
+    assert result == [(text, -(2**62), Decimal("-999999999999999.999"), minute, None)]
 
 
 class TestMetastore:
@@ -225,14 +225,14 @@ class TestMetastore:
 
     def test_a_table_is_created_once_and_comes_back_whole(self, client: Any, table: ExternalTable) -> None:
         assert not metastore.create_table(client, table)
-        found = metastore.get_table(client, DATABASE, "views")
-        assert found is not None
-        assert (found.columns, found.location, found.partitioned_by) == (
+        result = metastore.get_table(client, DATABASE, "views")
+        assert result is not None
+        assert (result.columns, result.location, result.partitioned_by) == (
             table.columns,
             table.location,
             table.partitioned_by,
         )
-        assert found.properties["meterlake.run"] == "1"
+        assert result.properties["meterlake.run"] == "1"
         assert metastore.get_table(client, DATABASE, "elsewhere") is None
 
     def test_partitions_are_added_switched_and_dropped(self, client: Any, table: ExternalTable) -> None:

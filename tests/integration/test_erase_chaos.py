@@ -64,13 +64,13 @@ def counts(settings: Settings, table: str) -> dict[str, int]:
 
 def raw_files(settings: Settings) -> set[str]:
     """Return the contents of all raw files, as far as they tell meters apart."""
-    client, found = hdfs.client(settings), set[str]()
+    client, result = hdfs.client(settings), set[str]()
     for path, _, names in client.walk(f"{RAW}/{NAME}"):
         for name in names:
             with client.read(f"{path}/{name}") as file:
                 content = file.read().decode(errors="replace")
-            found |= {line.strip() for line in content.split("\n") if line.startswith("junk of")}
-    return found
+            result |= {line.strip() for line in content.split("\n") if line.startswith("junk of")}
+    return result
 
 
 @pytest.mark.parametrize("meter", STEPS)

@@ -28,8 +28,8 @@ MASTER = f"iceberg.master.{DATASET.name}"
 
 @pytest.fixture(scope="module")
 def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
-    with fresh(settings, DATASET) as found:
-        yield found
+    with fresh(settings, DATASET) as result:
+        yield result
 
 
 def views_hold(settings: Settings, rows: list[Reading]) -> None:

@@ -79,9 +79,9 @@ ROWS = rows()
 MONTHS = sorted({moment[:7] for moment in MOMENTS})
 
 
-def numbered(found: list[Any]) -> list[Row]:
+def numbered(rows: list[Any]) -> list[Row]:
     """Return rows in order of ``n``, decimals with all their digits shown."""
-    return sorted(tuple(str(value) if isinstance(value, Decimal) else value for value in row) for row in found)
+    return sorted(tuple(str(value) if isinstance(value, Decimal) else value for value in row) for row in rows)
 
 
 EXPECTED = numbered(ROWS)
@@ -106,7 +106,7 @@ def table(settings: Settings, frame: DataFrame) -> Iterator[ExternalTable]:
     location = f"{settings.hdfs}{FOLDER}/views"
     frame.write.mode("overwrite").partitionBy("month").parquet(location)
     hdfs.client(settings).makedirs(f"{FOLDER}/empty")
-    found = ExternalTable(
+    result = ExternalTable(
         database=DATABASE,
         name="views",
         columns=tuple(HiveColumn(name, kind) for name, kind in zip(NAMES, KINDS, strict=True)),
@@ -117,11 +117,11 @@ def table(settings: Settings, frame: DataFrame) -> Iterator[ExternalTable]:
     with metastore.client(settings) as client:
         metastore.drop_database(client, DATABASE)
         metastore.ensure_database(client, DATABASE, f"{settings.hdfs}{FOLDER}/db")
-        metastore.create_table(client, found)
+        metastore.create_table(client, result)
         metastore.add_partitions(
             client, DATABASE, "views", {**partitions, ("2000-01",): f"{settings.hdfs}{FOLDER}/empty"}
         )
-    yield found
+    yield result
     with metastore.client(settings) as client:
         metastore.drop_database(client, DATABASE)
 
@@ -147,8 +147,8 @@ def reader(request: pytest.FixtureRequest, settings: Settings, table: ExternalTa
         return hive.rows(settings, f"SELECT {columns} FROM {DATABASE}.views WHERE {where}")
 
     def ask_trino(where: str) -> list[Row]:
-        found = trino.rows(settings, f"SELECT {columns} FROM hive.{DATABASE}.views WHERE {where}")
-        return [tuple(row) for row in found]
+        result = trino.rows(settings, f"SELECT {columns} FROM hive.{DATABASE}.views WHERE {where}")
+        return [tuple(row) for row in result]
 
     return request.param, {"spark": ask_spark, "hive": ask_hive, "trino": ask_trino}[request.param]
 
@@ -202,8 +202,8 @@ def test_every_engine_names_the_same_row_of_every_grain(
         "trino": trino.rows(settings, f"SELECT {', '.join(columns('trino'))} FROM hive.{name}"),
         "spark": spark.read.parquet(table.location).selectExpr(*columns("spark")).collect(),
     }
-    for engine_name, found in answers.items():
-        shown = sorted((row[0], *(str(value)[:19] for value in row[1:])) for row in found if row[0] in recent)
+    for engine_name, result in answers.items():
+        shown = sorted((row[0], *(str(value)[:19] for value in row[1:])) for row in result if row[0] in recent)
         assert shown == expected, engine_name
 
 
@@ -271,7 +271,7 @@ def test_cassandras_integers_become_the_same_decimals(settings: Settings, stack:
             session.execute(insert, (f"{minute:%Y-%m-%d}", minute, count, n))
     await_schema(settings, f"cassandra.{DATABASE}.speed")
     casts = ", ".join(units_to_decimal_sql("u", scale, "trino") for scale in (0, 3, 9))
-    found = trino.rows(
+    result = trino.rows(
         settings,
         f"SELECT n, CAST(minute AT TIME ZONE 'UTC' AS TIMESTAMP(6)), {casts} FROM cassandra.{DATABASE}.speed "
         "WHERE meter_id = 'm' AND day IN ('2026-03-29', '2026-10-25')",
@@ -279,4 +279,4 @@ def test_cassandras_integers_become_the_same_decimals(settings: Settings, stack:
     with cassandra.session(settings) as session:
         session.execute(f"DROP KEYSPACE {DATABASE}")
     expected = [(n, minutes[n], *ROWS[n][4:]) for n in range(4, 10)]
-    assert numbered(found) == numbered(expected)
+    assert numbered(result) == numbered(expected)

@@ -139,8 +139,8 @@ def check(settings: Settings, truth: Truth, as_of: date = LAST) -> None:
 
 def answer(said: str) -> list[dict[str, Any]]:
     """Return what a command has answered as JSON, whatever it said before."""
-    found: list[dict[str, Any]] = json.loads(said[said.index("[\n") if "[\n" in said else said.index("[") :])
-    return found
+    result: list[dict[str, Any]] = json.loads(said[said.index("[\n") if "[\n" in said else said.index("[") :])
+    return result
 
 
 # The tests below are one story and run in this order.
@@ -232,11 +232,11 @@ def test_4_rows_lead_back_to_their_run_and_a_run_says_what_it_did(
 
 def gaps_of(truth: Truth) -> dict[str, list[tuple[datetime, datetime]]]:
     """Return meter -> its gaps, from the files."""
-    found: dict[str, list[tuple[datetime, datetime]]] = {}
+    result: dict[str, list[tuple[datetime, datetime]]] = {}
     for (meter, before), (other, after) in pairwise(sorted((meter, start) for meter, start, _ in truth.readings())):
         if meter == other and after > before + HALF_HOUR:
-            found.setdefault(meter, []).append((before + HALF_HOUR, after))
-    return found
+            result.setdefault(meter, []).append((before + HALF_HOUR, after))
+    return result
 
 
 def reads_of(sample: Path, meter: str) -> list[tuple[datetime, Decimal]]:
@@ -278,7 +278,7 @@ def test_5_what_is_missing_is_estimated_and_named(
     (explained,) = answer(said)
     assert explained["estimate"]["method"] == "group_profile+register"
     assert "scaled to the register's advance of" in explained["estimate"]["inputs"]
-    assert [found["rule"] for found in explained["findings"]] == ["missing"]
+    assert [result["rule"] for result in explained["findings"]] == ["missing"]
 
 
 def test_6_costs_and_bills_are_exact(meterlake: Command, live: Settings, sample: Path, tmp_path: Path) -> None:
@@ -384,18 +384,18 @@ def test_8_a_report_says_how_complete_and_right_days_are(
 ) -> None:
     code, said = meterlake("vee", SERIES.name, "--report", str(tmp_path / "days.html"), "--output", "json")
     assert code == 0, said
-    found = day_quality(live, SERIES, PRESENTATION)
+    result = day_quality(live, SERIES, PRESENTATION)
     readings = "SELECT DISTINCT meter, start FROM readings"
     query = f"SELECT day, count(*) FROM ({readings}) JOIN calendar USING (start) GROUP BY 1"
     counts = dict(truth.base.execute(query).fetchall())
     lengths = {START: 48, START + timedelta(days=1): 46, LAST: 48}
-    assert {row["day"]: row["intervals"] for row in found.days} == counts
-    assert {row["day"]: row["expected"] for row in found.days} == {day: n * METERS for day, n in lengths.items()}
-    for row in found.days:
+    assert {row["day"]: row["intervals"] for row in result.days} == counts
+    assert {row["day"]: row["expected"] for row in result.days} == {day: n * METERS for day, n in lengths.items()}
+    for row in result.days:
         assert row["intervals"] + row["estimated"] == row["expected"]
         assert row["late"] == row["intervals"]  # files of years ago
     listed = {(day, meter): row for day, meter, *row in truth.tables(LAST)["readings_to_look_at"]}
-    for row in found.worst:
+    for row in result.worst:
         flagged = listed.get((row["day"], row["meter_id"]), [0] * 4)
         assert row["without_reference"] == max(flagged[1], flagged[3]), row
     page = (tmp_path / "days.html").read_text()

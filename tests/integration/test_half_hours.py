@@ -75,17 +75,17 @@ def reading(meter: str, ts: int, kwh: float | None) -> Reading:
 
 def readings() -> list[Reading]:
     """Return every half-hour up to the present one but each seventh, and some that no meter can have measured."""
-    found = []
+    result = []
     for number, ts in enumerate(range(LATEST - 1800 * (HALF_HOURS - 1), LATEST + 1, 1800)):
         if number % 7 or ts == LATEST:
-            found += [reading(meter, ts, 0.001 * (number + 1000 * place)) for place, meter in enumerate(METERS)]
+            result += [reading(meter, ts, 0.001 * (number + 1000 * place)) for place, meter in enumerate(METERS)]
         else:
-            found += [reading(meter, ts, 50.001) for meter in METERS]  # more than 100 kWh an hour
-    return found
+            result += [reading(meter, ts, 50.001) for meter in METERS]  # more than 100 kWh an hour
+    return result
 
 
 def send(settings: Settings, sent: list[Reading]) -> None:
-    messages = [(found.meter_id, wire.encode(DATASET, found)) for found in sent]
+    messages = [(result.meter_id, wire.encode(DATASET, result)) for result in sent]
     samples.send(settings, DATASET.readings_topic, messages)
     run(settings, DATASET, Queries(archive=True, views=True, once=True), system_clock)
 
@@ -123,9 +123,9 @@ def seen(settings: Settings, grain: Grain) -> Mapping[tuple[str, Any], tuple[Any
     """Return the rows of the merged view, each of which must be there once."""
     names = "readings, covered_s, flagged, energy_sum, energy_min, energy_max"
     rows = trino.rows(settings, f"SELECT meter_id, {grain}, {names} FROM {merged.merged_view(DATASET, grain)}")
-    found = {(row[0], row[1]): tuple(row[2:]) for row in rows}
-    assert len(found) == len(rows)
-    return found
+    result = {(row[0], row[1]): tuple(row[2:]) for row in rows}
+    assert len(result) == len(rows)
+    return result
 
 
 def check(settings: Settings) -> None:
@@ -163,8 +163,8 @@ def test_2_batch_takes_over_at_the_beginning_of_a_half_hour(live: Settings) -> N
 
 
 def test_3_the_layers_agree_when_the_boundary_moves_on(live: Settings) -> None:
-    missing = [found for found in readings() if found.values == (50.001,) and found.ts >= LATEST - 1800 * 20]
-    corrected = [replace(found, values=(0.5,), revision=1) for found in missing]
+    missing = [result for result in readings() if result.values == (50.001,) and result.ts >= LATEST - 1800 * 20]
+    corrected = [replace(result, values=(0.5,), revision=1) for result in missing]
     send(live, corrected)
     record = batch(live, ahead=timedelta(hours=1))
     check(live)
@@ -190,8 +190,8 @@ def test_4_python_merges_to_the_same_rows(live: Settings) -> None:
 
 def test_5_explain_shows_what_stands_behind_a_half_hour(live: Settings) -> None:
     moment = datetime.fromtimestamp(LATEST - 1800 * 8 + 60 * 17, UTC)
-    found = explain(live, DATASET, "a", moment)
-    assert found.start == datetime.fromtimestamp(LATEST - 1800 * 8, UTC)
-    assert found.layer == "batch"
-    assert found.proved
-    assert [judged.verdict for judged in found.judged].count("used") == 1
+    result = explain(live, DATASET, "a", moment)
+    assert result.start == datetime.fromtimestamp(LATEST - 1800 * 8, UTC)
+    assert result.layer == "batch"
+    assert result.proved
+    assert [judged.verdict for judged in result.judged].count("used") == 1

@@ -324,14 +324,14 @@ def test_5_duckdb_gives_the_same_verdicts_and_facts_of_the_landed_records(world:
 
 def _hashes(world: World) -> dict[str, tuple[int, int]]:
     """Return rows and the sum of their hashes, of each table but for what names a run."""
-    catalog, found = known(world.session, world.settings, world.lakehouse), {}
+    catalog, result = known(world.session, world.settings, world.lakehouse), {}
     for table in tables.every(world.lakehouse):
         columns = ", ".join(f"`{name}`" for name in table.names if name != "run_id")
         hashes = f"sum(CAST(xxhash64({columns}) AS DECIMAL(38, 0)))"
         row = world.session.sql(f"SELECT count(*), {hashes} FROM {catalog.path(table)}").first()  # noqa: S608
         assert row is not None
-        found[f"{table.layer}.{table.name}"] = (row[0], int(row[1] or 0))
-    return found
+        result[f"{table.layer}.{table.name}"] = (row[0], int(row[1] or 0))
+    return result
 
 
 def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Path) -> None:
@@ -436,13 +436,13 @@ def test_6_of_two_that_change_what_readers_see_the_second_is_refused_and_can_be_
         Run(world.settings, world.session, world.lakehouse, held, system_clock, report).execute()
     assert world.rows("SELECT count(*) FROM GOLD.fact_sms") == before
     quarantine = f"lake.{world.lakehouse.namespace('silver')}.quarantine"
-    found = f"SELECT count(*) FROM {quarantine} WHERE value = 'no message'"  # noqa: S608
-    assert world.rows(found) == [[0]]
+    result = f"SELECT count(*) FROM {quarantine} WHERE value = 'no message'"  # noqa: S608
+    assert world.rows(result) == [[0]]
     record = world.run()
     assert record is not None
     world.runs.append(record.run)
     assert record.counts["sms"]["undecodable"] == 1
-    assert world.rows(found) == [[1]]
+    assert world.rows(result) == [[1]]
 
 
 def test_7_load_takes_files_that_lie_in_an_object_store(world: World) -> None:
@@ -567,8 +567,8 @@ def _assert_a_correction_moves(world: World, stream: Stream, now: list[datetime]
     def siwa() -> dict[str, tuple[int, str]]:
         now.append(system_clock())
         stream.update()
-        found = live_samples.merged(world.settings, world.lakehouse, floor_minute(moment))["live"]
-        return {key[3]: counts for key, counts in found.items() if key[:3] == (minute, "calls", "Siwa")}
+        result = live_samples.merged(world.settings, world.lakehouse, floor_minute(moment))["live"]
+        return {key[3]: counts for key, counts in result.items() if key[:3] == (minute, "calls", "Siwa")}
 
     assert siwa() == {}
     kafka.send_one(world.settings, f"{world.lakehouse.name}.calls", json.dumps(call).encode())

@@ -181,15 +181,15 @@ def test_3_batch_brings_what_was_late_and_says_how_the_layers_compare(story: Sto
 
 def test_4_explain_shows_what_stands_behind_a_minute(story: Story) -> None:
     edge = datetime.fromtimestamp(story.edge, UTC)
-    found = explain(story.settings, story.dataset, "c", edge)
+    result = explain(story.settings, story.dataset, "c", edge)
     readings = [each for each in story.in_kafka() if each.meter_id == "c" and each.ts // 60 == story.edge // 60]
-    assert {(item.reading.origin_partition, item.reading.origin_offset) for item in found.judged} == {
+    assert {(item.reading.origin_partition, item.reading.origin_offset) for item in result.judged} == {
         (reading.origin_partition, reading.origin_offset) for reading in readings
     }
-    assert (found.layer, found.comparison, found.proved, found.later) == ("batch", "late", True, [])
-    assert found.batch is not None
-    assert found.speed is not None
-    assert found.batch.readings == found.speed.readings + 1
+    assert (result.layer, result.comparison, result.proved, result.later) == ("batch", "late", True, [])
+    assert result.batch is not None
+    assert result.speed is not None
+    assert result.batch.readings == result.speed.readings + 1
     revised = explain(story.settings, story.dataset, "revised", edge)
     assert revised.comparison == "revised"
     assert "superseded" in {item.verdict for item in revised.judged}

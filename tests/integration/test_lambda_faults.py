@@ -119,10 +119,10 @@ def verified(settings: Settings, source: Input, end: datetime | None = None) -> 
 
 def listed(report: Report) -> dict[str, set[tuple[str, int]]]:
     """Return the rows of speed that differ for a reason, by reason."""
-    found: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    result: dict[str, set[tuple[str, int]]] = defaultdict(set)
     for each in next(comparison for comparison in report.comparisons if comparison.view == "speed").listed:
-        found[each.reason].add((each.meter, int(datetime.fromisoformat(f"{each.time}+00:00").timestamp())))
-    return found
+        result[each.reason].add((each.meter, int(datetime.fromisoformat(f"{each.time}+00:00").timestamp())))
+    return result
 
 
 # The tests below are one story and run in this order.

@@ -246,8 +246,8 @@ def test_a_wrong_file_is_refused_and_leaves_nothing(
     with pytest.raises(error, match=says):
         run(settings, form, write(tmp_path, content))
     folder = f"/meterlake/raw/{form.dataset.name}"
-    found = hdfs.client(settings).list(folder) if hdfs.client(settings).status(folder, strict=False) else []
-    assert not [name for name in found if name.startswith(".partial")]
+    result = hdfs.client(settings).list(folder) if hdfs.client(settings).status(folder, strict=False) else []
+    assert not [name for name in result if name.startswith(".partial")]
 
 
 def test_a_server_that_is_away_is_named(settings: Settings, form: TextFormat, tmp_path: Path) -> None:
@@ -331,8 +331,8 @@ def test_commits_carry_properties_and_staged_rows_are_shown_once(
     assert table.find({"query-id": "q", "batch-id": "8"}) is None
     assert table.find({"load-id": "l"}) is None
     assert table.publish(staged).added_rows == 1
-    assert (found := table.find({"load-id": "l"})) is not None
-    assert found.parent == added.id
+    assert (result := table.find({"load-id": "l"})) is not None
+    assert result.parent == added.id
     assert table.read().count() == 2
     again = table.stage(rows, "token", {"load-id": "l"})
     with pytest.raises(AlreadyPublished):

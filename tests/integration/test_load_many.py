@@ -309,5 +309,5 @@ def test_the_small_form_of_the_benchmark(session: SparkSession, settings: Settin
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found = module.measure(settings, 3)
-    assert (found["files"], found["readings"]) == (3, 3 * 1440)
+    result = module.measure(settings, 3)
+    assert (result["files"], result["readings"]) == (3, 3 * 1440)

@@ -55,10 +55,10 @@ pytestmark = [
 def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
     samples.forget(settings)
     samples.make_speed_tables(settings)
-    with spark.session(settings, "merged-test") as found:
-        if found.catalog.tableExists(records.FULL_NAME):
-            found.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{NAME}'")
-        yield found
+    with spark.session(settings, "merged-test") as result:
+        if result.catalog.tableExists(records.FULL_NAME):
+            result.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{NAME}'")
+        yield result
     gc.collect()
 
 
@@ -91,8 +91,8 @@ def test_a_speed_layer_is_there_as_soon_as_its_table_is(stack: Instance, setting
 
 
 def test_1_live_only_a_viewer_sees_what_speed_has(session: SparkSession, settings: Settings) -> None:
-    with publisher(settings, DATASET, clock) as found:
-        found.prepare(samples.shapes())
+    with publisher(settings, DATASET, clock) as result:
+        result.prepare(samples.shapes())
     assert seen(settings, "minute") == {}
     row = {("live", LAST): next(iter(TRUTH.values()))}
     samples.write_speed(settings, row)
@@ -112,16 +112,16 @@ def test_2_every_grain_is_whole_at_every_boundary(runs: list[samples.Written], s
 
 def test_3_source_says_which_layer_answers(runs: list[samples.Written], settings: Settings) -> None:
     show(settings, runs[2])
-    found = {}
+    result = {}
     for grain in GRAINS:
         rows = trino.rows(settings, f"SELECT {grain}, source FROM {merged.merged_view(DATASET, grain)}")
-        found[grain] = dict(rows)
+        result[grain] = dict(rows)
     cutover = BOUNDARIES[2].replace(tzinfo=None)
-    assert all((source == "batch") == (minute < cutover) for minute, source in found["minute"].items())
+    assert all((source == "batch") == (minute < cutover) for minute, source in result["minute"].items())
     hour = cutover.replace(minute=0)
     around = [hour + timedelta(hours=step) for step in (-1, 0, 1)]
-    assert [found["hour"][time] for time in around] == ["batch", "both", "speed"]
-    assert [found["day"][date(2026, 10, day)] for day in (24, 25, 26)] == ["batch", "both", "speed"]
+    assert [result["hour"][time] for time in around] == ["batch", "both", "speed"]
+    assert [result["day"][date(2026, 10, day)] for day in (24, 25, 26)] == ["batch", "both", "speed"]
 
 
 def test_3_views_are_as_the_contract_promises(runs: list[samples.Written], settings: Settings) -> None:
@@ -144,9 +144,9 @@ def test_4_python_merges_to_the_same_rows(runs: list[samples.Written], settings:
         wanted = query.run(
             settings, "trino", f"SELECT * FROM {view} WHERE {grain} >= {low} AND {grain} < {high} ORDER BY 1, 2"
         )
-        found = merged_rows(settings, DATASET, grain, Window(METERS, since, until))
-        assert found == wanted.records()
-        assert found
+        result = merged_rows(settings, DATASET, grain, Window(METERS, since, until))
+        assert result == wanted.records()
+        assert result
 
 
 @pytest.mark.slow

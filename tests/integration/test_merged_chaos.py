@@ -83,8 +83,8 @@ def test_a_first_publish_does_not_take_the_speed_layer_for_missing_because_it_is
     samples.make_speed_tables(settings)
     runs = samples.write_layers(settings, "first")
     with spark.session(settings, "chaos") as session:
-        with publisher(settings, DATASET, clock) as found:
-            found.prepare(samples.shapes())
+        with publisher(settings, DATASET, clock) as result:
+            result.prepare(samples.shapes())
         before = {grain: seen(settings, grain) for grain in samples.GRAINS}
         assert all(before.values())
         kill_server(whole, "cassandra")

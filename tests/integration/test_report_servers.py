@@ -57,10 +57,10 @@ def servers(
 ) -> dict[str, SqlSource]:
     """The three sources over tables with the reference's rows."""
     publish(settings, HOUSEHOLD, reference, tmp_path_factory.mktemp("views"))
-    found = {name: source_of(name, settings) for name in ("hive", "trino", "merged")}
+    result = {name: source_of(name, settings) for name in ("hive", "trino", "merged")}
     schemas = {"hive": BATCH, "trino": f"hive.{BATCH}", "merged": f"hive.{MERGED}"}
-    assert all(isinstance(source, SqlSource) for source in found.values())
-    return {name: replace(source, schema=schemas[name]) for name, source in found.items()}  # type: ignore[type-var]
+    assert all(isinstance(source, SqlSource) for source in result.values())
+    return {name: replace(source, schema=schemas[name]) for name, source in result.items()}  # type: ignore[type-var]
 
 
 def publish(settings: Settings, dataset: MeterSeries, reference: duckdb.DuckDBPyConnection, folder: Path) -> None:
@@ -99,11 +99,11 @@ def test_servers_and_reference_give_the_same_report(
     servers: dict[str, SqlSource], reference: duckdb.DuckDBPyConnection, name: str, reports: tuple[str, ...]
 ) -> None:
     options = ReportOptions(meter="house-1", tariff=load_tariff(TARIFF))
-    for report in (report_of(HOUSEHOLD, found) for found in reports):
+    for report in (report_of(HOUSEHOLD, result) for result in reports):
         sources = (servers[name], source_for(reference))
-        found, expected = (make(report, source, make_request(source, HOUSEHOLD, options)) for source in sources)
-        pd.testing.assert_frame_equal(found.table, expected.table, check_exact=True)
-        assert picture(found, "png")
+        result, expected = (make(report, source, make_request(source, HOUSEHOLD, options)) for source in sources)
+        pd.testing.assert_frame_equal(result.table, expected.table, check_exact=True)
+        assert picture(result, "png")
 
 
 @pytest.mark.parametrize("name", ["hive", "trino", "merged"])

@@ -81,13 +81,13 @@ def run(
 
 def written(settings: Settings, replay: Replay, folder: Path, share: str, minutes: int) -> Records:
     """Return what the same run writes to a file, by key."""
-    found: defaultdict[str, list[bytes | None]] = defaultdict(list)
+    result: defaultdict[str, list[bytes | None]] = defaultdict(list)
     with (folder / "lines").open("wb") as file:
         run(settings, replay, file, share, minutes)
     for line in (folder / "lines").read_bytes().split(b"\n")[:-1]:
         key, tab, value = line.partition(b"\t")
-        found[key.decode()].append(value if tab else None)
-    return dict(found)
+        result[key.decode()].append(value if tab else None)
+    return dict(result)
 
 
 def ends(settings: Settings, dataset: MeterSeries) -> dict[int, int]:
@@ -100,7 +100,7 @@ def received(settings: Settings, dataset: MeterSeries, since: Mapping[int, int] 
     """Return what lies in the topic, by key, from the beginning or from some offsets on."""
     until = ends(settings, dataset)
     begin = {partition: (since or {}).get(partition, 0) for partition in until}
-    found: defaultdict[str, list[bytes | None]] = defaultdict(list)
+    result: defaultdict[str, list[bytes | None]] = defaultdict(list)
     consumer = Consumer(client_config(settings, **{"group.id": "test", "enable.auto.commit": False}))
     try:
         consumer.assign([TopicPartition(dataset.readings_topic, *where) for where in begin.items()])
@@ -109,11 +109,11 @@ def received(settings: Settings, dataset: MeterSeries, since: Mapping[int, int] 
             for message in consumer.consume(min(left, 10_000), timeout=10):
                 assert not message.error()
                 assert message.timestamp()[0] == TIMESTAMP_LOG_APPEND_TIME
-                found[message.key().decode()].append(message.value())
+                result[message.key().decode()].append(message.value())
                 left -= 1
     finally:
         consumer.close()
-    return dict(found)
+    return dict(result)
 
 
 def wait_for_more(settings: Settings, dataset: MeterSeries, before: Mapping[int, int]) -> None:
@@ -129,10 +129,10 @@ def test_what_was_sent_is_there_in_order_and_to_the_byte(
 ) -> None:
     totals = run(settings, replay, None, ALL, minutes=3)
     assert totals.acknowledged == totals.sent > 3000
-    found = received(settings, replay.dataset)
-    assert found == written(settings, replay, tmp_path, ALL, minutes=3)
-    assert len(found) == 20
-    assert None in {value for values in found.values() for value in values}
+    result = received(settings, replay.dataset)
+    assert result == written(settings, replay, tmp_path, ALL, minutes=3)
+    assert len(result) == 20
+    assert None in {value for values in result.values() for value in values}
 
 
 def test_batches_are_compressed_idempotent_and_timed_by_the_broker(
@@ -177,9 +177,9 @@ def test_ctrl_c_delivers_what_is_under_way_and_says_so(settings: Settings, stack
         out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     said: dict[str, Any] = json.loads(out)[0]
-    found = {key: values for key, values in received(settings, HOUSEHOLD, before).items() if key.startswith(meter)}
-    assert said["readings"] == said["sent"] == said["acknowledged"] == sum(map(len, found.values()))
-    assert len(found) == 50
+    result = {key: values for key, values in received(settings, HOUSEHOLD, before).items() if key.startswith(meter)}
+    assert said["readings"] == said["sent"] == said["acknowledged"] == sum(map(len, result.values()))
+    assert len(result) == 50
 
 
 def test_a_broker_that_was_never_there_is_said_at_once(settings: Settings) -> None:

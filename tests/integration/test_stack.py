@@ -56,8 +56,8 @@ def second(settings: Settings, tmp_path: Path) -> Iterator[Instance]:
 
 
 def test_all_services_are_healthy(stack: Instance) -> None:
-    found = launcher.status(stack)
-    assert {status.service.name: status.state for status in found} == dict.fromkeys(SERVICES, State.HEALTHY)
+    result = launcher.status(stack)
+    assert {status.service.name: status.state for status in result} == dict.fromkeys(SERVICES, State.HEALTHY)
 
 
 def test_the_stack_fits_a_laptop(stack: Instance, at_start: list[launcher.Status]) -> None:
@@ -195,12 +195,12 @@ def slowed(instance: Instance, service: str, runs_s: float) -> Iterator[None]:
 
     def slow() -> None:
         while not over.wait(0.05 if runs_s == 0 else runs_s):
-            for found in process.running(instance).get(service, []):
+            for result in process.running(instance).get(service, []):
                 with suppress(psutil.NoSuchProcess):
-                    if launcher.is_server(SERVICES[service], found):
-                        found.suspend()
+                    if launcher.is_server(SERVICES[service], result):
+                        result.suspend()
                         if runs_s and not over.wait(1 - runs_s):
-                            found.resume()
+                            result.resume()
 
     thread = threading.Thread(target=slow)
     thread.start()
@@ -209,8 +209,8 @@ def slowed(instance: Instance, service: str, runs_s: float) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        for found in process.running(instance).get(service, []):
-            found.resume()
+        for result in process.running(instance).get(service, []):
+            result.resume()
 
 
 def test_a_slow_server_is_waited_for_longer_than_the_limit_of_one_that_stands_still(second: Instance) -> None:

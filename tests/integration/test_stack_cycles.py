@@ -34,9 +34,9 @@ def silent(*_: object) -> None:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
-    found = Instance(Settings(home=tmp_path / "cycles", port_offset=18000))
-    yield found
-    launcher.down(found, silent)
+    result = Instance(Settings(home=tmp_path / "cycles", port_offset=18000))
+    yield result
+    launcher.down(result, silent)
 
 
 def write(settings: Settings, cycle: int) -> None:
@@ -86,8 +86,8 @@ def test_twenty_cycles(instance: Instance) -> None:
             victim = chance.choice(list(SERVICES))
             process.running(instance)[victim][0].kill()
             time.sleep(1)
-            found = {status.service.name: status.state for status in launcher.status(instance, check=False)}
-            assert found[victim] is State.CRASHED, victim
+            result = {status.service.name: status.state for status in launcher.status(instance, check=False)}
+            assert result[victim] is State.CRASHED, victim
             launcher.up(select([]), instance, silent)
             check_all_kept(instance.settings, list(range(cycle + 1)))
         launcher.down(instance, silent)

@@ -43,14 +43,14 @@ def small(settings: Settings, stack: Instance) -> Settings:
 
 @pytest.fixture(scope="module")
 def spark(small: Settings) -> Iterator[SparkSession]:
-    with session(small) as found:
-        yield found
+    with session(small) as result:
+        yield result
 
 
 @pytest.fixture
 def dataset(settings: Settings, spark: SparkSession) -> Iterator[MeterSeries]:
-    with own_dataset(settings, spark) as found:
-        yield found
+    with own_dataset(settings, spark) as result:
+        yield result
 
 
 def select(settings: Settings, statement: str) -> list[Any]:
@@ -61,12 +61,12 @@ def select(settings: Settings, statement: str) -> list[Any]:
 def minutes(settings: Settings, dataset: MeterSeries) -> dict[tuple[str, int], dict[str, int]]:
     """Return the minute table: the state in units by meter and start."""
     names = [*STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
-    found = {}
+    result = {}
     for row in select(settings, f"SELECT * FROM speed.{dataset.name}_minute"):  # noqa: S608
         assert row.day == f"{row.minute:%Y-%m-%d}"
         start = int(row.minute.replace(tzinfo=UTC).timestamp())
-        found[row.meter_id, start] = {name: getattr(row, name) for name in names}
-    return found
+        result[row.meter_id, start] = {name: getattr(row, name) for name in names}
+    return result
 
 
 def balance(settings: Settings, spark: SparkSession, dataset: MeterSeries) -> None:

@@ -40,14 +40,14 @@ def small(settings: Settings, stack: Instance) -> Settings:
 
 @pytest.fixture(scope="module")
 def spark(small: Settings) -> Iterator[SparkSession]:
-    with session(small) as found:
-        yield found
+    with session(small) as result:
+        yield result
 
 
 @pytest.fixture
 def dataset(settings: Settings, spark: SparkSession) -> Iterator[MeterSeries]:
-    with own_dataset(settings, spark) as found:
-        yield found
+    with own_dataset(settings, spark) as result:
+        yield result
 
 
 def twenty(dataset: MeterSeries) -> list[samples.Message]:
@@ -158,7 +158,7 @@ def test_a_topic_that_keeps_its_producers_times_is_named_with_the_command_that_m
     for queries in (ARCHIVE, BOTH):
         with pytest.raises(ProducersTimes, match="type=CreateTime instead of LogAppendTime") as refused:
             stream(small, dataset, queries)
-    (seen,) = [found for found in examine(stack, [dataset]) if found.what == f"Topic of {dataset.name}"]
+    (seen,) = [result for result in examine(stack, [dataset]) if result.what == f"Topic of {dataset.name}"]
     assert (seen.state, seen.to_do) == ("missing", refused.value.hint)
     command = refused.value.hint.split("`")[1]
     subprocess.run([f"{sysconfig.get_path('scripts')}/{command.split()[0]}", *command.split()[1:]], check=True)

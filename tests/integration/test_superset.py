@@ -27,10 +27,10 @@ def superset(stack: Instance) -> Iterator[Instance]:
 def test_the_administrator_asks_trino(superset: Instance) -> None:
     url = SUPERSET.url(superset)
     with login(superset) as session:
-        found = session.get(f"{url}/api/v1/database/", timeout=60).json()["result"]
-        assert [(one["database_name"], one["backend"]) for one in found] == [("Trino", "trino")]
+        result = session.get(f"{url}/api/v1/database/", timeout=60).json()["result"]
+        assert [(one["database_name"], one["backend"]) for one in result] == [("Trino", "trino")]
         question = {
-            "database_id": found[0]["id"],
+            "database_id": result[0]["id"],
             "sql": "SELECT catalog_name FROM system.metadata.catalogs"
             " WHERE catalog_name IN ('hive', 'lake') ORDER BY 1",
             "client_id": "meterlake",
@@ -52,5 +52,5 @@ def test_a_second_start_keeps_what_is_there_and_takes_another_password(superset:
     extra.up(SUPERSET, again)
     assert not extra.healthy(SUPERSET, superset)  # the password of before is not right any more
     with login(again) as session:
-        found = session.get(f"{SUPERSET.url(again)}/api/v1/database/", timeout=60).json()
-    assert [one["database_name"] for one in found["result"]] == ["Trino"]
+        result = session.get(f"{SUPERSET.url(again)}/api/v1/database/", timeout=60).json()
+    assert [one["database_name"] for one in result["result"]] == ["Trino"]

@@ -36,12 +36,12 @@ OLD = [row for day in DAYS for row in readings(day)]
 @pytest.fixture(scope="module")
 def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
     """Six small loads are published, and a new day is loaded after that."""
-    with fresh(settings, UPKEEP) as found:
+    with fresh(settings, UPKEEP) as result:
         for part in range(6):
-            load(found, settings, OLD[part::6], UPKEEP)
+            load(result, settings, OLD[part::6], UPKEEP)
         assert run(settings, UPKEEP)["result"] == "published"
-        load(found, settings, readings(NEW_DAY), UPKEEP)
-        yield found
+        load(result, settings, readings(NEW_DAY), UPKEEP)
+        yield result
 
 
 def keep_up(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -80,8 +80,8 @@ class World:
     def land(self, *, full: bool = False, records: tuple[str, ...] = ()) -> dict[str, int]:
         wanted = tuple(item for item in self.lakehouse.records if not records or item.name in records)
         request = from_database.Request(self.lakehouse.name, wanted, twin.urls(self.folder), lambda: CLOCK, full)
-        found = from_database.land(self.settings, request, Event())
-        return {item.name: found[item.topic] for item in wanted}
+        result = from_database.land(self.settings, request, Event())
+        return {item.name: result[item.topic] for item in wanted}
 
     def run(self, *, full: bool = False) -> history.Record | None:
         with lease.held(self.settings, self.lakehouse.name, "test") as held:
@@ -101,10 +101,10 @@ class World:
     def files(self, fact: str) -> dict[str, set[str]]:
         """Return the data files of a fact, by day."""
         path = f'lake.{self.lakehouse.namespace("gold")}."{fact}$files"'
-        found: dict[str, set[str]] = {}
+        result: dict[str, set[str]] = {}
         for day, file in trino.rows(self.settings, f"SELECT CAST(partition[1] AS VARCHAR), file_path FROM {path}"):
-            found.setdefault(str(day), set()).add(file)
-        return found
+            result.setdefault(str(day), set()).add(file)
+        return result
 
 
 def _columns(fact: str) -> str:
@@ -346,12 +346,12 @@ def _count(path: Path, table: str) -> int:
 def _documents(settings: Settings, name: str, record: Record) -> list[dict[str, Any]]:
     """Return what was landed of a table, in order."""
     source = objects.Source(name, record.topic, "table")
-    found = [
+    result = [
         orjson.loads(value)
         for manifest in objects.newest_first(settings, source)
         for value in objects.records(settings, manifest)
     ]
-    return sorted(found, key=lambda document: repr(sorted(document.items())))
+    return sorted(result, key=lambda document: repr(sorted(document.items())))
 
 
 def _assert_landed_once(settings: Settings, name: str, record: Record, count: int) -> None:
@@ -386,7 +386,7 @@ def test_6_a_model_is_trained_and_each_run_asks_it_about_new_days(world: World) 
     world.land()
     record = world.run()
     assert record is not None
-    found = answers()
+    result = answers()
     # Rows that were rejected are of no feeder: those of the sources that are of one are all that there are.
     with world.twin() as truth:
         columns = rows_of(DATASET, VIEW.name, OUTAGES.columns, "duckdb", "")
@@ -395,13 +395,13 @@ def test_6_a_model_is_trained_and_each_run_asks_it_about_new_days(world: World) 
     assert 28 <= len(rows) <= 4 * 8
     share = models.answer(registered.loaded(world.settings, model))(rows)
     wanted = {key[:2]: value for key, value in zip(rows.keys, share, strict=True)}
-    assert {(row[0], row[1]): row[5] for row in found} == {key: pytest.approx(value) for key, value in wanted.items()}
-    assert sorted({(row[0], row[3]) for row in found}) == [
+    assert {(row[0], row[1]): row[5] for row in result} == {key: pytest.approx(value) for key, value in wanted.items()}
+    assert sorted({(row[0], row[3]) for row in result}) == [
         ("20260925", "20260924"), ("20260926", "20260925"), ("20260927", "20260926"), ("20260928", "20260927"),
     ]  # fmt: skip
-    assert {(row[4], row[10]) for row in found} == {(model.version, record.run)}
-    assert [row[6] for row in found] == [row[5] >= model.threshold for row in found]
-    assert all((row[7] is None) == (not row[6]) for row in found)
+    assert {(row[4], row[10]) for row in result} == {(model.version, record.run)}
+    assert [row[6] for row in result] == [row[5] >= model.threshold for row in result]
+    assert all((row[7] is None) == (not row[6]) for row in result)
     assert world.run() is None
     since = training.drift(world.settings, world.lakehouse, OUTAGES)[-1]
     known = sum(value in (0, 1) for value in rows.happened)
@@ -428,14 +428,14 @@ def test_7_full_gives_the_same_tables_and_readers_can_go_back_and_forward(world:
 
 def _hashes(world: World) -> dict[str, tuple[int, int]]:
     """Return rows and the sum of their hashes, of each table but for what names a run."""
-    catalog, found = known(world.session, world.settings, world.lakehouse), {}
+    catalog, result = known(world.session, world.settings, world.lakehouse), {}
     for table in tables.every(world.lakehouse):
         columns = ", ".join(f"`{name}`" for name in table.names if name != "run_id")
         hashes = f"sum(CAST(xxhash64({columns}) AS DECIMAL(38, 0)))"
         row = world.session.sql(f"SELECT count(*), {hashes} FROM {catalog.path(table)}").first()
         assert row is not None
-        found[f"{table.layer}.{table.name}"] = (row[0], int(row[1] or 0))
-    return found
+        result[f"{table.layer}.{table.name}"] = (row[0], int(row[1] or 0))
+    return result
 
 
 def test_8_all_figures_on_trino_are_those_of_duckdb(servers: Instance, tmp_path: Path) -> None:
@@ -479,9 +479,9 @@ def test_8_who_may_not_know_persons_sees_pseudonyms_and_the_same_figures(servers
     assert trino.rows(viewer, f"SELECT count(*) FROM lake.{gold}.dim_customer WHERE customer_name = '{known}'") == [[0]]
     for name in ("cemi_1", "cemi_3", "caifi", "saidi"):
         sql, _ = kpi.statement(DATASET, name, ("region",), None, None)
-        found = trino.rows(viewer, sql)
-        assert found == trino.rows(ours, sql)
-        assert len(found) == 3
+        result = trino.rows(viewer, sql)
+        assert result == trino.rows(ours, sql)
+        assert len(result) == 3
     for statement in (
         f'SELECT * FROM lake.{gold}."dim_customer$files"',
         f"DELETE FROM lake.{gold}.dim_customer",

@@ -96,11 +96,11 @@ def session(stack: Instance, settings: Settings) -> Iterator[SparkSession]:
     for table in TABLES:
         hdfs.client(settings).delete(f"/meterlake/batch/{NAME}_{table}", recursive=True)
     hdfs.client(settings).delete(f"{lease.FOLDER}/{NAME}.json")
-    with spark.session(settings, "verify-test") as found:
-        found.sql(f"DROP TABLE IF EXISTS iceberg.master.{NAME}")
-        if found.catalog.tableExists(records.FULL_NAME):
-            found.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{NAME}'")
-        yield found
+    with spark.session(settings, "verify-test") as result:
+        result.sql(f"DROP TABLE IF EXISTS iceberg.master.{NAME}")
+        if result.catalog.tableExists(records.FULL_NAME):
+            result.sql(f"DELETE FROM {records.FULL_NAME} WHERE dataset = '{NAME}'")
+        yield result
     gc.collect()
 
 
@@ -114,11 +114,11 @@ def test_2_every_row_is_equal_on_every_path(session: SparkSession, settings: Set
     batch_commands.batch_once(settings, DATASET, Request(), clock)
     report = verified(settings)
     assert [comparison for comparison in report.comparisons if comparison.wrong] == []
-    assert {(found.view, found.rows) for found in report.comparisons if "files" in found.path} == {
+    assert {(result.view, result.rows) for result in report.comparisons if "files" in result.path} == {
         ("minute", 1739), ("hour", 31), ("day", 4), ("gaps", 2),
     }  # fmt: skip
     assert len(report.comparisons) == 15
-    assert all(found.rows for found in report.comparisons)
+    assert all(result.rows for result in report.comparisons)
 
 
 def test_3_what_came_after_the_run_does_not_count_but_a_range_run_does(
@@ -132,13 +132,13 @@ def test_3_what_came_after_the_run_does_not_count_but_a_range_run_does(
     batch_commands.batch_once(settings, DATASET, Request(since=day, until=day), clock)
     report = verified(settings)
     assert report.wrong == []
-    assert next(found.rows for found in report.comparisons) == 1749
+    assert next(result.rows for result in report.comparisons) == 1749
 
 
 def test_4_a_range_and_a_meter_limit_the_comparison(session: SparkSession, settings: Settings) -> None:
     report = verified(settings, meters=("b",), since=date(2026, 3, 28), until=date(2026, 3, 29))
     assert report.wrong == []
-    assert {(found.view, found.rows) for found in report.comparisons if found.rows} == {
+    assert {(result.view, result.rows) for result in report.comparisons if result.rows} == {
         ("minute", 1), ("hour", 1), ("day", 1), ("merged minute", 1), ("merged hour", 1), ("merged day", 1),
     }  # fmt: skip
     with pytest.raises(NothingToVerify):
@@ -161,11 +161,11 @@ def test_5_one_wrong_value_is_found_on_every_path(
         report = verified(settings)
     finally:
         hdfs.write_bytes(settings, f"{path}/{name}", whole)
-    assert {(found.view, found.different) for found in report.wrong} == {(view, 1), (f"merged {view}", 1)}
+    assert {(result.view, result.different) for result in report.wrong} == {(view, 1), (f"merged {view}", 1)}
     assert len(report.wrong) == 4
-    for found in report.wrong:
-        assert found.examples[0].column.startswith("voltage_sum")
-        assert found.examples[0].found - found.examples[0].expected == Decimal("0.01")  # type: ignore[operator]
+    for result in report.wrong:
+        assert result.examples[0].column.startswith("voltage_sum")
+        assert result.examples[0].found - result.examples[0].expected == Decimal("0.01")  # type: ignore[operator]
     assert verified(settings).wrong == []
 
 

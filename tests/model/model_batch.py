@@ -124,14 +124,14 @@ class Batch:
         days = {_moment(cell).date() for cell in changed}
         cells = by_cell(self.world.master(snapshot))
         _audit(self.world.master(snapshot), cells)
-        touched = {cell: found for cell, found in cells.items() if _moment(cell).date() in days}
-        minutes = [Row(state(found), {cell: found}) for cell, found in touched.items()]
+        touched = {cell: result for cell, result in cells.items() if _moment(cell).date() in days}
+        minutes = [Row(state(result), {cell: result}) for cell, result in touched.items()]
         after: dict[str, dict[str, str]] = {}
         finest = self._write(after, "minute", run_id, before, days, rolled_up(minutes, "minute"))
         hours = [row for (_, time), row in finest.items() if _utc_day(time) in days]
         self._write(after, "hour", run_id, before, days, rolled_up(hours, "hour"))
         zone = DATASET.time_zone
-        local = {found for day in days for found in timegrid.local_days_of_utc_day(day, zone)}
+        local = {result for day in days for result in timegrid.local_days_of_utc_day(day, zone)}
         parts = [row for (_, time), row in finest.items() if timegrid.row_time(_aware(time), "day", zone) in local]
         self._write(after, "day", run_id, before, local, rolled_up(parts, "day"))
         return after
@@ -310,7 +310,7 @@ def _partition(view: View, day: date) -> str:
 
 
 def _audit(read: list[Reading], cells: Mapping[Cell, Readings]) -> None:
-    verdicts = [found.verdict for members in cells.values() for found in judge(DATASET, list(members))]
+    verdicts = [result.verdict for members in cells.values() for result in judge(DATASET, list(members))]
     Balance.of(len(set(read)), verdicts).check("model")
 
 

@@ -93,13 +93,13 @@ class Archive:
         """Do one micro-batch, or what was left of one."""
         offsets = self.checkpoint.next(self.world, most, lossless=lossless)
         _stop(crash, "planned")
-        found = messages(self.world, offsets)
-        bad, progress = self._rest([message for message in found if not _is_kept(message)], self.world.quarantined)
+        result = messages(self.world, offsets)
+        bad, progress = self._rest([message for message in result if not _is_kept(message)], self.world.quarantined)
         if bad:
             self.world.quarantine += bad
             self.world.quarantined = progress
         _stop(crash, "quarantined")
-        rest, progress = self._rest(found, self.world.archived())
+        rest, progress = self._rest(result, self.world.archived())
         if rest:
             kept = tuple(message for message in rest if _is_kept(message))
             readings = tuple(message.reading for message in kept if message.reading)
@@ -107,10 +107,10 @@ class Archive:
         _stop(crash, "appended")
         self.checkpoint.done += 1
 
-    def _rest(self, found: list[Message], before: Progress | None) -> tuple[list[Message], Progress]:
+    def _rest(self, taken: list[Message], before: Progress | None) -> tuple[list[Message], Progress]:
         """Return the messages that a table does not have, and how far it will be with them."""
         reached = self._in_force(before)
-        rest = [m for m in found if m.partition not in reached or m.offset >= reached[m.partition].next_offset]
+        rest = [m for m in taken if m.partition not in reached or m.offset >= reached[m.partition].next_offset]
         reached |= {message.partition: Reached(message.offset + 1, message.at) for message in rest}
         return rest, Progress(TOPIC.name, TOPIC.id, str(self.query), self.checkpoint.done, reached)
 
@@ -143,7 +143,7 @@ class Speed:
         _stop(crash, "planned")
         watermark = self.newest - watermark_delay(DATASET).total_seconds()
         taken = [m.reading for m in messages(self.world, offsets) if m.reading and _is_accepted(m.reading)]
-        sets = {cell: found for cell, found in self.sets.items() if cell[1] > watermark}
+        sets = {cell: result for cell, result in self.sets.items() if cell[1] > watermark}
         touched = set()
         for reading in taken:
             cell = cell_of(reading)
@@ -159,8 +159,8 @@ class Speed:
 
     def _note_outrun(self) -> None:
         reached = self.checkpoint.reached()
-        read = [message.at for p, found in self.world.log.items() for message in found[: reached[p]]]
-        waiting = [message for p, found in self.world.log.items() for message in found[reached[p] :]]
+        read = [message.at for p, result in self.world.log.items() for message in result[: reached[p]]]
+        waiting = [message for p, result in self.world.log.items() for message in result[reached[p] :]]
         behind = max(read, default=self.world.now) - SPREAD
         self.outrun |= {cell_of(m.reading) for m in waiting if m.reading and m.at < behind}
 
@@ -179,9 +179,9 @@ class Speed:
 def _row(cell: Cell, readings: Readings) -> tuple[Any, ...]:
     """Return the row that the streaming query makes of a minute's readings."""
     arrived = max(reading.received_at for reading in readings)
-    found = state(readings) or State.empty(DATASET)
+    result = state(readings) or State.empty(DATASET)
     at = version(int(arrived.timestamp() * 1000), len(readings))
-    return (cell[0], cell[1] * 1000, *found.row().values(), at)
+    return (cell[0], cell[1] * 1000, *result.row().values(), at)
 
 
 def _is_accepted(reading: Reading) -> bool:

@@ -58,10 +58,10 @@ class Reader:
     def look(self) -> None:
         """Check everything that holds at any time, in the middle of a publish too."""
         for grain in GRAINS:
-            found = merged(self.world, grain)
-            for key, row in found.items():
+            result = merged(self.world, grain)
+            for key, row in result.items():
                 _check_row(key, row, grain)
-            self._nothing_is_gone(found, grain)
+            self._nothing_is_gone(result, grain)
 
     def remember(self) -> None:
         """Note what is shown and must stay. For quiet moments."""
@@ -75,7 +75,10 @@ class Reader:
         """Expect only what a roll-back to a run promises. lost: it may open a hole where speed rows have expired."""
         folders = run.tables.get(view_table(DATASET, "minute"), {}).values()
         batch = {
-            cell: found for f in folders for row in self.world.folders[f].values() for cell, found in row.cells.items()
+            cell: result
+            for f in folders
+            for row in self.world.folders[f].values()
+            for cell, result in row.cells.items()
         }
         living = {cell: row.cells[cell] for cell, row in self.world.living().items()}
         for cell in self.seen:
@@ -88,10 +91,10 @@ class Reader:
         row = self.world.speed.get(cell)
         return row.row.cells[cell] if row else frozenset()
 
-    def _nothing_is_gone(self, found: dict[Key, Row], grain: Grain) -> None:
+    def _nothing_is_gone(self, result: dict[Key, Row], grain: Grain) -> None:
         for cell, readings in self.seen.items():
             if readings and not self._may_have_expired(cell):
-                row = found.get(row_key(cell, grain))
+                row = result.get(row_key(cell, grain))
                 shown = row.cells.get(cell, frozenset()) if row else frozenset()
                 gone = {reading for reading in readings - shown if not self.world.is_lost(reading)}
                 assert not gone, f"{grain} of {cell}: gone: {sorted(map(str, gone))}"
@@ -103,7 +106,7 @@ class Reader:
 
 def oracle(readings: Iterable[Reading], grain: Grain) -> dict[Key, object]:
     """Return the states that all readings make, computed at once."""
-    rows = [Row(state(found), {cell: found}) for cell, found in by_cell(readings).items()]
+    rows = [Row(state(result), {cell: result}) for cell, result in by_cell(readings).items()]
     return {key: row.state for key, row in rolled_up(rows, grain).items() if row.state is not None}
 
 

@@ -179,7 +179,7 @@ class World:
 
     def living(self) -> dict[Cell, Row]:
         """Return the rows that Cassandra has not expired."""
-        return {cell: found.row for cell, found in self.speed.items() if found.expires > self.now}
+        return {cell: result.row for cell, result in self.speed.items() if result.expires > self.now}
 
     def is_kept(self, reading: Reading) -> bool:
         """Return whether a reading that speed shows must be in batch once the boundary has passed.
@@ -204,10 +204,10 @@ def cell_of(reading: Reading) -> Cell:
 
 def by_cell(readings: Iterable[Reading]) -> dict[Cell, Readings]:
     """Return readings in their cells."""
-    found: dict[Cell, set[Reading]] = defaultdict(set)
+    result: dict[Cell, set[Reading]] = defaultdict(set)
     for reading in readings:
-        found[cell_of(reading)].add(reading)
-    return {cell: frozenset(members) for cell, members in found.items()}
+        result[cell_of(reading)].add(reading)
+    return {cell: frozenset(members) for cell, members in result.items()}
 
 
 @lru_cache(maxsize=200_000)

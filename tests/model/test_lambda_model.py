@@ -299,8 +299,8 @@ class Lambda(RuleBasedStateMachine):
         if all(done.get(partition, 0) == end for partition, end in self.world.ends().items()):
             outrun = {minute_name(*row_key(cell, "minute")) for cell in self.speed.outrun}
             outcomes = {
-                minute: found
-                for minute, found in last.details.get("reconciliation", {}).items()
+                minute: result
+                for minute, result in last.details.get("reconciliation", {}).items()
                 if minute not in outrun
             }
             assert "unexplained" not in outcomes.values(), outcomes

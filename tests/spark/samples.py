@@ -53,8 +53,8 @@ ANCHORS = [
 def readings(dataset: MeterSeries, count: int, seed: int) -> list[Reading]:
     """Return accepted readings of three meters, at most one an interval."""
     pick = random.Random(seed)  # noqa: S311 - repeatable, not secret
-    found: dict[tuple[str, int, int], Reading] = {}
-    while len(found) < count:
+    result: dict[tuple[str, int, int], Reading] = {}
+    while len(result) < count:
         length = pick.choice(dataset.intervals)
         moment = int(pick.choice(ANCHORS).timestamp()) + pick.randrange(0, 120 * max(dataset.intervals))
         reading = Reading(
@@ -63,14 +63,14 @@ def readings(dataset: MeterSeries, count: int, seed: int) -> list[Reading]:
             interval_s=length,
             values=tuple(_value(measure, length, pick) for measure in dataset.measures),
         )
-        found[reading.key] = reading
-    return list(found.values())
+        result[reading.key] = reading
+    return list(result.values())
 
 
 def wild(dataset: MeterSeries, count: int, seed: int) -> list[Reading]:
     """Return readings as they may arrive: off the grid, out of range, not finite, incomplete, from the future."""
     pick = random.Random(seed)  # noqa: S311
-    found = []
+    result = []
     for _ in range(count):
         ts = int(pick.choice(ANCHORS).timestamp()) + pick.randrange(0, 120)
         length = pick.choice([*dataset.intervals, 0, -10, 7])
@@ -78,8 +78,8 @@ def wild(dataset: MeterSeries, count: int, seed: int) -> list[Reading]:
             ts -= ts % length  # by chance, a long interval never begins where it may
         values = tuple(_wild_value(measure, length, pick) for measure in dataset.measures)
         received = datetime.fromtimestamp(ts + pick.choice([-3600, -61, -60, -59, 0, 5]), UTC)
-        found.append(Reading("a", ts, length, values, received_at=received))
-    return found
+        result.append(Reading("a", ts, length, values, received_at=received))
+    return result
 
 
 def frame(spark: SparkSession, dataset: MeterSeries, rows: Sequence[Reading]) -> DataFrame:

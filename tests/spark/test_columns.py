@@ -66,8 +66,8 @@ def test_states_equal_those_of_the_core(spark: SparkSession, dataset: MeterSerie
     rows = readings(dataset, 2000, seed=1)
     units = columns.in_units(frame(spark, dataset, rows), dataset).cache()
     for grain in grains(dataset):
-        found = collected(columns.states(units, dataset, grain))
-        assert ordered(found) == ordered(by_hand(dataset, rows, grain))
+        result = collected(columns.states(units, dataset, grain))
+        assert ordered(result) == ordered(by_hand(dataset, rows, grain))
     units.unpersist()
 
 
@@ -123,12 +123,12 @@ def test_spark_sql_names_the_row_that_holds_a_moment(spark: SparkSession, datase
 @SETS
 def test_rules_decide_in_spark_as_in_the_core(spark: SparkSession, dataset: MeterSeries) -> None:
     rows = wild(dataset, 1500, seed=7)
-    found = frame(spark, dataset, rows).select(
+    result = frame(spark, dataset, rows).select(
         "n",
         expr(rules.quarantine_reason_sql(dataset, "spark")).alias("quarantined"),
         expr(rules.reject_reason_sql(dataset, "spark")).alias("rejected"),
     )
-    decided = {row.n: (row.quarantined, row.rejected) for row in found.collect()}
+    decided = {row.n: (row.quarantined, row.rejected) for row in result.collect()}
     expected = {
         n: (rules.quarantine_reason(dataset, row), rules.reject_reason(dataset, row)) for n, row in enumerate(rows)
     }

@@ -61,13 +61,13 @@ class World:
         self.spark.createDataFrame(values, table.spark_schema()).coalesce(1).write.parquet(self.folders[name])
 
     def load(self, now: datetime = NOW) -> dict[str, Merged]:
-        found, opened = {}, open_references(self.spark, SERIES, PRESENTATION, self.base)
+        result, opened = {}, open_references(self.spark, SERIES, PRESENTATION, self.base)
         with relational.opened(str(self.database)) as connection:
             for declared in PRESENTATION.references:
                 rows = relational.rows(connection, declared.table, declared.columns, str(self.database))
                 references.check(declared, "a test", rows, allow_empty=False)
-                found[declared.name] = references.load(self.spark, opened[declared.name], declared, rows, now)
-        return found
+                result[declared.name] = references.load(self.spark, opened[declared.name], declared, rows, now)
+        return result
 
     def change(self, statement: str, *values: object) -> None:
         """Change the source's tables."""
@@ -98,8 +98,8 @@ class World:
 
     def check(self, as_of: date) -> None:
         """Every table must hold what the files say, to the last digit, and nothing else."""
-        found = self.truth.tables(as_of)
-        for name, wanted in ((one.name, found[one.name]) for one in self.presentation.tables):
+        result = self.truth.tables(as_of)
+        for name, wanted in ((one.name, result[one.name]) for one in self.presentation.tables):
             rows = self.table(name).read().selectExpr(*COLUMNS[name].split(", ")).collect()
             assert sorted((tuple(row) for row in rows), key=repr) == wanted, name
 

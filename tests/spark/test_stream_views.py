@@ -298,12 +298,12 @@ def test_every_message_is_decoded_as_the_core_does(spark: SparkSession, feed: Fe
         values.append(json.dumps(changed).encode())
     values += [wire.encode(HOUSEHOLD, replace(_reading(), revision=n)) for n in range(3)]
     rows = [(b"k", value, "t", 0, n, START) for n, value in enumerate(values)]
-    found = (
+    result = (
         decoded(spark.createDataFrame(rows, KAFKA), HOUSEHOLD, keep_original=True).orderBy("origin_offset").collect()
     )
-    assert len(found) == len(values)
+    assert len(result) == len(values)
     kinds = set()
-    for row, value in zip(found, values, strict=True):
+    for row, value in zip(result, values, strict=True):
         outcome = wire.decode(HOUSEHOLD, value)
         if isinstance(outcome, wire.Undecodable):
             kinds.add(outcome.reason)

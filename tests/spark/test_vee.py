@@ -72,11 +72,11 @@ def readings() -> Readings:
     """Values of each meter's half hours, in Wh, by their starts."""
     random = np.random.default_rng(3)
     shape = 200 + 150 * np.sin(np.arange(48) / 48 * 2 * np.pi)
-    found: Readings = {}
+    result: Readings = {}
     for number, meter in enumerate(METERS):
         values = np.floor(np.tile(shape, DAYS) * (1 + 0.3 * number) * random.lognormal(0, 0.3, 48 * DAYS)).astype(int)
-        found[meter] = {BEGIN + STEP * place: int(value) for place, value in enumerate(values)}
-    return found
+        result[meter] = {BEGIN + STEP * place: int(value) for place, value in enumerate(values)}
+    return result
 
 
 class World:
@@ -101,15 +101,15 @@ class World:
                 if first <= ts < first + DAY_S
             ]
             self._put(view, when(first).date(), rows)
-        found = defaultdict(list)
+        result = defaultdict(list)
         for meter, values in self.readings.items():
             starts = sorted(values)
             for before, after in pairwise(starts):
                 if after > before + STEP:
                     row = (meter, when(before + STEP), when(after), after - before - STEP)
-                    found[when(before + STEP).date()].append(row)
+                    result[when(before + STEP).date()].append(row)
         self.folders[gaps.name] = {}
-        for begun, some in found.items():
+        for begun, some in result.items():
             self._put(gaps, begun, some)
 
     def _put(self, table: tables.Table, day: date, rows: list[Any]) -> None:

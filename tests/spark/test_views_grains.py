@@ -32,19 +32,19 @@ Current = plan.Current | None
 def readings() -> list[Reading]:
     """Return five days of quarter-hours of two meters over the end of a month, with gaps of which one crosses it."""
     midnight = datetime(2026, 10, 31, 18, 15, tzinfo=UTC)  # November begins in Kathmandu
-    found = []
+    result = []
     for number in range(5 * 96):
         moment = START + timedelta(minutes=15 * number)
         if number % 37 == 5 or abs(moment - midnight) < timedelta(hours=1):
             continue
         for place, meter in enumerate("ab"):
             value = 0.001 * (number * 7 % 1000 + 10_000 * place)
-            found.append(
+            result.append(
                 Reading(
                     meter, int(moment.timestamp()), 900, (value,), received_at=NOW, origin="x", origin_offset=number
                 )
             )
-    return found
+    return result
 
 
 def time_of(ts: int, grain: Grain) -> datetime | date:
@@ -75,9 +75,9 @@ def stored(spark: SparkSession, current: plan.Current, table: tables.Table) -> A
 
 def view(spark: SparkSession, current: plan.Current, grain: Grain) -> dict[tuple[str, Any], dict[str, Any]]:
     rows = decimals.in_units(stored(spark, current, tables.view_table(QUARTERS, grain)), QUARTERS, grain).collect()
-    found = {(row["meter_id"], row[grain]): row.asDict() for row in rows}
-    assert len(found) == len(rows)
-    return {key: {name: row[name] for name in row if name not in ("meter_id", grain)} for key, row in found.items()}
+    result = {(row["meter_id"], row[grain]): row.asDict() for row in rows}
+    assert len(result) == len(rows)
+    return {key: {name: row[name] for name in row if name not in ("meter_id", grain)} for key, row in result.items()}
 
 
 @pytest.mark.parametrize("steps", [1, pytest.param(3, marks=pytest.mark.slow)])

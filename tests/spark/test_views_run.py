@@ -111,15 +111,15 @@ def stored(spark: SparkSession, done: Done, table: tables.Table) -> DataFrame:
 
 def view(spark: SparkSession, done: Done, grain: Any) -> dict[tuple[str, Any], dict[str, Any]]:
     rows = decimals.in_units(stored(spark, done, tables.view_table(SMALL, grain)), SMALL, grain).collect()
-    found = {(row["meter_id"], row[grain]): row.asDict() for row in rows}
-    assert len(found) == len(rows)
-    return {key: {name: row[name] for name in row if name not in ("meter_id", grain)} for key, row in found.items()}
+    result = {(row["meter_id"], row[grain]): row.asDict() for row in rows}
+    assert len(result) == len(rows)
+    return {key: {name: row[name] for name in row if name not in ("meter_id", grain)} for key, row in result.items()}
 
 
 def everything(spark: SparkSession, done: Done) -> dict[str, list[Any]]:
     """Return the rows of every table, in order."""
-    found = {table.name: stored(spark, done, table) for table in tables.all_tables(SMALL)}
-    return {name: [tuple(row) for row in rows.sort(*rows.columns).collect()] for name, rows in found.items()}
+    result = {table.name: stored(spark, done, table) for table in tables.all_tables(SMALL)}
+    return {name: [tuple(row) for row in rows.sort(*rows.columns).collect()] for name, rows in result.items()}
 
 
 def by_hand(rows: list[Reading], grain: Any) -> dict[tuple[str, Any], dict[str, Any]]:
@@ -416,8 +416,8 @@ def test_a_layout_in_spark_is_that_of_the_core(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(time,) for time in times], "minute TIMESTAMP_NTZ")
     for smallest in ("hour", "day", "month"):
         layout = Layout("month", smallest, newest, frozenset(n for n in existing if smallest == "hour" or len(n) < 11))
-        found = rows.select("minute", slicing.slice_column(table, layout).alias("name")).collect()
-        assert [row["name"] for row in found] == [layout.slice_of(row["minute"]) for row in found]
+        result = rows.select("minute", slicing.slice_column(table, layout).alias("name")).collect()
+        assert [row["name"] for row in result] == [layout.slice_of(row["minute"]) for row in result]
 
 
 def test_large_slices_are_files_of_meters_that_do_not_overlap(
@@ -435,9 +435,9 @@ def test_large_slices_are_files_of_meters_that_do_not_overlap(
     assert (list(written.slices), written.files) == (["2026-11-26T14"], 5)
     spans = []
     for file in Path(written.slices["2026-11-26T14"].removeprefix("file://")).glob("*.parquet"):
-        found = [(row["meter_id"], row["minute"]) for row in pq.ParquetFile(file).read().to_pylist()]
-        assert found == sorted(found)
-        spans.append((found[0][0], found[-1][0]))
+        result = [(row["meter_id"], row["minute"]) for row in pq.ParquetFile(file).read().to_pylist()]
+        assert result == sorted(result)
+        spans.append((result[0][0], result[-1][0]))
     assert all(before[1] < after[0] for before, after in zip(sorted(spans), sorted(spans)[1:], strict=False))
 
 

@@ -42,17 +42,17 @@ def model(dataset: MeterSeries, rows: list[Reading]) -> list[tuple[str, str | No
     """Return (verdict, reason) of each reading, by the core alone."""
     reasons = [rules.quarantine_reason(dataset, row) or rules.reject_reason(dataset, row) for row in rows]
     accepted = [index for index, reason in enumerate(reasons) if reason is None]
-    found: dict[int, str] = dict.fromkeys(range(len(rows)), "rejected")
-    found |= zip(accepted, precedence.resolve(dataset, [rows[index] for index in accepted]), strict=True)
+    result: dict[int, str] = dict.fromkeys(range(len(rows)), "rejected")
+    result |= zip(accepted, precedence.resolve(dataset, [rows[index] for index in accepted]), strict=True)
     coverage: dict[Any, Counter[int]] = defaultdict(Counter)
     for index, row in enumerate(rows):
-        if found[index] == "used":
+        if result[index] == "used":
             coverage[row.meter_id, timegrid.floor_seconds(row.ts, dataset.cell_s)][row.interval_s] += row.interval_s
     for index, row in enumerate(rows):
         cell = coverage[row.meter_id, timegrid.floor_seconds(row.ts, dataset.cell_s)]
-        if found[index] == "used" and timegrid.choose_interval(cell) != row.interval_s:
-            found[index] = "superseded"
-    return [(found[index], reasons[index]) for index in range(len(rows))]
+        if result[index] == "used" and timegrid.choose_interval(cell) != row.interval_s:
+            result[index] = "superseded"
+    return [(result[index], reasons[index]) for index in range(len(rows))]
 
 
 def model_rows(dataset: MeterSeries, rows: list[Reading]) -> dict[tuple[str, datetime], dict[str, Any]]:
@@ -75,8 +75,8 @@ def judged(spark: SparkSession, dataset: MeterSeries, rows: list[Reading]) -> Da
     contended = contended.select(dataset.key, cell).persist()
     rejected = F.col("verdict") == "rejected"
     alone = plain.where(~rejected).join(contended, [dataset.key, verdicts.CELL], "left_anti")
-    found = alone.unionByName(plain.where(rejected)).drop(verdicts.CELL)
-    return found.unionByName(verdicts.contended(reasoned, dataset, contended))
+    result = alone.unionByName(plain.where(rejected)).drop(verdicts.CELL)
+    return result.unionByName(verdicts.contended(reasoned, dataset, contended))
 
 
 def cells_of(spark: SparkSession, dataset: MeterSeries, rows: list[Reading]) -> DataFrame:
@@ -145,9 +145,9 @@ def test_verdicts_equal_those_of_the_core(spark: SparkSession, dataset: MeterSer
 @SETS
 def test_rows_equal_those_of_the_core(spark: SparkSession, dataset: MeterSeries) -> None:
     rows = wild(dataset, 1500, seed=3)
-    found = [row.asDict() for row in transforms.finest_rows(judged(spark, dataset, rows), dataset).collect()]
+    result = [row.asDict() for row in transforms.finest_rows(judged(spark, dataset, rows), dataset).collect()]
     grain = dataset.finest.grain
-    assert {(row.pop("meter_id"), row.pop(grain)): row for row in found} == model_rows(dataset, rows)
+    assert {(row.pop("meter_id"), row.pop(grain)): row for row in result} == model_rows(dataset, rows)
 
 
 @SETS
@@ -156,8 +156,8 @@ def test_only_cells_that_need_a_decision_are_contended(spark: SparkSession, data
     assert cells_of(spark, dataset, uncontended).where(cells.CONTENDED).count() == 0
     twice = [*uncontended, uncontended[17]]
     cell = wall_clock(uncontended[17].ts - uncontended[17].ts % dataset.cell_s)
-    found = cells_of(spark, dataset, twice).where(cells.CONTENDED).select("meter_id", dataset.finest.grain)
-    assert [tuple(row) for row in found.collect()] == [("a", cell)]
+    result = cells_of(spark, dataset, twice).where(cells.CONTENDED).select("meter_id", dataset.finest.grain)
+    assert [tuple(row) for row in result.collect()] == [("a", cell)]
 
 
 @SETS
@@ -167,8 +167,8 @@ def test_cells_of_two_parts_are_merged_to_those_of_all(spark: SparkSession, data
     parts = cells_of(spark, dataset, rows[::2]).unionByName(cells_of(spark, dataset, rows[1::2]))
     merged = cells.merged(parts, dataset).select(whole.columns).persist()
     assert sorted(merged.collect()) == sorted(whole.collect())
-    found = [row.asDict() for row in cells.rows(merged, dataset).collect()]
-    uncontended = {(row.pop("meter_id"), row.pop(grain)): row for row in found}
+    result = [row.asDict() for row in cells.rows(merged, dataset).collect()]
+    uncontended = {(row.pop("meter_id"), row.pop(grain)): row for row in result}
     others = {(row["meter_id"], row[grain]) for row in merged.where(cells.CONTENDED).collect()}
     expected = {key: row for key, row in model_rows(dataset, rows).items() if key not in others}
     assert uncontended == expected
@@ -181,9 +181,9 @@ def test_two_lengths_in_a_minute_are_contended_and_more_coverage_wins(spark: Spa
     seconds = [replace(minute, ts=minute.ts + step, interval_s=1) for step in range(60)]
     for present, expected in ((59, "superseded"), (60, "used")):
         rows = numbered([minute, *seconds[:present]])
-        found = found_verdicts(judged(spark, HOUSEHOLD, rows))
-        assert found == model(HOUSEHOLD, rows)
-        assert found[1] == (expected, None)
+        result = found_verdicts(judged(spark, HOUSEHOLD, rows))
+        assert result == model(HOUSEHOLD, rows)
+        assert result[1] == (expected, None)
 
 
 def test_a_rejected_reading_takes_no_part_in_precedence(spark: SparkSession) -> None:
@@ -199,9 +199,9 @@ def test_a_rejected_reading_takes_no_part_in_precedence(spark: SparkSession) -> 
 def test_a_later_gap_row_withdraws_a_reading(spark: SparkSession) -> None:
     good = plain(HOUSEHOLD, 1)[0]
     rows = numbered([good, replace(good, revision=1, values=(None,) * 7)])
-    found = judged(spark, HOUSEHOLD, rows)
-    assert found_verdicts(found) == [("superseded", None), ("gap", None)]
-    assert transforms.finest_rows(found, HOUSEHOLD).count() == 0
+    result = judged(spark, HOUSEHOLD, rows)
+    assert found_verdicts(result) == [("superseded", None), ("gap", None)]
+    assert transforms.finest_rows(result, HOUSEHOLD).count() == 0
 
 
 def test_rejects_say_why_and_where_from(spark: SparkSession) -> None:
@@ -213,8 +213,8 @@ def test_rejects_say_why_and_where_from(spark: SparkSession) -> None:
             replace(good[1], values=(999.0, *good[1].values[1:])),
         ]
     )
-    found = transforms.rejects(judged(spark, HOUSEHOLD, rows), HOUSEHOLD).orderBy("origin_offset").collect()
-    assert [(row.verdict, row.reason, row.origin, row.origin_offset) for row in found] == [
+    result = transforms.rejects(judged(spark, HOUSEHOLD, rows), HOUSEHOLD).orderBy("origin_offset").collect()
+    assert [(row.verdict, row.reason, row.origin, row.origin_offset) for row in result] == [
         ("conflicting", "conflict", "a.csv", 3),
         ("rejected", "global_active_power_above_max", "a.csv", 4),
     ]
@@ -223,15 +223,15 @@ def test_rejects_say_why_and_where_from(spark: SparkSession) -> None:
 def model_gaps(dataset: MeterSeries, starts: dict[str, list[int]]) -> set[tuple[str, datetime, datetime, int]]:
     """Return the gaps minute by minute: those missing between first and last, joined within a month."""
     length = {"minute": 60, "hour": 3600}[dataset.finest.grain]
-    found = set()
+    result = set()
     for meter, known in starts.items():
         missing = sorted(set(range(min(known), max(known), length)) - set(known))
         runs: list[list[int]] = []
         for start in missing:
             joined = runs and start == runs[-1][-1] + length and wall_clock(start).strftime("%d%H%M") != "010000"
             runs[-1].append(start) if joined else runs.append([start])
-        found |= {(meter, wall_clock(run[0]), wall_clock(run[-1] + length), len(run) * length) for run in runs}
-    return found
+        result |= {(meter, wall_clock(run[0]), wall_clock(run[-1] + length), len(run) * length) for run in runs}
+    return result
 
 
 @pytest.mark.parametrize("by_day", [True, False])
@@ -255,9 +255,9 @@ def test_gaps_are_what_is_missing_between_first_and_last(
     none = spark.createDataFrame([], "meter_id STRING, covered_from TIMESTAMP_NTZ, covered_to TIMESTAMP_NTZ")
     no_gaps = spark.createDataFrame([], "meter_id STRING, gap_start TIMESTAMP_NTZ, gap_end TIMESTAMP_NTZ")
     ranges = coverage.uncovered(coverage.all_new(rows, dataset), none, no_gaps, dataset, by_day=by_day)
-    found = [tuple(row) for row in coverage.gaps(ranges, dataset).collect()]
-    assert len(found) == len(set(found))
-    assert set(found) == model_gaps(dataset, starts)
+    result = [tuple(row) for row in coverage.gaps(ranges, dataset).collect()]
+    assert len(result) == len(set(result))
+    assert set(result) == model_gaps(dataset, starts)
 
 
 def test_fast_decimals_equal_the_exact_ones(spark: SparkSession) -> None:

@@ -49,8 +49,8 @@ def test_where_nothing_arrives_it_is_the_runs_clock() -> None:
 
 
 def test_metrics_of_a_run_are_written_for_the_textfile_collector(tmp_path: Path) -> None:
-    found = {"since": "…", "equal": 7, "unexplained": 1, "examples": []}
-    record = replace(PRESENT, details={"reconciliation": found})
+    result = {"since": "…", "equal": 7, "unexplained": 1, "examples": []}
+    record = replace(PRESENT, details={"reconciliation": result})
     batch_metrics.write(Settings(home=tmp_path), record, 1.5)
     text = (tmp_path / "metrics" / "batch_household.prom").read_text()
     assert 'meterlake_batch_reconciled_minutes{dataset="household",outcome="unexplained"} 1.0' in text

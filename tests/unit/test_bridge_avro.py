@@ -194,8 +194,8 @@ def test_damaged_messages_are_samples_or_refused(registry: Registry, data: st.Da
     for _ in range(data.draw(st.integers(1, 4))):
         sent[data.draw(st.integers(5, len(sent) - 1))] = data.draw(st.integers(0, 255))
     avro = CLIENTS.setdefault(registry.url, client(registry)).content
-    (found,) = decode(SOURCE, SOURCE.topic, bytes(sent), NOON * 1000 + 5250, avro)
-    assert isinstance(found, Sample | Refusal)
+    (result,) = decode(SOURCE, SOURCE.topic, bytes(sent), NOON * 1000 + 5250, avro)
+    assert isinstance(result, Sample | Refusal)
 
 
 def test_a_registry_that_is_away_or_refuses(registry: Registry) -> None:

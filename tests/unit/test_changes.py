@@ -61,20 +61,20 @@ KEPT = Retention(timedelta(days=7), timedelta(days=1))
 
 
 def test_messages_remain_as_long_as_the_topic_keeps_them() -> None:
-    found = [InTopic(0, 5, 0, AT, 100, 103), InTopic(1, 2, 1, AT - timedelta(hours=1), 0, 0)]
+    result = [InTopic(0, 5, 0, AT, 100, 103), InTopic(1, 2, 1, AT - timedelta(hours=1), 0, 0)]
     until = AT + timedelta(days=8)
     now = {0: 103, 1: 0}
-    assert left_in_topic("t", found, now, KEPT, AT) == [
+    assert left_in_topic("t", result, now, KEPT, AT) == [
         Remains("Kafka topic t", "4 messages of the meter", until),
         Remains("files of Kafka's brokers", "3 deleted messages, which no consumer can read", until),
     ]
     # What others had before is trimmed with time: those of the meter that stand first only once.
-    assert left_in_topic("t", found[:1], {0: 110}, KEPT, AT)[0].what.startswith("2 messages")
-    assert left_in_topic("t", found, now, KEPT, until) == []
+    assert left_in_topic("t", result[:1], {0: 110}, KEPT, AT)[0].what.startswith("2 messages")
+    assert left_in_topic("t", result, now, KEPT, until) == []
     earlier = until - timedelta(hours=1)
-    assert left_among_rejects("r", found, KEPT, AT) == [Remains("Kafka topic r", "1 messages of the meter", earlier)]
-    assert left_among_rejects("r", found[:1], KEPT, AT) == []
-    [for_ever, _] = left_in_topic("t", found, now, Retention(None, timedelta(days=1)), until)
+    assert left_among_rejects("r", result, KEPT, AT) == [Remains("Kafka topic r", "1 messages of the meter", earlier)]
+    assert left_among_rejects("r", result[:1], KEPT, AT) == []
+    [for_ever, _] = left_in_topic("t", result, now, Retention(None, timedelta(days=1)), until)
     assert (for_ever.until, "retention.ms is -1" in for_ever.what) == (None, True)
     assert Remains.unpacked(for_ever.packed()) == for_ever
     assert Remains.unpacked(Remains("a", "b", AT).packed()) == Remains("a", "b", AT)

@@ -35,8 +35,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def engine(settings: Settings) -> Iterator[clickhouse.ClickHouse]:
-    with clickhouse.session(settings) as found:
-        yield found
+    with clickhouse.session(settings) as result:
+        yield result
 
 
 @pytest.fixture
@@ -91,9 +91,9 @@ def test_both_give_exact_values_as_text(engine: clickhouse.ClickHouse, server: t
     wanted = (["money", "n", "nothing"], [["12345678901234.56", "18446744073709551615", None]])
     assert engine.select(EXACT) == wanted
     settings, users = server
-    with clickhouse.session(settings) as found:
-        assert found.select(EXACT) == wanted
-        found.run("CREATE DATABASE IF NOT EXISTS one")
+    with clickhouse.session(settings) as result:
+        assert result.select(EXACT) == wanted
+        result.run("CREATE DATABASE IF NOT EXISTS one")
     assert users == ["ann:pw", "ann:pw"]
     assert engine.select("SELECT count() FROM system.databases WHERE name = 'one'")[1] == [["1"]]
 
@@ -105,16 +105,16 @@ def test_a_wrong_statement_is_named_without_secrets(
     with pytest.raises(QueryFailed, match="nope") as failed:
         engine.run(sql)
     assert "s3cret" not in failed.value.what.split("Code:")[0]
-    with clickhouse.session(server[0]) as found, pytest.raises(QueryFailed, match="nope"):
-        found.select(sql)
+    with clickhouse.session(server[0]) as result, pytest.raises(QueryFailed, match="nope"):
+        result.select(sql)
 
 
 def test_a_server_that_is_away_or_busy_is_said(server: tuple[Settings, list[str]]) -> None:
-    with clickhouse.session(server[0]) as found, pytest.raises(EngineUnavailable, match="too busy"):
-        found.run("BUSY")
+    with clickhouse.session(server[0]) as result, pytest.raises(EngineUnavailable, match="too busy"):
+        result.run("BUSY")
     away = server[0].model_copy(update={"clickhouse_url": "http://127.0.0.1:9"})
-    with clickhouse.session(away) as found, pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:9"):
-        found.run("SELECT 1")
+    with clickhouse.session(away) as result, pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:9"):
+        result.run("SELECT 1")
 
 
 COLUMNS = "SELECT table, name FROM system.columns WHERE database = 'telecom'"

@@ -127,8 +127,8 @@ def text() -> str:
 
 @pytest.fixture(scope="module")
 def services(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(text)["services"]
-    return found
+    result: dict[str, Any] = yaml.safe_load(text)["services"]
+    return result
 
 
 @pytest.fixture
@@ -359,9 +359,9 @@ def test_every_variable_is_explained(text: str, services: dict[str, Any]) -> Non
 
 
 def test_example_points_meterlake_at_the_containers(native: Instance) -> None:
-    found = dict(re.findall(rf"^#({PREFIX}\w+)=(.+)$", compose.ENV_EXAMPLE.read_text(), re.MULTILINE))
+    result = dict(re.findall(rf"^#({PREFIX}\w+)=(.+)$", compose.ENV_EXAMPLE.read_text(), re.MULTILINE))
     settings = native.settings
-    assert found == {
+    assert result == {
         f"{PREFIX}HDFS_URL": f"hdfs://namenode:{settings.port_namenode}",
         f"{PREFIX}WEBHDFS_URL": f"http://namenode:{settings.port_namenode_http}",
         f"{PREFIX}KAFKA_BOOTSTRAP": f"kafka:{settings.port_kafka}",
@@ -373,7 +373,7 @@ def test_example_points_meterlake_at_the_containers(native: Instance) -> None:
         f"{PREFIX}LAKE_ACCESS_KEY": compose.LAKE["access_key"],
         f"{PREFIX}NESSIE_URL": f"http://nessie:{settings.port_nessie}",
     }
-    assert {name.removeprefix(PREFIX).lower() for name in found} <= Settings.model_fields.keys()
+    assert {name.removeprefix(PREFIX).lower() for name in result} <= Settings.model_fields.keys()
 
 
 def test_first_env_has_fresh_passwords() -> None:
@@ -411,9 +411,9 @@ def _differences(file: str, ours: str, theirs: str) -> set[str]:
 def _settings(file: str, text: str) -> dict[str, Any]:
     """Return the settings of a configuration file, key by key."""
     if file.endswith("-site.xml"):
-        found = re.findall(r"<property><name>([^<]+)</name><value>([^<]*)</value></property>", text)
-        assert len(found) == text.count("<property>")
-        return dict(found)
+        result = re.findall(r"<property><name>([^<]+)</name><value>([^<]*)</value></property>", text)
+        assert len(result) == text.count("<property>")
+        return dict(result)
     if file.endswith((".properties", ".conf")):
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
         return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}

@@ -44,18 +44,18 @@ def of(name: str) -> Document:
 
 
 def loaded(text: str) -> Document:
-    found: Document = yaml.load(text, yaml.CSafeLoader)
-    return found
+    result: Document = yaml.load(text, yaml.CSafeLoader)
+    return result
 
 
 def table(contract: Document, name: str) -> Document:
-    (found,) = [item for item in contract["schema"] if item["name"] == name]
-    return found
+    (result,) = [item for item in contract["schema"] if item["name"] == name]
+    return result
 
 
 def column(contract: Document, name: str, column: str) -> Document:
-    (found,) = [item for item in table(contract, name)["properties"] if item["name"] == column]
-    return found
+    (result,) = [item for item in table(contract, name)["properties"] if item["name"] == column]
+    return result
 
 
 @pytest.mark.parametrize("name", [*SERIES, *LAKEHOUSES])
@@ -69,8 +69,8 @@ def test_ours_are_published_and_nothing_breaks_them(name: str) -> None:
     entry = registry.lakehouse(name) or registry.entry(name)
     assert entry.folder is not None
     published = loaded((entry.folder / FILE).read_text(encoding="utf-8"))
-    found = changes(published, of(name))
-    assert found == [], f"`meterlake dataset contract {name} --write` publishes it"
+    result = changes(published, of(name))
+    assert result == [], f"`meterlake dataset contract {name} --write` publishes it"
 
 
 @pytest.mark.parametrize("name", [*SERIES, *LAKEHOUSES])
@@ -182,10 +182,10 @@ def test_a_change_is_named_with_its_weight(
     old = of("telecom")
     new = copy.deepcopy(old)
     change(new)
-    found = changes(old, new)
-    assert found[0].weight == weight
-    assert found[0].place.startswith(place)
-    assert next_version("1.2.5", found) == version
+    result = changes(old, new)
+    assert result[0].weight == weight
+    assert result[0].place.startswith(place)
+    assert next_version("1.2.5", result) == version
     assert changes(new, new) == []
 
 

@@ -80,14 +80,14 @@ def test_local_days_begin_where_the_zone_says_and_may_need_two_partitions() -> N
 
 def test_a_month_is_made_of_days_hours_and_half_hours_up_to_the_line() -> None:
     boundary = datetime(2026, 7, 21, 12, 44, tzinfo=UTC)
-    found = merged.cutover(LONDON, boundary, boundary, TTL)
-    assert found.at == datetime(2026, 7, 21, 12, 30, tzinfo=UTC)
-    assert merged.batch_pieces(LONDON, "month", found.at) == [
-        merged.Piece("half_hour", datetime(2026, 7, 21, 12, tzinfo=UTC), found.at),
+    result = merged.cutover(LONDON, boundary, boundary, TTL)
+    assert result.at == datetime(2026, 7, 21, 12, 30, tzinfo=UTC)
+    assert merged.batch_pieces(LONDON, "month", result.at) == [
+        merged.Piece("half_hour", datetime(2026, 7, 21, 12, tzinfo=UTC), result.at),
         merged.Piece("hour", datetime(2026, 7, 20, 23, tzinfo=UTC), datetime(2026, 7, 21, 12, tzinfo=UTC)),
         merged.Piece("day", datetime(2026, 6, 30, 23, tzinfo=UTC), datetime(2026, 7, 20, 23, tzinfo=UTC)),
     ]
-    sql = merged.merged_sql(LONDON, "month", found)
+    sql = merged.merged_sql(LONDON, "month", result)
     assert "WHERE month < DATE '2026-07-01'" in sql
     assert (
         "FROM hive.batch.london_day\n  WHERE year IN ('2026')\n"
@@ -113,7 +113,7 @@ def test_half_hours_live_in_tables_of_their_name_in_both_layers() -> None:
 
 
 def test_a_view_shows_the_partition_of_its_rows_whichever_layer_they_come_from() -> None:
-    found = merged.cutover(HOUSEHOLD, NOON, NOON, TTL)
+    result = merged.cutover(HOUSEHOLD, NOON, NOON, TTL)
     computed = {
         "minute": "date_format(CAST(minute AT TIME ZONE 'UTC' AS TIMESTAMP(6)), '%Y-%m') AS month",
         "hour": "date_format(hour, '%Y-%m') AS month",
@@ -122,7 +122,7 @@ def test_a_view_shows_the_partition_of_its_rows_whichever_layer_they_come_from()
     for view in HOUSEHOLD.views:
         name = merged.partition_of(HOUSEHOLD, view.grain)
         assert name == view.partition
-        assert computed[view.grain] in merged.merged_sql(HOUSEHOLD, view.grain, found)
+        assert computed[view.grain] in merged.merged_sql(HOUSEHOLD, view.grain, result)
         for sql in (merged.merged_sql(HOUSEHOLD, view.grain, None), merged.published_sql(HOUSEHOLD, view.grain)):
             assert f"'batch' AS source,\n  {name}\nFROM" in sql
 
@@ -135,9 +135,9 @@ def test_without_a_speed_layer_batch_answers_to_its_end() -> None:
 
 
 def test_before_the_first_run_only_days_that_may_have_rows_are_asked_for() -> None:
-    found = merged.cutover(HOUSEHOLD, BEGINNING, NOON, TTL)
-    assert found.at == BEGINNING
-    assert (found.days[0], found.days[-1]) == ("2026-11-16", "2026-11-26")
+    result = merged.cutover(HOUSEHOLD, BEGINNING, NOON, TTL)
+    assert result.at == BEGINNING
+    assert (result.days[0], result.days[-1]) == ("2026-11-16", "2026-11-26")
 
 
 # What becomes of readings
@@ -159,21 +159,21 @@ def reading(offset: int = 0, **changes: Any) -> Reading:
 @given(st.lists(tank_readings(wild=True), max_size=12))
 def test_every_reading_has_one_verdict_and_one_length_counts_in_a_cell(readings: list[Reading]) -> None:
     judged = judge(TANK, readings)
-    assert [found.reading for found in judged] == readings
-    Balance.of(len(readings), [found.verdict for found in judged]).check()
+    assert [result.reading for result in judged] == readings
+    Balance.of(len(readings), [result.verdict for result in judged]).check()
     lengths: dict[Any, set[int]] = {}
-    for found in judged:
-        if found.verdict == "used":
-            cell = (found.reading.meter_id, found.reading.ts - found.reading.ts % TANK.cell_s)
-            lengths.setdefault(cell, set()).add(found.reading.interval_s)
-    assert all(len(found) == 1 for found in lengths.values())
+    for result in judged:
+        if result.verdict == "used":
+            cell = (result.reading.meter_id, result.reading.ts - result.reading.ts % TANK.cell_s)
+            lengths.setdefault(cell, set()).add(result.reading.interval_s)
+    assert all(len(result) == 1 for result in lengths.values())
 
 
 def test_the_finer_readings_of_a_minute_supersede_the_coarse_one_once_they_cover_as_much() -> None:
     fine = [reading(n, ts=T + 10 * n, interval_s=10) for n in range(6)]
-    verdicts = [found.verdict for found in judge(TANK, [reading(9), *fine])]
+    verdicts = [result.verdict for result in judge(TANK, [reading(9), *fine])]
     assert verdicts == ["superseded", *["used"] * 6]
-    assert [found.verdict for found in judge(TANK, [reading(9), *fine[:5]])] == ["used", *["superseded"] * 5]
+    assert [result.verdict for result in judge(TANK, [reading(9), *fine[:5]])] == ["used", *["superseded"] * 5]
 
 
 def test_no_used_reading_makes_no_row() -> None:

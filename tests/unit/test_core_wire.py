@@ -61,13 +61,13 @@ def test_what_is_encoded_is_valid_and_decoded_alike(
 )
 def test_half_hours_of_one_amount_are_messages(ts: int, value: object, reason: str | None) -> None:
     data = {"v": 1, "meter_id": "MAC000002", "ts": ts, "interval_s": 1800, "energy": value}
-    found = decode(LONDON, json.dumps(data).encode())
-    assert (found.reason if isinstance(found, Undecodable) else None) == reason
+    result = decode(LONDON, json.dumps(data).encode())
+    assert (result.reason if isinstance(result, Undecodable) else None) == reason
     valid = jsonschema.Draft202012Validator(json_schema(LONDON)).is_valid(data)
     assert valid == (reason is None)
-    if isinstance(found, Reading):
-        assert (found.interval_s, found.values, found.is_gap) == (1800, (value,), value is None)
-        assert json.loads(encode(LONDON, found)) == data
+    if isinstance(result, Reading):
+        assert (result.interval_s, result.values, result.is_gap) == (1800, (value,), value is None)
+        assert json.loads(encode(LONDON, result)) == data
 
 
 def test_a_message_is_compact_and_in_order() -> None:

@@ -206,14 +206,14 @@ def test_a_foreign_data_source_is_found() -> None:
 
 
 def test_all_meters_are_an_explicit_list() -> None:
-    found = 0
+    result = 0
     for board in SHOWN:
         for variable in json.loads(board.text()).get("templating", {}).get("list", []):
             if variable.get("includeAll"):
-                found += 1
+                result += 1
                 assert "allValue" not in variable, variable["name"]
                 assert variable["multi"], variable["name"]
-    assert found == 4 * len(NAMES)
+    assert result == 4 * len(NAMES)
 
 
 @pytest.mark.parametrize("asks", ASKED, ids=lambda asks: asks.where)
@@ -265,7 +265,7 @@ def test_cql_has_the_declared_formulas() -> None:
     """Computed here from units as Cassandra holds them, and by the declaration from physical values."""
     import math
 
-    found = cql.values(HOUSEHOLD)
+    result = cql.values(HOUSEHOLD)
     units = {
         "global_active_power_sum": 1234,
         "global_reactive_power_sum": 400,
@@ -275,7 +275,7 @@ def test_cql_has_the_declared_formulas() -> None:
     units |= {f"sub_metering_{number}_sum": number * 1000 for number in (1, 2, 3)}
 
     def value(name: str) -> float:
-        text = found[name]
+        text = result[name]
         for column, number in units.items():
             text = text.replace(f"CAST({column} AS double)", repr(float(number)))
         return float(eval(text.lower(), {"exp": math.exp, "log": math.log}))  # noqa: S307 - arithmetic of ours

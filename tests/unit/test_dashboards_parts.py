@@ -161,14 +161,14 @@ def test_a_level_that_makes_nothing_has_no_totals() -> None:
 )
 def test_units_are_those_of_the_declaration(dataset: MeterSeries, units: set[str]) -> None:
     consumption = [json.loads(board.text()) for board in boards(dataset)[:3]]
-    found = {
+    result = {
         panel["fieldConfig"]["defaults"].get("unit")
         for board in consumption
         for panel in board["panels"]
         if "fieldConfig" in panel
     }
-    assert {unit for unit in found if unit} <= units
-    assert found >= units - {"s", "none"}
+    assert {unit for unit in result if unit} <= units
+    assert result >= units - {"s", "none"}
 
 
 def test_times_follow_the_interval() -> None:

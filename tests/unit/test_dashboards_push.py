@@ -59,10 +59,10 @@ class Grafana:
             return 200, {"continueToken": "", "versions": [newest]}
         if uid not in self.dashboards:
             return 404, {"message": "Dashboard not found"}
-        found = json.loads(json.dumps(self.dashboards[uid]))
+        result = json.loads(json.dumps(self.dashboards[uid]))
         if uid == self.save_meanwhile:
             self.dashboards[uid]["version"] += 1
-        return 200, {"dashboard": found, "meta": {"folderUid": self.places[uid]}}
+        return 200, {"dashboard": result, "meta": {"folderUid": self.places[uid]}}
 
     def make_folder(self, body: Any) -> tuple[int, Any]:
         self.folders[body["uid"]] = body["title"]

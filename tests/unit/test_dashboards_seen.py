@@ -23,12 +23,12 @@ SHOWN = {board.uid.removeprefix("meterlake-household-"): json.loads(board.text()
 
 
 def panel(board: str, title: str) -> dict[str, Any]:
-    return next(found for found in SHOWN[board]["panels"] if found.get("title") == title)
+    return next(result for result in SHOWN[board]["panels"] if result.get("title") == title)
 
 
-def overrides(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def overrides(panel: dict[str, Any]) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
-    for override in found["fieldConfig"]["overrides"]:
+    for override in panel["fieldConfig"]["overrides"]:
         properties = {given["id"]: given["value"] for given in override["properties"]}
         merged.setdefault(override["matcher"]["options"], {}).update(properties)
     return merged
@@ -55,61 +55,61 @@ def test_the_comparison_of_a_year_is_drawn_by_weeks() -> None:
 
 
 def test_the_hours_of_today_have_their_places_from_the_first_on() -> None:
-    found = panel("merged", "Today against the same weekday")
-    assert found["type"] == "barchart"
-    assert found["options"]["xField"] == "hour"
-    assert "timeFrom" not in found
-    assert "UNNEST(sequence(0, 23))" in found["targets"][0]["rawSQL"]
+    result = panel("merged", "Today against the same weekday")
+    assert result["type"] == "barchart"
+    assert result["options"]["xField"] == "hour"
+    assert "timeFrom" not in result
+    assert "UNNEST(sequence(0, 23))" in result["targets"][0]["rawSQL"]
 
 
 def test_names_of_sub_meters_say_whose_they_are() -> None:
-    found = panel("live", "Energy by sub-meter")
-    names = [target["alias"] for target in found["targets"]]
+    result = panel("live", "Energy by sub-meter")
+    names = [target["alias"] for target in result["targets"]]
     assert names[0] == "{{ meter_id }}: Kitchen"
     assert all(name.startswith("{{ meter_id }}: ") for name in names)
-    colours = {name: given["color"]["fixedColor"] for name, given in overrides(found).items() if "color" in given}
+    colours = {name: given["color"]["fixedColor"] for name, given in overrides(result).items() if "color" in given}
     assert len({colours[f"/{title}$/"] for title in ("Kitchen", "Laundry", r"Other\ devices")}) == 3
 
 
 def test_a_critical_figure_without_data_is_not_green() -> None:
     """Grafana takes the first threshold's colour for no data, unless a special value is mapped."""
-    stats = [found for found in SHOWN["meterlake-health"]["panels"] if found["type"] == "stat"]
+    stats = [result for result in SHOWN["meterlake-health"]["panels"] if result["type"] == "stat"]
     assert len(stats) == 6
-    for found in [*stats, panel("live", "Meters"), panel("merged", "Energy today so far")]:
-        mapping = found["fieldConfig"]["defaults"]["mappings"][0]
+    for result in [*stats, panel("live", "Meters"), panel("merged", "Energy today so far")]:
+        mapping = result["fieldConfig"]["defaults"]["mappings"][0]
         assert mapping["type"] == "special"
         assert mapping["options"]["match"] == "null+nan"
-        assert mapping["options"]["result"] == {"text": "no data", "color": "#FF9830"}, found["title"]
+        assert mapping["options"]["result"] == {"text": "no data", "color": "#FF9830"}, result["title"]
 
 
 def test_titles_of_columns_begin_with_a_capital() -> None:
     seen = 0
     for board in SHOWN.values():
-        for found in board["panels"]:
-            if found["type"] != "table":
+        for result in board["panels"]:
+            if result["type"] != "table":
                 continue
-            titles = [given["displayName"] for given in overrides(found).values() if "displayName" in given]
+            titles = [given["displayName"] for given in overrides(result).values() if "displayName" in given]
             organized = (
-                [step for step in found["transformations"] if step["id"] == "organize"]
-                if "transformations" in found
+                [step for step in result["transformations"] if step["id"] == "organize"]
+                if "transformations" in result
                 else []
             )
             titles += [title for step in organized for title in step["options"]["renameByName"].values()]
-            text = "".join(target.get("rawSQL", "") or target.get("target", "") for target in found["targets"])
-            assert titles, found["title"]
+            text = "".join(target.get("rawSQL", "") or target.get("target", "") for target in result["targets"])
+            assert titles, result["title"]
             assert all(title[0].isupper() for title in titles), titles
             columns = re.findall(r" AS \"?(\w+)\"?(?:,|\nFROM)", text.partition("\nFROM")[0] + "\nFROM")
-            named = set(overrides(found)) | {name for step in organized for name in step["options"]["renameByName"]}
-            assert set(columns) <= named, (found["title"], set(columns) - named)
+            named = set(overrides(result)) | {name for step in organized for name in step["options"]["renameByName"]}
+            assert set(columns) <= named, (result["title"], set(columns) - named)
             seen += len(titles)
     assert seen > 30
 
 
 def test_a_board_says_how_many_of_how_many_meters_it_shows() -> None:
-    headings = [found["title"] for found in SHOWN["live"]["panels"] if found["type"] == "row"]
+    headings = [result["title"] for result in SHOWN["live"]["panels"] if result["type"] == "row"]
     assert headings == ["All meters: ${meter_count}", "Single meters: ${shown_count} of ${meter_count} shown"]
     for board in ("history", "merged"):
-        note = next(found for found in SHOWN[board]["panels"] if found["type"] == "text")
+        note = next(result for result in SHOWN[board]["panels"] if result["type"] == "text")
         assert "The list holds $listed meters." in note["options"]["content"]
         names = [variable["name"] for variable in SHOWN[board]["templating"]["list"]]
         assert names[:3] == ["search", "meter", "listed"]
@@ -129,15 +129,15 @@ def test_no_panel_of_a_fleet_asks_the_merged_views_without_names() -> None:
     layer = next(variable for variable in SHOWN["merged"]["templating"]["list"] if variable["name"] == "layer")
     assert layer["query"]["query"] == f"SELECT IF({sql.MANY}, 'published', 'merged') AS layer"
     seen = 0
-    for found in SHOWN["merged"]["panels"]:
-        for target in found.get("targets", []):
+    for result in SHOWN["merged"]["panels"]:
+        for target in result.get("targets", []):
             tree = sqlglot.parse_one(_plain(target["rawSQL"]), dialect="trino")
             for select in tree.find_all(sqlglot.exp.Select):
                 source = select.args.get("from_") or select.args.get("from")
                 if source is not None and source.this.sql().startswith("hive."):
                     where = select.args["where"].sql()
-                    assert source.this.sql().startswith("hive.merged."), found["title"]
-                    assert re.search(r"< 200 AND meter_id IN \('a'\) OR .* >= 200 AND ", where), found["title"]
+                    assert source.this.sql().startswith("hive.merged."), result["title"]
+                    assert re.search(r"< 200 AND meter_id IN \('a'\) OR .* >= 200 AND ", where), result["title"]
                     seen += 1
     assert seen >= 10
 
@@ -230,21 +230,21 @@ def test_bands_are_filled_down_to_a_series_that_is_called_so() -> None:
     """Grafana looks the series up by the name that is shown: no title may be put over it."""
     seen = 0
     for board in SHOWN.values():
-        for found in board["panels"]:
-            if "fieldConfig" not in found:
+        for result in board["panels"]:
+            if "fieldConfig" not in result:
                 continue
-            given = overrides(found)
+            given = overrides(result)
             for name, properties in given.items():
                 if below := properties.get("custom.fillBelowTo"):
                     assert "displayName" not in properties
                     assert "displayName" not in given[below]
-                    assert f'AS "{below}"' in found["targets"][0]["rawSQL"], found["title"]
-                    assert f'AS "{name}"' in found["targets"][0]["rawSQL"], found["title"]
+                    assert f'AS "{below}"' in result["targets"][0]["rawSQL"], result["title"]
+                    assert f'AS "{name}"' in result["targets"][0]["rawSQL"], result["title"]
                     seen += 1
     assert seen == 6
 
 
 def test_the_figures_of_a_spread_are_told_apart() -> None:
-    found = panel("live", "Of a meter: 10 %, median, 90 %")
-    assert found["options"]["reduceOptions"]["calcs"] == ["p10", "p50", "p90"]
-    assert found["fieldConfig"]["defaults"]["displayName"] == "${__calc}"
+    result = panel("live", "Of a meter: 10 %, median, 90 %")
+    assert result["options"]["reduceOptions"]["calcs"] == ["p10", "p50", "p90"]
+    assert result["fieldConfig"]["defaults"]["displayName"] == "${__calc}"

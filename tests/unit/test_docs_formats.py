@@ -60,11 +60,11 @@ def test_each_option_gives_what_the_page_says(title: str, lines: str, write: str
     data = content.encode(form.encoding)
     if form.encoding != "utf-8":
         assert data != content.encode()
-    found = [row for row in rows(form, data) if row[1] != "skipped_line"]
+    result = [row for row in rows(form, data) if row[1] != "skipped_line"]
     start, value = gives.strip("`").split(" · ")
-    assert [row[2:] for row in found] == [(at(start), None if value == "nothing" else float(value))]
+    assert [row[2:] for row in result] == [(at(start), None if value == "nothing" else float(value))]
     if others.get("footer"):
-        assert len(found) < len(rows(form, data))
+        assert len(result) < len(rows(form, data))
 
 
 def test_the_page_names_all_that_there_is() -> None:
@@ -87,7 +87,7 @@ def test_the_layouts_of_the_page_are_read() -> None:
         measures=(*CAMPUS.measures, Level("voltage", "V", "0.1", between=(0, None))),
         views=(View("30 min"),),
     )
-    found = []
+    result = []
     for section, dataset in (("Several lines", series), ("A line holds", CAMPUS)):
         (code,), (content,) = (page("formats.md").blocks(language, section) for language in ("python", "csv"))
         names: dict[str, Any] = dict(COLUMNS)
@@ -97,12 +97,12 @@ def test_the_layouts_of_the_page_are_read() -> None:
             head = ",".join([*head.split(",")[:2], *(f"{n // 2:02}:{n % 2 * 30:02}" for n in range(48))])
             content = f"{head}\n{line}{',' * 45}\n"
         form = TextFormat(dataset=dataset, columns=names["columns"], interval_s=1800)
-        found.append(rows(form, content))
-    assert found[0] == [(2, "a", at("2024-01-01"), 0.25, 230.1)]
-    assert found[1][:4] == [
+        result.append(rows(form, content))
+    assert result[0] == [(2, "a", at("2024-01-01"), 0.25, 230.1)]
+    assert result[1][:4] == [
         (2, "a", at("2024-01-01"), 0.25),
         (2, "a", at("2024-01-01 00:30"), 0.5),
         (2, "a", at("2024-01-01 01:00"), 0.25),
         (2, "a", at("2024-01-01 01:30"), None),
     ]
-    assert len(found[1]) == 48
+    assert len(result[1]) == 48

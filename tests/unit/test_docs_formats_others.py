@@ -61,8 +61,8 @@ def test_the_layout_of_london() -> None:
         b"MAC000002,Std,2012-12-18 15:30:00.0000000,Null\n"
         b"MAC000002,Std,2012-12-18 16:00:01.0000000, 0.3 \n"
     )
-    (found,) = recognise([form], data)
-    rows = [row for table in reader_of(found)(io.BytesIO(data), Options("", form.clock)) for row in table.to_pylist()]
+    (result,) = recognise([form], data)
+    rows = [row for table in reader_of(result)(io.BytesIO(data), Options("", form.clock)) for row in table.to_pylist()]
     assert [(f"{row['ts']:%H:%M}", row["energy"], row["reason"]) for row in rows if row["reason"] is None] == [
         ("23:30", 0.0, None),
         ("15:30", None, None),

@@ -89,20 +89,20 @@ MONTHS = {
 
 
 def test_nem12_is_read_back_by_our_reader_and_by_the_public_one() -> None:
-    found = [
+    result = [
         (meter, at - timedelta(hours=10), value, value / 2)
         for meter, some in MONTHS.items()
         for at, value in some.items()
     ]
-    found.sort(key=lambda row: (row[1] + timedelta(hours=10) >= datetime(2026, 4, 1), row[:2]))  # noqa: DTZ001
+    result.sort(key=lambda row: (row[1] + timedelta(hours=10) >= datetime(2026, 4, 1), row[:2]))  # noqa: DTZ001
     file = io.StringIO(newline="")
     layout = nem12.Layout(nem12.channels(BOTH, "half_hour"), 30, datetime(2026, 3, 9, tzinfo=UTC))
-    assert nem12.write(file, layout, found) == len(found)
+    assert nem12.write(file, layout, result) == len(result)
     text = file.getvalue()
 
     form = Nem12(dataset=BOTH, channels=(Channel("E1", "energy"), Channel("E2", "feed_in")))
     ours = [row[1:] for row in rows(form, text.encode()) if row[3] is not None]
-    assert ours == [(meter, f"{at:%Y-%m-%d %H:%M}", float(one), float(two)) for meter, at, one, two in found]
+    assert ours == [(meter, f"{at:%Y-%m-%d %H:%M}", float(one), float(two)) for meter, at, one, two in result]
 
     theirs = NEMFile("export.nem12").parse_nem_file(text.splitlines()).readings
     for channel, share in (("E1", 1), ("E2", 2)):

@@ -400,31 +400,31 @@ def wall_names() -> list[str]:
 def test_a_line_is_a_day() -> None:
     fields = [f"0,{half:03}" for half in range(48)]
     fields[3], fields[4] = "", "x"
-    found = rows(NOMINAL, day_file(NOMINAL, wall_names(), ("01.01.2024", fields), ("32.01.2024", fields)))
-    assert found[:3] == [(2, "a", at("2023-12-31 23:00") + timedelta(minutes=30 * n), float(n)) for n in range(3)]
-    assert found[3:6] == [(2, "a", at("2024-01-01 00:30"), None), (2, "bad_value:energy"), (2, "a", *found[5][2:])]
-    assert found[47] == (2, "a", at("2024-01-01 22:30"), 47.0)
-    assert found[48:] == [(3, "bad_time")]
+    result = rows(NOMINAL, day_file(NOMINAL, wall_names(), ("01.01.2024", fields), ("32.01.2024", fields)))
+    assert result[:3] == [(2, "a", at("2023-12-31 23:00") + timedelta(minutes=30 * n), float(n)) for n in range(3)]
+    assert result[3:6] == [(2, "a", at("2024-01-01 00:30"), None), (2, "bad_value:energy"), (2, "a", *result[5][2:])]
+    assert result[47] == (2, "a", at("2024-01-01 22:30"), 47.0)
+    assert result[48:] == [(3, "bad_time")]
     ends = replace(NOMINAL, marks="end")
     names = [*wall_names()[1:], "24:00"]
-    assert rows(ends, day_file(ends, names, ("01.01.2024", fields))) == found[:48]
-    assert rows(ends, day_file(ends, [*wall_names()[1:], "0:00"], ("01.01.2024", fields))) == found[:48]
+    assert rows(ends, day_file(ends, names, ("01.01.2024", fields))) == result[:48]
+    assert rows(ends, day_file(ends, [*wall_names()[1:], "0:00"], ("01.01.2024", fields))) == result[:48]
 
 
 def test_nominal_days_have_48_places_also_when_the_clock_changes() -> None:
     filled = ["1"] * 48
     blank = [*filled[:4], "", "", *filled[6:]]
     content = day_file(NOMINAL, wall_names(), (SPRING, filled), (SPRING, blank), (AUTUMN, filled), (AUTUMN, blank))
-    found = rows(NOMINAL, content)
-    spring = [row for row in found if row[0] == 2]
+    result = rows(NOMINAL, content)
+    spring = [row for row in result if row[0] == 2]
     assert [row[1] for row in spring if len(row) == 2] == ["no_such_local_time"] * 2
     assert [row for row in spring if len(row) > 2] == [
         (2, "a", at("2024-03-30 23:00") + timedelta(minutes=30 * n), 1000.0) for n in range(46)
     ]
-    assert [row[1:] for row in found if row[0] == 3] == [row[1:] for row in spring if len(row) > 2]
-    autumn = [row for row in found if row[0] == 4]
+    assert [row[1:] for row in result if row[0] == 3] == [row[1:] for row in spring if len(row) > 2]
+    autumn = [row for row in result if row[0] == 4]
     assert [row[1] for row in autumn if len(row) == 2] == ["ambiguous_time"] * 2
-    assert sum(row[0] == 5 for row in found) == 46
+    assert sum(row[0] == 5 for row in result) == 46
     assert autumn[-1][2] == at("2024-10-27 22:30")
 
 
@@ -440,19 +440,19 @@ def test_real_days_have_46_or_50_intervals_when_the_clock_changes() -> None:
         ("01.01.2024", filled[:47]),
         ("01.01.2024", [*filled, "51"]),
     ]
-    found = rows(REAL, day_file(REAL, names, *lines))
+    result = rows(REAL, day_file(REAL, names, *lines))
     half = timedelta(minutes=30)
     spring = [("a", at("2024-03-30 23:00") + n * half, 1000.0 * (n + 1)) for n in range(46)]
-    assert [row[1:] for row in found if row[0] == 2] == spring
-    assert [row[1:] for row in found if row[0] == 3] == spring
-    assert [row[1:] for row in found if row[0] == 4] == [*spring, ("no_such_local_time",)]
-    autumn = [row for row in found if row[0] == 5]
+    assert [row[1:] for row in result if row[0] == 2] == spring
+    assert [row[1:] for row in result if row[0] == 3] == spring
+    assert [row[1:] for row in result if row[0] == 4] == [*spring, ("no_such_local_time",)]
+    autumn = [row for row in result if row[0] == 5]
     assert [row[2] for row in autumn] == [at("2024-10-26 22:00") + n * half for n in range(50)]
-    assert [row[-1] for row in found if row[0] == 6] == [1000.0 * n for n in range(1, 49)]
-    assert found[-2:] == [(7, "missing_column"), (8, "extra_column")]
+    assert [row[-1] for row in result if row[0] == 6] == [1000.0 * n for n in range(1, 49)]
+    assert result[-2:] == [(7, "missing_column"), (8, "extra_column")]
     bare = replace(REAL, has_header=False)
     text = "\n".join(day_file(REAL, names, *lines).split("\n")[1:])
-    assert [row[1:] for row in rows(bare, text)] == [row[1:] for row in found]
+    assert [row[1:] for row in rows(bare, text)] == [row[1:] for row in result]
     normal = day_file(REAL, names[:48], (AUTUMN, filled[:48]))
     assert [row[2] for row in rows(REAL, normal)] == [row[2] for row in autumn[:48]]
 
@@ -460,8 +460,8 @@ def test_real_days_have_46_or_50_intervals_when_the_clock_changes() -> None:
 def test_days_that_are_none_and_days_beyond_the_years_that_are_read() -> None:
     names, filled = [f"HH{n:02}" for n in range(1, 49)], ["1"] * 48
     dates = ("31.12.9999", "01.01.1960", "01.01.1970", "01.01.2100", "30.02.2024")
-    found = rows(REAL, day_file(REAL, names, *((day, filled) for day in dates)))
-    assert [row for row in found if len(row) == 2] == [
+    result = rows(REAL, day_file(REAL, names, *((day, filled) for day in dates)))
+    assert [row for row in result if len(row) == 2] == [
         (2, "bad_time"),
         (3, "bad_time"),
         *[(4, "bad_time")] * 2,  # in Paris the day began in 1969
@@ -500,10 +500,10 @@ def test_a_day_of_each_measure_is_a_line() -> None:
     content = f"day,what,unit,{names}\n"
     for what, unit, first in (("power", "W", 1000), ("voltage", "V", 230), ("energy", "kWh", 1)):
         content += f"20240101,{what},{unit},{','.join(str(first + n) for n in range(1440))}\n"
-    found = rows(form, content)
-    assert len(found) == 1440
-    assert found[0] == (2, "m", at("2024-01-01"), 1.0, 230.0, 1000.0)
-    assert found[-1] == (2, "m", at("2024-01-01 23:59"), 2.439, 1669.0, 1_440_000.0)
+    result = rows(form, content)
+    assert len(result) == 1440
+    assert result[0] == (2, "m", at("2024-01-01"), 1.0, 230.0, 1000.0)
+    assert result[-1] == (2, "m", at("2024-01-01 23:59"), 2.439, 1669.0, 1_440_000.0)
 
 
 # 5. The times
@@ -603,8 +603,8 @@ def test_of_long_lines_each_measure_has_an_order_of_its_own() -> None:
     form = replace(LONG, time_zone="Europe/Paris")
     halves = [(minute, pair) for minute in (0, 30) for pair in ("P,1,kW", "U,230,V", "A+,1,Wh")]
     once = "".join(f"a,2024-10-27 02:{minute:02},{pair}\n" for minute, pair in halves)
-    found = rows(form, LONG_HEAD + once + once)
-    assert [row[2] for row in found] == [
+    result = rows(form, LONG_HEAD + once + once)
+    assert [row[2] for row in result] == [
         at(f"2024-10-27 0{hour}:{minute}") for hour in (0, 1) for minute in ("00", "30")
     ]
 

@@ -86,13 +86,13 @@ def test_the_account_of_faults_is_what_another_engine_finds(tmp_path: Path) -> N
             values = [(name, "f", number, START.replace(tzinfo=None), line) for number, line in enumerate(lines)]
             connection.executemany("INSERT INTO landed VALUES (?, ?, ?, ?, ?)", values)
         connection.execute(registry.required_lakehouse("telecom").verification())
-        found = connection.execute("FROM verdicts").fetchall()
+        result = connection.execute("FROM verdicts").fetchall()
         names = [column[0] for column in connection.description or ()]
         local = connection.execute("SELECT DISTINCT date_sk, time_sk // 60 FROM fact_calls").fetchall()
-    for row in found:
+    for row in result:
         verdicts = Counter(dict(zip(names[1:], row[1:], strict=True)))
         assert verdicts == account.topics[f"telecom.{row[0]}"], row[0]
-    assert [row[0] for row in found] == list(EVENTS)
+    assert [row[0] for row in result] == list(EVENTS)
     assert local == [("20261120", 14 * 60)]
 
 

@@ -69,10 +69,10 @@ class Files:
 
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> Files:
-    found = Files()
-    monkeypatch.setattr(hdfs, "client", lambda _: found)
-    monkeypatch.setattr(hdfs, "read_bytes", lambda _, path: found.content[path])
-    return found
+    result = Files()
+    monkeypatch.setattr(hdfs, "client", lambda _: result)
+    monkeypatch.setattr(hdfs, "read_bytes", lambda _, path: result.content[path])
+    return result
 
 
 def test_a_lease_that_could_not_be_given_back_is_taken_over_by_its_own_process(files: Files) -> None:

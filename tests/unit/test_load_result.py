@@ -33,10 +33,10 @@ RESULT = Result(
 
 
 def test_one_file_needs_few_words() -> None:
-    found = facts(RESULT)
-    assert found["result"] == "loaded into the master data set of household, meter a"
-    assert (found["lines read"], found["quarantined"]) == (61, "1 (1 bad_time)")
-    assert not {"files", "loaded already", "set aside", "grew", "files contradict"} & found.keys()
+    result = facts(RESULT)
+    assert result["result"] == "loaded into the master data set of household, meter a"
+    assert (result["lines read"], result["quarantined"]) == (61, "1 (1 bad_time)")
+    assert not {"files", "loaded already", "set aside", "grew", "files contradict"} & result.keys()
 
 
 def test_of_many_files_each_kind_is_counted_and_named() -> None:
@@ -46,18 +46,18 @@ def test_of_many_files_each_kind_is_counted_and_named() -> None:
     conflicts = Conflicts(3, "a", AT, "a.csv", "g.csv")
     overlap = Overlap(45, 2, AT, AT, "a", "g.csv", "old.csv")
     many = replace(RESULT, meter_id="", files=(ONE, grown, *known, bad), overlap=overlap, conflicts=conflicts)
-    found = facts(many)
-    assert found["result"] == "loaded into the master data set of household, 2 meters by the names of files"
-    assert (found["files"], found["lines read"]) == (2, 122)
+    result = facts(many)
+    assert result["result"] == "loaded into the master data set of household, 2 meters by the names of files"
+    assert (result["files"], result["lines read"]) == (2, 122)
     names = ", ".join(f"{number}.csv" for number in range(20))
-    assert found["loaded already"] == f"25: {names}, 5 more (all with --output json)"
-    assert found["set aside"] == "1: z.pdf is a PDF document."
-    assert found["grew"] == "15 new readings in 1: g.csv"
-    assert found["different from before"] == (
+    assert result["loaded already"] == f"25: {names}, 5 more (all with --output json)"
+    assert result["set aside"] == "1: z.pdf is a PDF document."
+    assert result["grew"] == "15 new readings in 1: g.csv"
+    assert result["different from before"] == (
         "2 (2026-11-26 12:00:00 to 2026-11-26 12:00:00 UTC), the first of meter a: g.csv against old.csv: those that"
         " were there count; `meterlake correct` makes these count"
     )
-    assert found["files contradict"] == (
+    assert result["files contradict"] == (
         "3 readings, the first of meter a at 2026-11-26 12:00:00 UTC: a.csv counts, g.csv does not"
     )
 

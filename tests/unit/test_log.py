@@ -74,7 +74,7 @@ def test_nothing_is_written_before_the_first_line(tmp_path: Path) -> None:
 
 
 def test_the_file_rotates(file: Path) -> None:
-    handler = next(found for found in logging.getLogger(log.LOGGER).handlers if hasattr(found, "maxBytes"))
+    handler = next(result for result in logging.getLogger(log.LOGGER).handlers if hasattr(result, "maxBytes"))
     handler.maxBytes = 200
     for number in range(50):
         log.get_logger().debug("micro-batch", batch_id=number)

@@ -144,8 +144,8 @@ def test_a_file_says_all_of_its_dag_in_calls_that_the_plugin_takes(dag: orchestr
 
 def arguments(function: str) -> set[str]:
     tree = ast.parse(PLUGIN.read_text(encoding="utf-8"))
-    (found,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
-    return {word.arg for word in found.args.kwonlyargs}
+    (result,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    return {word.arg for word in result.args.kwonlyargs}
 
 
 def test_commands_and_options_of_tasks_are_there() -> None:

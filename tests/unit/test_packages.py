@@ -49,7 +49,7 @@ def declared(extra: str = "") -> dict[str, Requirement]:
     config.read(ROOT / "setup.cfg")
     text = config["options.extras_require"][extra] if extra else config["options"]["install_requires"]
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return {canonicalize_name(found.name): found for found in map(Requirement, lines)}
+    return {canonicalize_name(result.name): result for result in map(Requirement, lines)}
 
 
 def optional() -> set[str]:
@@ -104,8 +104,8 @@ def test_no_reason_is_left_over() -> None:
 @pytest.mark.parametrize(("name", "extras"), [("requirements.lock", [""]), ("requirements-dev.lock", ["", "dev"])])
 def test_the_locks_hold_what_is_declared(name: str, extras: list[str]) -> None:
     pinned = locked(name)
-    for found in (found for extra in extras for found in declared(extra).items()):
-        assert found[1].specifier.contains(pinned[found[0]]), found
+    for result in (result for extra in extras for result in declared(extra).items()):
+        assert result[1].specifier.contains(pinned[result[0]]), result
 
 
 def test_both_locks_agree() -> None:

@@ -21,18 +21,18 @@ PSEUDONYM = "lower(substr(to_hex(hmac_sha256(to_utf8(customer_id), to_utf8('k'))
 
 
 def test_persons_are_masked_in_every_layer() -> None:
-    found = {(item.schema, item.table): item.columns for item in masked(UTILITY, "k")}
-    assert found["utility_gold", "dim_customer"] == {
+    result = {(item.schema, item.table): item.columns for item in masked(UTILITY, "k")}
+    assert result["utility_gold", "dim_customer"] == {
         "customer_id": PSEUDONYM,
         "customer_name": NOTHING,
         "phone": NOTHING,
     }
-    assert found["utility_gold", "fact_payment"] == {"customer_id": PSEUDONYM}
-    assert found["utility_bronze", "customers"] == {"value": NULL, "key": NULL}
-    silver = found["utility_silver", "customers"]
+    assert result["utility_gold", "fact_payment"] == {"customer_id": PSEUDONYM}
+    assert result["utility_bronze", "customers"] == {"value": NULL, "key": NULL}
+    silver = result["utility_silver", "customers"]
     assert set(silver) == {"customer_id", "customer_name", "phone", "record_id", "rejection_reasons"}
-    assert found["utility_silver", "quarantine"] == {"value": NULL}
-    assert ("utility_gold", "fact_feeder_energy_day") not in found
+    assert result["utility_silver", "quarantine"] == {"value": NULL}
+    assert ("utility_gold", "fact_feeder_energy_day") not in result
     without = {(item.schema, item.table): item.columns for item in masked(UTILITY, "")}
     assert set(without["utility_gold", "dim_customer"].values()) == {"CAST(NULL AS VARCHAR)"}
 
@@ -40,7 +40,7 @@ def test_persons_are_masked_in_every_layer() -> None:
 @pytest.mark.parametrize("declared", [UTILITY, TELECOM], ids=lambda item: item.name)
 def test_no_personal_field_of_gold_is_forgotten(declared: Lakehouse) -> None:
     gold = (item for item in masked(declared, "k") if item.schema.endswith("gold"))
-    found = {(item.table, column) for item in gold for column in item.columns}
+    result = {(item.table, column) for item in gold for column in item.columns}
     facts = {
         (fact.name, field.name) for fact in declared.facts for field in declared.event(fact.event).fields if field.pii
     }
@@ -50,16 +50,16 @@ def test_no_personal_field_of_gold_is_forgotten(declared: Lakehouse) -> None:
         for name in item.attributes
         if declared.reference(item.reference).field(name).pii
     }
-    assert found == wanted
+    assert result == wanted
     assert len(wanted) > 5
 
 
 def rule(user: str, catalog: str, schema: str, table: str, users: list[str]) -> dict[str, object]:
     """Return the first rule that fits, as Trino chooses it."""
     asked = {"user": user, "catalog": catalog, "schema": schema, "table": table}
-    for found in json.loads(f"[{access.table_rules(users, 'k')}]"):
-        if all(re.fullmatch(found[name], value) for name, value in asked.items() if name in found):
-            return dict(found)
+    for result in json.loads(f"[{access.table_rules(users, 'k')}]"):
+        if all(re.fullmatch(result[name], value) for name, value in asked.items() if name in result):
+            return dict(result)
     return {}
 
 
@@ -69,10 +69,10 @@ def test_rules_let_those_see_persons_who_are_named() -> None:
     for user in users:
         assert "columns" not in rule(user, *place, users)
     for user in ("you", "aXb", "grafana"):
-        found = rule(user, *place, users)
-        assert found["privileges"] == ["SELECT"]
+        result = rule(user, *place, users)
+        assert result["privileges"] == ["SELECT"]
         masks = {"customer_id": PSEUDONYM, "customer_name": "CAST(NULL AS VARCHAR)", "phone": "CAST(NULL AS VARCHAR)"}
-        assert found["columns"] == [{"name": name, "mask": mask} for name, mask in masks.items()]
+        assert result["columns"] == [{"name": name, "mask": mask} for name, mask in masks.items()]
         assert rule(user, "lake", "utility_gold", "dim_customer$files", users)["privileges"] == []
         assert "columns" not in rule(user, "lake", "utility_gold", "fact_outage", users)
         assert rule(user, "hive", "household", "dim_customer", users)["privileges"] == access.ALL

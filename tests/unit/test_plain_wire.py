@@ -32,10 +32,10 @@ def reading(**changes: object) -> Reading:
 
 
 def slow(data: bytes) -> tuple[object, ...] | None:
-    found = wire.decode(HOUSEHOLD, data)
-    if isinstance(found, wire.Undecodable):
+    result = wire.decode(HOUSEHOLD, data)
+    if isinstance(result, wire.Undecodable):
         return None
-    return (found.meter_id, found.ts, found.interval_s, *found.values, found.revision)
+    return (result.meter_id, result.ts, result.interval_s, *result.values, result.revision)
 
 
 def unusual(random_: random.Random) -> bytes:

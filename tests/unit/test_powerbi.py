@@ -58,7 +58,7 @@ def test_a_table_has_the_columns_of_clickhouse(name: str) -> None:
 
 def test_relations_lead_from_facts_to_roles_of_dimensions() -> None:
     text = FILES[f"{MODEL}/relationships.tmdl"]
-    found = re.findall(r"relationship \S+\n\tfromColumn: (\w+)\.(\w+)\n\ttoColumn: (\w+)\.(\w+)", text)
+    result = re.findall(r"relationship \S+\n\tfromColumn: (\w+)\.(\w+)\n\ttoColumn: (\w+)\.(\w+)", text)
     wanted = [
         (fact.name, key, dimension, key)
         for fact in TELECOM.facts
@@ -69,9 +69,9 @@ def test_relations_lead_from_facts_to_roles_of_dimensions() -> None:
             wanted += [(fact, f"from_{key}", dimension, key), (fact, f"to_{key}", f"{dimension}_to", key)]
     wanted += [(fact, "user_sk", "dim_user", "user_sk") for fact in ("fact_payment", "fact_recharge", "fact_support")]
     wanted.append(("fact_support", "agent_sk", "dim_agent", "agent_sk"))
-    assert sorted(found) == sorted(wanted)
+    assert sorted(result) == sorted(wanted)
     named = {path.removesuffix(".tmdl") for path in TEXTS}
-    assert {name for fact, _, dimension, _ in found for name in (fact, dimension)} == named
+    assert {name for fact, _, dimension, _ in result for name in (fact, dimension)} == named
     assert set(re.findall(r"ref table (\w+)", FILES[f"{MODEL}/model.tmdl"])) == named
 
 
@@ -98,8 +98,8 @@ def test_figures_of_the_declaration_are_measures() -> None:
 def test_names_and_tags_are_unique() -> None:
     text = "\n".join(FILES[path] for path in FILES if path.endswith(".tmdl"))
     for pattern in (r"lineageTag: (\S+)", r"measure '([^']+)'", r"relationship (\S+)"):
-        found = re.findall(pattern, text)
-        assert len(found) == len(set(found)) > 0
+        result = re.findall(pattern, text)
+        assert len(result) == len(set(result)) > 0
 
 
 @pytest.mark.parametrize(
@@ -163,10 +163,10 @@ def test_the_page_shows_fields_that_there_are_within_its_bounds() -> None:
 
 
 def test_every_lakehouse_of_ours_has_a_model() -> None:
-    found = model(registry.required_lakehouse("utility").declaration)
-    assert {relation.table for relation in found.relations} <= {item.name for item in found.tables}
-    assert found.left_out
-    assert found.left_out[0].startswith("figures of views: saifi, ")
+    result = model(registry.required_lakehouse("utility").declaration)
+    assert {relation.table for relation in result.relations} <= {item.name for item in result.tables}
+    assert result.left_out
+    assert result.left_out[0].startswith("figures of views: saifi, ")
 
 
 def test_the_project_is_checked_in() -> None:

@@ -114,13 +114,13 @@ HANDOVER = datetime(2021, 3, 28)  # noqa: DTZ001 - midnight in London is that of
 
 
 def test_each_known_meter_has_a_whole_timeline_with_flags() -> None:
-    found = assignments(SERIES, PRESENTATION, FIRST)
-    assert found.columns == (
+    result = assignments(SERIES, PRESENTATION, FIRST)
+    assert result.columns == (
         "contract_id", "tariff_id", "label", "region",
         "no_contract", "overlapping_contract", "unknown_tariff", "unknown_point",
     )  # fmt: skip
     began = datetime(2021, 1, 1)  # noqa: DTZ001
-    assert found.rows() == [
+    assert result.rows() == [
         ("m1", EVER, began, None, None, None, "North", True, False, False, False),
         ("m1", began, HANDOVER, 1, "t1", "Flat", "North", False, False, False, False),
         ("m1", HANDOVER, NEVER, 2, "t9", None, "North", False, False, True, False),
@@ -130,9 +130,9 @@ def test_each_known_meter_has_a_whole_timeline_with_flags() -> None:
 
 def test_local_midnight_of_summer_is_an_hour_earlier() -> None:
     some = rows((1, date(2021, 6, 1), None, "t1", "m7"))
-    found = assignments(SERIES, PRESENTATION, some).stretches["m7"]
-    assert [one.begin for one in found] == [EVER, datetime(2021, 5, 31, 23)]  # noqa: DTZ001
-    assert found[1].what == (1, "t1", "Flat", None, False, False, False, True)
+    result = assignments(SERIES, PRESENTATION, some).stretches["m7"]
+    assert [one.begin for one in result] == [EVER, datetime(2021, 5, 31, 23)]  # noqa: DTZ001
+    assert result[1].what == (1, "t1", "Flat", None, False, False, False, True)
 
 
 def test_a_correction_touches_its_own_time_only() -> None:

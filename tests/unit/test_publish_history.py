@@ -172,15 +172,15 @@ def test_a_history_that_was_recorded_whole_goes_on_as_all_its_records_do(
 def rows(records: list[Record]) -> list[dict[str, Any]]:
     """Return records as the table gives them, the history recorded whole when it is due."""
     history = History()
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
     for each in records:
         history = history.after(each)
         state = history if history.state_is_due else None
         history = replace(history, state_seq=each.seq) if state else history
         row = packing.values(each, state)
         times = {name: datetime.fromisoformat(row[name]) for name in ("at", "boundary")}
-        found.append(row | times)
-    return found
+        result.append(row | times)
+    return result
 
 
 def test_a_state_is_recorded_each_fifty_records_and_what_is_before_it_need_not_be_read() -> None:

@@ -226,9 +226,9 @@ def test_line_numbers_are_exact_wherever_a_file_is_divided(end: bytes) -> None:
         lines.append(";".join([f"{at.day}/{at.month}/{at.year}", f"{at:%H:%M:%S}", *chance.choice([values, gap])]))
     content = file_of(lines, end)
     rows = decode(content)
-    found = {row["line"]: (row["ts"], [row[name] for name in FORM.measures]) for row in rows}
-    assert found == {at + 2: oracle(line) for at, line in enumerate(lines)}
-    assert text.expected_rows(FORM, seen(content, 64).count) == (60, sum(found))
+    result = {row["line"]: (row["ts"], [row[name] for name in FORM.measures]) for row in rows}
+    assert result == {at + 2: oracle(line) for at, line in enumerate(lines)}
+    assert text.expected_rows(FORM, seen(content, 64).count) == (60, sum(result))
 
 
 LETTERS = '0123456789;/:.?+-eE"nNaA x\r\n'
@@ -280,8 +280,8 @@ def test_a_clock_on_the_wall_is_read_by_zone_and_order(order: int) -> None:
 def test_times_that_the_wall_clock_skips_or_shows_once_are_quarantined() -> None:
     skipped = changed(0, "31/3/2024").replace("17:24", "02:24")
     once = [line for line in wall_clock() if not line.split(";")[2].startswith("3")][119:181]
-    found = reasons(decode(file_of([skipped, *once]), PARIS))
-    assert found == {2: "no_such_local_time", 3: None, **dict.fromkeys(range(4, 64), "ambiguous_time"), 64: None}
+    result = reasons(decode(file_of([skipped, *once]), PARIS))
+    assert result == {2: "no_such_local_time", 3: None, **dict.fromkeys(range(4, 64), "ambiguous_time"), 64: None}
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
@@ -313,13 +313,13 @@ def test_a_shift_moves_all_times_and_what_lies_ahead_is_counted() -> None:
 
 def test_readings_outside_of_what_is_kept_are_set_aside_with_their_line() -> None:
     raw = replace(RAW, kept={"m1": [Stretch(DAY_S * 13503, DAY_S * 13504, 1)], "other": []})
-    found = judged([GOOD, GAP, "junk"], raw)
-    assert [row["origin_offset"] for row in found.readings().to_pylist()] == [3]
-    assert {row["origin_offset"]: (row["reason"], row["payload"]) for row in found.rejected().to_pylist()} == {
+    result = judged([GOOD, GAP, "junk"], raw)
+    assert [row["origin_offset"] for row in result.readings().to_pylist()] == [3]
+    assert {row["origin_offset"]: (row["reason"], row["payload"]) for row in result.rejected().to_pylist()} == {
         2: ("far_from_others", GOOD),
         4: ("missing_column", "junk"),
     }
-    assert found.tally().reasons == {"far_from_others": (1, 2), "missing_column": (1, 4)}
+    assert result.tally().reasons == {"far_from_others": (1, 2), "missing_column": (1, 4)}
 
 
 def test_the_parts_of_a_file_tell_the_span_of_each_meter_unless_there_are_too_many() -> None:

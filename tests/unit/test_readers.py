@@ -96,10 +96,10 @@ def test_text_is_recognised_as_the_file_has_it() -> None:
     columns = (MeterColumn("id"), Moment("at", "yyyy-MM-dd HH:mm"), TextValue("wh", "energy"))
     form = TextFormat(dataset=HOMES, columns=columns, interval_s=1800)
     data = b"ID;At;Wh\na;2026-03-01 00:30;5\n"
-    (found,) = recognise([form, *FORMS.values()], data)
-    assert isinstance(found, TextFormat)
-    assert found.separator == ";"
-    (table,) = reader_of(found)(io.BytesIO(data), Options("", found.clock))
+    (result,) = recognise([form, *FORMS.values()], data)
+    assert isinstance(result, TextFormat)
+    assert result.separator == ";"
+    (table,) = reader_of(result)(io.BytesIO(data), Options("", result.clock))
     assert table["energy"].to_pylist() == [5.0]
     assert recognise([form], example("readings.parquet")) == []
     assert recognise([form], example("obis.csv")) == []
@@ -203,11 +203,11 @@ def mutated(data: bytes, changes: list[tuple[str, int, Any]]) -> bytes:
 def read_or_wrong(form: FileFormat, data: bytes) -> list[dict[str, Any]] | None:
     """Return the rows; None where the whole file is none of its format, as an error says."""
     try:
-        found = tables(form, data)
+        result = tables(form, data)
     except WrongFile:
         return None
     names = [measure.name for measure in form.dataset.measures]
-    for row in found:
+    for row in result:
         values = [row[name] for name in names]
         if row["reason"] is None:
             assert values.count(None) in {0, len(values)}
@@ -218,7 +218,7 @@ def read_or_wrong(form: FileFormat, data: bytes) -> list[dict[str, Any]] | None:
             assert row["reason"]
             assert row["payload"] is not None
         assert row["line"] is not None
-    return found
+    return result
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -240,10 +240,10 @@ def test_text_that_is_no_text_is_damage(name: str, at: int) -> None:
 @given(changes=mutations)
 def test_every_json_line_is_a_row(changes: list[tuple[str, int, Any]]) -> None:
     data = mutated(example("readings.jsonl"), changes)
-    found = read_or_wrong(FORMS["readings.jsonl"], data)
+    result = read_or_wrong(FORMS["readings.jsonl"], data)
     count = sum(len(block.texts) for block in blocks(io.BytesIO(data).read))
-    assert found is not None
-    assert [row["line"] for row in found] == list(range(1, count + 1))
+    assert result is not None
+    assert [row["line"] for row in result] == list(range(1, count + 1))
 
 
 @settings(max_examples=FUZZED)
@@ -252,10 +252,10 @@ def test_every_day_of_nem12_is_rows(changes: list[tuple[str, int, Any]]) -> None
     """Each 300 record gives a row an interval, or one with the reason why not; so does whatever is no record."""
     data = mutated(example("nem12.csv"), changes)
     form = Nem12(dataset=HOMES, channels=(Channel("E1", "energy"),))
-    found = read_or_wrong(form, data)
-    if found is None:
+    result = read_or_wrong(form, data)
+    if result is None:
         return
-    by_line = Counter(row["line"] for row in found)
+    by_line = Counter(row["line"] for row in result)
     for block in blocks(io.BytesIO(data).read):
         for at, text in enumerate(block.texts):
             kind = text.partition(",")[0].strip().strip('"')
@@ -297,10 +297,10 @@ PLAIN: dict[str, Any] = {
 def test_every_record_is_a_row(records: list[Any]) -> None:
     texts = [dumped(record) for record in records]
     places = list(range(1, len(records) + 1))
-    found = read_or_wrong(JsonLines(**PLAIN), b"\n".join(texts) + b"\n")
-    assert [row["line"] for row in found or []] == places
-    found = read_or_wrong(JsonList(**PLAIN), b"[" + b",".join(texts) + b"]")
-    assert [row["line"] for row in found or []] == places
+    result = read_or_wrong(JsonLines(**PLAIN), b"\n".join(texts) + b"\n")
+    assert [row["line"] for row in result or []] == places
+    result = read_or_wrong(JsonList(**PLAIN), b"[" + b",".join(texts) + b"]")
+    assert [row["line"] for row in result or []] == places
     table = [list(record.values()) if isinstance(record, dict) else record for record in records]
     data = b'{"columns": ["meter", "time", "kwh"], "data": [' + b",".join(map(dumped, table)) + b"]}"
     assert [row["line"] for row in read_or_wrong(JsonTable(**PLAIN), data) or []] == places

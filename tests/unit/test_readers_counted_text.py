@@ -47,8 +47,8 @@ FORM = TextFormat(
 
 def made(form: TextFormat, *lines: str, header: str = "meter,time,total") -> list[tuple[Any, ...]]:
     """Return (line, meter, time, values…) of readings and (line, reason) of what is none, in order of the lines."""
-    found = text_rows(form, "\n".join([header, *lines]))
-    return sorted(row if len(row) == 2 else (*row[:2], f"{row[2]:%d %H:%M}", *row[3:]) for row in found)
+    result = text_rows(form, "\n".join([header, *lines]))
+    return sorted(row if len(row) == 2 else (*row[:2], f"{row[2]:%d %H:%M}", *row[3:]) for row in result)
 
 
 def test_a_column_of_a_counter_gives_amounts() -> None:
@@ -178,8 +178,8 @@ def test_a_file_goes_on_where_its_neighbours_end() -> None:
     ends: dict[tuple[str, str], Ends] = {}
     options = Options("", timedelta(0), {("a", "energy"): Neighbours((before,))}, ends)
     form = layout(FORM, "file.csv", data)
-    found = [row for table in text.read(form, io.BytesIO(data), options) for row in table.to_pylist()]
-    assert [(row["line"], row["energy"]) for row in found] == [(2, 1500.0), (3, 1000.0)]
+    result = [row for table in text.read(form, io.BytesIO(data), options) for row in table.to_pylist()]
+    assert [(row["line"], row["energy"]) for row in result] == [(2, 1500.0), (3, 1000.0)]
     assert [one.units for one in (*ends["a", "energy"].head, *ends["a", "energy"].tail)] == [30_000, 40_000]
     assert (form.counter_interval_s, text.is_divisible(form, form.clock), text.expected_rows(form, 3)) == (
         1800,
@@ -261,10 +261,10 @@ def test_text_and_records_decide_alike(steps: list[tuple[int, int]], digits: int
     )
     data = "\n".join(["meter,time,total,out", "", *lines]).encode()
     text_form = layout(form, "file.csv", data)
-    found = [(row["line"] - 2, row["ts"], row["energy"], row["feed_in"], row["estimated"], row["reason"])
+    result = [(row["line"] - 2, row["ts"], row["energy"], row["feed_in"], row["estimated"], row["reason"])
              for row in tables(text_form, data) if row["reason"] != "empty_line"]  # fmt: skip
     expected = [
         (row["line"], row["ts"], row["energy"], row["feed_in"], row["estimated"], row["reason"])
         for row in tables(other, "\n".join(records).encode())
     ]
-    assert found == expected
+    assert result == expected

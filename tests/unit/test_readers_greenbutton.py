@@ -43,8 +43,8 @@ def test_the_example() -> None:
 
 
 def test_readings_of_no_declared_direction_are_no_silent_loss() -> None:
-    found = read(EXAMPLE)
-    assert Counter(row[1] for row in found) == {"house": 4, "barn": 2, "unknown_direction:19": 4}
+    result = read(EXAMPLE)
+    assert Counter(row[1] for row in result) == {"house": 4, "barn": 2, "unknown_direction:19": 4}
     assert payloads(ONE, EXAMPLE.encode())[6] == "start=1772325000, duration=1800, value=12, quality=17"
 
 
@@ -116,8 +116,8 @@ def test_a_level() -> None:
     power = MeterSeries(
         name="power", intervals=("30 min",), measures=(Level("power", "kW", "0.001"),), views=(View("30 min"),)
     )
-    found = small(more="<uom>38</uom>", form=GreenButton(dataset=power, flows=(Flow("forward", "power"),)))
-    assert found == [(1, "1", "2026-03-01 00:00", 0.005)]
+    result = small(more="<uom>38</uom>", form=GreenButton(dataset=power, flows=(Flow("forward", "power"),)))
+    assert result == [(1, "1", "2026-03-01 00:00", 0.005)]
 
 
 def test_a_reading_without_its_type() -> None:

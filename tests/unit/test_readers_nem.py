@@ -44,20 +44,20 @@ NMI = "200,4102000001,E1,1,E1,N1,M1,kWh,30,\n"
 
 
 def test_the_example() -> None:
-    found = rows(SOLAR, NEM12)
-    assert len(found) == 48 * 4
+    result = rows(SOLAR, NEM12)
+    assert len(result) == 48 * 4
     # The market's time is UTC+10; line 3 and 9 are one day of both channels.
-    assert found[0] == (3, "4102000001", "2026-02-28 14:00", 250.0, 0.0, 0.0)
-    assert found[20] == (3, "4102000001", "2026-03-01 00:00", 270.0, 1200.0, 0.0)
+    assert result[0] == (3, "4102000001", "2026-02-28 14:00", 250.0, 0.0, 0.0)
+    assert result[20] == (3, "4102000001", "2026-03-01 00:00", 270.0, 1200.0, 0.0)
     # Records 400 say which half hours of a variable day were substituted.
-    assert [row[-1] for row in found[48:96]] == [0.0] * 20 + [1.0] * 28
+    assert [row[-1] for row in result[48:96]] == [0.0] * 20 + [1.0] * 28
     # The second meter has no B1, as its configuration says, and its unit is another.
-    assert found[96] == (13, "4102000002", "2026-02-28 14:00", 100.0, 0.0, 0.0)
+    assert result[96] == (13, "4102000002", "2026-02-28 14:00", 100.0, 0.0, 0.0)
     # Of a day without data there are gap rows.
-    assert found[144] == (14, "4102000002", "2026-03-01 14:00", None, None, None)
+    assert result[144] == (14, "4102000002", "2026-03-01 14:00", None, None, None)
     sums = {
-        meter: [sum(row[at] or 0 for row in found if row[1] == meter) for at in (3, 4)]
-        for meter in {r[1] for r in found}
+        meter: [sum(row[at] or 0 for row in result if row[1] == meter) for at in (3, 4)]
+        for meter in {r[1] for r in result}
     }
     assert sums == {
         "4102000001": pytest.approx([48 * 250 + 1128 + 24_000, 13_000]),
@@ -68,7 +68,7 @@ def test_the_example() -> None:
 def test_it_gives_what_nemreader_gives() -> None:
     """The public library reads the same file; it is not used to load (docs/adr)."""
     theirs = NEMFile("nem12.csv").parse_nem_file(NEM12.decode().splitlines()).readings
-    found = {
+    result = {
         (nmi, suffix, f"{reading.t_start:%Y-%m-%d %H:%M}"): (reading.read_value, reading.quality_method[0])
         for nmi, channels in theirs.items()
         for suffix, readings in channels.items()
@@ -82,31 +82,31 @@ def test_it_gives_what_nemreader_gives() -> None:
             if (meter, suffix) != ("4102000002", "B1"):
                 value = row[measure]
                 ours[meter, suffix, start] = (value if value is None else value / factor[meter], row["estimated"])
-    assert ours.keys() == found.keys()
-    for key, (value, quality) in found.items():
+    assert ours.keys() == result.keys()
+    for key, (value, quality) in result.items():
         if quality == "N":
             assert ours[key] == (None, None)
         else:
             assert ours[key][0] == pytest.approx(value, abs=1e-12)
             # A half hour is a substitute where one of its channels is.
-            assert ours[key][1] == float(found[key[0], "E1", key[2]][1] in "EFS")
+            assert ours[key][1] == float(result[key[0], "E1", key[2]][1] in "EFS")
 
 
 def test_a_channel_that_is_not_declared_is_no_silent_loss() -> None:
-    found = energies(NEM12)
-    assert [row for row in found if len(row) == 2] == [
+    result = energies(NEM12)
+    assert [row for row in result if len(row) == 2] == [
         (8, "unknown_channel:B1"),
         (9, "no_nmi"),
         (10, "no_nmi"),
     ]
-    assert len(found) == 48 * 4 + 3
+    assert len(result) == 48 * 4 + 3
     assert len(energies(NEM12, ignored=("B1",))) == 48 * 4
 
 
 def test_a_missing_channel_is_a_missing_measure_unless_declared() -> None:
     form = Nem12(dataset=BOTH, channels=(E1, Channel("B1", "feed_in")))
-    found = Counter(row[1] for row in rows(form, NEM12))
-    assert found == {"4102000001": 96, "missing_measure": 48, "4102000002": 48}
+    result = Counter(row[1] for row in rows(form, NEM12))
+    assert result == {"4102000001": 96, "missing_measure": 48, "4102000002": 48}
 
 
 @pytest.mark.parametrize("minutes", [5, 15, 30])
@@ -114,8 +114,8 @@ def test_interval_lengths(minutes: int) -> None:
     count = 1440 // minutes
     data = nem12(f"200,41,E1,1,E1,N1,M1,kWh,{minutes},\n", day("20260301", count=count))
     form = Nem12(dataset=series(ENERGY, intervals=("5 min", "15 min", "30 min")), channels=(E1,))
-    found = tables(form, data)
-    assert [len(found), {row["interval_s"] for row in found}] == [count, {60 * minutes}]
+    result = tables(form, data)
+    assert [len(result), {row["interval_s"] for row in result}] == [count, {60 * minutes}]
     if minutes != 30:
         assert {reason for _, reason in energies(data)} == {"off_grid"}
         assert len(energies(data)) == count
@@ -150,28 +150,28 @@ def test_odd_records_are_rows(records: list[str], expected: list[tuple[int, str]
 
 def test_events() -> None:
     day_v = day("20260301", end="V")
-    found = energies(nem12(NMI, day_v, "400,1,46,A,,\n"))
-    assert Counter(row[1] for row in found) == {"no_quality": 2, "4102000001": 46}
-    found = energies(nem12(NMI, day_v, "400,1,46,A,,\n", "400,47,49,A\n", "400,x,48,A\n", "400,48,47,A\n"))
-    assert [row for row in found if row[0] > 3] == [(n, "bad_record:intervals") for n in (5, 6, 7)]
+    result = energies(nem12(NMI, day_v, "400,1,46,A,,\n"))
+    assert Counter(row[1] for row in result) == {"no_quality": 2, "4102000001": 46}
+    result = energies(nem12(NMI, day_v, "400,1,46,A,,\n", "400,47,49,A\n", "400,x,48,A\n", "400,48,47,A\n"))
+    assert [row for row in result if row[0] > 3] == [(n, "bad_record:intervals") for n in (5, 6, 7)]
     assert len(energies(nem12(NMI, day_v, "400,1,48,N\n"))) == 48
     assert {row[3] for row in energies(nem12(NMI, day_v, "400,1,48,N\n"))} == {None}
 
 
 def test_one_bad_value_does_not_lose_the_others() -> None:
     data = nem12(NMI, day("20260301").replace(",1,1,", ",1,x,", 1).replace(",1,A", ",,A"))
-    found = energies(data)
-    assert Counter(len(row) for row in found) == {4: 47, 2: 1}
-    assert (3, "bad_value:energy") in found
-    assert found[-1] == (3, "4102000001", "2026-03-01 13:30", None)
+    result = energies(data)
+    assert Counter(len(row) for row in result) == {4: 47, 2: 1}
+    assert (3, "bad_value:energy") in result
+    assert result[-1] == (3, "4102000001", "2026-03-01 13:30", None)
 
 
 def test_a_bad_record_200_takes_nothing_from_the_meter_before() -> None:
     two = "200,4102000001,E1B1,2,B1,N1,M1,nothing,30,\n"
     form = Nem12(dataset=BOTH, channels=(E1, Channel("B1", "feed_in")))
     data = nem12(NMI, day("20260301"), two, day("20260301"), "200,41020009,E1,1,E1,N1,M1,kWh,30,\n", day("20260301"))
-    found = Counter((row["meter_id"], row["reason"]) for row in tables(form, data))
-    assert found == {
+    result = Counter((row["meter_id"], row["reason"]) for row in tables(form, data))
+    assert result == {
         ("4102000001", "missing_measure"): 48,
         ("41020009", "missing_measure"): 48,
         (None, "bad_unit:nothing"): 1,
@@ -180,8 +180,8 @@ def test_a_bad_record_200_takes_nothing_from_the_meter_before() -> None:
 
 
 def test_a_day_that_comes_twice_makes_two_readings() -> None:
-    found = energies(nem12(NMI, day("20260301"), day("20260301", "2")))
-    assert sorted((row[0], row[3]) for row in found) == [(3, 1000.0)] * 48 + [(4, 2000.0)] * 48
+    result = energies(nem12(NMI, day("20260301"), day("20260301", "2")))
+    assert sorted((row[0], row[3]) for row in result) == [(3, 1000.0)] * 48 + [(4, 2000.0)] * 48
 
 
 def test_a_file_without_its_end() -> None:
@@ -199,16 +199,16 @@ READS = Nem13(dataset=COUNTED, channels=(Channel("11", "energy"),), interval_s=1
 
 
 def test_nem13() -> None:
-    found = rows(READS, NEM13)
-    steady = [row for row in found if row[1] == "4102000003"]
+    result = rows(READS, NEM13)
+    steady = [row for row in result if row[1] == "4102000003"]
     assert len(steady) == 72
     assert steady[0] == (2, "4102000003", "2026-02-28 14:00", 1000.0, 1.0)
     assert steady[-1] == (4, "4102000003", "2026-03-02 01:30", 1000.0, 1.0)
     # 6 kWh in six hours from a quarter past nine: eleven whole half hours, and a quarter hour at each end.
-    others = [row for row in found if row[1] == "4102000004"]
+    others = [row for row in result if row[1] == "4102000004"]
     assert len(others) == 11
     assert (others[0][2], sum(row[3] for row in others)) == ("2026-02-28 23:30", 5500.0)
-    assert [row for row in found if len(row) == 2] == [(5, "partial_interval"), (5, "partial_interval")]
+    assert [row for row in result if len(row) == 2] == [(5, "partial_interval"), (5, "partial_interval")]
 
 
 def test_odd_records_of_nem13() -> None:

@@ -175,8 +175,8 @@ def test_the_files_of_the_smart_meter_poc() -> None:
             values=(Value("consumption_delta", "energy", unit="kWh"),),
         )
     )
-    found = [row for path in sorted(POC[0].glob("*.json")) for row in rows(form, path.read_bytes())]
-    assert (len(found), len({row[1] for row in found}), found[0]) == (
+    result = [row for path in sorted(POC[0].glob("*.json")) for row in rows(form, path.read_bytes())]
+    assert (len(result), len({row[1] for row in result}), result[0]) == (
         14_300,
         100,
         (1, "0432df65f7", "2021-01-01 00:30", 186.0),
@@ -245,14 +245,14 @@ def test_many_rows_come_in_several_tables() -> None:
     form = Parquet(**given())
     at = pa.array([datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=30 * n) for n in range(50_000)])
     table = pa.table({"id": ["a"] * 50_000, "at": at, "kwh": pa.array(range(50_000))})
-    found = list(reader_of(form)(io.BytesIO(parquet(table)), Options("", timedelta(0))))
-    assert [len(one) for one in found] == [50_000]
-    assert found[0].schema == row_schema(HOMES)
+    result = list(reader_of(form)(io.BytesIO(parquet(table)), Options("", timedelta(0))))
+    assert [len(one) for one in result] == [50_000]
+    assert result[0].schema == row_schema(HOMES)
     odd = pa.table({"id": ["a"] * 50_000, "at": at, "kwh": pa.array([None, float("nan"), *range(49_998)])})
     lines = list(reader_of(form)(io.BytesIO(parquet(odd)), Options("", timedelta(0))))
     assert [len(one) for one in lines] == [20_000, 20_000, 10_000]
     assert lines[0]["reason"].to_pylist()[:3] == [None, "not_finite:energy", None]
-    assert sum(value for one in found for value in one["energy"].to_pylist()) == 50_000 * 49_999 / 2 * 1000
+    assert sum(value for one in result for value in one["energy"].to_pylist()) == 50_000 * 49_999 / 2 * 1000
 
 
 def test_times_of_parquet_that_no_reading_can_have() -> None:
@@ -385,11 +385,11 @@ def test_a_clock_on_the_wall() -> None:
         {"id": "a", "at": "2026-03-29 02:30", "kwh": 1},
         {"id": "c", "at": "2026-10-25 02:30", "kwh": 1},
     )
-    found = rows(form, data)
+    result = rows(form, data)
     utc = ["2026-10-24 23:30", *(f"2026-10-25 {at}" for at in ("00:00", "00:30", "01:00", "01:30", "02:00"))]
-    assert [row[2] for row in found[:12] if row[1] == "a"] == utc
-    assert [row[2] for row in found[:12] if row[1] == "b"] == utc
-    assert found[12:] == [(13, "no_such_local_time"), (14, "ambiguous_time")]
+    assert [row[2] for row in result[:12] if row[1] == "a"] == utc
+    assert [row[2] for row in result[:12] if row[1] == "b"] == utc
+    assert result[12:] == [(13, "no_such_local_time"), (14, "ambiguous_time")]
 
 
 def test_a_field_may_hold_a_cumulative_register() -> None:

@@ -51,9 +51,9 @@ def obis(*lines: str, header: str = "id;at;1.8.0", **change: Any) -> list[tuple[
 
 
 def test_obis_example() -> None:
-    found = rows(OBIS, (EXAMPLES / "obis.csv").read_bytes())
+    result = rows(OBIS, (EXAMPLES / "obis.csv").read_bytes())
     meter = "1EMH0012345678"
-    assert found == [
+    assert result == [
         (3, "first_reading"),
         (7, "meter_exchange"),
         (4, meter, "2026-02-28 23:00", 250.0, 0.0, 0.0),
@@ -90,8 +90,8 @@ def test_values_with_their_units(value: str, expected: tuple[Any, ...]) -> None:
 )
 def test_columns_are_found_by_their_registers(header: str) -> None:
     names = header.rsplit("\n", maxsplit=1)[-1].split(";")
-    found = [{"id": "a", "at": at, "x": "", "y": ""} for at in ("2026-03-01 00:00", "2026-03-01 00:30")]
-    lines = [";".join(one.get(name, str(n)) for name in names) for n, one in enumerate(found)]
+    result = [{"id": "a", "at": at, "x": "", "y": ""} for at in ("2026-03-01 00:00", "2026-03-01 00:30")]
+    lines = [";".join(one.get(name, str(n)) for name in names) for n, one in enumerate(result)]
     assert obis(*lines, header=header)[-1][1:] == ("a", "2026-03-01 00:00", 1000.0)
 
 
@@ -106,14 +106,14 @@ def test_registers_that_are_not_there() -> None:
 
 
 def test_a_register_that_is_no_counter() -> None:
-    found = obis(
+    result = obis(
         "a;2026-03-01;0,25",
         header="id;at;1.29.0",
         register=None,
         decimal=",",
         values=(Value("1.29.0", "energy", unit="kWh"),),
     )
-    assert found == [(2, "a", "2026-03-01 00:00", 250.0)]
+    assert result == [(2, "a", "2026-03-01 00:00", 250.0)]
 
 
 HOURS = series(ENERGY, EXPORT, ESTIMATED, intervals=("1 h",))
@@ -138,8 +138,8 @@ DATABASE = HomeAssistantDatabase(
 
 
 def test_csv_example() -> None:
-    found = rows(CSV, (EXAMPLES / "home-assistant.csv").read_bytes())
-    assert found == [
+    result = rows(CSV, (EXAMPLES / "home-assistant.csv").read_bytes())
+    assert result == [
         (2, "first_reading"),
         (6, "first_reading"),
         (3, "home", "2026-03-01 00:00", 250.0, 0.0, 0.0),
@@ -152,8 +152,8 @@ def test_the_hour_that_comes_twice() -> None:
     form = replace(CSV, dataset=HOURS, register=Register(across_gap="spread"))
     hours = ["01", "02", "02", "03"]
     lines = [f"{name},kWh,25.10.2026 {hour}:00,{n}" for name in (GRID.id, SOLAR.id) for n, hour in enumerate(hours)]
-    found = rows(replace(form, decimal="."), "\n".join(["statistic_id,unit,start,sum", *lines]).encode())
-    assert [row[2:] for row in found if len(row) > 2] == [
+    result = rows(replace(form, decimal="."), "\n".join(["statistic_id,unit,start,sum", *lines]).encode())
+    assert [row[2:] for row in result if len(row) > 2] == [
         (f"2026-10-25 {hour}:00", 1000.0, 1000.0, 0.0) for hour in ("00", "01", "02")
     ]
 

@@ -22,20 +22,20 @@ LEFT = Pending(BEGIN, END, "b").recorded("Trino is away.")
 
 
 def test_without_time_nothing_is_asked_and_all_is_pending() -> None:
-    found = reconcile(Settings(reconcile_budget=timedelta(0), port_offset=20_000), HOUSEHOLD, (BEGIN, END), 1)
-    assert found["pending"] == {
+    result = reconcile(Settings(reconcile_budget=timedelta(0), port_offset=20_000), HOUSEHOLD, (BEGIN, END), 1)
+    assert result["pending"] == {
         "since": BEGIN.isoformat(),
         "until": (BEGIN + timedelta(hours=6)).isoformat(),
         "meter": "",
         "reason": "There was more to compare than can be done in 0 s.",
     }
-    assert {count for count in found.values() if isinstance(count, int)} == {0}
+    assert {count for count in result.values() if isinstance(count, int)} == {0}
 
 
 def test_a_server_that_is_away_leaves_it_pending_and_raises_nothing() -> None:
-    found = reconcile(Settings(port_offset=20_000), HOUSEHOLD, (BEGIN, END), 1, Pending(BEGIN, END, "b"))
-    assert found["pending"] | {"reason": ""} == LEFT | {"reason": ""}
-    assert "Trino at http://127.0.0.1:28080 does not answer" in found["pending"]["reason"]
+    result = reconcile(Settings(port_offset=20_000), HOUSEHOLD, (BEGIN, END), 1, Pending(BEGIN, END, "b"))
+    assert result["pending"] | {"reason": ""} == LEFT | {"reason": ""}
+    assert "Trino at http://127.0.0.1:28080 does not answer" in result["pending"]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,6 @@ def test_a_piece_is_one_statement_that_asks_both_layers_by_key() -> None:
     assert "day IN ('2026-11-26', '2026-11-27')" in sql
     assert "month BETWEEN '2026-11' AND '2026-11'" in sql
     assert "minute >= TIMESTAMP '2026-11-26 23:30:00 UTC'" in sql
-    compared = [found.this.name for found in tree.find_all(exp.NullSafeEQ)]
+    compared = [result.this.name for result in tree.find_all(exp.NullSafeEQ)]
     measures = [name for measure in HOUSEHOLD.measures for name in measure_columns(measure)]
     assert sorted(compared) == sorted([*STATE_COLUMNS, *measures])

@@ -91,9 +91,9 @@ def asked(base: duckdb.DuckDBPyConnection, report: Fleet) -> list[tuple[Any, ...
 
 @pytest.mark.parametrize("report", FLEET, ids=lambda report: report.name)
 def test_each_report_has_exact_numbers(base: duckdb.DuckDBPyConnection, report: Fleet) -> None:
-    found = asked(base, report)
-    assert [row[:2] for row in found] == [row[:2] for row in WANTED[report.name]]
-    assert [row[2] for row in found] == pytest.approx([row[2] for row in WANTED[report.name]], abs=1e-12)
+    result = asked(base, report)
+    assert [row[:2] for row in result] == [row[:2] for row in WANTED[report.name]]
+    assert [row[2] for row in result] == pytest.approx([row[2] for row in WANTED[report.name]], abs=1e-12)
     assert report_of(OURS, report.name) == report
 
 
@@ -108,10 +108,10 @@ def test_parts_beyond_the_most_are_one(base: duckdb.DuckDBPyConnection) -> None:
 
 
 def test_the_tables_are_those_of_the_data_set() -> None:
-    found = {name for report in FLEET for _, name in fleet_sql.tables(OURS, report)}
+    result = {name for report in FLEET for _, name in fleet_sql.tables(OURS, report)}
     declared = {f"half_hourly_{table.name}" for table in registry.entry("half_hourly").presentation().tables}
     others = {"half_hourly_cost", "half_hourly_days", "half_hourly_estimates", "half_hourly_validated"}
-    assert found - declared == others
+    assert result - declared == others
 
 
 @pytest.mark.parametrize("report", FLEET, ids=lambda report: report.name)

@@ -64,8 +64,8 @@ def made(
 
 
 def figure(result: Result, label: str) -> float:
-    (found,) = [item.number for item in result.key_figures if item.label.startswith(label)]
-    return found
+    (match,) = [item.number for item in result.key_figures if item.label.startswith(label)]
+    return match
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "Asia/Kolkata", "Australia/Lord_Howe", "Europe/Paris"])

@@ -43,8 +43,8 @@ def made() -> Make:
 
 
 def key(result: Result, label: str) -> float:
-    (found,) = [item.number for item in result.key_figures if item.label.startswith(label)]
-    return found
+    (match,) = [item.number for item in result.key_figures if item.label.startswith(label)]
+    return match
 
 
 def utc(text: str) -> datetime:

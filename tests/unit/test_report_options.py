@@ -257,10 +257,10 @@ def test_cost_needs_prices_for_the_whole_range(source: SqlSource, tmp_path: Path
         make(report_of(HOUSEHOLD, "cost"), source, request)
     whole = report_of(HOUSEHOLD, "summary")
     assert isinstance(whole, Summary)
-    found = summary(whole, request, source)
-    assert [title for title, _ in found.left_out] == ["Cost of energy"]
-    assert "no price" in found.left_out[0][1]
-    assert not any(isinstance(result.report, Cost) for result in found.results)
+    problem = summary(whole, request, source)
+    assert [title for title, _ in problem.left_out] == ["Cost of energy"]
+    assert "no price" in problem.left_out[0][1]
+    assert not any(isinstance(result.report, Cost) for result in problem.results)
 
 
 def test_the_example_tariff_is_sound_with_a_byte_order_mark_and_windows_line_ends_too(tmp_path: Path) -> None:

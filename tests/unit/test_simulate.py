@@ -39,20 +39,20 @@ REAL = ROOT / HOUSEHOLD_REPLAY.history
 
 
 def readings(run: Run) -> list[Reading]:
-    found = [
+    result = [
         decode(HOUSEHOLD, value, received_at=LATER, origin_offset=at) for at, (_, value) in enumerate(run.messages)
     ]
-    return [reading for reading in found if isinstance(reading, Reading)]
+    return [reading for reading in result if isinstance(reading, Reading)]
 
 
 def sums(readings: list[Reading]) -> dict[tuple[str, int], list[int]]:
     """Return for each meter and minute the number of readings, and the sums of their units."""
-    found: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0] * 8)
+    result: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0] * 8)
     for reading in readings:
         units = [1, *(unit or 0 for unit in reading.units(HOUSEHOLD))]
         key = (reading.meter_id, reading.ts - reading.ts % 60)
-        found[key] = [one + more for one, more in zip(found[key], units, strict=True)]
-    return dict(found)
+        result[key] = [one + more for one, more in zip(result[key], units, strict=True)]
+    return dict(result)
 
 
 # The history
@@ -64,18 +64,18 @@ def test_seconds_of_the_real_history_add_up_to_what_its_file_says() -> None:
         shift=timedelta(0),
     )  # fmt: skip
     made = Run(script(real, Settings().cache_dir), {}, datetime(2006, 12, 16, 16, 24, tzinfo=UTC), 4 * HOUR)
-    found = sums(readings(made))
+    result = sums(readings(made))
     with lzma.open(REAL, "rt") as file:
         assert file.readline().strip() == HOUSEHOLD_TEXT.header
         for _ in range(240):
             day, time, *texts = file.readline().strip().split(";")
             ts = int(datetime.strptime(f"{day} {time} +0100", "%d/%m/%Y %H:%M:%S %z").timestamp())
             power, reactive, voltage, _, *subs = (Decimal(text) for text in texts)
-            count, *units = found.pop(("sceaux", ts))
+            count, *units = result.pop(("sceaux", ts))
             wh = [1000 * sub for sub in subs]
             watts = max(60 * 1000 * power, 60 * (6 * sum(wh) / 100).to_integral_value("ROUND_CEILING"))
             assert [count, *units[:3], *units[4:]] == [60, watts, 60 * 1000 * reactive, 60 * 100 * voltage, *wh]
-    assert found == {}
+    assert result == {}
     assert made.totals.readings == 240 * 60
 
 
@@ -180,9 +180,9 @@ def test_the_simulator_goes_on_where_a_rebased_load_ends(tmp_path: Path) -> None
     shift = whole_weeks(datetime.fromtimestamp(history.end, UTC), now)
     row = int((now - shift - FIRST).total_seconds()) // 60
     made = run(tmp_path, minutes=3, start=now, history=path, meters=1, shift=None, rebase=now)
-    found = sums(readings(made))
+    result = sums(readings(made))
     for minute in range(3):
-        count, *units = found["m", int(now.timestamp()) + 60 * minute]
+        count, *units = result["m", int(now.timestamp()) + 60 * minute]
         recorded = history.units[row + minute].tolist()
         assert [count, *units[:3], *units[4:]] == [60, *(60 * unit for unit in recorded[:3]), *recorded[4:]]
 
@@ -268,7 +268,7 @@ def test_the_oracle_knows_what_is_true(tmp_path: Path) -> None:
     assert {reading.key[:2] for reading in arrived if reading.is_gap} == set(by_kind["withdraw"])
     assert verdicts["gap"] == len(by_kind["withdraw"])
     refused = [decode(HOUSEHOLD, value) for _, value in bad.messages]
-    reasons = Counter(found.reason for found in refused if isinstance(found, Undecodable))
+    reasons = Counter(result.reason for result in refused if isinstance(result, Undecodable))
     assert reasons == Counter(struck[key]["reason"] for key in by_kind["corrupt"])
     lost = {*by_kind["corrupt"], *by_kind["missing"], *by_kind["future"]}
     wanted = {reading.key[:2]: reading.values for reading in readings(good)}
@@ -305,10 +305,10 @@ def test_a_late_reading_comes_after_the_lateness_whatever_its_place_in_its_cell(
 def test_every_spoilt_message_is_refused_for_what_it_is(kind: str, tmp_path: Path) -> None:
     good = run(tmp_path, minutes=1, meters=1).messages[0][1]
     assert good is not None
-    found = decode(HOUSEHOLD, KINDS[kind](HOUSEHOLD, good))
-    assert isinstance(found, Undecodable)
+    result = decode(HOUSEHOLD, KINDS[kind](HOUSEHOLD, good))
+    assert isinstance(result, Undecodable)
     expected = {"missing_key": "missing_field:meter_id", "wrong_type": "wrong_type:global_active_power"}
-    assert found.reason.startswith(expected.get(kind, kind))
+    assert result.reason.startswith(expected.get(kind, kind))
 
 
 def test_a_skewed_clock_is_a_day_ahead_all_the_time(tmp_path: Path) -> None:

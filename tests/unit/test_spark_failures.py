@@ -45,9 +45,9 @@ java.net.SocketException: Connection reset; For more details see: …
     ],
 )
 def test_a_server_that_is_away_is_named(trace: str, engine: str) -> None:
-    found = spark_failures.meaning(Settings(), trace, "a run")
-    assert isinstance(found, EngineUnavailable)
-    assert found.engine == engine
+    result = spark_failures.meaning(Settings(), trace, "a run")
+    assert isinstance(result, EngineUnavailable)
+    assert result.engine == engine
 
 
 def test_a_full_disk_is_said() -> None:

@@ -54,12 +54,12 @@ def test_of_a_meters_readings_the_latest_stays_and_recent_ones_are_kept() -> Non
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3 * 1440)), max_size=300))
 def test_a_batch_holds_rows_of_one_partition_and_all_are_written_once(cells: list[tuple[str, int]]) -> None:
     given_rows = [minute(meter, NOON + at * MINUTE, version=n) for n, (meter, at) in enumerate(cells)]
-    found = list(rows.batches(rows.minute_writes(given_rows)))
-    assert all(len({write.partition for write in some}) == 1 for some in found)
-    assert all(1 <= len(some) <= BATCH_ROWS for some in found)
-    assert sorted(write.at for some in found for write in some) == list(range(len(cells)))
-    sizes = [len(some) for some in found if len(some) < BATCH_ROWS]
-    assert len(sizes) <= len({write.partition for some in found for write in some})
+    result = list(rows.batches(rows.minute_writes(given_rows)))
+    assert all(len({write.partition for write in some}) == 1 for some in result)
+    assert all(1 <= len(some) <= BATCH_ROWS for some in result)
+    assert sorted(write.at for some in result for write in some) == list(range(len(cells)))
+    sizes = [len(some) for some in result if len(some) < BATCH_ROWS]
+    assert len(sizes) <= len({write.partition for some in result for write in some})
 
 
 @given(st.integers(0, 10**6), st.integers(1, 5000), st.integers(0, 10**6), st.integers(1, 5000))

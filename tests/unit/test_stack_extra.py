@@ -99,10 +99,10 @@ def test_it_starts_once_and_stops_with_its_child(server: Extra, instance: Instan
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends the child")
 def test_a_killed_wrapper_leaves_nothing_behind(server: Extra, instance: Instance) -> None:
     extra.up(server, instance)
-    found = extra.running(server, instance)
-    assert found is not None
-    (child,) = found.children()
-    os.kill(found.pid, signal.SIGKILL)
+    result = extra.running(server, instance)
+    assert result is not None
+    (child,) = result.children()
+    os.kill(result.pid, signal.SIGKILL)
     gone, _ = psutil.wait_procs([child], timeout=10)
     assert gone == [child]
 
@@ -220,9 +220,9 @@ def test_superset_reaches_a_trino_of_others_by_its_certificates(tmp_path: Path) 
     ca = tmp_path / "ca.pem"
     ca.touch()
     given = {"trino_url": "https://trino.example.org", "trino_user": "viewer", "trino_ca": ca}
-    found = superset_service.trino(Settings(trino_password=SecretStr("a@b"), **given))
-    assert found["url"] == "trino://viewer:a%40b@trino.example.org:443/lake"
-    arguments = json.loads(found["extra"])["engine_params"]["connect_args"]
+    result = superset_service.trino(Settings(trino_password=SecretStr("a@b"), **given))
+    assert result["url"] == "trino://viewer:a%40b@trino.example.org:443/lake"
+    arguments = json.loads(result["extra"])["engine_params"]["connect_args"]
     assert arguments == {"http_scheme": "https", "source": "superset", "verify": str(ca)}
 
 
@@ -333,11 +333,11 @@ def test_alerts_lead_to_the_runbooks_under_the_address_that_is_set(tmp_path: Pat
 
 
 def test_doctor_says_how_to_come_by_what_is_not_there(tmp_path: Path) -> None:
-    findings = {found.what: found for found in doctor.examine(Instance(Settings(home=tmp_path / "home")), [])}
+    findings = {result.what: result for result in doctor.examine(Instance(Settings(home=tmp_path / "home")), [])}
     for title in ("Prometheus", "Grafana"):
-        found = findings[title]
-        assert found.state in {"ok", "note"}
-        assert ("meterlake up" in found.found) == (found.state == "ok")
+        result = findings[title]
+        assert result.state in {"ok", "note"}
+        assert ("meterlake up" in result.found) == (result.state == "ok")
     assert "apt-get install prometheus" in EXTRAS["prometheus"].to_get
 
 

@@ -32,16 +32,16 @@ def test_17_means_17_and_24_means_at_least(version: int, wanted: int, expected: 
 
 def test_a_home_set_by_hand_is_taken(tmp_path: Path) -> None:
     home = a_jdk(tmp_path / "jdk", "17.0.15")
-    found = find_java(17, Settings(java17_home=home, cache_dir=tmp_path))
-    assert found is not None
-    assert (found.home, found.version, found.full) == (home, 17, True)
+    result = find_java(17, Settings(java17_home=home, cache_dir=tmp_path))
+    assert result is not None
+    assert (result.home, result.version, result.full) == (home, 17, True)
 
 
 def test_a_trimmed_runtime_is_told_apart(tmp_path: Path) -> None:
     home = a_jdk(tmp_path / "jdk", "25.0.2", modules="java.base")
-    found = find_java(24, Settings(java24_home=home, cache_dir=tmp_path))
-    assert found is not None
-    assert not found.full
+    result = find_java(24, Settings(java24_home=home, cache_dir=tmp_path))
+    assert result is not None
+    assert not result.full
 
 
 def test_a_home_of_another_version_is_refused_with_both_versions(tmp_path: Path) -> None:

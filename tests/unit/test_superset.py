@@ -93,8 +93,8 @@ def test_the_same_declaration_makes_the_same_bytes() -> None:
     texts = superset.files(UTILITY, URL)
     archive = superset.bundle(texts, "utility")
     assert archive == superset.bundle(dict(reversed(texts.items())), "utility")
-    with zipfile.ZipFile(io.BytesIO(archive)) as found:
-        assert set(found.namelist()) == {f"utility/{path}" for path in texts}
+    with zipfile.ZipFile(io.BytesIO(archive)) as result:
+        assert set(result.namelist()) == {f"utility/{path}" for path in texts}
 
 
 def test_a_page_with_an_unknown_figure_is_refused() -> None:

@@ -52,8 +52,8 @@ def usage(first: date, days: int, wh: int | Iterable[int], products: list[str] |
     return Usage(starts, energy, np.zeros(len(starts), np.bool_), day, slot * 30, place, [(one, None) for one in known])
 
 
-def costs(found: Iterable[Line]) -> list[tuple[int, str, int, str]]:
-    return [(one.day.day, one.part, one.energy, str(Decimal(one.amount).scaleb(-9).normalize())) for one in found]
+def costs(lines: Iterable[Line]) -> list[tuple[int, str, int, str]]:
+    return [(one.day.day, one.part, one.energy, str(Decimal(one.amount).scaleb(-9).normalize())) for one in lines]
 
 
 def test_the_file_of_the_data_set_is_read() -> None:
@@ -76,10 +76,10 @@ def test_files_with_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: P
     prices = "start,price\n2021-01-01T00:00,0.15\n2021-01-01T00:30,-0.02\n"
     for name, content in (("tariffs.toml", text), ("spot.csv", prices)):
         (tmp_path / name).write_bytes(content.replace("\n", "\r\n").encode("utf-8-sig"))
-    found = read(tmp_path / "tariffs.toml")
-    assert [one.dynamic for one in found.tariffs] == ["spot"]
+    result = read(tmp_path / "tariffs.toml")
+    assert [one.dynamic for one in result.tariffs] == ["spot"]
     begin = int(datetime(2021, 1, 1, tzinfo=UTC).timestamp())
-    assert found.prices["spot"] == {begin: Decimal("0.15"), begin + STEP: Decimal("-0.02")}
+    assert result.prices["spot"] == {begin: Decimal("0.15"), begin + STEP: Decimal("-0.02")}
     (tmp_path / "spot.csv").write_bytes("start,price\nJänner,0.15\n".encode("cp1252"))
     with pytest.raises(BadTariffs, match=r"spot.csv cannot be read .*Give a CSV file in UTF-8"):
         read(tmp_path / "tariffs.toml")
@@ -87,10 +87,10 @@ def test_files_with_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: P
 
 def test_a_day_costs_its_energy_and_its_standing_charge(tmp_path: Path) -> None:
     some = tariffs(tmp_path, tariff(rest="standing_charge = 0.2237\nprice = 0.1544"))
-    found = lines(usage(date(2021, 2, 1), 1, 123), some)
+    result = lines(usage(date(2021, 2, 1), 1, 123), some)
     # 48 x 0.123 kWh = 5.904 kWh; x 0.1544 = 0.9115776
-    assert costs(found) == [(1, "standing charge", 0, "0.2237"), (1, "energy", 5904, "0.9115776")]
-    made = bill("m", date(2021, 2, 1), date(2021, 2, 28), "GBP", found)
+    assert costs(result) == [(1, "standing charge", 0, "0.2237"), (1, "energy", 5904, "0.9115776")]
+    made = bill("m", date(2021, 2, 1), date(2021, 2, 28), "GBP", result)
     assert [(one.quantity, one.unit, one.net) for one in made.lines] == [
         (1, "days", Decimal("0.22")),
         (Decimal("5.904"), "kWh", Decimal("0.91")),
@@ -110,10 +110,10 @@ def test_bands_follow_the_clock_on_the_wall_when_it_changes(tmp_path: Path, day:
         '[[tariff.band]]\nname = "night"\nfrom = 00:30:00\nto = 07:30:00\nprice = 0.1\n'
         '[[tariff.band]]\nname = "day"\nprice = 0.2'
     )
-    found = lines(usage(day, 1, 1000), tariffs(tmp_path, tariff(rest=bands)))
-    energy = {one.part: one.energy // 1000 for one in found}
+    result = lines(usage(day, 1, 1000), tariffs(tmp_path, tariff(rest=bands)))
+    energy = {one.part: one.energy // 1000 for one in result}
     assert energy == {"standing charge": 0, "night": night, "day": rest}
-    assert sum(one.amount for one in found) == night * 10**8 + rest * 2 * 10**8
+    assert sum(one.amount for one in result) == night * 10**8 + rest * 2 * 10**8
 
 
 def test_a_band_may_go_over_midnight_and_hold_on_some_days(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_a_band_may_go_over_midnight_and_hold_on_some_days(tmp_path: Path) -> No
         '[[tariff.band]]\nname = "free time"\ndays = "weekend"\nprice = 0.2\n'
         '[[tariff.band]]\nname = "work"\nprice = 0.3'
     )
-    found = lines(usage(date(2021, 2, 5), 2, 10), tariffs(tmp_path, tariff(rest=bands)))  # Friday, Saturday
-    assert [(day, part, wh) for day, part, wh, _ in costs(found)] == [
+    result = lines(usage(date(2021, 2, 5), 2, 10), tariffs(tmp_path, tariff(rest=bands)))  # Friday, Saturday
+    assert [(day, part, wh) for day, part, wh, _ in costs(result)] == [
         (5, "standing charge", 0),
         (5, "late", 80),
         (5, "work", 400),
@@ -140,8 +140,8 @@ def test_blocks_count_a_month_and_split_the_half_hour_that_passes_their_end(tmp_
     some = tariffs(tmp_path, tariff(rest=blocks))
     # 30.1 kWh on the first days of a month, then none
     first = [30_100] + [0] * 47
-    found = lines(usage(date(2021, 1, 31), 6, first * 6), some)
-    energy = [(one.day.day, one.part, one.energy) for one in found if one.energy]
+    result = lines(usage(date(2021, 1, 31), 6, first * 6), some)
+    energy = [(one.day.day, one.part, one.energy) for one in result if one.energy]
     assert energy == [
         (31, "low", 30_100),
         (1, "low", 30_100),  # a new month
@@ -151,7 +151,7 @@ def test_blocks_count_a_month_and_split_the_half_hour_that_passes_their_end(tmp_
         (4, "high", 20_400),
         (5, "high", 30_100),
     ]
-    made = bill("m", date(2021, 2, 1), date(2021, 2, 28), "GBP", found)
+    made = bill("m", date(2021, 2, 1), date(2021, 2, 28), "GBP", result)
     assert {one.part: (one.quantity, one.net) for one in made.lines if one.unit == "kWh"} == {
         "low": (Decimal("100.000"), Decimal("20.00")),
         "high": (Decimal("50.500"), Decimal("5.05")),
@@ -163,8 +163,8 @@ def test_blocks_go_on_where_the_price_changes_in_the_middle_of_a_month(tmp_path:
     some = tariffs(
         tmp_path, tariff("A", rest=text.format("0.2")) + tariff("B", since="2021-02-03", rest=text.format("0.3"))
     )
-    found = lines(usage(date(2021, 2, 1), 4, ([40_000] + [0] * 47) * 4), some)
-    assert [(one.day.day, one.tariff, one.part, one.energy) for one in found if one.energy] == [
+    result = lines(usage(date(2021, 2, 1), 4, ([40_000] + [0] * 47) * 4), some)
+    assert [(one.day.day, one.tariff, one.part, one.energy) for one in result if one.energy] == [
         (1, "A", "low", 40_000),
         (2, "A", "low", 40_000),
         (3, "B", "low", 20_000),
@@ -199,9 +199,9 @@ def test_dynamic_prices_are_taken_half_hour_by_half_hour(tmp_path: Path) -> None
     rows = [f"{datetime.fromtimestamp(midnight(day) + STEP * n, UTC):%Y-%m-%dT%H:%M},{n / 1000:.3f}" for n in range(48)]
     (tmp_path / "w.csv").write_text("start,price\n" + "\n".join(rows))
     some = tariffs(tmp_path, '[prices]\nw = "w.csv"\n' + tariff(rest='dynamic = "w"'))
-    found = lines(usage(day, 1, range(48)), some)
-    assert costs(found)[1] == (1, "energy", 1128, "0.03572")  # the sum of n^2 is 35,720
-    assert found[1].price is None
+    result = lines(usage(day, 1, range(48)), some)
+    assert costs(result)[1] == (1, "energy", 1128, "0.03572")  # the sum of n^2 is 35,720
+    assert result[1].price is None
     with pytest.raises(NoPrice, match="'w' have none for 2021-02-02 00:00"):
         lines(usage(day, 2, 10), some)
     (tmp_path / "w.csv").write_text("start,price\n2021-02-01T00:00,-0.05\n2021-02-01T00:00+00:00,1\n")

@@ -64,16 +64,16 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 def all_of(*paths: Path | str, password: str = "") -> list[tuple[str, str, bytes | Exception]]:
     """Return path, name and content of all files, or why one cannot be read."""
-    found: list[tuple[str, str, bytes | Exception]] = []
+    result: list[tuple[str, str, bytes | Exception]] = []
     for entry in find(Settings(), map(str, paths)):
         seen: list[int] = []
         for source in sources(Settings(), entry, password, (), seen.append):
             if isinstance(source, Source):
-                found.append((source.path, source.name, b"".join(iter(source.read, b""))))
+                result.append((source.path, source.name, b"".join(iter(source.read, b""))))
             else:
-                found.append((source.path, "", source))
+                result.append((source.path, "", source))
         assert sum(seen) >= entry.size
-    return found
+    return result
 
 
 def content_of(path: Path) -> bytes:
@@ -235,34 +235,34 @@ def test_a_bad_member_is_named_and_the_others_are_read(tmp_path: Path) -> None:
             "d.csv": b"d",
         }.items():
             archive.writestr(name, content)
-    found = {path.partition("!")[2]: content for path, _, content in all_of_members(file)}
-    assert (found["a.csv"], found["d.csv"]) == (b"a", b"d")
-    assert "many.zip!b.pdf is a PDF document" in str(found["b.pdf"])
-    assert "many.zip!c.csv.gz: the packed file is cut off" in str(found["c.csv.gz"])
+    result = {path.partition("!")[2]: content for path, _, content in all_of_members(file)}
+    assert (result["a.csv"], result["d.csv"]) == (b"a", b"d")
+    assert "many.zip!b.pdf is a PDF document" in str(result["b.pdf"])
+    assert "many.zip!c.csv.gz: the packed file is cut off" in str(result["c.csv.gz"])
 
 
 def all_until_broken(file: Path) -> list[tuple[str, str, bytes | Exception]]:
     """As ``all_of``, with what ends the archive as its last."""
-    found: list[tuple[str, str, bytes | Exception]] = []
+    result: list[tuple[str, str, bytes | Exception]] = []
     try:
         for source in sources(Settings(), Entry(str(file), file.name, 0), "", (), lambda _: None):
             assert isinstance(source, Source)
-            found.append((source.path, source.name, b"".join(iter(source.read, b""))))
+            result.append((source.path, source.name, b"".join(iter(source.read, b""))))
     except BrokenArchive as error:
-        found.append((str(file), "", error))
-    return found
+        result.append((str(file), "", error))
+    return result
 
 
 def all_of_members(file: Path) -> list[tuple[str, str, bytes | Exception]]:
     """As ``all_of``, with what reading raises in its place."""
-    found: list[tuple[str, str, bytes | Exception]] = []
+    result: list[tuple[str, str, bytes | Exception]] = []
     for source in sources(Settings(), Entry(str(file), file.name, 0), "", (), lambda _: None):
         try:
             content = b"".join(iter(source.read, b"")) if isinstance(source, Source) else source
         except BrokenArchive as error:
             content = error
-        found.append((source.path, "", content))
-    return found
+        result.append((source.path, "", content))
+    return result
 
 
 ENCRYPTED = Path(__file__).parent / "samples" / "encrypted.zip"

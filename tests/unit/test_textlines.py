@@ -50,13 +50,13 @@ def test_every_line_end_ends_a_line(content: bytes, expected: list[str]) -> None
 
 @given(st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", b"\r\r\n"])), st.lists(st.integers(1, 5)))
 def test_where_a_stream_is_cut_into_chunks_does_not_matter(parts: list[bytes], sizes: list[int]) -> None:
-    content, at, ends, found = b"".join(parts), 0, LineEnds(), b""
+    content, at, ends, result = b"".join(parts), 0, LineEnds(), b""
     for size in [*sizes, len(content) + 1]:
-        found += ends.take(content[at : at + size])
+        result += ends.take(content[at : at + size])
         at += size
-    found += ends.rest()
-    assert found == re.sub(rb"\r(?!\r?\n)", b"\n", content)
-    assert len(found) == len(content)
+    result += ends.rest()
+    assert result == re.sub(rb"\r(?!\r?\n)", b"\n", content)
+    assert len(result) == len(content)
     sizes_left = iter(sizes)
     stream = io.BytesIO(content)
     some = [text for block in blocks(lambda _: stream.read(next(sizes_left, 3))) for text in block.texts]
@@ -66,9 +66,9 @@ def test_where_a_stream_is_cut_into_chunks_does_not_matter(parts: list[bytes], s
 def test_lines_that_are_no_text_have_a_reason_and_their_number() -> None:
     long = b"x" * (MAX_LINE_BYTES + 1)
     content = b"\n".join([b"head", b"a\0b", b"\xff", long, b"x" * MAX_LINE_BYTES, long + b"\r", "é".encode()])
-    found = [(block.first + at, block.undecoded.get(at)) for block in blocks(io.BytesIO(content).read)
+    result = [(block.first + at, block.undecoded.get(at)) for block in blocks(io.BytesIO(content).read)
              for at in range(len(block.texts))]  # fmt: skip
-    assert found == [
+    assert result == [
         (1, None), (2, "nul_byte"), (3, "not_utf8"), (4, "line_too_long"), (5, None), (6, "line_too_long"), (7, None)
     ]  # fmt: skip
     assert next(blocks(io.BytesIO(b"a\nb").read)) == Block(1, ["a"])

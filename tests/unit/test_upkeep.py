@@ -22,8 +22,8 @@ def history(*numbers: int) -> list[Snapshot]:
     return [snapshot(number) for number in sorted(numbers, reverse=True)]
 
 
-def ids(found: list[Snapshot]) -> list[int]:
-    return sorted(item.id for item in found)
+def ids(snapshots: list[Snapshot]) -> list[int]:
+    return sorted(item.id for item in snapshots)
 
 
 def test_all_but_the_newest_go_if_nobody_needs_them() -> None:

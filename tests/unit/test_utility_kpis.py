@@ -47,19 +47,19 @@ def plain(rows: list[tuple[Any, ...]]) -> dict[tuple[Any, ...], float | None]:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_figure_is_what_a_query_over_the_sources_gives(base: duckdb.DuckDBPyConnection, name: str) -> None:
     (wanted,) = base.execute(EXPECTED[name]).fetchall()
-    (found,) = ask(base, name)
+    (result,) = ask(base, name)
     assert wanted[0] is not None
-    assert float(found[0]) == pytest.approx(float(wanted[0]), rel=1e-9, abs=1e-12)
+    assert float(result[0]) == pytest.approx(float(wanted[0]), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(("name", "by"), GROUPED, ids=lambda item: item if isinstance(item, str) else "-".join(item))
 def test_a_figure_by_something_is_that_of_each(base: duckdb.DuckDBPyConnection, name: str, by: tuple[str, ...]) -> None:
     wanted = plain(base.execute(GROUPED[name, by]).fetchall())
-    found = plain(ask(base, name, by))
-    assert found.keys() == wanted.keys()
-    assert len(found) > 1
+    result = plain(ask(base, name, by))
+    assert result.keys() == wanted.keys()
+    assert len(result) > 1
     for key, value in wanted.items():
-        assert found[key] == (value if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)), key
+        assert result[key] == (value if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)), key
 
 
 def test_every_figure_has_its_query() -> None:
@@ -91,8 +91,8 @@ def test_two_systems_that_contradict_each_other_are_counted_where_they_do(base: 
         assert set(plain(ask(own, "contradicting_feeders", ("region",))).values()) == {0}
         (victim,) = own.execute("SELECT min(customer_id) FROM dim_customer WHERE feeder_id = 'F0001'").fetchall()
         own.execute("UPDATE dim_customer SET feeder_id = 'F0008' WHERE customer_id = ?", victim)
-        found = plain(ask(own, "contradicting_feeders", ("feeder_id",)))
-        assert {key: value for key, value in found.items() if value} == {("F0008",): 1}
+        result = plain(ask(own, "contradicting_feeders", ("feeder_id",)))
+        assert {key: value for key, value in result.items() if value} == {("F0008",): 1}
         own.execute("ROLLBACK")
 
 

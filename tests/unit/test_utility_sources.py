@@ -27,15 +27,15 @@ START, SEED, CUSTOMERS = date(2026, 3, 1), 3, 200
 
 
 def rows(folder: Path) -> dict[str, set[tuple[Any, ...]]]:
-    found: dict[str, set[tuple[Any, ...]]] = {}
+    result: dict[str, set[tuple[Any, ...]]] = {}
     for name in twin.DATABASES:
         with sqlite3.connect(folder / f"{name}.db") as base:
             for (table,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 listed = base.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
-                found[table] = set(listed)
-                assert len(listed) == len(found[table]), table
+                result[table] = set(listed)
+                assert len(listed) == len(result[table]), table
         base.close()
-    return found
+    return result
 
 
 def test_sources_played_forward_are_those_made_at_once(tmp_path: Path) -> None:

@@ -77,8 +77,8 @@ def rows(values: list[int], usual_peak: int = UNKNOWN, meters: list[int] | None 
 
 
 def told(some: Rows, *rules: Any) -> list[tuple[Any, ...]]:
-    found = find(some, Vee(measure="consumption", rules=rules), KWH, STEP)
-    return [(one.rule, one.first, one.last, one.value, one.expected) for one in found]
+    result = find(some, Vee(measure="consumption", rules=rules), KWH, STEP)
+    return [(one.rule, one.first, one.last, one.value, one.expected) for one in result]
 
 
 def test_local_days_and_slots_follow_the_clock_on_the_wall() -> None:
@@ -119,9 +119,9 @@ def test_runs_are_found_and_cut_where_the_day_ends() -> None:
 
 
 def test_a_line_is_rounded_as_values_are() -> None:
-    found = estimate(made([10, None, None, 21]), Gap(1, 3), (Linear(HOUR),))
-    assert found is not None
-    assert (found.method, found.values.tolist()) == ("linear", [14, 17])  # 13.67, 17.33
+    result = estimate(made([10, None, None, 21]), Gap(1, 3), (Linear(HOUR),))
+    assert result is not None
+    assert (result.method, result.values.tolist()) == ("linear", [14, 17])  # 13.67, 17.33
     assert estimate(made([10, None, None, None, 21]), Gap(1, 4), (Linear(HOUR),)) is None
 
 
@@ -129,20 +129,20 @@ def test_similar_days_are_of_the_same_kind_and_lie_before_the_gap() -> None:
     week = [100 + slot for slot in range(48)] * 5 + [500] * 96  # Monday to Friday, then a week-end
     method = SimilarDays(LONG, days=14)
     monday = made([*week, *week, *[None] * 48, *([7000] * 48)])  # what comes later does not count
-    found = estimate(monday, Gap(672, 720), (replace(method, fades=timedelta(seconds=1)),))
-    assert found is not None
+    result = estimate(monday, Gap(672, 720), (replace(method, fades=timedelta(seconds=1)),))
+    assert result is not None
     # The first interval is a weekday's: Sunday's last (500) is its own mean, Tuesday's first (7000) is far above it,
     # and fades within a second.
-    assert found.values.tolist() == [100 + slot for slot in range(48)]
-    assert found.inputs.startswith("14 days from 2021-02-01 00:00 to 2021-02-14 23:30")
+    assert result.values.tolist() == [100 + slot for slot in range(48)]
+    assert result.inputs.startswith("14 days from 2021-02-01 00:00 to 2021-02-14 23:30")
 
 
 def test_near_the_sides_an_estimate_follows_them() -> None:
     flat: list[int | None] = [100] * 48 * 4 + [100] * 23 + [180] + [None] * 3 + [100] * 30
-    found = estimate(made(flat), Gap(216, 219), (SimilarDays(LONG, fades=HOUR),))
-    assert found is not None
+    result = estimate(made(flat), Gap(216, 219), (SimilarDays(LONG, fades=HOUR),))
+    assert result is not None
     # Of the 80 above the mean 0.660, 0.4 and 0.189 are left: (q^i - q^(4-i) / 4) / (15/16) with q = sqrt(1/2).
-    assert found.values.tolist() == [153, 132, 115]
+    assert result.values.tolist() == [153, 132, 115]
     down: list[int | None] = [10] * 48 * 4 + [10] * 23 + [0] + [None] * 3 + [0] * 30
     low = estimate(made(down), Gap(216, 219), (SimilarDays(LONG, fades=100 * HOUR),), lowest=0)
     assert low is not None
@@ -152,9 +152,9 @@ def test_near_the_sides_an_estimate_follows_them() -> None:
 def test_where_too_little_is_known_the_next_method_is_used() -> None:
     some = made([4, None, 6])
     assert estimate(some, Gap(1, 2), (SimilarDays(LONG),)) is None
-    found = estimate(some, Gap(1, 2), (SimilarDays(LONG), Linear(HOUR)))
-    assert found is not None
-    assert (found.method, found.values.tolist()) == ("linear", [5])
+    result = estimate(some, Gap(1, 2), (SimilarDays(LONG), Linear(HOUR)))
+    assert result is not None
+    assert (result.method, result.values.tolist()) == ("linear", [5])
 
 
 def test_the_group_gives_the_shape_and_the_meter_the_level() -> None:
@@ -163,10 +163,10 @@ def test_the_group_gives_the_shape_and_the_meter_the_level() -> None:
     total = np.full(100, 300, np.int64)
     total[48:52] = [300, 600, 900, 0]
     group = Group(total, np.full(100, 3, np.int64))
-    found = estimate(some, Gap(48, 52), (GroupProfile(LONG),), group)
-    assert found is not None
-    assert found.values.tolist() == [20, 40, 60, 0]  # the meter has a fifth of what the others have
-    assert "3 or more other meters" in found.inputs
+    result = estimate(some, Gap(48, 52), (GroupProfile(LONG),), group)
+    assert result is not None
+    assert result.values.tolist() == [20, 40, 60, 0]  # the meter has a fifth of what the others have
+    assert "3 or more other meters" in result.inputs
     assert estimate(some, Gap(48, 52), (GroupProfile(LONG, at_least=4),), group) is None
     assert estimate(some, Gap(48, 52), (GroupProfile(LONG),)) is None
 
@@ -210,11 +210,11 @@ def test_with_a_register_sums_are_exact(values: list[int | None], above: int, re
     some = made(values)
     vee = Vee(measure="consumption", rules=(SumCheck(),), methods=(Linear(HOUR),))
     whole = [(MONDAY, MONDAY + STEP * len(values))]
-    found, unequal = validate_and_estimate(some, vee, KWH, whole, Of(periods=periods(register)))
+    result, unequal = validate_and_estimate(some, vee, KWH, whole, Of(periods=periods(register)))
     assert unequal == []
     best = {MONDAY + STEP * place: value for place, value in enumerate(values) if value is not None}
-    assert not best.keys() & {one.start for one in found}
-    best |= {one.start: one.value for one in found}
+    assert not best.keys() & {one.start for one in result}
+    best |= {one.start: one.value for one in result}
     for period in periods(register):
         assert sum(value for ts, value in best.items() if period.begin <= ts < period.end) == period.advance
         assert all(ts in best for ts in range(period.begin, period.end, STEP))
@@ -249,8 +249,8 @@ def test_a_register_tells_what_is_not_so() -> None:
 def test_replaced_readings_are_told_from_missing_ones() -> None:
     some = made([10, 999, None, 10], replaced=(1,))
     vee = Vee(measure="consumption", methods=(Linear(HOUR),))
-    found, _ = validate_and_estimate(some, vee, KWH, [(MONDAY, MONDAY + DAY)])
-    assert [(one.value, one.reason) for one in found] == [(10, "replaced"), (10, "missing")]
+    result, _ = validate_and_estimate(some, vee, KWH, [(MONDAY, MONDAY + DAY)])
+    assert [(one.value, one.reason) for one in result] == [(10, "replaced"), (10, "missing")]
     assert validate_and_estimate(some, vee, KWH, [(MONDAY + DAY, MONDAY + 2 * DAY)]) == ([], [])
 
 

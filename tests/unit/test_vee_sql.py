@@ -29,13 +29,13 @@ def base() -> Iterator[duckdb.DuckDBPyConnection]:
     """The tables as Trino sees them: a meter with a gap of three half hours, one of which has come since, and a value
     that is not trusted. In summer: the local day begins at 23:00 UTC.
     """
-    with duckdb.connect() as found:
-        found.execute("SET TimeZone = 'UTC'; CREATE MACRO with_timezone(ts, tz) AS timezone(tz, ts)")
+    with duckdb.connect() as result:
+        result.execute("SET TimeZone = 'UTC'; CREATE MACRO with_timezone(ts, tz) AS timezone(tz, ts)")
         for catalog, schemas in {"hive": ("batch", "vee"), "delta": ("vee", "staging"), "iceberg": ("master",)}.items():
-            found.execute(f"ATTACH ':memory:' AS {catalog}")
+            result.execute(f"ATTACH ':memory:' AS {catalog}")
             for schema in schemas:
-                found.execute(f"CREATE SCHEMA {catalog}.{schema}")
-        found.execute(
+                result.execute(f"CREATE SCHEMA {catalog}.{schema}")
+        result.execute(
             f"CREATE TABLE hive.batch.half_hourly_half_hour AS SELECT * FROM (VALUES"
             f" ('m', TIMESTAMP '2021-05-31 23:00', 1800, 0, 0.100::{KWH}),"
             f" ('m', TIMESTAMP '2021-05-31 23:30', 1800, 1, 0.200::{KWH}),"
@@ -44,14 +44,14 @@ def base() -> Iterator[duckdb.DuckDBPyConnection]:
             f" ('m', TIMESTAMP '2021-06-01 01:30', 1800, 0, 0.300::{KWH})"
             ") t(meter_id, half_hour, covered_s, flagged, consumption_sum)"
         )
-        found.execute(
+        result.execute(
             "CREATE TABLE delta.vee.half_hourly_estimates AS SELECT * FROM (VALUES"
             f" ('m', TIMESTAMP '2021-06-01 00:30', DATE '2021-06-01', 0.150::{KWH}, 1800, 'missing', 'linear'),"
             f" ('m', TIMESTAMP '2021-06-01 01:00', DATE '2021-06-01', 0.250::{KWH}, 1800, 'replaced', 'linear'),"
             f" ('m', TIMESTAMP '2021-06-01 01:30', DATE '2021-06-01', 0.280::{KWH}, 1800, 'missing', 'linear')"
             ") t(meter_id, interval_start, day, consumption_estimate, estimated_s, reason, method)"
         )
-        yield found
+        yield result
 
 
 def run(base: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[object, ...]]:
@@ -118,8 +118,8 @@ def test_a_report_counts_what_each_day_lacks(base: duckdb.DuckDBPyConnection) ->
 
 
 def test_the_report_is_a_page_without_outside_parts() -> None:
-    found = DayQuality(SINCE, UNTIL, [{"day": SINCE, "complete_percent": Decimal("97.917"), "latest_h": None}], [])
-    text = page(SERIES, found)
+    result = DayQuality(SINCE, UNTIL, [{"day": SINCE, "complete_percent": Decimal("97.917"), "latest_h": None}], [])
+    text = page(SERIES, result)
     assert "<tr><td>2021-06-01<td>97.917<td></tr>" in text
     assert "<th>complete percent" in text
     assert "<p>Nothing was found.</p>" in text

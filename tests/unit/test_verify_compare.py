@@ -28,9 +28,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    found = duckdb.connect()
-    yield found
-    found.close()
+    result = duckdb.connect()
+    yield result
+    result.close()
 
 
 def compared(connection: duckdb.DuckDBPyConnection, have: list[tuple[Any, ...]]) -> Any:
@@ -38,9 +38,9 @@ def compared(connection: duckdb.DuckDBPyConnection, have: list[tuple[Any, ...]])
         connection.execute(f"CREATE OR REPLACE TABLE {name} (k VARCHAR, t INT, a DECIMAL(18,3), q DOUBLE)")
         for row in rows:
             connection.execute(f"INSERT INTO {name} VALUES (?, ?, ?, ?)", row)  # noqa: S608
-    found = compare(connection, "minute", "files", ("want", "have"), SHAPE)
-    figures = (found.rows, found.equal, found.missing, found.extra, found.different)
-    return figures, [(x.key, x.column, x.expected, x.found) for x in found.examples]
+    result = compare(connection, "minute", "files", ("want", "have"), SHAPE)
+    figures = (result.rows, result.equal, result.missing, result.extra, result.different)
+    return figures, [(x.key, x.column, x.expected, x.found) for x in result.examples]
 
 
 def test_equal_rows_in_another_order(connection: duckdb.DuckDBPyConnection) -> None:
@@ -70,9 +70,9 @@ def test_whatever_differs_is_found(
 ) -> None:
     counts, examples = compared(connection, have)
     assert counts == figures
-    key, column, want, found = examples[0]
+    key, column, want, result = examples[0]
     assert (key, column) == example[:2]
-    assert [None if value is None else str(value) for value in (want, found)] == [
+    assert [None if value is None else str(value) for value in (want, result)] == [
         None if value is None else value if isinstance(value, str) else f"{value:.3f}" for value in example[2:]
     ]
 
@@ -114,8 +114,8 @@ def test_raw_text_keeps_readings_and_gap_rows(
     raw = RawText(HOUSEHOLD_TEXT, [path], "sceaux", timedelta(hours=1), NOW)
     raw.fetch(tmp_path)
     raw.read(connection)
-    found = connection.execute("SELECT ts, voltage, sub_metering_3 FROM readings ORDER BY 1").fetchall()
-    assert found == [
+    result = connection.execute("SELECT ts, voltage, sub_metering_3 FROM readings ORDER BY 1").fetchall()
+    assert result == [
         (datetime(2006, 12, 16, 16, 24), 234.84, 17.0),  # noqa: DTZ001
         (datetime(2006, 12, 31, 23, 0), None, None),  # noqa: DTZ001
         (datetime(2006, 12, 31, 23, 8), 1.0, 1.0),  # noqa: DTZ001
@@ -146,19 +146,19 @@ def read_files(
 
 def test_corrections_have_rising_revisions(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     files = [[GOOD], [GOOD.replace("4.216", "2.500")], [GOOD.replace("4.216", "1.500")]]
-    found = read_files(tmp_path, connection, *files, corrections=2)
-    assert [(power, revision) for _, power, revision in found] == [(4.216, 0), (2.5, 1), (1.5, 2)]
+    result = read_files(tmp_path, connection, *files, corrections=2)
+    assert [(power, revision) for _, power, revision in result] == [(4.216, 0), (2.5, 1), (1.5, 2)]
 
 
 def test_readings_far_from_all_others_are_left_out_as_load_does(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     day = [f"16/12/2006;{n // 60:02}:{n % 60:02}:00;1;1;1;1;1;1;1" for n in range(1440)]
-    found = read_files(
+    result = read_files(
         tmp_path, connection, ["5/5/2012;00:00:00;1;1;1;1;1;1;1", *day, "1/1/2070;00:00:00;1;1;1;1;1;1;1"]
     )
-    assert len(found) == 1440
-    assert {ts.year for ts, *_ in found} == {2006}
+    assert len(result) == 1440
+    assert {ts.year for ts, *_ in result} == {2006}
 
 
 def test_a_clock_on_the_wall_is_read_by_zone(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
@@ -166,6 +166,6 @@ def test_a_clock_on_the_wall_is_read_by_zone(connection: duckdb.DuckDBPyConnecti
     begin = datetime(2024, 10, 26, 22, tzinfo=UTC)
     times = [(begin + timedelta(minutes=n)).astimezone(paris) for n in range(1500)]
     lines = [f"{at:%d/%m/%Y;%H:%M:%S};{3 if at.fold else 1};1;1;1;1;1;1" for at in times]
-    found = read_files(tmp_path, connection, lines, clock=paris)
-    assert [ts for ts, *_ in found] == [(begin + timedelta(minutes=n)).replace(tzinfo=None) for n in range(1500)]
-    assert sum(power for _, power, _ in found) / 60 == pytest.approx(27.0)
+    result = read_files(tmp_path, connection, lines, clock=paris)
+    assert [ts for ts, *_ in result] == [(begin + timedelta(minutes=n)).replace(tzinfo=None) for n in range(1500)]
+    assert sum(power for _, power, _ in result) / 60 == pytest.approx(27.0)

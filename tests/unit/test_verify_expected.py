@@ -43,9 +43,9 @@ def at(text: str) -> datetime:
 
 @pytest.fixture
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    found = duckdb.connect()
-    yield found
-    found.close()
+    result = duckdb.connect()
+    yield result
+    result.close()
 
 
 def build(connection: duckdb.DuckDBPyConnection, *rows: dict[str, Any], dataset: MeterSeries = DATASET) -> None:
@@ -71,8 +71,8 @@ def test_state_of_a_minute_of_both_kinds(connection: duckdb.DuckDBPyConnection) 
         connection,
         *({"ts": at(T) + timedelta(seconds=s), "interval_s": 1, "flow": 0.5 + s, "warmth": 0.1} for s in (0, 1, 59)),
     )
-    found = rows(connection, "minute")
-    assert found == [
+    result = rows(connection, "minute")
+    assert result == [
         (
             "m", at(T), 3, 3, 1,
             Decimal("61.50"), Decimal("0.50"), Decimal("59.50"),  # 0.5 + 1.5 + 59.5 over one second each
@@ -180,10 +180,10 @@ def test_gaps_lie_inside_and_are_cut_at_months(connection: duckdb.DuckDBPyConnec
 
 def test_derived_values_whatever_their_order(connection: duckdb.DuckDBPyConnection) -> None:
     build(connection, {"flow": 0.25, "warmth": 7.0})
-    found = connection.execute(
+    result = connection.execute(
         f"SELECT flow_avg, double_rest, rest FROM ({expected.published_sql(DATASET, 'want_minute')})"  # noqa: S608
     ).fetchall()
-    assert found == [(0.25, 12.0, 6.0)]
+    assert result == [(0.25, 12.0, 6.0)]
 
 
 def test_no_reading_makes_empty_views(connection: duckdb.DuckDBPyConnection) -> None:

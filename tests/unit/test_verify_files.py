@@ -42,9 +42,9 @@ APART = {"readings.parquet", "readings.jsonl", "list.json", "table.json", "readi
 
 @pytest.fixture
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    found = duckdb.connect()
-    yield found
-    found.close()
+    result = duckdb.connect()
+    yield result
+    result.close()
 
 
 def read(
@@ -60,8 +60,8 @@ def read(
 
 def of_reader(form: FileFormat, data: bytes) -> list[tuple[Any, ...]]:
     names = ["meter_id", "ts", "interval_s", *(measure.name for measure in form.dataset.measures)]
-    found = (tuple(row[name] for name in names) for row in tables(form, data) if row["reason"] is None)
-    return sorted(found, key=nothing_last)
+    result = (tuple(row[name] for name in names) for row in tables(form, data) if row["reason"] is None)
+    return sorted(result, key=nothing_last)
 
 
 def nothing_last(row: tuple[Any, ...]) -> list[tuple[bool, Any]]:
@@ -74,12 +74,12 @@ def test_each_example_has_the_readings_of_its_reader(
     name: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     form = FORMS[name]
-    source, found = read(connection, tmp_path, form, EXAMPLES / name)
-    assert [row[:-1] for row in found] == of_reader(form, (EXAMPLES / name).read_bytes())
-    assert found
+    source, result = read(connection, tmp_path, form, EXAMPLES / name)
+    assert [row[:-1] for row in result] == of_reader(form, (EXAMPLES / name).read_bytes())
+    assert result
     assert records.is_apart(form, form.clock) == (name in APART)
     assert ("decoded apart from load" if name in APART else "decoded as load does") in source.title
-    assert source.meters() == {row[0] for row in found}
+    assert source.meters() == {row[0] for row in result}
 
 
 def test_nothing_of_a_reader_runs_for_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,9 +147,9 @@ def test_dates_and_decimals_of_parquet_and_excel(connection: duckdb.DuckDBPyConn
     pq.write_table(content, tmp_path / "a.parquet")
     form = FORMS["readings.parquet"]
     assert isinstance(form, Parquet)
-    _, found = read(connection, tmp_path, form, tmp_path / "a.parquet")
+    _, result = read(connection, tmp_path, form, tmp_path / "a.parquet")
     naive = [moment.replace(tzinfo=None) for moment in at]
-    assert found == [("7", naive[0], 1800, 123.4, 0), ("8", naive[1], 1800, None, 0)]
+    assert result == [("7", naive[0], 1800, 123.4, 0), ("8", naive[1], 1800, None, 0)]
     book = openpyxl.Workbook()
     for row in (["Meter", "From", "kWh"], ["a", naive[1], 0.5], ["a", "01.01.2024 01:00", "n/a"], [None] * 3):
         book.active.append(row)
@@ -157,9 +157,9 @@ def test_dates_and_decimals_of_parquet_and_excel(connection: duckdb.DuckDBPyConn
     sheet = replace(FORMS["readings.xlsx"], missing=("n/a",))
     assert isinstance(sheet, Workbook)
     with duckdb.connect() as other:
-        _, found = read(other, tmp_path, sheet, tmp_path / "a.xlsx")
-    assert found == [("a", naive[1], 1800, 500.0, 0), ("a", datetime(2024, 1, 1, 1), 1800, None, 0)]  # noqa: DTZ001
-    assert [row[:-1] for row in found] == of_reader(sheet, (tmp_path / "a.xlsx").read_bytes())
+        _, result = read(other, tmp_path, sheet, tmp_path / "a.xlsx")
+    assert result == [("a", naive[1], 1800, 500.0, 0), ("a", datetime(2024, 1, 1, 1), 1800, None, 0)]  # noqa: DTZ001
+    assert [row[:-1] for row in result] == of_reader(sheet, (tmp_path / "a.xlsx").read_bytes())
 
 
 def test_counters_go_on_from_file_to_file(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
@@ -171,8 +171,8 @@ def test_counters_go_on_from_file_to_file(connection: duckdb.DuckDBPyConnection,
     whole = tmp_path / "whole.csv"
     whole.write_text("\n".join([header, *lines]))
     form = FORMS["obis.csv"]
-    _, found = read(connection, tmp_path, form, *paths[::-1])
-    assert [row[:-1] for row in found] == of_reader(form, whole.read_bytes())
+    _, result = read(connection, tmp_path, form, *paths[::-1])
+    assert [row[:-1] for row in result] == of_reader(form, whole.read_bytes())
 
 
 def test_damaged_files_are_named(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
@@ -205,13 +205,13 @@ def test_each_file_is_read_by_its_own_format(connection: duckdb.DuckDBPyConnecti
         source, scope = from_files(Scope(homes, ()), paths, None, record, [tmp_path / "house_x-corrected.csv"])
         source.fetch(tmp_path)
         source.read(connection)
-    found = connection.execute(
+    result = connection.execute(
         "SELECT meter_id, count(*), max(revision) FROM readings GROUP BY 1 ORDER BY 1"
     ).fetchall()
     expected = Counter(
         row[0] for name in ("readings.parquet", "table.json") for row in of_reader(FORMS[name], example(name))
     )
-    assert found == sorted([*((meter, count, 0) for meter, count in expected.items()), ("x", 2, 1)])
+    assert result == sorted([*((meter, count, 0) for meter, count in expected.items()), ("x", 2, 1)])
     assert set(scope.meters) == {*expected, "x"}
     assert "Parquet (decoded apart from load), JSON table (decoded apart from load), raw text" in source.title
 

@@ -58,16 +58,16 @@ def hour(*, step: int = 60, first_line: int = 10, meter: str = "m") -> list[Doub
 
 def test_the_line_at_which_times_step_back_is_the_second_time() -> None:
     first, second = hour(), hour(first_line=70)
-    found = places([*second, *first], PARIS)
-    assert found == {line.line: FIRST for line in first} | {line.line: SECOND for line in second}
+    result = places([*second, *first], PARIS)
+    assert result == {line.line: FIRST for line in first} | {line.line: SECOND for line in second}
     assert (TWO, TWO + 3600) in repeats(PARIS)
 
 
 def test_a_file_with_the_newest_line_first_is_told_too() -> None:
     lines = [line._replace(line=1000 - line.line) for line in (*hour(), *hour(first_line=70))]
-    found = places(lines, PARIS)
-    assert {found[1000 - line] for line in range(10, 70)} == {FIRST}
-    assert {found[1000 - line] for line in range(70, 130)} == {SECOND}
+    result = places(lines, PARIS)
+    assert {result[1000 - line] for line in range(10, 70)} == {FIRST}
+    assert {result[1000 - line] for line in range(70, 130)} == {SECOND}
 
 
 def test_what_the_order_does_not_say_stays_open() -> None:
@@ -81,8 +81,8 @@ def test_each_meter_has_an_order_of_its_own() -> None:
         for at, meter in enumerate("ab")
         for line in (*hour(), *hour(first_line=70))
     ]
-    found = places(lines, PARIS)
-    assert [found[number] for number in range(20, 260)] == [FIRST] * 120 + [SECOND] * 120
+    result = places(lines, PARIS)
+    assert [result[number] for number in range(20, 260)] == [FIRST] * 120 + [SECOND] * 120
 
 
 @pytest.mark.parametrize("step", [1800, 3600])

@@ -41,9 +41,9 @@ def source_tables(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     for record in DATASET.records:
         assert record.extract is not None
         with sqlite3.connect(folder / f"{record.extract.database}.db") as database:
-            found = database.execute(f"SELECT * FROM {record.extract.table}")
-            names = [column[0] for column in found.description]
-            rows = found.fetchall()
+            result = database.execute(f"SELECT * FROM {record.extract.table}")
+            names = [column[0] for column in result.description]
+            rows = result.fetchall()
         database.close()
         columns = [[None if row[at] is None else str(row[at]) for row in rows] for at in range(len(names))]
         raw = pa.table([pa.array(column, pa.string()) for column in columns], names=names)
