@@ -47,10 +47,10 @@ def in_order(rows: DataFrame, dataset: MeterSeries) -> DataFrame:
 
 def findings(ordered: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return what all checks of a data set find. ordered: made by ``in_order``."""
-    return reduce(DataFrame.unionByName, (_found(check, ordered, dataset) for check in dataset.quality))
+    return reduce(DataFrame.unionByName, (_findings(check, ordered, dataset) for check in dataset.quality))
 
 
-def _found(check: Check, ordered: DataFrame, dataset: MeterSeries) -> DataFrame:
+def _findings(check: Check, ordered: DataFrame, dataset: MeterSeries) -> DataFrame:
     if isinstance(check, Stuck):
         result = stuck(ordered, dataset, check)
     elif isinstance(check, Jump):

@@ -246,7 +246,7 @@ def main() -> int:
         with engine.session(settings, "growth", in_folder(folder)) as spark:
             costs = measure(spark, settings, folder, options.question, options)
     result = grown(costs)
-    worst = max(found[f"times_{figure}"] for found in result.values() for figure in FIGURES)
+    worst = max(each[f"times_{figure}"] for each in result.values() for figure in FIGURES)
     runs = {group: [asdict(cost) for cost in each] for group, each in costs.items()}
     print(json.dumps({**vars(options), "runs": runs, "result": result, "worst": worst}, indent=2))
     return int(worst > ALLOWED[options.question])

@@ -54,7 +54,7 @@ class Steps:
             self.counts[self._name] += 1
         self._name, self._begin = name, now
 
-    def told(self) -> dict[str, list[float]]:
+    def means(self) -> dict[str, list[float]]:
         """Return, by step, how often it was done and the mean seconds."""
         return {name: [count, round(self.seconds[name] / count, 2)] for name, count in sorted(self.counts.items())}
 
@@ -101,7 +101,7 @@ def main() -> int:
         "answers": dict(answers.counts),
         "wrong": answers.wrong[:20],
     }
-    report["steps"] = steps.told()
+    report["steps"] = steps.means()
     print(json.dumps(report))
     return 1 if answers.wrong else 0
 

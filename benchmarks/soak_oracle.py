@@ -19,7 +19,7 @@ from engines.kafka import client_config
 from meterlake import merged
 from meterlake.declaration import MeterSeries
 from meterlake.settings import Settings
-from serving_layer.verify import expected, found
+from serving_layer.verify import actual, expected
 from serving_layer.verify.messages import readings_sql
 
 # Names come from the declaration.
@@ -42,7 +42,7 @@ class Verdict:
 
 def compare(settings: Settings, dataset: MeterSeries, now: datetime) -> Verdict:
     """Compare all merged minutes with what all that is in Kafka makes. now: after the newest message."""
-    columns = found.stored_columns(dataset, "minute")
+    columns = actual.stored_columns(dataset, "minute")
     with duckdb.connect(config={"memory_limit": "3GB", "autoinstall_known_extensions": "false"}) as connection:
         messages = _read(connection, settings, dataset, now)
         readings = int(connection.execute(f"SELECT count(*) FROM {expected.READINGS}").fetchall()[0][0])
@@ -51,7 +51,7 @@ def compare(settings: Settings, dataset: MeterSeries, now: datetime) -> Verdict:
         names = ", ".join(column.name for column in columns)
         connection.execute(f"CREATE TABLE wanted AS SELECT {names} FROM ({expected.view_sql(dataset, 'minute')})")
         shown = trino.rows(settings, f"SELECT {names} FROM {merged.merged_view(dataset, 'minute')}")
-        found.load(connection, "shown", columns, shown)
+        actual.load(connection, "shown", columns, shown)
         wrong = "(FROM wanted EXCEPT ALL FROM shown) UNION ALL (FROM shown EXCEPT ALL FROM wanted)"
         connection.execute(f"CREATE TABLE wrong AS {wrong}")
         minutes, differing = (

@@ -91,11 +91,11 @@ def _push(dataset: str | None, url: str, output: Output) -> None:
     from serving_layer.dashboards import catalogue
     from serving_layer.dashboards import push as grafana
 
-    def tell(pushed: Pushed) -> None:
+    def report(pushed: Pushed) -> None:
         progress_console.print(f"{pushed.outcome:9} {pushed.url}", markup=False)
 
     boards = catalogue.part(dataset).boards() if dataset else catalogue.pushed()
-    result = grafana.push(url, load_settings().grafana_token, boards, tell)
+    result = grafana.push(url, load_settings().grafana_token, boards, report)
     if output is Output.JSON:
         show([{"uid": pushed.uid, "outcome": pushed.outcome, "url": pushed.url} for pushed in result], output)
 

@@ -98,15 +98,15 @@ def demo(
     if which is Which.TELECOM:
         from cli import demo_telecom
 
-        demo_telecom.tell(settings, instance, tale, out, output)
+        demo_telecom.run(settings, instance, tale, out, output)
     elif which is Which.HALF_HOURLY:
         from cli import demo_half_hourly
 
-        demo_half_hourly.tell(settings, instance, tale, out, output, path)
+        demo_half_hourly.run(settings, instance, tale, out, output, path)
     elif which is Which.UTILITY:
         from cli import demo_utility
 
-        demo_utility.tell(settings, instance, tale, out, output, scale)
+        demo_utility.run(settings, instance, tale, out, output, scale)
     else:
         _household(settings, instance, tale, out, output)
     progress_console.rule("What was done")

@@ -67,7 +67,7 @@ class Correction:
     readings: int
 
 
-def tell(settings: Settings, instance: Instance, tale: Tale, out: Path, output: Output, path: Path | None) -> None:
+def run(settings: Settings, instance: Instance, tale: Tale, out: Path, output: Output, path: Path | None) -> None:
     """Show it. path: a folder with files and a database; by default they are made up.
 
     Raises DemoFailed where something is not as it should be.

@@ -38,7 +38,7 @@ GOLD: Final = f"lake.{NAME}_gold"
 _VERDICTS: Final = ("accepted", "rejected", "duplicate", "superseded", "conflicting", "undecodable")
 
 
-def tell(settings: Settings, instance: Instance, tale: Tale, out: Path, output: Output) -> None:
+def run(settings: Settings, instance: Instance, tale: Tale, out: Path, output: Output) -> None:
     """Show it. Raises DemoFailed where something is not as it should be."""
     from engines import spark
 

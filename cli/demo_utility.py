@@ -50,7 +50,7 @@ class _Show:
             show(rows, self.output)
 
 
-def tell(settings: Settings, instance: Instance, tale: Tale, out: Path, output: Output, scale: float) -> None:
+def run(settings: Settings, instance: Instance, tale: Tale, out: Path, output: Output, scale: float) -> None:
     """Show it. Raises DemoFailed where something is not as it should be."""
     from engines import spark
 

@@ -69,7 +69,7 @@ def erase(
     if output is Output.JSON:
         show([content], output)
     else:
-        _tell(receipt)
+        _report(receipt)
 
 
 def _packed(receipt: Receipt) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def _packed(receipt: Receipt) -> dict[str, Any]:
     }
 
 
-def _tell(receipt: Receipt) -> None:
+def _report(receipt: Receipt) -> None:
     erasure = receipt.erasure
     facts: dict[str, object] = {
         "result": receipt.result,

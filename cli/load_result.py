@@ -149,8 +149,8 @@ def _differing(result: Result) -> str:
         "these count now" if result.revision else "those that were there count; `meterlake correct` makes these count"
     )
     return (
-        f"{overlap.differing} ({overlap.first} to {overlap.last} UTC), the first of meter {overlap.meter}: {overlap.file} against"
-        f" {overlap.held}: {which}"
+        f"{overlap.differing} ({overlap.first} to {overlap.last} UTC), the first of meter {overlap.meter}:"
+        f" {overlap.file} against {overlap.held}: {which}"
     )
 
 
@@ -159,6 +159,6 @@ def _contradicting(result: Result) -> str:
     if not conflicts.readings:
         return ""
     return (
-        f"{conflicts.readings} readings, the first of meter {conflicts.meter} at {conflicts.time} UTC: {conflicts.counting} counts,"
-        f" {conflicts.losing} does not"
+        f"{conflicts.readings} readings, the first of meter {conflicts.meter} at {conflicts.time} UTC:"
+        f" {conflicts.counting} counts, {conflicts.losing} does not"
     )

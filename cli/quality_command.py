@@ -104,7 +104,7 @@ def look(settings: Settings, dataset: MeterSeries, clock: Clock, meter_id: str |
             raise NothingPublished(dataset.name)
         result = _written(session, Publisher(settings, dataset, held, clock), history.tables)
         held.check()
-        return _told(result, dataset, meter_id)
+        return _rows(result, dataset, meter_id)
 
 
 def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: ANN401 - of Spark
@@ -126,7 +126,7 @@ def _written(session: Any, publisher: Publisher, folders: Any) -> Any:  # noqa: 
     return files.read(session, checks.table(dataset), after.values())
 
 
-def _told(result: Any, dataset: MeterSeries, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401
+def _rows(result: Any, dataset: MeterSeries, meter_id: str | None) -> tuple[Rows, Rows]:  # noqa: ANN401
     from batch_layer import quality as checks
 
     mine = result if meter_id is None else result.where(result[dataset.key] == meter_id)

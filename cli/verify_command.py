@@ -108,7 +108,7 @@ def verify(
     source: Input = MasterInput(settings, declared, present)
     if paths:
         source, scope = from_files(scope, paths, utc_offset, present.record, corrections, time_zone)
-    report = run(settings, scope, present.record, source, _tell)
+    report = run(settings, scope, present.record, source, _report)
     show_report(report, output)
     if report.wrong:
         views = list(dict.fromkeys(comparison.view for comparison in report.wrong))
@@ -167,7 +167,7 @@ def show_report(report: Report, output: Output) -> None:
     listed = [result for comparison in report.comparisons for result in comparison.listed]
     if listed:
         show([asdict(result) for result in listed[:LISTED]], output, title="Rows of speed that differ for a reason")
-        _tell(f"{len(listed)} rows of speed differ for a reason; the first {min(LISTED, len(listed))} are shown.")
+        _report(f"{len(listed)} rows of speed differ for a reason; the first {min(LISTED, len(listed))} are shown.")
     parts = ", ".join(f"{name} {seconds}" for name, seconds in report.seconds.items())
     progress_console.print(
         f"Run {report.run_id}, compared {report.scope}; {report.source}. Seconds: {parts}.",
@@ -191,7 +191,7 @@ def _text(value: object) -> str:
     return "nothing" if value is None else str(value) if isinstance(value, int | float | str) else str(as_json(value))
 
 
-def _tell(doing: str) -> None:
+def _report(doing: str) -> None:
     progress_console.print(doing, markup=False, soft_wrap=True)
 
 

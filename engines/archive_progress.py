@@ -109,7 +109,9 @@ def at_ends(progress: Progress, topic: Topic, spans: Mapping[int, Span]) -> list
     return [_at_end(partition, reached.get(partition), spans[partition]) for partition in topic.partitions]
 
 
-def in_force(progress: Progress | None, topic: Topic, query: str, spans: Mapping[int, Span]) -> dict[int, Reached]:
+def effective_offsets(
+    progress: Progress | None, topic: Topic, query: str, spans: Mapping[int, Span]
+) -> dict[int, Reached]:
     """Return what a table's progress means for a query: partition -> what the table has and must not get again.
 
     query: which one asks. spans: of the topic when it started. Nothing counts of a topic that was created again, nor of

@@ -42,7 +42,7 @@ class Lease:
         """Take the lease. Raises RunUnderWay while somebody else holds it."""
         if lake.create(self._settings, self._key, self._content()):
             return
-        result = self._found()
+        result = self._held()
         if result is not None and datetime.fromisoformat(result["until"]) > self._clock():
             raise RunUnderWay(self._dataset, result["owner"], f"{result['until']:.19}".replace("T", " "))
         lake.delete(self._settings, self._key)
@@ -51,7 +51,7 @@ class Lease:
 
     def check(self) -> None:
         """Renew the lease. Raises LeaseLost if it is not ours any more, EngineUnavailable."""
-        result = self._found()
+        result = self._held()
         if result is None or result["token"] != self._token:
             raise LeaseLost(self._dataset, f"{TERM.total_seconds():g} s")
         lake.put(self._settings, self._key, self._content())
@@ -68,7 +68,7 @@ class Lease:
         """Give the lease back. Where S3 is away it ends by itself."""
         self.ended.set()
         try:
-            result = self._found()
+            result = self._held()
             if result is not None and result["token"] == self._token:
                 lake.delete(self._settings, self._key)
         except TransientError:
@@ -78,7 +78,7 @@ class Lease:
         until = (self._clock() + TERM).isoformat()
         return orjson.dumps({"token": self._token, "owner": self._owner, "until": until})
 
-    def _found(self) -> dict[str, str] | None:
+    def _held(self) -> dict[str, str] | None:
         data = lake.get(self._settings, self._key)
         return None if data is None else orjson.loads(data)
 

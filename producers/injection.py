@@ -31,7 +31,7 @@ class Oracle:
     def __init__(self, file: IO[bytes], name: str) -> None:
         self._file, self._name, self._lines = file, name, 0
 
-    def tell(self, **facts: object) -> None:
+    def report(self, **facts: object) -> None:
         """Write a line."""
         self._lines += 1
         self._checked(lambda: self._file.write(json.dumps(facts).encode() + b"\n"))
@@ -57,17 +57,17 @@ class Injection:
         self._keys = np.array([meter.encode() for meter in script.fleet.ids], dtype=object)
         self._later: defaultdict[int, list[Message]] = defaultdict(list)
         for number in np.flatnonzero(script.skews).tolist():
-            self._tell(CLOCK_SKEW, {"meter_id": script.fleet.ids[number], "seconds": int(script.skews[number])})
+            self._report(CLOCK_SKEW, {"meter_id": script.fleet.ids[number], "seconds": int(script.skews[number])})
 
     def messages(self, step: Step) -> list[Message]:
         """Return what is sent at a step: what was due before, then its readings by meter."""
         if skewed := np.count_nonzero(self._script.skews[step.meters]):
             self._totals.faults[CLOCK_SKEW] += int(skewed)
         due = self._later.pop(step.ts, [])
-        report: list[Message | None] = list(map(Message, self._keys[step.meters].tolist(), step.values))
+        messages: list[Message | None] = list(map(Message, self._keys[step.meters].tolist(), step.values))
         for at, name, random in self._struck(step):
-            report[at] = self._strike(step, at, name, random)
-        return due + [message for message in report if message is not None]
+            messages[at] = self._strike(step, at, name, random)
+        return due + [message for message in messages if message is not None]
 
     def rest(self) -> Iterator[Message]:
         """Return all that is still under way, in the order in which it would arrive."""
@@ -96,7 +96,7 @@ class Injection:
         self._totals.faults[name] += 1
         if outcome.kind:
             self._totals.corrupt[outcome.kind] += 1
-        self._tell(name, {"meter_id": reading.meter_id, "ts": reading.ts, **_facts(outcome, delay)})
+        self._report(name, {"meter_id": reading.meter_id, "ts": reading.ts, **_facts(outcome, delay)})
         return outcome.now
 
     def _reading(self, step: Step, at: int) -> Reading:
@@ -108,9 +108,9 @@ class Injection:
         ts = step.ts + int(self._script.skews[number])
         return Reading(self._script.fleet.ids[number], ts, self._script.replay.interval_s, values)
 
-    def _tell(self, name: str, facts: dict[str, object]) -> None:
+    def _report(self, name: str, facts: dict[str, object]) -> None:
         if self._oracle:
-            self._oracle.tell(fault=name, **facts)
+            self._oracle.report(fault=name, **facts)
 
 
 def _facts(outcome: Outcome, delay: int) -> dict[str, object]:

@@ -61,17 +61,19 @@ class Script:
     skews: Numbers
 
     def steps(self, start: int, end: int) -> Iterator[Step]:
-        """Tell the steps from ``start`` up to, not including, ``end``; both multiples of the live interval."""
+        """Yield the steps from ``start`` up to, not including, ``end``; both multiples of the live interval."""
         length = self.history.interval_s
         at_once = max(1, _AT_ONCE // len(self.fleet.ids)) * length
         first = start - start % length
         for begin in range(first, end, at_once):
             starts = np.arange(begin, min(begin + at_once, end), length)
             for ts, (meters, units, marks) in zip(starts.tolist(), self._intervals(starts), strict=True):
-                yield from self._told(ts, meters, units, marks, start, end)
+                yield from self._spread(ts, meters, units, marks, start, end)
 
-    def _told(self, begin: int, meters: Numbers, units: Numbers, marks: Marks, start: int, end: int) -> Iterator[Step]:
-        """Tell the steps of one recorded interval. units: (meters, parts, measures)."""
+    def _spread(
+        self, begin: int, meters: Numbers, units: Numbers, marks: Marks, start: int, end: int
+    ) -> Iterator[Step]:
+        """Yield the steps of one recorded interval. units: (meters, parts, measures)."""
         length, parts = self.replay.interval_s, self.replay.parts
         by_time = units.transpose(1, 0, 2)
         width = max(1, _ENCODED_AT_ONCE // max(1, len(meters)))

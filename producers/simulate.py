@@ -67,13 +67,13 @@ def script(request: Request, cache: Path) -> Script:
     )
 
 
-def begun(report: Script, plan: Schedule) -> Totals:
+def begun(script: Script, plan: Schedule) -> Totals:
     """Return the totals of a run that has done nothing yet."""
-    return Totals(len(report.fleet.ids), plan.start, report.replay.interval_s, report.shift.days)
+    return Totals(len(script.fleet.ids), plan.start, script.replay.interval_s, script.shift.days)
 
 
 def simulate(  # noqa: PLR0913, PLR0917 - the parts of a run
-    report: Script, plan: Schedule, shares: Mapping[str, float], pace: Pace, sink: Sink, totals: Totals,
+    script: Script, plan: Schedule, shares: Mapping[str, float], pace: Pace, sink: Sink, totals: Totals,
     oracle: Oracle | None = None,
 ) -> None:  # fmt: skip
     """Send the readings of a schedule; on a stop, send what is under way and return.
@@ -81,9 +81,9 @@ def simulate(  # noqa: PLR0913, PLR0917 - the parts of a run
     Raises what the sink raises where messages cannot be delivered.
     """
     begin = time.monotonic()
-    injection = Injection(report, shares, totals, oracle)
+    injection = Injection(script, shares, totals, oracle)
     try:
-        _tell(report, plan, injection, pace, sink, totals)
+        _play(script, plan, injection, pace, sink, totals)
         rest = list(injection.rest())
         totals.held_back += len(rest) - sink.send(rest)
         sink.flush()
@@ -93,8 +93,8 @@ def simulate(  # noqa: PLR0913, PLR0917 - the parts of a run
         totals.seconds = time.monotonic() - begin
 
 
-def _tell(report: Script, plan: Schedule, injection: Injection, pace: Pace, sink: Sink, totals: Totals) -> None:
-    for step in report.steps(plan.start, plan.end):
+def _play(script: Script, plan: Schedule, injection: Injection, pace: Pace, sink: Sink, totals: Totals) -> None:
+    for step in script.steps(plan.start, plan.end):
         if not pace.wait(step.ts):
             return
         messages = injection.messages(step)

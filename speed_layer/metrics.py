@@ -134,18 +134,18 @@ class Metrics:
 
 
 class Listener(StreamingQueryListener):
-    """Passes on what Spark says of each micro-batch. told: Spark's name of a query -> who is told."""
+    """Passes on what Spark says of each micro-batch. listeners: Spark's name of a query -> what gets it."""
 
-    def __init__(self, report: Mapping[str, Callable[[Any], None]]) -> None:
-        self._told = report
+    def __init__(self, listeners: Mapping[str, Callable[[Any], None]]) -> None:
+        self._listeners = listeners
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, N802 - Spark's
         """Nobody asks."""
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802
-        """Tell of a micro-batch."""
-        if tell := self._told.get(event.progress.name or ""):
-            tell(event.progress)
+        """Pass a micro-batch on."""
+        if listener := self._listeners.get(event.progress.name or ""):
+            listener(event.progress)
 
     def onQueryIdle(self, event: Any) -> None:  # noqa: ANN401, N802
         """Nobody asks."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from lakehouse.kpi import rows_of
 from lakehouse.layers import tables
-from lakehouse.prediction import rows as found
+from lakehouse.prediction import rows as fetched
 from lakehouse.prediction.registry import Model, OtherLibrary, loaded
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def score(session: SparkSession, settings: Settings, catalog: Catalog, item: Pre
     (last,) = session.sql(f"SELECT max(asked_sk) FROM {catalog.path(table)}").first() or (None,)
     begin = max(last or "", model.last_sk)
     features = rows_of(catalog.lakehouse, item.view, item.columns, "spark", catalog.name)
-    rows = found.of(item, session.sql(f"SELECT * FROM ({features}) WHERE date_sk > '{begin}'").collect())
+    rows = fetched.of(item, session.sql(f"SELECT * FROM ({features}) WHERE date_sk > '{begin}'").collect())
     if not len(rows):
         return ""
     try:

@@ -11,7 +11,7 @@ from engines import lake_tables, nessie, trino
 from lakehouse.kpi import rows_of
 from lakehouse.layers import tables
 from lakehouse.prediction import measures, registry, training
-from lakehouse.prediction import rows as found
+from lakehouse.prediction import rows as fetched
 from lakehouse.prediction.registry import Model
 from meterlake.errors import PermanentError
 
@@ -95,4 +95,4 @@ def _since(
 
 def _rows(settings: Settings, lakehouse: Lakehouse, prediction: Prediction) -> Rows:
     sql = rows_of(lakehouse, prediction.view, prediction.columns, "trino", "lake")
-    return found.of(prediction, trino.rows(settings, sql))
+    return fetched.of(prediction, trino.rows(settings, sql))

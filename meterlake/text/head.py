@@ -117,11 +117,11 @@ def fitting(forms: Sequence[TextFormat], path: str, head: bytes) -> TextFormat:
     if fits:
         return fits[0]
     header = first_line(head)[0].decode(errors="replace")
-    nearest = max(wrong, key=lambda form: (_telling(form, wrong[form]), _shared(form, header)))
+    nearest = max(wrong, key=lambda form: (_similarity(form, wrong[form]), _shared(form, header)))
     raise wrong[nearest]
 
 
-def _telling(form: TextFormat, error: WrongText) -> int:
+def _similarity(form: TextFormat, error: WrongText) -> int:
     """Return how much an error says: that the header is there, and no reading; that it is another; all else."""
     if isinstance(error, EmptyInput) and form.has_header:
         return 2

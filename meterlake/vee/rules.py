@@ -35,7 +35,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Found:
+class Flagged:
     """A run of rows, first to last (not included), within one local day of a meter. value, expected: in units."""
 
     rule: str
@@ -46,9 +46,9 @@ class Found:
     expected: int | None
 
 
-def find(rows: Rows, vee: Vee, measure: Measure, step: int) -> list[Found]:
+def find(rows: Rows, vee: Vee, measure: Measure, step: int) -> list[Flagged]:
     """Return what the rules find in single rows and in runs of them. step: seconds of an interval."""
-    result: list[Found] = []
+    result: list[Flagged] = []
     for rule in vee.rules:
         if isinstance(rule, OutOfRange):
             result += _outside(rows, rule, measure, step)
@@ -61,11 +61,11 @@ def find(rows: Rows, vee: Vee, measure: Measure, step: int) -> list[Found]:
     return result
 
 
-def _outside(rows: Rows, rule: OutOfRange, measure: Measure, step: int) -> list[Found]:
+def _outside(rows: Rows, rule: OutOfRange, measure: Measure, step: int) -> list[Flagged]:
     limits = rule.between.limits(step) if isinstance(rule.between, Rate) else rule.between
     seconds = step if measure.kind == "level" else 1
     low, high = (None if limit is None else round(float(limit) * 10**measure.scale) * seconds for limit in limits)
-    result: list[Found] = []
+    result: list[Flagged] = []
     for limit, beyond in ((low, rows.values.__lt__), (high, rows.values.__gt__)):
         if limit is not None:
             passed = np.full(len(rows.values), limit, np.int64)
@@ -73,14 +73,14 @@ def _outside(rows: Rows, rule: OutOfRange, measure: Measure, step: int) -> list[
     return result
 
 
-def _spikes(rows: Rows, rule: Spike, measure: Measure, step: int) -> list[Found]:
+def _spikes(rows: Rows, rule: Spike, measure: Measure, step: int) -> list[Flagged]:
     seconds = step if measure.kind == "level" else 1
     above = round(rule.above * 10**measure.scale) * seconds
     limit = np.maximum(np.floor(rows.usual_peak * rule.times).astype(np.int64), above)
     return _runs(rows, step, (rows.usual_peak >= 0) & (rows.values > limit), rule.name, rule.action, limit)
 
 
-def _same(rows: Rows, rule: Stuck | ZeroRun, step: int) -> list[Found]:
+def _same(rows: Rows, rule: Stuck | ZeroRun, step: int) -> list[Flagged]:
     """Return runs of one value: of zero, or of any other."""
     if not len(rows.values):
         return []
@@ -98,7 +98,7 @@ def _touches(rows: Rows, step: int) -> Flags:
     return np.logical_and(same, next_to)
 
 
-def _runs(rows: Rows, step: int, wanted: Flags, rule: str, action: Action, expected: Integers | None) -> list[Found]:
+def _runs(rows: Rows, step: int, wanted: Flags, rule: str, action: Action, expected: Integers | None) -> list[Flagged]:
     """Return runs of wanted rows, cut where a local day ends, each with its value that is furthest from expected."""
     places = np.flatnonzero(wanted)
     if not len(places):
@@ -110,5 +110,5 @@ def _runs(rows: Rows, step: int, wanted: Flags, rule: str, action: Action, expec
         limit = None if expected is None else expected[part]
         far = part[0] if limit is None else part[int(np.argmax(np.abs(rows.values[part] - limit)))]
         limit_there = None if expected is None else int(expected[far])
-        result.append(Found(rule, action, int(part[0]), int(part[-1]) + 1, int(rows.values[far]), limit_there))
+        result.append(Flagged(rule, action, int(part[0]), int(part[-1]) + 1, int(rows.values[far]), limit_there))
     return result

@@ -46,9 +46,9 @@ class Finding:
 
 
 def check(
-    settings: Settings, part: Part, clock: Clock, tell: Callable[[Finding], None] = lambda _: None
+    settings: Settings, part: Part, clock: Clock, report: Callable[[Finding], None] = lambda _: None
 ) -> list[Finding]:
-    """Ask every query of dashboards and alerts once; ``tell`` gets each finding at once. Raises EngineUnavailable.
+    """Ask every query of dashboards and alerts once; ``report`` gets each finding at once. Raises EngineUnavailable.
 
     Not asked are queries of Prometheus, whose metrics are there only while streams and batch run, and dashboards of
     lakehouses, whose servers need not be up.
@@ -60,7 +60,7 @@ def check(
         for asked in asking.queries(shown, part.rules()):
             if not isinstance(asked.query, PrometheusQuery):
                 finding = servers.ask(asked)
-                tell(finding)
+                report(finding)
                 matches.append(finding)
     return matches
 

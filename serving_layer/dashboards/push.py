@@ -78,7 +78,7 @@ class Pushed:
     url: str
 
 
-def push(url: str, token: SecretStr, boards: Iterable[Board], tell: Callable[[Pushed], None]) -> list[Pushed]:
+def push(url: str, token: SecretStr, boards: Iterable[Board], report: Callable[[Pushed], None]) -> list[Pushed]:
     """Bring dashboards into the Grafana at ``url``; its data sources must have the uids of the provisioning.
 
     Raises GrafanaUnavailable, NotAllowed, VersionConflict or Refused; what was pushed before stays.
@@ -92,7 +92,7 @@ def push(url: str, token: SecretStr, boards: Iterable[Board], tell: Callable[[Pu
     for board in boards:
         grafana.ensure_folder(board.audience)
         pushed = Pushed(board.uid, grafana.save(board), f"{grafana.url}/d/{board.uid}")
-        tell(pushed)
+        report(pushed)
         result.append(pushed)
     return result
 

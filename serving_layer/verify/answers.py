@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engines import hive, trino
-from serving_layer.verify import expected, found
+from serving_layer.verify import actual, expected
 from serving_layer.verify.compare import Comparison, Shape, compare
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ class Answers:
         self.hive: dict[str, Future[Any]] = {}
         self.trino: dict[str, Future[Any]] = {}
         self.files: dict[str, Future[list[str]]] = {}
-        for view in found.view_names(dataset):  # the finest view first: it takes longest
+        for view in actual.view_names(dataset):  # the finest view first: it takes longest
             if is_summed(dataset, view):
                 self.hive[view] = pool.submit(hive.rows, settings, _sums_sql(scope, view, derived=False))
                 self.trino[view] = pool.submit(trino.rows, settings, _sums_sql(scope, view, derived=True))
             else:
-                self.hive[view] = pool.submit(found.through_hive, settings, scope, view)
-                self.trino[view] = pool.submit(found.through_trino, settings, scope, view)
-            self.files[view] = pool.submit(found.fetch_files, settings, dataset, view, folder)
+                self.hive[view] = pool.submit(actual.through_hive, settings, scope, view)
+                self.trino[view] = pool.submit(actual.through_trino, settings, scope, view)
+            self.files[view] = pool.submit(actual.fetch_files, settings, dataset, view, folder)
 
 
 def is_summed(dataset: MeterSeries, view: str) -> bool:
@@ -55,8 +55,8 @@ def compare_files(connection: DuckDBPyConnection, scope: Scope, answers: Answers
     """Compare every row of every view with the views' own files."""
     comparisons = []
     for view, files in answers.files.items():
-        found.read_files(connection, scope, view, files.result())
-        shape = shape_of(found.stored_columns(scope.dataset, view))
+        actual.read_files(connection, scope, view, files.result())
+        shape = shape_of(actual.stored_columns(scope.dataset, view))
         tables = (f"want_{view}", f"have_{view}")
         comparisons.append(compare(connection, view, "files, every row", tables, shape))
         connection.execute(f"DROP TABLE have_{view}")
@@ -69,11 +69,11 @@ def compare_served(connection: DuckDBPyConnection, scope: Scope, answers: Answer
     for view in answers.files:
         what = "sums of days" if is_summed(dataset, view) else "every row"
         for engine, rows, derived in (
-            ("Trino", answers.trino[view], view != found.GAPS),
+            ("Trino", answers.trino[view], view != actual.GAPS),
             ("Hive", answers.hive[view], False),
         ):
             columns = _asked(dataset, view, derived=derived)
-            found.load(connection, "answered", columns, rows.result())
+            actual.load(connection, "answered", columns, rows.result())
             want = _expected(connection, dataset, view, derived=derived)
             comparisons.append(compare(connection, view, f"{engine}, {what}", (want, "answered"), shape_of(columns)))
     return comparisons
@@ -88,8 +88,8 @@ def shape_of(columns: Sequence[Column]) -> Shape:
 
 def _asked(dataset: MeterSeries, view: str, *, derived: bool) -> list[Column]:
     if is_summed(dataset, view):
-        return found.checksum_columns(dataset, view, derived=derived)
-    return found.served_columns(dataset, view, derived=derived)
+        return actual.checksum_columns(dataset, view, derived=derived)
+    return actual.served_columns(dataset, view, derived=derived)
 
 
 def _expected(connection: DuckDBPyConnection, dataset: MeterSeries, view: str, *, derived: bool) -> str:
@@ -98,8 +98,8 @@ def _expected(connection: DuckDBPyConnection, dataset: MeterSeries, view: str, *
     if derived:
         source = f"({expected.published_sql(dataset, source)}) AS published"
     if is_summed(dataset, view):
-        names = ", ".join(column.name for column in found.checksum_columns(dataset, view, derived=derived))
-        sums = found.checksum_sql(dataset, view, source, "1 = 1", derived=derived)
+        names = ", ".join(column.name for column in actual.checksum_columns(dataset, view, derived=derived))
+        sums = actual.checksum_sql(dataset, view, source, "1 = 1", derived=derived)
         connection.execute(f"CREATE OR REPLACE TABLE want_answer AS SELECT * FROM ({sums}) AS sums({names})")
     else:
         connection.execute(f"CREATE OR REPLACE TABLE want_answer AS SELECT * FROM {source}")
@@ -108,6 +108,6 @@ def _expected(connection: DuckDBPyConnection, dataset: MeterSeries, view: str, *
 
 def _sums_sql(scope: Scope, view: str, *, derived: bool) -> str:
     dataset = scope.dataset
-    source = found.trino_name(dataset, view) if derived else found.hive_name(dataset, view)
+    source = actual.trino_name(dataset, view) if derived else actual.hive_name(dataset, view)
     condition = scope.condition(view, "trino" if derived else "hive")
-    return found.checksum_sql(dataset, view, source, condition, derived=derived)
+    return actual.checksum_sql(dataset, view, source, condition, derived=derived)

@@ -13,7 +13,7 @@ from meterlake.columns import BIGINT, Column
 from meterlake.merged import merged_view
 from serving_layer.merged.layers import Window, speed_rows, state_names
 from serving_layer.sql.views import current_cutover
-from serving_layer.verify import expected, found
+from serving_layer.verify import actual, expected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def load(connection: DuckDBPyConnection, scope: Scope, live: Live) -> None:
     columns = views.key_columns(dataset, finest)
     columns += [Column(name, BIGINT) for name in state_names(dataset)]
     for name, rows in (("units_before", live.before), ("units_after", live.after)):
-        found.load(connection, name, columns, rows)
+        actual.load(connection, name, columns, rows)
     states = ", ".join(
         f"{expected.physical_sql(f'{measure.name}_{part}', measure)} AS {measure.name}_{part}"
         for measure in dataset.measures
@@ -129,4 +129,4 @@ def _rows_sql(scope: Scope, grain: Grain, cut: datetime | None) -> str:
 def _sums_sql(scope: Scope, cut: datetime | None) -> str:
     dataset, finest = scope.dataset, scope.dataset.finest.grain
     view = merged_view(dataset, finest)
-    return found.checksum_sql(dataset, finest, view, sums_condition(scope, cut), derived=True)
+    return actual.checksum_sql(dataset, finest, view, sums_condition(scope, cut), derived=True)

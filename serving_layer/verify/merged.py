@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from serving_layer.verify import expected, found
+from serving_layer.verify import actual, expected
 from serving_layer.verify.answers import shape_of
 from serving_layer.verify.compare import Comparison, compare
 from serving_layer.verify.live import MOVING, SPEED, columns_of, rows_condition, sums_condition
@@ -39,7 +39,7 @@ def compare_merged(connection: DuckDBPyConnection, scope: Scope, live: Live) -> 
     comparisons = [_sums(connection, scope, live)]
     for grain, rows in live.rows.items():
         columns = columns_of(dataset, grain)
-        found.load(connection, "answered", columns, rows)
+        actual.load(connection, "answered", columns, rows)
         _leave_moving_out(connection, scope, "answered", grain)
         condition = rows_condition(scope, grain, live.every_row_from)
         connection.execute(
@@ -83,10 +83,10 @@ def _leave_moving_out(connection: DuckDBPyConnection, scope: Scope, table: str, 
 
 def _sums(connection: DuckDBPyConnection, scope: Scope, live: Live) -> Comparison:
     dataset, finest = scope.dataset, scope.dataset.finest.grain
-    columns = found.checksum_columns(dataset, finest, derived=True)
-    found.load(connection, "answered", columns, live.sums)
+    columns = actual.checksum_columns(dataset, finest, derived=True)
+    actual.load(connection, "answered", columns, live.sums)
     condition = sums_condition(scope, live.every_row_from)
-    sums = found.checksum_sql(dataset, finest, _expected(scope, finest), condition, derived=True)
+    sums = actual.checksum_sql(dataset, finest, _expected(scope, finest), condition, derived=True)
     names = ", ".join(column.name for column in columns)
     connection.execute(f"CREATE OR REPLACE TABLE want_answer AS SELECT * FROM ({sums}) AS sums({names})")
     tables = ("want_answer", "answered")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from serving_layer.verify import expected, found
+from serving_layer.verify import actual, expected
 from serving_layer.verify.answers import shape_of
 from serving_layer.verify.compare import Comparison, Explained, compare
 from serving_layer.verify.live import SPEED
@@ -76,7 +76,7 @@ def _complete(scope: Scope, since: datetime, cutover: datetime) -> str:
 
 
 def _columns(dataset: MeterSeries) -> list[Column]:
-    return found.stored_columns(dataset, dataset.finest.grain)
+    return actual.stored_columns(dataset, dataset.finest.grain)
 
 
 def _explained(connection: DuckDBPyConnection, dataset: MeterSeries, newer: Newer) -> list[Explained]:

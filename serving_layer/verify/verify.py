@@ -21,7 +21,7 @@ from engines.errors import QueryFailed
 from meterlake.clock import system_clock
 from serving_layer.merged.readings import master_row, readings_of
 from serving_layer.publish import records
-from serving_layer.verify import expected, found, live, speed
+from serving_layer.verify import actual, expected, live, speed
 from serving_layer.verify.answers import Answers, compare_files, compare_served
 from serving_layer.verify.errors import NothingToVerify, NotPublished, PublishUnderWay
 from serving_layer.verify.master_files import MasterFiles
@@ -58,7 +58,7 @@ class Input(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """What a verification found. source: what the views were recomputed from."""
+    """What a verification actual. source: what the views were recomputed from."""
 
     dataset: str
     run_id: str
@@ -136,7 +136,7 @@ def verify(
     scope: Scope,
     record: Record,
     source: Input,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     clock: Clock = system_clock,
 ) -> Report:
     """Compare what readers see with what the published run's input makes.
@@ -149,23 +149,23 @@ def verify(
         with ThreadPoolExecutor(4) as pool:
             both_layers = pool.submit(live.fetch, settings, scope, clock)
             answers = Answers(settings, scope, pool, folder)
-            tell(f"reading {source.title}")
+            report(f"reading {source.title}")
             try:
                 source.fetch(folder)
                 phases.done("fetch input")
                 source.read(connection)
                 phases.done("read input")
-                tell("recomputing the views in DuckDB")
+                report("recomputing the views in DuckDB")
                 expected.build(connection, dataset)
                 expected.limit(connection, scope)
                 phases.done("recompute")
-                tell("comparing with what readers see")
+                report("comparing with what readers see")
                 comparisons = compare_files(connection, scope, answers)
                 phases.done("compare files")
                 comparisons += compare_served(connection, scope, answers)
                 phases.done("compare servers")
                 newer = partial(_readings_now, settings, dataset)
-                comparisons += _compare_live(connection, scope, both_layers.result(), source, newer, tell)
+                comparisons += _compare_live(connection, scope, both_layers.result(), source, newer, report)
                 phases.done("compare speed and merged")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -175,7 +175,7 @@ def verify(
     if not any(each.rows or each.extra or each.explained for each in comparisons):
         raise NothingToVerify(dataset.name, scope.text())
     merged = [view_name(view.grain) for view in dataset.views]
-    order = [*found.view_names(dataset), speed.VIEW, *merged]
+    order = [*actual.view_names(dataset), speed.VIEW, *merged]
     comparisons.sort(key=lambda comparison: order.index(comparison.view))
     return Report(dataset.name, record.run_id, source.title, scope.text(), tuple(comparisons), phases.total())
 
@@ -186,15 +186,15 @@ def _compare_live(
     fetched: live.Live,
     source: Input,
     newer: speed.Newer,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> list[Comparison]:
     """Compare the speed layer, where there is one and the input knows its messages, and the merged views."""
     live.load(connection, scope, fetched)
     comparisons = []
     if fetched.cutover is None:
-        tell("there is no speed layer: the merged views are batch's alone")
+        report("there is no speed layer: the merged views are batch's alone")
     elif not source.has_live:
-        tell("the input does not know when messages arrived: the speed layer's rows are taken as they are")
+        report("the input does not know when messages arrived: the speed layer's rows are taken as they are")
     else:
         comparisons.append(speed.compare_speed(connection, scope, fetched, newer))
     return comparisons + compare_merged(connection, scope, fetched)

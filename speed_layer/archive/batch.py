@@ -95,7 +95,7 @@ class Archive:
     def _rest(self, table: str, decoded: DataFrame, parts: Mapping[int, Part]) -> _Rest:
         """Return the messages of a micro-batch that a table does not have yet."""
         before = archive_progress.latest(self._settings, table)
-        reached = archive_progress.in_force(before, self._topic, self._query, self._spans)
+        reached = archive_progress.effective_offsets(before, self._topic, self._query, self._spans)
         behind = {p: reached[p].next_offset for p in parts if p in reached and parts[p].first < reached[p].next_offset}
         if not behind:
             return _Rest(decoded, parts, reached)

@@ -48,7 +48,7 @@ class ArchiveTask(KafkaTask):
         result = archive_progress.latest(settings, self.job.dataset.name)
         if result is None or checkpoint.next_offsets():
             return None
-        reached = archive_progress.in_force(result, topic, owner.id, spans)
+        reached = archive_progress.effective_offsets(result, topic, owner.id, spans)
         archived = {partition: part.next_offset for partition, part in reached.items()}
         reachable(checkpoint.location, topic, archived, spans, lossless=settings.fail_on_data_loss)
         return {p: max(archived.get(p, 0), span.first) for p, span in spans.items()}

@@ -103,17 +103,17 @@ class Airflow:
     def ended(self, dag: str, run_type: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait until so many runs of a type have ended; return them, oldest interval first."""
 
-        def found() -> list[dict[str, Any]]:
+        def ready() -> list[dict[str, Any]]:
             runs = self.ask("GET", f"dags/{dag}/dagRuns?limit=100")["dag_runs"]
             over = [run for run in runs if run["run_type"] == run_type and run["state"] in ENDED]
             return sorted(over, key=lambda run: run["run_after"]) if len(over) >= count else []
 
-        return self.until(found)
+        return self.until(ready)
 
     def tasks(self, run: dict[str, Any]) -> dict[str, tuple[str, int]]:
         """Return the state and the tries of each task of a run."""
-        found = self.ask("GET", f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances")
-        return {task["task_id"]: (task["state"], task["try_number"]) for task in found["task_instances"]}
+        result = self.ask("GET", f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances")
+        return {task["task_id"]: (task["state"], task["try_number"]) for task in result["task_instances"]}
 
     def log(self, run: dict[str, Any], task: str) -> str:
         """Return the log of the last try of a task."""

@@ -70,10 +70,10 @@ def test_1_the_first_run_answers_in_hive_and_trino_as_the_core_does(session: Spa
     assert (result["result"], result["mode"], result["read"]) == ("published", "full", len(rows))
     for grain in ("minute", "hour", "day"):
         assert seen(settings, grain) == expected(rows, grain)
-        found = stored(hive.rows(settings, f"SELECT {columns(grain)} FROM batch.{NAME}_{grain}"))
+        answer = stored(hive.rows(settings, f"SELECT {columns(grain)} FROM batch.{NAME}_{grain}"))
         if grain == "day":
-            found = {(key, date.fromisoformat(str(day))): row for (key, day), row in found.items()}
-        assert found == expected(rows, grain)
+            answer = {(key, date.fromisoformat(str(day))): row for (key, day), row in answer.items()}
+        assert answer == expected(rows, grain)
 
 
 def test_2_the_published_view_has_averages_and_its_source(session: SparkSession, settings: Settings) -> None:

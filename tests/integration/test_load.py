@@ -74,8 +74,8 @@ def test_a_load_is_exact_and_seen_by_trino(settings: Settings, form: TextFormat,
     assert (result.lines, result.readings, result.gaps, result.days) == (1443, 1440, 1, 2)
     assert result.quarantined == {"bad_time": 1, "extra_column": 1}
     assert (result.first, result.last) == (datetime(2006, 12, 15, 23), datetime(2006, 12, 16, 23))  # noqa: DTZ001
-    found = rows(settings, "SELECT count(*), sum(voltage), min(ts), max(origin_offset) FROM {master}", form)
-    assert found == [[1441, pytest.approx(1440 * 234.84), datetime(2006, 12, 15, 23), 1443]]  # noqa: DTZ001
+    answer = rows(settings, "SELECT count(*), sum(voltage), min(ts), max(origin_offset) FROM {master}", form)
+    assert answer == [[1441, pytest.approx(1440 * 234.84), datetime(2006, 12, 15, 23), 1443]]  # noqa: DTZ001
     kept = rows(
         settings, "SELECT origin, origin_offset, reason, payload, load_id FROM {master}_quarantine ORDER BY 2", form
     )

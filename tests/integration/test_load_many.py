@@ -188,9 +188,9 @@ def test_files_that_contradict_each_other_are_named_and_the_first_counts(
     one = write(tmp_path / "2-house_a.csv", hour(0))
     other = write(tmp_path / "1-house_a.csv", [*hour(0)[:30], *hour(0, "9.000")[30:]])
     result = run(settings, form, one, other)
-    found = result.conflicts
-    assert (found.readings, found.meter, found.time) == (30, "a", datetime(2006, 12, 15, 23, 30))  # noqa: DTZ001
-    assert (found.counting, found.losing) == (str(one), str(other))
+    conflicts = result.conflicts
+    assert (conflicts.readings, conflicts.meter, conflicts.time) == (30, "a", datetime(2006, 12, 15, 23, 30))  # noqa: DTZ001
+    assert (conflicts.counting, conflicts.losing) == (str(one), str(other))
     counting = "SELECT DISTINCT min_by(global_active_power, received_at) FROM {master} GROUP BY ts"
     assert rows(settings, counting, form) == [[4.216]]
 

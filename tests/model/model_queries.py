@@ -23,7 +23,7 @@ from model_world import (
     state,
 )
 
-from engines.archive_progress import Progress, Reached, in_force
+from engines.archive_progress import Progress, Reached, effective_offsets
 from meterlake import rules
 from meterlake.lateness import SPREAD, is_late, watermark_delay
 from meterlake.reading import Reading
@@ -86,7 +86,7 @@ class Archive:
 
     def __init__(self, world: World, query: int = 0) -> None:
         self.world, self.query, self.spans = world, query, world.spans()
-        reached = self._in_force(world.archived())
+        reached = self._effective(world.archived())
         self.checkpoint = Checkpoint({p: reached[p].next_offset if p in reached else 0 for p in world.log})
 
     def run(self, most: Most = ALL, crash: ArchiveStep | None = None, *, lossless: bool = True) -> None:
@@ -109,13 +109,13 @@ class Archive:
 
     def _rest(self, taken: list[Message], before: Progress | None) -> tuple[list[Message], Progress]:
         """Return the messages that a table does not have, and how far it will be with them."""
-        reached = self._in_force(before)
+        reached = self._effective(before)
         rest = [m for m in taken if m.partition not in reached or m.offset >= reached[m.partition].next_offset]
         reached |= {message.partition: Reached(message.offset + 1, message.at) for message in rest}
         return rest, Progress(TOPIC.name, TOPIC.id, str(self.query), self.checkpoint.done, reached)
 
-    def _in_force(self, progress: Progress | None) -> dict[int, Reached]:
-        return in_force(progress, TOPIC, str(self.query), self.spans)
+    def _effective(self, progress: Progress | None) -> dict[int, Reached]:
+        return effective_offsets(progress, TOPIC, str(self.query), self.spans)
 
 
 def _is_kept(message: Message) -> bool:

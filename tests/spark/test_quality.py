@@ -45,7 +45,7 @@ def minutes(spark: SparkSession, series: dict[str, dict[int, float | tuple[float
     return spark.createDataFrame(rows[::-1], tables.view_table(DATASET, "minute").spark_schema())
 
 
-def found(spark: SparkSession, check: Check, series: dict[str, dict[int, Any]]) -> list[tuple[Any, ...]]:
+def findings(spark: SparkSession, check: Check, series: dict[str, dict[int, Any]]) -> list[tuple[Any, ...]]:
     declared = replace(DATASET, quality=(check,))
     rows = quality.findings(quality.in_order(minutes(spark, series), declared), declared)
     names = [column.name for column in quality.table(declared).columns]
@@ -61,7 +61,7 @@ def test_a_value_that_stays_is_stuck_and_a_gap_a_change_or_a_spread_ends_it(spar
         "broken": {minute: 230.0 for minute in range(10) if minute != 4},
         "spread": {minute: (229.9, 230.1) if minute == 4 else 230.0 for minute in range(10)},
     }
-    assert found(spark, stuck, series) == [
+    assert findings(spark, stuck, series) == [
         ("broken", "stuck", "volts", at(5), at(10), 300, None, 230.0),
         ("long", "stuck", "volts", at(0), at(20), 1200, None, 230.0),
         ("spread", "stuck", "volts", at(5), at(10), 300, None, 230.0),
@@ -70,22 +70,22 @@ def test_a_value_that_stays_is_stuck_and_a_gap_a_change_or_a_spread_ends_it(spar
 
 def test_values_that_may_stay_are_not_stuck(spark: SparkSession) -> None:
     series = {"off": dict.fromkeys(range(10), 0.0)}
-    assert len(found(spark, Stuck("energy", 5 * MINUTE), series)) == 1
-    assert found(spark, Stuck("energy", 5 * MINUTE, besides=(0.0,)), series) == []
+    assert len(findings(spark, Stuck("energy", 5 * MINUTE), series)) == 1
+    assert findings(spark, Stuck("energy", 5 * MINUTE, besides=(0.0,)), series) == []
 
 
 def test_a_jump_is_between_touching_rows_of_one_meter_and_more_than_the_threshold(spark: SparkSession) -> None:
     series = {"a": {0: 230.0, 1: 236.0, 2: 229.9, 4: 300.0, 5: 230.0}, "b": {3: 100.0}}
-    assert found(spark, Jump("volts", 6.0), series) == [
+    assert findings(spark, Jump("volts", 6.0), series) == [
         ("a", "jump", "volts", at(2), at(3), 60, 236.0, 229.9),
         ("a", "jump", "volts", at(5), at(6), 60, 300.0, 230.0),
     ]
-    assert [row[5:] for row in found(spark, Jump("energy", 6.0), series)] == [(60, 236.0, 229.9), (60, 300.0, 230.0)]
+    assert [row[5:] for row in findings(spark, Jump("energy", 6.0), series)] == [(60, 236.0, 229.9), (60, 300.0, 230.0)]
 
 
 def test_a_long_gap_is_as_long_as_what_is_missing(spark: SparkSession) -> None:
     series = {"a": {0: 1.0, 60: 1.0, 120: 1.0, 121: 1.0, 182: 1.0}, "b": {500: 1.0}}
-    assert found(spark, LongGap(timedelta(hours=1)), series) == [
+    assert findings(spark, LongGap(timedelta(hours=1)), series) == [
         ("a", "long_gap", None, at(122), at(182), 3600, None, None),
     ]
 

@@ -16,7 +16,7 @@ from datasets.utility import DATASET, events
 from datasets.utility.predictions import OUTAGES
 from datasets.utility.world import EPOCH, World, day_number
 from lakehouse.kpi import rows_of
-from lakehouse.prediction import rows as found
+from lakehouse.prediction import rows as fetched
 from lakehouse.prediction.rows import Rows
 
 
@@ -55,7 +55,7 @@ def company(customers: int, days: int) -> tuple[Rows, Any]:
                 strftime(day_start + INTERVAL 5 HOUR, '%Y%m%d') AS date_sk FROM energy e JOIN dim_feeder f
                 ON f.feeder_id = e.feeder_id AND e.day_start >= f.valid_from AND e.day_start < f.valid_to;
             CREATE TABLE fact_outage AS FROM outages""")
-        rows = found.of(
+        rows = fetched.of(
             OUTAGES, connection.execute(rows_of(DATASET, OUTAGES.view, OUTAGES.columns, "duckdb", "")).fetchall()
         )
     place = {name: number for number, name in enumerate(world.network["feeder_id"])}
@@ -81,6 +81,6 @@ def history(file: Path, time: str, member: str, least: int = 1) -> Rows:
             CREATE TABLE fact_feeder_energy_day AS SELECT feeder_sk, feeder_id, strftime(d, '%Y%m%d') AS date_sk,
                 d::TIMESTAMP - INTERVAL 5 HOUR AS day_start, NULL::DOUBLE AS energy_input_kwh, NULL::DOUBLE AS weather_forecast
                 FROM dim_feeder, (SELECT unnest(range(min(day), max(day) + 1, INTERVAL 1 DAY)) AS d FROM came)""")
-        return found.of(
+        return fetched.of(
             OUTAGES, connection.execute(rows_of(DATASET, OUTAGES.view, OUTAGES.columns, "duckdb", "")).fetchall()
         )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 
-from engines.archive_progress import Progress, Reached, _history, at_ends, in_force
+from engines.archive_progress import Progress, Reached, _history, at_ends, effective_offsets
 from engines.topics import Span, Topic
 from meterlake.boundary import PartitionProgress
 
@@ -55,11 +55,11 @@ def test_a_topic_that_has_lost_its_end_is_not_archived_to_its_end() -> None:
 def test_what_a_table_has_counts_unless_the_topic_is_another_or_has_lost_its_end_since() -> None:
     parts = {0: Reached(10, NOON), 1: Reached(5, NOON)}
     progress, topic = Progress("t", "id", "before", 7, parts), Topic("t", "id", (0, 1))
-    assert in_force(progress, topic, "now", {0: Span(0, 10), 1: Span(0, 9)}) == parts
-    assert in_force(progress, topic, "now", {0: Span(0, 7), 1: Span(0, 9)}) == {1: parts[1]}
-    assert in_force(progress, topic, "before", {0: Span(0, 7), 1: Span(0, 9)}) == parts
-    assert in_force(progress, Topic("t", "new", (0, 1)), "before", {0: Span(0, 10), 1: Span(0, 9)}) == {}
-    assert in_force(None, topic, "now", {0: Span(0, 0), 1: Span(0, 0)}) == {}
+    assert effective_offsets(progress, topic, "now", {0: Span(0, 10), 1: Span(0, 9)}) == parts
+    assert effective_offsets(progress, topic, "now", {0: Span(0, 7), 1: Span(0, 9)}) == {1: parts[1]}
+    assert effective_offsets(progress, topic, "before", {0: Span(0, 7), 1: Span(0, 9)}) == parts
+    assert effective_offsets(progress, Topic("t", "new", (0, 1)), "before", {0: Span(0, 10), 1: Span(0, 9)}) == {}
+    assert effective_offsets(None, topic, "now", {0: Span(0, 0), 1: Span(0, 0)}) == {}
 
 
 def test_nothing_is_archived_of_a_topic_that_was_made_anew() -> None:

@@ -20,7 +20,7 @@ from datasets.utility.predictions import OUTAGES
 from lakehouse.kpi import rows_of
 from lakehouse.landing.objects import BrokenObject
 from lakehouse.prediction import measures, models, registry, training
-from lakehouse.prediction import rows as found
+from lakehouse.prediction import rows as fetched
 from lakehouse.prediction.rows import Rows
 from lakehouse.prediction.training import TooLittle
 from meterlake.errors import DeclarationError
@@ -145,7 +145,7 @@ def test_the_split_is_by_time_and_leaves_out_what_is_not_known_yet() -> None:
     days = [f"202601{number // 2 + 1:02}" for number in range(22)]
     rows = example([0.5] * 22, [number % 2 for number in range(22)], days)
     rows.happened[-2:] = np.nan
-    parts = found.split(rows)
+    parts = fetched.split(rows)
     assert [sorted(set(part.days)) for part in (parts.train, parts.validation, parts.test)] == [
         [f"202601{day:02}" for day in range(1, 7)], ["20260107", "20260108"], ["20260109", "20260110"],
     ]  # fmt: skip
@@ -171,7 +171,7 @@ def test_the_best_model_is_near_what_the_hazard_itself_says_and_better_than_simp
     results = {item.algorithm: item for item in trained.results}
     assert list(results) == [*models.SIMPLE, *models.LEARNED]
     best = results[trained.algorithm]
-    parts = found.split(rows)
+    parts = fetched.split(rows)
     known = ~np.isnan(rows.happened)
     days = rows.days[known].astype(str)
     said = {

@@ -25,7 +25,7 @@ from meterlake.views import derived_values
 from serving_layer.merged.layers import state_names
 from serving_layer.merged.readings import master_row
 from serving_layer.publish.history import Record
-from serving_layer.verify import expected, found, live
+from serving_layer.verify import actual, expected, live
 from serving_layer.verify.compare import Comparison, Difference, Explained
 from serving_layer.verify.live import Live
 from serving_layer.verify.merged import compare_merged
@@ -144,7 +144,7 @@ def test_what_comes_late_or_by_file_explains_a_row(
 ) -> None:
     result = speed(connection, [*PLAIN, *further], PLAIN)
     assert (result.rows, result.equal, result.wrong, result.explained) == (4, 4, 0, 1)
-    assert [found.reason for found in result.listed] == [reason]
+    assert [row.reason for row in result.listed] == [reason]
     assert result.listed[0].time == "2026-06-01 09:50:00"
     assert result.listed[0].speed == 9
 
@@ -191,13 +191,13 @@ def test_what_the_master_has_got_since_the_run_explains_a_row(connection: duckdb
 
 def test_a_whole_minute_may_be_late(connection: duckdb.DuckDBPyConnection) -> None:
     result = speed(connection, [*PLAIN, reading(400, after=LATE)], PLAIN)
-    assert [(found.reason, found.speed) for found in result.listed] == [("late", 0)]
+    assert [(row.reason, row.speed) for row in result.listed] == [("late", 0)]
 
 
 def test_a_minute_that_a_late_revision_withdraws_is_known_to_speed_alone(connection: duckdb.DuckDBPyConnection) -> None:
     only, gone = reading(400), reading(400, after=LATE, offset=1000, revision=1, values=(None,) * 7)
     result = speed(connection, [*PLAIN, only, gone], [*PLAIN, only])
-    assert [(found.reason, found.batch, found.speed) for found in result.listed] == [("withdrawn", 0, 1)]
+    assert [(row.reason, row.batch, row.speed) for row in result.listed] == [("withdrawn", 0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_without_a_speed_layer_merged_is_batch_by_sums(connection: duckdb.DuckDB
     fetched = answers([], cutover=None)
     live.load(connection, Scope(DATASET), fetched)
     table = f"({expected.published_sql(DATASET, 'want_minute')}) AS rows"
-    sums = connection.execute(found.checksum_sql(DATASET, "minute", table, "1 = 1", derived=True)).fetchall()
+    sums = connection.execute(actual.checksum_sql(DATASET, "minute", table, "1 = 1", derived=True)).fetchall()
     assert [r.wrong for r in compare_merged(connection, Scope(DATASET), replace(fetched, sums=sums))] == [0]
     connection.execute("DROP TABLE want_merged_minute")
     assert [r.missing for r in compare_merged(connection, Scope(DATASET), fetched)] == [1]
