@@ -366,5 +366,5 @@ def _fields(columns: Iterable[HiveColumn]) -> list[Any]:
     return [ttypes.FieldSchema(column.name, column.type.lower(), column.comment) for column in columns]
 
 
-def _columns(result: Iterable[Any] | None) -> tuple[HiveColumn, ...]:
-    return tuple(HiveColumn(item.name, item.type, item.comment or "") for item in result or ())
+def _columns(fields: Iterable[Any] | None) -> tuple[HiveColumn, ...]:
+    return tuple(HiveColumn(item.name, item.type, item.comment or "") for item in fields or ())

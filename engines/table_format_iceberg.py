@@ -341,10 +341,10 @@ class IcebergTable:
 class TableDiffers(PermanentError):
     """A table is there with other columns than the declaration has."""
 
-    def __init__(self, table: str, wanted: Mapping[str, str], result: Mapping[str, str]) -> None:
+    def __init__(self, table: str, wanted: Mapping[str, str], actual: Mapping[str, str]) -> None:
         self.table = table
-        missing = sorted(f"{name} {kind}" for name, kind in wanted.items() if result.get(name) != kind)
-        extra = sorted(f"{name} {kind}" for name, kind in result.items() if wanted.get(name) != kind)
+        missing = sorted(f"{name} {kind}" for name, kind in wanted.items() if actual.get(name) != kind)
+        extra = sorted(f"{name} {kind}" for name, kind in actual.items() if wanted.get(name) != kind)
         super().__init__(
             f"{table} does not have the columns of the declaration: expected {', '.join(missing) or 'nothing more'};"
             f" found {', '.join(extra) or 'nothing instead'}.",

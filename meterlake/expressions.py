@@ -124,10 +124,10 @@ def _operands(node: exp.Expression) -> list[exp.Expression]:
     return [child for child in (node.this, node.args.get("expression"), *node.expressions) if child]
 
 
-def _numbers_to(result: ExpressionKind) -> Callable[[exp.Expression, str], ExpressionKind]:
+def _numbers_to(kind: ExpressionKind) -> Callable[[exp.Expression, str], ExpressionKind]:
     def check(node: exp.Expression, sql: str) -> ExpressionKind:
         _expect("number", _operands(node), sql)
-        return result
+        return kind
 
     return check
 

@@ -47,13 +47,13 @@ def stretches(dataset: MeterSeries, counts: Mapping[int, int], bucket_s: int) ->
     return result
 
 
-def kept(dataset: MeterSeries, result: Sequence[Stretch], interval_s: int) -> list[Stretch]:
+def kept(dataset: MeterSeries, every: Sequence[Stretch], interval_s: int) -> list[Stretch]:
     """Return the stretches that are not set aside.
 
     What lies before the data set's earliest day is left to its rule, and decides about nothing here.
     """
-    sound = [stretch for stretch in result if stretch.end > earliest_ts(dataset)]
+    sound = [stretch for stretch in every if stretch.end > earliest_ts(dataset)]
     most = max((stretch.readings for stretch in sound), default=0)
     enough = min(DAY_S // interval_s, most)
-    early = [stretch for stretch in result if stretch.end <= earliest_ts(dataset)]
+    early = [stretch for stretch in every if stretch.end <= earliest_ts(dataset)]
     return [*early, *(stretch for stretch in sound if stretch.readings >= enough)]

@@ -61,15 +61,15 @@ def change(dataset: MeterSeries, offset: timedelta, shift: timedelta, span: tupl
     return Change(dataset, offset, moved, tuple(spans)) if spans else None
 
 
-def check(paths: Mapping[str, str], readings: DataFrame, result: Change) -> dict[str, WallClock]:
+def check(paths: Mapping[str, str], readings: DataFrame, repeated: Change) -> dict[str, WallClock]:
     """Return load id -> error of the files that are wrong. paths: load id -> file. readings: of these, as staged."""
     from pyspark.sql import functions as F  # noqa: N812 - a dry run has no Spark, which takes half a second to import
 
-    second = epoch_seconds_sql(result.dataset.event_time, "spark")
-    near = " OR ".join(f"{second} BETWEEN {2 * begin - end} AND {end - 1}" for begin, end in result.spans)
-    keys = key_columns(result.dataset)
+    second = epoch_seconds_sql(repeated.dataset.event_time, "spark")
+    near = " OR ".join(f"{second} BETWEEN {2 * begin - end} AND {end - 1}" for begin, end in repeated.spans)
+    keys = key_columns(repeated.dataset)
     times = readings.where(near).groupBy("load_id", *keys).agg(F.count(F.lit(1)).alias("times"))
-    inside = " OR ".join(f"{second} BETWEEN {begin} AND {end - 1}" for begin, end in result.spans)
+    inside = " OR ".join(f"{second} BETWEEN {begin} AND {end - 1}" for begin, end in repeated.spans)
     counts = times.groupBy("load_id", F.expr(inside).alias("inside")).agg(
         F.count(F.lit(1)).alias("all"),
         F.count_if(F.expr("times > 1")).alias("twice"),
@@ -79,7 +79,7 @@ def check(paths: Mapping[str, str], readings: DataFrame, result: Change) -> dict
     for row in counts.collect():
         seen.setdefault(row.load_id, {})[row.inside] = Times(row["all"], row.twice, row["first"])
     wrong = {
-        load_id: result.wrong(path, seen.get(load_id, {}).get(True), seen.get(load_id, {}).get(False))
+        load_id: repeated.wrong(path, seen.get(load_id, {}).get(True), seen.get(load_id, {}).get(False))
         for load_id, path in paths.items()
     }
     return {load_id: error for load_id, error in wrong.items() if error}

@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 _MARKS: Final[Needs] = {"time": "time", "text": "text"}
 
 
-def with_meters(result: Dashboard, dataset: MeterSeries) -> Dashboard:
+def with_meters(board: Dashboard, dataset: MeterSeries) -> Dashboard:
     """Let meters be searched and chosen; count those that match, and those in the list."""
-    result.with_variable(panels.search("search", "Search meters"))
-    result.with_variable(panels.choice("meter", "Meter", TrinoQuery(sql.meters(dataset), {dataset.key: "text"})))
-    return result.with_variable(panels.computed("listed", TrinoQuery(sql.listed(dataset), {"meters": "text"})))
+    board.with_variable(panels.search("search", "Search meters"))
+    board.with_variable(panels.choice("meter", "Meter", TrinoQuery(sql.meters(dataset), {dataset.key: "text"})))
+    return board.with_variable(panels.computed("listed", TrinoQuery(sql.listed(dataset), {"meters": "text"})))
 
 
-def with_marks(result: Dashboard, dataset: MeterSeries) -> Dashboard:
+def with_marks(board: Dashboard, dataset: MeterSeries) -> Dashboard:
     """Mark the boundary, gaps, runs in which the layers disagree, and (not shown at first) all runs."""
     boundary = TrinoQuery(sql.boundary(dataset), _MARKS, sparse=True)
     gaps = TrinoQuery(sql.gaps(dataset), {**_MARKS, "timeEnd": "time"}, sparse=True)
     unexplained = TrinoQuery(sql.unexplained(dataset), _MARKS, sparse=True)
     runs = TrinoQuery(sql.published(dataset), _MARKS, sparse=True)
-    result.annotation(panels.annotation("Boundary", BLUE, boundary))
-    result.annotation(panels.annotation("Gaps", GREY, gaps))
-    result.annotation(panels.annotation("Layers disagree", RED, unexplained))
-    return result.annotation(panels.annotation("Batch runs", YELLOW, runs, shown=False))
+    board.annotation(panels.annotation("Boundary", BLUE, boundary))
+    board.annotation(panels.annotation("Gaps", GREY, gaps))
+    board.annotation(panels.annotation("Layers disagree", RED, unexplained))
+    return board.annotation(panels.annotation("Batch runs", YELLOW, runs, shown=False))
 
 
 def what_is_shown(more: str = "") -> text.Panel:

@@ -26,8 +26,8 @@ _VARIABLE: Final = re.compile(r"\$\{(\w+)(?::(\w+))?\}|\$(\w+)")
 class UnknownMacro(PermanentError):
     """A query has what no plugin fills in."""
 
-    def __init__(self, result: str, known: Sequence[str]) -> None:
-        super().__init__(f"Nothing fills in {result!r}.", hint=f"Known: {', '.join(known)}.")
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"Nothing fills in {name!r}.", hint=f"Known: {', '.join(known)}.")
 
 
 @dataclass(frozen=True)

@@ -55,15 +55,15 @@ def unit(name: str) -> str:
     return physical_unit(name).grafana_id
 
 
-def steps(*result: tuple[float | None, str]) -> build.ThresholdsConfig:
+def steps(*marks: tuple[float | None, str]) -> build.ThresholdsConfig:
     """Return thresholds: each colour from its value on, the first from below."""
-    listed = [model.Threshold(value, colour) for value, colour in result]
+    listed = [model.Threshold(value, colour) for value, colour in marks]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(listed)
 
 
-def limits(result: Limits) -> build.ThresholdsConfig:
+def limits(declared: Limits) -> build.ThresholdsConfig:
     """Return thresholds of a range in which a value must be."""
-    return steps((None, RED), (result.low, GREEN), (result.high, RED))
+    return steps((None, RED), (declared.low, GREEN), (declared.high, RED))
 
 
 def lines(title: str, doc: str, unit_name: str, queries: Sequence[Query], *, zero: bool = False) -> timeseries.Panel:
@@ -90,11 +90,11 @@ def stacked(panel: timeseries.Panel) -> timeseries.Panel:
     return panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL).group("A"))
 
 
-def with_limits(panel: timeseries.Panel, result: Limits) -> timeseries.Panel:
+def with_limits(panel: timeseries.Panel, declared: Limits) -> timeseries.Panel:
     """Draw the limits into the picture, so that they are in sight also while all is well."""
-    margin = (result.high - result.low) * 0.05
-    panel = panel.thresholds(limits(result)).thresholds_style(dashed(area=True))
-    return panel.axis_soft_min(result.low - margin).axis_soft_max(result.high + margin)
+    margin = (declared.high - declared.low) * 0.05
+    panel = panel.thresholds(limits(declared)).thresholds_style(dashed(area=True))
+    return panel.axis_soft_min(declared.low - margin).axis_soft_max(declared.high + margin)
 
 
 def filled(panel: timeseries.Panel, low: str, middle: str, high: str) -> timeseries.Panel:

@@ -91,10 +91,10 @@ class Reader:
         row = self.world.speed.get(cell)
         return row.row.cells[cell] if row else frozenset()
 
-    def _nothing_is_gone(self, result: dict[Key, Row], grain: Grain) -> None:
+    def _nothing_is_gone(self, rows: dict[Key, Row], grain: Grain) -> None:
         for cell, readings in self.seen.items():
             if readings and not self._may_have_expired(cell):
-                row = result.get(row_key(cell, grain))
+                row = rows.get(row_key(cell, grain))
                 shown = row.cells.get(cell, frozenset()) if row else frozenset()
                 gone = {reading for reading in readings - shown if not self.world.is_lost(reading)}
                 assert not gone, f"{grain} of {cell}: gone: {sorted(map(str, gone))}"
