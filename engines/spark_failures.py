@@ -21,6 +21,13 @@ _KAFKA = (
     "org.apache.kafka.common.errors.BrokerNotAvailableException",
     "Cannot fetch record for offset",
 )
+# The object store and the catalog of lakehouses, by their clients.
+_S3 = ("SdkClientException: Unable to execute HTTP request", "(Service: S3, Status Code: 5")
+_NESSIE = (
+    "org.apache.iceberg.exceptions.RESTException",
+    "org.apache.iceberg.exceptions.ServiceFailureException",
+    "org.apache.iceberg.exceptions.ServiceUnavailableException",
+)
 # What a task of ours has said already.
 _SAID = "engines.errors.EngineUnavailable: HDFS at "
 _HDFS = (
@@ -77,12 +84,16 @@ def _unavailable(settings: Settings, trace: str) -> EngineUnavailable | None:
     if _SAID in trace:
         cause = _line(trace, _SAID).partition(" does not answer: ")[2].partition(". Start it")[0]
         return EngineUnavailable("HDFS", settings.webhdfs, cause)
-    if word := _first(_METASTORE, trace):
-        return EngineUnavailable("Hive metastore", settings.metastore, _line(trace, word))
-    if word := _first(_KAFKA, trace):
-        return EngineUnavailable("Kafka", settings.kafka, _line(trace, word))
-    if word := _first(_HDFS, trace):
-        return EngineUnavailable("HDFS", settings.hdfs, _line(trace, word))
+    servers = (
+        (_METASTORE, "Hive metastore", settings.metastore),
+        (_S3, "S3", settings.lake_s3),
+        (_NESSIE, "Nessie", settings.nessie),
+        (_KAFKA, "Kafka", settings.kafka),
+        (_HDFS, "HDFS", settings.hdfs),
+    )
+    for words, name, where in servers:
+        if word := _first(words, trace):
+            return EngineUnavailable(name, where, _line(trace, word))
     if (word := _first(_BROKEN, trace)) and _first(_HDFS_CLIENT, trace):
         return EngineUnavailable("HDFS", settings.hdfs, _line(trace, word))
     return None

@@ -1,6 +1,7 @@
 """A lease that keeps two runs of one lakehouse apart: an object that only one of them can create.
 
-It saves work. What is right does not hang on it: of two runs only one can be merged, because Nessie refuses the second.
+It saves work. What is right does not hang on it: each run writes the table of landed objects, and of two branches that
+have changed one table Nessie merges only the first.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from engines import lake_spark, lineage, nessie, spark
+from engines.spark_failures import translated
 from lakehouse import history
 from lakehouse.layers import audit, bronze, gold, silver, tables
 from lakehouse.layers.tables import Catalog
@@ -42,12 +43,15 @@ class Run:
     def execute(self, *, full: bool = False) -> history.Record | None:
         """Compute what is new (full: everything, into empty tables), and let readers see it; None if nothing is.
 
-        Raises AuditFailed or OutOfBalance, which leave the branch; RefMoved, LeaseLost, EngineUnavailable.
+        Raises AuditFailed or OutOfBalance, which leave the branch; RefMoved, LeaseLost, EngineUnavailable, StorageFull.
         """
         lakehouse = self.lakehouse
         objects = [f"s3://{self.settings.lake_bucket}/landing/{lakehouse.name}"]
         writes = [f"lake.{lakehouse.namespace(table.layer)}.{table.name}" for table in tables.every(lakehouse)]
-        with lineage.job(self.settings, f"{lakehouse.name}.batch", self.clock, objects, writes) as job:
+        with (
+            lineage.job(self.settings, f"{lakehouse.name}.batch", self.clock, objects, writes) as job,
+            translated(self.settings, f"a run of {lakehouse.name}"),
+        ):
             record = self._execute(full=full)
             if record is not None:
                 job.of(record.run, {})

@@ -133,7 +133,8 @@ def write(
         *watermarks,
     )
     lake.put(settings, key, data)
-    if lake.create(settings, manifest.key, orjson.dumps(asdict(manifest))):
+    # An answer that got lost makes the client ask again: the manifest that is there may be this one.
+    if lake.create(settings, manifest.key, orjson.dumps(asdict(manifest))) or read(settings, manifest.key) == manifest:
         return manifest
     lake.delete(settings, key)
     return None
