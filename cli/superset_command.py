@@ -45,10 +45,10 @@ def superset(
     from stack.instance import Instance
     from stack.services import superset as service
 
-    if not (out or push or role):
-        raise UsageError("Neither --out nor --push nor --role is given.", hint="Write --push, or --out FILE.zip.")
     if rows and not role:
         raise UsageError("--rows is of a role.", hint="Name it: --role NAME.")
+    if not (out or push or role):
+        raise UsageError("Neither --out nor --push nor --role is given.", hint="Write --push, or --out FILE.zip.")
     declared, instance = registry.required_lakehouse(dataset).declaration, Instance(load_settings())
     limits = _limits(declared, rows or [])
     texts = files(declared, service.trino(instance.settings, secret=False)["url"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -16,7 +17,7 @@ History = Literal["overwrite", "versions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(ABC):
     """What events and references share.
 
     topic: where they arrive. time: the field of the instant that a record is about. tolerance: how far that may lie
@@ -57,9 +58,9 @@ class Record:
         return f"{self.kind.capitalize()} {self.name!r}"
 
     @property
+    @abstractmethod
     def identity(self) -> tuple[str, ...]:
         """The fields that identify a record: of several with the same values in them, one counts."""
-        raise NotImplementedError
 
     @property
     def can_be_deleted(self) -> bool:

@@ -15,10 +15,11 @@ import pytest
 import yaml
 from jinja2 import Environment
 
+from cli import superset_command
 from lakehouse import superset
 from lakehouse.kpi import query, statement
 from meterlake import registry
-from meterlake.errors import DeclarationError, PermanentError
+from meterlake.errors import DeclarationError, PermanentError, UsageError
 from meterlake.lakehouse.model import Filters, Page
 from stack.instance import TEMPLATES
 
@@ -183,3 +184,20 @@ def test_a_page_with_an_unknown_figure_is_refused() -> None:
 def test_filters_of_what_is_not_there_are_refused(filters: Filters, problem: str) -> None:
     with pytest.raises(DeclarationError, match=problem):
         replace(UTILITY, filters=filters)
+
+
+@pytest.mark.parametrize(
+    ("role", "rows", "problem"),
+    [
+        ("", None, "Neither --out nor --push nor --role is given"),
+        ("", ["region=North"], "--rows is of a role"),
+        ("north", ["region"], "--rows region has no values"),
+        ("north", ["region=North,"], "--rows region=North, has no values"),
+        ("north", ["cause=storm"], "filter of utility"),
+    ],
+)
+def test_what_a_role_may_see_is_checked_before_superset_is_asked(
+    role: str, rows: list[str] | None, problem: str
+) -> None:
+    with pytest.raises(UsageError, match=problem):
+        superset_command.superset("utility", None, False, role, rows)
