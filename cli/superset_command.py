@@ -41,7 +41,7 @@ def superset(
     - `meterlake superset utility --push`
     - `meterlake superset utility --role north --rows region=North`
     """
-    from lakehouse.superset import bundle, files
+    from lakehouse.superset import PARTS, bundle, files
     from stack.instance import Instance
     from stack.services import superset as service
 
@@ -52,14 +52,12 @@ def superset(
     declared, instance = registry.required_lakehouse(dataset).declaration, Instance(load_settings())
     limits = _limits(declared, rows or [])
     texts = files(declared, service.trino(instance.settings, secret=False)["url"])
-    archive = bundle(texts, declared.name)
     if out:
-        out.write_bytes(archive)
-    if push:
-        service.bring(instance, declared.name, archive)
+        out.write_bytes(bundle(texts, declared.name))
+    for part in PARTS if push else ():
+        service.bring(instance, declared.name, part, bundle(texts, declared.name, part))
     if out or push:
-        parts = ("dashboards", "charts", "datasets")
-        counts = {part: sum(path.startswith(f"{part}/") for path in texts) for part in parts}
+        counts = {f"{part}s": sum(path.startswith(f"{part}s/") for path in texts) for part in reversed(PARTS)}
         show([{"lakehouse": declared.name, **counts}], output)
     if role:
         show([_let_see(declared, instance, role, limits)], output)

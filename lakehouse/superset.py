@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from meterlake.lakehouse.model import Filters, Kpi
 
 DATABASE: Final = "Trino"
+PARTS: Final = {"dataset": "SqlaTable", "chart": "Slice", "dashboard": "Dashboard"}
+"""What Superset imports, in order, and what it calls that."""
 _FORMATS: Final = {"1": ",.3~f", "min": ",.1~f", "PKR": ",.2~f"}
 _PER_ROW, _COLUMNS, _HEIGHT, _MOST_ROWS = 3, 12, 50, 10_000
 _FILTERS: Final = "filters"
@@ -54,7 +56,6 @@ def files(lakehouse: Lakehouse, url: str) -> dict[str, str]:
     if not lakehouse.kpis:
         raise PermanentError(f"{lakehouse.where} has no figures.", hint="Declare kpis= for it.")
     made: dict[str, Any] = {
-        "metadata.yaml": {"version": "1.0.0", "type": "Dashboard", "timestamp": "2026-01-01T00:00:00+00:00"},
         f"databases/{DATABASE}.yaml": {
             "database_name": DATABASE, "sqlalchemy_uri": url, "expose_in_sqllab": True, "extra": {},
             "uuid": database, "version": "1.0.0",
@@ -82,11 +83,19 @@ def files(lakehouse: Lakehouse, url: str) -> dict[str, str]:
     return {path: yaml.safe_dump(content, sort_keys=False, allow_unicode=True) for path, content in made.items()}
 
 
-def bundle(texts: dict[str, str], name: str) -> bytes:
-    """Return the files as the archive that Superset takes."""
+def bundle(texts: dict[str, str], name: str, part: str = "dashboard") -> bytes:
+    """Return the files as the archive that Superset takes for a dashboard, or just its data sets or charts.
+
+    Superset replaces only what an archive is of; whatever else is in it, it takes where it is missing.
+    """
+    folders = ("databases", "datasets", "charts", "dashboards")
+    wanted = folders[: folders.index(f"{part}s") + 1]
+    content = {path: text for path, text in texts.items() if path.startswith(wanted)}
+    about = {"version": "1.0.0", "type": PARTS[part], "timestamp": "2026-01-01T00:00:00+00:00"}
+    content["metadata.yaml"] = yaml.safe_dump(about, sort_keys=False)
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, text in sorted(texts.items()):
+        for path, text in sorted(content.items()):
             archive.writestr(zipfile.ZipInfo(f"{name}/{path}", _STAMP), text, zipfile.ZIP_DEFLATED)
     return written.getvalue()
 
@@ -106,7 +115,7 @@ def clause(limits: Mapping[str, Sequence[str]]) -> str:
 
 
 def _dataset_of(kpi: Kpi) -> str:
-    return kpi.name if kpi.per else kpi.fact
+    return f"{kpi.fact}_{kpi.name}" if kpi.per else kpi.fact
 
 
 def _groups(lakehouse: Lakehouse, rows: str) -> tuple[str, ...]:

@@ -138,15 +138,18 @@ def answering(instance: Instance) -> Iterator[None]:
         ) from error
 
 
-def bring(instance: Instance, name: str, bundle: bytes) -> None:
-    """Import a bundle; what it was before is replaced. Raises PermanentError with what Superset says."""
+def bring(instance: Instance, name: str, part: str, bundle: bytes) -> None:
+    """Import a bundle of data sets, charts or a dashboard; what they were before is replaced.
+
+    Raises PermanentError with what Superset says.
+    """
     url = SUPERSET.url(instance)
     with answering(instance), login(instance) as session:
         parts = {"formData": (f"{name}.zip", bundle, "application/zip")}
-        answer = session.post(f"{url}/api/v1/dashboard/import/", files=parts, data={"overwrite": "true"}, timeout=600)
+        answer = session.post(f"{url}/api/v1/{part}/import/", files=parts, data={"overwrite": "true"}, timeout=600)
     if answer.status_code != 200:
         raise PermanentError(
-            f"Superset refuses the bundle of {name} ({answer.status_code}): {answer.text[:500]}",
+            f"Superset refuses the {part}s of {name} ({answer.status_code}): {answer.text[:500]}",
             hint=f"Its log: {instance.log('superset')}",
         )
 

@@ -22,7 +22,7 @@ import requests
 from datasets.utility import DATASET
 from engines import trino
 from lakehouse.kpi import query
-from lakehouse.superset import bundle, clause, files, limited
+from lakehouse.superset import PARTS, bundle, clause, files, limited
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.model import Kpi
 from meterlake.lakehouse.sources import Play
@@ -115,7 +115,7 @@ class World:
             "filters": [{"col": name, "op": "IN", "val": values} for name, values in filters.items()],
         }
         body = {
-            "datasource": {"id": self.dataset(kpi.name if kpi.per else kpi.fact), "type": "table"},
+            "datasource": {"id": self.dataset(f"{kpi.fact}_{kpi.name}" if kpi.per else kpi.fact), "type": "table"},
             "queries": [asked],
             "result_format": kind,
             "result_type": "full",
@@ -149,8 +149,10 @@ def world(superset: Instance, tmp_path_factory: pytest.TempPathFactory) -> Itera
         twin.gold(truth)
         twin.published(truth, superset.settings, lakehouse.namespace("gold"))
     texts = files(lakehouse, way_to_trino(superset.settings, secret=False)["url"])
-    for _ in range(2):  # the second time adds nothing
-        bring(superset, lakehouse.name, bundle(texts, lakehouse.name))
+    older = {path: text.replace("SELECT * FROM", "SELECT 1 FROM") for path, text in texts.items()}
+    for found in (older, texts):  # the second time replaces everything, and adds nothing
+        for part in PARTS:
+            bring(superset, lakehouse.name, part, bundle(found, lakehouse.name, part))
     with login(superset) as session:
         yield World(superset, lakehouse, session)
 
@@ -220,6 +222,9 @@ def test_who_may_see_a_region_sees_its_figures_and_no_others(world: World) -> No
         for name in ("saidi_without_major", "cemi_1"):
             kpi = world.kpi(name)
             assert _shown(kpi, world.asked(session, kpi, {}).json()) == world.truth(kpi)
+    grant(world.instance, world.schema, role, limited(world.lakehouse, limits), clause(limits))
+    with _login(world, role) as session:
+        assert world.asked(session, world.kpi("cemi_1"), {}).status_code == 403
 
 
 def _regions(world: World, session: requests.Session | None = None) -> list[str]:

@@ -36,7 +36,7 @@ def made() -> dict[str, dict[str, Any]]:
 
 def test_each_figure_is_a_metric_of_its_rows_and_a_chart(made: dict[str, dict[str, Any]]) -> None:
     for kpi in UTILITY.kpis:
-        data = made[f"datasets/Trino/utility_{kpi.name if kpi.per else kpi.fact}.yaml"]
+        data = made[f"datasets/Trino/utility_{f'{kpi.fact}_{kpi.name}' if kpi.per else kpi.fact}.yaml"]
         chart = made[f"charts/utility_{kpi.name}.yaml"]
         (metric,) = (one for one in data["metrics"] if one["metric_name"] == kpi.name)
         columns = [column["column_name"] for column in data["columns"]]
@@ -60,12 +60,12 @@ def test_each_figure_is_a_metric_of_its_rows_and_a_chart(made: dict[str, dict[st
         assert chart["slice_name"] == kpi.title
         assert chart["viz_type"] == ("echarts_timeseries_bar" if len(kpi.grain) == 1 else "table")
     rows = {kpi.fact for kpi in UTILITY.kpis if not kpi.per}
-    summed = {kpi.name for kpi in UTILITY.kpis if kpi.per}
+    summed = {f"{kpi.fact}_{kpi.name}" for kpi in UTILITY.kpis if kpi.per}
     assert {path for path in made if path.startswith("datasets/")} == {
         f"datasets/Trino/utility_{name}.yaml" for name in (*rows, *summed, "filters")
     }
     identities = [one["uuid"] for one in made.values() if "uuid" in one]
-    assert len(set(identities)) == len(identities) == len(made) - 1
+    assert len(set(identities)) == len(identities) == len(made)
 
 
 def _rendered(sql: str, **values: list[str]) -> str:
@@ -81,7 +81,10 @@ def _rendered(sql: str, **values: list[str]) -> str:
 
 
 def test_a_figure_over_sums_filters_its_rows_before_they_are_summed_up(made: dict[str, dict[str, Any]]) -> None:
-    sql, (kpi,) = made["datasets/Trino/utility_cemi_3.yaml"]["sql"], (k for k in UTILITY.kpis if k.name == "cemi_3")
+    sql, (kpi,) = (
+        made["datasets/Trino/utility_reliability_cemi_3.yaml"]["sql"],
+        (k for k in UTILITY.kpis if k.name == "cemi_3"),
+    )
     wanted = ["\"year\" IN ('2026')", "TRUE", "\"region\" IN ('North', 'South')", "TRUE", "TRUE", "TRUE"]
     assert _rendered(sql, year=["2026"], region=["North", "South"]) == query(UTILITY, kpi, kpi.grain, wanted)
     assert _rendered(sql) == query(UTILITY, kpi, kpi.grain, ["TRUE"] * 6)
@@ -166,7 +169,11 @@ def test_the_same_declaration_makes_the_same_bytes() -> None:
     archive = superset.bundle(texts, "utility")
     assert archive == superset.bundle(dict(reversed(texts.items())), "utility")
     with zipfile.ZipFile(io.BytesIO(archive)) as found:
-        assert set(found.namelist()) == {f"utility/{path}" for path in texts}
+        assert set(found.namelist()) == {f"utility/{path}" for path in (*texts, "metadata.yaml")}
+        assert yaml.safe_load(found.read("utility/metadata.yaml"))["type"] == "Dashboard"
+    with zipfile.ZipFile(io.BytesIO(superset.bundle(texts, "utility", "dataset"))) as found:
+        assert {path.split("/")[1] for path in found.namelist()} == {"metadata.yaml", "databases", "datasets"}
+        assert yaml.safe_load(found.read("utility/metadata.yaml"))["type"] == "SqlaTable"
 
 
 def test_a_page_with_an_unknown_figure_is_refused() -> None:
