@@ -105,10 +105,14 @@ FROM after_{event.name} source{joins}""").createOrReplaceTempView(f"rows_{item.n
 
 
 def dates(session: SparkSession, catalog: Catalog) -> None:
-    """Write a row for every day from the first to the last that a fact has, if they are not there."""
+    """Write a row for every day from the first to the last that a fact has, if they are not there.
+
+    The facts' metadata says which days each file has: none is opened.
+    """
     lakehouse, path = catalog.lakehouse, catalog.path(tables.DIM_DATE)
     parts = [
-        f"SELECT min(date_sk) AS first, max(date_sk) AS last FROM {catalog.path(tables.fact(lakehouse, item))}"
+        "SELECT min(readable_metrics.date_sk.lower_bound) AS first, max(readable_metrics.date_sk.upper_bound) AS last"
+        f" FROM {catalog.path(tables.fact(lakehouse, item))}.files"
         for item in lakehouse.facts
     ]
     session.sql(f"""

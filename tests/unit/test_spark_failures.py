@@ -26,6 +26,22 @@ java.net.SocketException: Connection reset; For more details see: …
         ("org.apache.hadoop.hdfs.server.namenode.SafeModeException: Cannot create file/a", "HDFS"),
         ("org.apache.thrift.transport.TTransportException: java.net.SocketException: Broken pipe", "Hive metastore"),
         ("org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node assignment", "Kafka"),
+        (
+            "software.amazon.awssdk.core.exception.SdkClientException: Unable to execute HTTP request: Connect to"
+            " localhost:9000 failed: Connection refused\nCaused by: java.net.ConnectException: Connection refused",
+            "S3",
+        ),
+        (
+            "software.amazon.awssdk.services.s3.model.S3Exception: Please reduce your request rate (Service: S3,"
+            " Status Code: 503, Request ID: null)",
+            "S3",
+        ),
+        (
+            "org.apache.iceberg.exceptions.RESTException: Error occurred while processing POST request\nCaused by:"
+            " org.apache.hc.client5.http.HttpHostConnectException: Connect to http://localhost:19120 failed\n"
+            "Caused by: java.net.ConnectException: Connection refused",
+            "Nessie",
+        ),
     ],
 )
 def test_a_server_that_is_away_is_named(trace: str, engine: str) -> None:
