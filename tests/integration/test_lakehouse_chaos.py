@@ -90,8 +90,8 @@ class World:
         with lease.held(self.settings, self.lakehouse.name, "test") as held:
             return Run(self.settings, self.session, self.lakehouse, held, system_clock, report).execute()
 
-    def run_and_die(self, place: str) -> None:
-        """Run it in a process of its own, which is killed at a place."""
+    def run_and_die(self, place: str, wanted: int = -signal.SIGKILL) -> str:
+        """Run it in a process of its own, which is killed at a place; return what it says."""
         env = {
             **os.environ,
             "METERLAKE_HOME": str(self.settings.home),
@@ -101,7 +101,8 @@ class World:
         words = [sys.executable, str(program), self.lakehouse.name, place]
         with log.open("w") as file:
             code = subprocess.run(words, env=env, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
-        assert code == -signal.SIGKILL, (place, log.read_text())
+        assert code == wanted, (place, log.read_text())
+        return log.read_text()
 
     def lease_ends(self) -> None:
         """Be two minutes later: nobody renews the lease of who is dead."""
@@ -196,6 +197,15 @@ def test_who_puts_it_right_may_be_killed_too(world: World) -> None:
     assert world.run() is not None
     assert world.runs() == ["kept"] * (count + 1) + ["current"]
     assert (world.branches(), world.seen()) == ([], world.whole)
+
+
+def test_a_run_whose_java_process_is_killed_says_so_and_the_same_process_runs_again(world: World) -> None:
+    count = len(world.runs())
+    world.land()
+    assert "Spark's Java process has ended while lakehouse was under way." in world.run_and_die("java", 0)
+    assert world.seen() == world.whole
+    assert world.runs() == ["kept"] * count + ["current"]
+    assert world.branches() == []
 
 
 @pytest.mark.parametrize(
