@@ -152,7 +152,8 @@ def _train(shown: _Show) -> str:
     (prediction,) = declared.predictions
     with lease.held(shown.settings, NAME, "demo") as held:
         model = train(shown.settings, declared, prediction, held, system_clock)
-    shown.table(compared(model))
+    columns = ("model", "kept", "f1", "average_precision")
+    shown.table([{name: row[name] for name in columns} for row in compared(model)])
     found = model.content["results"][model.algorithm]
     return (
         f"{model.algorithm}: F1 {found['f1']['value']:.2f}, average precision"
