@@ -140,7 +140,8 @@ def recharge(number: int) -> bytes:
         "balance_after": 11.25,
         "currency": "EGP",
         "payment_method": "cash",
-        "timestamp": "2026-11-21T11:00:00Z",
+        # Half an hour past midnight, or more, in Cairo: the day after.
+        "timestamp": f"2026-11-{1 + number % 20:02}T22:30:00Z",
     }
     return json.dumps(row).encode()
 
@@ -168,6 +169,10 @@ def test_a_run_that_is_killed_at_any_step_changes_nothing_and_the_next_completes
         assert world.seen() == world.whole, place
         assert world.runs() == ["kept"] * count + ["current"], place
         assert world.branches() == [], place
+    days = sorted({f"202611{2 + number % 20:02}" for number in range(1, world.sent + 1)})
+    gold = f"lake.{world.lakehouse.namespace('gold')}"
+    found = trino.rows(world.settings, f"SELECT count(*), min(date_sk), max(date_sk) FROM {gold}.dim_date")  # noqa: S608
+    assert found == [[len(days), days[0], days[-1]]]
 
 
 def test_a_run_that_is_killed_after_readers_saw_it_is_one_of_the_runs(world: World) -> None:
