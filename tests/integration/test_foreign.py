@@ -233,6 +233,7 @@ def test_a_foreign_data_set_goes_all_the_way(world: World, story: Story, tmp_pat
     assert " 0 wrong" in world.meterlake("dashboards", entry.name, "--check")
 
 
+@pytest.mark.slow  # what needs no servers of it is a unit test
 @pytest.mark.timeout(900)
 def test_the_page_that_walks_through_one_ends_in_numbers(world: World, tmp_path: Path) -> None:
     extend = page("extend.md")

@@ -52,7 +52,7 @@ MOMENTS = [
     ("published", 0),
     ("published", 1),
 ]
-SHORT = [("publishing", 1), (MINUTE, 2), ("views", 3), ("published", 1)]
+SHORT = [(MINUTE, 2), ("views", 3)]
 
 
 @contextmanager

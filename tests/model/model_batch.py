@@ -295,8 +295,13 @@ def _reconcile(world: World, since: datetime, until: datetime, snapshot: int) ->
             known = readings.get(cell, frozenset())
             newer = now.get(cell, frozenset()) - known
             states = (have.state if have else None, live.state if live else None)
-            outcomes[f"{meter} {time}"] = explain(DATASET, *states, list(known), list(newer))
+            outcomes[minute_name(meter, time)] = explain(DATASET, *states, list(known), list(newer))
     return outcomes
+
+
+def minute_name(meter: str, time: Time) -> str:
+    """Return how the reconciliation of the model names a minute."""
+    return f"{meter} {time}"
 
 
 def _partition(view: View, day: date) -> str:

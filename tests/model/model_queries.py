@@ -25,7 +25,7 @@ from model_world import (
 
 from engines.archive_progress import Progress, Reached, in_force
 from meterlake import rules
-from meterlake.lateness import is_late, watermark_delay
+from meterlake.lateness import SPREAD, is_late, watermark_delay
 from meterlake.reading import Reading
 from meterlake.state import State
 from speed_layer.checkpoint import reachable
@@ -126,12 +126,16 @@ class Speed:
     """Kafka to Cassandra: each minute's state is the set of its readings, until the watermark has passed it.
 
     What is late, the watermark, what is written and which write wins are the product's own decisions.
+
+    outrun: minutes of messages that one partition still held back when another had been read further than ``SPREAD``
+    beyond them. The watermark may pass those (``meterlake.lateness``); batch has them.
     """
 
     def __init__(self, world: World) -> None:
         self.world, self.checkpoint = world, Checkpoint(world.first.copy())
         self.sets: dict[Cell, Readings] = {}
         self.newest = 0
+        self.outrun: set[Cell] = set()
 
     def run(self, most: Most = ALL, crash: SpeedStep | None = None, *, lossless: bool = True) -> None:
         """Do one micro-batch, or again one that was not committed."""
@@ -151,6 +155,14 @@ class Speed:
         self.sets = sets
         self.newest = max([self.newest, *(cell_of(reading)[1] for reading in taken)])
         self.checkpoint.done += 1
+        self._note_outrun()
+
+    def _note_outrun(self) -> None:
+        reached = self.checkpoint.reached()
+        read = [message.at for p, found in self.world.log.items() for message in found[: reached[p]]]
+        waiting = [message for p, found in self.world.log.items() for message in found[reached[p] :]]
+        behind = max(read, default=self.world.now) - SPREAD
+        self.outrun |= {cell_of(m.reading) for m in waiting if m.reading and m.at < behind}
 
     def _write(self, minutes: Mapping[Cell, Readings]) -> None:
         """Let Cassandra take the product's writes; of two, the one with the later write time stays."""
