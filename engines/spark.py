@@ -137,9 +137,10 @@ def _has_ended(within_s: float = 0) -> bool:
     """Return whether the JVM of the open session has ended, or does so in a moment."""
     from pyspark import SparkContext
 
-    gateway = SparkContext._gateway  # noqa: SLF001 - there is no public way to the process
+    # Under spark-submit the JVM is not of this process. There is no public way to the one that is.
+    java = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001
     try:
-        return gateway is not None and gateway.proc.wait(within_s) is not None
+        return java is not None and java.wait(within_s) is not None
     except subprocess.TimeoutExpired:
         return False
 
