@@ -39,7 +39,7 @@ from layers_samples import forget
 from soak_watch import MESSAGES, PREFIX, Sample, Watched, age, figures, freshness, tree_mb, value
 
 from datasets.household.declaration import HOUSEHOLD
-from engines import topics
+from engines import spark_runtime, topics
 from meterlake.clock import system_clock
 from meterlake.declaration import MeterSeries
 from meterlake.durations import parse_duration
@@ -50,6 +50,7 @@ from speed_layer.checkpoint import Checkpoint
 from stack import process as servers
 from stack.instance import Instance
 from stack.process import last_lines
+from stack.runtime.spark import runtime
 
 FAULTS = "duplicate=0.02,conflict=0.01,revision=0.01,out_of_order=0.02,corrupt=0.02"
 QUERIES = ("views", "archive")
@@ -144,6 +145,7 @@ class Soak:
 @contextmanager
 def soak(settings: Settings, port: int) -> Iterator[Soak]:
     """Start the queries and the batch; at the end remove all that was made. Logs stay where something failed."""
+    spark_runtime.provide(runtime)
     dataset = replace(HOUSEHOLD, name=f"soak{uuid.uuid4().hex[:8]}")
     logs = Path(tempfile.mkdtemp(prefix="meterlake-soak-"))
     print(f"data set {dataset.name}, logs in {logs}", file=sys.stderr, flush=True)
