@@ -101,10 +101,10 @@ class World:
         on_time = self._readings(begin, end, interval_s).where(f"NOT ({IS_LATE})")
         self._append(on_time.unionByName(late), end)
 
-    def load(self, begin: datetime, end: datetime) -> None:
-        """Append a history of minutes, a commit a year."""
+    def load(self, begin: datetime, end: datetime, interval_s: int = 60) -> None:
+        """Append a history, of minutes by default, a commit a year."""
         for after in steps(begin, end, timedelta(days=365)):
-            self._append(self._readings(begin, after, 60), after)
+            self._append(self._readings(begin, after, interval_s), after)
             begin = after
 
     def _readings(self, begin: datetime, end: datetime, interval_s: int) -> DataFrame:
@@ -135,10 +135,10 @@ class World:
 
     def batch(self, now: datetime) -> Cost:
         """Run once, as the batch layer does, and publish."""
-        begin, cpu = time.monotonic(), self._cpu()
+        begin, cpu = time.monotonic(), self.cpu()
         planned = plan.make(self.dataset, plan.Request(), self.current, self.master, now)
         done = work.compute(Run(self.spark, self.dataset, self.master, self.current, planned, self.base, now))
-        seconds, cpu = time.monotonic() - begin, self._cpu() - cpu
+        seconds, cpu = time.monotonic() - begin, self.cpu() - cpu
         after = done.tables(self.current.tables if self.current else {})
         self.current = plan.Current(planned.run_id, planned.snapshot, after)
         figures = done.figures
@@ -154,11 +154,17 @@ class World:
         print(cost, file=sys.stderr, flush=True)
         return cost
 
-    def _cpu(self) -> float:
+    def cpu(self) -> float:
         """Return the seconds of CPU time that the JVM has taken."""
+        return float(self._jvm().info().totalCpuDuration().get().toMillis() / 1000)
+
+    def pid(self) -> int:
+        """Return the number of the JVM's process."""
+        return int(self._jvm().pid())
+
+    def _jvm(self) -> Any:  # noqa: ANN401 - Java has no types here
         context: Any = self.spark.sparkContext
-        duration = context._jvm.java.lang.ProcessHandle.current().info().totalCpuDuration()  # noqa: SLF001 - the way to Java that PySpark has
-        return duration.get().toMillis() / 1000
+        return context._jvm.java.lang.ProcessHandle.current()  # noqa: SLF001 - the way to Java that PySpark has
 
     def hour(self, begin: datetime, every: timedelta, interval_s: int) -> list[Cost]:
         """Let an hour's readings arrive, with a run every so often."""

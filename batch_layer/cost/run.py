@@ -10,19 +10,18 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
+from batch_layer import run_records
 from batch_layer.cost import lines, shapes
 from batch_layer.presentation import references, staging
 from batch_layer.presentation.run import open_references
 from batch_layer.presentation.shapes import staging as staging_shape
 from batch_layer.vee import shapes as vee_shapes
 from engines import curated
-from engines.merge_table import OPERATION
 from meterlake import assignments as core
 from meterlake import timegrid
 from meterlake.errors import DeclarationError, PermanentError
@@ -118,7 +117,7 @@ def _run(work: Work, *, reprice: bool) -> Done:
     if work.vee is not None:
         sources["estimates"] = work.open(vee_shapes.estimates(series, work.vee))
     versions = {name: source.version() for name, source in sources.items()}
-    last = runs.read().orderBy("finished_at", ascending=False).first()
+    last = run_records.last(runs)
     touched = None
     if last is not None:
         since = differ_since(json.loads(last["tariffs"]), work.tariffs, last["newest_day"])
@@ -261,15 +260,5 @@ def as_texts(tariffs: Tariffs, newest: date | None) -> list[list[str]]:
 
 
 def _record(work: Work, table: Merging, versions: dict[str, int], newest: date | None, count: int) -> None:
-    row = (
-        work.run_id,
-        work.now.replace(tzinfo=None),
-        json.dumps(versions, sort_keys=True),
-        json.dumps(as_texts(work.tariffs, newest)),
-        newest,
-        count,
-        version("meterlake"),
-        "insert",
-    )
-    columns = ", ".join(f"{column.name} {column.type.sql('spark')}" for column in table.shape.columns)
-    table.apply(work.spark.createDataFrame([row], f"{columns}, {OPERATION} STRING"))
+    tariffs = json.dumps(as_texts(work.tariffs, newest))
+    run_records.add(table, work.run_id, work.now, json.dumps(versions, sort_keys=True), tariffs, newest, count)

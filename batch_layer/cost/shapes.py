@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from batch_layer import run_records
 from batch_layer.presentation.shapes import PRESENTATION
 from engines.merge_table import Shape
-from meterlake.columns import BIGINT, DATE, STRING, TIMESTAMP, Column, decimal
+from meterlake.columns import BIGINT, DATE, STRING, Column, decimal
 from meterlake.tariffs.declaration import MONEY_DIGITS, PRICE_DIGITS
 
 if TYPE_CHECKING:
@@ -40,18 +41,12 @@ def costs(series: MeterSeries) -> Shape:
 
 def runs(series: MeterSeries) -> Shape:
     """Return the record of the runs."""
-    return Shape(
-        database=PRESENTATION,
-        name=f"{series.name}_cost_runs",
-        columns=(
-            Column("run_id", STRING, doc="the run"),
-            Column("finished_at", TIMESTAMP, doc="when the costs were written, UTC"),
-            Column("inputs", STRING, doc="JSON: versions of the tables that were read"),
-            Column("tariffs", STRING, doc="JSON: the tariffs and taxes, each as text with its first day"),
-            Column("newest_day", DATE, nullable=True, doc="the last day that has costs"),
-            Column("meter_months", BIGINT, doc="months of meters that were computed"),
-            Column("version", STRING, doc="of the code"),
-        ),
-        keys=("run_id",),
-        doc=f"Runs of the costs of {series.title}",
+    return run_records.shape(
+        PRESENTATION,
+        f"{series.name}_cost_runs",
+        f"Runs of the costs of {series.title}",
+        Column("inputs", STRING, doc="JSON: versions of the tables that were read"),
+        Column("tariffs", STRING, doc="JSON: the tariffs and taxes, each as text with its first day"),
+        Column("newest_day", DATE, nullable=True, doc="the last day that has costs"),
+        Column("meter_months", BIGINT, doc="months of meters that were computed"),
     )

@@ -11,15 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Literal
 
+from batch_layer import run_records
 from batch_layer.presentation import changes, references, shapes, staging
 from batch_layer.presentation.changes import Inputs
 from batch_layer.presentation.staging import Changed
 from batch_layer.views import files, tables
 from engines import curated
-from engines.merge_table import OPERATION
 from meterlake import assignments as core
 from meterlake.errors import PermanentError
 from meterlake.presentation import AS_OF, ASKED, DAY, STAGING
@@ -264,22 +263,19 @@ def _newest_day(staged: Merging) -> date | None:
 def _last(work: Work) -> tuple[Inputs | None, Merging]:
     """Return the inputs of the last recorded run, if there is one, and the table of the records."""
     table = _open(work, shapes.runs(work.series))
-    row = table.read().orderBy("finished_at", ascending=False).first()
+    row = run_records.last(table)
     return (Inputs.of(json.loads(row["inputs"])) if row else None), table
 
 
 def _record(work: Work, table: Merging, presented: Presented, inputs: Inputs) -> None:
     changed = {name: asdict(merged) for name, merged in presented.changes.items()}
-    row = (
+    run_records.add(
+        table,
         work.run_id,
-        work.now.replace(tzinfo=None),
+        work.now,
         work.batch_run,
         presented.mode,
         presented.days,
         json.dumps(inputs.as_json(), sort_keys=True),
         json.dumps(changed, sort_keys=True),
-        version("meterlake"),
     )
-    columns = ", ".join(f"{column.name} {column.type.sql('spark')}" for column in table.shape.columns)
-    rows = work.spark.createDataFrame([(*row, "insert")], f"{columns}, {OPERATION} STRING")
-    table.apply(rows)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from batch_layer import run_records
 from engines.merge_table import Shape
-from meterlake.columns import BIGINT, STRING, TIMESTAMP, Column
+from meterlake.columns import BIGINT, STRING, Column
 from meterlake.presentation import AS_OF, DAY, RECORDED, staging_columns
 
 if TYPE_CHECKING:
@@ -58,21 +59,15 @@ def table(series: MeterSeries, declared: PresentationTable) -> Shape:
 
 def runs(series: MeterSeries) -> Shape:
     """Return the record of the presentation's runs."""
-    return Shape(
-        database=PRESENTATION,
-        name=f"{series.name}_runs",
-        columns=(
-            Column("run_id", STRING, doc="the run"),
-            Column("finished_at", TIMESTAMP, doc="when all its tables were written, UTC"),
-            Column("batch_run", STRING, doc="the batch run whose views were read"),
-            Column("mode", STRING, doc="full, incremental or range"),
-            Column("days", BIGINT, nullable=True, doc="local days that were computed; NULL: all"),
-            Column(
-                "inputs", STRING, doc="JSON: folders of the finest view, and when each reference table had changed last"
-            ),
-            Column("changes", STRING, doc="JSON: rows inserted, updated and deleted, a table"),
-            Column("version", STRING, doc="of the code"),
+    return run_records.shape(
+        PRESENTATION,
+        f"{series.name}_runs",
+        f"Runs of the presentation of {series.title}",
+        Column("batch_run", STRING, doc="the batch run whose views were read"),
+        Column("mode", STRING, doc="full, incremental or range"),
+        Column("days", BIGINT, nullable=True, doc="local days that were computed; NULL: all"),
+        Column(
+            "inputs", STRING, doc="JSON: folders of the finest view, and when each reference table had changed last"
         ),
-        keys=("run_id",),
-        doc=f"Runs of the presentation of {series.title}",
+        Column("changes", STRING, doc="JSON: rows inserted, updated and deleted, a table"),
     )

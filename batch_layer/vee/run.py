@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
+from batch_layer import run_records
 from batch_layer.presentation import changes, references
 from batch_layer.presentation.changes import Inputs
 from batch_layer.presentation.shapes import reference as reference_shape
@@ -21,7 +21,6 @@ from batch_layer.vee.scope import Scope, of_dates
 from batch_layer.vee.stretches import seconds
 from batch_layer.views import tables
 from engines import curated
-from engines.merge_table import OPERATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,7 +180,7 @@ def _open(work: Work, shape: Shape) -> Merging:
 
 def _last(table: Merging, vee: Vee) -> Inputs | None:
     """Return what the last run read; None where there was none, or the declaration has changed since."""
-    row = table.read().orderBy("finished_at", ascending=False).first()
+    row = run_records.last(table)
     return Inputs.of(json.loads(row["inputs"])) if row and row["declared"] == declared_as(vee) else None
 
 
@@ -191,16 +190,13 @@ def declared_as(vee: Vee) -> str:
 
 
 def _record(work: Work, table: Merging, meter_days: int, merged: Mapping[str, Merged], inputs: Inputs) -> None:
-    row = (
+    run_records.add(
+        table,
         work.run_id,
-        work.now.replace(tzinfo=None),
+        work.now,
         work.batch_run,
         meter_days,
         json.dumps(inputs.as_json(), sort_keys=True),
         json.dumps({name: asdict(one) for name, one in merged.items()}, sort_keys=True),
         declared_as(work.vee),
-        version("meterlake"),
-        "insert",
     )
-    columns = ", ".join(f"{column.name} {column.type.sql('spark')}" for column in table.shape.columns)
-    table.apply(work.spark.createDataFrame([row], f"{columns}, {OPERATION} STRING"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from batch_layer import run_records
 from engines.merge_table import Shape
-from meterlake.columns import BIGINT, STRING, TIMESTAMP, Column
+from meterlake.columns import BIGINT, STRING, Column
 from meterlake.vee import declaration as core
 
 if TYPE_CHECKING:
@@ -56,19 +57,13 @@ def days(series: MeterSeries, vee: Vee) -> Shape:
 
 def runs(series: MeterSeries) -> Shape:
     """Return the record of the runs."""
-    return Shape(
-        database=DATABASE,
-        name=f"{series.name}_runs",
-        columns=(
-            Column("run_id", STRING, doc="the run"),
-            Column("finished_at", TIMESTAMP, doc="when all its tables were written, UTC"),
-            Column("batch_run", STRING, doc="the batch run whose views were read"),
-            Column("meter_days", BIGINT, doc="days of meters whose readings had changed"),
-            Column("inputs", STRING, doc="JSON: folders of the views, and when registers had changed last"),
-            Column("changes", STRING, doc="JSON: rows inserted, updated and deleted, a table"),
-            Column("declared", STRING, doc="rules and methods of the declaration, as text"),
-            Column("version", STRING, doc="of the code"),
-        ),
-        keys=("run_id",),
-        doc=f"Runs of validation and estimation of {series.title}",
+    return run_records.shape(
+        DATABASE,
+        f"{series.name}_runs",
+        f"Runs of validation and estimation of {series.title}",
+        Column("batch_run", STRING, doc="the batch run whose views were read"),
+        Column("meter_days", BIGINT, doc="days of meters whose readings had changed"),
+        Column("inputs", STRING, doc="JSON: folders of the views, and when registers had changed last"),
+        Column("changes", STRING, doc="JSON: rows inserted, updated and deleted, a table"),
+        Column("declared", STRING, doc="rules and methods of the declaration, as text"),
     )

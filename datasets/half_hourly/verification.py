@@ -87,7 +87,7 @@ class Truth:
     def _extend(self) -> None:
         missing = "SELECT DISTINCT start FROM readings WHERE start NOT IN (SELECT start FROM calendar)"
         if starts := [row[0] for row in self.base.execute(missing).fetchall()]:
-            rows = [(start, *_local(start)) for start in starts]
+            rows = [(start, *local(start)) for start in starts]
             self.base.executemany("INSERT INTO calendar VALUES (?, ?, ?)", rows)
 
     def references(self, database: Path) -> None:
@@ -129,7 +129,7 @@ class Truth:
         return self.base.execute("SELECT DISTINCT meter, start, kwh FROM readings").fetchall()
 
 
-def _local(start: datetime) -> tuple[date, int]:
+def local(start: datetime) -> tuple[date, int]:
     """Return the local day and the number of the half hour in it, by Python's calendar."""
     moment = start.replace(tzinfo=UTC)
     day = moment.astimezone(ZONE).date()

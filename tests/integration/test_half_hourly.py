@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 
 import layers_samples as layers
 import pytest
+import stream_samples as samples
 from commands import Command
 
 from batch_layer.cost import shapes as cost_shapes
@@ -28,18 +29,22 @@ from batch_layer.presentation import shapes
 from batch_layer.vee import shapes as vee_shapes
 from datasets.half_hourly.reports import REPORTS
 from datasets.half_hourly.verification import COLUMNS, Truth, good_files
-from engines import hdfs, metastore, trino
+from engines import cassandra, hdfs, metastore, topics, trino
 from engines import spark as engine
-from meterlake import registry
+from meterlake import registry, wire
 from meterlake.clock import system_clock
 from meterlake.dataset import DataSet
 from meterlake.fileformats.records import JsonTable
 from meterlake.generator import Made
+from meterlake.reading import Reading
 from meterlake.settings import Settings
 from serving_layer.dashboards import asked, catalogue, macros
 from serving_layer.dashboards.check import columns_missing
 from serving_layer.dashboards.fleet import fleets, tables
 from serving_layer.day_quality import day_quality
+from speed_layer import session as streaming
+from speed_layer import tables as speed_tables
+from speed_layer.run import Queries, run
 from stack.instance import Instance
 
 pytestmark = [
@@ -52,6 +57,9 @@ OURS = registry.entry("half_hourly")
 SERIES = replace(OURS.declaration, name=f"hh{uuid.uuid4().hex[:8]}")
 PRESENTATION = OURS.presentation()
 HALF_HOUR = timedelta(minutes=30)
+LIVE, LATE = range(5), range(13, 17)
+"""Half hours before the present one that arrive in time for the speed layer, and too late for it: it waits for ten."""
+MASTER = "local[2]"
 START, DAYS, METERS = date(2021, 3, 27), 3, 13  # clocks go forward on the second day
 LAST = START + timedelta(days=DAYS - 1)
 registers = OURS.vee().registers
@@ -95,10 +103,12 @@ def truth(sample: Path) -> Truth:
 @pytest.fixture(scope="module")
 def live(stack: Instance, settings: Settings) -> Iterator[Settings]:
     """Settings, and a session that is held open, so that every command finds it open."""
-    with engine.session(settings, "half-hourly"):
-        yield settings
-        layers.forget(settings, SERIES)
-        forget(settings)
+    small = settings.model_copy(update={"spark_master": MASTER})
+    with engine.session(small, "half-hourly", streaming.options(small)) as session:
+        session.conf.set("spark.sql.adaptive.enabled", "true")  # as in a session that does not stream
+        yield small
+        layers.forget(small, SERIES)
+        forget(small)
     gc.collect()
 
 
@@ -116,7 +126,8 @@ def forget(settings: Settings) -> None:
 
 
 @pytest.fixture(autouse=True)
-def known(live: Settings) -> Iterator[None]:
+def known(live: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("METERLAKE_SPARK_MASTER", MASTER)  # a stream would have another one than the rest
     (form,) = OURS.data_set.formats
     assert isinstance(form, JsonTable)
     parts = DataSet(
@@ -329,6 +340,26 @@ def test_6_costs_and_bills_are_exact(meterlake: Command, live: Settings, sample:
 
 
 @pytest.mark.slow
+def test_6_prices_of_the_past_change_only_where_that_is_asked_for(
+    meterlake: Command, live: Settings, tmp_path: Path
+) -> None:
+    name, file = SERIES.name, tmp_path / "tariffs.toml"
+    file.write_text(TARIFFS.replace("0.0912", "0.0913"))
+    query = f"SELECT meter_id, day, product_id, part, kwh, amount FROM delta.presentation.{name}_cost"
+    before = {tuple(row[:5]): row[5] for row in trino.rows(live, query)}
+    code, said = meterlake("cost", name, "--tariffs", str(file))
+    assert (code, "--reprice" in said) == (1, True), said
+    assert {tuple(row[:5]): row[5] for row in trino.rows(live, query)} == before
+    code, said = meterlake("cost", name, "--tariffs", str(file), "--reprice", "--output", "json")
+    assert code == 0, said
+    nights = [key for key in before if key[3] == "night"]
+    (row,) = answer(said)
+    assert (row["inserted"], row["updated"], row["deleted"]) == (0, len(nights), 0)
+    wanted = before | {key: key[4] * Decimal("0.0913") for key in nights}
+    assert {tuple(row[:5]): row[5] for row in trino.rows(live, query)} == wanted
+
+
+@pytest.mark.slow
 def test_6_reports_and_dashboards_show_what_the_tables_hold(
     meterlake: Command, live: Settings, truth: Truth, tmp_path: Path
 ) -> None:
@@ -422,3 +453,53 @@ def test_10_what_cannot_be_read_changes_nothing(meterlake: Command, tmp_path: Pa
     ]:
         code, said = meterlake("reference", SERIES.name, source)
         assert (code, says in said) == (1, True), said
+
+
+@pytest.mark.slow
+def test_11_readings_from_kafka_are_seen_at_once_and_reach_the_same_tables(
+    meterlake: Command, live: Settings, sample: Path, truth: Truth
+) -> None:
+    meters = ("live-1", "live-2")
+    with sqlite3.connect(sample / "reference.db") as connection:
+        ((product,),) = connection.execute("SELECT min(product_id) FROM product")
+        connection.executemany("INSERT INTO meterpoint VALUES ('London', ?)", [(meter,) for meter in meters])
+        rows = [(9000 + place, "2020-01-01", None, product, meter, "a") for place, meter in enumerate(meters)]
+        connection.executemany("INSERT INTO agreement VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.close()
+    truth.references(sample / "reference.db")
+    latest = int(system_clock().timestamp()) // 1800 * 1800
+    sent = [
+        Reading(meter, latest - 1800 * back, 1800, ((100 * place + back + 1) / 1000,))
+        for place, meter in enumerate(meters)
+        for back in (*LIVE, *LATE)
+    ]
+    topics.ensure(live, SERIES)
+    speed_tables.apply(live, SERIES)
+    samples.send(live, SERIES.readings_topic, [(one.meter_id, wire.encode(SERIES, one)) for one in sent])
+    with engine.session(live, conf=streaming.options(live)) as session, engine.planned_once(session):
+        run(live, SERIES, Queries(archive=True, views=True, once=True), system_clock)
+    with cassandra.session(live) as session:
+        rows = list(session.execute(f"SELECT meter_id, half_hour, consumption_sum FROM speed.{SERIES.name}_half_hour"))
+    seen = {(row[0], int(row[1].replace(tzinfo=UTC).timestamp())): row[2] for row in rows}
+    assert seen == {
+        (meter, latest - 1800 * back): 100 * place + back + 1 for place, meter in enumerate(meters) for back in LIVE
+    }
+    for words in (("reference", SERIES.name, str(sample / "reference.db")), ("batch", SERIES.name)):
+        code, said = meterlake(*words)
+        assert code == 0, said
+    times = {one.ts: datetime.fromtimestamp(one.ts, UTC).replace(tzinfo=None) for one in sent}
+    truth.add((times[one.ts], str(one.values[0]), one.meter_id) for one in sent)
+    check(live, truth, as_of=datetime.fromtimestamp(latest, ZoneInfo("Europe/London")).date())
+    code, said = meterlake("runs", SERIES.name, "-n", "1", "--output", "json")
+    assert code == 0, said
+    boundary = datetime.fromisoformat(answer(said)[0]["boundary"]).replace(tzinfo=None)
+    merged = trino.rows(
+        live,
+        f"SELECT meter_id, half_hour, consumption_sum, source FROM hive.merged.{SERIES.name}_half_hour"
+        f" WHERE meter_id IN ('live-1', 'live-2') ORDER BY 1, 2",
+    )
+    assert [tuple(row) for row in merged] == [
+        (one.meter_id, times[one.ts], Decimal(str(one.values[0])), "batch" if times[one.ts] < boundary else "speed")
+        for one in sorted(sent, key=lambda one: (one.meter_id, one.ts))
+    ]
+    assert [row[3] for row in merged] == [*["batch"] * len(LATE), *["speed"] * len(LIVE)] * len(meters)
