@@ -66,7 +66,7 @@ COMMANDS: Final = {
     "simulate": Known(
         "simulate_command",
         "Readings in",
-        "Send readings of any number of meters, one a second each, that add up to the recorded minutes.",
+        "Send readings of any number of meters, which live a recorded history now: a household's one a second.",
     ),
     "bridge": Known("bridge_command", "Readings in", "Other people's live messages into the topic of a data set."),
     "land": Known(

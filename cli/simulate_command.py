@@ -79,7 +79,7 @@ def simulate(
     rate: Annotated[float, typer.Option(min=0.01, help="Of a lakehouse: events a second of their own time.")] = 100.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Send readings of any number of meters, one a second each, that add up to the recorded minutes.
+    """Send readings of any number of meters, which live a recorded history now: a household's one a second.
 
     Of a lakehouse: what people do, --rate events a second of --users; `--oracle` then holds what must become of all
     that is sent, and `--out` is a folder. Without --start, Kafka gets each event when it happens.
@@ -97,6 +97,7 @@ def simulate(
     - `meterlake simulate household`
     - `meterlake simulate household --meters 2000 --for 10m`
     - `meterlake simulate household --meters 10 --for 2h --speed 60 --faults late=0.01,corrupt=0.05`
+    - `meterlake simulate half_hourly --meters 100 --for 2d --speed max`
     - `meterlake simulate telecom --rate 200 --for 3m --faults late=0.01,duplicate=0.01`
     - `meterlake simulate telecom --rate 5000 --for 1h --to file --out events --oracle account.json`
     - `meterlake simulate utility --days 30 --faults missing=0.01`

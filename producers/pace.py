@@ -42,14 +42,15 @@ def schedule(
     """Return the schedule of a run that begins now.
 
     duration: of the readings' own time; None for ever. Without a start, the readings' time meets the clock at the end
-    of the run: at speed 1 it is the clock's all the time. Raises UsageError.
+    of the run: at speed 1 it is the clock's all the time, and each is sent in the last second of its interval. Raises
+    UsageError.
     """
     if duration is None and speed != 1:
         raise UsageError("An accelerated run needs to know how long it is.", hint="Say how much time passes: --for 1h.")
     if duration is not None and duration.total_seconds() < interval_s:
         raise UsageError("The run is shorter than one interval.", hint=f"Let --for be at least {interval_s}s.")
     length = duration.total_seconds() if duration else 0.0
-    wanted = start.timestamp() if start else now.timestamp() - length * (1 - 1 / speed)
+    wanted = start.timestamp() if start else now.timestamp() - length * (1 - 1 / speed) - (interval_s - 1)
     first = (math.floor if start else math.ceil)(wanted / interval_s) * interval_s
     end = first + int(length) // interval_s * interval_s if duration else LATEST_TS
     if not 0 <= first < end <= LATEST_TS:

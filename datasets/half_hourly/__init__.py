@@ -10,6 +10,7 @@ from meterlake.dataset import DataSet
 DATASET: Final = DataSet(
     declaration=HALF_HOURLY,
     formats=(HALF_HOURLY_JSON,),
+    replay=".replay:REPLAY",
     presentation=".tables:PRESENTATION",
     reports=".reports:REPORTS",
     generator=".generator:GENERATOR",

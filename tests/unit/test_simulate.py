@@ -7,7 +7,7 @@ import json
 import lzma
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from simulator import CONTRADICTION, FIRST, GAP, HOUR, TANK_REPLAY, Run, run, told, write_history
 
+from datasets.half_hourly.replay import REPLAY as HALF_HOURLY_REPLAY
 from datasets.household.declaration import HOUSEHOLD
 from datasets.household.replay import HOUSEHOLD_REPLAY
 from datasets.household.text import HOUSEHOLD_TEXT
@@ -77,6 +78,36 @@ def test_seconds_of_the_real_history_add_up_to_what_its_file_says() -> None:
             assert [count, *units[:3], *units[4:]] == [60, watts, 60 * 1000 * reactive, 60 * 100 * voltage, *wh]
     assert result == {}
     assert made.totals.readings == 240 * 60
+
+
+def test_half_hours_of_the_real_history_are_what_its_minutes_add_up_to(tmp_path: Path) -> None:
+    real = Request(
+        replay=HALF_HOURLY_REPLAY, history=ROOT / HALF_HOURLY_REPLAY.history, offset=timedelta(0), meter_id="sceaux",
+        meters=3, seed=3, rebase=FIRST, shift=timedelta(0),
+    )  # fmt: skip
+    made = Run(script(real, tmp_path), {}, datetime(2006, 12, 16, 17, tzinfo=UTC), timedelta(days=20))
+    sent = [json.loads(value) for _, value in made.messages if value]
+    mine = {message["ts"]: message["consumption"] for message in sent if message["meter_id"] == "sceaux"}
+    minutes: defaultdict[int, list[Decimal]] = defaultdict(list)
+    with lzma.open(REAL, "rt") as file:
+        file.readline()
+        for _ in range(20 * 1440):
+            day, time, power, *_ = file.readline().split(";")
+            ts = int(datetime.strptime(f"{day} {time} +0100", "%d/%m/%Y %H:%M:%S %z").timestamp())
+            minutes[ts // 1800 * 1800] += [] if power == "?" else [Decimal(power)]
+    last = max(minutes)
+    kwh = Decimal("0.001")
+    wanted = {
+        ts: float((sum(values) / 60).quantize(kwh, ROUND_HALF_UP))
+        for ts, values in minutes.items()
+        if len(values) == 30
+    }
+    assert {ts: value for ts, value in mine.items() if ts < last} == {
+        ts: value for ts, value in wanted.items() if ts >= min(mine)
+    }
+    assert len(wanted) > 900
+    assert {message["interval_s"] for message in sent} == {1800}
+    assert Counter(message["meter_id"] for message in sent).keys() == {"sceaux", "sceaux-0002", "sceaux-0003"}
 
 
 def test_a_history_is_read_once_and_whole(tmp_path: Path) -> None:

@@ -72,14 +72,24 @@ def test_in_real_time_a_reading_is_sent_at_its_own_second() -> None:
 
 
 @pytest.mark.parametrize("speed", [1.0, 2.0, 60.0, 1000.0])
-def test_a_run_ends_at_now_and_is_never_ahead_of_the_clock(speed: float) -> None:
-    plan = schedule(NOW, 1, speed, HOUR, None)
+@pytest.mark.parametrize("interval_s", [1, 60, 1800])
+def test_a_run_ends_at_now_and_is_never_ahead_of_the_clock(speed: float, interval_s: int) -> None:
+    plan = schedule(NOW, interval_s, speed, HOUR, None)
     assert plan.end - plan.start == 3600
-    assert abs(plan.due(plan.end).timestamp() - plan.end) <= 1
-    for ts in range(plan.start, plan.end, 600):
-        assert plan.due(ts).timestamp() >= ts - 1e-3
-    fastest = schedule(NOW, 1, FASTEST, HOUR, None)
-    assert fastest.end == int(NOW.timestamp()) + 1
+    last_s = interval_s - 1
+    assert abs(plan.due(plan.end).timestamp() - plan.end - last_s) <= interval_s
+    for ts in range(plan.start, plan.end, max(600, interval_s)):
+        assert plan.due(ts).timestamp() >= ts + last_s - 1e-3
+    now, fastest = NOW.timestamp(), schedule(NOW, interval_s, FASTEST, HOUR, None)
+    assert now + 1 - interval_s <= fastest.end <= now + 1
+
+
+def test_a_half_hour_is_sent_in_its_last_second() -> None:
+    plan = schedule(NOW, 1800, 1, None, None)
+    now = NOW.timestamp()
+    assert now - 1799 <= plan.start <= now + 1
+    for ahead in (0, 1800, 3600):
+        assert plan.due(plan.start + ahead).timestamp() == plan.start + ahead + 1799
 
 
 def test_a_given_start_is_kept_and_put_on_the_grid() -> None:
