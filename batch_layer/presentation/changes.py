@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from batch_layer.views import tables
-from meterlake import slices, timegrid
+from meterlake import ddl, slices, timegrid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from meterlake.assignments import Touched
+
+PartsOf = Callable[[str], "Mapping[str, str]"]
+"""Takes a slice's folder; returns slice -> folder of those that it was merged of, nothing where it was not."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,29 @@ class Inputs:
         return cls(dict(recorded["folders"]), times)
 
 
-def changed_slices(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Return the slices whose rows may differ: they lie in another folder, are new, or are gone."""
-    return sorted(
-        {tables.slice_name(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    )
+def changed_slices(before: Mapping[str, str], after: Mapping[str, str], parts_of: PartsOf) -> list[str]:
+    """Return the slices whose rows may differ: they lie in another folder, are new, or are gone.
+
+    Slices that have been merged count as what they are made of: a merge changes no row.
+    """
+    old = _with_rows(before)
+    new = _apart(_with_rows(after), old, parts_of)
+    return sorted({tables.slice_name(name) for name in old.keys() | new.keys() if old.get(name) != new.get(name)})
+
+
+def _with_rows(folders: Mapping[str, str]) -> dict[str, str]:
+    """Return the partitions but for those that are announced, or have been merged into others."""
+    return {name: folder for name, folder in folders.items() if not folder.endswith(f"/{ddl.EMPTY_FOLDER}")}
+
+
+def _apart(folders: Mapping[str, str], before: Mapping[str, str], parts_of: PartsOf) -> dict[str, str]:
+    """Return partitions with each new one that was merged replaced by what it is made of."""
+    result: dict[str, str] = {}
+    for name, folder in folders.items():
+        parts = {} if before.get(name) == folder else parts_of(folder)
+        named = {f"{name.rpartition('=')[0]}={part}": place for part, place in parts.items()}
+        result |= _apart(named, before, parts_of) if named else {name: folder}
+    return result
 
 
 def local_days(changed: Iterable[str], time_zone: str) -> tuple[date, ...]:

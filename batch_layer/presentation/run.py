@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 from batch_layer import run_records
@@ -183,7 +184,7 @@ def _changed(
 ) -> Changed:
     if before is None or asked.full:
         return Changed(None)
-    sliced = changes.changed_slices(before.folders, after.folders)
+    sliced = changes.changed_slices(before.folders, after.folders, partial(files.parts_of, work.spark))
     days = tuple(sorted({*changes.local_days(sliced, work.series.time_zone), *asked.days()}))
     if len(days) > MOST_DAYS:
         return Changed(None)

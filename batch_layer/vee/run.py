@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
@@ -19,7 +20,7 @@ from batch_layer.presentation.shapes import reference as reference_shape
 from batch_layer.vee import estimated, observed, shapes, stretches
 from batch_layer.vee.scope import Scope, of_dates
 from batch_layer.vee.stretches import seconds
-from batch_layer.views import tables
+from batch_layer.views import files, tables
 from engines import curated
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _dates(work: Work, before: Inputs, after: Inputs) -> list[date]:
     old, new = (
         {name: folder for name, folder in one.folders.items() if not name.startswith(gaps)} for one in (before, after)
     )
-    sliced = changes.changed_slices(old, new)
+    sliced = changes.changed_slices(old, new, partial(files.parts_of, work.spark))
     return list(changes.local_days(sliced, work.series.time_zone))
 
 

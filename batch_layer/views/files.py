@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _SHARDS_A_CORE = 4
 _STAGING = "_staging-"
+_PARTS = "_merged_from.json"
+"""Beside the files of a slice that was merged; readers of a folder leave out what begins like this."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,31 @@ def size(spark: SparkSession, folders: Iterable[str]) -> tuple[int, int]:
     """Return the number of files in some folders, and their bytes."""
     listed = [entry for folder in folders for entry in _glob(spark, f"{folder}/*.parquet")]
     return len(listed), sum(length for _, length in listed)
+
+
+def write_parts(spark: SparkSession, folder: str, parts: Mapping[str, str]) -> None:
+    """Note in the folder of a merged slice of which slices, in which folders, it is made."""
+    path, system = _path(spark, f"{folder}/{_PARTS}")
+    stream = system.create(path)
+    try:
+        stream.write(bytearray(json.dumps(parts, sort_keys=True), "utf-8"))
+    finally:
+        stream.close()
+
+
+def parts_of(spark: SparkSession, folder: str) -> dict[str, str]:
+    """Return slice -> folder of those of which the slice in a folder was merged; nothing where it was not."""
+    path, system = _path(spark, f"{folder}/{_PARTS}")
+    if not system.exists(path):
+        return {}
+    stream = system.open(path)
+    try:
+        context: Any = spark.sparkContext
+        text = getattr(context._jvm, "org.apache.commons.io.IOUtils").toString(stream, "UTF-8")  # noqa: SLF001
+    finally:
+        stream.close()
+    parts: dict[str, str] = json.loads(text)
+    return parts
 
 
 def make_folder(spark: SparkSession, folder: str) -> None:

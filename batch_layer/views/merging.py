@@ -85,6 +85,7 @@ def _merge(run: Run, table: Table, target: str, parts: Mapping[str, str]) -> Non
     audit.check_equal(run.plan.run_id, place, dict.fromkeys(written.slices, 0), {target: 0})
     audit.check_equal(run.plan.run_id, place, _digest(rows), _digest(run.read(table, written.slices)))
     published = run.published(table)
+    files.write_parts(run.spark, written.slices[target], parts)
     name = table.partition_name(target)
     run.change(table, {name: Change(published[name], written.slices[target])})
     for part in parts:

@@ -61,9 +61,9 @@ class World:
         self.spark.createDataFrame(values, table.spark_schema()).coalesce(1).write.parquet(self.folders[name])
 
     def load(self, now: datetime = NOW) -> dict[str, Merged]:
-        result, opened = {}, open_references(self.spark, SERIES, PRESENTATION, self.base)
+        result, opened = {}, open_references(self.spark, SERIES, self.presentation, self.base)
         with relational.opened(str(self.database)) as connection:
-            for declared in PRESENTATION.references:
+            for declared in self.presentation.references:
                 rows = relational.rows(connection, declared.table, declared.columns, str(self.database))
                 references.check(declared, "a test", rows, allow_empty=False)
                 result[declared.name] = references.load(self.spark, opened[declared.name], declared, rows, now)
@@ -82,7 +82,7 @@ class World:
         work = Work(
             self.spark,
             SERIES,
-            PRESENTATION,
+            self.presentation,
             self.base,
             self.folders,
             "batch-1",

@@ -397,6 +397,9 @@ def test_old_slices_are_merged_and_readers_see_every_row_once(
     assert {merged[name] for name in hours if "27T" in name} == {empty}
     assert "2026-03-27T00" not in dropped
     assert seen[1].figures["small_minute"]["slices_merged_into"] == ["2026-03-27"]
+    parts = {name: announced[name] for name in sorted(hours) if "27T" in name}
+    assert files.parts_of(spark, merged["2026-03-27"]) == parts
+    assert files.parts_of(spark, announced["2026-03-27T00"]) == {}
     for number in later:
         master.add(readings(date(2026, 4, number)))
         done = execute(master, base, done)

@@ -140,8 +140,31 @@ def test_a_slice_that_lies_elsewhere_is_computed_again() -> None:
         "month=2021-03/slice=2021-03-28": "c",
         "month=2021-04/slice=2021-04": "d",
     }
-    assert changes.changed_slices(before, after) == ["2021-03-28", "2021-04"]
-    assert changes.changed_slices(after, {}) == ["2021-03-27", "2021-03-28", "2021-04"]
+    assert changed(before, after) == ["2021-03-28", "2021-04"]
+    assert changed(after, {}) == ["2021-03-27", "2021-03-28", "2021-04"]
+
+
+def changed(before: dict[str, str], after: dict[str, str], **parts: dict[str, str]) -> list[str]:
+    return changes.changed_slices(before, after, lambda folder: parts.get(folder, {}))
+
+
+def test_a_merge_of_slices_changes_nothing() -> None:
+    days = {f"month=2021-03/slice=2021-03-{day}": f"d{day}" for day in (27, 28)}
+    month, gone = "month=2021-03/slice=2021-03", dict.fromkeys(days, "views/empty")
+    made_of = {"2021-03-27": "d27", "2021-03-28": "d28"}
+    new = {"month=2021-04/slice=2021-04-08": "d8"}
+    announced = days | {month: "views/empty"} | new
+    assert changed(days, announced) == ["2021-04-08"]
+    merged = gone | {month: "m"} | new
+    assert changed(announced, merged, m=made_of) == []
+    assert changed(merged, {month: "m"} | new, m=made_of) == []  # the small ones are dropped
+    # Between two runs of ours: a day was written again, the month announced, merged, and its small ones dropped.
+    assert changed(days, {month: "m"} | new, m=made_of | {"2021-03-28": "again"}) == ["2021-03-28", "2021-04-08"]
+    assert changed({month: "m"}, {month: "later"}, m=made_of) == ["2021-03"]
+    assert changed(days, {"month=2021-03/slice=2021-03": "m"}) == ["2021-03", "2021-03-27", "2021-03-28"]
+    year, hours = "year=2021/slice=2021", {f"year=2021/slice=2021-03-27T{hour:02}": f"h{hour}" for hour in range(24)}
+    inner = {f"2021-03-27T{hour:02}": f"h{hour}" for hour in range(24)}
+    assert changed(hours, {year: "y"}, y={"2021-03-27": "d"}, d=inner) == []
 
 
 def test_slices_of_utc_touch_local_days() -> None:
