@@ -149,8 +149,9 @@ def check(settings: Settings, truth: Truth, as_of: date = LAST) -> None:
 
 
 def answer(said: str) -> list[dict[str, Any]]:
-    """Return what a command has answered as JSON, whatever it said before."""
-    result: list[dict[str, Any]] = json.loads(said[said.index("[\n") if "[\n" in said else said.index("[") :])
+    """Return what a command has answered as JSON, whatever it said before or on the error stream."""
+    begin = said.index("[\n") if "[\n" in said else said.index("[")
+    result: list[dict[str, Any]] = json.JSONDecoder().raw_decode(said, begin)[0]
     return result
 
 
