@@ -258,7 +258,7 @@ def main() -> int:
         "ours": vars(ours) | {"rows_s": round(half_hours / ours.seconds), "rows_cpu_s": round(half_hours / ours.cpu)},
         "duckdb": vars(theirs) | {"rows_s": round(half_hours / theirs.seconds)},
         "times_as_long": round(ours.seconds / theirs.seconds, 2),
-        "days": [vars(day) for day in more],
+        "added_days": [vars(day) for day in more],
         "share_of_a_day": {figure: round(share, 4) for figure, share in shares.items()},
         "jvm_peak_mb": memory,
         "same": same,

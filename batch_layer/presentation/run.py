@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -20,6 +21,7 @@ from batch_layer.presentation.changes import Inputs
 from batch_layer.presentation.staging import Changed
 from batch_layer.views import files, tables
 from engines import curated
+from engines import spark as engine
 from meterlake import assignments as core
 from meterlake.errors import PermanentError
 from meterlake.presentation import AS_OF, ASKED, DAY, STAGING
@@ -39,6 +41,8 @@ Task = Callable[[], "dict[str, Merged]"]
 
 TABLES_AT_ONCE: Final = 3
 """So many tables are merged at the same time: much of it is planning, and reading a log."""
+PLANNED_ONCE: Final = 3
+"""Readings of so many local days are little data: planning again after each stage takes longer than it saves."""
 MOST_DAYS: Final = 3700
 """Beyond so many local days all are computed again: naming them would take longer."""
 
@@ -145,6 +149,30 @@ def _present(work: Work, asked: Asked) -> Presented:
     rows = {name: references.rows_at(table, after.recorded[name]) for name, table in known.items()}
     assigned = core.assignments(work.series, work.presentation, rows)
     changed = _changed(work, asked, before, after, known, assigned)
+    is_small = changed.days is not None and len(changed.days) <= PLANNED_ONCE
+    with engine.planned_once(work.spark) if is_small else nullcontext():
+        merged, days, as_of = _bring_up_to_date(work, asked, changed, after, known, assigned)
+    count = None if days is None and not changed.is_nothing else len(days or ())
+    unused = core.empty_periods(work.presentation, rows)
+    if changed.is_nothing and not any(one.rows for one in merged.values()):
+        return Presented(work.run_id, "nothing has changed", 0, as_of, merged, unused)
+    mode: Literal["full", "incremental", "range"] = (
+        "full" if changed.days is None else "range" if asked.since else "incremental"
+    )
+    presented = Presented(work.run_id, mode, count, as_of, merged, unused)
+    _record(work, runs, presented, after)
+    return presented
+
+
+def _bring_up_to_date(
+    work: Work,
+    asked: Asked,
+    changed: Changed,
+    after: Inputs,
+    known: Mapping[str, Merging],
+    assigned: core.Assignments,
+) -> tuple[dict[str, Merged], list[date] | None, date | None]:
+    """Bring all tables up to date; return what changed in each, the local days (None: all), and the day asked for."""
     merged: dict[str, Merged] = {}
     staged = _open(work, shapes.staging(work.series, work.presentation))
     days: list[date] | None = None
@@ -162,16 +190,7 @@ def _present(work: Work, asked: Asked) -> Presented:
     with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
         for done in pool.map(lambda task: task(), tasks):
             merged |= done
-    count = None if days is None and not changed.is_nothing else len(days or ())
-    unused = core.empty_periods(work.presentation, rows)
-    if changed.is_nothing and not any(one.rows for one in merged.values()):
-        return Presented(work.run_id, "nothing has changed", 0, as_of, merged, unused)
-    mode: Literal["full", "incremental", "range"] = (
-        "full" if changed.days is None else "range" if asked.since else "incremental"
-    )
-    presented = Presented(work.run_id, mode, count, as_of, merged, unused)
-    _record(work, runs, presented, after)
-    return presented
+    return merged, days, as_of
 
 
 def _changed(
