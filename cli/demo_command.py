@@ -301,6 +301,11 @@ def _draw(dataset: MeterSeries, out: Path, shift: int) -> str:
     return f"{len(wanted)} pictures in {out}"
 
 
+def _hyphened(token: str) -> str:
+    return token.replace("_", "-")
+
+
 def register(app: typer.Typer) -> None:
     """Add the command of this module to ``app``."""
-    app.command(rich_help_panel="Start here")(demo)
+    # Demos have the names of data sets, too: half_hourly is half-hourly.
+    app.command(rich_help_panel="Start here", context_settings={"token_normalize_func": _hyphened})(demo)

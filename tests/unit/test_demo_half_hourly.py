@@ -60,6 +60,7 @@ def test_a_late_reading_is_one_of_the_format(tmp_path: Path) -> None:
     [
         (["demo", "telecom", "--path", "."], "has its own data"),
         (["demo", "half-hourly", "--path", "."], "0 databases and no folder readings"),
+        (["demo", "half_hourly", "--path", "."], "0 databases and no folder readings"),
     ],
 )
 def test_another_folder_is_refused_before_any_server_starts(
