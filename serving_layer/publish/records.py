@@ -32,8 +32,8 @@ BLOCK: Final = 1000
 """So many records of a data set make a partition of the table: compaction and reading leave the others alone."""
 TIDY_EVERY: Final = 50
 """After so many records of a data set their files are made one, and older states are dropped."""
-_PROPERTIES: Final = "'write.metadata.delete-after-commit.enabled' = 'true', 'commit.manifest.min-count-to-merge' = '8'"
-"""Reading opens every manifest, and a commit makes one: so few are merged into one."""
+_PROPERTIES: Final = "'write.metadata.delete-after-commit.enabled' = 'true', 'commit.manifest.min-count-to-merge' = '2'"
+"""Reading opens every manifest, and each commit makes one, of a few files: it is merged with the one before."""
 _KEPT: Final = timedelta(hours=1)
 """Younger snapshots stay, for queries that are reading them."""
 _STATE: Final = "meterlake.state."
@@ -139,6 +139,7 @@ def tidy(session: SparkSession, settings: Settings, history: History, now: datet
     """
     _release_stale_locks(settings)
     with translated(settings, FULL_NAME):
+        session.sql(f"ALTER TABLE {FULL_NAME} SET TBLPROPERTIES ({_PROPERTIES})")  # tables of former versions lack some
         if history.current is not None:
             session.sql(
                 f"UPDATE {FULL_NAME} SET state = NULL"  # noqa: S608 - a constant
@@ -159,7 +160,6 @@ def upkeep(session: SparkSession, settings: Settings, before: datetime, orphaned
     with translated(settings, FULL_NAME):
         if not session.catalog.tableExists(FULL_NAME):
             return {}
-        session.sql(f"ALTER TABLE {FULL_NAME} SET TBLPROPERTIES ({_PROPERTIES})")  # tables of former versions lack some
         compacted = iceberg_upkeep.compact(session, FULL_NAME, order="dataset, seq")
         expired = iceberg_upkeep.expire_before(iceberg_upkeep.load(session, FULL_NAME), before)
         return {
