@@ -8,7 +8,7 @@ RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 PYTEST := $(BIN)/pytest --durations=30 --durations-min=5
 UV := $(or $(shell command -v uv),.uv/bin/uv)
-INSTALL = VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(UV) pip install
+INSTALL = VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(UV) pip install --compile-bytecode
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-telecom demo-half-hourly test test-all test-pythons check format lint types unit model spark integration chaos fetch up down status lock generate clean
@@ -56,7 +56,7 @@ test-pythons: fetch $(PYTHONS:%=.pythons/%) ## unit and Spark tests on every Pyt
 .pythons/%: requirements-dev.lock setup.cfg | $(UV)
 	@echo "set-up: Python $*, into $@"
 	@$(UV) venv --quiet --clear --python $* $@
-	@VIRTUAL_ENV="$(CURDIR)/$@" $(UV) pip install --quiet --require-hashes --requirement requirements-dev.lock
+	@VIRTUAL_ENV="$(CURDIR)/$@" $(UV) pip install --quiet --compile-bytecode --require-hashes --requirement requirements-dev.lock
 	@VIRTUAL_ENV="$(CURDIR)/$@" $(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 

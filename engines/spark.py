@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+import zlib
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -297,7 +298,7 @@ def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSess
 
 def _variables(settings: Settings) -> dict[str, str]:
     """Return what pyspark takes from the environment alone."""
-    variables = {"PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(settings.spark_home or _spark_home())}
+    variables = {"PYSPARK_PYTHON": sys.executable, "SPARK_HOME": str(settings.spark_home or _spark_home(settings))}
     if home := runtime(settings).java_home:
         variables["JAVA_HOME"] = str(home)
     if settings.hdfs_user:
@@ -336,10 +337,23 @@ def _scratch(settings: Settings) -> Path:
     return settings.home.resolve() / "run" / "spark"
 
 
-def _spark_home() -> str:
+def _spark_home(settings: Settings) -> Path:
+    """Return pyspark's own home; for a driver on this machine, one without ``python/lib``.
+
+    From the archives there, each worker would compile pyspark, and read their directories before each task. Without
+    them it imports the pyspark of its interpreter, which is the same.
+    """
     import pyspark
 
-    return str(Path(pyspark.__file__).parent)
+    home = Path(pyspark.__file__).parent
+    if not _is_local(settings):
+        return home
+    shown = _scratch(settings) / f"home-{zlib.crc32(str(home).encode()):08x}"
+    shown.mkdir(parents=True, exist_ok=True)
+    for name in ("bin", "jars"):
+        with suppress(FileExistsError):  # of an earlier process, or of one that starts at the same time
+            (shown / name).symlink_to(home / name)
+    return shown
 
 
 def _slug(name: str) -> str:

@@ -97,8 +97,11 @@ def dealt(given: Sequence[Piece], size: int = SPLIT) -> list[tuple[Piece, ...]]:
 
 
 def frame(spark: SparkSession, job: Job, given: Sequence[Piece], wanted: Wanted) -> DataFrame:
-    """Return the rows of some pieces: of the master table, of quarantine, or of ``rows.DAYS``."""
-    tasks = dealt(given)
+    """Return the rows of some pieces: of the master table, of quarantine, or of ``rows.DAYS``.
+
+    Small files lie in bundles as they came, which is not the order in which they were named: a task reads neighbours.
+    """
+    tasks = dealt(sorted(given, key=lambda piece: (job.files[piece.file].location, piece.begin)))
     columns = [f"{column.name} {column.type.sql('spark')}" for column in _columns(job, wanted)]
     listed = ", ".join([*columns, *([f"{TALLY} STRING"] if wanted is Wanted.READINGS else [])])
     return spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(partial(_run, job, tasks, wanted), listed)

@@ -217,10 +217,10 @@ def _clean_up(batch: _Batch, session: SparkSession, folders: Iterable[str]) -> N
 
 def _tidy(batch: _Batch, session: SparkSession, history: History) -> None:
     """Now and then, make the record of runs small to read. Where that fails, `meterlake maintain` does it."""
-    if history.seq != history.state_seq:
+    if not records.tidy_is_due(history):
         return
     try:
-        records.tidy(session, batch.settings, batch.clock())
+        records.tidy(session, batch.settings, history, batch.clock())
     except MeterlakeError as error:
         batch.report(f"{error.what} The record of runs is compacted by `meterlake maintain {batch.dataset.name}`.")
 

@@ -1,7 +1,7 @@
 """The past of a data set's runs, as far as a command needs it. Pure: ``records`` keeps the records in a table.
 
-A record holds what it changes. ``History`` is what all records up to one come to: it is recorded whole from time to
-time, so a command reads that and the few records after it, however many there are.
+A record holds what it changes. ``History`` is what all records up to one come to: it is recorded whole with each
+finished one, so a command reads that and at most what is under way after it, however many there are.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ Status = Literal["current", "kept", "expired"]
 
 KEPT: Final = 3
 """So many runs besides the present one stay roll-back-able: those that readers saw last."""
-STATE_EVERY: Final = 50
-"""After so many records the history is recorded whole."""
-
 ERASURE: Final = "erasure"
 """Key of a record's details: the erasure for which it was published. No earlier run may be rolled back to then."""
 
@@ -82,15 +79,13 @@ class History:
     """What the records up to ``seq`` come to.
 
     present: the run that readers see; the one before, while a publish is under way. kept: those to roll back to, the
-    one that they saw last first. begun: the publish or roll-back that is under way. state_seq: the last record with
-    which this was recorded whole.
+    one that they saw last first. begun: the publish or roll-back that is under way.
     """
 
     present: Run | None = None
     kept: tuple[Run, ...] = ()
     begun: Record | None = None
     seq: int = 0
-    state_seq: int = 0
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> History:
@@ -150,11 +145,6 @@ class History:
         if record.run_id not in names:
             return "expired"
         return "current" if names[0] == record.run_id else "kept"
-
-    @property
-    def state_is_due(self) -> bool:
-        """Whether the history is to be recorded whole with its last record."""
-        return self.begun is None and self.seq - self.state_seq >= STATE_EVERY
 
 
 def out_of_reach(before: History, after: History) -> set[str]:

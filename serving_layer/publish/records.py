@@ -1,13 +1,12 @@
-"""The record of runs: an Iceberg table that is only appended to, by Spark, and read through Trino, which is quick.
+"""The record of runs: an Iceberg table that Spark appends to, and that is read through Trino, which is quick.
 
-A command reads the last record with which the history was recorded whole, and those after it. Where that is stands as a
-property of the database; if it is wrong, more is read than is needed. (Trino cannot commit to Iceberg tables of a
-metastore on Derby: its comparison of parameters fails there.)
+The last finished record has the history whole: a command reads that, and what is under way after it. Where it is stands
+as a property of the database; if that is wrong, more is read than is needed. (Trino cannot commit to Iceberg tables of
+a metastore on Derby: its comparison of parameters fails there.)
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +30,10 @@ TABLE: Final = "batch_runs"
 FULL_NAME: Final = f"{spark.CATALOG}.{DATABASE}.{TABLE}"
 BLOCK: Final = 1000
 """So many records of a data set make a partition of the table: compaction and reading leave the others alone."""
+TIDY_EVERY: Final = 50
+"""After so many records of a data set their files are made one, and older states are dropped."""
+_PROPERTIES: Final = "'write.metadata.delete-after-commit.enabled' = 'true', 'commit.manifest.min-count-to-merge' = '2'"
+"""Reading opens every manifest, and each commit makes one, of a few files: it is merged with the one before."""
 _KEPT: Final = timedelta(hours=1)
 """Younger snapshots stay, for queries that are reading them."""
 _STATE: Final = "meterlake.state."
@@ -76,7 +79,7 @@ def append(settings: Settings, history: History, record: Record) -> History:
     written. Opens a Spark session, or uses the one that is open.
     """
     after = history.after(record)
-    state = after if after.state_is_due else None
+    state = after if record.is_finished else None
     _release_stale_locks(settings)
     with spark.session(settings, "records") as session, translated(settings, FULL_NAME):
         create(session, settings)
@@ -85,10 +88,9 @@ def append(settings: Settings, history: History, record: Record) -> History:
         selected = ", ".join(f"CAST(:{name} AS {kind}) AS {name}" for name, kind in kinds.items())
         row = session.sql(f"SELECT {selected}", args=values(record, state) | dict.fromkeys(former))
         _append_behind(session, history.seq, record, row)
-    if state is None:
-        return after
-    note_state(settings, record.dataset, record.seq)
-    return replace(after, state_seq=record.seq)
+    if state is not None:
+        note_state(settings, record.dataset, record.seq)
+    return after
 
 
 def _append_behind(session: SparkSession, last_seq: int, record: Record, row: DataFrame) -> None:
@@ -124,10 +126,26 @@ def note_state(settings: Settings, dataset: str, seq: int) -> None:
         metastore.set_database_property(client, DATABASE, f"{_STATE}{dataset}", str(seq))
 
 
-def tidy(session: SparkSession, settings: Settings, now: datetime) -> None:
-    """Do the upkeep that keeps reading quick while publishes go on: files of the last blocks, snapshots of an hour."""
+def tidy_is_due(history: History) -> bool:
+    """Return whether a publish that has ended with this history is to ``tidy``: each has two records."""
+    return history.seq // TIDY_EVERY != (history.seq - 2) // TIDY_EVERY
+
+
+def tidy(session: SparkSession, settings: Settings, history: History, now: datetime) -> None:
+    """Do the upkeep that keeps reading quick while publishes go on.
+
+    States of earlier records go: only those since the last time have one, so no older file is written again. Files of
+    the last blocks become one each, snapshots of an hour stay.
+    """
     _release_stale_locks(settings)
     with translated(settings, FULL_NAME):
+        session.sql(f"ALTER TABLE {FULL_NAME} SET TBLPROPERTIES ({_PROPERTIES})")  # tables of former versions lack some
+        if history.current is not None:
+            session.sql(
+                f"UPDATE {FULL_NAME} SET state = NULL"  # noqa: S608 - a constant
+                " WHERE dataset = :dataset AND seq < :seq AND state IS NOT NULL",
+                args={"dataset": history.current.dataset, "seq": history.seq},
+            )
         iceberg_upkeep.compact(session, FULL_NAME, order="dataset, seq")
         iceberg_upkeep.expire_before(iceberg_upkeep.load(session, FULL_NAME), now - _KEPT)
 
@@ -167,7 +185,7 @@ def create(session: SparkSession, settings: Settings) -> None:
         session.sql(
             f"CREATE TABLE IF NOT EXISTS {FULL_NAME} ({columns}) USING iceberg"
             f" PARTITIONED BY (dataset, truncate({BLOCK}, seq)) LOCATION '{folder}/{TABLE}'"
-            " TBLPROPERTIES ('write.metadata.delete-after-commit.enabled' = 'true')"
+            f" TBLPROPERTIES ({_PROPERTIES})"
         )
     elif "changes" not in session.table(FULL_NAME).columns:
         session.sql(f"ALTER TABLE {FULL_NAME} ADD PARTITION FIELD dataset")

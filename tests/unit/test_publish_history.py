@@ -16,9 +16,9 @@ from meterlake import merged
 from meterlake.errors import UnknownName
 from serving_layer.publish import packing
 from serving_layer.publish.folders import applied, by_name, difference
-from serving_layer.publish.history import STATE_EVERY, Event, History, Record, out_of_reach
+from serving_layer.publish.history import Event, History, Record, out_of_reach
 from serving_layer.publish.lineage import Layer
-from serving_layer.publish.records import history_of
+from serving_layer.publish.records import history_of, tidy_is_due
 
 pytestmark = pytest.mark.unit
 
@@ -166,30 +166,49 @@ def test_a_history_that_was_recorded_whole_goes_on_as_all_its_records_do(
     restored = packing.unpacked("household", whole.seq, text)
     for later in records[at:]:
         restored = restored.after(later)
-    assert replace(restored, state_seq=0) == history
+    assert restored == history
 
 
 def rows(records: list[Record]) -> list[dict[str, Any]]:
-    """Return records as the table gives them, the history recorded whole when it is due."""
+    """Return records as the table gives them, the history recorded whole with each finished one."""
     history = History()
     result: list[dict[str, Any]] = []
     for each in records:
         history = history.after(each)
-        state = history if history.state_is_due else None
-        history = replace(history, state_seq=each.seq) if state else history
-        row = packing.values(each, state)
+        row = packing.values(each, history if each.is_finished else None)
         times = {name: datetime.fromisoformat(row[name]) for name in ("at", "boundary")}
         result.append(row | times)
     return result
 
 
-def test_a_state_is_recorded_each_fifty_records_and_what_is_before_it_need_not_be_read() -> None:
-    records = published(*(f"run{number}" for number in range(60)))
+def test_what_is_before_the_last_finished_record_need_not_be_read() -> None:
+    records = [*published(*(f"run{number}" for number in range(60))), record(121, "next", "publishing")]
     table = rows(records)
-    assert [row["seq"] for row in table if row["state"]] == [STATE_EVERY, 2 * STATE_EVERY]
-    from_state = history_of(table[2 * STATE_EVERY - 1 :])
-    assert replace(from_state, state_seq=0) == History.of(records)
-    assert from_state.state_seq == 2 * STATE_EVERY
+    assert [row["seq"] for row in table if row["state"]] == list(range(2, 121, 2))
+    assert history_of(table[119:]) == History.of(records)
+    assert history_of([row | {"state": None} for row in table]) == History.of(records)
+
+
+def test_a_state_that_was_not_compressed_is_read() -> None:
+    records = published("a", "b")
+    history = History.of(records)
+    row = rows(records)[-1] | {"state": json.dumps(packing.packed(history), sort_keys=True)}
+    assert packing.state_of(row) == history
+
+
+def test_the_state_of_many_partitions_is_packed_small() -> None:
+    tables = {
+        f"t{number}": {f"hour={hour}": f"/b/t{number}/hour={hour}/run=a" for hour in range(800)} for number in range(5)
+    }
+    records = [record(1, "a", "publishing"), record(2, "a", "published", changes=difference({}, tables))]
+    row = rows(records)[-1]
+    assert len(row["state"]) < 40_000
+    assert packing.state_of(row) == History.of(records)
+
+
+@pytest.mark.parametrize(("seq", "due"), [(2, False), (48, False), (50, True), (51, True), (52, False), (100, True)])
+def test_the_table_is_tidied_each_fifty_records(seq: int, due: bool) -> None:
+    assert tidy_is_due(History(seq=seq)) is due
 
 
 def test_records_of_version_0_1_with_the_place_of_every_partition_are_read_as_what_they_changed() -> None:
