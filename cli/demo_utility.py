@@ -175,7 +175,7 @@ def _figures(shown: _Show, out: Path) -> str:
     rows: dict[object, dict[str, object]] = {}
     for name in ("saifi", "saidi", "caidi", "distribution_loss", "collection_efficiency"):
         for row in ask(name, "region"):
-            rows.setdefault(row["region"], {"region": row["region"]})[name] = row[name]
+            rows.setdefault(row["region"], {"region": row["region"]})[name] = _rounded(row[name])
     shown.table(list(rows.values()))
     months, causes = ask("saidi", "month"), ask("share_by_cause", "cause")
     picture, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
@@ -193,6 +193,10 @@ def _figures(shown: _Show, out: Path) -> str:
     return f"five by region; a picture in {out}"
 
 
+def _rounded(value: object) -> float | None:
+    return None if value is None else round(float(str(value)), 2)
+
+
 def _predicted(shown: _Show) -> str:
     from engines import trino
     from lakehouse.kpi import figure
@@ -208,7 +212,7 @@ ORDER BY probability DESC LIMIT 5""",
     )
     if not worst[1]:
         return "no model, no predictions"
-    shown.table([row])
+    shown.table([row | {"share_on_predicted": _rounded(row["share_on_predicted"])}])
     shown.table([dict(zip(worst[0], one, strict=True)) for one in worst[1]])
     return (
         f"{row['predicted_hits']} hits, {row['predicted_misses']} misses, {row['predicted_false_alarms']} false alarms"

@@ -1,4 +1,4 @@
-"""The data files of a lakehouse's table by day, from its metadata: what a second engine loads, and what has changed."""
+"""The data files of a lakehouse's table by period, from its metadata: what a second engine loads, what has changed."""
 
 from __future__ import annotations
 
@@ -15,49 +15,58 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 _EPOCH: Final = date(1970, 1, 1)
+_LONGEST: Final = timedelta(days=31)
 
 
 @dataclass(frozen=True)
 class Files:
     """A state of a table. rows: how many it has.
 
-    manifests: path of each list of files -> the days that it speaks of; only of those that were not known.
+    manifests: path of each list of files -> the periods that it speaks of, by their first days; only of those that were
+    not known. period: of a file, ``month`` or ``day``.
     """
 
     rows: int
     manifests: Mapping[str, frozenset[date]]
     all_manifests: frozenset[str]
     table: Any
+    period: str
 
-    def of_days(self, days: Collection[date]) -> dict[date, list[str]]:
-        """Return the data files of days; what is listed for other days is not read."""
+    def of(self, starts: Collection[date]) -> dict[date, list[str]]:
+        """Return the data files of periods; what is listed for others is not read."""
         result: dict[date, list[str]] = defaultdict(list)
-        if not days:
+        if not starts:
             return result
         time = self.table.schema().find_field(self.table.spec().fields[0].source_id).name
-        first, end = min(days).isoformat(), (max(days) + timedelta(days=1)).isoformat()
+        first, end = min(starts).isoformat(), (max(starts) + _LONGEST).isoformat()
         kept = f"{time} >= '{first}T00:00:00' and {time} < '{end}T00:00:00'"
         for task in self.table.scan(row_filter=kept).plan_files():
-            day = _day(task.file.partition[0])
-            if day in days:
-                result[day].append(task.file.file_path)
+            start = _start(self.table, task.file.spec_id, task.file.partition, self.period)
+            if start in starts:
+                result[start].append(task.file.file_path)
         return result
 
 
-def files(settings: Settings, table: str, ref: str, known: Collection[str]) -> Files:
-    """Return the state of a table that is partitioned by day. known: manifests that need not be read again."""
+def files(settings: Settings, table: str, ref: str, known: Collection[str], period: str) -> Files:
+    """Return the state of a table that is partitioned by a period. known: manifests that need not be read again.
+
+    Files of before it was partitioned so count for the period that they lie in.
+    """
     loaded = lake_tables.table(settings, table, ref)
     snapshot = loaded.current_snapshot()
     if snapshot is None:
-        return Files(0, {}, frozenset(), loaded)
+        return Files(0, {}, frozenset(), loaded, period)
     manifests = snapshot.manifests(loaded.io)
     new = {}
     for manifest in manifests:
         if manifest.manifest_path not in known:
             entries = manifest.fetch_manifest_entry(loaded.io, discard_deleted=False)
-            new[manifest.manifest_path] = frozenset(_day(entry.data_file.partition[0]) for entry in entries)
+            spec = manifest.partition_spec_id
+            new[manifest.manifest_path] = frozenset(
+                _start(loaded, spec, entry.data_file.partition, period) for entry in entries
+            )
     paths = frozenset(manifest.manifest_path for manifest in manifests)
-    return Files(int(snapshot.summary["total-records"]), new, paths, loaded)
+    return Files(int(snapshot.summary["total-records"]), new, paths, loaded, period)
 
 
 def whole(settings: Settings, table: str, ref: str) -> tuple[int, list[str]]:
@@ -69,5 +78,10 @@ def whole(settings: Settings, table: str, ref: str) -> tuple[int, list[str]]:
     return int(snapshot.summary["total-records"]), [task.file.file_path for task in loaded.scan().plan_files()]
 
 
-def _day(value: int | date) -> date:
-    return value if isinstance(value, date) else _EPOCH + timedelta(days=value)
+def _start(table: Any, spec: int, partition: Any, period: str) -> date:
+    """Return the first day of the period that a file lies in."""
+    (field,), value = table.specs()[spec].fields, partition[0]
+    if str(field.transform) == "month":
+        return date(1970 + value // 12, value % 12 + 1, 1)
+    day = value if isinstance(value, date) else _EPOCH + timedelta(days=value)
+    return day.replace(day=1) if period == "month" else day

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ def catalog(session: SparkSession, settings: Settings, name: str, ref: str) -> s
     for key, value in options.items():
         session.conf.set(f"{prefix}{key}", value)
     return name
+
+
+def partitioned(session: SparkSession, table: str) -> list[str]:
+    """Return what an Iceberg table's new files are partitioned by, as statements write it: ``months(`time`)``."""
+    rows = session.sql(f"DESCRIBE TABLE {table}").collect()
+    fields = [row.data_type for row in rows if re.fullmatch(r"Part \d+", row.col_name)]
+    return [re.sub(r"(\w+)(\)?)$", r"`\1`\2", field.replace("`", "")) for field in fields]
 
 
 def object_options(settings: Settings) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import threading
 import zlib
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from engines.spark_runtime import runtime
 from meterlake import discovery
-from meterlake.errors import PermanentError
+from meterlake.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +39,17 @@ _FIRST_JAR = "hive-standalone-metastore-common"
 
 class SparkFailed(PermanentError):
     """The Spark driver did not start."""
+
+
+class JavaEnded(TransientError):
+    """The JVM of the session has ended: somebody has killed it, often the kernel, for memory."""
+
+    def __init__(self, app_name: str) -> None:
+        super().__init__(
+            f"Spark's Java process has ended while {app_name} was under way.",
+            hint="What was not finished is not seen. Run the same command again; where the machine was out of memory"
+            " (`dmesg`), give Spark less: METERLAKE_SPARK_DRIVER_MEMORY.",
+        )
 
 
 class OtherSession(PermanentError):
@@ -68,11 +80,17 @@ def session(
 
     conf: Spark options on top of ``options``, winning over them.
     Raises SparkFailed, NoRuntime, and what its provider raises; OtherSession when the open one has another value of
-    an option.
+    an option; JavaEnded when the JVM has ended under the body.
     """
+    from py4j.protocol import Py4JError, Py4JJavaError
+
     held = _hold(settings, app_name, options(settings, conf))
     try:
         yield held.session
+    except (Py4JError, ConnectionError) as error:
+        if isinstance(error, Py4JJavaError) or not _has_ended(within_s=1):
+            raise
+        raise JavaEnded(app_name) from error
     finally:
         _release(held)
 
@@ -116,9 +134,32 @@ def _release(held: _Open) -> None:
             _stop(held.session)
 
 
+def _has_ended(within_s: float = 0) -> bool:
+    """Return whether the JVM of the open session has ended, or does so in a moment."""
+    from pyspark import SparkContext
+
+    # Under spark-submit the JVM is not of this process. There is no public way to the one that is.
+    java = getattr(SparkContext._gateway, "proc", None)  # noqa: SLF001
+    try:
+        return java is not None and java.wait(within_s) is not None
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _forget() -> None:
+    """Let the next session start a JVM: this one's has ended."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None  # noqa: SLF001
+    SparkSession._instantiatedSession = None  # noqa: SLF001
+
+
 def _stop(session: SparkSession) -> None:
     from py4j.protocol import Py4JError
 
+    if _has_ended():
+        return _forget()
     try:
         session.stop()
     except Py4JError as error:

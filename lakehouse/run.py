@@ -71,9 +71,9 @@ class Run:
             nessie.delete(self.settings, branch)
             return None
         with spark.planned_once(self.session):
-            read, changed = self._compute(catalog, result, run)
+            read, changed, left = self._compute(catalog, result, run)
             self.report("audit")
-            audit.check(self.session, catalog, branch.name, read, changed)
+            audit.check(self.session, catalog, branch.name, read, changed, left)
         seconds = (self.clock() - begin).total_seconds()
         counts = {name: asdict(item.counts) for name, item in changed.items()}
         mode = "full" if full else "incremental"
@@ -114,17 +114,27 @@ class Run:
         kept = tables.kept(self.lakehouse)
 
         def make(table: Table) -> None:
-            again = full and table not in kept
-            if again and (table.layer, table.name) in there:
+            """Make a table as declared; one of an earlier version is partitioned anew from here on."""
+            is_there, again = (table.layer, table.name) in there, full and table not in kept
+            if again and is_there:
                 self.session.sql(f"DROP TABLE {catalog.path(table)}")
-            if again or (table.layer, table.name) not in there:
-                self.session.sql(catalog.create(table))
+            if again or not is_there:
+                statements = [catalog.create(table), *catalog.order(table)]
+            elif table.partitioned:
+                now = lake_spark.partitioned(self.session, catalog.path(table))
+                statements = catalog.partition(table, now)
+                statements += catalog.order(table) if statements else []
+            else:
+                statements = []
+            for statement in statements:
+                self.session.sql(statement)
 
         side_by_side(make, tables.every(self.lakehouse))
 
     def _compute(
         self, catalog: Catalog, manifests: Sequence[Manifest], run: str
-    ) -> tuple[dict[str, int], dict[str, Changed]]:
+    ) -> tuple[dict[str, int], dict[str, Changed], set[str]]:
+        """Compute all layers; return the records that were read, what has changed, and dimensions that members left."""
         session, lakehouse = self.session, self.lakehouse
         self.report("bronze")
         counts = side_by_side(
@@ -135,13 +145,14 @@ class Run:
         self.report("silver")
         references = [item for item in lakehouse.references if read[item.name]]
         written = side_by_side(lambda record: silver.refresh(session, catalog, record, run, {}), references)
-        news = {item.name: silver.changed_keys(session, item) for item in references}
+        news = {item.name: silver.changed_keys(session, catalog, item) for item in references}
         events = [item for item in lakehouse.events if read[item.name] or news]
         written += side_by_side(lambda record: silver.refresh(session, catalog, record, run, news), events)
         silver.quarantine(session, catalog, written)
         changed = {item.record.name: item for item in written}
         self.report("gold")
-        side_by_side(lambda item: gold.dimension(session, catalog, item, changed), lakehouse.dimensions)
+        gone = side_by_side(lambda item: gold.dimension(session, catalog, item, changed), lakehouse.dimensions)
+        left = {item.name for item, has_left in zip(lakehouse.dimensions, gone, strict=True) if has_left}
         facts = [item for item in lakehouse.facts if item.event in changed]
         side_by_side(lambda item: gold.fact(session, catalog, item, changed[item.event]), facts)
         gold.times(session, catalog)
@@ -149,7 +160,7 @@ class Run:
         for item in lakehouse.predictions:
             if problem := score.score(session, self.settings, catalog, item, run):
                 self.report(f"{item.name} left out: {problem}")
-        return read, changed
+        return read, changed, left
 
     def _merge(self, branch: str, main: Ref, record: history.Record) -> None:
         """Let readers see the branch: all tables in one commit, if they still are where the run began."""

@@ -56,6 +56,7 @@ CALLS: Final = Event(
     topic="telecom.calls",
     id="call_id",
     time="timestamp",
+    partition="day",
     fields=(
         Field("call_id", STRING, "Identity of the call"),
         _TYPE,
@@ -85,6 +86,7 @@ SMS: Final = Event(
     topic="telecom.sms",
     id="sms_id",
     time="timestamp",
+    partition="day",
     fields=(
         Field("sms_id", STRING, "Identity of the message"),
         _TYPE,
@@ -108,6 +110,7 @@ PAYMENTS: Final = Event(
     topic="telecom.payments",
     id="payment_id",
     time="timestamp",
+    partition="day",
     fields=(
         Field("payment_id", STRING, "Identity of the payment"),
         _TYPE,
@@ -132,6 +135,7 @@ RECHARGES: Final = Event(
     topic="telecom.recharges",
     id="transaction_id",
     time="timestamp",
+    partition="day",
     fields=(
         Field("transaction_id", STRING, "Identity of the recharge"),
         _TYPE,
@@ -152,6 +156,7 @@ SUPPORT: Final = Event(
     topic="telecom.support",
     id="support_id",
     time="timestamp",
+    partition="day",
     fields=(
         Field("support_id", STRING, "Identity of the contact"),
         _TYPE,

@@ -1,4 +1,4 @@
-"""Loads ClickHouse with what readers of a lakehouse see: the days that a run has touched, each replaced as a whole.
+"""Loads ClickHouse with what readers of a lakehouse see: the periods that a run has touched, each replaced as a whole.
 
 What is loaded twice is there once; what has failed half-way is done again. The files are read by ClickHouse itself.
 """
@@ -13,6 +13,7 @@ from engines import lake_files, trino
 from lakehouse import history
 from lakehouse.clickhouse import shapes
 from lakehouse.layers import tables
+from lakehouse.layers.periods import end_of
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Load:
         return shapes.database(self.lakehouse)
 
     def _fact(self, item: Fact) -> list[dict[str, Any]]:
-        shape = shapes.fact(self.lakehouse, item)
+        shape, period = shapes.fact(self.lakehouse, item), self.lakehouse.event(item.event).partition
         if self._make(shape):
             self.engine.run(f"DELETE FROM {self._table(shapes.MANIFESTS)} WHERE fact = '{item.name}'")
         known = {
@@ -80,18 +81,23 @@ class Load:
                 f"SELECT path, days FROM {self._table(shapes.MANIFESTS)} WHERE fact = '{item.name}'"
             )
         }
-        state = lake_files.files(self.settings, self._gold(item.name), self.ref, known)
+        state = lake_files.files(self.settings, self._gold(item.name), self.ref, known, period)
         gone = known.keys() - state.all_manifests
         touched = {day for days in state.manifests.values() for day in days}
         touched |= {day for path in gone for day in known[path]}
-        result = state.of_days(touched)
+        result = state.of(touched)
         self._stage(shape, "*", [path for paths in result.values() for path in paths])
-        for day in sorted(touched):
-            self._replace(shape.name, f"{day}", filled=day in result)
-        marts = [self._mart(mart, touched) for mart in self.lakehouse.marts if mart.fact == item.name]
+        for start in sorted(touched):
+            self._replace(shape.name, f"{start}", filled=start in result)
+        days = {
+            start + timedelta(days=number)
+            for start in touched
+            for number in range((end_of(start, period) - start).days)
+        }
+        marts = [self._mart(mart, days) for mart in self.lakehouse.marts if mart.fact == item.name]
         self._compare(item, state, touched)
         self._note(item, state, gone)
-        return [{"table": item.name, "rows": state.rows, "days": len(touched), "equal": True}, *marts]
+        return [{"table": item.name, "rows": state.rows, "days": len(days), "equal": True}, *marts]
 
     def _mart(self, mart: Mart, touched: Collection[date]) -> dict[str, Any]:
         """Compute a mart again for the local days around touched ones: no zone is a day away from UTC."""
@@ -133,12 +139,12 @@ class Load:
         if touched:
             event = self.lakehouse.event(item.event)
             money = [field.name for field in event.fields if field.type.kind == "decimal"]
-            first, end = min(touched), max(touched) + timedelta(days=1)
+            first, end = min(touched), end_of(max(touched), event.partition)
             asked = ", ".join(["count(*)", *(f'sum("{name}")' for name in money)])
             when = f"\"{event.time}\" >= TIMESTAMP '{first} 00:00:00' AND \"{event.time}\" < TIMESTAMP '{end} 00:00:00'"
             ours = self._rows(
-                f"SELECT {asked} FROM {self._table(item.name)} WHERE toDate(`{event.time}`) >= '{first}'"
-                f" AND toDate(`{event.time}`) < '{end}'"
+                f"SELECT {asked} FROM {self._table(item.name)} WHERE {shapes.start(event)} >= '{first}'"
+                f" AND {shapes.start(event)} < '{end}'"
             )
             theirs = trino.rows(self.settings, f"SELECT {asked} FROM lake.{self._gold(item.name)} WHERE {when}")
             problems += [

@@ -13,9 +13,10 @@ from lakehouse.layers import tables
 if TYPE_CHECKING:
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.model import Dimension, Fact, Mart
+    from meterlake.lakehouse.records import Event
 
 MANIFESTS: Final = "loaded_manifests"
-"""Lists of files that have been loaded, and the days that they speak of."""
+"""Lists of files that have been loaded, and the periods that they speak of, by their first days."""
 _TYPES: Final = {
     "STRING": "String",
     "INT": "Int32",
@@ -75,7 +76,7 @@ def manifests() -> Shape:
 
 
 def fact(lakehouse: Lakehouse, item: Fact) -> Shape:
-    """Return the table of a fact: replaced by UTC day, sorted by local day and the first member that it looks up.
+    """Return the table of a fact: replaced by UTC month or day, sorted by local day and the first member it looks up.
 
     That is how facts are asked: of a time, and of a member.
     """
@@ -86,8 +87,13 @@ def fact(lakehouse: Lakehouse, item: Fact) -> Shape:
         item.name,
         tuple((name, _type(kind, nullable=name in optional)) for name, kind in tables.fact(lakehouse, item).columns),
         ", ".join(["date_sk", *members, "transaction_sk"]),
-        f"toDate(`{event.time}`)",
+        start(event),
     )
+
+
+def start(event: Event) -> str:
+    """Return the expression of the first day of the period in which an event lies."""
+    return f"{'toDate' if event.partition == 'day' else 'toStartOfMonth'}(`{event.time}`)"
 
 
 def dimension(lakehouse: Lakehouse, item: Dimension) -> Shape:

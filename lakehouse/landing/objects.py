@@ -133,7 +133,9 @@ def write(
         *watermarks,
     )
     lake.put(settings, key, data)
-    if lake.create(settings, manifest.key, orjson.dumps(asdict(manifest))):
+    content = orjson.dumps(asdict(manifest))
+    # Where an answer gets lost, the client asks again: the manifest that is there may be this one.
+    if lake.create(settings, manifest.key, content) or lake.get(settings, manifest.key) == content:
         return manifest
     lake.delete(settings, key)
     return None

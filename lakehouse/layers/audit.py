@@ -10,7 +10,7 @@ from lakehouse.parallel import side_by_side
 from meterlake.errors import OutOfBalance, PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from pyspark.sql import SparkSession
 
@@ -31,9 +31,18 @@ class AuditFailed(PermanentError):
 
 
 def check(
-    session: SparkSession, catalog: Catalog, run: str, read: Mapping[str, int], changed: Mapping[str, Changed]
+    session: SparkSession,
+    catalog: Catalog,
+    run: str,
+    read: Mapping[str, int],
+    changed: Mapping[str, Changed],
+    left: Collection[str],
 ) -> None:
-    """Raise OutOfBalance or AuditFailed unless a run's tables agree with each other and with what was read."""
+    """Raise OutOfBalance or AuditFailed unless a run's tables agree with each other and with what was read.
+
+    Of facts that is what the run has touched: the rest has been audited by runs before. left: dimensions that members
+    have left.
+    """
     lakehouse = catalog.lakehouse
     for name, item in changed.items():
         counts = asdict(item.counts)
@@ -48,7 +57,8 @@ def check(
         place = f"{lakehouse.name} quarantine"
         raise OutOfBalance(place, undecodable, {"kept": kept}, f"Nothing was merged: branch {run}.")
     facts = [item for item in lakehouse.facts if item.event in changed]
-    result = side_by_side(lambda item: _fact(session, catalog, item), facts)
+    result = side_by_side(lambda item: _fact(session, catalog, item, changed[item.event]), facts)
+    result += side_by_side(lambda item: _left(session, catalog, item, left), lakehouse.facts)
     problems = [problem for of_fact in result for problem in of_fact]
     for event in lakehouse.events:
         if (of_run := changed.get(event.name)) and of_run.counts.read:
@@ -61,8 +71,27 @@ def check(
         raise AuditFailed(run, problems)
 
 
-def _fact(session: SparkSession, catalog: Catalog, item: Fact) -> list[str]:
-    """Return what is wrong with a fact: keys that are there twice or lead nowhere, rows or sums that differ."""
+def _left(session: SparkSession, catalog: Catalog, item: Fact, left: Collection[str]) -> list[str]:
+    """Return what leads to members that have left: in all of a fact, also where the run has not touched it."""
+    path = catalog.path(tables.fact(catalog.lakehouse, item))
+    counts = [
+        (lookup, session.sql(f"SELECT 1 FROM {path} WHERE {lookup.column} IN (TABLE left_{lookup.dimension})").count())
+        for lookup in item.lookups
+        if lookup.dimension in left
+    ]
+    return [
+        f"{item.name}: {count} rows have a {lookup.column} that has left {lookup.dimension}"
+        for lookup, count in counts
+        if count
+    ]
+
+
+def _fact(session: SparkSession, catalog: Catalog, item: Fact, changed: Changed) -> list[str]:
+    """Return what is wrong with a fact in the periods that a run has touched.
+
+    That are keys that are there twice or lead nowhere, rows or sums that differ.
+    """
+    assert changed.touched is not None  # noqa: S101 - of an event
     lakehouse = catalog.lakehouse
     event = lakehouse.event(item.event)
     money = [field.name for field in event.fields if field.type.kind == "decimal"]
@@ -77,10 +106,12 @@ def _fact(session: SparkSession, catalog: Catalog, item: Fact) -> list[str]:
         for number, (column, name, key) in enumerate(ways)
     )
     row = session.sql(
-        f"SELECT count(*){sums}, count(*) - count(DISTINCT transaction_sk){lost} FROM {path} rows{joins}"
+        f"SELECT count(*){sums}, count(*) - count(DISTINCT transaction_sk){lost}"
+        f" FROM {path} rows{joins} WHERE {changed.touched.condition(f'rows.`{event.time}`')}"
     ).first()
     alive = " AND NOT coalesce(is_deleted, false)" if event.can_be_deleted else ""
-    wanted = session.sql(f"SELECT count(*){sums} FROM {silver} WHERE NOT is_rejected{alive}").first()
+    touched = changed.touched.condition(f"`{event.time}`")
+    wanted = session.sql(f"SELECT count(*){sums} FROM {silver} WHERE NOT is_rejected{alive} AND {touched}").first()
     assert row is not None  # noqa: S101 - aggregates have one row
     assert wanted is not None  # noqa: S101
     problems = [

@@ -16,37 +16,25 @@ if TYPE_CHECKING:
     from meterlake.lakehouse.model import Dimension, Fact
 
 
-def dimension(session: SparkSession, catalog: Catalog, item: Dimension, changed: Mapping[str, Changed]) -> None:
+def dimension(session: SparkSession, catalog: Catalog, item: Dimension, changed: Mapping[str, Changed]) -> bool:
     """Write a dimension again, where a member has changed or somebody asks for one that is not there.
 
     Whom no record of the reference describes has a placeholder, which the record replaces when it arrives.
+    Returns whether members have left it: ``left_…`` is the view of their keys.
     """
     lakehouse, path = catalog.lakehouse, catalog.path(tables.dimension(catalog.lakehouse, item))
     reference = lakehouse.reference(item.reference)
-    merged = any(
-        changed[fact.event].had_before
-        for fact in lakehouse.facts
-        if fact.event in changed and any(lookup.dimension == item.name for lookup in fact.lookups)
-    )
-    asked = [
-        f"SELECT `{lookup.field}` AS key FROM "
-        + (catalog.path(tables.silver(lakehouse.event(fact.event))) if merged else f"after_{fact.event}")
-        + f" WHERE NOT is_rejected AND `{lookup.field}` IS NOT NULL"
-        for fact in lakehouse.facts
-        for lookup in fact.lookups
-        if lookup.dimension == item.name and (merged or fact.event in changed)
-    ]
-    if not merged:
-        asked.append(f"SELECT `{reference.key}` AS key FROM {path} WHERE is_placeholder")
     silver = catalog.path(tables.silver(reference))
-    session.sql(
-        f"SELECT DISTINCT key FROM ({' UNION ALL '.join(asked)})"
+    asked = _asked(session, catalog, item, changed)
+    vain = session.sql(
+        f"SELECT DISTINCT key FROM ({asked})"
         f" WHERE key NOT IN (SELECT `{reference.key}` FROM {silver} WHERE NOT is_rejected)"
-    ).createOrReplaceTempView(f"vain_{item.name}")
-    there = f"SELECT `{reference.key}` FROM {path} WHERE is_placeholder"
-    may_stay = reference.name not in changed and not merged and not session.table(path).isEmpty()
-    if may_stay and session.sql(f"TABLE vain_{item.name} EXCEPT {there}").isEmpty():
-        return
+    ).localCheckpoint()
+    vain.createOrReplaceTempView(f"vain_{item.name}")
+    there = session.sql(f"SELECT `{reference.key}` AS key FROM {path} WHERE is_placeholder")
+    may_stay = reference.name not in changed and not session.table(path).isEmpty()
+    if may_stay and vain.exceptAll(there).unionAll(there.exceptAll(vain)).isEmpty():
+        return False
     names = ", ".join(f"`{name}`" for name in item.attributes)
     nothing = ", ".join("NULL" for _ in item.attributes)
     rest = ", ".join("NULL" for _ in item.attributes[1:])
@@ -63,7 +51,49 @@ SELECT '{tables.UNKNOWN}' AS {item.key}, {nothing}, {ever}, {forever}, true, fal
 UNION ALL SELECT {key}, {names}, {begin}, {end}, {current}, false FROM {silver} WHERE NOT is_rejected
 UNION ALL SELECT md5(key), key{comma}, {ever}, {forever}, true, true FROM vain_{item.name}""")
     members.toDF(*tables.dimension(lakehouse, item).names).coalesce(1).createOrReplaceTempView(f"members_{item.name}")
+    keys = f"SELECT {item.key} AS key FROM"
+    left = session.sql(f"{keys} {path} EXCEPT {keys} members_{item.name}").localCheckpoint()
+    left.createOrReplaceTempView(f"left_{item.name}")
     session.sql(f"INSERT OVERWRITE {path} SELECT * FROM members_{item.name}")
+    return not left.isEmpty()
+
+
+def _asked(session: SparkSession, catalog: Catalog, item: Dimension, changed: Mapping[str, Changed]) -> str:
+    """Return the query of keys that accepted events have: those that a run writes, and all that had a placeholder.
+
+    Where a run has changed rows that led to a placeholder, all rows are asked whether they still have its key.
+    """
+    lakehouse = catalog.lakehouse
+    key = lakehouse.reference(item.reference).key
+    ways = [
+        (lakehouse.event(fact.event), lookup.field)
+        for fact in lakehouse.facts
+        for lookup in fact.lookups
+        if lookup.dimension == item.name
+    ]
+
+    def keys(prefix: str, *, had_before: bool = False) -> list[str]:
+        """Return the queries of keys in views of changed events."""
+        return [
+            f"SELECT `{field}` AS key FROM {prefix}_{event.name} WHERE NOT is_rejected AND `{field}` IS NOT NULL"
+            for event, field in ways
+            if event.name in changed and (changed[event.name].had_before or not had_before)
+        ]
+
+    now, placeholders = keys("after"), f"{catalog.path(tables.dimension(lakehouse, item))} WHERE is_placeholder"
+    kept = f"SELECT `{key}` AS key FROM {placeholders}"
+    if before := keys("before", had_before=True):
+        doubtful = f"{kept} INTERSECT ({' UNION ALL '.join(before)})"
+        doubted = session.sql(f"{doubtful} EXCEPT ({' UNION ALL '.join(now)})").localCheckpoint()
+        doubted.createOrReplaceTempView(f"doubted_{item.name}")
+        if not doubted.isEmpty():
+            still = " UNION ALL ".join(
+                f"SELECT `{field}` AS key FROM {catalog.path(tables.silver(event))} WHERE NOT is_rejected"
+                f" AND `{field}` IN (TABLE doubted_{item.name})"
+                for event, field in ways
+            )
+            kept = f"{kept} AND `{key}` NOT IN (TABLE doubted_{item.name}) UNION ALL {still}"
+    return " UNION ALL ".join([*now, kept])
 
 
 def fact(session: SparkSession, catalog: Catalog, item: Fact, changed: Changed) -> None:
@@ -97,8 +127,10 @@ FROM after_{event.name} source{joins}""").createOrReplaceTempView(f"rows_{item.n
         return
     sets = ", ".join(f"t.{name} = s.{name}" for name in names)
     values = ", ".join(f"s.{name}" for name in names)
+    assert changed.touched is not None  # noqa: S101 - of an event
+    where = changed.touched.condition(f"t.`{event.time}`")
     session.sql(
-        f"MERGE INTO {path} t USING rows_{item.name} s ON t.transaction_sk = s.transaction_sk"
+        f"MERGE INTO {path} t USING rows_{item.name} s ON t.transaction_sk = s.transaction_sk AND {where}"
         f" WHEN MATCHED AND s.is_rejected THEN DELETE WHEN MATCHED THEN UPDATE SET {sets}"
         f" WHEN NOT MATCHED AND NOT s.is_rejected THEN INSERT ({', '.join(names)}) VALUES ({values})"
     )

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse.layers import tables, verdict
+from lakehouse.layers import periods, tables, verdict
+from meterlake.lakehouse.records import Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from lakehouse.layers.periods import Periods
     from lakehouse.layers.tables import Catalog
     from meterlake.lakehouse.records import Record, Reference
 
@@ -38,12 +40,16 @@ class Counts:
 
 @dataclass(frozen=True)
 class Changed:
-    """The rows of silver that a run writes: as they become (``after``), and those of them that were (``before``)."""
+    """The rows of silver that a run writes: as they become (``after``), and those of them that were (``before``).
+
+    touched: the periods of both, of an event.
+    """
 
     record: Record
     after: DataFrame
     had_before: bool
     counts: Counts
+    touched: Periods | None
 
 
 def refresh(session: SparkSession, catalog: Catalog, record: Record, run: str, news: dict[str, str]) -> Changed:
@@ -71,17 +77,36 @@ def refresh(session: SparkSession, catalog: Catalog, record: Record, run: str, n
     after = session.table(f"becoming_{name}").select(*tables.silver(record).names).localCheckpoint()
     after.createOrReplaceTempView(f"after_{name}")
     counts = _counts(session, name, had_before, undecodable)
-    _write(session, target, f"after_{name}", had_before)
-    return Changed(record, after, had_before, counts)
+    views = [f"after_{name}", *([f"before_{name}"] if had_before else [])]
+    touched = periods.of_rows(session, record, views) if isinstance(record, Event) else None
+    if had_before:
+        where = f" AND {touched.condition(f't.`{record.time}`')}" if touched else ""
+        session.sql(
+            f"MERGE INTO {target} t USING after_{name} s ON t.record_id = s.record_id{where}"
+            " WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+        )
+    else:
+        session.sql(f"INSERT INTO {target} SELECT * FROM after_{name}")
+    return Changed(record, after, had_before, counts, touched)
 
 
-def changed_keys(session: SparkSession, reference: Reference) -> str:
-    """Return the view of the keys of a reference that a run has changed, each with the earliest time of a change."""
-    view = f"news_{reference.name}"
+def changed_keys(session: SparkSession, catalog: Catalog, reference: Reference) -> str:
+    """Return the view of the keys of a reference that a run has changed, each with the earliest time of a change.
+
+    Of a member of which only the key was known, all time changes: what led to its placeholder leads to it, or nowhere.
+    """
+    view, lakehouse = f"news_{reference.name}", catalog.lakehouse
+    placeholders = "".join(
+        f" UNION ALL SELECT `{reference.key}`, TIMESTAMP_NTZ'{tables.EVER}'"
+        f" FROM {catalog.path(tables.dimension(lakehouse, item))} WHERE is_placeholder"
+        for item in lakehouse.dimensions
+        if item.reference == reference.name
+    )
+    mine = f"SELECT `{reference.key}` AS key, `{reference.time}` AS since FROM after_{reference.name}"
     session.sql(
-        f"SELECT `{reference.key}` AS key, min(`{reference.time}`) AS since FROM after_{reference.name}"
-        f" WHERE `{reference.key}` IS NOT NULL GROUP BY 1"
-    ).createOrReplaceTempView(view)
+        f"SELECT key, min(since) AS since FROM ({mine}{placeholders})"
+        f" WHERE key IN (SELECT key FROM ({mine})) GROUP BY key"
+    ).localCheckpoint().createOrReplaceTempView(view)
     return view
 
 
@@ -117,10 +142,13 @@ def _before(session: SparkSession, catalog: Catalog, record: Record, news: dict[
     Those are the rows of the same identities, and those that ask for something that has come or changed since.
     """
     name, target = record.name, catalog.path(tables.silver(record))
-    touched = [f"SELECT record_id FROM new_{name}"]
-    touched += [
-        f"SELECT record_id FROM {target} JOIN {news[known.reference]} news ON news.key = `{known.field}`"
-        f" WHERE exists(rejection_reasons, reason -> reason.code = '{verdict.UNKNOWN_REASON}')"
+    if session.table(target).isEmpty():
+        return False
+    parts = [_same(session, record, target)]
+    parts += [
+        f"SELECT t.* FROM {target} t LEFT SEMI JOIN {news[known.reference]} news ON news.key = t.`{known.field}`"
+        " WHERE t.is_rejected AND exists(t.rejection_reasons, reason -> reason.code ="
+        f" '{verdict.UNKNOWN_REASON}')"
         for known in record.known
         if known.reference in news
     ]
@@ -128,16 +156,39 @@ def _before(session: SparkSession, catalog: Catalog, record: Record, news: dict[
     for lookup in fact.lookups if fact else ():
         reference = catalog.lakehouse.reference(catalog.lakehouse.dimension(lookup.dimension).reference)
         if reference.history == "versions" and reference.name in news:
-            touched.append(
-                f"SELECT record_id FROM {target} JOIN {news[reference.name]} news ON news.key = `{lookup.field}`"
-                f" AND `{record.time}` >= news.since"
-            )
-    query = f"SELECT * FROM {target} WHERE record_id IN ({' UNION ALL '.join(touched)})"
-    if session.table(target).isEmpty():
-        return False
-    before = session.sql(query).localCheckpoint()
+            parts.append(_since(session, record, target, lookup.field, news[reference.name]))
+    every = session.sql(" UNION ALL ".join(parts))
+    before = (every.dropDuplicates(["record_id"]) if len(parts) > 1 else every).localCheckpoint()
     before.createOrReplaceTempView(f"before_{name}")
     return not before.isEmpty()  # a checkpoint: what Spark caches is read again when the table is written
+
+
+def _same(session: SparkSession, record: Record, target: str) -> str:
+    """Return the query of the rows that have the identity of a new one.
+
+    Of an event, identities alone are read at first, in those files that may have one of them: whole rows are read in
+    the periods alone in which there are any.
+    """
+    new = f"ids_{record.name}"
+    session.sql(f"SELECT DISTINCT record_id FROM new_{record.name}").localCheckpoint().createOrReplaceTempView(new)
+    query = "SELECT {} FROM {} t LEFT SEMI JOIN {} ids ON ids.record_id = t.record_id WHERE {}"
+    if not isinstance(record, Event):
+        return query.format("t.*", target, new, "true")
+    time, there = f"t.`{record.time}`", f"there_{record.name}"
+    possible = periods.of_files(session, record, target, new).condition(time)
+    known = session.sql(query.format(f"t.record_id, {time}", target, new, possible)).localCheckpoint()
+    known.createOrReplaceTempView(there)
+    return query.format("t.*", target, there, periods.of_rows(session, record, [there]).condition(time))
+
+
+def _since(session: SparkSession, record: Record, target: str, field: str, news: str) -> str:
+    """Return the query of the rows from the time on from which a member of theirs has changed."""
+    (first,) = session.sql(f"SELECT CAST(min(since) AS STRING) FROM {news}").first() or (None,)
+    return (
+        f"SELECT t.* FROM {target} t LEFT SEMI JOIN {news} news ON news.key = t.`{field}`"
+        f" AND t.`{record.time}` >= news.since"
+        f" WHERE t.`{record.time}` >= TIMESTAMP_NTZ'{first or tables.FOREVER}'"
+    )
 
 
 def _one_row_each(source: str) -> str:
@@ -190,13 +241,3 @@ SELECT sum({total.format("true")}), count_if(NOT is_rejected), count_if(is_rejec
 FROM {view}""").first()
     assert row is not None  # noqa: S101 - an aggregate has one row
     return [value or 0 for value in row]
-
-
-def _write(session: SparkSession, target: str, view: str, had_before: bool) -> None:
-    if had_before:
-        session.sql(
-            f"MERGE INTO {target} t USING {view} s ON t.record_id = s.record_id"
-            " WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
-        )
-    else:
-        session.sql(f"INSERT INTO {target} SELECT * FROM {view}")

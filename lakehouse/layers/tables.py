@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from meterlake.lakehouse.records import Event
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.model import Dimension, Fact
     from meterlake.lakehouse.prediction import Prediction
@@ -88,12 +92,16 @@ Columns = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its layer and name, its columns with their types in Spark, and how it is partitioned."""
+    """A table: its layer and name, its columns with their types in Spark, and by what it is partitioned.
+
+    time: the column that files are sorted by.
+    """
 
     layer: str
     name: str
     columns: Columns
-    partitioned: str = ""
+    partitioned: tuple[str, ...] = ()
+    time: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -119,15 +127,35 @@ class Catalog:
     def create(self, table: Table) -> str:
         """Return the statement that creates a table where it is missing.
 
-        Tasks sort what they write by partition: a writer for each day of years at once would take the memory.
+        Tasks sort what they write by partition: a writer for each period of years at once would take the memory. A
+        correction writes files again: those are of moderate size. The bounds of identities are whole: they say which
+        files may have one.
         """
         columns = ", ".join(f"`{name}` {kind}" for name, kind in table.columns)
-        partitioned = f" PARTITIONED BY ({table.partitioned})" if table.partitioned else ""
+        partitioned = f" PARTITIONED BY ({', '.join(table.partitioned)})" if table.partitioned else ""
+        bounded = [name for name in ("record_id", table.time) if name in table.names]
+        bounds = "".join(f", 'write.metadata.metrics.column.{name}'='full'" for name in bounded)
         return (
             f"CREATE TABLE IF NOT EXISTS {self.path(table)} ({columns}) USING iceberg{partitioned} TBLPROPERTIES"
             " ('format-version'='2', 'write.parquet.compression-codec'='zstd', 'write.distribution-mode'='hash',"
-            " 'write.spark.fanout.enabled'='false')"
+            f" 'write.spark.fanout.enabled'='false', 'write.target-file-size-bytes'='67108864'{bounds})"
         )
+
+    def partition(self, table: Table, there: Sequence[str]) -> list[str]:
+        """Return the statements that let new files be partitioned as declared; those that are there stay as they are.
+
+        there: what it is partitioned by, as ``Table.partitioned`` has it.
+        """
+        alter = f"ALTER TABLE {self.path(table)}"
+        return [
+            *(f"{alter} DROP PARTITION FIELD {field}" for field in there if field not in table.partitioned),
+            *(f"{alter} ADD PARTITION FIELD {field}" for field in table.partitioned if field not in there),
+        ]
+
+    def order(self, table: Table) -> list[str]:
+        """Return the statement that lets rows be sorted by time within a file: a day lies in few of them."""
+        sort = f"DISTRIBUTED BY PARTITION LOCALLY ORDERED BY `{table.time}`"
+        return [f"ALTER TABLE {self.path(table)} WRITE {sort}"] if table.time else []
 
 
 def every(lakehouse: Lakehouse) -> list[Table]:
@@ -158,7 +186,7 @@ def prediction(item: Prediction) -> Table:
 
 def bronze(record: Record) -> Table:
     """Return the table of records as they came."""
-    return Table("bronze", record.name, _BRONZE, "days(arrived_at)")
+    return Table("bronze", record.name, _BRONZE, ("days(`arrived_at`)",))
 
 
 def silver(record: Record) -> Table:
@@ -174,7 +202,10 @@ def silver(record: Record) -> Table:
         ("versions", VERSIONS),
         *ORIGIN,
     )
-    return Table("silver", record.name, judged, f"days(`{record.time}`)" if record.kind == "event" else "")
+    if not isinstance(record, Event):
+        return Table("silver", record.name, judged)
+    # What was rejected lies by itself: it is looked through where something arrives that it has asked for.
+    return Table("silver", record.name, judged, (_by_time(record), "`is_rejected`"), record.time)
 
 
 def dimension(lakehouse: Lakehouse, item: Dimension) -> Table:
@@ -192,7 +223,11 @@ def fact(lakehouse: Lakehouse, item: Fact) -> Table:
     keys = (("transaction_sk", "STRING"), ("date_sk", "STRING"), ("time_sk", "INT"))
     lookups = tuple((lookup.column, "STRING") for lookup in item.lookups)
     fields = tuple((field.name, field.type.sql("spark")) for field in event.fields)
-    return Table("gold", item.name, (*keys, *lookups, *fields), f"days(`{event.time}`)")
+    return Table("gold", item.name, (*keys, *lookups, *fields), (_by_time(event),), event.time)
+
+
+def _by_time(event: Event) -> str:
+    return f"{event.partition}s(`{event.time}`)"
 
 
 OBJECTS: Final = Table("bronze", "landed_objects", _OBJECTS)

@@ -14,6 +14,7 @@ from meterlake.lakehouse.sources import DELETED, Extract
 from meterlake.names import check_unique
 
 History = Literal["overwrite", "versions"]
+Period = Literal["month", "day"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +93,14 @@ class Record(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Event(Record):
-    """Something that happens, once. id: the field that identifies it."""
+    """Something that happens, once. id: the field that identifies it.
+
+    partition: the period that files of its tables hold, by its time. Days are for millions of rows each.
+    """
 
     kind = "event"
     id: str
+    partition: Period = "month"
 
     def __post_init__(self) -> None:
         super().__post_init__()

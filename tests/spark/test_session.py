@@ -85,6 +85,30 @@ def test_nothing_is_printed_and_nothing_is_left(tmp_path: Path, spark_settings: 
     assert (spark_settings.home / "logs" / "spark-a-query.log").exists()
 
 
+def test_a_java_process_that_was_killed_is_named_and_the_next_session_has_another(spark_settings: Settings) -> None:
+    script = (
+        "from pathlib import Path\n"
+        "import psutil\n"
+        "from engines import spark, spark_runtime\n"
+        "from meterlake.settings import Settings\n"
+        "from stack.runtime.spark import runtime\n"
+        "spark_runtime.provide(runtime)\n"
+        f"settings = Settings(home=Path({str(spark_settings.home)!r}))\n"
+        "try:\n"
+        "    with spark.session(settings, 'killed') as session:\n"
+        "        for child in psutil.Process().children():\n"
+        "            child.kill()\n"
+        "        session.sql('SELECT 1').collect()\n"
+        "except spark.JavaEnded as error:\n"
+        "    print(error.what)\n"
+        "with spark.session(settings, 'again') as session:\n"
+        "    print(session.sql('SELECT 41 + 1 AS a').head().a)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    said = ["Spark's Java process has ended while killed was under way.", "42"]
+    assert (done.returncode, done.stdout.splitlines()) == (0, said), done.stderr
+
+
 def test_jars_that_settings_name_are_all_that_is_needed(tmp_path: Path, spark_settings: Settings) -> None:
     """No provider, as in a scheduler or on a cluster: Iceberg is there, and Java is that of the environment."""
     given = runtime(spark_settings)
