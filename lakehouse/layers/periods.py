@@ -66,7 +66,8 @@ def of_files(session: SparkSession, event: Event, table: str, identities: str) -
     files = session.sql(f"""
 SELECT DISTINCT {starts} FROM {table}.files LEFT SEMI JOIN
     (SELECT min(record_id) AS low, max(record_id) AS high FROM {identities} GROUP BY left(record_id, 12)) ids
-    ON ids.high >= {of_ids}.lower_bound AND ids.low <= coalesce({of_ids}.upper_bound, ids.low)""").collect()
+    ON ids.high >= coalesce({of_ids}.lower_bound, ids.high)
+    AND ids.low <= coalesce({of_ids}.upper_bound, ids.low)""").collect()
     return _periods(event, (start for row in files for start in _between(row.lower_bound, row.upper_bound, event)))
 
 
