@@ -83,11 +83,14 @@ def pieces(file: int, raw: Raw, begin: int, length: int, starts: Sequence[Start]
     ]
 
 
-def dealt(given: Sequence[Piece], size: int = SPLIT) -> list[tuple[Piece, ...]]:
-    """Return the pieces of each task: in order, of some ``size`` bytes together, or one that is larger."""
+def dealt(job: Job, given: Iterable[Piece], size: int = SPLIT) -> list[tuple[Piece, ...]]:
+    """Return the pieces of each task: neighbours, of some ``size`` bytes together, or one that is larger.
+
+    Small files lie in bundles as they came, which is not the order in which they were named.
+    """
     result: list[list[Piece]] = []
     room = 0
-    for piece in given:
+    for piece in sorted(given, key=lambda piece: (job.files[piece.file].location, piece.begin)):
         if not result or piece.length > room:
             result.append([])
             room = size
@@ -97,11 +100,8 @@ def dealt(given: Sequence[Piece], size: int = SPLIT) -> list[tuple[Piece, ...]]:
 
 
 def frame(spark: SparkSession, job: Job, given: Sequence[Piece], wanted: Wanted) -> DataFrame:
-    """Return the rows of some pieces: of the master table, of quarantine, or of ``rows.DAYS``.
-
-    Small files lie in bundles as they came, which is not the order in which they were named: a task reads neighbours.
-    """
-    tasks = dealt(sorted(given, key=lambda piece: (job.files[piece.file].location, piece.begin)))
+    """Return the rows of some pieces: of the master table, of quarantine, or of ``rows.DAYS``."""
+    tasks = dealt(job, given)
     columns = [f"{column.name} {column.type.sql('spark')}" for column in _columns(job, wanted)]
     listed = ", ".join([*columns, *([f"{TALLY} STRING"] if wanted is Wanted.READINGS else [])])
     return spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(partial(_run, job, tasks, wanted), listed)
