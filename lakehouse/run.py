@@ -114,7 +114,7 @@ class Run:
         kept = tables.kept(self.lakehouse)
 
         def make(table: Table) -> None:
-            """Make a table as declared; one of an earlier version is partitioned anew from here on."""
+            """Make a table as declared; one that was partitioned otherwise goes on as declared."""
             is_there, again = (table.layer, table.name) in there, full and table not in kept
             if again and is_there:
                 self.session.sql(f"DROP TABLE {catalog.path(table)}")
