@@ -17,7 +17,7 @@ from foreign_samples import SAMPLES, Sample
 
 from batch_layer.ingest.lines import Lines
 from batch_layer.ingest.rows import SPANS, Judged, Raw, Tally, total
-from batch_layer.ingest.tasks import Piece, dealt, pieces, tallies
+from batch_layer.ingest.tasks import Piece, pieces, tallies
 from datasets.household.text import HOUSEHOLD_TEXT as FORM
 from engines.readers import text
 from engines.readers.port import PAYLOAD_BYTES, Options, row_schema
@@ -330,7 +330,7 @@ def test_the_parts_of_a_file_tell_the_span_of_each_meter_unless_there_are_too_ma
     assert total([*many, Tally(spans={"a": (2, 7, 3)})]).spans is None
 
 
-def test_small_files_share_a_task_and_large_ones_are_divided() -> None:
+def test_large_files_are_divided_where_their_clock_allows_it() -> None:
     content = file_of([GOOD] * 100)
     starts = seen(content, 1000).starts
     large = pieces(7, RAW, 5, len(content), starts)
@@ -338,8 +338,6 @@ def test_small_files_share_a_task_and_large_ones_are_divided() -> None:
     assert sum(piece.length for piece in large) == len(content)
     paris = replace(RAW, options=Options("m1", PARIS))
     assert pieces(7, paris, 5, len(content), starts) == [Piece(7, 5, len(content))]
-    small = [Piece(file, 100 * file, 100) for file in range(7)]
-    assert [len(task) for task in dealt([*small, Piece(7, 0, 5000), *small[:1]], 300)] == [3, 3, 1, 1, 1]
 
 
 def test_tallies_of_pieces_add_up_and_a_piece_counts_once() -> None:
