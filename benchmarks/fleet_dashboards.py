@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -137,7 +138,7 @@ def _write_view(
 
 def measure(settings: Settings, rounds: int) -> Iterator[dict[str, object]]:
     """Ask each dashboard's queries at once; yield the time of the last answer, and Trino's CPU time of all."""
-    part = catalogue.ours()
+    part = replace(catalogue.ours(), lakehouses=())  # the fleet is of meters
     with cassandra.session(settings) as session:
         servers = check.Servers(settings, session, [dataset for dataset, _ in part.shown], system_clock())
         everything = list(asked.queries(part.boards(), ()))
