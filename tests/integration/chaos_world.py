@@ -25,6 +25,8 @@ from engines import hdfs, topics, trino
 from meterlake.declaration import MeterSeries
 from meterlake.errors import MeterlakeError
 from meterlake.settings import Settings
+from serving_layer.publish import records
+from serving_layer.publish.history import Record
 from speed_layer.checkpoint import Checkpoint
 from stack import launcher
 from stack.instance import Instance
@@ -158,21 +160,18 @@ class World:
         assert not result, f"the layers have differed at {len(result)} runs: {result}"
         return len(wanted)
 
-    def disagreements(self) -> list[tuple[object, ...]]:
+    def disagreements(self) -> list[tuple[str, object]]:
         """Return the runs at which the layers differed without an explanation, or could not be compared, and why."""
-        result = "json_extract_scalar(details, '$.reconciliation.{}')"
-        unexplained, failed = (result.format(name) for name in ("unexplained", "failed"))
-        statement = (
-            f"SELECT run_id, json_extract(details, '$.reconciliation') FROM iceberg.serving.batch_runs"  # noqa: S608
-            f" WHERE event = 'published' AND dataset = ?"
-            f" AND (CAST({unexplained} AS BIGINT) > 0 OR {failed} IS NOT NULL)"
-        )
-        return [tuple(row) for row in trino.rows(self.settings, statement, [self.dataset.name])]
+        compared = [(record.run_id, record.details.get("reconciliation")) for record in self._runs()]
+        return [(run, seen) for run, seen in compared if seen and (seen.get("unexplained") or seen.get("failed"))]
 
     def published(self) -> int:
         """Return how many runs of batch were published."""
-        statement = "SELECT count(*) FROM iceberg.serving.batch_runs WHERE event = 'published' AND dataset = ?"
-        return int(trino.rows(self.settings, statement, [self.dataset.name])[0][0])
+        return len(self._runs())
+
+    def _runs(self) -> list[Record]:
+        runs = records.last(self.settings, self.dataset.name, 0, count=None)
+        return [record for record in runs if record.event == "published"]
 
     def _archived(self) -> int:
         """Return how many messages are in the master data set or in quarantine; each must be there once."""
