@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from batch_samples import DATASET, DAYS, NEW_DAY, clock, expected, fresh, history, load, readings, run, seen
+from publishing import present
 from pyspark.sql import SparkSession
 
 from batch_layer.ingest.raw_store import RAW
@@ -120,4 +121,23 @@ def test_4_the_record_of_runs_is_few_files_and_one_snapshot_however_many_publish
     assert files == partitions
     assert trino.rows(settings, f'SELECT count(*) FROM {table}."{records.TABLE}$snapshots"') == [[1]]
     assert history(settings, UPKEEP) == before
+    assert run(settings, UPKEEP)["result"] == "nothing has changed"
+
+
+def test_5_a_publish_after_many_leaves_the_history_whole_in_one_record_of_one_file(
+    session: SparkSession, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = history(settings, UPKEEP)
+    monkeypatch.setattr(records, "TIDY_EVERY", 2)  # each publish makes two records: it is due after every one
+    assert run(settings, UPKEEP, full=True)["result"] == "published"
+    after = history(settings, UPKEEP)
+    assert after.seq == before.seq + 2
+    assert after.kept[0].record.run_id == present(before).run_id
+    own = f"FROM {records.FULL_NAME} WHERE dataset = ? AND"
+    assert trino.rows(settings, f"SELECT seq {own} state IS NOT NULL", [UPKEEP.name]) == [[after.seq]]
+    [[rows]] = trino.rows(settings, f"SELECT count(*) {own} seq > 0", [UPKEEP.name])
+    assert rows == after.seq
+    everything = [record.seq for record in records.last(settings, UPKEEP.name, after.seq, count=None)]
+    assert everything[-1] == after.seq
+    assert everything == sorted(set(everything))
     assert run(settings, UPKEEP)["result"] == "nothing has changed"
