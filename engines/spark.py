@@ -88,7 +88,7 @@ def session(
     try:
         yield held.session
     except (Py4JError, ConnectionError) as error:
-        if isinstance(error, Py4JJavaError) or not _has_ended(within_s=1):
+        if (isinstance(error, Py4JJavaError) and not _is_mute(error)) or not _has_ended(within_s=1):
             raise
         raise JavaEnded(app_name) from error
     finally:
@@ -144,6 +144,17 @@ def _has_ended(within_s: float = 0) -> bool:
         return java is not None and java.wait(within_s) is not None
     except subprocess.TimeoutExpired:
         return False
+
+
+def _is_mute(error: Exception) -> bool:
+    """Return whether Java can no longer say what went wrong: it is asked only when the error is to be read."""
+    from py4j.protocol import Py4JError
+
+    try:
+        str(error)
+    except (Py4JError, ConnectionError):
+        return True
+    return False
 
 
 def _forget() -> None:

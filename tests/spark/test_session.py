@@ -85,20 +85,37 @@ def test_nothing_is_printed_and_nothing_is_left(tmp_path: Path, spark_settings: 
     assert (spark_settings.home / "logs" / "spark-a-query.log").exists()
 
 
-def test_a_java_process_that_was_killed_is_named_and_the_next_session_has_another(spark_settings: Settings) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        "        kill()\n        session.sql('SELECT 1').collect()\n",
+        # What it said last can no longer be read, as when a signal ends both processes.
+        "        try:\n"
+        "            session._jvm.java.lang.Class.forName('none')\n"
+        "        except Py4JJavaError as error:\n"
+        "            kill()\n"
+        "            raise\n",
+    ],
+    ids=["asked", "answering"],
+)
+def test_a_java_process_that_was_killed_is_named_and_the_next_session_has_another(
+    spark_settings: Settings, body: str
+) -> None:
     script = (
         "from pathlib import Path\n"
         "import psutil\n"
+        "from py4j.protocol import Py4JJavaError\n"
         "from engines import spark, spark_runtime\n"
         "from meterlake.settings import Settings\n"
         "from stack.runtime.spark import runtime\n"
         "spark_runtime.provide(runtime)\n"
+        "def kill():\n"
+        "    for child in psutil.Process().children():\n"
+        "        child.kill()\n"
         f"settings = Settings(home=Path({str(spark_settings.home)!r}))\n"
         "try:\n"
         "    with spark.session(settings, 'killed') as session:\n"
-        "        for child in psutil.Process().children():\n"
-        "            child.kill()\n"
-        "        session.sql('SELECT 1').collect()\n"
+        f"{body}"
         "except spark.JavaEnded as error:\n"
         "    print(error.what)\n"
         "with spark.session(settings, 'again') as session:\n"
