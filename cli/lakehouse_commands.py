@@ -35,7 +35,7 @@ def land(
         typer.Argument(
             metavar="[FILES | RECORDS]...",
             help="Files <topic>.jsonl, or folders of them; without: the topics in Kafka. Where records come from"
-            " databases: names of records; without: all.",
+            " databases: names of records; without: all; or extracts <table>.csv or .parquet, or folders of them.",
         ),
     ] = None,
     every: Annotated[str, typer.Option(help="Go on, an object of each partition so often: 30s, 5m.")] = "",
@@ -61,6 +61,7 @@ def land(
     - `meterlake land telecom events/`
     - `meterlake land utility`
     - `meterlake land utility outages --full`
+    - `meterlake land utility extracts/ outages.2026-11-27.csv`
     """
     from lakehouse.landing import from_files, from_kafka
 
@@ -68,8 +69,12 @@ def land(
     if declared.databases:
         if accept_loss:
             raise UsageError("--accept-loss is for topics: this lakehouse reads databases.")
+        tables = [record.name for record in declared.records if record.extract]
         with stopped_by_signals(stop):
-            landed = _land_tables(settings, declared, [str(name) for name in files or []], every, full, stop)
+            if files and any(file.suffix or file.is_dir() for file in files if str(file) not in tables):
+                landed = _land_extracts(settings, declared, files, every, full)
+            else:
+                landed = _land_tables(settings, declared, [str(name) for name in files or []], every, full, stop)
         show([{"topic": topic, "records": count} for topic, count in sorted(landed.items())], output)
         return
     if full:
@@ -91,6 +96,16 @@ def land(
             )
             landed = from_kafka.land(settings, request, stop)
     show([{"topic": topic, "records": count} for topic, count in sorted(landed.items())], output)
+
+
+def _land_extracts(settings: Settings, declared: Lakehouse, files: list[Path], every: str, full: bool) -> Counter[str]:
+    """Land extracts of tables."""
+    from lakehouse.landing import from_extracts
+
+    if every or full:
+        raise UsageError("--every and --full are for databases.", hint="Extracts are landed whole, and once.")
+    now = system_clock().astimezone(UTC).replace(tzinfo=None)
+    return from_extracts.land(settings, declared.name, declared.records, files, now)
 
 
 def _land_tables(
@@ -275,7 +290,10 @@ def simulate(
 
 @dataclass(frozen=True)
 class Days:
-    """Days that the databases of sources live through. start: they are made then; else they go on. faults: as words."""
+    """Days that the databases of sources live through. start: they are made then; else they go on. faults: as words.
+
+    out: a folder for extracts of what these days change.
+    """
 
     days: int
     start: date | None = None
@@ -283,6 +301,7 @@ class Days:
     seed: int = 1
     faults: str = ""
     oracle: Path | None = None
+    out: Path | None = None
 
 
 def play(entry: LakehouseEntry, asked: Days, output: Output) -> None:
@@ -290,9 +309,10 @@ def play(entry: LakehouseEntry, asked: Days, output: Output) -> None:
     import orjson
 
     from meterlake.lakehouse.sources import Play
+    from producers.lakehouse import extracts
     from producers.lakehouse.faults import shares_of
 
-    world = entry.sources()
+    world, records = entry.sources(), entry.declaration.records
     if asked.faults == "list":
         show([{"fault": name, "row": meaning} for name, meaning in world.faults.items()], output)
         return
@@ -308,12 +328,15 @@ def play(entry: LakehouseEntry, asked: Days, output: Output) -> None:
                 hint=f"Make them: `meterlake generate {entry.name}`.",
             )
     shares = shares_of(asked.faults, world.faults)
+    before = extracts.state(urls, records) if asked.out and not asked.start else None
     played = world.play(Play(urls, asked.days, asked.start, asked.customers, asked.seed, shares))
+    written = extracts.write(urls, records, before, asked.out, played.until) if asked.out else {}
     if asked.oracle:
         account = {"until": played.until.isoformat(), "tables": played.tables}
         asked.oracle.write_bytes(orjson.dumps(account, option=orjson.OPT_INDENT_2))
     progress_console.print(f"The sources stand at the beginning of {played.until}.")
-    show([{"table": name, **counts} for name, counts in played.tables.items()], output)
+    extract = {name: {"extract": count} for name, count in written.items()}
+    show([{"table": name, **counts, **extract.get(name, {})} for name, counts in played.tables.items()], output)
 
 
 def _described(record: Record, status: str) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def present_once(settings: Settings, entry: Entry, asked: Asked, clock: Clock) -
 def generate(
     dataset: DatasetArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The folder to write into. Databases of a lakehouse have their places.")
+        Path | None,
+        typer.Option("--out", help="The folder to write into. Of a lakehouse: extracts of its databases, too."),
     ] = None,
     meters: Annotated[int, typer.Option("--meters", min=1, help="How many meters, or customers.")] = 100,
     start: Annotated[datetime, typer.Option(formats=_DAY, help="The first local day.")] = datetime(2021, 1, 1),  # noqa: DTZ001
@@ -125,7 +126,7 @@ def generate(
     are there twice, files that are damaged. What they hold is counted.
 
     Of a lakehouse that reads databases: these (METERLAKE_SOURCES, or SQLite files), of 200 customers at least; what was
-    in them is replaced.
+    in them is replaced. With --out also extracts of them: a CSV a table, as `meterlake land` takes it.
 
     Examples:
 
@@ -133,7 +134,7 @@ def generate(
     - `meterlake generate utility --meters 2000 --start 2026-01-01 --days 90`
     """
     if (lakehouse := registry.lakehouse(dataset)) is not None:
-        asked = lakehouse_commands.Days(days, start.date(), max(meters, 200), seed)
+        asked = lakehouse_commands.Days(days, start.date(), max(meters, 200), seed, out=out)
         lakehouse_commands.play(lakehouse, asked, output)
         return
     if out is None:

@@ -101,6 +101,7 @@ def simulate(
     - `meterlake simulate telecom --rate 200 --for 3m --faults late=0.01,duplicate=0.01`
     - `meterlake simulate telecom --rate 5000 --for 1h --to file --out events --oracle account.json`
     - `meterlake simulate utility --days 30 --faults missing=0.01`
+    - `meterlake simulate utility --days 1 --to file --out extracts`
     - `meterlake simulate household --for 1h --speed max --start 2026-11-21T12:00:00Z --to file --out hour.tsv`
     """
     from producers import faults as known
@@ -111,7 +112,9 @@ def simulate(
 
     if (lakehouse := registry.lakehouse(dataset)) is not None:
         if lakehouse.declaration.databases:
-            asked = lakehouse_commands.Days(days, faults=faults, oracle=oracle)
+            if to is To.FILE or out:
+                _check_files(to, out)
+            asked = lakehouse_commands.Days(days, faults=faults, oracle=oracle, out=out)
             lakehouse_commands.play(lakehouse, asked, output)
             return
         if to is To.STDOUT:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 import sqlglot
 from sqlglot import exp
@@ -74,10 +76,20 @@ def figure(
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def rows_of(lakehouse: Lakehouse, view: str, columns: tuple[str, ...], dialect: Dialect, catalog: str) -> str:
-    """Return the query of columns of a view. catalog: that of the tables of gold, where they have one."""
+def rows_of(
+    lakehouse: Lakehouse,
+    view: str,
+    columns: tuple[str, ...],
+    dialect: Dialect,
+    catalog: str,
+    since: date | None = None,
+) -> str:
+    """Return the query of columns of a view. catalog: that of the tables of gold, where they have one.
+
+    since: the first local day of which the view knows facts.
+    """
     listed = ", ".join(f"`{column}`" if dialect == "spark" else f'"{column}"' for column in columns)
-    return f"{_with(lakehouse, view, dialect, catalog)}SELECT {listed} FROM {view}"
+    return f"{_with(lakehouse, view, dialect, catalog, since)}SELECT {listed} FROM {view}"
 
 
 def _columns(lakehouse: Lakehouse, kpi: Kpi) -> tuple[str, ...]:
@@ -98,8 +110,11 @@ def _qualified(lakehouse: Lakehouse, table: str, dialect: Dialect) -> str:
     return f"lake.{lakehouse.namespace('gold')}.{table}" if dialect == "trino" else table
 
 
-def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str) -> str:
-    """Return the WITH that a view needs: itself, and the views that it is made of, before it."""
+def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str, since: date | None = None) -> str:
+    """Return the WITH that a view needs: itself, and the views that it is made of, before it.
+
+    since: the first local day of facts that it reads.
+    """
     result: dict[str, str] = {}
 
     def add(wanted: str) -> None:
@@ -117,6 +132,8 @@ def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str) -> st
                 if catalog:
                     table.set("catalog", exp.to_identifier(catalog))
                     table.set("db", exp.to_identifier(lakehouse.namespace("gold")))
+                if since:
+                    _limit(lakehouse, table, since)
             elif lakehouse.view(table.name):
                 add(table.name)
             else:
@@ -127,3 +144,16 @@ def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str) -> st
 
     add(name)
     return f"WITH {', '.join(f'{key} AS ({sql})' for key, sql in result.items())} " if result else ""
+
+
+def _limit(lakehouse: Lakehouse, table: exp.Table, since: date) -> None:
+    """Let a view read no older rows of a fact: by the event's time, which facts are partitioned by."""
+    fact = next((fact for fact in lakehouse.facts if fact.name == table.name), None)
+    if fact is None:
+        return
+    begin = datetime.combine(since, time(), ZoneInfo(lakehouse.time_zone)).astimezone(UTC)
+    moment = f"CAST('{begin:%Y-%m-%d %H:%M:%S}' AS TIMESTAMP_NTZ)"
+    recent = sqlglot.parse_one(f"`{lakehouse.event(fact.event).time}` >= {moment}", read="spark")
+    alias = table.alias_or_name
+    table.set("alias", None)
+    table.replace(exp.select("*").from_(table.copy()).where(recent).subquery(alias))

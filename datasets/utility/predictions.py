@@ -10,6 +10,9 @@ from datasets.utility.kpis.common import joined
 from meterlake.lakehouse.model import View
 from meterlake.lakehouse.prediction import Prediction
 
+_YEAR: Final = 365
+"""Days of the longest window."""
+
 
 def _over(days: int, by: str = "feeder_id") -> str:
     """Return the window of the last so many days: no row of it is later than the row itself."""
@@ -23,7 +26,7 @@ _FEATURES: Final = {
     "last_7_d": ("outages in the last 7 days", f"CAST(SUM(outages) {_over(7)} AS DOUBLE)"),
     "last_30_d": ("outages in the last 30 days", f"CAST(SUM(outages) {_over(30)} AS DOUBLE)"),
     "last_90_d": ("outages in the last 90 days", f"CAST(SUM(outages) {_over(90)} AS DOUBLE)"),
-    "rate_365_d": ("outages a day in the last year", f"CAST(SUM(outages) {_over(365)} AS DOUBLE) / COUNT(*) {_over(365)}"),
+    "rate_365_d": ("outages a day in the last year", f"CAST(SUM(outages) {_over(_YEAR)} AS DOUBLE) / COUNT(*) {_over(_YEAR)}"),
     "region_today": ("outages a feeder of the region today", f"CAST(SUM(outages) {_over(1, 'region')} AS DOUBLE) / COUNT(*) {_over(1, 'region')}"),
     "region_3_d": ("outages a feeder of the region in the last 3 days", f"CAST(SUM(outages) {_over(3, 'region')} AS DOUBLE) / COUNT(*) {_over(3, 'region')}"),
     "days_since_work": ("days since planned work (up to 60)", f"CAST({_SINCE} AS DOUBLE)"),
@@ -62,6 +65,7 @@ OUTAGES: Final = Prediction(
     name="outage_predictions",
     title="Feeders with an unplanned outage on the next day",
     view=VIEW.name,
+    looks_back=_YEAR - 1,
     member=("feeder_id", "feeder_sk"),
     features={name: title for name, (title, _) in _FEATURES.items()},
     persistence="happened_today",

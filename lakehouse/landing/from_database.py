@@ -11,8 +11,7 @@ import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +20,7 @@ import orjson
 
 from engines import relational
 from engines.relational import BadSource, Window
-from lakehouse.landing import objects
+from lakehouse.landing import documents, objects
 from lakehouse.landing.from_kafka import MOST_RECORDS
 from lakehouse.landing.objects import Landed, Source
 from lakehouse.parallel import side_by_side
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 _SLICE: Final = 50_000
 """Rows that one of several readers of a table takes at once, about."""
 _READERS: Final = 3
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC without zone
 
 
 class WatermarkBackwards(PermanentError):
@@ -102,9 +100,8 @@ class _Table:
     """One extract of a table, from what its manifests say."""
 
     def __init__(self, settings: Settings, request: Request, record: Record) -> None:
-        assert record.extract is not None  # noqa: S101 - the command asks for such records only
         self._settings, self._request, self._record = settings, request, record
-        self._extract: Extract = record.extract
+        self._extract: Extract = documents.extract_of(record)
         if self._extract.database not in request.urls:
             raise UsageError(
                 f"There is no database {self._extract.database!r} for {record.name}.",
@@ -133,7 +130,7 @@ class _Table:
             self._check_watermark(latest, present)
         known = self._known(low)
         if first is not None and last is not None:
-            read = partial(self._read, list(names), list(names.values()), order, known)
+            read = partial(self._read, names, order, known)
             slices = iter(_slices(window, first, last, count))
             with ThreadPoolExecutor(_READERS) as pool:
                 while not stop.is_set() and (some := list(islice(slices, _READERS))):
@@ -154,16 +151,14 @@ class _Table:
 
     def _columns(self, connection: Any) -> dict[str, str]:  # noqa: ANN401 - SQLAlchemy's, which only engines import
         """Return the source's columns and the documents' names of them: all that there are, declared or not."""
-        extract, shown = self._extract, relational.shown(self._url)
-        there = relational.columns(connection, extract.table, shown)
-        names = {extract.column(field.name): field.name for field in self._record.fields if field.name != DELETED}
-        lacking = [name for name in (*names, extract.key, extract.watermark) if name not in there]
-        if lacking:
+        shown = relational.shown(self._url)
+        there = relational.columns(connection, self._extract.table, shown)
+        if lacking := documents.lacking(self._record, there):
             raise BadSource(
-                f"{shown}, table {extract.table} lacks {', '.join(lacking)}; it has {', '.join(there)}.",
+                f"{shown}, table {self._extract.table} lacks {', '.join(lacking)}; it has {', '.join(there)}.",
                 hint="A column was renamed or dropped there: mend it, or the declaration. Nothing was landed.",
             )
-        return {name: names.get(name, name.lower()) for name in there}
+        return documents.names_of(self._record, there)
 
     def _known(self, low: datetime | None) -> set[bytes]:
         """Return what was landed of rows from a watermark on, as digests."""
@@ -175,19 +170,18 @@ class _Table:
         return known
 
     def _read(
-        self, columns: list[str], names: list[str], order: list[str], known: set[bytes], window: Window
+        self, names: dict[str, str], order: list[str], known: set[bytes], window: Window
     ) -> list[tuple[str, bytes, bytes]]:
         """Return the rows of a window that were not landed as they are: watermark, key, document."""
+        columns = list(names)
         at, key = columns.index(self._extract.watermark), columns.index(self._extract.key)
         result: list[tuple[str, bytes, bytes]] = []
-        kinds = {names[at]: "timestamp"} | {field.name: field.type.kind for field in self._record.fields}
-        wanted = [kinds.get(name, "") for name in names]
+        kinds = documents.kinds_of(self._record, names)
         with relational.opened(self._url) as connection:
             for part in relational.within(connection, window, columns, order, _SLICE):
                 for row in part:
                     mark = row[at] if isinstance(row[at], datetime) else datetime.fromisoformat(row[at])
-                    values = {name: _plain(value, kind) for name, value, kind in zip(names, row, wanted, strict=True)}
-                    document = orjson.dumps({**values, "revision": (mark - _EPOCH) // timedelta(microseconds=1)})
+                    document = documents.document(names, kinds, row, mark)
                     if _digest(document) not in known:
                         result.append((mark.isoformat(), str(row[key]).encode(), document))
         return result
@@ -250,27 +244,3 @@ def _slices(window: Window, first: datetime, last: datetime, count: int) -> Iter
 
 def _digest(value: bytes) -> bytes:
     return hashlib.blake2b(value, digest_size=16).digest()
-
-
-def _plain(value: Any, kind: str) -> Any:  # noqa: ANN401 - what drivers give
-    """Return a value as a document has it: exact numbers and dates as text, instants with their zone."""
-    match value:
-        case datetime():
-            return f"{value.replace(tzinfo=None).isoformat()}Z"
-        case date() | Decimal():
-            return str(value)
-        case 0 | 1 if kind == "boolean":
-            return bool(value)  # databases without that type have numbers
-        case str() if kind == "timestamp":
-            return f"{value.replace(' ', 'T', 1)}Z" if _is_instant(value) else value
-        case bytes():
-            return value.hex()
-        case _:
-            return value
-
-
-def _is_instant(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is None
-    except ValueError:
-        return False

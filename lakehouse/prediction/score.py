@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
@@ -38,21 +39,32 @@ def score(session: SparkSession, settings: Settings, catalog: Catalog, item: Pre
     if find_spec("sklearn") is None or find_spec("skops") is None:
         return MISSING
     model = Model(**latest.asDict())
-    table = tables.prediction(item)
-    (last,) = session.sql(f"SELECT max(asked_sk) FROM {catalog.path(table)}").first() or (None,)
-    begin = max(last or "", model.last_sk)
-    features = rows_of(catalog.lakehouse, item.view, item.columns, "spark", catalog.name)
-    rows = fetched.of(item, session.sql(f"SELECT * FROM ({features}) WHERE date_sk > '{begin}'").collect())
+    rows = fresh(session, catalog, item, model.last_sk)
     if not len(rows):
         return ""
     try:
         answers = answered(settings, item, model, rows, run)
     except OtherLibrary as error:
         return str(error)
+    table = tables.prediction(item)
     columns = ", ".join(f"{name} {kind}" for name, kind in table.columns)
     session.createDataFrame(answers, columns).coalesce(1).createOrReplaceTempView(f"answers_{item.name}")
     session.sql(f"INSERT INTO {catalog.path(table)} SELECT * FROM answers_{item.name}")
     return ""
+
+
+def fresh(session: SparkSession, catalog: Catalog, item: Prediction, last_sk: str) -> Rows:
+    """Return the rows of the days after ``last_sk`` and after those that were asked about.
+
+    Of the past, as much is read as features look back. The answers' metadata says up to which day they go: none is
+    opened.
+    """
+    last_day = "max(readable_metrics.asked_sk.upper_bound)"
+    (last,) = session.sql(f"SELECT {last_day} FROM {catalog.path(tables.prediction(item))}.files").first() or (None,)
+    begin = max(last or "", last_sk)
+    since = datetime.strptime(begin, "%Y%m%d").date() + timedelta(days=1 - item.looks_back)  # noqa: DTZ007 - a day
+    features = rows_of(catalog.lakehouse, item.view, item.columns, "spark", catalog.name, since)
+    return fetched.of(item, session.sql(f"SELECT * FROM ({features}) WHERE date_sk > '{begin}'").collect())
 
 
 def answered(

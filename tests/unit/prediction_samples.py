@@ -4,6 +4,8 @@
 # ruff: noqa: E501, S608
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,14 @@ def _outages(world: World, day: int) -> pd.DataFrame:
             "feeder_id": feeders,
             "date_sk": f"{EPOCH + timedelta(days=day):%Y%m%d}",
             "is_planned": np.arange(len(feeders)) >= drawn.sum(),
+            "began_at": pd.Timestamp(EPOCH + timedelta(days=day)) + timedelta(hours=7),
         }
     )
 
 
-def company(customers: int, days: int) -> tuple[Rows, Any]:
-    """Return the features of a company's feeders over days, and what the hazard itself says of the day after each."""
+@contextmanager
+def gold(customers: int, days: int) -> Iterator[tuple[duckdb.DuckDBPyConnection, World, range]]:
+    """Yield the gold of a company's feeders over days, with the world that it was drawn from, and these days."""
     world = World(7, customers, day_number(date(2024, 9, 1)))
     span = range(world.start, world.start + days)
     with duckdb.connect() as connection:
@@ -55,6 +59,12 @@ def company(customers: int, days: int) -> tuple[Rows, Any]:
                 strftime(day_start + INTERVAL 5 HOUR, '%Y%m%d') AS date_sk FROM energy e JOIN dim_feeder f
                 ON f.feeder_id = e.feeder_id AND e.day_start >= f.valid_from AND e.day_start < f.valid_to;
             CREATE TABLE fact_outage AS FROM outages""")
+        yield connection, world, span
+
+
+def company(customers: int, days: int) -> tuple[Rows, Any]:
+    """Return the features of a company's feeders over days, and what the hazard itself says of the day after each."""
+    with gold(customers, days) as (connection, world, span):
         rows = fetched.of(
             OUTAGES, connection.execute(rows_of(DATASET, OUTAGES.view, OUTAGES.columns, "duckdb", "")).fetchall()
         )

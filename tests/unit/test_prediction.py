@@ -13,10 +13,11 @@ import duckdb
 import numpy as np
 import pytest
 import utility_twin as twin
-from prediction_samples import company
+from prediction_samples import company, gold
 
 from datasets.utility import DATASET
 from datasets.utility.predictions import OUTAGES
+from datasets.utility.world import day_number
 from lakehouse.kpi import rows_of
 from lakehouse.landing.objects import BrokenObject
 from lakehouse.prediction import measures, models, registry, training
@@ -103,6 +104,25 @@ def test_features_are_those_of_a_query_that_was_written_apart(base: duckdb.DuckD
     assert {row[3] for row in ours} == {0, 1, None}
 
 
+def test_features_of_new_days_need_no_facts_from_before_the_days_that_they_look_back() -> None:
+    """A run reads as much of the past, and no day less would do."""
+    new = date(2026, 1, 1)
+
+    def asked(connection: duckdb.DuckDBPyConnection, since: date | None) -> list[tuple[Any, ...]]:
+        sql = rows_of(DATASET, OUTAGES.view, OUTAGES.columns, "duckdb", "", since)
+        return connection.execute(f"SELECT * FROM ({sql}) WHERE date_sk >= '{new:%Y%m%d}' ORDER BY ALL").fetchall()
+
+    since = new - timedelta(days=OUTAGES.looks_back)
+    with gold(3000, 500) as (connection, world, span):
+        whole = asked(connection, None)
+        assert len(whole) == len(world.network) * (500 - (day_number(new) - span[0]))
+        assert asked(connection, since) == whole
+        assert asked(connection, since + timedelta(days=1)) != whole
+        for fact, when in {"fact_outage": "began_at", "fact_feeder_energy_day": "day_start"}.items():
+            connection.execute(f"DELETE FROM {fact} WHERE {when} + INTERVAL 5 HOUR < '{since}'")
+        assert asked(connection, since) == whole
+
+
 def example(shares: list[float], happened: list[int], days: list[str] | None = None) -> Rows:
     names = ("x",)
     listed = np.array(days or [f"202601{number + 1:02}" for number in range(len(shares))], dtype=object)
@@ -162,6 +182,8 @@ def test_simple_answers_are_what_their_names_say() -> None:
     assert answers["rate of the month"](rows).tolist() == [0.5] * 4
     with pytest.raises(DeclarationError, match="'yesterday' is no feature"):
         replace(prediction, persistence="yesterday")
+    with pytest.raises(DeclarationError, match="looks_back=-1 is no number of days"):
+        replace(prediction, looks_back=-1)
 
 
 def test_the_best_model_is_near_what_the_hazard_itself_says_and_better_than_simple_answers() -> None:

@@ -1,0 +1,160 @@
+"""Objects are landed once, also where the object store's answer gets lost on its way."""
+
+from __future__ import annotations
+
+import http.client
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+import lake_servers
+import orjson
+import pytest
+
+from datasets.utility import DATASET
+from engines import lake
+from engines.errors import EngineUnavailable
+from lakehouse.landing import from_extracts, objects
+from lakehouse.landing.objects import Landed, Manifest, Source
+from meterlake.settings import Settings
+from stack.instance import Instance
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(900),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+NOON = datetime(2026, 11, 21, 12, 0)  # noqa: DTZ001 - UTC without zone
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers(stack: Instance) -> Iterator[None]:
+    with lake_servers.running(stack):
+        yield
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source(f"l{secrets.token_hex(4)}", "calls", "00000")
+
+
+@contextmanager
+def losing(settings: Settings, status: int | None, times: int = 1) -> Iterator[tuple[Settings, list[str]]]:
+    """Have a way to the object store on which answers to a manifest get lost; yield it, and the requests on it.
+
+    status: what a gateway says in their place; None: the connection ends without a word.
+    """
+    store, requests = urlsplit(settings.lake_s3).netloc, list[str]()
+
+    class Relay(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def relay(self) -> None:
+            requests.append(f"{self.command} {self.path}")
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            connection = http.client.HTTPConnection(store, timeout=60)
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
+            is_manifest = self.command == "PUT" and "/manifest/" in self.path
+            if is_manifest and requests.count(f"{self.command} {self.path}") <= times:
+                self.close_connection = True
+                if status:
+                    self.send_response(status)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                return
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("content-length", "transfer-encoding", "connection", "server", "date"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_PUT = do_GET = do_DELETE = relay  # noqa: N815 - names of http.server
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Relay)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    access, secret = settings.lake_keys
+    way = {
+        "lake_s3_endpoint": f"http://127.0.0.1:{server.server_port}",
+        "lake_access_key": access,
+        "lake_secret_key": secret,
+    }
+    try:
+        yield Settings(**{**settings.model_dump(), **way}), requests
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def land(settings: Settings, source: Source, value: bytes) -> Manifest | None:
+    return objects.write(settings, source, [Landed(0, NOON, None, value)], 1)
+
+
+def objects_of(settings: Settings, source: Source) -> list[str]:
+    return [item.key for item in lake.listed(settings, f"landing/{source.folder}/")]
+
+
+@pytest.mark.parametrize("status", [503, None])
+def test_a_manifest_whose_answer_got_lost_is_not_taken_for_that_of_another(
+    settings: Settings, source: Source, status: int | None
+) -> None:
+    """The client asks again, and hears that the manifest is there: it is its own."""
+    with losing(settings, status) as (way, requests):
+        manifest = land(way, source, b"mine")
+        assert manifest is not None
+        assert requests.count(f"PUT /{settings.lake_bucket}/{manifest.key}") == 2
+    assert objects.records(settings, manifest) == [b"mine"]
+    # Whoever comes after it leaves nothing.
+    assert land(settings, source, b"another's") is None
+    assert objects_of(settings, source) == [manifest.object]
+    assert objects.records(settings, objects.read(settings, manifest.key)) == [b"mine"]
+
+
+def test_records_whose_writer_heard_nothing_more_are_landed_once(settings: Settings, source: Source) -> None:
+    """Writers go on from the offset that the last manifest ends at: this one is among them."""
+    with losing(settings, 503, 1000) as (way, _), pytest.raises(EngineUnavailable, match="S3"):
+        land(way, source, b"mine")
+    assert objects.next_offset(settings, source) == 1
+    assert land(settings, source, b"mine") is None
+    (manifest,) = objects.newest_first(settings, source)
+    assert objects_of(settings, source) == [manifest.object]
+    assert objects.records(settings, manifest) == [b"mine"]
+
+
+def test_extracts_are_landed_once_and_a_later_state_of_a_row_is_a_later_revision(
+    settings: Settings, source: Source, tmp_path: Path
+) -> None:
+    event = DATASET.event("complaints")
+    columns = [field.name for field in event.fields]
+    file = tmp_path / "complaints.csv"
+    for day in (1, 2):
+        file.write_text(
+            f"{','.join(columns)},changed_at\n{'C1' + ',' * len(columns)}2026-11-0{day} 10:00:00\n"
+            f"{'C2' + ',' * len(columns)}2026-11-01 10:00:00\n"
+        )
+        for expected in (2, 0):
+            landed = from_extracts.land(settings, source.dataset, [event], [tmp_path], NOON)
+            assert landed == {event.topic: expected}
+    manifests = [objects.read(settings, key) for key in objects.manifests(settings, source.dataset)]
+    assert [(item.first, item.end, item.watermark_from) for item in manifests] == [(0, 2, "2026-11-01T10:00:00")] * 2
+    assert sorted(item.watermark_to for item in manifests) == ["2026-11-01T10:00:00", "2026-11-02T10:00:00"]
+    read = [orjson.loads(value) for item in manifests for value in objects.records(settings, item)]
+    revisions = {name: {row["revision"] for row in read if row["complaint_id"] == name} for name in ("C1", "C2")}
+    assert {name: len(different) for name, different in revisions.items()} == {"C1": 2, "C2": 1}
