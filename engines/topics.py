@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from engines.errors import EngineUnavailable
 from engines.kafka import TIMEOUT_S, client_config, create_topic
@@ -31,6 +32,8 @@ MAX_MESSAGE_BYTES: Final = 1_048_576
 
 
 APPEND_TIME: Final = "LogAppendTime"
+
+_ELECTION: Final = (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
 
 
 class ProducersTimes(PermanentError):
@@ -171,13 +174,22 @@ def offsets_at(settings: Settings, topic: Topic, moment: datetime) -> dict[int, 
 
 
 def _offsets(settings: Settings, topic: Topic, spec: OffsetSpec) -> dict[int, int]:
-    admin = AdminClient(client_config(settings))
     asked = {TopicPartition(topic.name, partition): spec for partition in topic.partitions}
-    try:
-        answers = admin.list_offsets(asked, request_timeout=TIMEOUT_S)
+
+    def ask() -> dict[int, int]:
+        answers = AdminClient(client_config(settings)).list_offsets(asked, request_timeout=TIMEOUT_S)
         return {where.partition: answer.result(TIMEOUT_S).offset for where, answer in answers.items()}
+
+    again = retry_if_exception(has_no_leader_yet)
+    try:
+        return Retrying(retry=again, stop=stop_after_delay(TIMEOUT_S), wait=wait_fixed(0.1), reraise=True)(ask)
     except (KafkaException, TimeoutError) as error:
         raise EngineUnavailable("Kafka", settings.kafka, _reason(error)) from error
+
+
+def has_no_leader_yet(error: BaseException) -> bool:
+    """Return whether brokers are still agreeing which of them leads a partition, as after a start."""
+    return isinstance(error, KafkaException) and error.args[0].code() in _ELECTION
 
 
 def _reason(error: Exception) -> object:

@@ -14,6 +14,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -156,17 +157,22 @@ def headers(segment: bytes) -> Iterator[tuple[int, int]]:
         at += 12 + struct.unpack_from(">i", segment, at + 8)[0]
 
 
-def command(settings: Settings, *words: str, **more: str) -> subprocess.Popen[str]:
+@contextmanager
+def command(settings: Settings, *words: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command; it is killed where the body fails."""
     environment = {
         **os.environ,
         "METERLAKE_HOME": str(settings.home),
         "METERLAKE_PORT_OFFSET": str(settings.port_offset),
         **more,
     }
-    return subprocess.Popen(
-        [sys.executable, "-m", "cli", "simulate", "household", "--output", "json", *words],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
+    line = [sys.executable, "-m", "cli", "simulate", "household", "--output", "json", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_ctrl_c_delivers_what_is_under_way_and_says_so(settings: Settings, stack: Instance) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from pydantic import SecretStr, ValidationError
 
-from engines import kafka, spark
+from engines import kafka, spark, topics
 from engines.kafka import client_config
 from meterlake import ddl
 from meterlake.settings import Settings
@@ -113,3 +114,16 @@ def test_spark_properties_of_a_file_are_read_as_spark_reads_them(tmp_path: Path)
         "spark.executor.memory": "4g",
         "spark.x": "a b",
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION)), True),
+        (KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE)), True),
+        (KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)), False),
+        (TimeoutError(), False),
+    ],
+)
+def test_offsets_are_asked_for_again_while_a_leader_is_elected(error: Exception, passes: bool) -> None:  # noqa: FBT001
+    assert topics.has_no_leader_yet(error) is passes
