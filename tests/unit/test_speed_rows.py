@@ -54,7 +54,8 @@ def test_of_a_meters_readings_the_latest_stays_and_recent_ones_are_kept() -> Non
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3 * 1440)), max_size=300))
 def test_a_batch_holds_rows_of_one_partition_and_all_are_written_once(cells: list[tuple[str, int]]) -> None:
     given_rows = [minute(meter, NOON + at * MINUTE, version=n) for n, (meter, at) in enumerate(cells)]
-    result = list(rows.batches(rows.minute_writes(given_rows)))
+    writes = rows.minute_writes(given_rows)
+    result = list(rows.batches((write.partition, write) for write in writes))
     assert all(len({write.partition for write in some}) == 1 for some in result)
     assert all(1 <= len(some) <= BATCH_ROWS for some in result)
     assert sorted(write.at for some in result for write in some) == list(range(len(cells)))
