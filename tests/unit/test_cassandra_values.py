@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
@@ -41,5 +42,5 @@ def test_what_does_not_fit_a_column_is_refused_and_not_rounded() -> None:
     row = ("m", 1.5, 1, 2, 3)
     for at, wrong in ((2, 1.5), (2, 2**63), (4, 2**31)):
         odd = (*row[:at], wrong, *row[at + 1 :], *(None,) * len(KINDS))
-        with pytest.raises(Exception, match=r"required argument is not an integer|out of range|too large"):
+        with pytest.raises((TypeError, OverflowError, struct.error)):
             cassandra_values.bound(STATEMENT, [odd])
