@@ -60,10 +60,7 @@ class ViewsTask(KafkaTask):
         self.job.metrics.judged(rejected, counts[REPEATED], counts[transforms.LATE], evicted)
 
     def _write(self, minutes: DataFrame, batch_id: int) -> None:
-        """Let the tasks write what has changed; doing it again changes nothing.
-
-        Minutes come first: they are what is waited for. While they are written, Spark looks for the new readings.
-        """
+        """Let the tasks write what has changed, minutes and live tables side by side; again, it changes nothing."""
         held = minutes.persist()
         try:
             with ThreadPoolExecutor(1) as pool:

@@ -43,13 +43,14 @@ def write_readings(readings: DataFrame, settings: Settings, dataset: MeterSeries
 
 
 def _written(frame: DataFrame, settings: Settings, dataset: MeterSeries, work: Work) -> Summary:
-    packed = frame.mapInArrow(partial(_task, settings, dataset, work), SCHEMA).collect()
+    packed = frame.mapInArrow(partial(task, settings, dataset, work), SCHEMA).collect()
     return total(row.summary for row in packed)
 
 
-def _task(
+def task(
     settings: Settings, dataset: MeterSeries, work: Work, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
+    """Do a task's work with the sink of its process; return its summary. All batches are read, whatever happens."""
     summary, rest = Summary(), iter(batches)
     try:
         work(_sink(settings, dataset), summary, rest)
