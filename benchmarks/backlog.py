@@ -9,8 +9,8 @@ exactness, no durability, nothing written.
     python benchmarks/backlog.py --meters 2000 --seconds 600
 
 Prints a line an update on the error stream and one JSON object: readings a second as a whole and in the steady half
-(the updates after the first half of the messages), CPU seconds a million readings (driver, JVM, Python workers),
-Spark's phases, and the peer's figures. Exit code 1 if a minute in Cassandra is wrong.
+(the updates after the first half of the messages), CPU seconds a million readings (driver, JVM, Python workers,
+Cassandra), Spark's phases, and the peer's figures. Exit code 1 if a minute in Cassandra is wrong.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ from meterlake.settings import Settings, load_settings
 from speed_layer import session as streaming
 from speed_layer.checkpoint import FOLDER
 from speed_layer.run import Queries, run
+from stack import process as servers
+from stack.instance import Instance
 from stack.runtime.spark import runtime
 
 
@@ -131,6 +133,20 @@ def cpu_seconds(process: psutil.Process) -> float:
     return own.user + own.system + own.children_user + own.children_system + sum(map(cpu_seconds, process.children()))
 
 
+def shares(settings: Settings) -> dict[str, float]:
+    """Return the CPU time so far of this process, Spark's JVM, its Python workers, and Cassandra where it is ours."""
+    process = psutil.Process()
+    (java,) = [child for child in process.children() if "java" in child.name()]
+    workers = math.fsum(map(cpu_seconds, java.children()))
+    cassandra_ = servers.running(Instance(settings)).get("cassandra", [])
+    return {
+        "driver": cpu_seconds(process) - cpu_seconds(java),
+        "jvm": cpu_seconds(java) - workers,
+        "workers": workers,
+        "cassandra": math.fsum(map(cpu_seconds, cassandra_)),
+    }
+
+
 def wrong(settings: Settings, dataset: MeterSeries, sent: int) -> int:
     """Return how many readings the minutes in Cassandra do not have, or have too often."""
     with cassandra.session(settings) as session:
@@ -165,12 +181,12 @@ def main() -> int:
     try:
         load = os.getloadavg()[0]
         sent = send(settings, dataset, options.meters, options.seconds)
-        watch, process = Watch(), psutil.Process()
+        watch = Watch()
         with engine.session(settings, "stream", streaming.options(settings)) as spark:
             spark.streams.addListener(watch)
-            begin, cpu = time.monotonic(), cpu_seconds(process)
+            begin, cpu = time.monotonic(), shares(settings)
             run(settings, dataset, Queries(archive=False, views=True, once=True), system_clock)
-            seconds, cpu = time.monotonic() - begin, cpu_seconds(process) - cpu
+            seconds, used = time.monotonic() - begin, {part: s - cpu[part] for part, s in shares(settings).items()}
             time.sleep(2)  # the listener is told a moment later
             spark.streams.removeListener(watch)
         gc.collect()
@@ -187,7 +203,7 @@ def main() -> int:
         "sent": sent,
         "per_second": round(sent / seconds),
         "steady_per_second": round(sum(c for c, _ in steady) / math.fsum(s for _, s in steady)) if steady else None,
-        "cpu_s_per_million": round(cpu / sent * 1e6, 1),
+        "cpu_s_per_million": {part: round(one / sent * 1e6, 1) for part, one in used.items()},
         "state_mb": round(watch.state_mb, 1),
         "seconds_by_phase": {name: round(ms / 1000, 1) for name, ms in sorted(watch.phases.items())},
         "bare": peer,

@@ -74,7 +74,7 @@ def fill_live(settings: Settings, dataset: MeterSeries, meters: int, minutes: in
                 for age in back
             ]
             sink.write_latest(readings)
-            sink.write_recent(readings, now)
+            sink.write_recent(readings, 0)
 
 
 def _states(

@@ -6,6 +6,7 @@ import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from engines.errors import EngineUnavailable, QueryFailed
@@ -23,6 +24,30 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
     It reconnects each second after an outage (the driver's default backs off to minutes).
     Raises EngineUnavailable when no node answers, QueryFailed when a statement is wrong.
     """
+    cluster = _cluster(settings)
+    try:
+        with translated(settings):
+            yield cluster.connect(keyspace)
+    finally:
+        cluster.shutdown()
+
+
+@cache
+def lasting_session(settings: Settings) -> Any:
+    """Return the session of this process: opened by the first call that a node answers, and ended with the process.
+
+    For Python workers of Spark, whose tasks are too short for a session each. Raises what ``session`` raises.
+    """
+    cluster = _cluster(settings)
+    try:
+        with translated(settings):
+            return cluster.connect()
+    except BaseException:
+        cluster.shutdown()
+        raise
+
+
+def _cluster(settings: Settings) -> Any:
     from cassandra import ConsistencyLevel
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
     from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
@@ -31,7 +56,7 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.cassandra_datacenter)),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
     )
-    cluster = Cluster(
+    return Cluster(
         settings.cassandra,
         port=settings.cassandra[0][1],
         auth_provider=_authentication(settings),
@@ -41,11 +66,6 @@ def session(settings: Settings, keyspace: str | None = None) -> Iterator[Any]:
         reconnection_policy=ConstantReconnectionPolicy(1.0, max_attempts=None),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
     )
-    try:
-        with translated(settings):
-            yield cluster.connect(keyspace)
-    finally:
-        cluster.shutdown()
 
 
 def _authentication(settings: Settings) -> Any:

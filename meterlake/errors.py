@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final
 
 NOTHING_LOADED: Final = "Nothing was loaded."
 """How hints about a file that stops a load begin."""
@@ -29,6 +29,16 @@ class MeterlakeError(Exception):
         self.what = what
         self.hint = hint
         super().__init__(f"{what} {hint}".strip())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it travel between processes: its own arguments are not those that an exception keeps."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[MeterlakeError], args: tuple[Any, ...], attributes: dict[str, Any]) -> MeterlakeError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class PermanentError(MeterlakeError):

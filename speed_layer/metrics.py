@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
 from meterlake.rules import RECEIVED_BEFORE_EVENT
@@ -13,7 +17,9 @@ from speed_layer.errors import MetricsPortBusy
 from speed_layer.progress import behind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from prometheus_client.core import Metric
 
     from meterlake.clock import Clock
 
@@ -51,9 +57,8 @@ class Metrics:
         self._phases = self._counter(
             "phase_seconds", "Where micro-batches spend their time, as Spark says", "query", "phase"
         )
-        self._freshness = self._histogram(
-            "freshness_seconds", "From a reading's event time to its minute's row in Cassandra", _FRESHNESS_S
-        )
+        self._freshness = Freshness(dataset)
+        self.registry.register(self._freshness)
 
     def serve(self, port: int) -> Callable[[], None]:
         """Serve on loopback until the returned function is called; 0 serves nothing. Raises MetricsPortBusy."""
@@ -112,11 +117,9 @@ class Metrics:
         for table, count in rows.items():
             self._rows.labels(self._dataset, table).inc(count)
 
-    def fresh(self, seconds: Iterable[float]) -> None:
-        """Take the ages at which readings became readable."""
-        histogram = self._freshness.labels(self._dataset)
-        for age in seconds:
-            histogram.observe(age)
+    def fresh(self, ages: Iterable[tuple[float, int]]) -> None:
+        """Take ages in seconds at which readings became readable, and how many did at each."""
+        self._freshness.observe(ages)
 
     def retry(self, query: str) -> None:
         """Count a try again."""
@@ -131,6 +134,33 @@ class Metrics:
     def _histogram(self, name: str, doc: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         names = ("dataset", *labels)
         return Histogram(f"meterlake_stream_{name}", doc, names, buckets=buckets, registry=self.registry)
+
+
+class Freshness(Collector):
+    """A histogram that takes many readings of one age at once: prometheus_client's own takes them one by one."""
+
+    def __init__(self, dataset: str) -> None:
+        self._dataset = dataset
+        self._counts = [0] * (len(_FRESHNESS_S) + 1)
+        self._sum = 0.0
+
+    def observe(self, ages: Iterable[tuple[float, int]]) -> None:
+        """Take ages in seconds, and how many readings had each."""
+        for age, count in ages:
+            self._counts[bisect_left(_FRESHNESS_S, age)] += count
+            self._sum += age * count
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the histogram as Prometheus wants it: each bucket holds those before it."""
+        family = HistogramMetricFamily(
+            "meterlake_stream_freshness_seconds",
+            "From a reading's event time to its minute's row in Cassandra",
+            labels=("dataset",),
+        )
+        bounds = [*(str(float(bound)) for bound in _FRESHNESS_S), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        family.add_metric([self._dataset], buckets, self._sum)
+        yield family
 
 
 class Listener(StreamingQueryListener):

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engines import cassandra, metastore, topics
+from engines import metastore, topics
 from engines import spark as engine
 from engines.hdfs import ERRORS, client, failure
 from meterlake.boundary import check_kafka_retention, check_ttl
@@ -18,7 +18,6 @@ from speed_layer.archive.task import ArchiveTask
 from speed_layer.metrics import Listener, Metrics
 from speed_layer.running import RetryPolicy, Supervisor
 from speed_layer.task import Job
-from speed_layer.views.sink import Sink
 from speed_layer.views.task import ViewsTask
 
 if TYPE_CHECKING:
@@ -60,14 +59,12 @@ def run(settings: Settings, dataset: MeterSeries, queries: Queries, clock: Clock
     app = "stream" if queries.views else "archive"
     with ExitStack() as stack:
         stack.callback(metrics.serve(queries.metrics_port))
-        sink = None
         if queries.views:
             tables.apply(settings, dataset)
-            sink = Sink(settings, dataset, stack.enter_context(cassandra.session(settings)))
         spark = stack.enter_context(engine.session(settings, app, session.options(settings)))
         stack.enter_context(_stopping(stop))
         job = Job(settings, dataset, spark, metrics, retries, clock, queries.once)
-        tasks: list[ArchiveTask | ViewsTask] = [ViewsTask(job, sink)] if sink is not None else []
+        tasks: list[ArchiveTask | ViewsTask] = [ViewsTask(job)] if queries.views else []
         if queries.archive:
             tasks.append(ArchiveTask(job))
         listener = Listener({task.spark_name: task.progress for task in tasks})

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator
 
 BATCH_ROWS: Final = 30
 """Rows of one unlogged batch at most: ten times as fast as single rows."""
 MOST_COUNTED: Final = 999
 _DAY_MS: Final = 86_400_000
+Row = TypeVar("Row")
 
 
 class Write(NamedTuple):
@@ -45,31 +46,44 @@ def minute_writes(rows: Iterable[tuple[Any, ...]]) -> Iterator[Write]:
         yield Write((meter, _day(minute)), (minute,), tuple(state) if state[0] else None, at)
 
 
-def latest_writes(rows: Iterable[tuple[Any, ...]]) -> Iterator[Write]:
-    """Return writes for readings of (meter, start in milliseconds, interval, measures …, offset): a meter's latest."""
-    latest: dict[str, tuple[Any, ...]] = {}
+def keep_latest(latest: dict[str, tuple[Any, ...]], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Keep in ``latest`` each meter's latest reading: the one with the highest write time.
+
+    rows: readings of (meter, start in milliseconds, interval, measures …, offset).
+    """
     for row in rows:
-        if row[0] not in latest or row[1] >= latest[row[0]][1]:
+        kept = latest.get(row[0])
+        if kept is None or _version_of(row) > _version_of(kept):
             latest[row[0]] = row
+
+
+def latest_writes(rows: Iterable[tuple[Any, ...]]) -> Iterator[Write]:
+    """Return writes for each meter's latest of readings as ``keep_latest`` takes them."""
+    latest: dict[str, tuple[Any, ...]] = {}
+    keep_latest(latest, rows)
     for meter, *values, offset in latest.values():
         yield Write((meter,), (), tuple(values), _reading_version(values[0], offset))
 
 
 def recent_writes(rows: Iterable[tuple[Any, ...]], first_ms: float) -> Iterator[Write]:
-    """Return writes for readings as ``latest_writes`` takes them, from a start on: earlier ones would have expired."""
+    """Return writes for readings as ``keep_latest`` takes them, from a start on: earlier ones would have expired."""
     for meter, start, interval, *values, offset in rows:
         if start >= first_ms:
             yield Write((meter,), (start, interval), tuple(values), _reading_version(start, offset))
 
 
-def batches(writes: Iterable[Write]) -> Iterator[list[Write]]:
-    """Return writes in batches, each of one partition: a node passes on to others what is not its own."""
-    partitions: dict[tuple[Any, ...], list[Write]] = defaultdict(list)
-    for write in writes:
-        partitions[write.partition].append(write)
+def batches(rows: Iterable[tuple[Hashable, Row]]) -> Iterator[list[Row]]:
+    """Return rows, each given with its partition, in batches of one partition: a node passes on what is not its own."""
+    partitions: dict[Hashable, list[Row]] = defaultdict(list)
+    for partition, row in rows:
+        partitions[partition].append(row)
     for result in partitions.values():
         for first in range(0, len(result), BATCH_ROWS):
             yield result[first : first + BATCH_ROWS]
+
+
+def _version_of(row: tuple[Any, ...]) -> int:
+    return _reading_version(row[1], row[-1])
 
 
 def _reading_version(start_ms: int, offset: int) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from engines import cassandra
+from engines import cassandra, cassandra_values
 from meterlake import ddl
 from speed_layer.views import rows as decisions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
 
     from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
@@ -33,48 +32,48 @@ class Sink:
             minute, columns = next(iter(ddl.speed_tables(dataset).items()))
             self._gone = session.prepare(_delete(minute, [column.name for column in columns[:3]]))
         self._minute, self._latest, self._recent = inserts
-        self._recent_life = dataset.retention.recent
 
     def write_minutes(self, rows: Iterable[tuple[Any, ...]]) -> int:
         """Write or delete what ``rows.minute_writes`` decides; return how many rows."""
         return self._write(self._minute, decisions.minute_writes(rows))
 
-    def write_latest(self, rows: Sequence[tuple[Any, ...]]) -> int:
-        """Write the latest reading of each meter, as ``rows.latest_writes`` takes them."""
+    def write_latest(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Write the latest reading of each meter, as ``rows.keep_latest`` takes them."""
         return self._write(self._latest, decisions.latest_writes(rows))
 
-    def write_recent(self, rows: Iterable[tuple[Any, ...]], now: datetime) -> int:
-        """Write readings as ``write_latest`` takes them; those that would have expired are left out."""
-        first = (now - self._recent_life).timestamp() * 1000
-        return self._write(self._recent, decisions.recent_writes(rows, first))
+    def write_recent(self, rows: Iterable[tuple[Any, ...]], first_ms: float) -> int:
+        """Write readings as ``write_latest`` takes them, from a start on: earlier ones would have expired."""
+        return self._write(self._recent, decisions.recent_writes(rows, first_ms))
 
     def _write(self, insert: Any, writes: Iterable[Write]) -> int:  # noqa: ANN401
         from cassandra.concurrent import execute_concurrent
 
-        count, statements = 0, []
-        for some in decisions.batches(writes):
-            count += len(some)
-            statements.append(self._statement(insert, some))
+        rows = list(writes)
         with cassandra.translated(self._settings):
+            statements = [(self._statement(some), None) for some in decisions.batches(self._bound(insert, rows))]
             execute_concurrent(self._session, statements, concurrency=IN_FLIGHT)
-        return count
+        return len(rows)
 
-    def _statement(self, insert: Any, writes: Sequence[Write]) -> tuple[Any, Any]:  # noqa: ANN401
-        """Return what writes rows of one partition, with its values: a single statement for a single row."""
+    def _bound(self, insert: Any, writes: Sequence[Write]) -> Iterator[tuple[tuple[Any, ...], Any]]:  # noqa: ANN401
+        """Return the partition of each row, and what writes or deletes it."""
+        kept = [write for write in writes if write.values is not None]
+        gone = [write for write in writes if write.values is None]
+        inserts = [(*write.partition, *write.cluster, *(write.values or ()), write.at) for write in kept]
+        deletes = [(write.at, *write.partition, *write.cluster) for write in gone]
+        for some, statement, rows in ((kept, insert, inserts), (gone, self._gone, deletes)):
+            bound = cassandra_values.bound(statement, rows)
+            yield from zip((write.partition for write in some), bound, strict=True)
+
+    def _statement(self, bound: Sequence[Any]) -> Any:  # noqa: ANN401
+        """Return what writes rows of one partition: a single statement for a single row."""
         from cassandra.query import BatchStatement, BatchType
 
-        bound = [
-            (self._gone, (write.at, *write.partition, *write.cluster))
-            if write.values is None
-            else (insert, (*write.partition, *write.cluster, *write.values, write.at))
-            for write in writes
-        ]
         if len(bound) == 1:
             return bound[0]
         batch = BatchStatement(BatchType.UNLOGGED)
-        for statement, values in bound:
-            batch.add(statement, values)
-        return batch, None
+        for one in bound:
+            batch.add(one)
+        return batch
 
 
 # Names come from the declaration; values are bound.

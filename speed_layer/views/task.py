@@ -10,13 +10,13 @@ from pyspark import inheritable_thread_target
 from speed_layer.decode import REPEATED, UNDECODABLE, decoded
 from speed_layer.session import messages
 from speed_layer.task import Job, KafkaTask
-from speed_layer.views import transforms
+from speed_layer.views import transforms, writing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from pyspark.sql.streaming.query import StreamingQuery
 
-    from speed_layer.views.sink import Sink
+    from speed_layer.views.summary import Summary
 
 _REJECTED: Final = "rejected_"
 
@@ -26,9 +26,8 @@ class ViewsTask(KafkaTask):
 
     name = "views"
 
-    def __init__(self, job: Job, sink: Sink) -> None:
+    def __init__(self, job: Job) -> None:
         super().__init__(job)
-        self._sink = sink
         self._seen: dict[int, int] = {}
         """Partition -> offset up to which readings have been written."""
         self._new: dict[int, int] = {}
@@ -61,34 +60,33 @@ class ViewsTask(KafkaTask):
         self.job.metrics.judged(rejected, counts[REPEATED], counts[transforms.LATE], evicted)
 
     def _write(self, minutes: DataFrame, batch_id: int) -> None:
-        """Write what has changed; doing it again changes nothing.
-
-        Minutes come first: they are what is waited for. While they are written, Spark looks for the new readings.
-        """
-        dataset = self.job.dataset
+        """Let the tasks write what has changed, minutes and live tables side by side; again, it changes nothing."""
         held = minutes.persist()
         try:
-            plain = transforms.minute_rows(held, dataset, contended=False).toArrow()
             with ThreadPoolExecutor(1) as pool:
-                new = transforms.new_readings(held, dataset, self._seen)
-                looked_for = pool.submit(inheritable_thread_target(new.sparkSession)(new.toArrow))
-                rows = self._sink.write_minutes(_rows(plain))
-                result = looked_for.result().to_pydict()
-            if any(result[transforms.CONTENDED]):
-                rows += self._sink.write_minutes(_rows(transforms.minute_rows(held, dataset, contended=True).toArrow()))
+                write = inheritable_thread_target(held.sparkSession)(self._write_readings)
+                under_way = pool.submit(write, held)
+                done = self._write_minutes(held, contended=False)
+                at = self.job.clock()
+                readings = under_way.result()
+            done.add(readings)
+            if readings.contended:
+                done.add(self._write_minutes(held, contended=True))
+                at = self.job.clock()
         finally:
             held.unpersist()
-        now = self.job.clock()
-        starts = result[dataset.event_time]
-        self.job.metrics.fresh(now.timestamp() - start / 1000 for start in starts)
-        columns = [values for name, values in result.items() if name not in transforms.ARRIVAL_ONLY]
-        readings = list(zip(*columns, result["origin_offset"], strict=True))
-        latest, recent = self._sink.write_latest(readings), self._sink.write_recent(readings, now)
-        self.job.metrics.written({dataset.finest.grain: rows, "latest": latest, "recent": recent})
-        self._new = {batch_id: len(starts)}
-        for partition, offset in zip(result["origin_partition"], result["origin_offset"], strict=True):
+        self.job.metrics.fresh((at.timestamp() - start / 1000, count) for start, count in done.starts.items())
+        self.job.metrics.written(done.written)
+        self._new = {batch_id: done.starts.total()}
+        for partition, offset in done.offsets.items():
             self._seen[partition] = max(offset, self._seen.get(partition, -1))
 
+    def _write_minutes(self, held: DataFrame, *, contended: bool) -> Summary:
+        settings, dataset = self.job.settings, self.job.dataset
+        return writing.write_minutes(transforms.minute_rows(held, dataset, contended=contended), settings, dataset)
 
-def _rows(table: Any) -> list[tuple[Any, ...]]:  # noqa: ANN401 - pyarrow's
-    return list(zip(*table.to_pydict().values(), strict=True))
+    def _write_readings(self, held: DataFrame) -> Summary:
+        settings, dataset = self.job.settings, self.job.dataset
+        first = self.job.clock() - dataset.retention.recent
+        new = transforms.new_readings(held, dataset, self._seen)
+        return writing.write_readings(new, settings, dataset, first.timestamp() * 1000)

@@ -21,7 +21,7 @@ from meterlake.errors import MeterlakeError
 from meterlake.settings import load_settings
 from speed_layer.archive.batch import Archive
 from speed_layer.run import Queries, run
-from speed_layer.views.sink import Sink
+from speed_layer.views.task import ViewsTask
 from stack.runtime.spark import runtime
 
 
@@ -29,8 +29,8 @@ def _die_after(kind: type, method: str) -> None:
     """Let the whole process group be killed right after the first call of a method."""
     original = getattr(kind, method)
 
-    def dying(*given: Any) -> Any:
-        original(*given)
+    def dying(*given: Any, **named: Any) -> Any:
+        original(*given, **named)
         os.killpg(0, signal.SIGKILL)
 
     setattr(kind, method, dying)
@@ -44,7 +44,7 @@ def main() -> int:
     if "quarantined" in dies:
         _die_after(Archive, "_quarantine")
     if "written" in dies:
-        _die_after(Sink, "write_minutes")
+        _die_after(ViewsTask, "_write_minutes")
     dataset = replace(HOUSEHOLD, name=name)
     request = Queries("archive" in queries, "views" in queries, once=how == "once")
     try:

@@ -49,7 +49,7 @@ def live(ready: Settings) -> Iterator[datetime]:
         sink.write_minutes(row for meter in METERS for row in _minutes(meter, now))
         readings = [row for meter in METERS for row in _readings(meter, now)]
         sink.write_latest(readings)
-        sink.write_recent(readings, now)
+        sink.write_recent(readings, 0)
         yield now
         for meter in METERS:
             session.execute("DELETE FROM speed.household_latest WHERE meter_id = %s", [meter])

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 from datasets.household.declaration import HOUSEHOLD
 from engines import spark as engine
+from engines.errors import EngineUnavailable
 from meterlake import precedence, rules, timegrid, wire
 from meterlake.declaration import MeterSeries
 from meterlake.reading import Reading
@@ -24,7 +26,7 @@ from meterlake.settings import Settings
 from meterlake.state import State, merge_all
 from speed_layer import session as streaming
 from speed_layer.decode import UNDECODABLE, decoded
-from speed_layer.views import transforms
+from speed_layer.views import transforms, writing
 from speed_layer.views.rows import minute_writes
 
 pytestmark = pytest.mark.spark
@@ -332,3 +334,33 @@ def _bytes(value: bytes | None) -> bytearray | None:
 
 def _reading() -> Reading:
     return Reading("m", int(START.timestamp()), 1, VALUES)
+
+
+def test_tasks_report_a_server_that_is_away_and_fail_none(spark: SparkSession, spark_settings: Settings) -> None:
+    """Of several tasks, with more rows than one hands to Python at once; the next update begins as if nothing was."""
+    away = spark_settings.model_copy(
+        update={
+            "cassandra_hosts": "127.0.0.1:1",
+            "cassandra_user": "meterlake",
+            "cassandra_password": SecretStr("s3cret"),
+        }
+    )
+    start = int(START.timestamp() * 1000)
+    new = (
+        spark.range(12_000)
+        .repartition(2)
+        .select(
+            F.concat(F.lit("m"), "id").alias("meter_id"),
+            (F.lit(start) + F.col("id")).alias("ts"),
+            F.lit(1).alias("interval_s"),
+            *(F.lit(1.5).alias(measure.name) for measure in HOUSEHOLD.measures),
+            F.lit(0).alias("origin_partition"),
+            F.col("id").alias("origin_offset"),
+            F.lit(False).alias(transforms.CONTENDED),
+        )
+    )
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable, match=r"Cassandra at 127\.0\.0\.1:1 does not answer: .*meterlake up"):
+            writing.write_readings(new, away, HOUSEHOLD, 0)
+    log = (spark_settings.home / "logs").glob("*")
+    assert not any("s3cret" in file.read_text(errors="replace") for file in log)

@@ -51,10 +51,32 @@ def test_of_a_meters_readings_the_latest_stays_and_recent_ones_are_kept() -> Non
     ]
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), min_size=1, max_size=40),
+    st.integers(1, 4),
+    st.permutations(range(40)),
+)
+def test_the_latest_of_all_tasks_stays_whatever_each_has_seen(
+    sent: list[tuple[str, int]], tasks: int, order: list[int]
+) -> None:
+    """Each task writes the latest that it knows; of rows of one key Cassandra keeps the one with the highest time."""
+    readings = [(meter, NOON + second * 1000, 1, float(offset), offset) for offset, (meter, second) in enumerate(sent)]
+    kept: dict[tuple[Any, ...], Write] = {}
+    for task in sorted(range(tasks), key=lambda number: order[number]):
+        seen = [readings[place] for place in order if place < len(readings) and place % tasks == task]
+        for write in rows.latest_writes(seen):
+            if write.partition not in kept or write.at > kept[write.partition].at:
+                kept[write.partition] = write
+    for meter in {meter for meter, _ in sent}:
+        start, offset = max((each[1], each[-1]) for each in readings if each[0] == meter)
+        assert kept[meter,].values == (start, 1, float(offset))
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3 * 1440)), max_size=300))
 def test_a_batch_holds_rows_of_one_partition_and_all_are_written_once(cells: list[tuple[str, int]]) -> None:
     given_rows = [minute(meter, NOON + at * MINUTE, version=n) for n, (meter, at) in enumerate(cells)]
-    result = list(rows.batches(rows.minute_writes(given_rows)))
+    writes = rows.minute_writes(given_rows)
+    result = list(rows.batches((write.partition, write) for write in writes))
     assert all(len({write.partition for write in some}) == 1 for some in result)
     assert all(1 <= len(some) <= BATCH_ROWS for some in result)
     assert sorted(write.at for some in result for write in some) == list(range(len(cells)))
