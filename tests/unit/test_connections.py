@@ -125,5 +125,5 @@ def test_spark_properties_of_a_file_are_read_as_spark_reads_them(tmp_path: Path)
         (TimeoutError(), False),
     ],
 )
-def test_offsets_are_asked_for_again_while_a_leader_is_elected(error: Exception, passes: bool) -> None:  # noqa: FBT001
+def test_offsets_are_asked_for_again_while_a_leader_is_elected(error: Exception, passes: bool) -> None:
     assert topics.has_no_leader_yet(error) is passes
