@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from engines.merge_table import OPERATION, Shape
+from engines.merge_table import Shape
 from meterlake.columns import STRING, TIMESTAMP, Column
 
 if TYPE_CHECKING:
@@ -39,6 +39,6 @@ def last(table: Merging) -> Row | None:
 
 def add(table: Merging, run_id: str, now: datetime, *values: Any) -> None:  # noqa: ANN401 - as the columns say
     """Record a run, with the values of its own columns."""
-    row = (run_id, now.replace(tzinfo=None), *values, version("meterlake"), "insert")
+    row = (run_id, now.replace(tzinfo=None), *values, version("meterlake"))
     columns = ", ".join(f"{column.name} {column.type.sql('spark')}" for column in table.shape.columns)
-    table.apply(table.read().sparkSession.createDataFrame([row], f"{columns}, {OPERATION} STRING"))
+    table.add(table.read().sparkSession.createDataFrame([row], columns), 1)

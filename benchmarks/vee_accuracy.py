@@ -34,7 +34,7 @@ HIDDEN = 0.05
 CLASSES = {"single": (1, 1), "hours": (2, 12), "days": (48, 144), "weeks": (336, 672)}
 VEE = registry.entry("half_hourly").vee()
 ALONE: dict[str, tuple[Method, ...]] = {
-    kind.name: tuple(method for method in VEE.methods if isinstance(method, kind))[:1]
+    kind.name: (max((part for part in VEE.parts if isinstance(part, kind)), key=lambda part: part.longest),)
     for kind in (SimilarDays, GroupProfile)
 }
 OURS, LINE, COPY = "as declared", "line (simple interpolation)", "copy of the week before"

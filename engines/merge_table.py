@@ -127,6 +127,10 @@ class Merging(Protocol):
         """
         ...
 
+    def add(self, rows: DataFrame, count: int) -> Merged:
+        """Insert rows, ``count`` of them, whose keys are not there, in one commit."""
+        ...
+
     def apply(self, changes: DataFrame) -> Merged:
         """Insert, update and delete the rows of ``changes``, as their column ``operation`` says, in one commit."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, timedelta
 from functools import reduce
 from operator import or_
@@ -39,6 +40,8 @@ _CHECK: Final = "spark.databricks.delta.retentionDurationCheck.enabled"
 _LISTING: Final = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
 _VIOLATION: Final = re.compile(r"\[DELTA_(?:VIOLATE_CONSTRAINT|NOT_NULL)\w*\] ([^\n]+?)\.?\n")
 _OLD, _NEW = "old", "new"
+ONE_FILE: Final = 100_000
+"""So few rows are written by one task; gathering those of a folder from several tasks first would cost more."""
 
 
 class UnsafeRetention(PermanentError):
@@ -96,8 +99,6 @@ class DeltaTable:
         """Create the table unless it is there, and add optional columns that are new."""
         if not self.exists():
             self._spark.sql(self._create_sql())
-            for name, sql in self._shape.checks.items():
-                self._spark.sql(f"ALTER TABLE {self._table} ADD CONSTRAINT {name} CHECK ({sql})")
             return True
         present = {name: kind.upper() for name, kind in self.read().dtypes}
         wanted = {column.name: column.type.sql("spark") for column in self._shape.columns}
@@ -137,12 +138,16 @@ class DeltaTable:
         finally:
             changes.unpersist()
 
+    def add(self, rows: DataFrame, count: int) -> Merged:
+        """Insert rows whose keys are not there, in one commit."""
+        return self._append(rows, count) if count else Merged(0, 0, 0, self.version())
+
     def apply(self, changes: DataFrame) -> Merged:
         """Insert, update and delete rows in one commit."""
         counted = {row[OPERATION]: row["count"] for row in changes.groupBy(OPERATION).count().collect()}
         inserted, updated, deleted = (counted.get(name, 0) for name in ("insert", "update", "delete"))
         if not updated + deleted:
-            return self._insert(changes.drop(OPERATION)) if inserted else Merged(0, 0, 0, self.version())
+            return self.add(changes.drop(OPERATION), inserted)
         names = self._shape.names
         source = f"changes_{self._shape.database}_{self._shape.name}"
         changes.createOrReplaceTempView(source)
@@ -191,10 +196,17 @@ class DeltaTable:
         if rows.isEmpty():
             return Merged(0, 0, 0, self.version())
         seen = Observation()
-        counted = rows.observe(seen, F.count(F.lit(1)).alias("rows"))
+        done = self._append(rows.observe(seen, F.count(F.lit(1)).alias("rows")))
+        return replace(done, inserted=int(seen.get["rows"]))
+
+    def _append(self, rows: DataFrame, count: int | None = None) -> Merged:
+        """Append rows in one commit. count: how many they are, where that is known; few make one file as they are."""
+        writer = rows.write
+        if count is not None and count <= ONE_FILE:
+            writer = rows.coalesce(1).write.option("optimizeWrite", "false")
         with self._checked():
-            counted.write.format("delta").mode("append").save(self._path)
-        return Merged(int(seen.get["rows"]), 0, 0, self.version())
+            writer.format("delta").mode("append").save(self._path)
+        return Merged(count or 0, 0, 0, self.version())
 
     def _differences(self, known: DataFrame, wanted: DataFrame) -> DataFrame:
         """Return the rows to insert, update and delete, with their ``operation``."""
@@ -222,10 +234,13 @@ class DeltaTable:
         shape = self._shape
         lines = ",\n  ".join(_column(column) for column in shape.columns)
         parts = f"PARTITIONED BY ({', '.join(shape.partition)})\n" if shape.partition else ""
+        properties = {"enableChangeDataFeed": "true", "autoOptimize.optimizeWrite": "true"}
+        # ADD CONSTRAINT would be a commit of its own, and look through the rows.
+        properties |= {f"constraints.{name}": sql for name, sql in shape.checks.items()}
+        given = ", ".join(f"'delta.{name}' = {_quoted(value)}" for name, value in properties.items())
         return (
             f"CREATE TABLE IF NOT EXISTS {self._table} (\n  {lines}\n) USING delta\n{parts}"
-            f"COMMENT {_quoted(shape.doc)}\n"
-            "TBLPROPERTIES ('delta.enableChangeDataFeed' = 'true', 'delta.autoOptimize.optimizeWrite' = 'true')"
+            f"COMMENT {_quoted(shape.doc)}\nTBLPROPERTIES ({given})"
         )
 
     def _log(self) -> Any:

@@ -206,10 +206,7 @@ def _with_products(work: Work, estimates: DataFrame, measure: Measure) -> DataFr
     """Return estimates as staging would have readings: each with the product that its meter had then."""
     series = work.series
     known = open_references(work.spark, series, work.presentation, work.base)
-    rows = {}
-    for name, table in known.items():
-        until = references.recorded_until(table)
-        rows[name] = references.rows_at(table, until) if until else []
+    rows = {name: [row.asDict() for row in references.current(table).collect()] for name, table in known.items()}
     assigned = core.assignments(series, work.presentation, rows)
     sums = {f"{one.name}_sum": F.lit(0).cast(f"DECIMAL(18, {one.scale})") for one in series.measures}
     sums[f"{measure.name}_sum"] = F.col(f"{measure.name}_estimate")

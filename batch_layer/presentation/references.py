@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
+from engines import spark as engine
 from engines.merge_table import OPERATION
 from meterlake.errors import PermanentError
 
@@ -75,7 +77,8 @@ def load(
     closed = versions("old", "update", {"recorded_from": F.col("old.recorded_from"), "recorded_to": at})
     opened = versions("new", "insert", {"recorded_from": at, "recorded_to": F.lit(None).cast("timestamp_ntz")})
     try:
-        return table.apply(closed.unionByName(opened))
+        with engine.planned_once(spark):  # rows that came from a list are few
+            return table.apply(closed.unionByName(opened))
     finally:
         joined.unpersist()
 
@@ -91,8 +94,31 @@ def recorded_until(table: Merging) -> datetime | None:
     return row[0] if row else None
 
 
-def rows_at(table: Merging, time: datetime) -> list[dict[str, Any]]:
-    """Return the rows that were in the source at a time, as values: the table itself has its past."""
-    at = F.lit(time).cast("timestamp_ntz")
-    there = (F.col("recorded_from") <= at) & (F.col("recorded_to").isNull() | (F.col("recorded_to") > at))
-    return [row.asDict() for row in table.read().where(there).collect()]
+@dataclass(frozen=True)
+class Known:
+    """The rows of a reference table that were in the source at a time, and all later ones; None: all there ever were.
+
+    The table itself has its past, so one look at it tells what was in the source at any time since then.
+    """
+
+    rows: list[dict[str, Any]]
+    since: datetime | None
+
+    @property
+    def until(self) -> datetime | None:
+        """When the table changed last; None where it never did."""
+        times = [time for row in self.rows for time in (row["recorded_from"], row["recorded_to"])]
+        return max((time for time in (*times, self.since) if time is not None), default=None)
+
+    def at(self, time: datetime) -> list[dict[str, Any]]:
+        """Return the rows that were in the source at a time, not before ``since``."""
+        begun = [row for row in self.rows if row["recorded_from"] <= time]
+        return [row for row in begun if row["recorded_to"] is None or row["recorded_to"] > time]
+
+
+def known(table: Merging, since: datetime | None) -> Known:
+    """Return the rows that were in the source at a time or later, as values."""
+    rows = table.read()
+    if since is not None:
+        rows = rows.where(F.col("recorded_to").isNull() | (F.col("recorded_to") > F.lit(since).cast("timestamp_ntz")))
+    return Known([row.asDict() for row in rows.collect()], since)

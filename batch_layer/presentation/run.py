@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -21,7 +20,6 @@ from batch_layer.presentation.changes import Inputs
 from batch_layer.presentation.staging import Changed
 from batch_layer.views import files, tables
 from engines import curated
-from engines import spark as engine
 from meterlake import assignments as core
 from meterlake.errors import PermanentError
 from meterlake.presentation import AS_OF, ASKED, DAY, STAGING
@@ -41,8 +39,6 @@ Task = Callable[[], "dict[str, Merged]"]
 
 TABLES_AT_ONCE: Final = 3
 """So many tables are merged at the same time: much of it is planning, and reading a log."""
-PLANNED_ONCE: Final = 3
-"""Readings of so many local days are little data: planning again after each stage takes longer than it saves."""
 MOST_DAYS: Final = 3700
 """Beyond so many local days all are computed again: naming them would take longer."""
 
@@ -142,16 +138,18 @@ def present(work: Work, asked: Asked) -> Presented:
 def _present(work: Work, asked: Asked) -> Presented:
     known = open_references(work.spark, work.series, work.presentation, work.base)
     before, runs = _last(work)
-    times = {name: references.recorded_until(table) for name, table in known.items()}
+    earlier = before.recorded if before else {}
+    versions = {name: references.known(table, earlier.get(name)) for name, table in known.items()}
+    times = {name: one.until for name, one in versions.items()}
     if missing := [name for name, time in times.items() if time is None]:
         raise NoReferences(work.series, missing)
     after = Inputs(dict(work.folders), {name: time for name, time in times.items() if time})
-    rows = {name: references.rows_at(table, after.recorded[name]) for name, table in known.items()}
+    rows = {name: one.at(after.recorded[name]) for name, one in versions.items()}
     assigned = core.assignments(work.series, work.presentation, rows)
-    changed = _changed(work, asked, before, after, known, assigned)
-    is_small = changed.days is not None and len(changed.days) <= PLANNED_ONCE
-    with engine.planned_once(work.spark) if is_small else nullcontext():
-        merged, days, as_of = _bring_up_to_date(work, asked, changed, after, known, assigned)
+    changed = _changed(work, asked, before, after, versions, assigned)
+    folders = changes.folders_with(after.folders, changed.days, changed.touched, work.series.time_zone)
+    with files.planned_for(work.spark, folders):
+        merged, days, as_of = _bring_up_to_date(work, asked, changed, folders, known, assigned)
     count = None if days is None and not changed.is_nothing else len(days or ())
     unused = core.empty_periods(work.presentation, rows)
     if changed.is_nothing and not any(one.rows for one in merged.values()):
@@ -168,7 +166,7 @@ def _bring_up_to_date(
     work: Work,
     asked: Asked,
     changed: Changed,
-    after: Inputs,
+    folders: list[str],
     known: Mapping[str, Merging],
     assigned: core.Assignments,
 ) -> tuple[dict[str, Merged], list[date] | None, date | None]:
@@ -177,7 +175,7 @@ def _bring_up_to_date(
     staged = _open(work, shapes.staging(work.series, work.presentation))
     days: list[date] | None = None
     if not changed.is_nothing:
-        merged[staged.name], days = _stage(work, staged, changed, after, assigned)
+        merged[staged.name], days = _stage(work, staged, changed, folders, assigned)
     as_of = asked.as_of or _newest_day(staged)
     tasks = [
         _as_of_task(work, declared, known, as_of)
@@ -198,7 +196,7 @@ def _changed(
     asked: Asked,
     before: Inputs | None,
     after: Inputs,
-    known: Mapping[str, Merging],
+    versions: Mapping[str, references.Known],
     assigned: core.Assignments,
 ) -> Changed:
     if before is None or asked.full:
@@ -209,17 +207,16 @@ def _changed(
         return Changed(None)
     if before.recorded == after.recorded:
         return Changed(days)
-    rows = {name: references.rows_at(table, before.recorded[name]) for name, table in known.items()}
+    rows = {name: one.at(before.recorded[name]) for name, one in versions.items()}
     earlier = core.assignments(work.series, work.presentation, rows)
     return Changed(days, tuple(assigned.differing(earlier)))
 
 
 def _stage(
-    work: Work, table: Merging, changed: Changed, after: Inputs, assigned: core.Assignments
+    work: Work, table: Merging, changed: Changed, folders: list[str], assigned: core.Assignments
 ) -> tuple[Merged, list[date] | None]:
     """Bring staging up to date; return what changed, and the local days that have been computed (None: all)."""
     series = work.series
-    folders = changes.folders_with(after.folders, changed.days, changed.touched, series.time_zone)
     work.report(f"joining readings of {len(folders)} slices with {work.presentation.assignment.reference}")
     cells = files.read(work.spark, tables.view_table(series, series.finest.grain), folders)
     rows = changed.within(staging.timed(cells, series), series, "interval_start")

@@ -115,7 +115,7 @@ def profile_of(rows: DataFrame) -> Profile:
 
 def wants_group(vee: Vee) -> GroupProfile | None:
     """Return the method that needs what other meters have, if it is declared."""
-    return next((method for method in vee.methods if isinstance(method, GroupProfile)), None)
+    return next((method for method in vee.parts if isinstance(method, GroupProfile)), None)
 
 
 def as_findings(gaps: DataFrame, series: MeterSeries, vee: Vee) -> DataFrame | None:

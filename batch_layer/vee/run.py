@@ -56,7 +56,8 @@ def all_tables(spark: SparkSession, series: MeterSeries, vee: Vee, base: str) ->
 
 def run(work: Work, *, full: bool = False) -> Done:
     """Bring findings and estimates up to date with what readers of the views see. full: as if for the first time."""
-    with curated.noted(work.spark, work.run_id):
+    folders = _flat(work).values()
+    with curated.noted(work.spark, work.run_id), files.planned_for(work.spark, folders):
         return _run(work, full=full)
 
 

@@ -14,7 +14,7 @@ from batch_layer.vee.observed import START
 from batch_layer.vee.stretches import SINCE, UNTIL, seconds
 from batch_layer.views import files, tables
 from meterlake import timegrid
-from meterlake.vee.declaration import DAY, GroupProfile
+from meterlake.vee.declaration import DAY, OF_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -236,7 +236,7 @@ class Scope:
         """
         key, far = self.series.key, int(beside.total_seconds())
         low, high = _ends(grown)
-        by_group = f"method LIKE '{GroupProfile.name}%'"
+        by_group = " OR ".join(f"method LIKE '{name}%'" for name in OF_GROUP)
         estimates = self.estimates.read()
         filled = estimates.where(by_group).select(key, "gap_begins", "gap_ends").distinct()
         gaps = self.findings.read().where(f"rule = '{validated.MISSING}'")

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlparse
 
 from batch_layer.views import slicing
 from batch_layer.views.slicing import Fleet
+from engines import spark as engine
 from meterlake import slices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pyspark.sql import DataFrame, SparkSession
 
     from batch_layer.views.tables import Table
     from meterlake.slices import Layout
 
+LITTLE: Final = 16 * 2**20
+"""Bytes up to which planning a query again after each of its stages costs more than it gains."""
 _SHARDS_A_CORE = 4
 _STAGING = "_staging-"
 _PARTS = "_merged_from.json"
@@ -92,6 +96,14 @@ def size(spark: SparkSession, folders: Iterable[str]) -> tuple[int, int]:
     """Return the number of files in some folders, and their bytes."""
     listed = [entry for folder in folders for entry in _glob(spark, f"{folder}/*.parquet")]
     return len(listed), sum(length for _, length in listed)
+
+
+@contextmanager
+def planned_for(spark: SparkSession, folders: Iterable[str]) -> Iterator[None]:
+    """Plan queries over some folders in the way that suits their size: little data once, before they begin."""
+    _, read = size(spark, folders)
+    with engine.planned_once(spark) if read <= LITTLE else nullcontext():
+        yield
 
 
 def write_parts(spark: SparkSession, folder: str, parts: Mapping[str, str]) -> None:

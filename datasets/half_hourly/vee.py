@@ -9,6 +9,7 @@ from meterlake.columns import STRING, TIMESTAMP, Column, decimal
 from meterlake.declaration import per_hour
 from meterlake.presentation import Reference
 from meterlake.vee.declaration import (
+    DaysAndGroup,
     GroupProfile,
     Linear,
     OutOfRange,
@@ -49,7 +50,8 @@ VEE: Final = Vee(
     ),
     methods=(
         Linear(longest=HOUR),
-        SimilarDays(longest=LONGEST, days=28),
+        SimilarDays(longest=12 * HOUR, days=28),
+        DaysAndGroup(SimilarDays(longest=LONGEST, days=28), GroupProfile(longest=LONGEST)),
         GroupProfile(longest=LONGEST),
         Linear(longest=6 * HOUR),
     ),

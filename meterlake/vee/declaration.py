@@ -146,9 +146,30 @@ class GroupProfile:
     name: ClassVar[str] = "group_profile"
 
 
-Method = Linear | SimilarDays | GroupProfile
+@dataclass(frozen=True)
+class DaysAndGroup:
+    """Similar days and the group's profile together: their mean, in which the days count twice.
 
-METHODS: Final = tuple(kind.name for kind in (Linear, SimilarDays, GroupProfile))
+    The days know the habits of this meter, the group what was special about that time. Where the group can say nothing,
+    it is the days alone; where those cannot, this method cannot.
+    """
+
+    days: SimilarDays
+    group: GroupProfile
+
+    name: ClassVar[str] = "days_and_group"
+
+    @property
+    def longest(self) -> timedelta:
+        """The longest gap that both may fill."""
+        return min(self.days.longest, self.group.longest)
+
+
+Method = Linear | SimilarDays | GroupProfile | DaysAndGroup
+
+METHODS: Final = tuple(kind.name for kind in (Linear, SimilarDays, GroupProfile, DaysAndGroup))
+OF_GROUP: Final = (GroupProfile.name, DaysAndGroup.name)
+"""Methods whose estimates depend on what other meters have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,10 +238,16 @@ class Vee:
         return series.measure(self.measure)
 
     @property
+    def parts(self) -> tuple[Method, ...]:
+        """The methods, each that is made of two as these."""
+        pairs = ((one.days, one.group) if isinstance(one, DaysAndGroup) else (one,) for one in self.methods)
+        return tuple(part for pair in pairs for part in pair)
+
+    @property
     def looks_back(self) -> timedelta:
         """How far before a gap its estimate may read."""
-        days = [timedelta(days=method.days + 1) for method in self.methods if isinstance(method, SimilarDays)]
-        beside = [method.beside for method in self.methods if isinstance(method, GroupProfile)]
+        days = [timedelta(days=method.days + 1) for method in self.parts if isinstance(method, SimilarDays)]
+        beside = [method.beside for method in self.parts if isinstance(method, GroupProfile)]
         return max((*days, *beside, DAY))
 
     @property

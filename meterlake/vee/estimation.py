@@ -6,12 +6,12 @@ is when more days arrive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meterlake.vee.declaration import GroupProfile, Linear, Method, SimilarDays
+from meterlake.vee.declaration import DaysAndGroup, GroupProfile, Linear, Method, SimilarDays
 from meterlake.vee.grid import Gap, moment
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def estimate(
             made: Estimated | None = linear(cells, gap)
         elif isinstance(method, SimilarDays):
             made = similar_days(cells, gap, method, lowest)
+        elif isinstance(method, DaysAndGroup):
+            made = days_and_group(cells, gap, method, group, lowest)
         else:
             made = group_profile(cells, gap, method, group)
         if made is not None:
@@ -115,6 +117,21 @@ def group_profile(cells: Cells, gap: Gap, method: GroupProfile, group: Group | N
     fewest = int(group.meters[gap.first : gap.last].min())
     inputs = f"{fewest} or more other meters at that time, times {level / of_group:.4f} by {len(near)} intervals beside"
     return Estimated(gap, GroupProfile.name, values, inputs)
+
+
+def days_and_group(
+    cells: Cells, gap: Gap, method: DaysAndGroup, group: Group | None, lowest: float
+) -> Estimated | None:
+    """Return the mean of both, in which the days count twice; None where the days are not known."""
+    of_days = similar_days(cells, gap, method.days, lowest)
+    of_group = group_profile(cells, gap, method.group, group)
+    if of_days is None:
+        return None
+    if of_group is None:
+        return replace(of_days, method=DaysAndGroup.name)
+    # Rounded upwards, in integers.
+    values = (2 * (2 * of_days.values + of_group.values) + 3) // 6
+    return Estimated(gap, DaysAndGroup.name, values, f"two thirds of {of_days.inputs}; a third of {of_group.inputs}")
 
 
 def _weights(length: int, fading: float) -> tuple[Floats, Floats]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_layer.presentation import changes
+from batch_layer.presentation import changes, references
 from batch_layer.presentation.changes import Inputs
 from datasets.half_hourly.verification import Truth, good_files
 from engines import relational
@@ -192,3 +192,17 @@ def test_inputs_are_recorded_whole() -> None:
         datetime(2021, 6, 1, 23, tzinfo=UTC),
         datetime(2021, 6, 2, tzinfo=UTC),
     )
+
+
+def test_one_look_at_a_reference_table_tells_what_was_in_the_source_at_any_time_since() -> None:
+    first, second, third = (datetime(2021, 6, day) for day in (1, 2, 3))  # noqa: DTZ001 - as tables have it
+    rows = [
+        {"id": 1, "recorded_from": first, "recorded_to": None},
+        {"id": 2, "recorded_from": first, "recorded_to": second},
+        {"id": 3, "recorded_from": second, "recorded_to": None},
+    ]
+    known = references.Known(rows, None)
+    assert [[row["id"] for row in known.at(time)] for time in (first, second, third)] == [[1, 2], [1, 3], [1, 3]]
+    assert known.until == second
+    assert references.Known([], third).until == third
+    assert references.Known([], None).until is None

@@ -15,6 +15,7 @@ from meterlake import registry
 from meterlake.declaration import Amount, MeterSeries, View, per_hour
 from meterlake.errors import DeclarationError
 from meterlake.vee.declaration import (
+    DaysAndGroup,
     GroupProfile,
     Linear,
     Negative,
@@ -169,6 +170,26 @@ def test_the_group_gives_the_shape_and_the_meter_the_level() -> None:
     assert "3 or more other meters" in result.inputs
     assert estimate(some, Gap(48, 52), (GroupProfile(LONG, at_least=4),), group) is None
     assert estimate(some, Gap(48, 52), (GroupProfile(LONG),)) is None
+
+
+def test_days_and_group_are_one_estimate_where_both_are_known() -> None:
+    own: list[int | None] = [20] * 48 * 4 + [None] * 4 + [20] * 48
+    some, gap, count = made(own), Gap(192, 196), 48 * 5 + 4
+    total = np.full(count, 300, np.int64)
+    total[192:196] = [300, 600, 900, 0]
+    group = Group(total, np.full(count, 3, np.int64))
+    both = (DaysAndGroup(SimilarDays(LONG), GroupProfile(LONG)),)
+    result = estimate(some, gap, both, group)
+    assert result is not None
+    # Two thirds of 20, and a third of 20, 40, 60, 0.
+    assert (result.method, result.values.tolist()) == ("days_and_group", [20, 27, 33, 13])
+    alone = estimate(some, gap, both)
+    assert alone is not None
+    assert (alone.method, alone.values.tolist()) == ("days_and_group", [20] * 4)
+    assert estimate(made([20] * 40 + [None] * 4 + [20] * 4), Gap(40, 44), both, group) is None
+    vee = Vee(measure="energy", methods=both)
+    assert vee.parts == (SimilarDays(LONG), GroupProfile(LONG))
+    assert vee.looks_back == timedelta(days=29)
 
 
 def test_what_comes_after_a_gap_does_not_change_its_estimate() -> None:
