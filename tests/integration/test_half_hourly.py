@@ -10,6 +10,7 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -194,7 +195,7 @@ def test_4_a_correction_reaches_every_table_and_the_past_can_be_asked_for(
 ) -> None:
     then = system_clock()
     moved = START + timedelta(days=2)
-    with sqlite3.connect(sample / "reference.db") as connection:
+    with closing(sqlite3.connect(sample / "reference.db")) as connection, connection:
         connection.execute("UPDATE agreement SET agreement_valid_from = ? WHERE agreement_id = 2", [moved.isoformat()])
         connection.execute("DELETE FROM meterpoint WHERE meterpoint_id = (SELECT min(meterpoint_id) FROM meterpoint)")
     connection.close()
@@ -252,7 +253,7 @@ def gaps_of(truth: Truth) -> dict[str, list[tuple[datetime, datetime]]]:
 
 
 def reads_of(sample: Path, meter: str) -> list[tuple[datetime, Decimal]]:
-    with sqlite3.connect(sample / "reference.db") as connection:
+    with closing(sqlite3.connect(sample / "reference.db")) as connection, connection:
         query = "SELECT read_at, reading_kwh FROM register_read WHERE meterpoint_id = ? ORDER BY 1"
         rows = connection.execute(query, [meter]).fetchall()
     connection.close()
@@ -461,7 +462,7 @@ def test_11_readings_from_kafka_are_seen_at_once_and_reach_the_same_tables(
     meterlake: Command, live: Settings, sample: Path, truth: Truth
 ) -> None:
     meters = ("live-1", "live-2")
-    with sqlite3.connect(sample / "reference.db") as connection:
+    with closing(sqlite3.connect(sample / "reference.db")) as connection, connection:
         ((product,),) = connection.execute("SELECT min(product_id) FROM product")
         connection.executemany("INSERT INTO meterpoint VALUES ('London', ?)", [(meter,) for meter in meters])
         rows = [(9000 + place, "2020-01-01", None, product, meter, "a") for place, meter in enumerate(meters)]

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -249,7 +250,7 @@ def test_4_a_source_that_is_wrong_is_named_and_nothing_of_it_is_landed(world: Wo
 
     def changed(*statements: str) -> None:
         path.write_bytes(kept)
-        with sqlite3.connect(path) as database:
+        with closing(sqlite3.connect(path)) as database, database:
             for statement in statements:
                 database.execute(statement)
         database.close()
@@ -375,7 +376,7 @@ def _control(server: PostgresServer, *words: str) -> None:
 
 
 def _count(path: Path, table: str) -> int:
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()
     database.close()
     return int(count)

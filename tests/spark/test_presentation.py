@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -71,7 +72,7 @@ class World:
 
     def change(self, statement: str, *values: object) -> None:
         """Change the source's tables."""
-        with sqlite3.connect(self.database) as connection:
+        with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute(statement, values)
         connection.close()
         self.truth.references(self.database)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -49,11 +50,11 @@ def test_the_same_seed_makes_the_same_files_and_says_what_they_hold(tmp_path: Pa
     meter, kwh = truth.base.execute(
         "SELECT meter, sum(kwh) FROM readings GROUP BY 1 HAVING count(*) = 78 LIMIT 1"
     ).fetchall()[0]
-    reads = sqlite3.connect(tmp_path / "a" / "reference.db").execute(
-        "SELECT read_at, reading_kwh FROM register_read WHERE meterpoint_id = ? ORDER BY 1", [meter]
-    )
+    with closing(sqlite3.connect(tmp_path / "a" / "reference.db")) as base:
+        shown = base.execute(
+            "SELECT read_at, reading_kwh FROM register_read WHERE meterpoint_id = ? ORDER BY 1", [meter]
+        ).fetchall()
     assert isinstance(kwh, Decimal)
-    shown = reads.fetchall()
     assert [at for at, _ in shown] == ["2021-10-29 23:00:00", "2021-10-30 23:00:00", "2021-11-01 00:00:00"]
     assert Decimal(shown[-1][1]) - Decimal(shown[0][1]) > kwh  # the register has counted what is missing
     tables = truth.tables(date(2021, 10, 31))
@@ -85,7 +86,7 @@ COLUMNS = (
 
 
 def a_database(path: Path, *rows: tuple[object, ...]) -> str:
-    with sqlite3.connect(path) as base:
+    with closing(sqlite3.connect(path)) as base, base:
         base.execute("CREATE TABLE tariff (number, label, day DATE, price, since, is_open)")
         base.executemany("INSERT INTO tariff VALUES (?, ?, ?, ?, ?, ?)", rows)
     base.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ START, SEED, CUSTOMERS = date(2026, 3, 1), 3, 200
 def rows(folder: Path) -> dict[str, set[tuple[Any, ...]]]:
     result: dict[str, set[tuple[Any, ...]]] = {}
     for name in twin.DATABASES:
-        with sqlite3.connect(folder / f"{name}.db") as base:
+        with closing(sqlite3.connect(folder / f"{name}.db")) as base, base:
             for (table,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 listed = base.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
                 result[table] = set(listed)
@@ -62,11 +63,11 @@ def test_nothing_is_known_before_it_happens(tmp_path: Path) -> None:
     ends = "2026-03-20 19:00:00"
     for record in DATASET.records:
         assert record.extract is not None
-        with sqlite3.connect(tmp_path / f"{record.extract.database}.db") as base:
+        with closing(sqlite3.connect(tmp_path / f"{record.extract.database}.db")) as base, base:
             (latest,) = base.execute(f"SELECT max(changed_at) FROM {record.extract.table}").fetchone() or ("",)  # noqa: S608
         base.close()
         assert latest is None or latest <= ends, record.name
-    with sqlite3.connect(tmp_path / "oms.db") as base:
+    with closing(sqlite3.connect(tmp_path / "oms.db")) as base, base:
         outages = "SELECT count(*), sum(cause IS NULL), sum(cause IS NOT NULL AND cause_known_at IS NULL) FROM outages"
         total, unknown, foretold = base.execute(outages).fetchone()
         interrupted = base.execute(
@@ -99,7 +100,7 @@ def test_faults_are_put_in_and_counted(tmp_path: Path) -> None:
     twin.made(
         tmp_path, Play(twin.urls(tmp_path), 10, START, CUSTOMERS, SEED, {"unknown_feeder": 0.1, "wrong_type": 0.1})
     )
-    with sqlite3.connect(tmp_path / "oms.db") as base:
+    with closing(sqlite3.connect(tmp_path / "oms.db")) as base, base:
         strangers = base.execute("SELECT count(*) FROM feeder_energy_days WHERE feeder_id = 'F9999'").fetchone()[0]
         words = base.execute("SELECT count(*) FROM feeder_energy_days WHERE connected_kva = 'many'").fetchone()[0]
     base.close()

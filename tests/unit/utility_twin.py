@@ -9,6 +9,7 @@ as the declaration says them.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -40,7 +41,7 @@ def source_tables(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Make a table of each source table, typed as the declaration has its fields, with the source's names."""
     for record in DATASET.records:
         assert record.extract is not None
-        with sqlite3.connect(folder / f"{record.extract.database}.db") as database:
+        with closing(sqlite3.connect(folder / f"{record.extract.database}.db")) as database, database:
             result = database.execute(f"SELECT * FROM {record.extract.table}")
             names = [column[0] for column in result.description]
             rows = result.fetchall()
