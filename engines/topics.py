@@ -174,10 +174,11 @@ def offsets_at(settings: Settings, topic: Topic, moment: datetime) -> dict[int, 
 
 
 def _offsets(settings: Settings, topic: Topic, spec: OffsetSpec) -> dict[int, int]:
+    admin = AdminClient(client_config(settings))
     asked = {TopicPartition(topic.name, partition): spec for partition in topic.partitions}
 
     def ask() -> dict[int, int]:
-        answers = AdminClient(client_config(settings)).list_offsets(asked, request_timeout=TIMEOUT_S)
+        answers = admin.list_offsets(asked, request_timeout=TIMEOUT_S)
         return {where.partition: answer.result(TIMEOUT_S).offset for where, answer in answers.items()}
 
     again = retry_if_exception(has_no_leader_yet)
