@@ -8,7 +8,6 @@ its content, and landing it twice adds nothing.
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import islice
@@ -74,9 +73,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _land_file(settings: Settings, dataset: str, record: Record, path: Path, now: datetime) -> int:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    source = Source(dataset, record.topic, f"file-{digest[:24]}")
+    source = Source.of_file(dataset, record.topic, path)
     first, count = objects.next_offset(settings, source) or 0, 0
     fresh = islice(enumerate(rows(path, record)), first, None)
     while part := list(islice(fresh, MOST_RECORDS)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -46,10 +45,8 @@ def _files(paths: list[Path]) -> list[Path]:
 
 
 def _land_file(settings: Settings, dataset: str, topic: str, path: Path, now: datetime) -> int:
+    source = Source.of_file(dataset, topic, path)
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
-        source = Source(dataset, topic, f"file-{digest[:24]}")
         first, count = objects.next_offset(settings, source) or 0, 0
         lines = islice(enumerate(file), first, None)
         while part := list(islice(lines, MOST_RECORDS)):

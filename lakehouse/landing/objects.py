@@ -22,6 +22,7 @@ from meterlake.errors import PermanentError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from meterlake.settings import Settings
 
@@ -54,6 +55,12 @@ class Source:
     dataset: str
     topic: str
     partition: str
+
+    @classmethod
+    def of_file(cls, dataset: str, topic: str, path: Path) -> Source:
+        """Return a file's: it is known by its content, whatever it is called."""
+        with path.open("rb") as file:
+            return cls(dataset, topic, f"file-{hashlib.file_digest(file, 'sha256').hexdigest()[:24]}")
 
     @property
     def folder(self) -> str:
