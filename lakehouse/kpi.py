@@ -13,6 +13,7 @@ from engines import trino
 from meterlake.errors import DeclarationError, UnknownName
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from meterlake.columns import Dialect
@@ -40,16 +41,23 @@ def statement(
     if name not in kpis:
         raise UnknownName(f"figure of {lakehouse.name}", name, kpis)
     kpi = kpis[name]
-    columns = _columns(lakehouse, kpi)
+    columns = columns_of(lakehouse, kpi.fact)
     for column in by or ():
         if column not in columns:
             raise UnknownName(f"column of {kpi.fact}", column, columns)
-    groups = [f'"{column}"' for column in (kpi.grain if by is None else by)]
     days = {">=": since, "<": until}
     conditions = [f"date_sk {sign} ?" for sign, day in days.items() if day]
+    sql = query(lakehouse, kpi, kpi.grain if by is None else by, conditions, dialect)
+    return sql, [f"{day:%Y%m%d}" for day in days.values() if day]
+
+
+def query(
+    lakehouse: Lakehouse, kpi: Kpi, by: Sequence[str], conditions: Sequence[str], dialect: Dialect = "trino"
+) -> str:
+    """Return the query of a figure by columns of its fact or view. conditions: SQL, in the dialect, of its rows."""
+    groups = [f'"{column}"' for column in by]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    with_views = _with(lakehouse, kpi.fact, dialect, "lake" if dialect == "trino" else "")
-    table = kpi.fact if with_views else _qualified(lakehouse, kpi.fact, dialect)
+    with_views, table = _from(lakehouse, kpi.fact, dialect)
     rows = f"{table}{where}"
     if kpi.per:
         partition = f"PARTITION BY {', '.join(groups)}".replace('"', "`") if groups else ""
@@ -59,8 +67,7 @@ def statement(
         rows += " AS summed"
     listed = ", ".join(groups)
     order = f" GROUP BY {listed} ORDER BY {listed}" if groups else ""
-    sql = f"{with_views}SELECT {', '.join([*groups, f'{_in(kpi.sql, dialect)} AS {kpi.name}'])} FROM {rows}{order}"
-    return sql, [f"{day:%Y%m%d}" for day in days.values() if day]
+    return f"{with_views}SELECT {', '.join([*groups, f'{_in(kpi.sql, dialect)} AS {kpi.name}'])} FROM {rows}{order}"
 
 
 def figure(
@@ -92,18 +99,35 @@ def rows_of(
     return f"{_with(lakehouse, view, dialect, catalog, since)}SELECT {listed} FROM {view}"
 
 
-def _columns(lakehouse: Lakehouse, kpi: Kpi) -> tuple[str, ...]:
-    """Return what a figure may be grouped by."""
-    if view := lakehouse.view(kpi.fact):
+def columns_of(lakehouse: Lakehouse, rows: str) -> tuple[str, ...]:
+    """Return what figures over a fact or a view may be grouped by."""
+    if view := lakehouse.view(rows):
         return view.dimensions
-    (fact,) = (fact for fact in lakehouse.facts if fact.name == kpi.fact)
+    (fact,) = (fact for fact in lakehouse.facts if fact.name == rows)
     fields = lakehouse.event(fact.event).fields
     return ("date_sk", *(lookup.column for lookup in fact.lookups), *(field.name for field in fields))
+
+
+def every_row(lakehouse: Lakehouse, rows: str) -> str:
+    """Return Trino's query of all of a fact or a view."""
+    with_views, table = _from(lakehouse, rows, "trino")
+    return f"{with_views}SELECT * FROM {table}"
+
+
+def expression(kpi: Kpi) -> str:
+    """Return what a figure computes of its rows, as Trino writes it."""
+    return _in(kpi.sql, "trino")
 
 
 def _in(sql: str, dialect: Dialect) -> str:
     """Return an expression in a dialect."""
     return sqlglot.transpile(sql, read="spark", write=dialect)[0]
+
+
+def _from(lakehouse: Lakehouse, rows: str, dialect: Dialect) -> tuple[str, str]:
+    """Return the WITH that a fact or a view needs, and by which name it is read."""
+    with_views = _with(lakehouse, rows, dialect, "lake" if dialect == "trino" else "")
+    return with_views, rows if with_views else _qualified(lakehouse, rows, dialect)
 
 
 def _qualified(lakehouse: Lakehouse, table: str, dialect: Dialect) -> str:

@@ -6,9 +6,11 @@ from typing import Final
 
 from datasets.utility import billing, crm, oms
 from datasets.utility.kpis import KPIS, PAGES, VIEWS
+from datasets.utility.kpis.common import PLACE
+from datasets.utility.kpis.reliability import SUPPLY
 from datasets.utility.predictions import OUTAGES
 from meterlake.lakehouse.declaration import Lakehouse
-from meterlake.lakehouse.model import Dimension, Fact, Lookup, Measure
+from meterlake.lakehouse.model import Dimension, Fact, Filters, Lookup, Measure
 
 _FEEDER: Final = Lookup("dim_feeder", "feeder_id", "feeder_sk")
 _CUSTOMER: Final = Lookup("dim_customer", "customer_id", "customer_sk")
@@ -38,6 +40,7 @@ UTILITY: Final = Lakehouse(
     predictions=(OUTAGES,),
     kpis=KPIS,
     pages=PAGES,
+    filters=Filters(SUPPLY.name, ("year", "month", *PLACE)),
     dimensions=(
         Dimension("dim_feeder", "feeders", "feeder_sk", tuple(f.name for f in oms.FEEDERS.fields[:8])),
         Dimension("dim_transformer", "transformers", "transformer_sk", ("transformer_id", "feeder_id", "rating_kva")),

@@ -16,13 +16,13 @@ from meterlake.schedule import HOURLY, Schedule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart, Page, View
+    from meterlake.lakehouse.model import Dimension, Fact, Filters, Kpi, Mart, Page, View
     from meterlake.lakehouse.prediction import Prediction
     from meterlake.lakehouse.records import Event, Record, Reference
     from meterlake.lakehouse.simulation import Simulation
     from meterlake.lakehouse.sources import SourceWorld
 
-Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "Kpi", "Mart")
+Named = TypeVar("Named", "Event", "Reference", "Record", "Dimension", "Fact", "View", "Kpi", "Mart")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Lakehouse:
     them. most_rejected: a run that would reject a greater share of an event fails. simulation: makes its records, as
     ``"module:NAME"``; sources: makes the databases that they come from. verification: a text file of SQL beside the
     declaration that makes the facts of the landed records once more. schedule: of its DAGs. pages: tabs of its
-    dashboard; without any, one has all figures.
+    dashboard; without any, one has all figures. filters: what the dashboard is filtered by.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Lakehouse:
     verification: str = ""
     schedule: Schedule = HOURLY
     pages: tuple[Page, ...] = ()
+    filters: Filters | None = None
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
@@ -81,6 +82,7 @@ class Lakehouse:
         self._check_dimensions()
         self._check_facts()
         self._check_figures()
+        self._check_dashboard()
         if self.live:
             check_live(self, self.live)
 
@@ -170,20 +172,27 @@ class Lakehouse:
     def _check_figures(self) -> None:
         for mart in self.marts:
             self._require(mart.fact, self.facts, f"the mart {mart.name!r} is of the fact")
-        names = [kpi.name for kpi in self.kpis]
-        for page in self.pages:
-            for name in page.kpis:
-                if name not in names:
-                    self._refuse(f"the page {page.title!r} shows the figure {name!r}", names)
         for kpi in self.kpis:
             self._require(kpi.fact, (*self.facts, *self.views), f"the figure {kpi.name!r} is of the fact")
             if view := self.view(kpi.fact):
                 for column in kpi.grain:
                     if column not in view.dimensions:
                         self._refuse(f"the figure {kpi.name!r} is by {column!r}", view.dimensions)
-
         for prediction in self.predictions:
             self._require(prediction.view, self.views, f"the prediction {prediction.name!r} is of the view")
+
+    def _check_dashboard(self) -> None:
+        names = [kpi.name for kpi in self.kpis]
+        for page in self.pages:
+            for name in page.kpis:
+                if name not in names:
+                    self._refuse(f"the page {page.title!r} shows the figure {name!r}", names)
+        if self.filters:
+            self._require(self.filters.view, self.views, "the filters are of the view")
+            view = _named(self.views, self.filters.view)
+            for column in self.filters.columns:
+                if column not in view.dimensions:
+                    self._refuse(f"a filter is {column!r}", view.dimensions)
 
     def _require(self, name: str, items: Iterable[Record | Dimension | Fact | View], what: str) -> None:
         known = [item.name for item in items]

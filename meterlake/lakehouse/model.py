@@ -146,3 +146,11 @@ class Page:
 
     title: str
     kpis: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a dashboard is filtered by: columns of a view. Each offers the values that those before it leave."""
+
+    view: str
+    columns: tuple[str, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from stack.runtime import environments
 from stack.wrapped import THEN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from meterlake.settings import Settings
 
@@ -125,22 +126,30 @@ def login(instance: Instance) -> requests.Session:
     return session
 
 
-def bring(instance: Instance, name: str, bundle: bytes) -> None:
-    """Import a bundle; what it was before is replaced. Raises PermanentError with what Superset says."""
-    url = SUPERSET.url(instance)
+@contextmanager
+def answering(instance: Instance) -> Iterator[None]:
+    """Say what to do where Superset does not answer. Raises TransientError."""
     try:
-        with login(instance) as session:
-            parts = {"formData": (f"{name}.zip", bundle, "application/zip")}
-            answer = session.post(
-                f"{url}/api/v1/dashboard/import/", files=parts, data={"overwrite": "true"}, timeout=600
-            )
+        yield
     except requests.RequestException as error:
         raise TransientError(
-            f"Superset at {url} does not answer: {type(error).__name__}.", hint="Start it: `meterlake up superset`."
+            f"Superset at {SUPERSET.url(instance)} does not answer: {type(error).__name__}.",
+            hint="Start it: `meterlake up superset`.",
         ) from error
+
+
+def bring(instance: Instance, name: str, part: str, bundle: bytes) -> None:
+    """Import a bundle of data sets, charts or a dashboard; what they were before is replaced.
+
+    Raises PermanentError with what Superset says.
+    """
+    url = SUPERSET.url(instance)
+    with answering(instance), login(instance) as session:
+        parts = {"formData": (f"{name}.zip", bundle, "application/zip")}
+        answer = session.post(f"{url}/api/v1/{part}/import/", files=parts, data={"overwrite": "true"}, timeout=600)
     if answer.status_code != 200:
         raise PermanentError(
-            f"Superset refuses the bundle of {name} ({answer.status_code}): {answer.text[:500]}",
+            f"Superset refuses the {part}s of {name} ({answer.status_code}): {answer.text[:500]}",
             hint=f"Its log: {instance.log('superset')}",
         )
 

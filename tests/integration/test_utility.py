@@ -148,7 +148,8 @@ def world(servers: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     part = replace(
         DATASET, name=name, events=_renamed(name, events), references=_renamed(name, references),
         dimensions=tuple(item for item in DATASET.dimensions if item.name != "dim_transformer"),
-        facts=tuple(item for item in DATASET.facts if item.name in FACTS), views=(VIEW,), kpis=(), pages=(),
+        facts=tuple(item for item in DATASET.facts if item.name in FACTS), views=(VIEW,), kpis=(),
+        pages=(), filters=None,
     )  # fmt: skip
     with spark.session(servers.settings, "utility") as session:
         yield World(servers.settings, part, tmp_path_factory.mktemp("sources"), session)

@@ -90,6 +90,15 @@ def test_a_lakehouse_without_persons_masks_nothing() -> None:
     feeders = tuple(item for item in UTILITY.references if item.name == "feeders")
     days = tuple(item for item in UTILITY.events if item.name == "feeder_days")
     alone = replace(
-        UTILITY, references=feeders, events=days, dimensions=(), facts=(), views=(), kpis=(), predictions=(), pages=()
+        UTILITY,
+        references=feeders,
+        events=days,
+        dimensions=(),
+        facts=(),
+        views=(),
+        kpis=(),
+        predictions=(),
+        pages=(),
+        filters=None,
     )
     assert list(masked(alone, "k")) == []
