@@ -141,6 +141,12 @@ def latest(settings: Settings, table: str, snapshot: int | None = None) -> Progr
     return Progress.of(result) if result is not None else None
 
 
+def snapshot_of(settings: Settings, table: str) -> int | None:
+    """Return the snapshot that readers of a master table see; None where there is none. Raises EngineUnavailable."""
+    metadata = _metadata(settings, table)
+    return None if metadata is None else metadata.current_snapshot_id
+
+
 def _metadata(settings: Settings, table: str) -> TableMetadata | None:
     """Return a table's metadata: PyIceberg reads the file, as it cannot ask this metastore for the table."""
     with metastore.client(settings) as client:

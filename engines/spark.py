@@ -216,6 +216,10 @@ def _sql(settings: Settings) -> dict[str, str]:
         # Partition columns are text, as in Hive: year=2026 is not a number.
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.shuffle.partitions": str(settings.spark_shuffle_partitions),
+        # A run has more pieces of generated code than the 100 that are kept by default; the next run has the same ones.
+        "spark.sql.codegen.cache.maxEntries": "2000",
+        # Each query writes its plan as text for a page that nobody serves; the simple form is the shortest.
+        "spark.sql.ui.explainMode": "simple",
         # A view is some dozens of folders: listing them takes the driver less than a job for it takes to begin.
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
         # It drops the part of a plan that turns out empty, and with it what was to be observed there: the wait for
@@ -317,11 +321,22 @@ def _variables(settings: Settings) -> dict[str, str]:
     return variables | {"SPARK_LOCAL_IP": settings.host} if _is_local(settings) else variables
 
 
+def _compiling() -> list[str]:
+    """Return options by which Java compiles for the second time, which takes longest, ten times as late as by default.
+
+    Most of what a driver does is planning: thousands of calls, not millions, which gain less by it than it takes. What
+    rows pass through gets there within a second all the same.
+    """
+    defaults = {"Invocation": 5000, "MinInvocation": 600, "Compile": 15_000, "BackEdge": 40_000}
+    return [f"-XX:Tier4{name}Threshold={10 * count}" for name, count in defaults.items()]
+
+
 def _java_options(settings: Settings, log: Path, conf: Mapping[str, str]) -> str:
     words = [
         # The heap is the setting's; what Spark unpacks and spills goes beside the data, not to /tmp.
         "-Duser.timezone=UTC",
         "-XX:-UsePerfData",
+        *_compiling(),
         f'"-Djava.io.tmpdir={_scratch(settings)}"',
         f"-Dlog4j2.configurationFile={_LOG_CONFIG.as_uri()}",
         f'"-Dmeterlake.log={log}"',

@@ -114,6 +114,17 @@ def full_coverage(dataset: MeterSeries, grain: Grain, day: date | None = None) -
     return day_start(next_row(day, grain), dataset.time_zone) - day_start(day, dataset.time_zone)
 
 
+def full_coverage_sql(dataset: MeterSeries, grain: Grain) -> str:
+    """Return, in Spark's SQL, ``full_coverage`` of a row by its time, in the column ``grain``."""
+    if is_fixed(grain):
+        return str(GRAIN_SECONDS[grain])
+    after = f"add_months({grain}, 1)" if grain == "month" else f"date_add({grain}, 1)"
+    begin, end = (
+        f"convert_timezone('{dataset.time_zone}', 'UTC', CAST({day} AS TIMESTAMP_NTZ))" for day in (grain, after)
+    )
+    return f"timestampdiff(SECOND, {begin}, {end})"
+
+
 def local_days_of_utc_day(day: date, time_zone: str) -> list[date]:
     """Return the local days that a UTC day touches: one or two. (A zone that crosses the date line skips a day.)"""
     start = int(datetime.combine(day, time(0), UTC).timestamp())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batch_layer.lease import Lease
-    from batch_layer.views.plan import Plan
+    from batch_layer.views.plan import Mode, Plan
     from batch_layer.views.run import Result
     from meterlake.boundary import PartitionProgress
     from meterlake.clock import Clock
@@ -114,19 +114,23 @@ def _run(batch: _Batch, request: Request) -> Outcome:
     settings, dataset = batch.settings, batch.dataset
     begin, run_clock = time.monotonic(), batch.clock()
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
-        # Spark starts while Trino and Kafka are asked. How far Kafka is archived is read after the clock and before the
-        # table's snapshot: what is archived by then is in the snapshot.
+        # Spark starts while Kafka is asked. How far Kafka is archived is read after the clock and before the table's
+        # snapshot: what is archived by then is in the snapshot.
         settled = pool.submit(batch.publisher.roll_forward)
         reached = pool.submit(archived, settings, dataset, batch.report)
-        session = stack.enter_context(spark.session(settings, "batch"))
-        source, history, progress = master(session, settings, dataset), settled.result(), reached.result()
+        history = settled.result()
         present = history.current
         before = plan.Current(present.run_id, present.snapshot, history.tables) if present else None
+        if present and before and _is_idle(batch, request, before, present, reached, run_clock):
+            _made_by(batch, "incremental", present)
+            return Outcome("nothing has changed", present)  # found out without Spark, whose start takes longest
+        session = stack.enter_context(spark.session(settings, "batch"))
+        source, progress = master(session, settings, dataset), reached.result()
         planned = plan.make(dataset, request, before, source, run_clock)
         boundary = next_boundary(dataset, planned, progress, run_clock, present)
-        made_by = _made_by(batch, planned, present)
+        made_by = _made_by(batch, planned.mode, present)
         if present and planned.is_empty:
-            if not ((progress and boundary > present.boundary) or batch.more):
+            if not _moves(batch, present, progress, boundary):
                 return Outcome("nothing has changed", present)
             publication = _moved(history, present, boundary, batch.more)
         else:
@@ -143,6 +147,29 @@ def _run(batch: _Batch, request: Request) -> Outcome:
     return Outcome("boundary moved" if publication.changes == {} else "published", after.current)
 
 
+def _is_idle(
+    batch: _Batch,
+    request: Request,
+    before: plan.Current,
+    present: Record,
+    reached: Future[list[PartitionProgress] | None],
+    run_clock: datetime,
+) -> bool:
+    """Return, without Spark, whether there is nothing to do: the master data set is as the present run has read it."""
+    if request.full or request.is_range or not before.is_sliced or before.snapshot is None:
+        return False
+    if archive_progress.snapshot_of(batch.settings, batch.dataset.name) != before.snapshot:
+        return False
+    progress = reached.result() or []
+    boundary = boundaries.next_boundary(batch.dataset, progress, run_clock, present.boundary)
+    return not _moves(batch, present, progress, boundary)
+
+
+def _moves(batch: _Batch, present: Record, progress: list[PartitionProgress] | None, boundary: datetime) -> bool:
+    """Return whether there is something to publish where no reading is new: a later boundary, or an erasure."""
+    return bool((progress and boundary > present.boundary) or batch.more)
+
+
 def _compute(batch: _Batch, run: Run) -> Result:
     """Compute a run. One that fails leaves no files: on a full disk, they would take the room of the next."""
     try:
@@ -153,13 +180,13 @@ def _compute(batch: _Batch, run: Run) -> Result:
         raise
 
 
-def _made_by(batch: _Batch, planned: Plan, present: Record | None) -> str:
+def _made_by(batch: _Batch, mode: Mode, present: Record | None) -> str:
     """Return the fingerprint of the declaration that has made all days, or made the oldest; report that it changed.
 
     A run over some days leaves the others as an earlier declaration made them, until all are recomputed.
     """
     now, name = fingerprint(batch.dataset), batch.dataset.name
-    before = str(present.details.get(DECLARATION, now)) if present and planned.mode != "full" else now
+    before = str(present.details.get(DECLARATION, now)) if present and mode != "full" else now
     if before != now:
         batch.report(
             f"The declaration of {name} has changed: days without new readings stay as they were computed before."

@@ -19,7 +19,6 @@ from batch_layer.views.slicing import MISPLACED
 from engines import columns as shared
 from meterlake import state, timegrid
 from meterlake.errors import PermanentError
-from meterlake.grains import is_fixed
 from meterlake.validation import STATE_COLUMNS, measure_columns
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ _KEYLESS: Final = "keyless"
 _OURS: Final = "ours"
 _CHECK: Final = "check"
 _VIEW: Final = "view"
+_BEYOND: Final = "beyond"
 
 
 class AuditFailed(PermanentError):
@@ -54,15 +54,16 @@ class Looked:
 
     sums: over the computed rows, of what adds up: counts, seconds and each measure. wrong: ``computed`` or ``copied``
     -> the first meter of which the rows are not what they must be, and how. keyless: rows without meter or time.
-    misplaced: rows that lie outside their slice. most, least: seconds that a row covers; None without rows.
+    misplaced: rows that lie outside their slice. least: seconds that a row covers; None without rows. beyond: a row
+    that covers more seconds than it lasts, and how.
     """
 
     sums: dict[str, int]
     wrong: dict[str, str]
     keyless: int
     misplaced: int
-    most: int | None
     least: int | None
+    beyond: str | None
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,10 @@ def _sides_of(view: View, dataset: MeterSeries) -> Iterator[DataFrame]:
     names = [key, *STATE_COLUMNS, *(name for measure in dataset.measures for name in measure_columns(measure))]
     check = f"IF({INSIDE}, '{COMPUTED}', '{COPIED}') AS {_CHECK}"
     keyless = f"({key} IS NULL OR {grain} IS NULL) AS {_KEYLESS}"
-    whose, right = f"'{grain}' AS {_VIEW}", (f"false AS {_OURS}", f"false AS {_KEYLESS}", f"false AS {MISPLACED}")
-    yield view.new.selectExpr(*names, whose, check, f"true AS {_OURS}", keyless, MISPLACED)
+    beyond = f"covered_s - {timegrid.full_coverage_sql(dataset, grain)} AS {_BEYOND}"
+    whose, right = f"'{grain}' AS {_VIEW}", [f"false AS {name}" for name in (_OURS, _KEYLESS, MISPLACED)]
+    right.append(f"CAST(NULL AS BIGINT) AS {_BEYOND}")
+    yield view.new.selectExpr(*names, whose, check, f"true AS {_OURS}", keyless, MISPLACED, beyond)
     for rows, name in ((view.made_of, COMPUTED), (view.copied, COPIED)):
         if rows is not None:
             yield rows.selectExpr(*names, whose, f"'{name}' AS {_CHECK}", *right)
@@ -109,8 +112,8 @@ def _looked(dataset: MeterSeries, view: View, seen: list[Any]) -> Looked:
         wrong={name: _shown(row["wrong"]) for name, row in figures.items() if compared[name] and row["wrong"]},
         keyless=sum(row[_KEYLESS] or 0 for row in seen),
         misplaced=sum(row[MISPLACED] or 0 for row in seen),
-        most=max((row["most"] for row in seen if row["most"] is not None), default=None),
         least=min((row["least"] for row in seen if row["least"] is not None), default=None),
+        beyond=_beyond(dataset, view) if any((row[_BEYOND] or 0) > 0 for row in seen) else None,
     )
 
 
@@ -119,10 +122,10 @@ def _sums(sides: DataFrame, dataset: MeterSeries) -> DataFrame:
     looked = (
         f"count_if({_KEYLESS}) AS {_KEYLESS}",
         f"count_if({MISPLACED}) AS {MISPLACED}",
-        "max(covered_s) AS most",
+        f"max({_BEYOND}) AS {_BEYOND}",
         "min(covered_s) AS least",
     )
-    units = decimals.in_units(sides, dataset, _VIEW, _CHECK, _OURS, _KEYLESS, MISPLACED)
+    units = decimals.in_units(sides, dataset, _VIEW, _CHECK, _OURS, _KEYLESS, MISPLACED, _BEYOND)
     # Merged sums take names that rows have, so these are looked at under others.
     return units.groupBy(_VIEW, _CHECK, dataset.key, _OURS).agg(*shared.merge_columns(dataset), *map(F.expr, looked))
 
@@ -133,7 +136,7 @@ def _compared(sides: DataFrame, dataset: MeterSeries) -> list[Any]:
     In SQL: columns that are made one by one take longer than the query.
     """
     names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
-    both = [f"max(IF({_OURS}, {name}, NULL)) AS {name}" for name in (*names, _KEYLESS, MISPLACED, "most", "least")]
+    both = [f"max(IF({_OURS}, {name}, NULL)) AS {name}" for name in (*names, _KEYLESS, MISPLACED, _BEYOND, "least")]
     theirs = [f"max(IF({_OURS}, NULL, {name})) AS other_{name}" for name in names]
     meters = _sums(sides, dataset).groupBy(_VIEW, _CHECK, dataset.key).agg(*map(F.expr, (*both, *theirs)))
     differs = " AND ".join(f"{name} <=> other_{name}" for name in names)
@@ -141,7 +144,12 @@ def _compared(sides: DataFrame, dataset: MeterSeries) -> list[Any]:
     # A struct without key would be the least of all, so that a row without a meter is named first.
     result = f"struct(coalesce({dataset.key}, '') AS meter, array({pairs}) AS pairs)"
     totals = [f"sum({name}) AS {name}" for name in (*_added(dataset), _KEYLESS, MISPLACED)]
-    figures = (*totals, f"min(IF({differs}, NULL, {result})) AS wrong", "max(most) AS most", "min(least) AS least")
+    figures = (
+        *totals,
+        f"min(IF({differs}, NULL, {result})) AS wrong",
+        f"max({_BEYOND}) AS {_BEYOND}",
+        "min(least) AS least",
+    )
     return meters.groupBy(_VIEW, _CHECK).agg(*map(F.expr, figures)).collect()
 
 
@@ -158,10 +166,7 @@ def check_equal(run_id: str, place: str, left: Mapping[Any, Any], right: Mapping
 
 
 def check_rows(run_id: str, seen: Looked, dataset: MeterSeries, grain: Grain, table: str) -> None:
-    """Raise AuditFailed where rows differ from what they must be, or one is impossible.
-
-    How long a local day or month is, ``check_calendar`` knows.
-    """
+    """Raise AuditFailed where rows differ from what they must be, or one is impossible."""
     place = f"view {grain}"
     if seen.keyless:
         raise AuditFailed(run_id, place, f"{seen.keyless} rows have no meter or no time")
@@ -169,8 +174,8 @@ def check_rows(run_id: str, seen: Looked, dataset: MeterSeries, grain: Grain, ta
         raise AuditFailed(run_id, place, f"{seen.misplaced} rows lie outside their slice")
     if seen.least is not None and seen.least <= 0:
         raise AuditFailed(run_id, place, f"a row covers {seen.least} s")
-    if is_fixed(grain) and seen.most is not None:
-        _check_most(run_id, place, seen.most, timegrid.full_coverage(dataset, grain))
+    if seen.beyond is not None:
+        raise AuditFailed(run_id, place, seen.beyond)
     if COMPUTED in seen.wrong:
         finest = dataset.finest.grain
         raise AuditFailed(run_id, f"{dataset.name}_{finest} and {table}", seen.wrong[COMPUTED])
@@ -178,16 +183,12 @@ def check_rows(run_id: str, seen: Looked, dataset: MeterSeries, grain: Grain, ta
         raise AuditFailed(run_id, f"copied rows of {table}", seen.wrong[COPIED])
 
 
-def check_calendar(run_id: str, rows: DataFrame, dataset: MeterSeries, grain: Grain) -> None:
-    """Raise AuditFailed where a local day or month, whose length differs, is covered for longer than it is."""
-    for row in rows.groupBy(grain).agg(F.max("covered_s").alias("most")).collect():
-        length = timegrid.full_coverage(dataset, grain, row[grain])
-        _check_most(run_id, f"view {grain}, {row[grain]}", row["most"], length)
-
-
-def _check_most(run_id: str, place: str, most: int, length: int) -> None:
-    if most > length:
-        raise AuditFailed(run_id, place, f"a row covers {most} s of {length} s")
+def _beyond(dataset: MeterSeries, view: View) -> str:
+    """Return the first row that covers more seconds than it lasts."""
+    lasts = timegrid.full_coverage_sql(dataset, view.grain)
+    rows = view.new.selectExpr(f"CAST({view.grain} AS STRING) AS time", "covered_s", f"{lasts} AS lasts_s")
+    time, covered, of = rows.where("covered_s > lasts_s").orderBy("time").collect()[0]
+    return f"a row of {time} covers {covered} s of {of} s"
 
 
 def _shown(wrong: Any) -> str:  # noqa: ANN401 - a row

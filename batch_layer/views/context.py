@@ -123,7 +123,7 @@ class Run:
         folders = self.before(table)
         if not folders:
             return None
-        return Fleet.of(self.read(table, folders), self.dataset.key)
+        return Fleet.of_meters(self.read(table, folders), self.dataset.key)
 
     def stage(self, table: Table, rows: DataFrame) -> None:
         """Write rows of a table where nobody looks for them."""

@@ -16,7 +16,7 @@ from batch_layer.views.source import open_source
 from engines import columns as shared
 from engines import spark as engine
 from meterlake import slices, timegrid
-from meterlake.grains import GRAIN_SECONDS, is_calendar
+from meterlake.grains import GRAIN_SECONDS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -183,8 +183,6 @@ def _audit(run: Run, scope: Scope, expected: dict[str, int]) -> None:
         if view.grain == first:
             audit.check_equal(run_id, f"readings and {table.name}", expected, seen[first].sums)
         audit.check_rows(run_id, seen[view.grain], dataset, view.grain, table.name)
-        if is_calendar(view.grain):
-            audit.check_calendar(run_id, view.new, dataset, view.grain)
 
 
 def _to_audit(run: Run, scope: Scope, grain: Grain) -> audit.View:

@@ -41,12 +41,17 @@ class Fleet:
     @classmethod
     def of(cls, rows: DataFrame, key: str) -> Fleet:
         """Return the fleet whose rows these are."""
+        return cls.of_meters(rows.select(key).distinct(), key)
+
+    @classmethod
+    def of_meters(cls, meters: DataFrame, key: str) -> Fleet:
+        """Return the fleet of these meters, a row each."""
         counted = Observation()
-        distinct = rows.select(key).distinct().observe(counted, F.count(F.lit(1)).alias("meters"))
+        seen = meters.select(key).observe(counted, F.count(F.lit(1)).alias("meters"))
         # Those of the smallest hashes are a fair sample, and the same one for the same meters.
-        chosen = distinct.orderBy(F.xxhash64(key), key).limit(_SAMPLE).collect()
-        meters = int(counted.get["meters"])
-        return cls(meters, tuple(sorted(row[0] for row in chosen)) if meters > 1 else ())
+        chosen = seen.orderBy(F.xxhash64(key), key).limit(_SAMPLE).collect()
+        count = int(counted.get["meters"])
+        return cls(count, tuple(sorted(row[0] for row in chosen)) if count > 1 else ())
 
     def cuts(self, parts: int) -> list[str]:
         """Return the names at which the meters are cut into parts of about the same number."""

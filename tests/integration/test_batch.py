@@ -34,6 +34,7 @@ from pyspark.sql import SparkSession
 
 from batch_layer import lease
 from engines import hdfs, hive
+from engines import spark as engine
 from meterlake import merged
 from meterlake.errors import RunUnderWay
 from meterlake.settings import Settings
@@ -92,8 +93,11 @@ def test_3_gaps_lie_between_first_and_last_reading(session: SparkSession, settin
     assert sorted(missing) == [("a", between * 540, between), ("b", between * 540, between)]
 
 
-def test_4_nothing_new_changes_nothing(session: SparkSession, settings: Settings) -> None:
+def test_4_nothing_new_changes_nothing_and_needs_no_spark(
+    session: SparkSession, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = history(settings)
+    monkeypatch.delattr(engine, "session")
     assert run(settings)["result"] == "nothing has changed"
     assert history(settings) == before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -135,3 +136,15 @@ def test_rules_decide_in_spark_as_in_the_core(spark: SparkSession, dataset: Mete
     assert decided == expected
     assert len({reason for reason, _ in expected.values()}) == (3 if len(dataset.measures) > 1 else 2)
     assert len({reason for _, reason in expected.values()}) >= min(7, len(rules.reasons(dataset)))
+
+
+@pytest.mark.parametrize("zone", ["Europe/London", "America/Santiago", "Australia/Lord_Howe"])
+def test_a_row_lasts_as_long_as_the_core_says(spark: SparkSession, zone: str) -> None:
+    dataset = replace(HOUSEHOLD, time_zone=zone)
+    rows = spark.sql("SELECT explode(sequence(DATE'2023-12-30', DATE'2025-01-02', INTERVAL '1' DAY)) AS day")
+    rows = rows.selectExpr("day", "trunc(day, 'MONTH') AS month", "CAST(day AS TIMESTAMP_NTZ) AS hour")
+    grains: tuple[Grain, ...] = ("hour", "day", "month")
+    lasts = rows.selectExpr("day", *(f"{timegrid.full_coverage_sql(dataset, grain)} AS {grain}_s" for grain in grains))
+    for day, *seconds in lasts.collect():
+        firsts = (timegrid.first_day(day, grain) for grain in grains)
+        assert seconds == [timegrid.full_coverage(dataset, *pair) for pair in zip(grains, firsts, strict=True)]

@@ -504,6 +504,15 @@ def test_rows_outside_their_slice_fail_the_audit(
         execute(master, base)
 
 
+def test_rows_that_cover_more_than_they_last_fail_the_audit(
+    spark: SparkSession, master: LocalMaster, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master.add(readings(DAYS[0]))
+    monkeypatch.setattr(timegrid, "full_coverage_sql", lambda _, grain: "10" if grain == "day" else "1000000000")
+    with pytest.raises(audit.AuditFailed, match=r"view day: a row of 2026-03-27 covers \d+ s of 10 s"):
+        execute(master, base)
+
+
 def test_readings_that_vanish_are_out_of_balance(
     spark: SparkSession, master: LocalMaster, base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
