@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from meterlake.errors import UsageError
+from meterlake.lakehouse.sources import ExtractKind
 
 if TYPE_CHECKING:
     from meterlake.fileformats import Format
@@ -30,6 +31,10 @@ TimeZoneOption = Annotated[
         "--time-zone",
         help="The zone whose clock on the wall the file shows, summer time and all, such as Europe/Paris.",
     ),
+]
+
+ExtractsOption = Annotated[
+    ExtractKind, typer.Option("--extracts", help="Of a lakehouse that reads databases: what files --out gets.")
 ]
 
 

@@ -17,6 +17,7 @@ from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UnknownName, UsageError
+from meterlake.lakehouse.sources import ExtractKind
 from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def land(
         typer.Argument(
             metavar="[FILES | RECORDS]...",
             help="Files <topic>.jsonl, or folders of them; without: the topics in Kafka. Where records come from"
-            " databases: names of records; without: all; or extracts <table>.csv or .parquet, or folders of them.",
+            " databases: names of records; without: all; or extracts <table>.csv, .parquet or .xml, or folders of them.",
         ),
     ] = None,
     every: Annotated[str, typer.Option(help="Go on, an object of each partition so often: 30s, 5m.")] = "",
@@ -292,7 +293,7 @@ def simulate(
 class Days:
     """Days that the databases of sources live through. start: they are made then; else they go on. faults: as words.
 
-    out: a folder for extracts of what these days change.
+    out: a folder for extracts of what these days change, in files of ``kind``.
     """
 
     days: int
@@ -302,6 +303,7 @@ class Days:
     faults: str = ""
     oracle: Path | None = None
     out: Path | None = None
+    kind: ExtractKind = ExtractKind.CSV
 
 
 def play(entry: LakehouseEntry, asked: Days, output: Output) -> None:
@@ -330,7 +332,7 @@ def play(entry: LakehouseEntry, asked: Days, output: Output) -> None:
     shares = shares_of(asked.faults, world.faults)
     before = extracts.state(urls, records) if asked.out and not asked.start else None
     played = world.play(Play(urls, asked.days, asked.start, asked.customers, asked.seed, shares))
-    written = extracts.write(urls, records, before, asked.out, played.until) if asked.out else {}
+    written = extracts.write(urls, records, before, asked.out, played.until, asked.kind) if asked.out else {}
     if asked.oracle:
         account = {"until": played.until.isoformat(), "tables": played.tables}
         asked.oracle.write_bytes(orjson.dumps(account, option=orjson.OPT_INDENT_2))

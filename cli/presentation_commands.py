@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import lakehouse_commands
-from cli.arguments import DatasetArgument
+from cli.arguments import DatasetArgument, ExtractsOption
 from cli.output import Output, OutputOption, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import Clock, system_clock
 from meterlake.errors import UsageError
+from meterlake.lakehouse.sources import ExtractKind
 from meterlake.generator import Made
 from meterlake.settings import Settings, load_settings
 
@@ -117,6 +118,7 @@ def generate(
     start: Annotated[datetime, typer.Option(formats=_DAY, help="The first local day.")] = datetime(2021, 1, 1),  # noqa: DTZ001
     days: Annotated[int, typer.Option("--days", min=1, help="How many local days.")] = 3,
     seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same files.")] = 1,
+    extracts: ExtractsOption = ExtractKind.CSV,
     clean: Annotated[bool, typer.Option("--clean", help="Without the traps that real data has.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -126,15 +128,16 @@ def generate(
     are there twice, files that are damaged. What they hold is counted.
 
     Of a lakehouse that reads databases: these (METERLAKE_SOURCES, or SQLite files), of 200 customers at least; what was
-    in them is replaced. With --out also extracts of them: a CSV a table, as `meterlake land` takes it.
+    in them is replaced. With --out also extracts of them: a file a table, as `meterlake land` takes it.
 
     Examples:
 
     - `meterlake generate half_hourly --out sample --meters 100 --days 3`
     - `meterlake generate utility --meters 2000 --start 2026-01-01 --days 90`
+    - `meterlake generate utility --out extracts --extracts xml`
     """
     if (lakehouse := registry.lakehouse(dataset)) is not None:
-        asked = lakehouse_commands.Days(days, start.date(), max(meters, 200), seed, out=out)
+        asked = lakehouse_commands.Days(days, start.date(), max(meters, 200), seed, out=out, kind=extracts)
         lakehouse_commands.play(lakehouse, asked, output)
         return
     if out is None:

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from cli import lakehouse_commands
-from cli.arguments import DatasetArgument, TimeZoneOption, file_clock
+from cli.arguments import DatasetArgument, ExtractsOption, TimeZoneOption, file_clock
 from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from cli.simulate_status import Status, shown
 from cli.stopping import stopped_by_signals
@@ -24,6 +24,7 @@ from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
+from meterlake.lakehouse.sources import ExtractKind
 from meterlake.log import get_logger
 from meterlake.meter_names import check_meter_id
 from meterlake.settings import ROOT, Settings, load_settings
@@ -76,6 +77,7 @@ def simulate(
     metrics_port: Annotated[int, typer.Option(min=0, max=65535, help="Prometheus metrics; 0: none.")] = 0,
     users: Annotated[int, typer.Option(min=2, max=5_000_000, help="Of a lakehouse: how many people live.")] = 10_000,
     days: Annotated[int, typer.Option(help="Of a lakehouse that reads databases: how many days these go on.")] = 0,
+    extracts: ExtractsOption = ExtractKind.CSV,
     rate: Annotated[float, typer.Option(min=0.01, help="Of a lakehouse: events a second of their own time.")] = 100.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -114,7 +116,7 @@ def simulate(
         if lakehouse.declaration.databases:
             if to is To.FILE or out:
                 _check_files(to, out)
-            asked = lakehouse_commands.Days(days, faults=faults, oracle=oracle, out=out)
+            asked = lakehouse_commands.Days(days, faults=faults, oracle=oracle, out=out, kind=extracts)
             lakehouse_commands.play(lakehouse, asked, output)
             return
         if to is To.STDOUT:

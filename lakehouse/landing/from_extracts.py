@@ -1,4 +1,4 @@
-"""Extracts of tables into landed objects: CSV and Parquet files, each called after its table.
+"""Extracts of tables into landed objects: files in CSV, Parquet or XML of SAP, each called after its table.
 
 A row becomes the document that the table itself would have given: its fields, and its watermark as the revision. So it
 does not matter in which order extracts are landed, nor whether one holds all rows or what is new. A file is known by
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from lakehouse.landing import documents, objects
+from lakehouse.landing import documents, idocs, objects
 from lakehouse.landing.from_kafka import MOST_RECORDS
 from lakehouse.landing.objects import Landed, Source
 from meterlake.errors import PermanentError, UnknownName, UsageError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from meterlake.lakehouse.records import Record
     from meterlake.settings import Settings
 
-KINDS: Final = (".csv", ".parquet")
+KINDS: Final = (".csv", ".parquet", ".xml")
 _BOOLEANS: Final = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
 
@@ -39,10 +39,10 @@ class BadExtract(PermanentError):
 def land(
     settings: Settings, dataset: str, records: Sequence[Record], paths: Sequence[Path], now: datetime
 ) -> Counter[str]:
-    """Land files called ``<table>.csv`` or ``<table>.parquet`` (a folder: those in it). now: UTC, without zone.
+    """Land files called ``<table>`` with one of KINDS (a folder: those in it). now: UTC, without zone.
 
     What comes after a dot is of no account: ``outages.2026-11-27.csv``. All files are read before one is landed.
-    Returns the records by topic. Raises UsageError, UnknownName, BadExtract.
+    Returns the records by topic. Raises UsageError, UnknownName, BadExtract, BadIdoc.
     """
     tables = {record.extract.table: record for record in records if record.extract}
     wanted = []
@@ -118,6 +118,9 @@ def _read(path: Path) -> tuple[list[str], Iterator[Sequence[Any]]]:
     if path.suffix == ".csv":
         lines = _lines(path)
         return next(lines, []), lines
+    if path.suffix == ".xml":
+        fields = idocs.columns_of(path)
+        return fields, ([segment.get(name, "") for name in fields] for segment in idocs.segments(path))
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:

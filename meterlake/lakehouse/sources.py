@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 from meterlake.errors import DeclarationError
@@ -18,6 +19,14 @@ Deletions = Literal["none", "compare"]
 
 DELETED = "is_deleted"
 """Field of a landed record that says that its row is gone from the source."""
+
+
+class ExtractKind(StrEnum):
+    """What files extracts of tables are. xml: as SAP sends IDocs."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    XML = "xml"
 
 
 @dataclass(frozen=True, kw_only=True)

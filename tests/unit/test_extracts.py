@@ -1,4 +1,4 @@
-"""Extracts of tables, CSV and Parquet: their rows become the documents that the tables themselves give."""
+"""Extracts of tables, CSV, Parquet and XML: their rows become the documents that the tables themselves give."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from datasets.utility import DATASET
 from engines import relational
 from lakehouse.landing import documents, from_extracts
 from lakehouse.landing.from_extracts import BadExtract
+from lakehouse.landing.idocs import BadIdoc
 from meterlake import registry
 from meterlake.errors import UnknownName, UsageError
 from meterlake.lakehouse.records import Record
-from meterlake.lakehouse.sources import Play
+from meterlake.lakehouse.sources import ExtractKind, Play
 from meterlake.settings import Settings
 
 pytestmark = pytest.mark.unit
@@ -88,8 +89,9 @@ def test_rows_become_the_documents_that_the_tables_give(sources: Path, tmp_path:
     assert seen > 3_000
 
 
+@pytest.mark.parametrize("kind", list(ExtractKind))
 def test_extracts_of_days_make_the_tables_that_they_are_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: ExtractKind
 ) -> None:
     """Of each row the latest revision counts; what is gone says so."""
     folder, out, entry = tmp_path / "sources", tmp_path / "extracts", registry.required_lakehouse("utility")
@@ -97,16 +99,17 @@ def test_extracts_of_days_make_the_tables_that_they_are_of(
         "METERLAKE_SOURCES", " ".join(f"utility.{name}={url}" for name, url in twin.urls(folder).items())
     )
     wanted = []
-    for days in (Days(28, date(2026, 3, 1), 200, 3, out=out), Days(17, out=out)):
+    for days in (Days(28, date(2026, 3, 1), 200, 3, out=out, kind=kind), Days(17, out=out, kind=kind)):
         lakehouse_commands.play(entry, days, Output.JSON)
         wanted.append({row["table"]: row["extract"] for row in json.loads(capsys.readouterr().out)})
     gone = 0
     for record in DATASET.records:
-        files = sorted(out.glob(f"{documents.extract_of(record).table}.*.csv"))
-        assert [file.name.split(".")[1] for file in files] == ["2026-03-29", "2026-04-15"]
+        files = sorted(out.glob(f"{documents.extract_of(record).table}.*.{kind}"))
+        days_of = {file.name.split(".")[1]: file for file in files}
+        assert kind is ExtractKind.XML or list(days_of) == ["2026-03-29", "2026-04-15"]
         latest: dict[bytes, tuple[str, bytes, bytes]] = {}
-        for file, counts in zip(files, wanted, strict=True):
-            rows = list(from_extracts.rows(file, record))
+        for day, counts in zip(("2026-03-29", "2026-04-15"), wanted, strict=True):
+            rows = list(from_extracts.rows(days_of[day], record)) if day in days_of else []
             assert len(rows) == counts[record.name], record.name
             for row in rows:
                 assert row[1] not in latest or row[0] > latest[row[1]][0]
@@ -197,6 +200,50 @@ def test_an_extract_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     table.write_bytes(table.read_bytes()[:-20])
     with pytest.raises(BadExtract, match="is no Parquet file"):
         list(from_extracts.rows(table, OUTAGES))
+
+
+def idoc(folder: Path, *segments: str) -> Path:
+    control = "<EDI_DC40 SEGMENT='1'><TABNAM>EDI_DC40</TABNAM></EDI_DC40>"
+    path = folder / "outages.xml"
+    path.write_text(f"<ZOUT01><IDOC BEGIN='1'>{control}{''.join(segments)}</IDOC></ZOUT01>", encoding="utf-8")
+    return path
+
+
+def segment(fields: dict[str, Any], name: str = "Z1OUT") -> str:
+    listed = "".join(f"<{field}>{value or ''}</{field}>" for field, value in fields.items())
+    return f"<{name} SEGMENT='1'>{listed}</{name}>"
+
+
+def test_a_segment_may_leave_out_what_another_has(tmp_path: Path) -> None:
+    whole, short = outage(note="à &amp; b", is_planned="0"), {"outage_id": "O2", "changed_at": "2026-03-01T12:00:00+01:00"}
+    first, second = from_extracts.rows(idoc(tmp_path, segment(whole), segment(short)), OUTAGES)
+    assert (first[0], first[1], second[0], second[1]) == ("2026-03-01T10:00:00", b"O1", "2026-03-01T11:00:00", b"O2")
+    assert (orjson.loads(first[2])["note"], orjson.loads(first[2])["is_planned"]) == ("à & b", False)
+    assert orjson.loads(second[2])["is_planned"] is None
+
+
+@pytest.mark.parametrize(
+    ("segments", "problem"),
+    [
+        ((), "has no segment with a row"),
+        (("<Z1OUT SEGMENT='1'>",), "is no XML"),
+        ((segment({"outage_id": "O1"}), segment({"outage_id": "O2"}, "Z1FEED")), "has segments Z1OUT and Z1FEED"),
+        ((f"<Z1OUT SEGMENT='1'>{segment({'a': 1}, 'Z1POS')}</Z1OUT>",), "has segments Z1POS and Z1OUT"),
+        (("<Z1OUT SEGMENT='1'><a><b>1</b></a></Z1OUT>",), "has a within Z1OUT"),
+        (("<Z1OUT SEGMENT='1'><a>1</a><a>2</a></Z1OUT>",), "has a twice in one Z1OUT"),
+        ((segment({"outage_id": "O1", "changed_at": "2026-03-01"}),), "lacks feeder_id, "),
+    ],
+)
+def test_an_idoc_that_is_no_table_is_refused(tmp_path: Path, segments: tuple[str, ...], problem: str) -> None:
+    with pytest.raises((BadExtract, BadIdoc), match=problem):
+        list(from_extracts.rows(idoc(tmp_path, *segments), OUTAGES))
+
+
+def test_a_document_type_with_entities_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "outages.xml"
+    path.write_text("<!DOCTYPE a [<!ENTITY b 'c'>]><a SEGMENT='1'><d>&b;</d></a>")
+    with pytest.raises(BadIdoc, match="is no XML"):
+        list(from_extracts.rows(path, OUTAGES))
 
 
 def test_files_that_are_called_after_no_table_are_refused(tmp_path: Path) -> None:
