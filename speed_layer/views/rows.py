@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime
+from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
+MOST_RECENT: Final = 4
+"""Of one meter's readings that come at once, so many are kept as recent ones: a live meter has fewer, a backlog more."""
 BATCH_ROWS: Final = 30
 """Rows of one unlogged batch at most: ten times as fast as single rows."""
 MOST_COUNTED: Final = 999
@@ -55,6 +58,28 @@ def keep_latest(latest: dict[str, tuple[Any, ...]], rows: Iterable[tuple[Any, ..
         kept = latest.get(row[0])
         if kept is None or _version_of(row) > _version_of(kept):
             latest[row[0]] = row
+
+
+def shown(
+    meters: Sequence[str], starts: Sequence[int], offsets: Sequence[int], contended: Sequence[bool]
+) -> list[int]:
+    """Return the places of the readings to write to the live tables: the latest few of each meter.
+
+    Of a minute in which readings compete all are written: an earlier one of them may have been written before.
+    """
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, meter in enumerate(meters):
+        places[meter].append(place)
+
+    def version_at(place: int) -> int:
+        return _reading_version(starts[place], offsets[place])
+
+    few = {
+        place
+        for one in places.values()
+        for place in (one if len(one) <= MOST_RECENT else nlargest(MOST_RECENT, one, key=version_at))
+    }
+    return [place for place, competes in enumerate(contended) if competes or place in few]
 
 
 def latest_writes(rows: Iterable[tuple[Any, ...]]) -> Iterator[Write]:

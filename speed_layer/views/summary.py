@@ -42,7 +42,8 @@ class Summary:
     def seen(self, offsets: Iterable[tuple[int, int]]) -> None:
         """Take partitions and offsets of new readings."""
         for partition, offset in offsets:
-            self.offsets[partition] = max(offset, self.offsets.get(partition, -1))
+            if offset > self.offsets.get(partition, -1):
+                self.offsets[partition] = offset
 
     def packed(self) -> bytes:
         """Return it as a task hands it to Spark."""

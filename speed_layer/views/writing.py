@@ -75,12 +75,15 @@ def _minutes(grain: str, sink: Sink, summary: Summary, batches: Iterable[pa.Reco
 def _readings(start: str, first_ms: float, sink: Sink, summary: Summary, batches: Iterable[pa.RecordBatch]) -> None:
     latest: dict[str, tuple[Any, ...]] = {}
     for batch in batches:
-        partitions, offsets, contended = (batch.column(name) for name in ARRIVAL_ONLY)
-        summary.seen(zip(partitions.to_pylist(), offsets.to_pylist(), strict=True))
-        summary.starts.update(batch.column(start).to_pylist())
-        summary.contended |= any(contended.to_pylist())
         names = [name for name in batch.schema.names if name not in ARRIVAL_ONLY]
-        rows = _rows([*(batch.column(name) for name in names), offsets])
+        partitions, offsets, contended = (batch.column(name).to_pylist() for name in ARRIVAL_ONLY)
+        meters, starts = (batch.column(name).to_pylist() for name in (names[0], start))
+        summary.seen(zip(partitions, offsets, strict=True))
+        summary.starts.update(starts)
+        summary.contended |= any(contended)
+        places = pa.array(decisions.shown(meters, starts, offsets, contended), pa.int64())
+        chosen = batch.take(places)
+        rows = _rows([*(chosen.column(name) for name in names), chosen.column(ARRIVAL_ONLY[1])])
         decisions.keep_latest(latest, rows)
         summary.written["recent"] += sink.write_recent(rows, first_ms)
     summary.written["latest"] += sink.write_latest(latest.values())
