@@ -161,12 +161,12 @@ def show_report(report: Report, output: Output) -> None:
         return
     columns = ("view", "rows", "equal", "missing", "extra", "different", "explained", "path")
     show([{name: row[name] for name in columns} for row in rows], output, optional=("equal", "path"))
-    differences = [result for comparison in report.comparisons for result in comparison.examples]
+    differences = [row for comparison in report.comparisons for row in comparison.examples]
     if differences:
-        show([_line(result) for result in differences], output, title="The first rows that differ")
-    listed = [result for comparison in report.comparisons for result in comparison.listed]
+        show([_line(row) for row in differences], output, title="The first rows that differ")
+    listed = [row for comparison in report.comparisons for row in comparison.listed]
     if listed:
-        show([asdict(result) for result in listed[:LISTED]], output, title="Rows of speed that differ for a reason")
+        show([asdict(row) for row in listed[:LISTED]], output, title="Rows of speed that differ for a reason")
         _report(f"{len(listed)} rows of speed differ for a reason; the first {min(LISTED, len(listed))} are shown.")
     parts = ", ".join(f"{name} {seconds}" for name, seconds in report.seconds.items())
     progress_console.print(

@@ -94,9 +94,9 @@ class IcebergTable:
                     raise AlreadyPublished(self._table, token) from error
                 raise
         return next(
-            result
-            for result in self._history()
-            if result.id == staged.id or result.summary.get(_SOURCE) == str(staged.id)
+            snapshot
+            for snapshot in self._history()
+            if snapshot.id == staged.id or snapshot.summary.get(_SOURCE) == str(staged.id)
         )
 
     def current(self) -> Snapshot | None:
@@ -258,7 +258,7 @@ class IcebergTable:
         newest = self.current()
         if newest is not None and newest.summary.get(_MARK) == mark:
             return newest
-        return next(result for result in self._snapshots() if result.summary.get(_MARK) == mark)
+        return next(snapshot for snapshot in self._snapshots() if snapshot.summary.get(_MARK) == mark)
 
     def _release_stale_locks(self) -> None:
         """Free the table from a writer that died in its commit: nobody else would, and each commit would wait."""
@@ -326,7 +326,7 @@ class IcebergTable:
     def _snapshots(self) -> list[Snapshot]:
         """Return all snapshots, the staged ones too."""
         with self._translated():
-            return [result for result in map(_snapshot, self._java().snapshots()) if result]
+            return [snapshot for snapshot in map(_snapshot, self._java().snapshots()) if snapshot]
 
     def _java(self) -> Any:
         """Return Iceberg's own table object, as it is in the metastore now."""

@@ -95,7 +95,7 @@ def explain(
     now = _readings(settings, dataset, meter, start)
     known = _readings(settings, dataset, meter, start, snapshot) if run is not None else []
     judged = judge(dataset, known)
-    later = [result for result in judge(dataset, now) if result.reading not in known]
+    later = [verdict for verdict in judge(dataset, now) if verdict.reading not in known]
     batch = speed = None
     if _has_table(settings, HIVE_DATABASE, view_table(dataset, grain)):
         window = Window([meter], time, timegrid.row_time(end, grain, zone))
@@ -108,7 +108,7 @@ def explain(
     if not now and batch is None and speed is None and said.estimate is None:
         raise NothingKnown(dataset.name, meter, start, _erasure(made, meter, start))
     layer: Literal["batch", "speed"] = "batch" if cutover is None or start < cutover else "speed"
-    since = [result.reading for result in later]
+    since = [verdict.reading for verdict in later]
     comparison = reconciliation.explain(dataset, batch, speed, known, since) if speed is not None else "no speed row"
     is_known = layer == "batch" and (batch is not None or bool(judged))
     proved = state_of(dataset, judged) == batch if is_known else None

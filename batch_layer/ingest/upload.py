@@ -95,11 +95,11 @@ class _Upload:
         """Bring the files of one path. Raises _Stopped once another path has failed."""
         is_done, members = False, list[str]()
         try:
-            for result in sources(self._settings, entry, self._request.password, self._takes, self._on_bytes):
-                self._member(bundler, (at, len(members)), result)
-                if isinstance(result, BrokenArchive):
-                    self._withdraw(at, members, result.path, result)
-                members.append(result.path)
+            for source in sources(self._settings, entry, self._request.password, self._takes, self._on_bytes):
+                self._member(bundler, (at, len(members)), source)
+                if isinstance(source, BrokenArchive):
+                    self._withdraw(at, members, source.path, source)
+                members.append(source.path)
             is_done = True
         except BAD_FILE as error:
             self._set_aside((at, len(members)), entry.path, error)

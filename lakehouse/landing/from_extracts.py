@@ -19,7 +19,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from lakehouse.landing import documents, idocs, objects
 from lakehouse.landing.from_kafka import MOST_RECORDS
 from lakehouse.landing.objects import Landed, Source
-from meterlake.errors import PermanentError, UnknownName, UsageError
+from lakehouse.landing.paths import files_of
+from meterlake.errors import PermanentError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ def land(
     """
     tables = {record.extract.table: record for record in records if record.extract}
     wanted = []
-    for path in _files(paths):
+    for path in files_of(paths, KINDS, "Name files such as outages.csv or eabl.parquet."):
         table = path.name.partition(".")[0]
         if table not in tables:
             raise UnknownName(f"table of {dataset}, which {path} is called after,", table, tables)
@@ -58,18 +59,6 @@ def land(
     for path, record in wanted:
         landed[record.topic] += _land_file(settings, dataset, record, path, now)
     return landed
-
-
-def _files(paths: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        result = sorted(file for file in path.iterdir() if file.suffix in KINDS) if path.is_dir() else [path]
-        if not result or not all(file.is_file() and file.suffix in KINDS for file in result):
-            raise UsageError(
-                f"{path} is no extract and no folder with some.", hint="Name files such as outages.csv or eabl.parquet."
-            )
-        files += result
-    return files
 
 
 def _land_file(settings: Settings, dataset: str, record: Record, path: Path, now: datetime) -> int:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from lakehouse.landing import objects
 from lakehouse.landing.from_kafka import MOST_RECORDS
 from lakehouse.landing.objects import Landed, Source
-from meterlake.errors import UnknownName, UsageError
+from lakehouse.landing.paths import files_of
+from meterlake.errors import UnknownName
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,24 +25,12 @@ def land(settings: Settings, dataset: str, topics: tuple[str, ...], paths: list[
     Returns the records by topic. An empty file has none. Raises UsageError or UnknownName.
     """
     landed: Counter[str] = Counter()
-    for path in _files(paths):
+    for path in files_of(paths, [".jsonl"], "Name what `simulate --out` has written."):
         topic = path.name.removesuffix(".jsonl")
         if topic not in topics:
             raise UnknownName(f"topic of {dataset}, which {path} is called after,", topic, topics)
         landed[topic] += _land_file(settings, dataset, topic, path, now)
     return landed
-
-
-def _files(paths: list[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        result = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-        if not result or not all(file.is_file() for file in result):
-            raise UsageError(
-                f"{path} is no file and no folder with files *.jsonl.", hint="Name what `simulate --out` has written."
-            )
-        files += result
-    return files
 
 
 def _land_file(settings: Settings, dataset: str, topic: str, path: Path, now: datetime) -> int:

@@ -279,9 +279,9 @@ def _threshold(evaluators: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _escaped(value: Any) -> Any:  # noqa: ANN401 - plain values of any shape
     if isinstance(value, dict):
-        return {key: _escaped(result) for key, result in value.items()}
+        return {key: _escaped(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_escaped(result) for result in value]
+        return [_escaped(item) for item in value]
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 

@@ -121,11 +121,11 @@ class RawFiles:
             for _ in reader_of(form)(content, Options(file.meter, file.clock, ends=ends)):
                 pass
         places = {key: place(mine, self._ends.get(key, ()), form.counter_interval_s) for key, mine in ends.items()}
-        revision = max((result.revision for result in places.values()), default=0)
+        revision = max((placed.revision for placed in places.values()), default=0)
         for key, mine in ends.items():
             stored = Ends(mine.head, mine.tail, str(file.path), revision, is_stored=True)
             self._ends.setdefault(key, []).append(stored)
-        return {key: result.neighbours for key, result in places.items()}, revision
+        return {key: placed.neighbours for key, placed in places.items()}, revision
 
     def meters(self) -> set[str]:
         """Return the meters of the readings. Raises UnreadableFile."""

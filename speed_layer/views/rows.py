@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 MOST_RECENT: Final = 4
-"""Of one meter's readings that come at once, so many are kept as recent ones: a live meter has fewer, a backlog more."""
+"""Of one meter's readings that come at once, so many are shown: a live meter has fewer, a backlog more."""
 BATCH_ROWS: Final = 30
 """Rows of one unlogged batch at most: ten times as fast as single rows."""
 MOST_COUNTED: Final = 999
@@ -60,9 +60,7 @@ def keep_latest(latest: dict[str, tuple[Any, ...]], rows: Iterable[tuple[Any, ..
             latest[row[0]] = row
 
 
-def shown(
-    meters: Sequence[str], starts: Sequence[int], offsets: Sequence[int], contended: Sequence[bool]
-) -> list[int]:
+def shown(meters: Sequence[str], starts: Sequence[int], offsets: Sequence[int], contended: Sequence[bool]) -> list[int]:
     """Return the places of the readings to write to the live tables: the latest few of each meter.
 
     Of a minute in which readings compete all are written: an earlier one of them may have been written before.
@@ -102,9 +100,9 @@ def batches(rows: Iterable[tuple[Hashable, Row]]) -> Iterator[list[Row]]:
     partitions: dict[Hashable, list[Row]] = defaultdict(list)
     for partition, row in rows:
         partitions[partition].append(row)
-    for result in partitions.values():
-        for first in range(0, len(result), BATCH_ROWS):
-            yield result[first : first + BATCH_ROWS]
+    for one in partitions.values():
+        for first in range(0, len(one), BATCH_ROWS):
+            yield one[first : first + BATCH_ROWS]
 
 
 def _version_of(row: tuple[Any, ...]) -> int:

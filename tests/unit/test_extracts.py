@@ -253,7 +253,7 @@ def test_files_that_are_called_after_no_table_are_refused(tmp_path: Path) -> Non
     (tmp_path / "blackouts.csv").write_text("a\n")
     with pytest.raises(UnknownName, match=r"table of utility, which .*blackouts\.csv is called after"):
         from_extracts.land(Settings(home=tmp_path), "utility", DATASET.records, [tmp_path], NOW)
-    with pytest.raises(UsageError, match="is no extract"):
+    with pytest.raises(UsageError, match="is no file"):
         from_extracts.land(Settings(home=tmp_path), "utility", DATASET.records, [tmp_path / "outages.xlsx"], NOW)
 
 
@@ -265,7 +265,7 @@ def test_extracts_are_landed_whole_and_once(tmp_path: Path, every: str, full: bo
 
 
 def test_names_are_of_records_and_paths_of_extracts(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"later\.csv is no extract"):
+    with pytest.raises(UsageError, match=r"later\.csv is no file"):
         lakehouse_commands.land("utility", [tmp_path / "later.csv"])
     with pytest.raises(UnknownName, match="record of utility"):
         lakehouse_commands.land("utility", [Path("blackouts")])

@@ -52,7 +52,11 @@ def test_of_a_meters_readings_the_latest_stays_and_recent_ones_are_kept() -> Non
 
 
 def test_of_many_readings_at_once_the_latest_few_are_shown_and_all_that_compete() -> None:
-    sent = [("a", second, False) for second in (3, 9, 1, 7, 8, 2, 6)] + [("b", 5, False), ("a", 0, True), ("b", 4, True)]
+    sent = [("a", second, False) for second in (3, 9, 1, 7, 8, 2, 6)] + [
+        ("b", 5, False),
+        ("a", 0, True),
+        ("b", 4, True),
+    ]
     meters, seconds, contended = zip(*sent, strict=True)
     starts, offsets = [NOON + 1000 * second for second in seconds], list(range(len(sent)))
     places = rows.shown(meters, starts, offsets, contended)
