@@ -22,6 +22,7 @@ from meterlake.schedule import DAILY, Schedule
 from meterlake.text.format import TextFormat
 
 if TYPE_CHECKING:
+    from meterlake.alert_specs import Alert
     from meterlake.dashboard_specs import Board
     from meterlake.generator import Generator
     from meterlake.lakehouse.declaration import Lakehouse
@@ -40,7 +41,9 @@ ENTRY: Final = "DATASET"
 OURS: Final = "datasets"
 """The package of the data sets that come with this platform."""
 
-_PARTS: Final = ("formats", "replay", "reports", "board", "bridges", "presentation", "generator", "vee", "tariffs")
+_PARTS: Final = (
+    "formats", "replay", "reports", "board", "alerts", "bridges", "presentation", "generator", "vee", "tariffs"
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -49,10 +52,11 @@ T = TypeVar("T")
 class DataSet:
     """A data set and its parts.
 
-    formats: of its files. replay: how its history becomes live readings. reports: its catalogue; without one it has
-    the plain reports. board: what its dashboards show. bridges: sources of live messages in other people's formats.
-    presentation: reference tables, and what is made of readings with them. generator: of made-up files. vee: validation
-    and estimation. tariffs: name of the file, in the folder, that says what products cost. schedule: of its DAG.
+    formats: of its files. replay: how its history becomes live readings. reports: its catalogue; without one it has the
+    plain reports. board: what its dashboards show. alerts: beside those that all have. bridges: sources of live
+    messages in other people's formats. presentation: reference tables, and what is made of readings with them.
+    generator: of made-up files. vee: validation and estimation. tariffs: name of the file, in the folder, that says
+    what products cost. schedule: of its DAG.
     """
 
     declaration: MeterSeries
@@ -60,6 +64,7 @@ class DataSet:
     replay: Replay | str | None = None
     reports: tuple[Report, ...] | str | None = None
     board: Board | str | None = None
+    alerts: tuple[Alert, ...] | str = ()
     bridges: tuple[LiveSource, ...] | str | None = None
     presentation: Presentation | str | None = None
     generator: Generator | str | None = None
@@ -218,6 +223,14 @@ class Entry:
 
         given = self.data_set.board
         return None if given is None else resolved(self.name, "board", given, self.package, Board)
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """Return its alerts beside those that all data sets have."""
+        from meterlake.alert_specs import Alert
+
+        given = self.data_set.alerts
+        result: tuple[Alert, ...] = resolved(self.name, "alerts", given, self.package, Alert) if given else ()
+        return result
 
     def bridges(self) -> tuple[LiveSource, ...]:
         """Return its sources of live messages. Raises PermanentError where it has none."""

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from meterlake import generated
+from meterlake.alert_specs import check_alerts
 from meterlake.dashboard_specs import check_board
 from meterlake.errors import MeterlakeError
 from meterlake.report_specs import Report
@@ -36,7 +37,7 @@ def check(entry: Entry) -> list[Finding]:
     findings = [Finding("ok", f"declaration in {where}")]
     findings += [Finding("ok", f"format {number}") for number, _ in enumerate(entry.data_set.formats, start=1)]
     checks: dict[str, Callable[[Entry], Iterable[str]]] = {"replay": _replay, "reports": _reports, "board": _board}
-    checks |= {"bridges": _bridges}
+    checks |= {"bridges": _bridges, "alerts": _alerts}
     for part in entry.data_set.parts:
         if part in checks:
             findings += _checked(part, entry, checks[part])
@@ -66,6 +67,11 @@ def _reports(entry: Entry) -> Iterator[str]:
         for name in _named(report):
             if name not in known:
                 yield f"the report {report.name!r} shows {name!r}, which is not declared"
+
+
+def _alerts(entry: Entry) -> Iterable[str]:
+    check_alerts(entry.declaration, entry.alerts())  # says itself what is wrong
+    return ()
 
 
 def _board(entry: Entry) -> Iterable[str]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from meterlake.alert_specs import Alert, Severity
 from meterlake.dashboard_specs import Band, Board
 from meterlake.declaration import MeterSeries
 from serving_layer.dashboards.health import FRESH_S, STALE_BOUNDARY_S, freshness, reject_share
@@ -26,14 +28,12 @@ FEW: Final = 10
 REJECT_SHARE: Final = 0.05
 STREAM_DOWN_S: Final = 120
 
-Severity = Literal["critical", "warning"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """An alert. fires: outside ``low`` to ``high`` for ``lasting``. silence: what no data means.
+    """An alert. fires: below ``low`` or above ``high`` for ``lasting``. silence: what no data means.
 
-    uid: stable name. page: name of its runbook.
+    uid: stable name. page: name of its runbook; address: of a page elsewhere, in its place.
     """
 
     uid: str
@@ -43,9 +43,10 @@ class Rule:
     query: Query
     severity: Severity
     lasting: str
-    high: float
+    high: float | None = None
     low: float | None = None
     silence: Literal["OK", "Alerting"] = "OK"
+    address: str = ""
 
     @property
     def runbook(self) -> str:
@@ -54,17 +55,20 @@ class Rule:
 
     def link(self, base: str) -> dict[str, str]:
         """Return the annotation that leads to the page. base: address of the pages; without one its path is given."""
+        if self.address:
+            return {"runbook_url": self.address}
         if not base:
             return {"runbook": self.runbook}
         return {"runbook_url": f"{base.rstrip('/')}/{self.page}.md"}
 
 
-def rules_of(dataset: MeterSeries, board: Board) -> list[Rule]:
-    """Return the rules of a data set: silent meters, and each level that has limits."""
-    limited = [band for band in board.bands if band.limits]
+def rules_of(dataset: MeterSeries, board: Board, declared: Sequence[Alert] = ()) -> list[Rule]:
+    """Return the rules of a data set: silent meters, each level that has limits, and the alerts that it declares."""
+    limited = [alert for band in board.bands for alert in _of_band(band)]
+    named = {alert.name: alert for alert in (*limited, *declared)}  # one of the same name is in the place of ours
     result = [_silent(dataset), _many_silent(dataset, board)]
     return result + [
-        rule for band in limited for rule in (_outside(dataset, band), _many_outside(dataset, board, band))
+        rule for alert in named.values() for rule in (_outside(dataset, alert), _many_outside(dataset, board, alert))
     ]
 
 
@@ -118,44 +122,61 @@ def _many_silent(dataset: MeterSeries, board: Board) -> Rule:
     )
 
 
-def _is_outside(dataset: MeterSeries, band: Band) -> str:
+def _of_band(band: Band) -> list[Alert]:
+    """Return the alert of a level's limits, if it has some."""
     if band.limits is None:
-        raise ValueError(f"{band.level} has no limits.")
-    fresh = f"NOT {_is_silent(dataset)}"
-    return f"{fresh} AND ({band.level} < {band.limits.low} OR {band.level} > {band.limits.high})"
+        return []
+    name, limits = band.level.replace("_", "-"), band.limits
+    return [Alert(name=name, measure=band.level, low=limits.low, high=limits.high, limits=limits.name)]
 
 
-def _outside(dataset: MeterSeries, band: Band) -> Rule:
-    measure, limits = dataset.measure(band.level), band.limits
-    title = measure.title or measure.name
+def _is_outside(dataset: MeterSeries, alert: Alert) -> str:
+    bounds = {"<": alert.low, ">": alert.high}
+    outside = " OR ".join(f"{alert.measure} {sign} {bound}" for sign, bound in bounds.items() if bound is not None)
+    return f"NOT {_is_silent(dataset)} AND ({outside})"
+
+
+def _outside(dataset: MeterSeries, alert: Alert) -> Rule:
+    measure = dataset.measure(alert.measure)
+    title = alert.title or f"{measure.title or measure.name} outside its limits"
     return Rule(
-        uid=f"{dataset.name}-{band.level.replace('_', '-')}",
+        uid=f"{dataset.name}-{alert.name}",
         page="outside-limits",
-        title=f"{title} outside its limits ({dataset.name})",
+        address=alert.runbook,
+        title=f"{title} ({dataset.name})",
         summary=f"{{{{ $labels.{dataset.key} }}}}: {{{{ $values.A.Value }}}} {measure.unit};"
-        f" limits: {limits.name if limits else ''}.",
-        query=_single(dataset, band.level, _is_outside(dataset, band), "value"),
-        severity="warning",
-        lasting="5m",
-        high=limits.high if limits else 0,
-        low=limits.low if limits else 0,
+        f" limits: {alert.limits or alert.bounds}.",
+        query=_single(dataset, alert.measure, _is_outside(dataset, alert), "value"),
+        severity=alert.severity,
+        lasting=_lasting(alert.lasting),
+        high=alert.high,
+        low=alert.low,
     )
 
 
-def _many_outside(dataset: MeterSeries, board: Board, band: Band) -> Rule:
-    measure = dataset.measure(band.level)
-    title = measure.title or measure.name
+def _many_outside(dataset: MeterSeries, board: Board, alert: Alert) -> Rule:
+    measure = dataset.measure(alert.measure)
+    name = measure.title or measure.name
     return Rule(
-        uid=f"{dataset.name}-{band.level.replace('_', '-')}-many",
+        uid=f"{dataset.name}-{alert.name}-many",
         page="outside-limits",
-        title=f"{title} of many meters outside its limits ({dataset.name})",
-        summary=f"{title} is outside its limits in {{{{ humanizePercentage $values.A.Value }}}} of"
+        address=alert.runbook,
+        title=f"{alert.title}, many meters ({dataset.name})"
+        if alert.title
+        else f"{name} of many meters outside its limits ({dataset.name})",
+        summary=f"{name} is outside its limits in {{{{ humanizePercentage $values.A.Value }}}} of"
         " {{ $labels.which }}.",
-        query=_share(dataset, board, _is_outside(dataset, band)),
-        severity="warning",
-        lasting="5m",
+        query=_share(dataset, board, _is_outside(dataset, alert)),
+        severity=alert.severity,
+        lasting=_lasting(alert.lasting),
         high=0,
     )
+
+
+def _lasting(time: timedelta) -> str:
+    """Return a duration as Grafana writes it."""
+    seconds = int(time.total_seconds())
+    return f"{seconds}s" if seconds % 60 else f"{seconds // 60}m"
 
 
 def _single(dataset: MeterSeries, value: str, condition: str, name: str) -> Query:
@@ -243,9 +264,9 @@ def pipeline() -> list[Rule]:
 
 
 def _rule(rule: Rule, base: str) -> dict[str, Any]:
-    evaluator: dict[str, Any] = {"type": "gt", "params": [rule.high]}
-    if rule.low is not None:
-        evaluator = {"type": "outside_range", "params": [rule.low, rule.high]}
+    bounds = [bound for bound in (rule.low, rule.high) if bound is not None]
+    kind = "outside_range" if len(bounds) == 2 else "gt" if rule.low is None else "lt"
+    evaluator: dict[str, Any] = {"type": kind, "params": bounds}
     # Grafana fills variables of its environment into this file, but not into annotations: elsewhere a dollar that is
     # meant is written twice.
     escaped: dict[str, Any] = _escaped(

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from meterlake import generated, registry
+from meterlake.alert_specs import alerts_of
 from meterlake.dashboard_specs import board_of, boards
 from meterlake.settings import ROOT
 from serving_layer.dashboards import alerts
@@ -97,7 +98,7 @@ class Part:
 
     def rules(self) -> list[alerts.Rule]:
         """Return its alert rules: those of each data set, and of the pipeline with ours."""
-        result = [rule for dataset, spec in self.shown for rule in alerts.rules_of(dataset, spec)]
+        result = [rule for dataset, spec in self.shown for rule in alerts.rules_of(dataset, spec, alerts_of(dataset))]
         return result if self.owner else result + alerts.pipeline()
 
     def files(self, runbooks: str = "") -> dict[str, str]:

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 import sqlglot
+import yaml
 
+from datasets.household.declaration import HOUSEHOLD
 from meterlake import registry
-from meterlake.dashboard_specs import Band, Board, plain_board, rate, total
+from meterlake.alert_specs import Alert, check_alerts
+from meterlake.dashboard_specs import Band, Board, board_of, plain_board, rate, total
 from meterlake.declaration import Amount, Derived, Level, MeterSeries, View, per_hour
+from meterlake.errors import DeclarationError
 from meterlake.expressions import parse_expression
 from meterlake.report_specs import Limits
 from serving_layer.dashboards import alerts, asked, catalogue, cql, macros
@@ -205,6 +209,61 @@ def test_parts_that_are_named_have_their_panels() -> None:
     assert "Twice" in shown
     assert [rule.uid for rule in rules_of(dataset, limited)][2:] == ["london-voltage", "london-voltage-many"]
     assert "voltage < 207" in rules_of(dataset, limited)[2].query.text
+
+
+def test_a_data_set_declares_alerts_of_its_own() -> None:
+    heavy = Alert(
+        name="heavy", measure="energy", high=25, title="Heavy use", lasting=timedelta(seconds=90), severity="critical",
+        runbook="https://wiki.example.org/heavy",
+    )  # fmt: skip
+    idle = Alert(name="idle", measure="energy", low=0.01)
+    rules = rules_of(HALF_HOURLY, plain_board(HALF_HOURLY), (heavy, idle))[2:]
+    assert [rule.uid for rule in rules] == ["london-heavy", "london-heavy-many", "london-idle", "london-idle-many"]
+    written = yaml.safe_load(alerts.rules_text(rules, "https://wiki.example.org/runbooks"))["groups"][0]["rules"]
+    assert [rule["data"][1]["model"]["conditions"][0]["evaluator"] for rule in written] == [
+        {"type": "gt", "params": [25]},
+        {"type": "gt", "params": [0]},
+        {"type": "lt", "params": [0.01]},
+        {"type": "gt", "params": [0]},
+    ]
+    assert [(rule["for"], rule["labels"]["severity"]) for rule in written[1:3]] == [
+        ("90s", "critical"),
+        ("5m", "warning"),
+    ]
+    assert [rule["annotations"]["runbook_url"].rpartition("/")[2] for rule in written[::2]] == [
+        "heavy", "outside-limits.md"
+    ]  # fmt: skip
+    assert "energy > 25)" in rules[0].query.text
+    assert "limits: at least 0.01." in rules[2].summary
+
+
+def test_an_alert_named_as_a_level_is_in_the_place_of_ours() -> None:
+    declared = Alert(name="voltage", measure="voltage", low=200, high=260)
+    usual, other = (rules_of(HOUSEHOLD, board_of(HOUSEHOLD), some) for some in ((), (declared,)))
+    assert [rule.uid for rule in usual] == [rule.uid for rule in other]
+    assert "voltage < 200" in other[2].query.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"name": "Heavy use", "measure": "energy", "high": 1}, "its name is none"),
+        ({"name": "meter-silent", "measure": "energy", "high": 1}, "its name is none"),
+        ({"name": "heavy", "measure": "energy"}, "it has no bound"),
+        ({"name": "heavy", "measure": "energy", "low": 2, "high": 1}, "low=2 is not below high=1"),
+        ({"name": "heavy", "measure": "energy", "high": 1, "lasting": timedelta(seconds=-1)}, "lasting=.* is none"),
+        ({"name": "heavy", "measure": "enrgy", "high": 1}, "no measure 'enrgy'"),
+    ],
+)
+def test_an_alert_that_cannot_be_is_refused(wrong: dict[str, Any], problem: str) -> None:
+    with pytest.raises(DeclarationError, match=problem):
+        check_alerts(HALF_HOURLY, (Alert(**wrong),))
+
+
+def test_two_alerts_of_one_name_are_refused() -> None:
+    one = Alert(name="heavy", measure="energy", high=1)
+    with pytest.raises(DeclarationError, match="there are two of that name"):
+        check_alerts(HALF_HOURLY, (one, one))
 
 
 def test_the_health_dashboard_has_a_row_for_each_data_set() -> None:

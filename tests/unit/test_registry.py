@@ -18,6 +18,7 @@ from datasets.household.text import HOUSEHOLD_TEXT
 from engines.spark import carry_folders
 from meterlake import generated, registry
 from meterlake.dataset import DataSet, UnusablePart
+from meterlake.dataset_check import check
 from meterlake.discovery import Listing, discover
 from meterlake.errors import DeclarationError, PermanentError, UnknownName
 from meterlake.report_specs import plain_reports, reports_of
@@ -170,6 +171,16 @@ def test_a_part_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
         entry.replay()
     with pytest.raises(UnusablePart, match=r"board: 40 is no Board. Give what meterlake.dashboard_specs has"):
         entry.board()
+
+
+def test_alerts_are_found_beside_the_entry(tmp_path: Path) -> None:
+    path = folder(tmp_path, "street", parts='alerts=".bounds:ALERTS"')
+    (path / "bounds.py").write_text(
+        "from meterlake.alert_specs import Alert\nALERTS = (Alert(name='heavy', measure='power', high=9),)\n"
+    )
+    entry = discover(str(tmp_path)).entries["street"]
+    assert [alert.name for alert in entry.alerts()] == ["heavy"]
+    assert {finding.what: finding.state for finding in check(entry)}["alerts"] == "wrong"
 
 
 def test_a_part_that_is_not_there_is_named_with_its_place(tmp_path: Path) -> None:
