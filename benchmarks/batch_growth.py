@@ -114,7 +114,7 @@ class World:
         second = f"{first} + pmod(id, {count}) * {interval_s} AS second"
         return rows.selectExpr(f"id div {count} AS meter", second, f"{interval_s} AS {self.dataset.interval}")
 
-    def _append(self, rows: DataFrame, arrived: datetime) -> None:
+    def _append(self, rows: DataFrame, arrived: datetime, *, revision: int = 0) -> None:
         measures = (
             f"CAST(1 + pmod(meter * 31 + second * {step + 3}, 1000) / 1000 AS DOUBLE) AS {measure.name}"
             for step, measure in enumerate(self.dataset.measures)
@@ -124,7 +124,7 @@ class World:
             f"CAST(timestamp_seconds(second) AS TIMESTAMP_NTZ) AS {self.dataset.event_time}",
             self.dataset.interval,
             *measures,
-            "0 AS revision",
+            f"{revision} AS revision",
             f"TIMESTAMP_NTZ '{arrived:%Y-%m-%d %H:%M:%S}' AS received_at",
             f"'{self.dataset.readings_topic}' AS origin",
             "CAST(pmod(meter, 3) AS INT) AS origin_partition",
