@@ -46,19 +46,23 @@ def _die_at(when: str, module: str, name: str) -> None:
 
 def main() -> None:
     name, place, *words = sys.argv[1:]
-    form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, name=name))
-    if name == batch_samples.NAME:
-        form = replace(form, dataset=batch_samples.DATASET)
-    replay = None
-    if words[0] == "simulate":
-        from datasets.household.replay import HOUSEHOLD_REPLAY
-
-        replay = replace(HOUSEHOLD_REPLAY, form=form)
     if place != "-":
         _die_at(*place.split(":"))
     sys.argv = ["meterlake", *words]
-    with registry.added(DataSet(declaration=form.dataset, formats=(form,), replay=replay)):
+    with registry.added(_data_set(name, words[0])):
         cli.main()
+
+
+def _data_set(name: str, command: str) -> DataSet:
+    """Return the data set of this name: that of the batch tests, which no file holds, or another household."""
+    if name == batch_samples.NAME:
+        return DataSet(declaration=batch_samples.DATASET)
+    form = replace(HOUSEHOLD_TEXT, dataset=replace(HOUSEHOLD_TEXT.dataset, name=name))
+    if command != "simulate":
+        return DataSet(declaration=form.dataset, formats=(form,))
+    from datasets.household.replay import HOUSEHOLD_REPLAY
+
+    return DataSet(declaration=form.dataset, formats=(form,), replay=replace(HOUSEHOLD_REPLAY, form=form))
 
 
 if __name__ == "__main__":
