@@ -36,7 +36,7 @@ def land(
         typer.Argument(
             metavar="[FILES | RECORDS]...",
             help="Files <topic>.jsonl, or folders of them; without: the topics in Kafka. Where records come from"
-            " databases: names of records; without: all; or extracts <table>.csv, .parquet or .xml, or folders of them.",
+            " databases: names of records; without: all; or extracts <table>.csv, .parquet, .xml, or folders of them.",
         ),
     ] = None,
     every: Annotated[str, typer.Option(help="Go on, an object of each partition so often: 30s, 5m.")] = "",

@@ -14,8 +14,8 @@ from cli.output import Output, OutputOption, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import Clock, system_clock
 from meterlake.errors import UsageError
-from meterlake.lakehouse.sources import ExtractKind
 from meterlake.generator import Made
+from meterlake.lakehouse.sources import ExtractKind
 from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -67,5 +67,6 @@ def _fields(path: Path, segment: Element) -> dict[str, str]:
 
 def _bad(path: Path, what: str) -> BadIdoc:
     return BadIdoc(
-        f"{path} {what}.", hint="An extract has segments of one table, a row each, with plain fields. Nothing was landed."
+        f"{path} {what}.",
+        hint="An extract has segments of one table, a row each, with plain fields. Nothing was landed.",
     )

@@ -49,7 +49,9 @@ def _parquet(path: Path, record: Record, names: Sequence[str], rows: Iterator[Ro
     types, count = _types(record, names), 0
     with pq.ParquetWriter(path, pa.schema(zip(names, types.values(), strict=True))) as writer:
         while part := list(islice(rows, _AT_ONCE)):
-            columns = [_column(values, kind) for values, kind in zip(zip(*part, strict=True), types.values(), strict=True)]
+            columns = [
+                _column(values, kind) for values, kind in zip(zip(*part, strict=True), types.values(), strict=True)
+            ]
             writer.write_table(pa.table(dict(zip(names, columns, strict=True))))
             count += len(part)
     return count
@@ -93,7 +95,11 @@ def _segment(name: str, fields: Mapping[str, Any]) -> bytes:
     segment = Element(name, SEGMENT="1")
     for field, value in fields.items():
         SubElement(segment, field).text = None if value is None else str(value)
-    return tostring(segment, encoding="utf-8") + b"\n"
+    return f"{tostring(segment, encoding='unicode')}\n".encode()
 
 
-WRITERS: Final[Mapping[ExtractKind, Writer]] = {ExtractKind.CSV: _csv, ExtractKind.PARQUET: _parquet, ExtractKind.XML: _xml}
+WRITERS: Final[Mapping[ExtractKind, Writer]] = {
+    ExtractKind.CSV: _csv,
+    ExtractKind.PARQUET: _parquet,
+    ExtractKind.XML: _xml,
+}

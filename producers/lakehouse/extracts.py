@@ -40,7 +40,12 @@ def state(urls: Mapping[str, str], records: Sequence[Record]) -> State:
 
 
 def write(
-    urls: Mapping[str, str], records: Sequence[Record], before: State | None, folder: Path, until: date, kind: ExtractKind
+    urls: Mapping[str, str],
+    records: Sequence[Record],
+    before: State | None,
+    folder: Path,
+    until: date,
+    kind: ExtractKind,
 ) -> dict[str, int]:
     """Write ``<table>.<until>.<kind>`` into a folder that is made; return the rows by record.
 

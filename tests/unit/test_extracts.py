@@ -215,7 +215,10 @@ def segment(fields: dict[str, Any], name: str = "Z1OUT") -> str:
 
 
 def test_a_segment_may_leave_out_what_another_has(tmp_path: Path) -> None:
-    whole, short = outage(note="à &amp; b", is_planned="0"), {"outage_id": "O2", "changed_at": "2026-03-01T12:00:00+01:00"}
+    whole, short = (
+        outage(note="à &amp; b", is_planned="0"),
+        {"outage_id": "O2", "changed_at": "2026-03-01T12:00:00+01:00"},
+    )
     first, second = from_extracts.rows(idoc(tmp_path, segment(whole), segment(short)), OUTAGES)
     assert (first[0], first[1], second[0], second[1]) == ("2026-03-01T10:00:00", b"O1", "2026-03-01T11:00:00", b"O2")
     assert (orjson.loads(first[2])["note"], orjson.loads(first[2])["is_planned"]) == ("à & b", False)
