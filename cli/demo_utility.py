@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
@@ -75,7 +75,7 @@ def run(settings: Settings, instance: Instance, tale: Tale, out: Path, output: O
             _check(played, second)
             outcome["proved"] = f"{landed:,} rows landed; {_balance(second)}"
     with tale.step("Figures") as outcome:
-        outcome["proved"] = _figures(shown, out)
+        outcome["proved"] = _figures(shown, out, played.until)
     with tale.step("What was predicted, and what came") as outcome:
         outcome["proved"] = _predicted(shown)
     with tale.step("DuckDB computes all of it again by its own SQL") as outcome:
@@ -161,7 +161,8 @@ def _train(shown: _Show) -> str:
     )
 
 
-def _figures(shown: _Show, out: Path) -> str:
+def _figures(shown: _Show, out: Path, until: date) -> str:
+    """Show figures of the last year, and a picture of all months."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -169,28 +170,29 @@ def _figures(shown: _Show, out: Path) -> str:
 
     from lakehouse.kpi import figure
 
-    def ask(name: str, *by: str) -> list[dict[str, object]]:
-        return figure(shown.settings, shown.entry.declaration, name, by, (None, None))
+    def ask(name: str, by: str, since: date | None = None) -> list[dict[str, object]]:
+        return figure(shown.settings, shown.entry.declaration, name, (by,), (since, until))
 
+    year = until - timedelta(days=365)
     rows: dict[object, dict[str, object]] = {}
     for name in ("saifi", "saidi", "caidi", "distribution_loss", "collection_efficiency"):
-        for row in ask(name, "region"):
+        for row in ask(name, "region", year):
             rows.setdefault(row["region"], {"region": row["region"]})[name] = _rounded(row[name])
     shown.table(list(rows.values()))
-    months, causes = ask("saidi", "month"), ask("share_by_cause", "cause")
+    months = [(str(row["month"]), float(str(row["saidi"]))) for row in ask("saidi", "month")]
+    shares = {str(row["cause"]): float(str(row["share_by_cause"])) for row in ask("share_by_cause", "cause")}
+    causes = sorted((share, cause.replace("_", " ")) for cause, share in shares.items() if share)
     picture, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    left.bar([str(row["month"]) for row in months], [float(str(row["saidi"])) for row in months], color="#4c78a8")
+    left.bar([f"{month[:4]}-{month[4:]}" for month, _ in months], [minutes for _, minutes in months], color="#4c78a8")
     left.set(title="Minutes without supply a customer served (SAIDI)", ylabel="min")
     left.tick_params(axis="x", rotation=90)
-    right.barh(
-        [str(row["cause"]) for row in causes], [float(str(row["share_by_cause"])) for row in causes], color="#f58518"
-    )
+    right.barh([cause for _, cause in causes], [share for share, _ in causes], color="#f58518")
     right.set(title="Unplanned outages by cause", xlabel="share")
     out.mkdir(parents=True, exist_ok=True)
     picture.savefig(out / "utility.png", dpi=110)
     plt.close(picture)
     progress_console.print(str(out / "utility.png"), markup=False)
-    return f"five by region; a picture in {out}"
+    return f"five by region from {year} on; a picture in {out}"
 
 
 def _rounded(value: object) -> float | None:

@@ -16,6 +16,18 @@ class EngineUnavailable(TransientError):
         )
 
 
+class EngineFails(EngineUnavailable):
+    """A server answers that something is wrong with itself, and not what."""
+
+    def __init__(self, engine: str, where: str, cause: object) -> None:
+        self.engine, self.where = engine, where
+        TransientError.__init__(
+            self,
+            f"{engine} at {where} fails: {_short(cause)}.",
+            hint="Its log says why (`meterlake logs`, if it was started by `meterlake up`): often its disk is full.",
+        )
+
+
 class QueryFailed(PermanentError):
     """A server answered that the statement is wrong."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from engines.errors import EngineUnavailable, QueryFailed, StorageFull
+from engines.errors import EngineFails, EngineUnavailable, QueryFailed, StorageFull
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _NAME: Final = "S3"
 _NO_ROOM: Final = ("No space left", "InsufficientStorage", "507 ", "QuotaExceeded")
+_FAILS: Final = "status code: 5"
+"""In the client's words of an answer."""
 
 
 class WrongKeys(PermanentError):
@@ -130,6 +132,8 @@ def _call(settings: Settings, doing: str, action: Any) -> Any:
             raise StorageFull(_NAME, settings.lake_s3, error, doing) from error
         if "404" in text or "NoSuchBucket" in text:
             raise QueryFailed(_NAME, doing, error) from error
+        if _FAILS in text:
+            raise EngineFails(_NAME, settings.lake_s3, f"{doing}: {text[text.index(_FAILS) :]}") from error
         raise EngineUnavailable(_NAME, settings.lake_s3, error) from error
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from engines.errors import EngineUnavailable, StorageFull
+from engines.errors import EngineFails, EngineUnavailable, StorageFull
 from engines.hdfs import NOWHERE, no_room
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ _KAFKA = (
     "Cannot fetch record for offset",
 )
 # The object store and the catalog of lakehouses, by their clients.
-_S3 = ("SdkClientException: Unable to execute HTTP request", "(Service: S3, Status Code: 5")
+_S3 = ("SdkClientException: Unable to execute HTTP request",)
+_S3_FAILS = "(Service: S3, Status Code: 5"
 _NESSIE = (
     "org.apache.iceberg.exceptions.RESTException",
     "org.apache.iceberg.exceptions.ServiceFailureException",
@@ -84,6 +85,8 @@ def _unavailable(settings: Settings, trace: str) -> EngineUnavailable | None:
     if _SAID in trace:
         cause = _line(trace, _SAID).partition(" does not answer: ")[2].partition(". Start it")[0]
         return EngineUnavailable("HDFS", settings.webhdfs, cause)
+    if _S3_FAILS in trace:
+        return EngineFails("S3", settings.lake_s3, _line(trace, _S3_FAILS))
     servers = (
         (_METASTORE, "Hive metastore", settings.metastore),
         (_S3, "S3", settings.lake_s3),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lakehouse.lease import Lease
     from meterlake.clock import Clock
     from meterlake.lakehouse.declaration import Lakehouse
+    from meterlake.lakehouse.records import Record
     from meterlake.settings import Settings
 
 
@@ -144,10 +145,14 @@ class Run:
         bronze.note(session, catalog, manifests, run)
         self.report("silver")
         references = [item for item in lakehouse.references if read[item.name]]
-        written = side_by_side(lambda record: silver.refresh(session, catalog, record, run, {}), references)
+
+        def refresh(record: Record, news: dict[str, str]) -> Changed:
+            return silver.refresh(session, catalog, record, run, read[record.name], news)
+
+        written = side_by_side(lambda record: refresh(record, {}), references)
         news = {item.name: silver.changed_keys(session, catalog, item) for item in references}
         events = [item for item in lakehouse.events if read[item.name] or news]
-        written += side_by_side(lambda record: silver.refresh(session, catalog, record, run, news), events)
+        written += side_by_side(lambda record: refresh(record, news), events)
         silver.quarantine(session, catalog, written)
         changed = {item.record.name: item for item in written}
         self.report("gold")

@@ -52,15 +52,18 @@ class Changed:
     touched: Periods | None
 
 
-def refresh(session: SparkSession, catalog: Catalog, record: Record, run: str, news: dict[str, str]) -> Changed:
+def refresh(
+    session: SparkSession, catalog: Catalog, record: Record, run: str, read: int, news: dict[str, str]
+) -> Changed:
     """Judge what bronze has of a run, and what was judged before and must be again, and write it.
 
-    news: a view of the keys that changed in this run, by reference: ``key``, and ``since`` when.
+    read: how many records bronze has of the run; those that are in no row are none (the audit counts them in
+    quarantine). news: a view of the keys that changed in this run, by reference: ``key``, and ``since`` when.
     """
     name, target = record.name, catalog.path(tables.silver(record))
     fresh = f"SELECT * FROM {catalog.path(tables.bronze(record))} WHERE run_id = '{run}'"
     session.sql(verdict.decoded(f"({fresh})")).createOrReplaceTempView(f"decoded_{name}")
-    undecodable = _undecodable(session, record)
+    session.sql(_undecodable(record)).createOrReplaceTempView(f"undecodable_{name}")
     session.sql(
         verdict.judged(
             record, f"({verdict.typed(record, f'(SELECT * FROM decoded_{name} WHERE document IS NOT NULL)')})"
@@ -69,14 +72,16 @@ def refresh(session: SparkSession, catalog: Catalog, record: Record, run: str, n
     columns = [column for column in tables.silver(record).names if column not in ("is_rejected", "versions")]
     listed = ", ".join(f"`{column}`" for column in columns)
     one = "array(named_struct('revision', revision, 'payload_md5', payload_md5, 'records', 1L)) AS versions"
-    session.sql(f"SELECT {listed}, {one} FROM judged_{name}").createOrReplaceTempView(f"new_{name}")
-    had_before = _before(session, catalog, record, news)
+    new, is_first = session.sql(f"SELECT {listed}, {one} FROM judged_{name}"), session.table(target).isEmpty()
+    # Rows are judged once. All of a first run are, where they are written, and are not kept twice.
+    (new if is_first else new.localCheckpoint()).createOrReplaceTempView(f"new_{name}")
+    had_before = not is_first and _before(session, catalog, record, news)
     before = f"SELECT {listed}, versions FROM before_{name}"
     merged = _one_row_each(f"(SELECT * FROM new_{name} UNION ALL {before})" if had_before else f"new_{name}")
     session.sql(_known(catalog, record, merged, columns)).createOrReplaceTempView(f"becoming_{name}")
     after = session.table(f"becoming_{name}").select(*tables.silver(record).names).localCheckpoint()
     after.createOrReplaceTempView(f"after_{name}")
-    counts = _counts(session, name, had_before, undecodable)
+    counts = _counts(session, name, had_before, read)
     views = [f"after_{name}", *([f"before_{name}"] if had_before else [])]
     touched = periods.of_rows(session, record, views) if isinstance(record, Event) else None
     if had_before:
@@ -121,19 +126,17 @@ def quarantine(session: SparkSession, catalog: Catalog, changed: Sequence[Change
         session.sql(rows).coalesce(1).writeTo(catalog.path(tables.QUARANTINE)).append()
 
 
-def _undecodable(session: SparkSession, record: Record) -> int:
-    """Make the view of what is no record; return how many there are."""
+def _undecodable(record: Record) -> str:
+    """Return the query of what is no record."""
     reason = (
         "CASE WHEN coalesce(trim(value), '') = '' THEN 'empty' WHEN ltrim(value) LIKE '[%' THEN 'not_an_object'"
         " ELSE 'not_json' END"
     )
     origin = ", ".join(name for name, _ in tables.ORIGIN)
-    result = session.sql(
+    return (
         f"SELECT '{record.name}' AS record, {reason} AS reason, value, {origin} FROM decoded_{record.name}"
         " WHERE document IS NULL"
     )
-    result.createOrReplaceTempView(f"undecodable_{record.name}")
-    return result.count()
 
 
 def _before(session: SparkSession, catalog: Catalog, record: Record, news: dict[str, str]) -> bool:
@@ -142,8 +145,6 @@ def _before(session: SparkSession, catalog: Catalog, record: Record, news: dict[
     Those are the rows of the same identities, and those that ask for something that has come or changed since.
     """
     name, target = record.name, catalog.path(tables.silver(record))
-    if session.table(target).isEmpty():
-        return False
     parts = [_same(session, record, target)]
     parts += [
         f"SELECT t.* FROM {target} t LEFT SEMI JOIN {news[known.reference]} news ON news.key = t.`{known.field}`"
@@ -223,12 +224,12 @@ FROM (SELECT {listed}, versions, {f"concat({kept}, {added})" if reasons else kep
       FROM ({source}) source{joins})"""
 
 
-def _counts(session: SparkSession, name: str, had_before: bool, undecodable: int) -> Counts:
+def _counts(session: SparkSession, name: str, had_before: bool, read: int) -> Counts:
     """Return what became of what was read: what is there now, less what was there before."""
     now = _account(session, f"after_{name}")
     was = _account(session, f"before_{name}") if had_before else [0] * len(now)
     records, accepted, rejected, duplicate, superseded, conflicting = (a - b for a, b in zip(now, was, strict=True))
-    return Counts(records + undecodable, accepted, rejected, duplicate, superseded, conflicting, undecodable)
+    return Counts(read, accepted, rejected, duplicate, superseded, conflicting, read - records)
 
 
 def _account(session: SparkSession, view: str) -> list[int]:

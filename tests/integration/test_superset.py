@@ -137,7 +137,7 @@ def _shown(kpi: Kpi, answer: Any) -> dict[tuple[str, ...], Any]:
     (result,) = answer["result"]
     assert result["error"] is None
     shown = {tuple(str(row[name]) for name in kpi.grain): _number(row[kpi.name]) for row in result["data"]}
-    return {key: pytest.approx(value, rel=1e-9, abs=1e-9) for key, value in shown.items()}
+    return {key: value and pytest.approx(value, rel=1e-9, abs=1e-9) for key, value in shown.items()}
 
 
 @pytest.fixture(scope="module")
