@@ -194,7 +194,7 @@ def test_a_foreign_data_set_goes_all_the_way(world: World, story: Story, tmp_pat
     history = story.readings(NOW - timedelta(days=5), story.history)
     path = tmp_path / "history.csv"
     path.write_text(story.text(history), encoding="utf-8")
-    request = Load((form,), (str(path),), form.meter_id, form.clock)
+    request = Load((form,), (str(path),), form.meter_id, None)
     loaded = load(settings, request, lambda: system_clock() - EARLIER, lambda *_: None)
     gaps = sum(each.is_gap for each in history)
     assert (loaded.readings, loaded.gaps, loaded.quarantined) == (len(history) - gaps, gaps, {})
