@@ -47,7 +47,8 @@ def segments(path: Path) -> Iterator[dict[str, str]]:
                     if element.tag != table:
                         raise _bad(path, f"has segments {table} and {element.tag}")
                     yield _fields(path, element)
-                open_elements[-1].remove(element)
+                if open_elements:
+                    open_elements[-1].remove(element)
     except (ParseError, DefusedXmlException) as error:
         raise _bad(path, f"is no XML that may be read: {error}") from error
     if not table:

@@ -242,6 +242,12 @@ def test_an_idoc_that_is_no_table_is_refused(tmp_path: Path, segments: tuple[str
         list(from_extracts.rows(idoc(tmp_path, *segments), OUTAGES))
 
 
+def test_a_segment_without_an_idoc_around_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "outages.xml"
+    path.write_text(segment(outage()), encoding="utf-8")
+    assert [key for _, key, _ in from_extracts.rows(path, OUTAGES)] == [b"O1"]
+
+
 def test_a_document_type_with_entities_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "outages.xml"
     path.write_text("<!DOCTYPE a [<!ENTITY b 'c'>]><a SEGMENT='1'><d>&b;</d></a>")
