@@ -53,7 +53,8 @@ _BROKEN = (
     "Connection reset",
     "Broken pipe",
 )
-_HDFS_CLIENT = ("org.apache.hadoop.ipc.Client", "org.apache.hadoop.hdfs.")
+# Classes of that client, and what it adds to a message.
+_HDFS_CLIENT = ("org.apache.hadoop.ipc.Client", "org.apache.hadoop.hdfs.", "wiki.apache.org/hadoop/")
 
 
 @contextmanager

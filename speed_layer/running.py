@@ -153,7 +153,7 @@ class Supervisor:
             return kept
         if query.exception() is None:
             return None
-        trace = _java_trace(query)
+        trace = java_trace(query)
         result = meaning(self._settings, trace, f"the query {name}")
         cause = f"{type(kept).__name__}: {kept}" if kept is not None else trace
         return result or QueryDied(name, _first_line(cause), self._log)
@@ -174,14 +174,12 @@ def _batch(query: StreamingQuery) -> int:
     return -1 if last is None else int(last["batchId"])
 
 
-def _java_trace(query: Any) -> str:  # noqa: ANN401 - its Java side has no types
-    """Return what ended a query and all its causes: pyspark keeps only the first."""
-    lines: list[str] = []
-    at = query._jsq.exception().get()  # noqa: SLF001
-    while at is not None and len(lines) < 20:
-        lines.append(str(at.toString()))
-        at = at.getCause()
-    return "\n".join(lines)
+def java_trace(query: Any) -> str:  # noqa: ANN401 - its Java side has no types
+    """Return the stack trace of what ended a query, with its causes: of those, pyspark keeps only the first."""
+    from pyspark import SparkContext
+
+    jvm: Any = SparkContext._jvm  # noqa: SLF001
+    return str(jvm.org.apache.spark.util.Utils.exceptionString(query._jsq.exception().get()))  # noqa: SLF001
 
 
 def _first_line(trace: str) -> str:

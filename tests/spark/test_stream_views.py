@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from meterlake.declaration import MeterSeries
 from meterlake.reading import Reading
 from meterlake.settings import Settings
 from meterlake.state import State, merge_all
+from speed_layer import running
 from speed_layer import session as streaming
 from speed_layer.decode import UNDECODABLE, decoded
 from speed_layer.views import transforms, writing
@@ -364,3 +366,15 @@ def test_tasks_report_a_server_that_is_away_and_fail_none(spark: SparkSession, s
             writing.write_readings(new, away, HOUSEHOLD, 0)
     log = (spark_settings.home / "logs").glob("*")
     assert not any("s3cret" in file.read_text(errors="replace") for file in log)
+
+
+def test_what_ends_a_query_is_told_with_its_classes(spark: SparkSession, tmp_path: Path) -> None:
+    """Which server's client a broken connection belongs to is seen only in the stack trace."""
+    rows = spark.readStream.format("rate").load().select(F.raise_error(F.lit("no such meter")).cast("string"))
+    query = rows.writeStream.format("noop").option("checkpointLocation", (tmp_path / "checkpoint").as_uri()).start()
+    while query.isActive:
+        time.sleep(0.1)
+    trace = running.java_trace(query)
+    assert "no such meter" in trace.splitlines()[0]
+    assert "\tat org.apache.spark.sql.execution.streaming." in trace
+    assert "Caused by: org.apache.spark.SparkRuntimeException" in trace

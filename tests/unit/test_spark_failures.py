@@ -22,6 +22,12 @@ java.net.SocketException: Connection reset; For more details see: …
     ("trace", "engine"),
     [
         (RESET, "HDFS"),
+        (
+            "org.apache.spark.sql.streaming.StreamingQueryException: Call From vm/127.0.0.1 to localhost:8020 failed on"
+            " socket exception: java.net.SocketException: Connection reset; For more details see: "
+            " http://wiki.apache.org/hadoop/SocketException",
+            "HDFS",
+        ),
         ("Caused by: java.net.ConnectException: Call From vm to host:8020 failed: Connection refused", "HDFS"),
         ("org.apache.hadoop.hdfs.server.namenode.SafeModeException: Cannot create file/a", "HDFS"),
         ("org.apache.thrift.transport.TTransportException: java.net.SocketException: Broken pipe", "Hive metastore"),
