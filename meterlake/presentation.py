@@ -39,7 +39,7 @@ RECORDED: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference:
+class ReferenceTable:
     """A table of things that are, such as agreements; all versions of its rows are kept.
 
     key: columns that identify a row in the source. table: its name there; the same where left out.
@@ -154,7 +154,7 @@ class PresentationTable:
 class Presentation:
     """Reference tables, the join of readings with them, and the tables made of it."""
 
-    references: tuple[Reference, ...]
+    references: tuple[ReferenceTable, ...]
     assignment: Assignment
     lookups: tuple[Lookup, ...] = ()
     tables: tuple[PresentationTable, ...] = ()
@@ -188,7 +188,7 @@ class Presentation:
             allowed = {STAGING} if table.by == DAY else known - {STAGING}
             _known(table.reads, sorted(allowed), f"Presentation table {table.name!r}", "relation")
 
-    def reference(self, name: str) -> Reference:
+    def reference(self, name: str) -> ReferenceTable:
         """Return a reference table by name. Raises UnknownName."""
         known = {one.name: one for one in self.references}
         if name not in known:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engines.merge_table import Merged
     from meterlake.clock import Clock
     from meterlake.declaration import MeterSeries
-    from meterlake.presentation import Presentation, Reference
+    from meterlake.presentation import Presentation, ReferenceTable
     from meterlake.settings import Settings
 
 
@@ -40,7 +40,7 @@ class Source:
 
     name: str
     allow_empty: bool = False
-    optional: tuple[Reference, ...] = ()
+    optional: tuple[ReferenceTable, ...] = ()
 
     @property
     def shown(self) -> str:

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from engines.merge_table import Merged, Merging
-    from meterlake.presentation import Reference
+    from meterlake.presentation import ReferenceTable
 
 
 class BadReference(PermanentError):
     """What a source holds cannot be a reference table."""
 
-    def __init__(self, reference: Reference, source: str, problem: str, hint: str) -> None:
+    def __init__(self, reference: ReferenceTable, source: str, problem: str, hint: str) -> None:
         super().__init__(f"Reference table {reference.name!r} of {source}: {problem}.", hint=hint)
 
 
-def check(reference: Reference, source: str, rows: Sequence[tuple[Any, ...]], *, allow_empty: bool) -> None:
+def check(reference: ReferenceTable, source: str, rows: Sequence[tuple[Any, ...]], *, allow_empty: bool) -> None:
     """Raise BadReference where a key is unknown or there twice, a value is missing, or the table is empty."""
     names = [column.name for column in reference.columns]
     mend = "Mend the source; nothing of it was loaded."
@@ -51,7 +51,7 @@ def check(reference: Reference, source: str, rows: Sequence[tuple[Any, ...]], *,
 
 
 def load(
-    spark: SparkSession, table: Merging, reference: Reference, rows: Sequence[tuple[Any, ...]], now: datetime
+    spark: SparkSession, table: Merging, reference: ReferenceTable, rows: Sequence[tuple[Any, ...]], now: datetime
 ) -> Merged:
     """Bring a reference table up to date with all rows of its source, which have been checked.
 

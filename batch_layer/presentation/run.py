@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from engines.merge_table import Merged, Merging, Shape
     from meterlake.declaration import MeterSeries
-    from meterlake.presentation import Presentation, PresentationTable, Reference
+    from meterlake.presentation import Presentation, PresentationTable, ReferenceTable
 
 Task = Callable[[], "dict[str, Merged]"]
 """Brings one table up to date; returns what changed in it."""
@@ -110,7 +110,9 @@ def open_references(
     return open_tables(spark, series, presentation.references, base)
 
 
-def open_tables(spark: SparkSession, series: MeterSeries, wanted: Iterable[Reference], base: str) -> dict[str, Merging]:
+def open_tables(
+    spark: SparkSession, series: MeterSeries, wanted: Iterable[ReferenceTable], base: str
+) -> dict[str, Merging]:
     """Open some reference tables, created where they are not there."""
     opened = {declared.name: curated.open_table(spark, base, shapes.reference(series, declared)) for declared in wanted}
     for table in opened.values():

@@ -11,14 +11,14 @@ from meterlake.presentation import AS_OF, DAY, RECORDED, staging_columns
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
-    from meterlake.presentation import Presentation, PresentationTable, Reference
+    from meterlake.presentation import Presentation, PresentationTable, ReferenceTable
 
 REFERENCE: Final = "reference"
 STAGING: Final = "staging"
 PRESENTATION: Final = "presentation"
 
 
-def reference(series: MeterSeries, declared: Reference) -> Shape:
+def reference(series: MeterSeries, declared: ReferenceTable) -> Shape:
     """Return the table of all versions of a reference table's rows."""
     return Shape(
         database=REFERENCE,

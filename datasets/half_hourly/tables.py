@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Final
 
 from meterlake.columns import BIGINT, BOOLEAN, DATE, DOUBLE, INT, STRING, TIMESTAMP, Column, decimal
-from meterlake.presentation import Assignment, Lookup, Presentation, PresentationTable, Reference
+from meterlake.presentation import Assignment, Lookup, Presentation, PresentationTable, ReferenceTable
 
 KWH: Final = decimal(3)
 
-AGREEMENT: Final = Reference(
+AGREEMENT: Final = ReferenceTable(
     name="agreement",
     title="Agreements",
     key=("agreement_id",),
@@ -27,7 +27,7 @@ AGREEMENT: Final = Reference(
         Column("account_id", STRING, doc="who pays"),
     ),
 )
-PRODUCT: Final = Reference(
+PRODUCT: Final = ReferenceTable(
     name="product",
     title="Products",
     key=("product_id",),
@@ -38,7 +38,7 @@ PRODUCT: Final = Reference(
         Column("is_variable", INT, doc="1: its price varies"),
     ),
 )
-METERPOINT: Final = Reference(
+METERPOINT: Final = ReferenceTable(
     name="meterpoint",
     title="Meterpoints",
     key=("meterpoint_id",),

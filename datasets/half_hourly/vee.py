@@ -7,7 +7,7 @@ from typing import Final
 
 from meterlake.columns import STRING, TIMESTAMP, Column, decimal
 from meterlake.declaration import per_hour
-from meterlake.presentation import Reference
+from meterlake.presentation import ReferenceTable
 from meterlake.vee.declaration import (
     DaysAndGroup,
     GroupProfile,
@@ -26,7 +26,7 @@ from meterlake.vee.declaration import (
 HOUR: Final = timedelta(hours=1)
 LONGEST: Final = timedelta(days=45)
 
-REGISTER: Final = Reference(
+REGISTER: Final = ReferenceTable(
     name="register_read",
     title="Register reads",
     key=("meterpoint_id", "read_at"),

@@ -14,7 +14,7 @@ from meterlake.units import exact_units
 
 if TYPE_CHECKING:
     from meterlake.declaration import Measure, MeterSeries
-    from meterlake.presentation import Reference
+    from meterlake.presentation import ReferenceTable
 
 Action = Literal["replace", "report"]
 """What becomes of the readings that a rule finds: an estimate is used instead, or they are used and reported."""
@@ -180,7 +180,7 @@ class Registers:
     measure's unit.
     """
 
-    reference: Reference
+    reference: ReferenceTable
     meter: str
     at: str
     value: str

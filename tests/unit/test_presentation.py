@@ -12,7 +12,7 @@ from meterlake.assignments import EVER, NEVER, assignments, empty_periods
 from meterlake.columns import DATE, INT, STRING, Column, decimal
 from meterlake.declaration import Amount, MeterSeries, View, per_hour
 from meterlake.errors import DeclarationError, UnknownName
-from meterlake.presentation import Assignment, Lookup, Presentation, PresentationTable, Reference, staging_columns
+from meterlake.presentation import Assignment, Lookup, Presentation, PresentationTable, ReferenceTable, staging_columns
 from meterlake.validity import FOREVER, Period, Piece, timeline
 
 pytestmark = pytest.mark.unit
@@ -24,7 +24,7 @@ SERIES = MeterSeries(
     measures=(Amount("consumption", "kWh", "0.001", between=per_hour(0, 100)),),
     views=(View("30 min"), View("day")),
 )
-CONTRACT = Reference(
+CONTRACT = ReferenceTable(
     name="contract",
     key=("contract_id",),
     columns=(
@@ -35,8 +35,10 @@ CONTRACT = Reference(
         Column("point", STRING),
     ),
 )
-TARIFF = Reference(name="tariff", key=("tariff_id",), columns=(Column("tariff_id", STRING), Column("label", STRING)))
-POINT = Reference(name="point", key=("point",), columns=(Column("point", STRING), Column("region", STRING)))
+TARIFF = ReferenceTable(
+    name="tariff", key=("tariff_id",), columns=(Column("tariff_id", STRING), Column("label", STRING))
+)
+POINT = ReferenceTable(name="point", key=("point",), columns=(Column("point", STRING), Column("region", STRING)))
 PER_DAY = PresentationTable(
     name="per_day",
     grain="a tariff and local day",
