@@ -9,13 +9,15 @@ from pathlib import Path
 from engines import hdfs, hive, metastore
 from meterlake.errors import TransientError, UsageError
 from meterlake.settings import PREFIX
-from stack.errors import Unhealthy
+from stack.errors import BrokenData, Unhealthy
 from stack.instance import Instance, metastore_db
 from stack.process import run_tool
 from stack.runtime import maven
 from stack.service import Service, opens
 
 HEALTH_DATABASE = "meterlake_health"
+WAREHOUSE = "warehouse.url"
+"""File beside the metastore's own: HDFS's address when its tables were made."""
 _SCHEMA_TOOL = "org.apache.hadoop.hive.metastore.tools.schematool.MetastoreSchemaTool"
 _OPENS = opens(
     "java.base/java.io",
@@ -70,6 +72,31 @@ def _create_schema(instance: Instance) -> None:
     url = f"jdbc:derby:{partial}/db;create=true"
     run_tool(METASTORE, instance, _SCHEMA_TOOL, ["-dbType", "derby", "-initSchema", "-url", url])
     partial.rename(target)
+
+
+def _prepare(instance: Instance) -> None:
+    _create_schema(instance)
+    check_warehouse(instance)
+
+
+def check_warehouse(instance: Instance) -> None:
+    """Note where HDFS is; raise BrokenData where tables were made in one of another address.
+
+    The metastore and Iceberg name each table's files by their whole address. A metastore in PostgreSQL has no folder
+    here.
+    """
+    if instance.settings.metastore_db == "postgres":
+        return
+    note, address = instance.data("metastore") / WAREHOUSE, instance.settings.hdfs
+    before = note.read_text().strip() if note.exists() else address
+    if before != address:
+        raise BrokenData(
+            f"The tables of {instance.home} lie in {before} by their names; HDFS is at {address} now.",
+            hint=f"Set {PREFIX}PORT_OFFSET or {PREFIX}PORT_NAMENODE as it was, or take another {PREFIX}HOME. If the"
+            f" tables have been moved, remove {note}.",
+        )
+    if not note.exists():
+        note.write_text(f"{address}\n")
 
 
 def _create_in_postgres(instance: Instance) -> None:
@@ -132,7 +159,7 @@ METASTORE = Service(
     config=_CONFIG,
     # Its warehouse lies in HDFS, but it starts without it; only its check writes there.
     checked_after=("namenode",),
-    prepare=_create_schema,
+    prepare=_prepare,
     marker="db/service.properties",
     healthy=_metastore_healthy,
     proof="set a property of a database and read it through Thrift",

@@ -15,7 +15,7 @@ from meterlake.settings import Settings
 from stack import preflight
 from stack.errors import BrokenData, NotEnough, PortBusy
 from stack.instance import Instance, port_names
-from stack.services import ALL, EXTRAS, SERVICES, select, with_needs
+from stack.services import ALL, EXTRAS, SERVICES, hive, select, with_needs
 
 pytestmark = pytest.mark.unit
 
@@ -152,3 +152,15 @@ def test_configuration_renders_with_the_settings(instance: Instance, name: str) 
     port = str(instance.settings.port(service.ports[0]))
     assert any(port in text for text in texts), f"no file of {name} has its port {port}"
     assert all("{{" not in text for text in texts)
+
+
+def test_tables_that_name_another_address_of_hdfs_are_not_started_with(instance: Instance) -> None:
+    instance.data("metastore").mkdir(parents=True)
+    hive.check_warehouse(instance)
+    hive.check_warehouse(instance)
+    moved = Instance(instance.settings.model_copy(update={"port_offset": 1000}))
+    with pytest.raises(BrokenData) as error:
+        hive.check_warehouse(moved)
+    assert "hdfs://127.0.0.1:8020 by their names; HDFS is at hdfs://127.0.0.1:9020 now" in error.value.what
+    assert "METERLAKE_PORT_OFFSET" in error.value.hint
+    assert str(instance.data("metastore") / hive.WAREHOUSE) in error.value.hint
