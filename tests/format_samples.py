@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from batch_layer.ingest.lines import Lines
 from engines.readers import text
 from engines.readers.port import Options
 from meterlake.declaration import Amount, Level, MeterSeries, View
-from meterlake.text.format import TextFormat
+from meterlake.text.format import MeasureColumn, MeterColumn, Moment, TextFormat, UnitColumn, Value
 from meterlake.text.head import layout
 
 ENERGY: Final = MeterSeries(
@@ -37,12 +38,36 @@ POWER: Final = MeterSeries(
     views=(View("minute"), View("day")),
 )
 
+PLAIN: Final = TextFormat(
+    dataset=ENERGY,
+    columns=(MeterColumn("meter"), Moment("time", "yyyy-MM-dd HH:mm"), Value("wh", "energy")),
+    interval_s=1800,
+)
+
+LONG: Final = TextFormat(
+    dataset=POWER,
+    columns=(
+        MeterColumn("meter"),
+        Moment("time", "yyyy-MM-dd HH:mm"),
+        MeasureColumn("register", names=(("P", "power"), ("U", "voltage"), ("A+", "energy")), ignored=("f",)),
+        Value("value"),
+        UnitColumn("unit"),
+    ),
+    interval_s=60,
+)
+LONG_HEAD: Final = "meter,time,register,value,unit\n"
+
 Row = tuple[Any, ...]
 
 
 def at(text_: str) -> datetime:
     """Return a time in UTC without zone."""
     return datetime.fromisoformat(text_)
+
+
+def with_time(*columns: Any, **options: Any) -> TextFormat:
+    """Return ``PLAIN`` of one meter with such columns of the time."""
+    return replace(PLAIN, columns=(*columns, Value("wh", "energy")), **{"meter_id": "a", "separator": ";", **options})
 
 
 def rows(form: TextFormat, content: str | bytes) -> list[Row]:

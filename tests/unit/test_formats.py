@@ -1,4 +1,4 @@
-"""What a text format can say of a file, option by option: each with its right values."""
+"""What a text format can say of a file, its columns and values, option by option: each with its right values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from format_samples import ENERGY, POWER, at, rows, times, values
+from format_samples import ENERGY, PLAIN, POWER, at, rows, times, values, with_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.arguments import file_clock
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.meter_names import check_meter_id
 from meterlake.reading import Reading
@@ -23,7 +22,6 @@ from meterlake.text.format import (
     ClockFlag,
     DayValues,
     Epoch,
-    ExcelDay,
     MeasureColumn,
     MeterColumn,
     Moment,
@@ -39,11 +37,6 @@ from serving_layer.verify.scope import Scope
 
 pytestmark = pytest.mark.unit
 
-PLAIN = TextFormat(
-    dataset=ENERGY,
-    columns=(MeterColumn("meter"), Moment("time", "yyyy-MM-dd HH:mm"), Value("wh", "energy")),
-    interval_s=1800,
-)
 POWERS = TextFormat(
     dataset=POWER,
     columns=(
@@ -57,14 +50,6 @@ POWERS = TextFormat(
 )
 ONE = "a,2024-01-01 00:00,1.5\n"
 READ = (2, "a", at("2024-01-01"), 1.5)
-
-
-def with_time(*columns: Any, **options: Any) -> TextFormat:
-    """Return a format of one meter with such columns of the time."""
-    return replace(PLAIN, columns=(*columns, Value("wh", "energy")), **{"meter_id": "a", "separator": ";", **options})
-
-
-# 1. The file
 
 
 def test_without_a_header_columns_are_known_by_their_place() -> None:
@@ -313,327 +298,6 @@ def test_a_column_says_the_unit_of_each_line() -> None:
     content = "meter,time,wh,unit\n" + "".join(f"a,2024-01-01 00:00,{field}\n" for field in fields)
     bad = "bad_unit:energy"
     assert values(form, content) == [1500.0, 1500.0, 1.5, 1_500_000.0, bad, bad, None, bad, 1000.0]
-
-
-# 4. The layouts
-
-LONG = TextFormat(
-    dataset=POWER,
-    columns=(
-        MeterColumn("meter"),
-        Moment("time", "yyyy-MM-dd HH:mm"),
-        MeasureColumn("register", names=(("P", "power"), ("U", "voltage"), ("A+", "energy")), ignored=("f",)),
-        Value("value"),
-        UnitColumn("unit"),
-    ),
-    interval_s=60,
-)
-LONG_HEAD = "meter,time,register,value,unit\n"
-
-
-def long_lines(meter: str, minute: int, *pairs: str) -> str:
-    return "".join(f"{meter},2024-01-01 00:{minute:02},{pair}\n" for pair in pairs)
-
-
-def test_lines_that_name_their_measure_are_joined_wherever_they_stand() -> None:
-    whole = ("P,250,W", "U,230,V", "A+,0.5,kWh")
-    one = "".join(long_lines("a", minute, *whole) for minute in range(3))
-    by_register = "".join(long_lines("a", minute, pair) for pair in whole for minute in range(3))
-    for content, first in ((one, (2, 5, 8)), (by_register, (2, 3, 4))):
-        assert rows(LONG, LONG_HEAD + content) == [
-            (line, "a", at(f"2024-01-01 00:0{minute}"), 0.25, 230.0, 500.0) for minute, line in enumerate(first)
-        ]
-
-
-def test_lines_of_a_reading_that_lacks_a_measure_are_each_quarantined() -> None:
-    content = long_lines("a", 0, "P,1,kW", "U,230,V") + long_lines("b", 0, "P,,", "U,,", "A+,,")
-    content += long_lines("b", 1, "f,50,Hz", "P,1,kW", "U,x,V", "A+,1,kW", "Q,1,W")
-    assert rows(LONG, LONG_HEAD + content) == [
-        (2, "missing_measure"),
-        (3, "missing_measure"),
-        (4, "b", at("2024-01-01"), None, None, None),
-        (7, "skipped_line"),
-        (8, "missing_measure"),
-        (9, "bad_value:voltage"),
-        (10, "bad_unit:energy"),
-        (11, "unknown_measure"),
-    ]
-    register = replace(LONG.columns[2], absent=(("voltage", "231"), ("energy", "0")))
-    some = replace(LONG, columns=(*LONG.columns[:2], register, *LONG.columns[3:]))
-    assert rows(some, LONG_HEAD + content)[:2] == [
-        (2, "a", at("2024-01-01"), 1.0, 230.0, 0.0),
-        (4, "b", at("2024-01-01"), None, None, None),
-    ]
-
-
-def test_a_measure_that_comes_twice_makes_a_second_reading() -> None:
-    first, second = ("P,1,kW", "U,230,V", "A+,1,Wh"), ("P,2,kW", "U,231,V", "A+,2,Wh")
-    content = LONG_HEAD + long_lines("a", 0, *first, *second, "P,3,kW")
-    assert rows(LONG, content) == [
-        (2, "a", at("2024-01-01"), 1.0, 230.0, 1.0),
-        (5, "a", at("2024-01-01"), 2.0, 231.0, 2.0),
-        (8, "missing_measure"),
-    ]
-
-
-NOMINAL = TextFormat(
-    dataset=ENERGY,
-    columns=(MeterColumn("meter"), Moment("day", "dd.MM.yyyy"), DayValues("{time}", "energy", unit="kWh")),
-    interval_s=1800,
-    separator=";",
-    decimal=",",
-    time_zone="Europe/Paris",
-)
-REAL = replace(NOMINAL, columns=(*NOMINAL.columns[:2], DayValues("HH{n:02}", "energy", days="real", unit="kWh")))
-SPRING, AUTUMN = "31.03.2024", "27.10.2024"
-
-
-def day_file(form: TextFormat, names: list[str], *lines: tuple[str, list[str]]) -> str:
-    head = ";".join(["meter", "day", *names])
-    return "\n".join([head, *(";".join(["a", day, *fields]) for day, fields in lines)])
-
-
-def wall_names() -> list[str]:
-    return [f"{half // 2:02}:{half % 2 * 30:02}" for half in range(48)]
-
-
-def test_a_line_is_a_day() -> None:
-    fields = [f"0,{half:03}" for half in range(48)]
-    fields[3], fields[4] = "", "x"
-    result = rows(NOMINAL, day_file(NOMINAL, wall_names(), ("01.01.2024", fields), ("32.01.2024", fields)))
-    assert result[:3] == [(2, "a", at("2023-12-31 23:00") + timedelta(minutes=30 * n), float(n)) for n in range(3)]
-    assert result[3:6] == [(2, "a", at("2024-01-01 00:30"), None), (2, "bad_value:energy"), (2, "a", *result[5][2:])]
-    assert result[47] == (2, "a", at("2024-01-01 22:30"), 47.0)
-    assert result[48:] == [(3, "bad_time")]
-    ends = replace(NOMINAL, marks="end")
-    names = [*wall_names()[1:], "24:00"]
-    assert rows(ends, day_file(ends, names, ("01.01.2024", fields))) == result[:48]
-    assert rows(ends, day_file(ends, [*wall_names()[1:], "0:00"], ("01.01.2024", fields))) == result[:48]
-
-
-def test_nominal_days_have_48_places_also_when_the_clock_changes() -> None:
-    filled = ["1"] * 48
-    blank = [*filled[:4], "", "", *filled[6:]]
-    content = day_file(NOMINAL, wall_names(), (SPRING, filled), (SPRING, blank), (AUTUMN, filled), (AUTUMN, blank))
-    result = rows(NOMINAL, content)
-    spring = [row for row in result if row[0] == 2]
-    assert [row[1] for row in spring if len(row) == 2] == ["no_such_local_time"] * 2
-    assert [row for row in spring if len(row) > 2] == [
-        (2, "a", at("2024-03-30 23:00") + timedelta(minutes=30 * n), 1000.0) for n in range(46)
-    ]
-    assert [row[1:] for row in result if row[0] == 3] == [row[1:] for row in spring if len(row) > 2]
-    autumn = [row for row in result if row[0] == 4]
-    assert [row[1] for row in autumn if len(row) == 2] == ["ambiguous_time"] * 2
-    assert sum(row[0] == 5 for row in result) == 46
-    assert autumn[-1][2] == at("2024-10-27 22:30")
-
-
-def test_real_days_have_46_or_50_intervals_when_the_clock_changes() -> None:
-    names = [f"HH{n:02}" for n in range(1, 51)]
-    filled = [f"{n}" for n in range(1, 51)]
-    lines = [
-        (SPRING, filled[:46]),
-        (SPRING, [*filled[:46], "", "", "", ""]),
-        (SPRING, filled[:47]),
-        (AUTUMN, filled),
-        ("01.01.2024", filled[:48]),
-        ("01.01.2024", filled[:47]),
-        ("01.01.2024", [*filled, "51"]),
-    ]
-    result = rows(REAL, day_file(REAL, names, *lines))
-    half = timedelta(minutes=30)
-    spring = [("a", at("2024-03-30 23:00") + n * half, 1000.0 * (n + 1)) for n in range(46)]
-    assert [row[1:] for row in result if row[0] == 2] == spring
-    assert [row[1:] for row in result if row[0] == 3] == spring
-    assert [row[1:] for row in result if row[0] == 4] == [*spring, ("no_such_local_time",)]
-    autumn = [row for row in result if row[0] == 5]
-    assert [row[2] for row in autumn] == [at("2024-10-26 22:00") + n * half for n in range(50)]
-    assert [row[-1] for row in result if row[0] == 6] == [1000.0 * n for n in range(1, 49)]
-    assert result[-2:] == [(7, "missing_column"), (8, "extra_column")]
-    bare = replace(REAL, has_header=False)
-    text = "\n".join(day_file(REAL, names, *lines).split("\n")[1:])
-    assert [row[1:] for row in rows(bare, text)] == [row[1:] for row in result]
-    normal = day_file(REAL, names[:48], (AUTUMN, filled[:48]))
-    assert [row[2] for row in rows(REAL, normal)] == [row[2] for row in autumn[:48]]
-
-
-def test_days_that_are_none_and_days_beyond_the_years_that_are_read() -> None:
-    names, filled = [f"HH{n:02}" for n in range(1, 49)], ["1"] * 48
-    dates = ("31.12.9999", "01.01.1960", "01.01.1970", "01.01.2100", "30.02.2024")
-    result = rows(REAL, day_file(REAL, names, *((day, filled) for day in dates)))
-    assert [row for row in result if len(row) == 2] == [
-        (2, "bad_time"),
-        (3, "bad_time"),
-        *[(4, "bad_time")] * 2,  # in Paris the day began in 1969
-        *[(5, "bad_time")] * 45,  # and 2100 in 2099
-        (6, "bad_time"),
-    ]
-    apia = replace(REAL, time_zone="Pacific/Apia")  # had no 30 December 2011
-    skipped = rows(apia, day_file(apia, names, ("30.12.2011", filled), ("31.12.2011", filled)))
-    assert skipped[:48] == [(2, "no_such_local_time")] * 48
-    assert skipped[48] == (3, "a", at("2011-12-30 10:00"), 1000.0)
-
-
-def test_times_beyond_the_years_that_are_read() -> None:
-    ends = with_time(Moment("t", "yyyy-MM-dd HH:mm"), marks="end")
-    fields = ["9999-12-31 24:00", "0000-01-01 00:00", "1969-12-31 24:00", "1970-01-01 00:30", "2100-01-01 01:00"]
-    expected = ["bad_time", "bad_time", "bad_time", at("1970-01-01"), "bad_time"]
-    assert times(ends, "t;wh\n" + "".join(f"{field};1\n" for field in fields)) == expected
-    own = with_time(Moment("t", "yyyy-MM-dd HH:mmXXX"))
-    assert times(own, "t;wh\n9999-12-31 23:30-18:00;1\n0001-01-01 00:00+18:00;1\n") == ["bad_time"] * 2
-
-
-def test_a_clock_of_fixed_offset_has_48_intervals_every_day() -> None:
-    fixed = replace(REAL, time_zone="", utc_offset=timedelta(hours=1))
-    content = day_file(fixed, [f"hh{n:02}" for n in range(1, 49)], (SPRING, ["1"] * 48))
-    assert times(fixed, content) == [at("2024-03-30 23:00") + timedelta(minutes=30 * n) for n in range(48)]
-
-
-def test_a_day_of_each_measure_is_a_line() -> None:
-    form = TextFormat(
-        dataset=POWER,
-        columns=(Moment("day", "yyyyMMdd"), MeasureColumn("what"), UnitColumn("unit"), DayValues("{n}")),
-        interval_s=60,
-        meter_id="m",
-    )
-    names = ",".join(str(n) for n in range(1, 1441))
-    content = f"day,what,unit,{names}\n"
-    for what, unit, first in (("power", "W", 1000), ("voltage", "V", 230), ("energy", "kWh", 1)):
-        content += f"20240101,{what},{unit},{','.join(str(first + n) for n in range(1440))}\n"
-    result = rows(form, content)
-    assert len(result) == 1440
-    assert result[0] == (2, "m", at("2024-01-01"), 1.0, 230.0, 1000.0)
-    assert result[-1] == (2, "m", at("2024-01-01 23:59"), 2.439, 1669.0, 1_440_000.0)
-
-
-# 5. The times
-
-
-@pytest.mark.parametrize(
-    ("columns", "options", "fields", "expected"),
-    [
-        (
-            (Moment("t", "yyyy-MM-dd'T'HH:mm:ssXXX"),),
-            {},
-            ["2024-01-01T01:00:00+01:00", "2024-01-01T01:00:00Z", "2023-12-31T23:30:00-03:30", "2024-01-01T01:00:00"],
-            ["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 03:00", None],
-        ),
-        (
-            (Moment("t", "yyyy-MM-dd HH:mm:ss.SSSXX"),),
-            {},
-            ["2024-01-01 01:00:00.000+0100", "2024-01-01 01:00:00Z", "2024-01-01 01:00:00.500Z"],
-            ["2024-01-01 00:00", "2024-01-01 01:00", None],
-        ),
-        ((Moment("t", "yyyyMMdd HHmmss.SSS XXX"),), {}, ["20240101 010000.000 +01:00"], ["2024-01-01 00:00"]),
-        ((Moment("t", "yyyyMMdd HHmmX"),), {}, ["20240101 0100+01", "20240101 0100+19"], ["2024-01-01 00:00", None]),
-        (
-            (Moment("t", "yyyy-MM-dd HH:mm"), UtcOffset("o")),
-            {},
-            [f"2024-01-01 01:00;{offset}" for offset in ("+01:00", "1", "-0330", "CET", "+01:60", "", "+1900")],
-            ["2024-01-01 00:00", "2024-01-01 00:00", "2024-01-01 04:30", None, None, None, None],
-        ),
-        ((Epoch("t"),), {}, ["1704067200", "1704067200000"], ["2024-01-01 00:00", None]),
-        ((Epoch("t", unit="ms"),), {}, ["1704067200000", "1704067200"], ["2024-01-01 00:00", "off"]),
-        (
-            (ExcelDay("t"),),
-            {"utc_offset": timedelta(hours=1)},
-            ["45292", "45292.0208333333", "45292.0208333", "x", "45292.01"],
-            ["2023-12-31 23:00", "2023-12-31 23:30", "2023-12-31 23:30", None, "off"],
-        ),
-        ((ExcelDay("d"), ExcelDay("t")), {"decimal": ","}, ["45292;0,5"], ["2024-01-01 12:00"]),
-        (
-            (Moment("t", "d-MMM-yy hh:mm a"),),
-            {},
-            ["1-Jan-24 12:00 AM", "1-JAN-24 12:30 pm", "01-jan-99 01:00 PM", "1-Mai-24 01:00 AM", "1-Jan-24 13:00 PM"],
-            ["2024-01-01 00:00", "2024-01-01 12:30", "1999-01-01 13:00", None, None],
-        ),
-        ((Moment("t", "MMMM d, yyyy H:m"),), {}, ["September 3, 2024 9:0"], ["2024-09-03 09:00"]),
-        ((Moment("d", "d.M.yyyy"), Moment("t", "H:mm")), {}, ["1.1.2024;0:30"], ["2024-01-01 00:30"]),
-        (
-            (Moment("t", "yyyy-MM-dd HH:mm"),),
-            {"marks": "end"},
-            ["2024-01-01 00:30", "2024-01-01 24:00", "2024-01-01 24:30"],
-            ["2024-01-01 00:00", "2024-01-01 23:30", None],
-        ),
-        ((Moment("t", "yyyy-MM-dd HH:mm"),), {}, ["2024-01-01 24:00"], [None]),
-    ],
-)
-def test_times_as_people_write_them(
-    columns: tuple[Any, ...], options: dict[str, Any], fields: list[str], expected: list[str | None]
-) -> None:
-    form = with_time(*columns, **options)
-    content = ";".join([*(column.header for column in columns), "wh\n"]) + "".join(f"{field};1\n" for field in fields)
-    reasons = {None: "bad_time", "off": "off_grid"}
-    assert times(form, content) == [reasons.get(text) or at(str(text)) for text in expected]
-
-
-def test_a_clock_is_refused_where_each_line_says_its_offset() -> None:
-    own = with_time(Epoch("t"))
-    assert file_clock(own, "", "") == timedelta(0)
-    for utc_offset, time_zone in (("+01:00", ""), ("", "Europe/Paris")):
-        with pytest.raises(UsageError, match="Leave --utc-offset and --time-zone out"):
-            file_clock(own, utc_offset, time_zone)
-
-
-def test_of_a_doubled_hour_a_column_says_which_is_which() -> None:
-    flagged = with_time(
-        Moment("t", "yyyy-MM-dd HH:mm"),
-        ClockFlag("season", summer=("S", "DST"), winter=("W", "STD")),
-        time_zone="Europe/Paris",
-    )
-    fields = ["27 01:30;S", "27 02:00;W", "27 02:00;S", "27 02:30;DST", "27 02:30;?", "27 03:00;?"]
-    content = "t;season;wh\n" + "".join(f"2024-10-{field};1\n" for field in fields)
-    assert times(flagged, content) == [
-        at("2024-10-26 23:30"),
-        at("2024-10-27 01:00"),
-        at("2024-10-27 00:00"),
-        at("2024-10-27 00:30"),
-        "ambiguous_time",
-        at("2024-10-27 02:00"),
-    ]
-
-
-def test_a_time_that_the_clock_skips_has_a_reason_of_its_own() -> None:
-    zoned = with_time(Moment("t", "yyyy-MM-dd HH:mm"), time_zone="Europe/Paris")
-    content = "t;wh\n2024-03-31 01:30;1\n2024-03-31 02:00;1\n2024-03-31 02:30;1\n2024-03-31 03:00;1\n"
-    assert times(zoned, content) == [at("2024-03-31 00:30"), *["no_such_local_time"] * 2, at("2024-03-31 01:00")]
-
-
-def test_of_long_lines_each_measure_has_an_order_of_its_own() -> None:
-    form = replace(LONG, time_zone="Europe/Paris")
-    halves = [(minute, pair) for minute in (0, 30) for pair in ("P,1,kW", "U,230,V", "A+,1,Wh")]
-    once = "".join(f"a,2024-10-27 02:{minute:02},{pair}\n" for minute, pair in halves)
-    result = rows(form, LONG_HEAD + once + once)
-    assert [row[2] for row in result] == [
-        at(f"2024-10-27 0{hour}:{minute}") for hour in (0, 1) for minute in ("00", "30")
-    ]
-
-
-# 6. Times beside the grid
-
-
-def test_times_are_snapped_to_the_grid_within_the_tolerance() -> None:
-    form = with_time(Moment("t", "yyyy-MM-dd HH:mm:ss.SSS"), snap_s=5)
-    fields = ["00:00:04", "00:29:55.000", "00:30:05.001", "00:59:57.250", "01:00:00"]
-    content = "t;wh\n" + "".join(f"2024-01-01 {field};{number}\n" for number, field in enumerate(fields))
-    assert times(form, content) == [
-        at("2024-01-01 00:00"),
-        at("2024-01-01 00:30"),
-        "off_grid",
-        at("2024-01-01 01:00"),
-        at("2024-01-01 01:00"),
-    ]
-    assert times(replace(form, snap_s=0), content)[:2] == ["off_grid", "off_grid"]
-    epoch = with_time(Epoch("t", unit="ms"), snap_s=1)
-    assert times(epoch, "t;wh\n1704067200999;1\n1704067199001;1\n1704067201001;1\n") == [
-        at("2024-01-01"),
-        at("2024-01-01"),
-        "off_grid",
-    ]
-    whole = with_time(Epoch("t"), snap_s=1)
-    assert times(whole, "t;wh\n1704067200.4;1\n1704067202;1\n") == [at("2024-01-01"), "off_grid"]
-    ends = with_time(Moment("t", "yyyy-MM-dd HH:mm:ss"), snap_s=5, marks="end")
-    assert times(ends, "t;wh\n2024-01-01 00:30:03;1\n") == [at("2024-01-01")]
 
 
 # Contradictions
