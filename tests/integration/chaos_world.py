@@ -31,6 +31,7 @@ from speed_layer.checkpoint import Checkpoint
 from stack import launcher
 from stack.instance import Instance
 from stack.process import last_lines
+from stack.services import select
 from stack.watch import LONGEST
 
 METERS: Final = 40
@@ -38,6 +39,7 @@ FAULTS: Final = "duplicate=0.02,conflict=0.01,revision=0.01,withdraw=0.01,out_of
 BATCH_EVERY: Final = "20s"
 LONGEST_S: Final = LONGEST.total_seconds()
 QUERIES: Final = {"stream": "views", "archive": "archive"}
+COMMANDS: Final = (*QUERIES, "batch")
 """Command -> the query that it runs."""
 
 
@@ -73,6 +75,16 @@ class World:
             "batch": ["batch", self.dataset.name, "--every", BATCH_EVERY],
         }
         self.running[name] = self._popen(words[name], self.log(name))
+
+    def revive(self) -> None:
+        """Start again what a test before has left ended, and let it catch up: each stands alone."""
+        ended = [name for name in COMMANDS if name not in self.running or self.running[name].poll() is not None]
+        if not ended:
+            return
+        launcher.up(select([]), self.stack, lambda *_: None)
+        for name in ended:
+            self.begin(name)
+        self.wait_until_caught_up()
 
     def log(self, name: str) -> Path:
         return self.settings.home / "logs" / f"chaos-{name}.log"

@@ -57,6 +57,7 @@ def system(stack: Instance, settings: Settings) -> Iterator[World]:
 def endure(system: World, fault: str, strike: Callable[[], None], load_s: int = LOAD_S) -> None:
     """Put a fault in under load, wait until all is processed, and compare. strike: ends when the fault is over."""
     seed = crc32(fault.encode())
+    system.revive()
     with system.load(load_s, seed=seed):
         time.sleep(random.Random(seed).uniform(4, 9))  # noqa: S311 - repeatable, not secret
         begin = time.monotonic()
@@ -137,6 +138,7 @@ def test_batch_is_killed(system: World, moment: int) -> None:
 
 def test_the_sensors_are_killed(system: World) -> None:
     """What the broker had of them counts; what they had not sent, nobody knows."""
+    system.revive()
     with system.load(LOAD_S, seed=900) as sensors:
         time.sleep(8)
         sensors.kill()
@@ -173,6 +175,7 @@ def test_the_topic_is_replayed_from_its_start(system: World, name: str) -> None:
 
 @pytest.mark.short
 def test_without_a_fault_every_message_is_accounted_for_and_batch_takes_over(system: World) -> None:
+    system.revive()
     with system.load(LOAD_S, seed=901):
         pass
     system.wait_until_caught_up()
