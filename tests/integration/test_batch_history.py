@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -15,9 +16,11 @@ from pyspark.sql import SparkSession
 
 from batch_layer.ingest.load import load
 from batch_layer.ingest.request import Request, Result
+from batch_layer.views import tables
 from datasets.household.text import HOUSEHOLD_TEXT
 from engines import hdfs, hive, trino
 from meterlake.settings import Settings
+from meterlake.slices import level_of
 from serving_layer.publish.history import Run
 from serving_layer.verify.raw_text import RawText
 from serving_layer.verify.scope import Scope
@@ -70,7 +73,10 @@ def test_2_every_minute_with_values_comes_out_in_few_files(session: SparkSession
     assert (result["read"], result["used"], result["rejected"]) == (MINUTES, WITH_VALUES, 0)
     counted = f"SELECT count(*), sum(readings), sum(covered_s) FROM hive.batch.{NAME}_minute"
     assert trino.rows(settings, counted) == [[WITH_VALUES, WITH_VALUES, 60 * WITH_VALUES]]
-    assert len(files(settings, f"{NAME}_minute")) == 48  # one a month; wanted: at most 60
+    # A slice is one file here: 47 months; of the newest, which ends on the 26th at 20:02 UTC, days, and hours of two.
+    slices = Counter(level_of(tables.slice_name(name)) for name in present(settings).tables[f"{NAME}_minute"])
+    assert slices == {"month": 47, "day": 24, "hour": 24 + 21}
+    assert len(files(settings, f"{NAME}_minute")) == slices.total()
 
 
 def files(settings: Settings, table: str) -> list[str]:
@@ -144,7 +150,12 @@ def test_6_one_new_day_is_all_that_is_read_and_its_partitions_all_that_are_writt
         assert {name[:10] for name in rewritten} == {NEW_DAY.isoformat()}
         assert figures[f"{NAME}_{table}"]["files_written"] == len(rewritten) == slices
         old, new = before.tables[f"{NAME}_{table}"], after.tables[f"{NAME}_{table}"]
-        assert {name.rpartition("=")[2] for name in new if new[name] != old.get(name)} == set(rewritten)
+        changed = {tables.slice_name(name): new[name] for name in new if new[name] != old.get(name)}
+        # Days of which the next run makes one slice each: nothing lies there yet.
+        none = tables.empty(f"{settings.hdfs}{tables.FOLDER}")
+        prepared = {name for name, folder in changed.items() if folder == none}
+        assert prepared == ({"2010-11-25", "2010-11-26"} if table == "minute" else set())
+        assert changed.keys() - prepared == set(rewritten)
         assert figures[f"{NAME}_{table}"]["bytes_copied_from"] == 0
 
     counted = f"SELECT count(*) FROM hive.batch.{NAME}_minute"
