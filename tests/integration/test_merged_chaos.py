@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from commands import age_lease, kill_server
 from merged_samples import BOUNDARIES, DATASET, NAME, clock, expected, seen
 from publishing import present, publisher, roll_forward
 
-from engines import spark
-from meterlake.ddl import view_table
+from engines import spark, trino
+from meterlake import merged
+from meterlake.ddl import CASSANDRA_KEYSPACE, view_table
 from meterlake.errors import TransientError
 from meterlake.settings import Settings
 from serving_layer.publish import records
@@ -108,6 +110,19 @@ def test_where_no_speed_layer_was_ever_shown_a_publish_needs_no_cassandra(whole:
         session.sql(f"DELETE FROM iceberg.serving.batch_runs WHERE dataset = '{NAME}'")  # noqa: S608
 
 
+def wait_until_trino_notices(settings: Settings) -> None:
+    """Until it does, it knows Cassandra's tables by heart, and may make views of them."""
+    table = f"{merged.SPEED_CATALOG}.{CASSANDRA_KEYSPACE}.{view_table(DATASET, DATASET.finest.grain)}"
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        try:
+            trino.rows(settings, f"DESCRIBE {table}")
+        except TransientError:
+            return
+        time.sleep(0.3)
+    raise AssertionError("Trino has not noticed that Cassandra is away")
+
+
 def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance, settings: Settings) -> None:
     samples.forget(settings)
     samples.make_speed_tables(settings)
@@ -116,6 +131,7 @@ def test_a_publish_without_cassandra_is_finished_when_it_is_back(whole: Instance
     def kill(step: str) -> None:
         if step == "views":
             kill_server(whole, "cassandra")
+            wait_until_trino_notices(settings)
 
     with spark.session(settings, "chaos") as session:
         samples.show(settings, runs[0])
