@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 
 from engines.errors import EngineUnavailable
-from meterlake.errors import PermanentError
+from meterlake.errors import PermanentError, TransientError
 
 if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 TIMEOUT_S: Final = 60.0
+
+
+class Away(EngineUnavailable):
+    """NiFi does not answer."""
+
+    def __init__(self, where: str, cause: object) -> None:
+        self.engine, self.where = "NiFi", where
+        TransientError.__init__(
+            self,
+            f"NiFi at {where} does not answer: {cause}.",
+            hint="Start it: `meterlake up nifi`. METERLAKE_NIFI_URL names another one.",
+        )
 
 
 class Refused(PermanentError):
@@ -26,18 +38,18 @@ class Refused(PermanentError):
 
 
 def ask(settings: Settings, method: str, path: str, body: Any = None, **query: str) -> Any:
-    """Return what NiFi answers to a request. Raises EngineUnavailable, Refused."""
+    """Return what NiFi answers to a request. Raises Away, Refused."""
     url = f"{settings.nifi}/nifi-api/{path}"
     try:
         answer = requests.request(method, url, json=body, params=query, timeout=TIMEOUT_S)
     except requests.RequestException as error:
-        raise EngineUnavailable("NiFi", settings.nifi, type(error).__name__) from error
+        raise Away(settings.nifi, type(error).__name__) from error
     if not answer.ok:
         raise Refused(f"{method} {path}", answer.status_code, answer.text)
     try:
         return answer.json()
     except requests.JSONDecodeError as error:
-        raise EngineUnavailable("NiFi", settings.nifi, f"{path}: no JSON") from error
+        raise Away(settings.nifi, f"{path}: no JSON") from error
 
 
 def groups(settings: Settings, parent: str = "root") -> list[dict[str, Any]]:
@@ -138,7 +150,7 @@ def complaints(settings: Settings, group: str) -> list[str]:
 def prove(settings: Settings, kind: str) -> None:
     """Make a group, read it and remove it; and see that a kind of processor is there.
 
-    Raises EngineUnavailable, Refused.
+    Raises Away, Refused.
     """
     name = f"health {uuid.uuid4().hex}"
     group = make_group(settings, "root", name, "", (0, -500))
@@ -146,4 +158,4 @@ def prove(settings: Settings, kind: str) -> None:
     remove_group(settings, group)
     types = ask(settings, "GET", "flow/processor-types", type=kind)["processorTypes"]
     if not there or not types:
-        raise EngineUnavailable("NiFi", settings.nifi, f"no group {name}" if not there else f"no processor {kind}")
+        raise Away(settings.nifi, f"no group {name}" if not there else f"no processor {kind}")

@@ -81,26 +81,23 @@ def _land_partition(settings: Settings, request: Request, topic: str, partition:
     waiting, begin = inbox.brought(settings, source), objects.next_offset(settings, source)
     at = min([span.first, *(item.first for item in waiting)]) if begin is None else begin
     while not stop.is_set():
-        while waiting and waiting[0].end <= at:
-            inbox.remove(settings, waiting.pop(0))
-        head = waiting[0] if waiting else None
-        if head is not None and head.first <= at:
-            brought = inbox.read(settings, head, at)
+        waiting = inbox.remove_until(settings, waiting, at)
+        step = inbox.following(at, waiting, None if request.brought_only else span.end)
+        if step is None:
+            break
+        if step.item is not None:
+            brought = inbox.read(settings, step.item, at)
             if brought is None:  # somebody else was faster
-                waiting, at = waiting[1:], objects.next_offset(settings, source) or at
+                waiting, at = [*waiting[1:]], objects.next_offset(settings, source) or at
                 continue
-            records, end = brought, head.end
+            records, end = brought, step.until
+        elif at < span.first:
+            if not request.accept_loss:
+                raise Lost(topic, partition, at, span.first)
+            at = min(span.first, step.until)
+            continue
         else:
-            # An object that comes late is no reason to wait: Kafka has its records, and then it is not needed.
-            until = min(head.first, span.end) if head else (at if request.brought_only else span.end)
-            if at >= until:
-                break
-            if at < span.first:
-                if not request.accept_loss:
-                    raise Lost(topic, partition, at, span.first)
-                at = span.first
-                continue
-            records, end = _read(settings, topic, partition, at, until)
+            records, end = _read(settings, topic, partition, at, step.until)
         manifest = objects.write(settings, source, records, end) if records else None
         count += manifest.rows if manifest else 0
         at = end if manifest or not records else (objects.next_offset(settings, source) or end)

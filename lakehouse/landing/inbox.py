@@ -18,6 +18,8 @@ from lakehouse.landing.objects import BrokenObject, Landed
 from meterlake.lakehouse.nifi import INBOX
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lakehouse.landing.objects import Source
     from meterlake.settings import Settings
 
@@ -55,9 +57,33 @@ def read(settings: Settings, item: Brought, since: int) -> list[Landed] | None:
     return [record for record in records if record.offset >= since]
 
 
-def remove(settings: Settings, item: Brought) -> None:
-    """Remove an object whose records have all been landed."""
-    lake.delete(settings, item.key)
+@dataclass(frozen=True)
+class Step:
+    """What is landed next: up to, not with, an offset; from an object, or where there is none from Kafka."""
+
+    until: int
+    item: Brought | None = None
+
+
+def following(at: int, waiting: Sequence[Brought], end: int | None) -> Step | None:
+    """Return how landing goes on at an offset; None where there is nothing left.
+
+    waiting: by offset. end: where Kafka ends; None where only what has been brought is landed, and what lies between.
+    An object that comes late is no reason to wait: Kafka has its records, and then nobody needs it.
+    """
+    ahead = next((item for item in waiting if item.end > at), None)
+    if ahead is not None and ahead.first <= at:
+        return Step(ahead.end, ahead)
+    ends = [offset for offset in (ahead.first if ahead else None, end) if offset is not None]
+    return Step(min(ends)) if ends and min(ends) > at else None
+
+
+def remove_until(settings: Settings, waiting: Sequence[Brought], at: int) -> list[Brought]:
+    """Remove the objects whose records lie before an offset, which is landed up to; return the others."""
+    for item in waiting:
+        if item.end <= at:
+            lake.delete(settings, item.key)
+    return [item for item in waiting if item.end > at]
 
 
 def _landed(line: dict[str, Any]) -> Landed:

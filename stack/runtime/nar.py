@@ -5,22 +5,22 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from meterlake.lakehouse.nifi import CONSUME
+from meterlake.settings import Settings, load_settings
 from stack.runtime import maven
 from stack.runtime.cache import filling, made_whole
 from stack.runtime.errors import ArtifactError
 from stack.runtime.java import ensure_java
 from stack.runtime.locks import lock_hash
 
-if TYPE_CHECKING:
-    from meterlake.settings import Settings
-
 SOURCE: Final = Path(__file__).parent.parent / "nifi" / "ConsumeTopic.java"
+_FILE: Final = "meterlake-nar.nar"
 _NAR: Final = {"Nar-Group": "meterlake", "Nar-Id": "meterlake-nar", "Nar-Version": "1"}
 _WITH: Final = ("nifi", "nifi-parts", "nifi-topics")
 """Locks of what NiFi consists of, and of what the processor is compiled with."""
@@ -38,10 +38,15 @@ def parts(settings: Settings) -> Path:
     with filling(settings, maven.LOCK):
         if not target.is_dir():
             with made_whole(target) as partial, TemporaryDirectory() as work:
-                _pack(_compile(settings, Path(work)), settings, partial / "meterlake-nar.nar")
+                _pack(_compile(settings, Path(work)), settings, partial / _FILE)
                 for archive in archives:
                     (partial / archive.name).symlink_to(archive)
     return target
+
+
+def ours(settings: Settings) -> Path:
+    """Return the archive with our processor."""
+    return parts(settings) / _FILE
 
 
 def _compile(settings: Settings, work: Path) -> Path:
@@ -75,3 +80,7 @@ def _pack(jar: Path, settings: Settings, target: Path) -> None:
         archive.writestr("META-INF/MANIFEST.MF", "".join(f"{name}: {value}\n" for name, value in manifest.items()))
         for file in (jar, *client):
             archive.write(file, f"META-INF/bundled-dependencies/{file.name}")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{ours(load_settings())}\n")
