@@ -20,6 +20,7 @@ from stack.runtime.java import ensure_java
 from stack.runtime.locks import lock_hash
 
 SOURCE: Final = Path(__file__).parent.parent / "nifi" / "ConsumeTopic.java"
+_LIBRARIES: Final = "META-INF/bundled-dependencies"
 _FILE: Final = "meterlake-nar.nar"
 _NAR: Final = {"Nar-Group": "meterlake", "Nar-Id": "meterlake-nar", "Nar-Version": "1"}
 _WITH: Final = ("nifi", "nifi-parts", "nifi-topics")
@@ -28,7 +29,9 @@ _WITH: Final = ("nifi", "nifi-parts", "nifi-topics")
 
 def parts(settings: Settings) -> Path:
     """Return the folder with all parts that NiFi loads: its own, and ours. Made once. Raises ArtifactError."""
-    names = hashlib.sha256(SOURCE.read_bytes() + "".join(map(lock_hash, _WITH)).encode()).hexdigest()[:12]
+    names = hashlib.sha256(
+        SOURCE.read_bytes() + Path(__file__).read_bytes() + "".join(map(lock_hash, _WITH)).encode()
+    ).hexdigest()[:12]
     target = settings.cache_dir / "unpacked" / f"nifi-{names}"
     if target.is_dir():
         return target
@@ -77,9 +80,11 @@ def _pack(jar: Path, settings: Settings, target: Path) -> None:
     manifest = {"Manifest-Version": "1.0"} | _NAR
     client = [file for file in maven.resolve("nifi-topics", settings) if not file.name.startswith(("ecj-", "slf4j-"))]
     with zipfile.ZipFile(target, "w") as archive:
+        for folder in ("META-INF/", f"{_LIBRARIES}/"):
+            archive.writestr(folder, "")  # NiFi makes folders only where an entry says so
         archive.writestr("META-INF/MANIFEST.MF", "".join(f"{name}: {value}\n" for name, value in manifest.items()))
         for file in (jar, *client):
-            archive.write(file, f"META-INF/bundled-dependencies/{file.name}")
+            archive.write(file, f"{_LIBRARIES}/{file.name}")
 
 
 if __name__ == "__main__":
