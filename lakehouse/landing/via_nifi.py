@@ -182,6 +182,7 @@ def _place(settings: Settings, dataset: str) -> Place:
         "group.id": group_of(dataset),
         "enable.auto.commit": "false",
         "auto.offset.reset": "earliest",
+        "enable.metrics.push": "false",
         "max.poll.records": "5000",
     }
     access, secret = settings.lake_keys
