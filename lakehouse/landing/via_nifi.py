@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
+    from engines.topics import Span
     from lakehouse.landing.from_kafka import Request
     from meterlake.settings import Settings
 
@@ -47,20 +48,18 @@ def land(settings: Settings, request: Request, stop: Event, say: Callable[[str],
     The flow goes on when this ends. Returns the records by topic. Raises NoSuchTopic, Lost, EngineUnavailable,
     NothingComes, Refused.
     """
-    ends = {
-        (name, partition): span.end
-        for name in request.topics
-        for partition, span in topics.spans(settings, topics.required(settings, name)).items()
-    }
+    spans = _spans(settings, request)
     start(settings, request.dataset, request.topics, say)
     once = replace(request, every=None, brought_only=True)
     landed: Counter[str] = Counter()
     moved = monotonic()
     pause = request.every.total_seconds() if request.every else _POLL_S
     while not stop.is_set():
+        if request.every is not None:
+            spans = _spans(settings, request)
         part = from_kafka.land(settings, once, stop)
         landed += part
-        left = _left(settings, request.dataset, ends)
+        left = _left(settings, request.dataset, spans)
         if not left and request.every is None:
             break
         if part.total() or not left:
@@ -168,11 +167,20 @@ def _complaints(settings: Settings, dataset: str) -> list[str]:
     return nifi.complaints(settings, entity["id"]) if entity else []
 
 
-def _left(settings: Settings, dataset: str, ends: dict[tuple[str, int], int]) -> int:
-    """Return how many offsets are not landed yet of those that were in Kafka."""
+def _spans(settings: Settings, request: Request) -> dict[tuple[str, int], Span]:
+    """Return what Kafka has now of each partition of the topics."""
+    return {
+        (name, partition): span
+        for name in request.topics
+        for partition, span in topics.spans(settings, topics.required(settings, name)).items()
+    }
+
+
+def _left(settings: Settings, dataset: str, spans: dict[tuple[str, int], Span]) -> int:
+    """Return how many offsets are not landed yet of those that Kafka had."""
     return sum(
-        max(0, end - (objects.next_offset(settings, Source(dataset, name, f"{partition:05}")) or 0))
-        for (name, partition), end in ends.items()
+        max(0, span.end - max(span.first, objects.next_offset(settings, Source(dataset, name, f"{partition:05}")) or 0))
+        for (name, partition), span in spans.items()
     )
 
 

@@ -49,7 +49,7 @@ NIFI = Service(
     main="org.apache.nifi.NiFi",
     ports=("nifi",),
     heap="512m",
-    footprint_mb=600,
+    footprint_mb=460,
     flags=lambda instance: [
         "-XX:+UseSerialGC",
         "-XX:-UsePerfData",
