@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from producers.lakehouse.sinks import Sink
 
 
+class Via(StrEnum):
+    """What brings topics to where they are landed from."""
+
+    NIFI = "nifi"
+
+
 def land(
     dataset: DatasetArgument,
     files: Annotated[
@@ -47,6 +54,13 @@ def land(
         bool,
         typer.Option("--accept-loss", help="Go on behind messages that Kafka dropped before they were landed."),
     ] = False,
+    via: Annotated[
+        Via | None,
+        typer.Option(help="Have NiFi bring the topics: its flow is made and started, and goes on after this command."),
+    ] = None,
+    halt: Annotated[
+        bool, typer.Option("--stop", help="With --via nifi: land what NiFi has read, and stop it.")
+    ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Land what sources of a lakehouse have: objects in S3 that are never rewritten, each with a manifest.
@@ -60,13 +74,19 @@ def land(
     - `meterlake land telecom`
     - `meterlake land telecom --every 1m`
     - `meterlake land telecom events/`
+    - `meterlake land telecom --via nifi`
+    - `meterlake land telecom --via nifi --stop`
     - `meterlake land utility`
     - `meterlake land utility outages --full`
     - `meterlake land utility extracts/ outages.2026-11-27.csv`
     """
-    from lakehouse.landing import from_files, from_kafka
+    from lakehouse.landing import from_files
 
     declared, settings, stop = registry.required_lakehouse(dataset).declaration, load_settings(), Event()
+    if via and (declared.databases or files):
+        raise UsageError("--via nifi is for topics.", hint="Leave it out, or the files.")
+    if halt and (via is None or every):
+        raise UsageError("--stop stops NiFi's flow.", hint=f"Write `meterlake land {dataset} --via nifi --stop`.")
     if declared.databases:
         if accept_loss:
             raise UsageError("--accept-loss is for topics: this lakehouse reads databases.")
@@ -87,16 +107,28 @@ def land(
             now = system_clock().astimezone(UTC).replace(tzinfo=None)
             landed = from_files.land(settings, dataset, declared.topics, files, now)
         else:
-            pause = _duration("--every", every) if every else None
-            request = from_kafka.Request(
-                dataset,
-                declared.topics,
-                pause,
-                accept_loss,
-                (lambda topic, count: report_progress(f"{count:,} records of {topic}")) if every else None,
-            )
-            landed = from_kafka.land(settings, request, stop)
+            landed = _land_topics(settings, declared, every, accept_loss, via, halt, stop)
     show([{"topic": topic, "records": count} for topic, count in sorted(landed.items())], output)
+
+
+def _land_topics(
+    settings: Settings, declared: Lakehouse, every: str, accept_loss: bool, via: Via | None, halt: bool, stop: Event
+) -> Counter[str]:
+    """Land topics, by ourselves or by NiFi."""
+    from lakehouse.landing import from_kafka, via_nifi
+
+    report = (lambda topic, count: report_progress(f"{count:,} records of {topic}")) if every else None
+    pause = _duration("--every", every) if every else None
+    request = from_kafka.Request(declared.name, declared.topics, pause, accept_loss, report)
+    if via is None:
+        return from_kafka.land(settings, request, stop)
+    if not halt:
+        landed = via_nifi.land(settings, request, stop, report_progress)
+        report_progress(f"NiFi goes on. To stop it: `meterlake land {declared.name} --via nifi --stop`.")
+        return landed
+    landed = via_nifi.stop_flow(settings, request, stop)
+    report_progress(f"NiFi at {settings.nifi} does not run {declared.name}.")
+    return landed
 
 
 def _land_extracts(settings: Settings, declared: Lakehouse, files: list[Path], every: str, full: bool) -> Counter[str]:

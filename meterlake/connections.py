@@ -53,6 +53,7 @@ class Connections(BaseSettings):
     lake_access_key: str = Field("", description="Access key; empty: that of the native server.")
     lake_secret_key: SecretStr = Field(SecretStr(""), description="Its secret key.")
     nessie_url: str = Field("", description="Nessie, such as http://nessie:19120; empty: the native one.")
+    nifi_url: str = Field("", description="NiFi, such as http://nifi:8082; empty: the native one.")
 
     # ClickHouse
     clickhouse_url: str = Field(

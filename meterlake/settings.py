@@ -72,6 +72,7 @@ class Settings(Connections):
     port_grafana: int = Field(3000, description="Grafana, HTTP; where it is installed.")
     port_airflow: int = Field(8090, description="Airflow, HTTP.")
     port_superset: int = Field(8088, description="Superset, HTTP.")
+    port_nifi: int = Field(8082, description="NiFi, HTTP.")
     port_s3: int = Field(9878, description="S3, HTTP.")
     port_nessie: int = Field(19120, description="Nessie, HTTP.")
     port_nessie_management: int = Field(19121, description="Nessie, HTTP: its own health.")
@@ -254,6 +255,11 @@ class Settings(Connections):
     def lake_s3(self) -> str:
         """Object store of the lakehouse, ``http://host:port``."""
         return self.lake_s3_endpoint or f"http://{self.address('s3')}"
+
+    @property
+    def nifi(self) -> str:
+        """NiFi, ``http://host:port``."""
+        return self.nifi_url.rstrip("/") or f"http://{self.address('nifi')}"
 
     @property
     def nessie(self) -> str:

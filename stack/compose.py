@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "compose"
 ENV_FILE = ROOT / ".env"
 ENV_EXAMPLE = ROOT / ".env.example"
 DRIVER_VARIABLE = "POSTGRES_JDBC_JAR"
-PASSWORDS = ("METASTORE_DB_PASSWORD", "GRAFANA_ADMIN_PASSWORD", "LAKE_SECRET_KEY")
+PASSWORDS = ("METASTORE_DB_PASSWORD", "GRAFANA_ADMIN_PASSWORD", "LAKE_SECRET_KEY", "NIFI_KEY")
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,12 @@ CONTAINERS = {
     "trino": Container("/etc/trino", "/data/trino", {**_health("trino"), "jvm.config": "trino/jvm.config.j2"}),
     "s3": Container(CONF, "/data/s3", _health("s3")),
     "nessie": Container(CONF, "/data/nessie", _health("nessie")),
+    # The image writes NiFi's configuration by itself, from its environment.
+    "nifi": Container(CONF, "/opt/nifi/nifi-current", _health("nifi")),
     "prometheus": Container("/etc/prometheus", only_here={"prometheus.yml": "prometheus/prometheus.yml.j2"}),
 }
+
+CONFIGURED_BY_IMAGE = {"nifi"}
 
 METASTORE_DB = {
     "kind": "postgres",
@@ -99,7 +103,7 @@ def templates(service: str) -> dict[str, str]:
 
     The images bring the web pages of HDFS, for which the native stack makes a stand-in.
     """
-    native = ALL[service].config if service in ALL else {}
+    native = ALL[service].config if service in ALL and service not in CONFIGURED_BY_IMAGE else {}
     shared = {file: template for file, template in native.items() if not file.startswith("webapps/")}
     return shared | CONTAINERS[service].only_here
 

@@ -83,7 +83,7 @@ class Instance:
         }
 
 
-HOSTS = ("namenode", "datanode", "kafka", "cassandra", "metastore", "hiveserver2", "trino", "s3", "nessie")
+HOSTS = ("namenode", "datanode", "kafka", "cassandra", "metastore", "hiveserver2", "trino", "s3", "nessie", "nifi")
 
 
 def port_names() -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engines import kafka, topics
 from engines.errors import EngineUnavailable
-from lakehouse.landing import objects
+from lakehouse.landing import inbox, objects
 from lakehouse.landing.objects import Landed, Source
 from meterlake.errors import PermanentError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
+    from engines.topics import Span
     from meterlake.settings import Settings
 
 MOST_RECORDS: Final = 200_000
@@ -39,7 +40,8 @@ class Lost(PermanentError):
 class Request:
     """What is landed: topics of a data set, up to their ends; with ``every`` again and again.
 
-    accept_loss: go on where Kafka has dropped what was not landed. report: told of a topic's records.
+    accept_loss: go on where Kafka has dropped what was not landed. report: told of a topic's records. brought_only: up
+    to where NiFi has brought objects, and not what else is in Kafka.
     """
 
     dataset: str
@@ -47,6 +49,7 @@ class Request:
     every: timedelta | None = None
     accept_loss: bool = False
     report: Callable[[str, int], None] | None = None
+    brought_only: bool = False
 
 
 def land(settings: Settings, request: Request, stop: Event) -> Counter[str]:
@@ -68,19 +71,36 @@ def land(settings: Settings, request: Request, stop: Event) -> Counter[str]:
 
 
 def _land_topic(settings: Settings, request: Request, name: str, stop: Event) -> int:
-    topic = topics.required(settings, name)
-    count = 0
-    for partition, span in topics.spans(settings, topic).items():
-        source = Source(request.dataset, name, f"{partition:05}")
-        begin = objects.next_offset(settings, source)
-        if begin is not None and begin < span.first and not request.accept_loss:
-            raise Lost(name, partition, begin, span.first)
-        at = max(span.first, begin or 0)
-        while at < span.end and not stop.is_set():
-            records, end = _read(settings, name, partition, at, span.end)
-            manifest = objects.write(settings, source, records, end) if records else None
-            count += manifest.rows if manifest else 0
-            at = end if manifest or not records else (objects.next_offset(settings, source) or end)
+    spans = topics.spans(settings, topics.required(settings, name))
+    return sum(_land_partition(settings, request, name, partition, span, stop) for partition, span in spans.items())
+
+
+def _land_partition(settings: Settings, request: Request, topic: str, partition: int, span: Span, stop: Event) -> int:
+    """Land what NiFi has brought of a partition, and from Kafka what is missing; return how many records."""
+    source, count = Source(request.dataset, topic, f"{partition:05}"), 0
+    waiting, begin = inbox.brought(settings, source), objects.next_offset(settings, source)
+    at = min([span.first, *(item.first for item in waiting)]) if begin is None else begin
+    while not stop.is_set():
+        waiting = inbox.remove_until(settings, waiting, at)
+        step = inbox.following(at, waiting, None if request.brought_only else span.end)
+        if step is None:
+            break
+        if step.item is not None:
+            brought = inbox.read(settings, step.item, at)
+            if brought is None:  # somebody else was faster
+                waiting, at = [*waiting[1:]], objects.next_offset(settings, source) or at
+                continue
+            records, end = brought, step.until
+        elif at < span.first:
+            if not request.accept_loss:
+                raise Lost(topic, partition, at, span.first)
+            at = min(span.first, step.until)
+            continue
+        else:
+            records, end = _read(settings, topic, partition, at, step.until)
+        manifest = objects.write(settings, source, records, end) if records else None
+        count += manifest.rows if manifest else 0
+        at = end if manifest or not records else (objects.next_offset(settings, source) or end)
     return count
 
 

@@ -12,13 +12,14 @@ from stack.services.hdfs import DATANODE, NAMENODE
 from stack.services.hive import HIVESERVER2, METASTORE
 from stack.services.kafka import KAFKA
 from stack.services.lakehouse import NESSIE, S3
+from stack.services.nifi import NIFI
 from stack.services.prometheus import PROMETHEUS
 from stack.services.superset import SUPERSET
 from stack.services.trino import TRINO
 
 SERVICES = {s.name: s for s in [NAMENODE, DATANODE, KAFKA, CASSANDRA, METASTORE, HIVESERVER2, TRINO]}
 """The servers of the core."""
-ON_REQUEST = {s.name: s for s in [S3, NESSIE]}
+ON_REQUEST = {s.name: s for s in [S3, NESSIE, NIFI]}
 """Servers of ours that are started when they, or a group with them, are named."""
 ALL = SERVICES | ON_REQUEST
 EXTRAS: dict[str, Extra] = {extra.name: extra for extra in (PROMETHEUS, GRAFANA, AIRFLOW, SUPERSET)}

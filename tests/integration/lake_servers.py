@@ -18,13 +18,13 @@ from stack.services import ON_REQUEST, select
 
 
 @contextmanager
-def running(stack: Instance) -> Iterator[None]:
-    """Have them up for a while."""
+def running(stack: Instance, *names: str) -> Iterator[None]:
+    """Have them up for a while; names: only these."""
     with (stack.settings.home / "lake.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         while True:
             try:
-                launcher.up(select(["lakehouse"]), stack, lambda *_: None)
+                launcher.up(select(list(names) or ["lakehouse"]), stack, lambda *_: None)
                 break
             except Busy:  # another process of the tests is starting the stack
                 time.sleep(0.2)

@@ -34,6 +34,7 @@ IMAGES = {
     "trinodb/trino": "trino",
     "andrewgaul/s3proxy": "s3",
     "ghcr.io/projectnessie/nessie": "nessie",
+    "apache/nifi": "nifi",
 }
 # What the native stack does not have.
 ONLY_IN_CONTAINERS = {"hdfs-init", "postgres", "prometheus", "grafana"}
@@ -198,6 +199,8 @@ def test_ports_are_published_on_loopback_only(services: dict[str, Any]) -> None:
 def test_same_settings(native: Instance) -> None:
     different: set[str] = set()
     for name, service in SERVICES.items():
+        if name in compose.CONFIGURED_BY_IMAGE:
+            continue
         ours, theirs = native.values(name), compose.values(name)
         for file, template in service.config.items():
             if not file.startswith("webapps/"):
@@ -210,6 +213,8 @@ def test_names_and_binding_are_all_that_differs_in_addresses(native: Instance) -
     addresses = set().union(*(keys for reason, keys in INTENDED.items() if reason.startswith(("host:", "bind:"))))
     hosts = dict.fromkeys(HOSTS, "HOST")
     for name, service in SERVICES.items():
+        if name in compose.CONFIGURED_BY_IMAGE:
+            continue
         ours = {**native.values(name), "host": hosts, "bind": "HOST"}
         theirs = {**compose.values(name), "host": hosts, "bind": "HOST"}
         for file, template in service.config.items():
@@ -237,7 +242,11 @@ def test_same_heaps(services: dict[str, Any]) -> None:
         words = " ".join(str(value) for value in environment.values())
         if name == "trino":
             words = (compose.FOLDER / "trino/jvm.config").read_text()
-        heap = environment.get("MAX_HEAP_SIZE") or re.findall(r"-Xmx(\w+)", words)[-1]
+        heap = (
+            environment.get("MAX_HEAP_SIZE")
+            or environment.get("NIFI_JVM_HEAP_MAX")
+            or re.findall(r"-Xmx(\w+)", words)[-1]
+        )
         assert heap == service.heap, name
 
 
@@ -372,6 +381,7 @@ def test_example_points_meterlake_at_the_containers(native: Instance) -> None:
         f"{PREFIX}LAKE_S3_ENDPOINT": f"http://s3:{settings.port_s3}",
         f"{PREFIX}LAKE_ACCESS_KEY": compose.LAKE["access_key"],
         f"{PREFIX}NESSIE_URL": f"http://nessie:{settings.port_nessie}",
+        f"{PREFIX}NIFI_URL": f"http://nifi:{settings.port_nifi}",
     }
     assert {name.removeprefix(PREFIX).lower() for name in result} <= Settings.model_fields.keys()
 
