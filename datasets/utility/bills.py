@@ -11,7 +11,7 @@ import pandas as pd
 
 from datasets.utility.billing import CHANNELS
 from datasets.utility.events import tariff_ids
-from datasets.utility.world import Frame, Numbers, World, calendar, day_number, fixed, instant
+from datasets.utility.world import Frame, Numbers, World, calendar, dates, day_number, fixed, instant
 
 _NEVER: Final = np.datetime64("NaT")
 _LEVELS: Final = (10, 25, 40)
@@ -150,7 +150,7 @@ def _invoices(world: World, month: int, base: Frame) -> Frame:
 
 
 def _lines(invoices: Frame) -> Frame:
-    parts = []
+    parts, begin, end, due = [], dates(invoices["begin"]), dates(invoices["day"] - 1), dates(invoices["due"])
     for number, (kind, amounts) in enumerate(
         (("energy", invoices["energy"]), ("fixed", invoices["fixed"]), ("tax", invoices["tax"]))
     ):
@@ -169,9 +169,9 @@ def _lines(invoices: Frame) -> Frame:
                     "tariff_id": invoices["tariff_id"],
                     "invoiced_at": invoices["invoiced_at"],
                     "read_at": invoices["read_at"],
-                    "period_from": invoices["begin"].to_numpy().astype("datetime64[D]").astype(str),
-                    "period_to": (invoices["day"].to_numpy() - 1).astype("datetime64[D]").astype(str),
-                    "due_on": invoices["due"].to_numpy().astype("datetime64[D]").astype(str),
+                    "period_from": begin,
+                    "period_to": end,
+                    "due_on": due,
                     "kwh": fixed(units, 3),
                     "amount": fixed(amounts, 2),
                     "is_back_billed": invoices["back_billed"],

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 import sqlalchemy as sa
 
 from datasets.utility import bills, events
@@ -151,38 +153,42 @@ class _Tables:
             columns[key] = key
         source = rows[[*columns.values(), "changed_at"]].set_axis([*columns, "changed_at"], axis=1)
         engine = self.engines[record.extract.database]
-        values, wrong = self._spoilt(record, _values(source))
-        counts["wrong"] += wrong
+        values = _values(source)
+        counts["wrong"] += self._spoil(record, values)
+        insert = table.insert().compile(engine, column_keys=list(values))
+        # What SQLAlchemy does for each row takes longer than the database takes to write it.
+        ordered = zip(*values.values(), strict=True)
+        every = ordered if insert.positional else (dict(zip(values, row, strict=True)) for row in ordered)
         with engine.begin() as connection:
             keys = [*source[key][was].tolist(), *(dead[names.get(key, key)].tolist() if len(dead) else [])]
             for first in range(0, len(keys), 500):
                 connection.execute(table.delete().where(table.c[key].in_(keys[first : first + 500])))
-            for first in range(0, len(values), _ROWS):
-                connection.execute(table.insert(), values[first : first + _ROWS])
+            while part := list(islice(every, _ROWS)):
+                connection.exec_driver_sql(str(insert), part)
 
-    def _spoilt(self, record: Record, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-        """Return rows with faults among them, at most one in each, and how many."""
-        shares = self.request.faults
-        if not shares or record.kind != "event" or not rows:
-            return rows, 0
+    def _spoil(self, record: Record, columns: dict[str, list[Any]]) -> int:
+        """Put faults into rows, at most one in each; return how many."""
+        shares, count = self.request.faults, len(next(iter(columns.values())))
+        if not shares or record.kind != "event" or not count:
+            return 0
         assert record.extract is not None  # noqa: S101
-        pick = np.random.default_rng((self.world.seed, 9, len(rows), sum(map(ord, record.name))))
-        which = np.searchsorted(np.cumsum(list(shares.values())), pick.random(len(rows)), side="right")
+        pick = np.random.default_rng((self.world.seed, 9, count, sum(map(ord, record.name))))
+        which = np.searchsorted(np.cumsum(list(shares.values())), pick.random(count), side="right")
         numbers = [item for item in record.fields if item.type.kind in ("decimal", "int") and not item.nullable]
         texts = [item for item in record.fields[1:] if item.type.kind == "string" and not item.nullable]
         wrong = 0
         for place in np.flatnonzero(which < len(shares)).tolist():
             match list(shares)[which[place]]:
                 case "missing":
-                    rows[place][record.extract.column(texts[0].name)] = None
+                    columns[record.extract.column(texts[0].name)][place] = None
                 case "unknown_feeder":
-                    rows[place]["feeder_id"] = "F9999"
+                    columns["feeder_id"][place] = "F9999"
                 case _ if numbers:
-                    rows[place][record.extract.column(numbers[-1].name)] = "many"
+                    columns[record.extract.column(numbers[-1].name)][place] = "many"
                 case _:
                     continue
             wrong += 1
-        return rows, wrong
+        return wrong
 
 
 def table(record: Record) -> sa.Table:
@@ -275,19 +281,17 @@ def _known(frame: Frame, life: _Life, until: datetime) -> Frame:
     return rows
 
 
-def _values(frame: Frame) -> list[dict[str, Any]]:
-    """Return rows as a database takes them: instants as text, what is unknown as None."""
+def _values(frame: Frame) -> dict[str, list[Any]]:
+    """Return columns as a database takes them: instants as text, what is unknown as None."""
     columns: dict[str, list[Any]] = {}
     for name in frame:
         values = frame[name]
         if pd.api.types.is_datetime64_any_dtype(values):
-            texts = values.to_numpy().astype("datetime64[s]").astype(str)
-            columns[str(name)] = [None if text == "NaT" else text.replace("T", " ") for text in texts.tolist()]
+            moments = values.to_numpy().astype("datetime64[s]")
+            columns[str(name)] = pa.array(moments, from_pandas=True).cast(pa.string()).to_pylist()
         else:
-            columns[str(name)] = [
-                None if missing else value for value, missing in zip(values, values.isna(), strict=True)
-            ]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            columns[str(name)] = values.astype(object).where(values.notna(), None).tolist()
+    return columns
 
 
 def _state(engine: sa.Engine) -> dict[str, int] | None:

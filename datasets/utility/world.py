@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from datasets.utility.common import CLASSES
 
@@ -86,11 +87,15 @@ def calendar(days: Numbers) -> Any:  # noqa: ANN401 - pandas
 def fixed(units: Numbers, scale: int) -> Numbers:
     """Return the decimals of whole units of 10^-scale as text: exact, as money is."""
     whole = np.asarray(units, "int64")
-    sign = np.where(whole < 0, "-", "")
-    left, right = np.divmod(np.abs(whole), 10**scale)
-    return np.array(
-        [f"{s}{a}.{b:0{scale}}" for s, a, b in zip(sign, left.tolist(), right.tolist(), strict=True)], dtype=object
-    )
+    # Arrow's decimals are integers of 128 bits.
+    wide = pa.py_buffer(np.stack([whole, whole >> 63], axis=-1).tobytes())
+    decimals = pa.Array.from_buffers(pa.decimal128(38, scale), len(whole), [None, wide])
+    return decimals.cast(pa.string()).to_numpy(zero_copy_only=False)
+
+
+def dates(days: Numbers) -> Numbers:
+    """Return local days as text."""
+    return pa.array(np.asarray(days, "int32"), pa.date32()).cast(pa.string()).to_numpy(zero_copy_only=False)
 
 
 def names(prefix: str, numbers: Numbers, width: int) -> Numbers:
