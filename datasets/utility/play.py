@@ -119,6 +119,9 @@ class _Tables:
         for name, frame in _rows(self.world, begin if self.new else begin - _MEMORY_DAYS, begin, end):
             record = next(record for record in UTILITY.records if record.name == name)
             self._write(record, tables[name], frame, (since, as_datetime(end)), counts[name])
+        if self.new:
+            for record in UTILITY.records:
+                _index(self.engines[_database(record)], record, tables[record.name])
         return counts
 
     def _write(
@@ -217,15 +220,20 @@ def table(record: Record) -> sa.Table:
     if extract.key not in {column.name for column in columns}:
         columns.append(sa.Column(extract.key, sa.Text()))
     columns.append(sa.Column(extract.watermark, kinds["timestamp"]))
-    made = sa.Table(extract.table, sa.MetaData(), *columns)
-    sa.Index(f"{extract.table}_key", made.c[extract.key])
-    sa.Index(f"{extract.table}_changed", made.c[extract.watermark])
-    return made
+    return sa.Table(extract.table, sa.MetaData(), *columns)
 
 
 def _create(engine: sa.Engine, table: sa.Table) -> None:
     table.metadata.drop_all(engine)
     table.metadata.create_all(engine)
+
+
+def _index(engine: sa.Engine, record: Record, table: sa.Table) -> None:
+    """Make the indexes of a table that has its first rows: one by one they would take longer."""
+    extract = record.extract
+    assert extract is not None  # noqa: S101 - all of these come from databases
+    for name, column in (("key", extract.key), ("changed", extract.watermark)):
+        sa.Index(f"{extract.table}_{name}", table.c[column]).create(engine)
 
 
 def _database(record: Record) -> str:
@@ -236,17 +244,20 @@ def _database(record: Record) -> str:
 def _rows(world: World, first: int, begin: int, end: int) -> Iterator[tuple[str, Frame]]:
     """Yield all rows that may have changed: what began from the day ``first`` on, or in a cycle that touches it."""
     yield from events.references(world, end).items()
-    parts: dict[str, list[Frame]] = {}
+    days: dict[str, list[events.Columns]] = {}
     for day in range(max(first, world.start), end):
-        parts.setdefault("complaints", []).append(events.complaints(world, day))
+        days.setdefault("complaints", []).append(events.complaints(world, day))
         if (made := events.outages(world, day)) is not None:
             of_day = (made.outages, made.steps, made.calls, made.complaints)
-            for name, frame in zip(("outages", "outage_steps", "trouble_calls", "complaints"), of_day, strict=True):
-                parts.setdefault(name, []).append(frame)
+            for name, rows in zip(("outages", "outage_steps", "trouble_calls", "complaints"), of_day, strict=True):
+                days.setdefault(name, []).append(rows)
         if day >= begin:
             loads = events.network_day(world, day)
-            for name, frame in zip(("feeder_days", "feeder_loads", "transformer_days"), loads, strict=True):
-                parts.setdefault(name, []).append(frame.assign(written_at=as_datetime(day + 1)))
+            for name, rows in zip(("feeder_days", "feeder_loads", "transformer_days"), loads, strict=True):
+                written = np.full(len(rows["feeder_id"]), np.datetime64(as_datetime(day + 1), "s"))
+                days.setdefault(name, []).append(rows | {"written_at": written})
+    parts = {name: [_joined(each)] for name, each in days.items()}
+    days.clear()
     parts["service_orders"] = [events.new_connections(world)]
     oldest = max(bills.month_number(first - 40), bills.month_number(world.start))
     for month in range(oldest, bills.month_number(end) + 1):
@@ -257,10 +268,16 @@ def _rows(world: World, first: int, begin: int, end: int) -> Iterator[tuple[str,
         ):  # fmt: skip
             parts.setdefault(name, []).append(frame)
     start = as_datetime(world.start)
-    for name, frames in parts.items():
+    for name in list(parts):
+        frames = parts.pop(name)
         whole = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
         if len(whole):
             yield name, whole[whole[_LIVES[name].created] >= start]
+
+
+def _joined(parts: list[events.Columns]) -> Frame:
+    """Return rows that were made by the day as one frame."""
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def _known(frame: Frame, life: _Life, until: datetime) -> Frame:
@@ -290,7 +307,9 @@ def _values(frame: Frame) -> dict[str, list[Any]]:
             moments = values.to_numpy().astype("datetime64[s]")
             columns[str(name)] = pa.array(moments, from_pandas=True).cast(pa.string()).to_pylist()
         else:
-            columns[str(name)] = values.astype(object).where(values.notna(), None).tolist()
+            given = values.to_numpy(object, copy=True)
+            given[values.isna().to_numpy()] = None
+            columns[str(name)] = given.tolist()
     return columns
 
 
