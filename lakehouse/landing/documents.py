@@ -49,7 +49,12 @@ def kinds_of(record: Record, names: Mapping[str, str]) -> list[str]:
 def document(names: Mapping[str, str], kinds: Sequence[str], row: Sequence[Any], mark: datetime) -> bytes:
     """Return the document of a row. mark: its watermark, UTC without zone, which is the revision."""
     values = {name: _plain(value, kind) for name, value, kind in zip(names.values(), row, kinds, strict=True)}
-    return orjson.dumps({**values, "revision": (mark - _EPOCH) // timedelta(microseconds=1)})
+    return orjson.dumps({**values, "revision": revision(mark)})
+
+
+def revision(mark: datetime) -> int:
+    """Return the revision of a row with a watermark."""
+    return (mark - _EPOCH) // timedelta(microseconds=1)
 
 
 def _plain(value: Any, kind: str) -> Any:  # noqa: ANN401 - what drivers give
