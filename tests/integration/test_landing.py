@@ -6,7 +6,7 @@ import http.client
 import random
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -182,11 +182,14 @@ class Table:
         with closing(sqlite3.connect(self._file)) as base, base:
             base.executemany(statement, rows)
 
-    def put(self, keys: Iterable[str], at: datetime) -> None:
-        """Write rows, in the place of those of the same keys."""
+    def add(self, keys: Iterable[str], at: datetime) -> None:
         every = [(key, at.isoformat(" ")) for key in keys]
-        self.delete(key for key, _ in every)
         self.do("INSERT INTO outages (outage_id, changed_at) VALUES (?, ?)", every)
+
+    def put(self, keys: Collection[str], at: datetime) -> None:
+        """Write rows, in the place of those of the same keys."""
+        self.delete(keys)
+        self.add(keys, at)
 
     def delete(self, keys: Iterable[str]) -> None:
         self.do("DELETE FROM outages WHERE outage_id = ?", [(key,) for key in keys])
@@ -243,8 +246,8 @@ def test_of_a_long_past_only_its_end_is_read_to_find_what_is_gone(
     table: Table, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(80):
-        table.put([f"O{secrets.token_hex(12)}" for _ in range(500)], NOON + timedelta(minutes=n))
-    table.put(["OLD", "LATE"], NOON + timedelta(minutes=90))
+        table.add([f"O{secrets.token_hex(12)}" for _ in range(500)], NOON + timedelta(hours=n))
+    table.put(["OLD", "LATE"], NOON + timedelta(hours=80))
     assert table.land() == 40_002
     (whole,) = table.manifests
     fetched: list[int] = []
@@ -257,7 +260,7 @@ def test_of_a_long_past_only_its_end_is_read_to_find_what_is_gone(
 
     monkeypatch.setattr(lake, "get", counted)
     monkeypatch.setattr(lake, "get_range", counted)
-    day = NOON + timedelta(days=1)
+    day = NOON + timedelta(days=4)
     table.put(["NEW"], day)
     table.delete(["LATE"])
     assert table.land() == 2
