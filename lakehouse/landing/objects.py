@@ -37,7 +37,7 @@ SCHEMA: Final = pa.schema(
 """A record as it came. value: NULL where the source sent none."""
 
 
-_PART: Final = 5_000
+_PART: Final = 2_000
 """Records of an object that can be read without the others."""
 _SMALL: Final = 200_000
 """Bytes of an object that is read as a whole all the same."""
