@@ -65,6 +65,12 @@ def get(settings: Settings, key: str) -> bytes | None:
         return None
 
 
+def get_range(settings: Settings, key: str, start: int, length: int) -> bytes:
+    """Return some of an object's bytes. Raises FileNotFoundError, EngineUnavailable, WrongKeys."""
+    read = _call(settings, f"read {key}", lambda store: _obstore().get_range(store, key, start=start, length=length))
+    return bytes(read)
+
+
 def delete(settings: Settings, key: str) -> None:
     """Remove an object; one that is not there is none to remove."""
     try:

@@ -6,15 +6,18 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyspark.sql import SparkSession
 
     from meterlake.settings import Settings
 
 
-def catalog(session: SparkSession, settings: Settings, name: str, ref: str) -> str:
+def catalog(session: SparkSession, settings: Settings, name: str, ref: str, *, alone: bool = False) -> str:
     """Know a branch (``run_1``) or a past state (``main@hash``) of the lakehouse as a catalog; return its name.
 
-    A session learns it at any time. A name belongs to one branch for as long as the session lives.
+    A session learns it at any time. A name belongs to one branch for as long as the session lives. alone: nobody else
+    writes there; tables and their manifests are read once, not by each statement, until ``forget``.
     """
     access, secret = settings.lake_keys
     prefix = f"spark.sql.catalog.{name}"
@@ -29,11 +32,20 @@ def catalog(session: SparkSession, settings: Settings, name: str, ref: str) -> s
         ".s3.access-key-id": access,
         ".s3.secret-access-key": secret,
         ".client.region": settings.lake_region,
-        ".cache-enabled": "false",
+        ".cache-enabled": str(alone).lower(),
+        # A plan that was made before must not keep a table that is not the one that statements write.
+        ".cache.expiration-interval-ms": "-1",
+        ".io.manifest.cache-enabled": str(alone).lower(),
     }
     for key, value in options.items():
         session.conf.set(f"{prefix}{key}", value)
     return name
+
+
+def forget(session: SparkSession, tables: Iterable[str]) -> None:
+    """Let go of what a catalog keeps of tables: it lives as long as the session."""
+    for table in tables:
+        session.sql(f"REFRESH TABLE {table}")
 
 
 def partitioned(session: SparkSession, table: str) -> list[str]:

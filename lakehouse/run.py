@@ -63,9 +63,8 @@ class Run:
         run = f"{begin:%Y%m%dT%H%M%S}-{uuid4().hex[:4]}"
         main = self._prepare()
         branch = nessie.create(self.settings, f"{self.lakehouse.name}_{run}", main)
-        catalog = Catalog(
-            lake_spark.catalog(self.session, self.settings, f"lake_{uuid4().hex[:8]}", branch.name), self.lakehouse
-        )
+        name = lake_spark.catalog(self.session, self.settings, f"lake_{uuid4().hex[:8]}", branch.name, alone=True)
+        catalog = Catalog(name, self.lakehouse)
         self._make_tables(catalog, full=full)
         result = bronze.news(self.session, self.settings, catalog)
         if not result and not full:
@@ -75,6 +74,7 @@ class Run:
             read, changed, left = self._compute(catalog, result, run)
             self.report("audit")
             audit.check(self.session, catalog, branch.name, read, changed, left)
+        lake_spark.forget(self.session, map(catalog.path, tables.every(self.lakehouse)))
         seconds = (self.clock() - begin).total_seconds()
         counts = {name: asdict(item.counts) for name, item in changed.items()}
         mode = "full" if full else "incremental"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from datasets.utility.billing import CHANNELS
 from datasets.utility.events import tariff_ids
-from datasets.utility.world import Frame, Numbers, World, calendar, day_number, fixed, instant
+from datasets.utility.world import Frame, Numbers, World, calendar, dates, day_number, fixed, instant
 
 _NEVER: Final = np.datetime64("NaT")
 _LEVELS: Final = (10, 25, 40)
@@ -47,7 +48,9 @@ class _Read:
     register: Numbers
 
 
+@lru_cache(maxsize=4)
 def _read(world: World, month: int) -> _Read:
+    """Return the readings of a month. A month's bills are made of those of the three before, too."""
     pick, people = world.random(31, month), world.people
     n, first = len(people), day_number(date(month // 12, month % 12 + 1, 1))
     day = first + people["number"].to_numpy() % 20 + pick.integers(0, 3, n) + 8 * (pick.random(n) < 0.01)
@@ -78,13 +81,13 @@ def cycle(world: World, month: int) -> Cycle:
     changed = (rows["new_meter"].to_numpy() > before.day[place]) & (rows["new_meter"].to_numpy() <= day)
     rolled = now.register[place] // 100_000_000 > before.register[place] // 100_000_000
     reading_id = np.array([f"{month:06}{number:09}" for number in rows["number"].tolist()], dtype=object)
-    feeder_id = world.network["feeder_id"].to_numpy()[rows["feeder"].to_numpy()]
+    feeder_id = world.feeder["feeder_id"][world.person["feeder"][place]]
     readings = pd.DataFrame(
         {
             "reading_id": reading_id,
             "customer_id": rows["customer_id"],
             "feeder_id": feeder_id,
-            "customer_class": world.class_at(rows, day),
+            "customer_class": world.class_at(place, day),
             "device_id": [
                 f"M{number}-{1 + new}"
                 for number, new in zip(
@@ -103,7 +106,7 @@ def cycle(world: World, month: int) -> Cycle:
     base = readings[["reading_id", "customer_id", "feeder_id", "customer_class", "read_at"]].assign(
         number=rows["number"],
         habit=rows["habit"],
-        kind=world.kind_at(rows, day),
+        kind=world.kind_at(place, day),
         day=day,
         begin=before.day[place],
         units=consumption,
@@ -150,7 +153,7 @@ def _invoices(world: World, month: int, base: Frame) -> Frame:
 
 
 def _lines(invoices: Frame) -> Frame:
-    parts = []
+    parts, begin, end, due = [], dates(invoices["begin"]), dates(invoices["day"] - 1), dates(invoices["due"])
     for number, (kind, amounts) in enumerate(
         (("energy", invoices["energy"]), ("fixed", invoices["fixed"]), ("tax", invoices["tax"]))
     ):
@@ -169,9 +172,9 @@ def _lines(invoices: Frame) -> Frame:
                     "tariff_id": invoices["tariff_id"],
                     "invoiced_at": invoices["invoiced_at"],
                     "read_at": invoices["read_at"],
-                    "period_from": invoices["begin"].to_numpy().astype("datetime64[D]").astype(str),
-                    "period_to": (invoices["day"].to_numpy() - 1).astype("datetime64[D]").astype(str),
-                    "due_on": invoices["due"].to_numpy().astype("datetime64[D]").astype(str),
+                    "period_from": begin,
+                    "period_to": end,
+                    "due_on": due,
                     "kwh": fixed(units, 3),
                     "amount": fixed(amounts, 2),
                     "is_back_billed": invoices["back_billed"],

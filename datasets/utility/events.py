@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,18 @@ _HOURS: Final = PROFILE / PROFILE.sum()
 _NEVER: Final = np.datetime64("NaT")
 
 
+Columns: TypeAlias = dict[str, Numbers]
+"""Rows by the column: frames of a day would take longer to make than what is in them."""
+
+
 @dataclass(frozen=True)
 class Outages:
     """The outages of a day, and whom they concern."""
 
-    outages: Frame
-    steps: Frame
-    calls: Frame
-    complaints: Frame
+    outages: Columns
+    steps: Columns
+    calls: Columns
+    complaints: Columns
 
 
 def outages(world: World, day: int) -> Outages | None:
@@ -42,7 +46,7 @@ def outages(world: World, day: int) -> Outages | None:
     transformer = feeder * world.per_feeder + pick.integers(0, world.per_feeder, n)
     momentary = ~is_planned & (pick.random(n) < 0.25)
     begin = np.where(is_planned, 9 * 3600, pick.integers(0, 86_400, n))
-    severe = 1 + np.maximum(world.weather[world.index(day), world.network["region_number"].to_numpy()[feeder]], 0)
+    severe = 1 + np.maximum(world.weather[world.index(day), world.feeder["region_number"][feeder]], 0)
     length = np.where(momentary, pick.integers(20, 300, n), 600 + pick.lognormal(8.3, 0.8, n) * severe)
     length = np.where(is_planned, 4 * 3600 + pick.normal(0, 2400, n), length)
     sent = np.minimum(pick.exponential(900, n), length * 0.2)
@@ -60,207 +64,194 @@ def outages(world: World, day: int) -> Outages | None:
     crew = pick.integers(1, max(3, world.feeders // 3), n)
     shift = np.array(["night", "day", "evening"], dtype=object)[(begin // 28_800).astype(int)]
     none = momentary | is_planned
-    rows = pd.DataFrame(
-        {
-            "outage_id": [f"O{day}-{number:04}" for number in range(n)],
-            "feeder": feeder,
-            "feeder_id": world.network["feeder_id"].to_numpy()[feeder],
-            "device_type": np.where(whole, "feeder", "transformer"),
-            "device_id": np.where(
-                whole, world.network["feeder_id"].to_numpy()[feeder], world.transformer_ids[transformer]
-            ),
-            "is_planned": is_planned,
-            "cause": np.where(
-                is_planned, "planned_work", _CAUSES[pick.choice(6, n, p=(0.3, 0.15, 0.25, 0.15, 0.1, 0.05))]
-            ),
-            "cause_known_at": np.where(is_planned, at, after(cause_after, np.zeros(n, bool))),
-            "heard_from": np.where(is_planned, "plan", np.where(momentary, "scada", heard)),
-            "announced_at": after(-pick.uniform(0.5, 5, n) * 86_400, ~is_planned),
-            "planned_end_at": after(np.full(n, 4 * 3600), ~is_planned),
-            "began_at": at,
-            "estimated_at": after(length * pick.lognormal(0, 0.4, n), none),
-            "dispatched_at": after(sent, none),
-            "on_site_at": after(there, none),
-            "first_restored_at": after(np.maximum(length, there + 60), np.zeros(n, bool)),
-            "last_restored_at": after(final, np.zeros(n, bool)),
-            "corrected_at": after(length + pick.uniform(2, 6, n) * 86_400, ~corrected),
-            "crew_id": np.where(none, None, names("CREW", crew, 2)),
-            "crew_shift": np.where(none, None, shift),
-            "operations": np.where(momentary, pick.integers(1, 4, n), 1),
-            "deleted_at": after(pick.uniform(1, 12, n) * 86_400, ~(momentary & (pick.random(n) < 0.4))),
-        }
+    rows = {
+        "outage_id": np.array([f"O{day}-{number:04}" for number in range(n)], dtype=object),
+        "feeder": feeder,
+        "feeder_id": world.feeder["feeder_id"][feeder],
+        "device_type": np.where(whole, "feeder", "transformer").astype(object),
+        "device_id": np.where(whole, world.feeder["feeder_id"][feeder], world.transformer_ids[transformer]),
+        "is_planned": is_planned,
+        "cause": np.where(is_planned, "planned_work", _CAUSES[pick.choice(6, n, p=(0.3, 0.15, 0.25, 0.15, 0.1, 0.05))]),
+        "cause_known_at": np.where(is_planned, at, after(cause_after, np.zeros(n, bool))),
+        "heard_from": np.where(is_planned, "plan", np.where(momentary, "scada", heard)).astype(object),
+        "announced_at": after(-pick.uniform(0.5, 5, n) * 86_400, ~is_planned),
+        "planned_end_at": after(np.full(n, 4 * 3600), ~is_planned),
+        "began_at": at,
+        "estimated_at": after(length * pick.lognormal(0, 0.4, n), none),
+        "dispatched_at": after(sent, none),
+        "on_site_at": after(there, none),
+        "first_restored_at": after(np.maximum(length, there + 60), np.zeros(n, bool)),
+        "last_restored_at": after(final, np.zeros(n, bool)),
+        "corrected_at": after(length + pick.uniform(2, 6, n) * 86_400, ~corrected),
+        "crew_id": np.where(none, None, names("CREW", crew, 2)),
+        "crew_shift": np.where(none, None, shift),
+        "operations": np.where(momentary, pick.integers(1, 4, n), 1),
+        "deleted_at": after(pick.uniform(1, 12, n) * 86_400, ~(momentary & (pick.random(n) < 0.4))),
+    }
+    who, outage = _concerned(world, day, feeder, np.where(whole, -1, transformer))
+    steps = _steps(world, day, rows, who, outage, whole[outage])
+    rows["customers_interrupted"] = np.bincount(outage, minlength=n)
+    rows["interrupted_kva"] = fixed(np.bincount(outage, world.person["kva"][who], n), 2)
+    # Calls and complaints are about those that last.
+    lasts = ~none[outage]
+    sustained = {name: values[lasts] for name, values in steps.items()}
+    return Outages(rows, steps, _calls(world, day, sustained), _about(world, day, sustained))
+
+
+def _concerned(world: World, day: int, feeder: Numbers, transformer: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the customers (places in ``people``) without supply, and the number of the outage of each.
+
+    transformer: -1 where it is the whole feeder. Customers lie in the order of both, so that each is a range.
+    """
+    active = world.active(day)
+    of_feeder, of_transformer = (world.person[name][active] for name in ("feeder", "transformer"))
+    is_whole = transformer < 0
+    first, last = (
+        np.where(is_whole, np.searchsorted(of_feeder, feeder, side), np.searchsorted(of_transformer, transformer, side))
+        for side in ("left", "right")
     )
-    steps = _steps(world, day, rows, whole, transformer)
-    grouped = steps.groupby("outage_id")["kva"]
-    rows["customers_interrupted"] = rows["outage_id"].map(grouped.size()).fillna(0).astype("int64")
-    rows["interrupted_kva"] = fixed(rows["outage_id"].map(grouped.sum()).fillna(0).to_numpy(), 2)
-    sustained = rows[~(momentary | is_planned)]
-    return Outages(rows, steps, _calls(world, day, sustained, steps), _about(world, day, sustained, steps))
+    counts = last - first
+    outage = np.repeat(np.arange(len(feeder)), counts)
+    within = np.arange(len(outage)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return active[np.repeat(first, counts) + within], outage
 
 
-def _steps(world: World, day: int, rows: Frame, whole: Numbers, transformer: Numbers) -> Frame:
-    people = world.people[world.active(day)]
-    parts = [people[:0].assign(outage=0)]
-    for number in range(len(rows)):
-        column, wanted = (
-            ("feeder", rows["feeder"].iat[number]) if whole[number] else ("transformer", transformer[number])
-        )
-        parts.append(people[people[column] == wanted].assign(outage=number))
-    hit = pd.concat(parts, ignore_index=True)
-    of = rows.iloc[hit["outage"].to_numpy()].reset_index(drop=True)
-    early = whole[hit["outage"].to_numpy()] & (hit["number"].to_numpy() % 2 == 0) & (of["crew_id"].notna().to_numpy())
+def _steps(world: World, day: int, rows: Columns, who: Numbers, outage: Numbers, whole: Numbers) -> Columns:
+    began, crewed = rows["began_at"][outage], pd.notna(rows["crew_id"])[outage]
+    early = whole & (who % 2 == 0) & crewed
 
     def share(column: str) -> Numbers:
-        length = (of[column] - of["began_at"]).dt.total_seconds().to_numpy()
+        length = (rows[column][outage] - began).astype("int64")
         seconds = np.round(np.where(early, np.maximum(length * 0.6, 301), length)).astype("int64")
-        return of["began_at"].to_numpy() + np.minimum(seconds, length.astype("int64")).astype("timedelta64[s]")
+        return began + np.minimum(seconds, length).astype("timedelta64[s]")
 
-    return pd.DataFrame(
-        {
-            "step_id": of["outage_id"] + "-" + hit["customer_id"],
-            "outage_id": of["outage_id"],
-            "customer_id": hit["customer_id"],
-            "number": hit["number"],
-            "feeder_id": of["feeder_id"],
-            "customer_class": world.class_at(hit, day),
-            "restoration_step": np.where(
-                early, 1, np.where(whole[hit["outage"].to_numpy()] & of["crew_id"].notna(), 2, 1)
-            ),
-            "off_at": of["began_at"],
-            "first_on_at": share("first_restored_at"),
-            "last_on_at": share("last_restored_at"),
-            "corrected_at": of["corrected_at"],
-            "connected_kva": fixed(hit["kva"].to_numpy(), 2),
-            "kva": hit["kva"],
-            "deleted_at": of["deleted_at"],
-        }
-    )
+    outage_id, customer_id = rows["outage_id"][outage], world.person["customer_id"][who]
+    return {
+        "step_id": outage_id + "-" + customer_id,
+        "outage_id": outage_id,
+        "customer_id": customer_id,
+        "number": who,
+        "feeder_id": rows["feeder_id"][outage],
+        "customer_class": world.class_at(who, day),
+        "restoration_step": np.where(early, 1, np.where(whole & crewed, 2, 1)),
+        "off_at": began,
+        "first_on_at": share("first_restored_at"),
+        "last_on_at": share("last_restored_at"),
+        "corrected_at": rows["corrected_at"][outage],
+        "connected_kva": fixed(world.person["kva"][who], 2),
+        "deleted_at": rows["deleted_at"][outage],
+    }
 
 
-def _calls(world: World, day: int, sustained: Frame, steps: Frame) -> Frame:
+def _calls(world: World, day: int, steps: Columns) -> Columns:
     pick = world.random(22, day)
-    hit = steps[steps["outage_id"].isin(sustained["outage_id"])]
-    hit = hit[pick.random(len(hit)) < 0.12].reset_index(drop=True)
+    hit = np.flatnonzero(pick.random(len(steps["number"])) < 0.12)
     seconds = pick.integers(30, 3600, len(hit)).astype("timedelta64[s]")
-    put_to = hit["outage_id"].mask(pick.random(len(hit)) < 0.05)
-    return pd.DataFrame(
-        {
-            "call_id": [f"TC{day}-{number:05}" for number in range(len(hit))],
-            "outage_id": put_to,
-            "customer_id": hit["customer_id"],
-            "feeder_id": hit["feeder_id"],
-            "called_at": hit["off_at"].to_numpy().astype("datetime64[s]") + seconds,
-        }
-    )
+    put_to = np.where(pick.random(len(hit)) < 0.05, None, steps["outage_id"][hit])
+    return {
+        "call_id": np.array([f"TC{day}-{number:05}" for number in range(len(hit))], dtype=object),
+        "outage_id": put_to,
+        "customer_id": steps["customer_id"][hit],
+        "feeder_id": steps["feeder_id"][hit],
+        "called_at": steps["off_at"][hit] + seconds,
+    }
 
 
-def _about(world: World, day: int, sustained: Frame, steps: Frame) -> Frame:
+def _about(world: World, day: int, steps: Columns) -> Columns:
     """Return complaints about outages: more of them the longer one lasts."""
     pick = world.random(23, day)
-    hit = steps[steps["outage_id"].isin(sustained["outage_id"])]
-    hours = (hit["first_on_at"] - hit["off_at"]).dt.total_seconds() / 3600
-    hit = hit[pick.random(len(hit)) < np.minimum(0.01 + 0.012 * hours.to_numpy(), 0.2)].reset_index(drop=True)
+    hours = (steps["first_on_at"] - steps["off_at"]).astype("int64") / 3600
+    hit = np.flatnonzero(pick.random(len(hours)) < np.minimum(0.01 + 0.012 * hours, 0.2))
     n = len(hit)
-    opened = hit["off_at"].to_numpy().astype("datetime64[s]") + pick.integers(900, 14_400, n).astype("timedelta64[s]")
-    return _complaints(
-        world, day, world.people.iloc[hit["number"].astype(int)], opened, np.full(n, "outage", dtype=object), "A"
-    ).assign(outage_id=hit["outage_id"])
+    opened = steps["off_at"][hit] + pick.integers(900, 14_400, n).astype("timedelta64[s]")
+    made = _complaints(world, day, steps["number"][hit], opened, np.full(n, "outage", dtype=object), "A")
+    return made | {"outage_id": steps["outage_id"][hit]}
 
 
-def complaints(world: World, day: int) -> Frame:
+def complaints(world: World, day: int) -> Columns:
     """Return the complaints of a day that are about no outage."""
-    pick = world.random(24, day)
-    people = world.people[world.active(day)]
-    hit = people[pick.random(len(people)) < 0.0008 * people["temper"]]
+    pick, active = world.random(24, day), world.active(day)
+    hit = active[pick.random(len(active)) < 0.0008 * world.person["temper"][active]]
     opened = instant(day, pick.integers(8 * 3600, 20 * 3600, len(hit)))
     kinds = _TYPES[pick.choice(4, len(hit), p=(0.5, 0.15, 0.15, 0.2))]
-    return _complaints(world, day, hit, opened, kinds, "B").assign(outage_id=None)
+    return _complaints(world, day, hit, opened, kinds, "B") | {"outage_id": np.full(len(hit), None, dtype=object)}
 
 
-def _complaints(world: World, day: int, people: Frame, opened: Numbers, kinds: Numbers, letter: str) -> Frame:
-    pick, n = world.random(25, day, ord(letter)), len(people)
+def _complaints(world: World, day: int, who: Numbers, opened: Numbers, kinds: Numbers, letter: str) -> Columns:
+    pick, n = world.random(25, day, ord(letter)), len(who)
 
     def after(seconds: Numbers, missing: Numbers | None = None) -> Numbers:
-        moments = opened.astype("datetime64[s]") + np.asarray(np.round(seconds), "int64").astype("timedelta64[s]")
+        moments = opened + np.asarray(np.round(seconds), "int64").astype("timedelta64[s]")
         return moments if missing is None else np.where(missing, _NEVER, moments)
 
     first = pick.exponential(4 * 3600, n)
     solved = first + pick.lognormal(10.8, 1.1, n)
-    return pd.DataFrame(
-        {
-            "complaint_id": [f"CM{letter}{day}-{number:05}" for number in range(n)],
-            "customer_id": people["customer_id"].to_numpy(),
-            "feeder_id": world.network["feeder_id"].to_numpy()[people["feeder"].to_numpy()],
-            "customer_class": world.class_at(people, day),
-            "complaint_type": kinds,
-            "channel": _CHANNELS[pick.choice(5, n, p=(0.5, 0.2, 0.1, 0.15, 0.05))],
-            "opened_at": opened,
-            "first_response_at": after(first),
-            "promised_by": after(np.where(kinds == "billing", 120, 48) * 3600),
-            "resolved_at": after(solved, pick.random(n) < 0.03),
-            "reopened_at": after(solved + pick.uniform(1, 10, n) * 86_400, pick.random(n) >= 0.07),
-            "contacts": 1 + pick.poisson(0.7, n),
-        }
-    )
+    return {
+        "complaint_id": np.array([f"CM{letter}{day}-{number:05}" for number in range(n)], dtype=object),
+        "customer_id": world.person["customer_id"][who],
+        "feeder_id": world.feeder["feeder_id"][world.person["feeder"][who]],
+        "customer_class": world.class_at(who, day),
+        "complaint_type": kinds,
+        "channel": _CHANNELS[pick.choice(5, n, p=(0.5, 0.2, 0.1, 0.15, 0.05))],
+        "opened_at": opened,
+        "first_response_at": after(first),
+        "promised_by": after(np.where(kinds == "billing", 120, 48) * 3600),
+        "resolved_at": after(solved, pick.random(n) < 0.03),
+        "reopened_at": after(solved + pick.uniform(1, 10, n) * 86_400, pick.random(n) >= 0.07),
+        "contacts": 1 + pick.poisson(0.7, n),
+    }
 
 
-def feeder_day(world: World, day: int, pick: np.random.Generator) -> tuple[Frame, Numbers]:
+def feeder_day(world: World, day: int, pick: np.random.Generator) -> tuple[Columns, Numbers]:
     """Return the feeders' day, and their energy in Wh."""
-    people, network, n = world.people[world.active(day)], world.network, world.feeders
-    season = world.season[world.index(day)]
-    energy = np.bincount(people["feeder"], people["base"], n) * season / (1 - network["loss"].to_numpy())
+    active, feeder, n = world.active(day), world.feeder, world.feeders
+    of, base, kva = (world.person[name][active] for name in ("feeder", "base", "kva"))
+    energy = np.bincount(of, base, n) * world.season[world.index(day)] / (1 - feeder["loss"])
     energy = np.round(energy * pick.normal(1, 0.01, n) * 1000)
-    ids = network["feeder_id"].to_numpy()
-    days = pd.DataFrame(
-        {
-            "feeder_day_id": [f"{feeder}-{day}" for feeder in ids],
-            "feeder_id": ids,
-            "day_start": instant(day),
-            "energy_input_kwh": fixed(energy, 3),
-            "customers_served": np.bincount(people["feeder"], minlength=n),
-            "connected_kva": fixed(np.bincount(people["feeder"], people["kva"], n), 2),
-            "weather_forecast": fixed(np.round(world.forecast(day)[network["region_number"]] * 100), 2),
-        }
-    )
+    ids = feeder["feeder_id"]
+    days = {
+        "feeder_day_id": np.array([f"{name}-{day}" for name in ids], dtype=object),
+        "feeder_id": ids,
+        "day_start": np.full(n, instant(day)),
+        "energy_input_kwh": fixed(energy, 3),
+        "customers_served": np.bincount(of, minlength=n),
+        "connected_kva": fixed(np.bincount(of, kva, n), 2),
+        "weather_forecast": fixed(np.round(world.forecast(day)[feeder["region_number"]] * 100), 2),
+    }
     return days, energy
 
 
-def network_day(world: World, day: int) -> tuple[Frame, Frame, Frame]:
+def network_day(world: World, day: int) -> tuple[Columns, Columns, Columns]:
     """Return the load of a day: feeders by day, feeders by hour, transformers by day."""
-    pick, n = world.random(26, day), world.feeders
+    pick, n, count = world.random(26, day), world.feeders, world.transformers
     days, energy = feeder_day(world, day, pick)
-    people = world.people[world.active(day)]
-    season = world.season[world.index(day)]
-    ids = world.network["feeder_id"].to_numpy()
+    ids = world.feeder["feeder_id"]
     load = np.round(np.outer(energy, _HOURS) * pick.lognormal(0, 0.05, (n, 24)))
-    hours = pd.DataFrame(
-        {
-            "load_id": [f"{feeder}-{day}-{hour:02}" for feeder in ids for hour in range(24)],
-            "feeder_id": np.repeat(ids, 24),
-            "hour_start": instant(day, np.tile(np.arange(24) * 3600, n)),
-            "load_kw": fixed(load.ravel(), 3),
-        }
-    )
-    count = world.transformers
-    mean = np.bincount(people["transformer"], people["base"], count) * season / 24
+    hours = {
+        "load_id": np.array([f"{feeder}-{day}-{hour:02}" for feeder in ids for hour in range(24)], dtype=object),
+        "feeder_id": np.repeat(ids, 24),
+        "hour_start": instant(day, np.tile(np.arange(24) * 3600, n)),
+        "load_kw": fixed(load.ravel(), 3),
+    }
+    active = world.active(day)
+    used = np.bincount(world.person["transformer"][active], world.person["base"][active], count)
+    mean = used * world.season[world.index(day)] / 24
     peak = mean * 1.35 * pick.lognormal(0.1, 0.15, count)
     over = peak / np.maximum(_ratings(world) / 100, 1)
-    transformers = pd.DataFrame(
-        {
-            "transformer_day_id": [f"{name}-{day}" for name in world.transformer_ids],
-            "transformer_id": world.transformer_ids,
-            "feeder_id": np.repeat(ids, world.per_feeder),
-            "day_start": instant(day),
-            "peak_kva": fixed(np.round(peak * 100), 2),
-            "overload_hours": np.clip(np.floor((over - 1) * 20 + 1), 0, 12).astype("int64"),
-        }
-    )
+    transformers = {
+        "transformer_day_id": np.array([f"{name}-{day}" for name in world.transformer_ids], dtype=object),
+        "transformer_id": world.transformer_ids,
+        "feeder_id": np.repeat(ids, world.per_feeder),
+        "day_start": np.full(count, instant(day)),
+        "peak_kva": fixed(np.round(peak * 100), 2),
+        "overload_hours": np.clip(np.floor((over - 1) * 20 + 1), 0, 12).astype("int64"),
+    }
     return days, hours, transformers
 
 
 def _ratings(world: World) -> Numbers:
     """Return the ratings of transformers, in units of 0.01 kVA."""
-    mean = np.bincount(world.people["transformer"], world.people["base"], world.transformers) / 24
+    mean = np.bincount(world.person["transformer"], world.person["base"], world.transformers) / 24
     return (np.ceil(mean * 2.2 / 10 + 1) * 1000).astype("int64")
 
 
@@ -346,10 +337,10 @@ def _customers(world: World, days: Numbers, status: str) -> Frame:
             "phone": [
                 f"+9230{n + 10_000_000 * (t + 1):09}" for n, t in zip(number.tolist(), tenant.tolist(), strict=True)
             ],
-            "customer_class": world.class_at(people, days),
+            "customer_class": world.class_at(number, days),
             "feeder_id": world.network["feeder_id"].to_numpy()[people["feeder"].to_numpy()],
             "transformer_id": world.transformer_ids[people["transformer"].to_numpy()],
-            "tariff_id": tariff_ids(world.kind_at(people, days)),
+            "tariff_id": tariff_ids(world.kind_at(number, days)),
             "connected_kva": fixed(people["kva"].to_numpy(), 2),
             "status": status,
             "valid_from": instant(days),
@@ -368,7 +359,7 @@ def new_connections(world: World) -> Frame:
             "order_type": "new_connection",
             "customer_id": people["customer_id"].to_numpy(),
             "feeder_id": world.network["feeder_id"].to_numpy()[people["feeder"].to_numpy()],
-            "customer_class": world.class_at(people, joined),
+            "customer_class": world.class_at(people["number"].to_numpy(), joined),
             "requested_at": instant(joined - pick.integers(8, 24, len(people)), 10 * 3600),
             "completed_at": instant(joined, 12 * 3600),
             "amount_due": None,

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 import sqlalchemy as sa
 
 from datasets.utility import bills, events
@@ -117,6 +119,9 @@ class _Tables:
         for name, frame in _rows(self.world, begin if self.new else begin - _MEMORY_DAYS, begin, end):
             record = next(record for record in UTILITY.records if record.name == name)
             self._write(record, tables[name], frame, (since, as_datetime(end)), counts[name])
+        if self.new:
+            for record in UTILITY.records:
+                _index(self.engines[_database(record)], record, tables[record.name])
         return counts
 
     def _write(
@@ -151,38 +156,42 @@ class _Tables:
             columns[key] = key
         source = rows[[*columns.values(), "changed_at"]].set_axis([*columns, "changed_at"], axis=1)
         engine = self.engines[record.extract.database]
-        values, wrong = self._spoilt(record, _values(source))
-        counts["wrong"] += wrong
+        values = _values(source)
+        counts["wrong"] += self._spoil(record, values)
+        insert = table.insert().compile(engine, column_keys=list(values))
+        # What SQLAlchemy does for each row takes longer than the database takes to write it.
+        ordered = zip(*values.values(), strict=True)
+        every = ordered if insert.positional else (dict(zip(values, row, strict=True)) for row in ordered)
         with engine.begin() as connection:
             keys = [*source[key][was].tolist(), *(dead[names.get(key, key)].tolist() if len(dead) else [])]
             for first in range(0, len(keys), 500):
                 connection.execute(table.delete().where(table.c[key].in_(keys[first : first + 500])))
-            for first in range(0, len(values), _ROWS):
-                connection.execute(table.insert(), values[first : first + _ROWS])
+            while part := list(islice(every, _ROWS)):
+                connection.exec_driver_sql(str(insert), part)
 
-    def _spoilt(self, record: Record, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-        """Return rows with faults among them, at most one in each, and how many."""
-        shares = self.request.faults
-        if not shares or record.kind != "event" or not rows:
-            return rows, 0
+    def _spoil(self, record: Record, columns: dict[str, list[Any]]) -> int:
+        """Put faults into rows, at most one in each; return how many."""
+        shares, count = self.request.faults, len(next(iter(columns.values())))
+        if not shares or record.kind != "event" or not count:
+            return 0
         assert record.extract is not None  # noqa: S101
-        pick = np.random.default_rng((self.world.seed, 9, len(rows), sum(map(ord, record.name))))
-        which = np.searchsorted(np.cumsum(list(shares.values())), pick.random(len(rows)), side="right")
+        pick = np.random.default_rng((self.world.seed, 9, count, sum(map(ord, record.name))))
+        which = np.searchsorted(np.cumsum(list(shares.values())), pick.random(count), side="right")
         numbers = [item for item in record.fields if item.type.kind in ("decimal", "int") and not item.nullable]
         texts = [item for item in record.fields[1:] if item.type.kind == "string" and not item.nullable]
         wrong = 0
         for place in np.flatnonzero(which < len(shares)).tolist():
             match list(shares)[which[place]]:
                 case "missing":
-                    rows[place][record.extract.column(texts[0].name)] = None
+                    columns[record.extract.column(texts[0].name)][place] = None
                 case "unknown_feeder":
-                    rows[place]["feeder_id"] = "F9999"
+                    columns["feeder_id"][place] = "F9999"
                 case _ if numbers:
-                    rows[place][record.extract.column(numbers[-1].name)] = "many"
+                    columns[record.extract.column(numbers[-1].name)][place] = "many"
                 case _:
                     continue
             wrong += 1
-        return rows, wrong
+        return wrong
 
 
 def table(record: Record) -> sa.Table:
@@ -211,15 +220,20 @@ def table(record: Record) -> sa.Table:
     if extract.key not in {column.name for column in columns}:
         columns.append(sa.Column(extract.key, sa.Text()))
     columns.append(sa.Column(extract.watermark, kinds["timestamp"]))
-    made = sa.Table(extract.table, sa.MetaData(), *columns)
-    sa.Index(f"{extract.table}_key", made.c[extract.key])
-    sa.Index(f"{extract.table}_changed", made.c[extract.watermark])
-    return made
+    return sa.Table(extract.table, sa.MetaData(), *columns)
 
 
 def _create(engine: sa.Engine, table: sa.Table) -> None:
     table.metadata.drop_all(engine)
     table.metadata.create_all(engine)
+
+
+def _index(engine: sa.Engine, record: Record, table: sa.Table) -> None:
+    """Make the indexes of a table that has its first rows: one by one they would take longer."""
+    extract = record.extract
+    assert extract is not None  # noqa: S101 - all of these come from databases
+    for name, column in (("key", extract.key), ("changed", extract.watermark)):
+        sa.Index(f"{extract.table}_{name}", table.c[column]).create(engine)
 
 
 def _database(record: Record) -> str:
@@ -230,17 +244,20 @@ def _database(record: Record) -> str:
 def _rows(world: World, first: int, begin: int, end: int) -> Iterator[tuple[str, Frame]]:
     """Yield all rows that may have changed: what began from the day ``first`` on, or in a cycle that touches it."""
     yield from events.references(world, end).items()
-    parts: dict[str, list[Frame]] = {}
+    days: dict[str, list[events.Columns]] = {}
     for day in range(max(first, world.start), end):
-        parts.setdefault("complaints", []).append(events.complaints(world, day))
+        days.setdefault("complaints", []).append(events.complaints(world, day))
         if (made := events.outages(world, day)) is not None:
             of_day = (made.outages, made.steps, made.calls, made.complaints)
-            for name, frame in zip(("outages", "outage_steps", "trouble_calls", "complaints"), of_day, strict=True):
-                parts.setdefault(name, []).append(frame)
+            for name, rows in zip(("outages", "outage_steps", "trouble_calls", "complaints"), of_day, strict=True):
+                days.setdefault(name, []).append(rows)
         if day >= begin:
             loads = events.network_day(world, day)
-            for name, frame in zip(("feeder_days", "feeder_loads", "transformer_days"), loads, strict=True):
-                parts.setdefault(name, []).append(frame.assign(written_at=as_datetime(day + 1)))
+            for name, rows in zip(("feeder_days", "feeder_loads", "transformer_days"), loads, strict=True):
+                written = np.full(len(rows["feeder_id"]), np.datetime64(as_datetime(day + 1), "s"))
+                days.setdefault(name, []).append(rows | {"written_at": written})
+    parts = {name: [_joined(each)] for name, each in days.items()}
+    days.clear()
     parts["service_orders"] = [events.new_connections(world)]
     oldest = max(bills.month_number(first - 40), bills.month_number(world.start))
     for month in range(oldest, bills.month_number(end) + 1):
@@ -251,10 +268,16 @@ def _rows(world: World, first: int, begin: int, end: int) -> Iterator[tuple[str,
         ):  # fmt: skip
             parts.setdefault(name, []).append(frame)
     start = as_datetime(world.start)
-    for name, frames in parts.items():
+    for name in list(parts):
+        frames = parts.pop(name)
         whole = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
         if len(whole):
             yield name, whole[whole[_LIVES[name].created] >= start]
+
+
+def _joined(parts: list[events.Columns]) -> Frame:
+    """Return rows that were made by the day as one frame."""
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def _known(frame: Frame, life: _Life, until: datetime) -> Frame:
@@ -275,19 +298,19 @@ def _known(frame: Frame, life: _Life, until: datetime) -> Frame:
     return rows
 
 
-def _values(frame: Frame) -> list[dict[str, Any]]:
-    """Return rows as a database takes them: instants as text, what is unknown as None."""
+def _values(frame: Frame) -> dict[str, list[Any]]:
+    """Return columns as a database takes them: instants as text, what is unknown as None."""
     columns: dict[str, list[Any]] = {}
     for name in frame:
         values = frame[name]
         if pd.api.types.is_datetime64_any_dtype(values):
-            texts = values.to_numpy().astype("datetime64[s]").astype(str)
-            columns[str(name)] = [None if text == "NaT" else text.replace("T", " ") for text in texts.tolist()]
+            moments = values.to_numpy().astype("datetime64[s]")
+            columns[str(name)] = pa.array(moments, from_pandas=True).cast(pa.string()).to_pylist()
         else:
-            columns[str(name)] = [
-                None if missing else value for value, missing in zip(values, values.isna(), strict=True)
-            ]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            given = values.to_numpy(object, copy=True)
+            given[values.isna().to_numpy()] = None
+            columns[str(name)] = given.tolist()
+    return columns
 
 
 def _state(engine: sa.Engine) -> dict[str, int] | None:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from datasets.utility.common import CLASSES
 
@@ -86,11 +87,15 @@ def calendar(days: Numbers) -> Any:  # noqa: ANN401 - pandas
 def fixed(units: Numbers, scale: int) -> Numbers:
     """Return the decimals of whole units of 10^-scale as text: exact, as money is."""
     whole = np.asarray(units, "int64")
-    sign = np.where(whole < 0, "-", "")
-    left, right = np.divmod(np.abs(whole), 10**scale)
-    return np.array(
-        [f"{s}{a}.{b:0{scale}}" for s, a, b in zip(sign, left.tolist(), right.tolist(), strict=True)], dtype=object
-    )
+    # Arrow's decimals are integers of 128 bits.
+    wide = pa.py_buffer(np.stack([whole, whole >> 63], axis=-1).tobytes())
+    decimals = pa.Array.from_buffers(pa.decimal128(38, scale), len(whole), [None, wide])
+    return decimals.cast(pa.string()).to_numpy(zero_copy_only=False)
+
+
+def dates(days: Numbers) -> Numbers:
+    """Return local days as text."""
+    return pa.array(np.asarray(days, "int32"), pa.date32()).cast(pa.string()).to_numpy(zero_copy_only=False)
 
 
 def names(prefix: str, numbers: Numbers, width: int) -> Numbers:
@@ -153,6 +158,11 @@ class World:
         )
 
     @cached_property
+    def feeder(self) -> dict[str, Numbers]:
+        """The columns of ``network``."""
+        return {str(name): self.network[name].to_numpy() for name in self.network}
+
+    @cached_property
     def transformer_ids(self) -> Numbers:
         """Identities of the transformers."""
         return names("T", np.arange(self.transformers) + 1, 5)
@@ -195,18 +205,23 @@ class World:
             }
         )
 
-    def kind_at(self, rows: Frame, days: Any) -> Numbers:  # noqa: ANN401 - an array or a number
-        """Return the classes of customers (rows of ``people``) on days."""
-        return np.where(rows["changed"].to_numpy() <= days, rows["becomes"].to_numpy(), rows["kind"].to_numpy())
+    @cached_property
+    def person(self) -> dict[str, Numbers]:
+        """The columns of ``people``: what happens on a day picks from them, and a frame a day would take longer."""
+        return {str(name): self.people[name].to_numpy() for name in self.people}
 
-    def class_at(self, rows: Frame, days: Any) -> Numbers:  # noqa: ANN401
+    def kind_at(self, who: Numbers, days: Any) -> Numbers:  # noqa: ANN401 - an array or a number
+        """Return the classes of customers (places in ``people``) on days."""
+        person = self.person
+        return np.where(person["changed"][who] <= days, person["becomes"][who], person["kind"][who])
+
+    def class_at(self, who: Numbers, days: Any) -> Numbers:  # noqa: ANN401
         """Return the names of the classes of customers on days."""
-        return np.array(CLASSES, dtype=object)[self.kind_at(rows, days)]
+        return np.array(CLASSES, dtype=object)[self.kind_at(who, days)]
 
     def active(self, day: int) -> Numbers:
-        """Return which customers are supplied on a day."""
-        people = self.people
-        return ((people["joined"] <= day) & (people["left"] > day)).to_numpy()
+        """Return the places in ``people`` of those who are supplied on a day."""
+        return np.flatnonzero((self.person["joined"] <= day) & (self.person["left"] > day))
 
     # What the days are like.
 
@@ -252,19 +267,19 @@ class World:
 
     def planned(self, day: int) -> Numbers:
         """Return which feeders have planned work on a day."""
-        return ((day + self.network["planned_offset"]) % 45 == 0).to_numpy()
+        return (day + self.feeder["planned_offset"]) % 45 == 0
 
     def hazard(self, day: int) -> Numbers:
         """Return the expected unplanned outages of each feeder on a day: the best that a prediction can know."""
-        network = self.network
-        weather = self.weather[self.index(day), network["region_number"]]
-        since = (day + network["planned_offset"].to_numpy()) % 45
+        feeder = self.feeder
+        weather = self.weather[self.index(day), feeder["region_number"]]
+        since = (day + feeder["planned_offset"]) % 45
         score = (
             -3.3
-            + 0.9 * network["age"].to_numpy() / 30
-            + 1.1 * (self.season[self.index(day)] - 1) * np.where(network["upgraded"] <= day, 0.4, 1.0)
+            + 0.9 * feeder["age"] / 30
+            + 1.1 * (self.season[self.index(day)] - 1) * np.where(feeder["upgraded"] <= day, 0.4, 1.0)
             + 0.9 * np.maximum(weather, 0)
-            + 0.0012 * network["vegetation"].to_numpy() * np.maximum(weather, 0)
+            + 0.0012 * feeder["vegetation"] * np.maximum(weather, 0)
             - 0.8 * (since < 15)
         )
         return np.minimum(np.exp(score), _WORST)

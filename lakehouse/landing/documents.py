@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from meterlake.lakehouse.sources import Extract
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC without zone
+_AS_THEY_ARE: Final = frozenset({str, int, float, bool})
+"""Types of most values: asking what each is takes longer than to write it."""
+_READ_BY_KIND: Final = frozenset({"boolean", "timestamp"})
 
 
 def extract_of(record: Record) -> Extract:
@@ -48,8 +51,18 @@ def kinds_of(record: Record, names: Mapping[str, str]) -> list[str]:
 
 def document(names: Mapping[str, str], kinds: Sequence[str], row: Sequence[Any], mark: datetime) -> bytes:
     """Return the document of a row. mark: its watermark, UTC without zone, which is the revision."""
-    values = {name: _plain(value, kind) for name, value, kind in zip(names.values(), row, kinds, strict=True)}
-    return orjson.dumps({**values, "revision": (mark - _EPOCH) // timedelta(microseconds=1)})
+    values = {
+        name: value
+        if value is None or (type(value) in _AS_THEY_ARE and kind not in _READ_BY_KIND)
+        else _plain(value, kind)
+        for name, value, kind in zip(names.values(), row, kinds, strict=True)
+    }
+    return orjson.dumps({**values, "revision": revision(mark)})
+
+
+def revision(mark: datetime) -> int:
+    """Return the revision of a row with a watermark."""
+    return (mark - _EPOCH) // timedelta(microseconds=1)
 
 
 def _plain(value: Any, kind: str) -> Any:  # noqa: ANN401 - what drivers give

@@ -20,7 +20,7 @@ import orjson
 
 from engines import relational
 from engines.relational import BadSource, Window
-from lakehouse.landing import documents, objects
+from lakehouse.landing import deletions, documents, objects
 from lakehouse.landing.from_kafka import MOST_RECORDS
 from lakehouse.landing.objects import Landed, Source
 from lakehouse.parallel import side_by_side
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from threading import Event
 
+    from lakehouse.landing.deletions import Deletions
     from meterlake.clock import Clock
     from meterlake.lakehouse.records import Record
     from meterlake.lakehouse.sources import Extract
@@ -109,9 +110,10 @@ class _Table:
             )
         self._url = request.urls[self._extract.database]
         self._source = Source(request.dataset, record.topic, "table")
-        self._last = next(objects.newest_first(settings, self._source), None)
-        self._offset = self._last.end if self._last else 0
-        self._mark = self._last.watermark_to if self._last else ""
+        self._past = objects.Past(settings, self._source)
+        last = next(iter(self._past), None)
+        self._offset = last.end if last else 0
+        self._mark = last.watermark_to if last else ""
 
     def land(self, stop: Event) -> Iterator[int]:
         """Yield the records of each object that was landed."""
@@ -129,15 +131,24 @@ class _Table:
         if self._mark and not self._request.full:
             self._check_watermark(latest, present)
         known = self._known(low)
+        fresh: set[str] = set()
+        rest: list[tuple[str, bytes, bytes]] = []
         if first is not None and last is not None:
             read = partial(self._read, names, order, known)
             slices = iter(_slices(window, first, last, count))
             with ThreadPoolExecutor(_READERS) as pool:
                 while not stop.is_set() and (some := list(islice(slices, _READERS))):
                     for rows in pool.map(read, some):
-                        yield from self._write(rows)
+                        # The last rows of a table whose keys are compared are written with what is gone.
+                        yield from self._write(rest)
+                        rest = rows
+                        if self._compares:
+                            fresh.update(key.decode() for _, key, _ in rows)
         if self._compares and not stop.is_set():
-            yield from self._write(self._gone(present))
+            found = deletions.find(self._settings, self._past, present, fresh)
+            yield from self._write([*rest, *self._gone(found)], found.key_sum)
+        else:
+            yield from self._write(rest)
 
     def _check_watermark(self, latest: datetime | None, present: set[str]) -> None:
         """Raise WatermarkBackwards where the latest row is earlier than what was landed, and none was deleted."""
@@ -163,10 +174,13 @@ class _Table:
     def _known(self, low: datetime | None) -> set[bytes]:
         """Return what was landed of rows from a watermark on, as digests."""
         known: set[bytes] = set()
-        for manifest in objects.newest_first(self._settings, self._source):
+        for manifest in self._past:
             if low is not None and manifest.watermark_to < low.isoformat():
                 break
-            known.update(_digest(value) for value in objects.records(self._settings, manifest))
+            for part in objects.newest_parts(self._settings, manifest):
+                known.update(_digest(value) for _, value in part)
+                if low is not None and _is_before(part, documents.revision(low)):
+                    break
         return known
 
     def _read(
@@ -186,7 +200,8 @@ class _Table:
                         result.append((mark.isoformat(), str(row[key]).encode(), document))
         return result
 
-    def _write(self, rows: Sequence[tuple[str, bytes, bytes]]) -> Iterator[int]:
+    def _write(self, rows: Sequence[tuple[str, bytes, bytes]], key_sum: str = "") -> Iterator[int]:
+        """Write rows. key_sum: of all keys, after the last of these."""
         now = self._request.clock().astimezone(UTC).replace(tzinfo=None)
         for begin in range(0, len(rows), MOST_RECORDS):
             part = rows[begin : begin + MOST_RECORDS]
@@ -194,39 +209,21 @@ class _Table:
             marks = [mark for mark, _, _ in part]
             mark = max(self._mark, *marks)
             end = self._offset + len(part)
-            if objects.write(self._settings, self._source, records, end, (min(marks), mark)) is None:
+            of_part = key_sum if end == self._offset + len(rows) - begin else ""
+            if objects.write(self._settings, self._source, records, end, (min(marks), mark), of_part) is None:
                 raise _Overtaken
             self._offset, self._mark = end, mark
             yield len(part)
 
-    def _landed(self) -> dict[str, dict[str, Any]]:
-        """Return the latest document of each key that was landed."""
-        latest: dict[str, dict[str, Any]] = {}
-        name = next(
-            (field.name for field in self._record.fields if self._extract.column(field.name) == self._extract.key),
-            self._extract.key,
-        )
-        for manifest in objects.newest_first(self._settings, self._source):
-            for value in objects.records(self._settings, manifest):
-                document = orjson.loads(value)
-                held = latest.get(str(document[name]))
-                if held is None or document["revision"] > held["revision"]:
-                    latest[str(document[name])] = document
-        return latest
-
     def _latest_is_gone(self, present: set[str]) -> bool:
         """Return whether the row with the latest watermark was deleted: then the table's latest may be earlier."""
-        if not self._compares:
-            return False
-        latest = max(self._landed().items(), key=lambda item: item[1]["revision"], default=None)
-        return latest is not None and latest[0] not in present
+        return self._compares and deletions.latest_key(self._settings, self._past, self._mark) not in present
 
-    def _gone(self, present: set[str]) -> list[tuple[str, bytes, bytes]]:
+    def _gone(self, found: Deletions) -> list[tuple[str, bytes, bytes]]:
         """Return documents that say that their rows are gone: the last state of each, marked, one revision later."""
         return [
             (self._mark, key.encode(), orjson.dumps({**document, DELETED: True, "revision": document["revision"] + 1}))
-            for key, document in sorted(self._landed().items())
-            if key not in present and not document.get(DELETED)
+            for key, document in found.gone.items()
         ]
 
 
@@ -240,6 +237,16 @@ def _slices(window: Window, first: datetime, last: datetime, count: int) -> Iter
         end = last if final else first + length * (number + 1)
         yield Window(window.table, window.watermark, begin, end, is_open=not final)
         begin = end
+
+
+def _is_before(part: Sequence[tuple[bytes, bytes]], revision: int) -> bool:
+    """Return whether records, and with them all that lie before them in their object, have earlier revisions.
+
+    Rows lie in the order of their watermarks. What is gone comes after them, and says nothing.
+    """
+    every = (orjson.loads(value) for _, value in reversed(part))
+    last = next((document for document in every if not document.get(DELETED)), None)
+    return last is not None and last["revision"] < revision
 
 
 def _digest(value: bytes) -> bytes:

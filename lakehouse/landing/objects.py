@@ -37,6 +37,12 @@ SCHEMA: Final = pa.schema(
 """A record as it came. value: NULL where the source sent none."""
 
 
+_PART: Final = 2_000
+"""Records of an object that can be read without the others."""
+_SMALL: Final = 200_000
+"""Bytes of an object that is read as a whole all the same."""
+
+
 class BrokenObject(PermanentError):
     """A landed object is not what its manifest says."""
 
@@ -73,7 +79,8 @@ class Manifest:
     """What an object holds: offsets from ``first`` up to, not with, ``end``; rows, bytes and SHA-256 of the object.
 
     watermark_from, watermark_to: of tables of databases: the earliest watermark among its rows, and the latest that
-    has been landed with it or before it.
+    has been landed with it or before it. key_sum: where keys are compared, what ``deletions`` says; '' where an extract
+    was not finished with it.
     """
 
     dataset: str
@@ -89,6 +96,7 @@ class Manifest:
     arrived_to: str
     watermark_from: str = ""
     watermark_to: str = ""
+    key_sum: str = ""
 
     @property
     def key(self) -> str:
@@ -107,7 +115,12 @@ class Landed:
 
 
 def write(
-    settings: Settings, source: Source, records: Sequence[Landed], end: int, watermarks: tuple[str, str] = ("", "")
+    settings: Settings,
+    source: Source,
+    records: Sequence[Landed],
+    end: int,
+    watermarks: tuple[str, str] = ("", ""),
+    key_sum: str = "",
 ) -> Manifest | None:
     """Land records that lie in order, up to the offset ``end``; None where somebody else has landed the first."""
     first = records[0].offset if records else end
@@ -121,7 +134,7 @@ def write(
         schema=SCHEMA,
     )
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", row_group_size=_PART, write_page_checksum=True)
     data = buffer.getvalue()
     key = f"landing/{source.folder}/{first:020}-{end:020}-{uuid4().hex[:8]}.parquet"
     arrivals = [record.arrived_at for record in records]
@@ -138,6 +151,7 @@ def write(
         min(arrivals).isoformat(),
         max(arrivals).isoformat(),
         *watermarks,
+        key_sum,
     )
     lake.put(settings, key, data)
     content = orjson.dumps(asdict(manifest))
@@ -176,20 +190,82 @@ def check(settings: Settings, wanted: Sequence[Manifest]) -> None:
             raise BrokenObject(manifest.object, f"has {size} bytes instead of {manifest.bytes}")
 
 
-def newest_first(settings: Settings, source: Source) -> Iterator[Manifest]:
-    """Yield the manifests of a source, the last one first; each is read when it is asked for."""
-    for item in reversed(lake.listed(settings, f"manifest/{source.folder}/")):
-        yield read(settings, item.key)
+class Past:
+    """The manifests that a source has at a moment, the last one first; each is read when it is asked for, once."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._settings = settings
+        self._keys = [item.key for item in reversed(lake.listed(settings, f"manifest/{source.folder}/"))]
+        self._read: dict[str, Manifest] = {}
+
+    def __iter__(self) -> Iterator[Manifest]:
+        for key in self._keys:
+            if key not in self._read:
+                self._read[key] = read(self._settings, key)
+            yield self._read[key]
 
 
 def records(settings: Settings, manifest: Manifest) -> list[bytes]:
     """Return the values of an object's records. Raises BrokenObject where it is not what its manifest says."""
+    table = pq.read_table(io.BytesIO(_whole(settings, manifest)), columns=["value"])
+    return [value or b"" for value in table["value"].to_pylist()]
+
+
+def newest_parts(settings: Settings, manifest: Manifest) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Yield keys and values of an object's records by parts, the last one first; each is read when it is asked for.
+
+    Raises BrokenObject. Pages have checksums: that of the whole object would take all of its bytes.
+    """
+    try:
+        if manifest.bytes <= _SMALL:
+            file = pq.ParquetFile(io.BytesIO(_whole(settings, manifest)))
+        else:
+            file = pq.ParquetFile(_Object(settings, manifest), page_checksum_verification=True)
+        for number in reversed(range(file.num_row_groups)):
+            part = file.read_row_group(number, columns=["key", "value"])
+            yield [(row["key"] or b"", row["value"] or b"") for row in part.to_pylist()]
+    except FileNotFoundError as error:
+        raise BrokenObject(manifest.object, "is not there") from error
+    except OSError as error:  # Arrow's, too
+        raise BrokenObject(manifest.object, f"is not what was landed ({error})") from error
+
+
+def _whole(settings: Settings, manifest: Manifest) -> bytes:
     data = lake.get(settings, manifest.object)
     if data is None:
         raise BrokenObject(manifest.object, "is not there")
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise BrokenObject(manifest.object, "is not what was landed")
-    return [value or b"" for value in pq.read_table(io.BytesIO(data), columns=["value"])["value"].to_pylist()]
+    return data
+
+
+class _Object(io.RawIOBase):
+    """An object as a file, of which that is fetched which is read."""
+
+    def __init__(self, settings: Settings, manifest: Manifest) -> None:
+        super().__init__()
+        self._settings, self._manifest, self._place = settings, manifest, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        begin = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._manifest.bytes}[whence]
+        self._place = begin + offset
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._manifest.bytes - self._place, 0)
+        length = left if size < 0 else min(size, left)
+        data = lake.get_range(self._settings, self._manifest.object, self._place, length) if length else b""
+        self._place += len(data)
+        return data
 
 
 def next_offset(settings: Settings, source: Source) -> int | None:

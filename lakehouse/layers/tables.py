@@ -29,6 +29,8 @@ ORIGIN: Final = (
 )
 REASONS: Final = "ARRAY<STRUCT<code: STRING, field: STRING, value: STRING>>"
 VERSIONS: Final = "ARRAY<STRUCT<revision: BIGINT, payload_md5: STRING, records: BIGINT>>"
+_BOUNDED: Final = ("record_id", "run_id", "date_sk", "asked_sk")
+"""Columns by which files are left out, beside the time of what they have."""
 DATE: Final = "dim_date"
 TIME: Final = "dim_time"
 _BRONZE: Final = (("value", "STRING"), ("key", "STRING"), *ORIGIN)
@@ -128,17 +130,18 @@ class Catalog:
         """Return the statement that creates a table where it is missing.
 
         Tasks sort what they write by partition: a writer for each period of years at once would take the memory. A
-        correction writes files again: those are of moderate size. The bounds of identities are whole: they say which
-        files may have one.
+        correction writes files again: those are of moderate size. Metadata has bounds of those columns alone by which
+        files are left out, and these are whole: each query reads the metadata of all files.
         """
         columns = ", ".join(f"`{name}` {kind}" for name, kind in table.columns)
         partitioned = f" PARTITIONED BY ({', '.join(table.partitioned)})" if table.partitioned else ""
-        bounded = [name for name in ("record_id", table.time) if name in table.names]
+        bounded = [name for name in (*_BOUNDED, table.time) if name in table.names]
         bounds = "".join(f", 'write.metadata.metrics.column.{name}'='full'" for name in bounded)
         return (
             f"CREATE TABLE IF NOT EXISTS {self.path(table)} ({columns}) USING iceberg{partitioned} TBLPROPERTIES"
             " ('format-version'='2', 'write.parquet.compression-codec'='zstd', 'write.distribution-mode'='hash',"
-            f" 'write.spark.fanout.enabled'='false', 'write.target-file-size-bytes'='67108864'{bounds})"
+            " 'write.spark.fanout.enabled'='false', 'write.target-file-size-bytes'='67108864',"
+            f" 'write.metadata.metrics.default'='none'{bounds})"
         )
 
     def partition(self, table: Table, there: Sequence[str]) -> list[str]:

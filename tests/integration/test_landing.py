@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import http.client
+import random
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 import lake_servers
 import orjson
 import pytest
+from sqlalchemy import create_engine
 
-from datasets.utility import DATASET
+from datasets.utility import DATASET, play
 from engines import lake
 from engines.errors import EngineUnavailable
-from lakehouse.landing import from_extracts, objects
+from lakehouse.landing import documents, from_database, from_extracts, objects
 from lakehouse.landing.objects import Landed, Manifest, Source
 from meterlake.settings import Settings
 from stack.instance import Instance
@@ -30,6 +35,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 NOON = datetime(2026, 11, 21, 12, 0)  # noqa: DTZ001 - UTC without zone
+CLOCK = datetime(2026, 12, 31, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -133,7 +139,7 @@ def test_records_whose_writer_heard_nothing_more_are_landed_once(settings: Setti
         land(way, source, b"mine")
     assert objects.next_offset(settings, source) == 1
     assert land(settings, source, b"mine") is None
-    (manifest,) = objects.newest_first(settings, source)
+    (manifest,) = objects.Past(settings, source)
     assert objects_of(settings, source) == [manifest.object]
     assert objects.records(settings, manifest) == [b"mine"]
 
@@ -158,3 +164,126 @@ def test_extracts_are_landed_once_and_a_later_state_of_a_row_is_a_later_revision
     read = [orjson.loads(value) for item in manifests for value in objects.records(settings, item)]
     revisions = {name: {row["revision"] for row in read if row["complaint_id"] == name} for name in ("C1", "C2")}
     assert {name: len(different) for name, different in revisions.items()} == {"C1": 2, "C2": 1}
+
+
+class Table:
+    """A table of outages in a database that a test changes row by row, and what is landed of it."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings, self._file = settings, folder / "oms.db"
+        self._record = next(event for event in DATASET.events if event.name == "outages")
+        self._dataset = f"l{secrets.token_hex(4)}"
+        self._source = Source(self._dataset, self._record.topic, "table")
+        engine = create_engine(f"sqlite:///{self._file}")
+        play.table(self._record).metadata.create_all(engine)
+        engine.dispose()
+
+    def do(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        with closing(sqlite3.connect(self._file)) as base, base:
+            base.executemany(statement, rows)
+
+    def add(self, keys: Iterable[str], at: datetime) -> None:
+        every = [(key, at.isoformat(" ")) for key in keys]
+        self.do("INSERT INTO outages (outage_id, changed_at) VALUES (?, ?)", every)
+
+    def put(self, keys: Collection[str], at: datetime) -> None:
+        """Write rows, in the place of those of the same keys."""
+        self.delete(keys)
+        self.add(keys, at)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self.do("DELETE FROM outages WHERE outage_id = ?", [(key,) for key in keys])
+
+    def land(self, *, full: bool = False) -> int:
+        urls = {"oms": f"sqlite:///{self._file}"}
+        request = from_database.Request(self._dataset, (self._record,), urls, lambda: CLOCK, full)
+        return from_database.land(self._settings, request, Event())[self._record.topic]
+
+    @property
+    def manifests(self) -> list[Manifest]:
+        return list(objects.Past(self._settings, self._source))
+
+    def alive(self) -> dict[str, int]:
+        """Return the revisions of the rows that what was landed says are there."""
+        latest: dict[str, dict[str, Any]] = {}
+        for manifest in self.manifests:
+            for value in objects.records(self._settings, manifest):
+                document = orjson.loads(value)
+                held = latest.setdefault(document["outage_id"], document)
+                if document["revision"] > held["revision"]:
+                    latest[document["outage_id"]] = document
+        return {key: document["revision"] for key, document in latest.items() if not document.get("is_deleted")}
+
+
+@pytest.fixture
+def table(settings: Settings, tmp_path: Path) -> Table:
+    return Table(settings, tmp_path)
+
+
+def test_what_is_gone_is_found_whatever_else_happens_to_the_rows(table: Table) -> None:
+    pick = random.Random(5)  # noqa: S311 - a test
+    there: dict[str, datetime] = {}
+    gone: list[str] = []
+    for day in range(25):
+        at = NOON + timedelta(days=day)
+        new = {f"O{day}-{number}" for number in range(pick.choice([0, 1, 5]))}
+        again = {gone.pop(pick.randrange(len(gone))) for _ in range(pick.choice([0, 0, 1])) if gone}
+        changed = set(pick.sample(sorted(there), min(len(there), pick.choice([0, 1, 3]))))
+        written = new | again | changed
+        left = set(
+            pick.sample(sorted(there.keys() - written), min(len(there.keys() - written), pick.choice([0, 1, 2])))
+        )
+        gone += sorted(left)
+        there = {key: moment for key, moment in there.items() if key not in left} | dict.fromkeys(written, at)
+        table.put(written, at)
+        table.delete(left)
+        assert table.land(full=day % 7 == 6) == len(written) + len(left)
+        assert table.alive() == {key: documents.revision(moment) for key, moment in there.items()}
+        assert table.land() == 0
+
+
+def test_of_a_long_past_only_its_end_is_read_to_find_what_is_gone(
+    table: Table, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(80):
+        table.add([f"O{secrets.token_hex(12)}" for _ in range(500)], NOON + timedelta(hours=n))
+    table.put(["OLD", "LATE"], NOON + timedelta(hours=80))
+    assert table.land() == 40_002
+    (whole,) = table.manifests
+    fetched: list[int] = []
+    get, get_range = lake.get, lake.get_range
+
+    def counted(settings: Settings, key: str, *where: int) -> bytes | None:
+        data = (get_range if where else get)(settings, key, *where)
+        fetched.append(len(data or b"") if key == whole.object else 0)
+        return data
+
+    monkeypatch.setattr(lake, "get", counted)
+    monkeypatch.setattr(lake, "get_range", counted)
+    day = NOON + timedelta(days=4)
+    table.put(["NEW"], day)
+    table.delete(["LATE"])
+    assert table.land() == 2
+    assert 0 < sum(fetched) < whole.bytes * 0.5
+    fetched.clear()
+    table.put(["NEWER"], day + timedelta(days=1))
+    assert table.land() == 1
+    assert sum(fetched) == 0
+
+
+def test_keys_are_compared_with_all_that_was_landed_where_no_sum_is_known(table: Table, settings: Settings) -> None:
+    """As of objects that were landed before manifests had one, and where an extract was killed."""
+    table.put(["A", "B", "C"], NOON)
+    assert table.land() == 3
+    (manifest,) = table.manifests
+    lake.put(settings, manifest.key, orjson.dumps({**asdict(manifest), "key_sum": ""}))
+    table.delete(["B"])
+    assert table.land() == 1
+    assert sorted(table.alive()) == ["A", "C"]
+    assert table.manifests[0].key_sum
+    table.put(["D"], NOON - timedelta(days=9))  # committed too late: no extract sees it, but its key is there
+    table.delete(["C"])
+    assert table.land() == 1
+    assert sorted(table.alive()) == ["A"]
+    assert table.land(full=True) == 1
+    assert sorted(table.alive()) == ["A", "D"]

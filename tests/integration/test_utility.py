@@ -388,7 +388,7 @@ def _documents(settings: Settings, name: str, record: Record) -> list[dict[str, 
     source = objects.Source(name, record.topic, "table")
     result = [
         orjson.loads(value)
-        for manifest in objects.newest_first(settings, source)
+        for manifest in objects.Past(settings, source)
         for value in objects.records(settings, manifest)
     ]
     return sorted(result, key=lambda document: repr(sorted(document.items())))
@@ -399,7 +399,7 @@ def _assert_landed_once(settings: Settings, name: str, record: Record, count: in
     assert len(documents) == count
     assert record.extract is not None
     assert len({document[record.extract.key] for document in documents}) == count
-    manifests = list(objects.newest_first(settings, objects.Source(name, record.topic, "table")))
+    manifests = list(objects.Past(settings, objects.Source(name, record.topic, "table")))
     assert sorted(manifest.first for manifest in manifests)[1:] == sorted(manifest.end for manifest in manifests)[:-1]
 
 

@@ -45,7 +45,9 @@ def gold(customers: int, days: int) -> Iterator[tuple[duckdb.DuckDBPyConnection,
     with duckdb.connect() as connection:
         frames = {
             "feeders": events.references(world, span[-1])["feeders"],
-            "energy": pd.concat([events.feeder_day(world, day, world.random(26, day))[0] for day in span]),
+            "energy": pd.concat(
+                [pd.DataFrame(events.feeder_day(world, day, world.random(26, day))[0]) for day in span]
+            ),
             "outages": pd.concat([_outages(world, day) for day in span]),
         }
         for name, frame in frames.items():
