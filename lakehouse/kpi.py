@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 _DATES: Final = ("dim_date", "dim_time")
+_MODELS: Final = "models"
 
 
 def statement(
@@ -114,6 +115,19 @@ def every_row(lakehouse: Lakehouse, rows: str) -> str:
     return f"{with_views}SELECT * FROM {table}"
 
 
+def asked(lakehouse: Lakehouse, sql: str) -> str:
+    """Return a query, as Trino writes it, of tables of gold and views that it names without catalog.
+
+    Raises DeclarationError where it names another table; what sqlglot raises where it is no query.
+    """
+    tree = sqlglot.parse_one(sql, read="trino")
+    names = [table.name for table in _qualify(lakehouse, tree, "The query", "lake")]
+    views = _views(lakehouse, names, "trino", "lake")
+    parts = [*(f"{name} AS ({text})" for name, text in views.items()), *(item.sql("trino") for item in tree.ctes)]
+    tree.set("with_", None)
+    return f"WITH {', '.join(parts)} {tree.sql('trino')}" if parts else tree.sql("trino")
+
+
 def expression(kpi: Kpi) -> str:
     """Return what a figure computes of its rows, as Trino writes it."""
     return _in(kpi.sql, "trino")
@@ -139,6 +153,14 @@ def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str, since
 
     since: the first local day of facts that it reads.
     """
+    views = _views(lakehouse, [name], dialect, catalog, since)
+    return f"WITH {', '.join(f'{key} AS ({sql})' for key, sql in views.items())} " if views else ""
+
+
+def _views(
+    lakehouse: Lakehouse, names: Sequence[str], dialect: Dialect, catalog: str, since: date | None = None
+) -> dict[str, str]:
+    """Return name -> query of those names that are views, and of the views that they are made of, before them."""
     result: dict[str, str] = {}
 
     def add(wanted: str) -> None:
@@ -146,28 +168,36 @@ def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str, since
         if view is None or wanted in result:
             return
         tree = sqlglot.parse_one(view.sql, read="spark")
-        own = {item.alias for item in tree.find_all(exp.CTE)}
-        kinds = (lakehouse.facts, lakehouse.dimensions, lakehouse.predictions)
-        gold = {*_DATES, *(item.name for items in kinds for item in items)}
-        for table in list(tree.find_all(exp.Table)):
-            if table.name in own:
-                continue
-            if table.name in gold:
-                if catalog:
-                    table.set("catalog", exp.to_identifier(catalog))
-                    table.set("db", exp.to_identifier(lakehouse.namespace("gold")))
-                if since:
-                    _limit(lakehouse, table, since)
-            elif lakehouse.view(table.name):
+        for table in _qualify(lakehouse, tree, f"View {wanted!r}", catalog):
+            if lakehouse.view(table.name):
                 add(table.name)
-            else:
-                known = ", ".join(sorted([*gold, *(view.name for view in lakehouse.views)]))
-                problem = f"it reads {table.name!r}"
-                raise DeclarationError(f"View {wanted!r}", problem, expected=f"There are {known}")
+            elif since:
+                _limit(lakehouse, table, since)
         result[wanted] = tree.sql(dialect)
 
-    add(name)
-    return f"WITH {', '.join(f'{key} AS ({sql})' for key, sql in result.items())} " if result else ""
+    for name in names:
+        add(name)
+    return result
+
+
+def _qualify(lakehouse: Lakehouse, tree: exp.Expression, where: str, catalog: str) -> list[exp.Table]:
+    """Give the tables of gold in a query the catalog, where there is one; return all tables that it reads.
+
+    Raises DeclarationError where one is neither of gold nor a view.
+    """
+    own = {item.alias for item in tree.find_all(exp.CTE)}
+    kinds = (lakehouse.facts, lakehouse.dimensions, lakehouse.predictions)
+    gold = {*_DATES, *([_MODELS] if lakehouse.predictions else []), *(item.name for items in kinds for item in items)}
+    tables = [table for table in tree.find_all(exp.Table) if table.name not in own]
+    for table in tables:
+        if table.name in gold:
+            if catalog:
+                table.set("catalog", exp.to_identifier(catalog))
+                table.set("db", exp.to_identifier(lakehouse.namespace("gold")))
+        elif not lakehouse.view(table.name):
+            known = ", ".join(sorted([*gold, *(view.name for view in lakehouse.views)]))
+            raise DeclarationError(where, f"it reads {table.name!r}", expected=f"There are {known}")
+    return tables
 
 
 def _limit(lakehouse: Lakehouse, table: exp.Table, since: date) -> None:
