@@ -45,7 +45,8 @@ class Lake:
 
     def total(self, name: str, since: date | None = None, until: date | None = None) -> float:
         """Return a figure as one number; NaN where it has none."""
-        return float(self.figure(name, since=since, until=until)[name].iloc[0])
+        value = self.figure(name, since=since, until=until)[name].iloc[0]
+        return float("nan") if value is None else float(value)
 
     def _frame(self, sql: str, parameters: Sequence[Any]) -> pd.DataFrame:
         from decimal import Decimal

@@ -123,7 +123,10 @@ def asked(lakehouse: Lakehouse, sql: str) -> str:
     tree = sqlglot.parse_one(sql, read="trino")
     names = [table.name for table in _qualify(lakehouse, tree, "The query", "lake")]
     views = _views(lakehouse, names, "trino", "lake")
-    parts = [*(f"{name} AS ({text})" for name, text in views.items()), *(item.sql("trino") for item in tree.ctes)]
+    parts = [
+        *(f"{name} AS ({text})" for name, text in views.items()),
+        *(item.sql("trino") for item in tree.find_all(exp.CTE) if item.parent_select is tree),
+    ]
     tree.set("with_", None)
     return f"WITH {', '.join(parts)} {tree.sql('trino')}" if parts else tree.sql("trino")
 
@@ -180,7 +183,7 @@ def _views(
     return result
 
 
-def _qualify(lakehouse: Lakehouse, tree: exp.Expression, where: str, catalog: str) -> list[exp.Table]:
+def _qualify(lakehouse: Lakehouse, tree: exp.Expr, where: str, catalog: str) -> list[exp.Table]:
     """Give the tables of gold in a query the catalog, where there is one; return all tables that it reads.
 
     Raises DeclarationError where one is neither of gold nor a view.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import jupytext
 from nbclient import NotebookClient
@@ -21,9 +20,10 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("[a-z]*.py"))
 
 
-def execute(name: str, out: Path) -> Any:  # noqa: ANN401 - a notebook of nbformat
+def execute(name: str, out: Path, lakehouse: str) -> None:
     """Run a notebook where the command is run; write it with its outputs, up to the cell that failed if one does."""
-    notebook = jupytext.read(FOLDER / f"{name}.py")
+    text = (FOLDER / f"{name}.py").read_text()
+    notebook = jupytext.reads(text.replace('opened("utility")', f'opened("{lakehouse}")'), fmt="py:percent")
     client = NotebookClient(notebook, kernel_name="python3", timeout=SECONDS)
     # Sockets of files: what a kernel is told over TCP, others on this machine could read.
     client.create_kernel_manager().transport = "ipc"
@@ -32,7 +32,6 @@ def execute(name: str, out: Path) -> Any:  # noqa: ANN401 - a notebook of nbform
     finally:
         out.mkdir(parents=True, exist_ok=True)
         jupytext.write(notebook, out / f"{name}.ipynb")
-    return notebook
 
 
 def main() -> int:
@@ -40,13 +39,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python notebooks", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names())}; without: all of them")
     parser.add_argument("--out", type=Path, default=Path("out/notebooks"), help="where they are kept, as .ipynb")
+    parser.add_argument("--lakehouse", default="utility", help="one that is declared as the utility is")
     chosen = parser.parse_args()
     if unknown := [name for name in chosen.names if name not in names()]:
         parser.error(f"there is no notebook {unknown[0]!r}; there are {', '.join(names())}")
     failed = 0
     for name in chosen.names or names():
         try:
-            execute(name, chosen.out)
+            execute(name, chosen.out, chosen.lakehouse)
         except CellExecutionError as error:
             failed = 1
             sys.stderr.write(f"{name}: {error.ename}: {error.evalue}\n")
