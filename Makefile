@@ -112,6 +112,7 @@ generate: $(DEV) ## write all generated files: DDL, schemas, dashboards, compose
 	$(BIN)/meterlake dashboards
 	$(BIN)/meterlake dags
 	$(BIN)/meterlake powerbi telecom --write
+	$(BIN)/meterlake dremio utility --write
 	$(BIN)/python -m meterlake.reference
 	$(BIN)/python -m stack.compose
 

@@ -13,7 +13,7 @@ from engines import trino
 from meterlake.errors import DeclarationError, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
     from meterlake.columns import Dialect
@@ -56,19 +56,24 @@ def query(
     lakehouse: Lakehouse, kpi: Kpi, by: Sequence[str], conditions: Sequence[str], dialect: Dialect = "trino"
 ) -> str:
     """Return the query of a figure by columns of its fact or view. conditions: SQL, in the dialect, of its rows."""
+    with_views, table = _from(lakehouse, kpi.fact, dialect)
+    return with_views + selection(kpi, by, conditions, table, lambda sql: _in(sql, dialect))
+
+
+def selection(kpi: Kpi, by: Sequence[str], conditions: Sequence[str], table: str, written: Callable[[str], str]) -> str:
+    """Return the query of a figure over rows that can be read by a name. written: makes a dialect of Spark's SQL."""
     groups = [f'"{column}"' for column in by]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    with_views, table = _from(lakehouse, kpi.fact, dialect)
     rows = f"{table}{where}"
     if kpi.per:
         partition = f"PARTITION BY {', '.join(groups)}".replace('"', "`") if groups else ""
-        inner = [f"{_in(sql.replace('{partition}', partition), dialect)} AS {key}" for key, sql in kpi.inner.items()]
+        inner = [f"{written(sql.replace('{partition}', partition))} AS {key}" for key, sql in kpi.inner.items()]
         keys = [*groups, *(f'"{column}"' for column in kpi.per if f'"{column}"' not in groups)]
         rows = f"(SELECT {', '.join([*keys, *inner])} FROM {rows} GROUP BY {', '.join(keys)})"
         rows += " AS summed"
     listed = ", ".join(groups)
     order = f" GROUP BY {listed} ORDER BY {listed}" if groups else ""
-    return f"{with_views}SELECT {', '.join([*groups, f'{_in(kpi.sql, dialect)} AS {kpi.name}'])} FROM {rows}{order}"
+    return f"SELECT {', '.join([*groups, f'{written(kpi.sql)} AS {kpi.name}'])} FROM {rows}{order}"
 
 
 def figure(
@@ -121,7 +126,7 @@ def asked(lakehouse: Lakehouse, sql: str) -> str:
     Raises DeclarationError where it names another table; what sqlglot raises where it is no query.
     """
     tree = sqlglot.parse_one(sql, read="trino")
-    names = [table.name for table in _qualify(lakehouse, tree, "The query", "lake")]
+    names = [table.name for table in qualify(lakehouse, tree, "The query", "lake")]
     views = _views(lakehouse, names, "trino", "lake")
     parts = [
         *(f"{name} AS ({text})" for name, text in views.items()),
@@ -171,7 +176,7 @@ def _views(
         if view is None or wanted in result:
             return
         tree = sqlglot.parse_one(view.sql, read="spark")
-        for table in _qualify(lakehouse, tree, f"View {wanted!r}", catalog):
+        for table in qualify(lakehouse, tree, f"View {wanted!r}", catalog):
             if lakehouse.view(table.name):
                 add(table.name)
             elif since:
@@ -183,7 +188,7 @@ def _views(
     return result
 
 
-def _qualify(lakehouse: Lakehouse, tree: exp.Expr, where: str, catalog: str) -> list[exp.Table]:
+def qualify(lakehouse: Lakehouse, tree: exp.Expr, where: str, catalog: str) -> list[exp.Table]:
     """Give the tables of gold in a query the catalog, where there is one; return all tables that it reads.
 
     Raises DeclarationError where one is neither of gold nor a view.
