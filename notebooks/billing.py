@@ -17,8 +17,9 @@
 # the settings of the environment say. Where there is none, the first cell says how to make one.
 #
 # A bill is high or low where the customer's energy a day is more than three MAD (median of the absolute differences
-# from the median) away from the median of the same customer's earlier bills in the same half of the year; at least
-# three of these are needed, so it takes a year until the first bill can be flagged.
+# from the median) away from the median of the same customer's earlier bills in the same half of the year. At least
+# three of these are needed: the first months of a history have no such bills, and those after them many, because few
+# bills have a small MAD.
 
 # %%
 import matplotlib.pyplot as plt
@@ -43,18 +44,19 @@ SELECT month, count_if(has_history) AS known, count_if(is_high) AS high, count_i
     coalesce(sum(CASE WHEN is_high OR is_low OR is_negative THEN abs(amount) END), 0) AS at_risk
 FROM invoice_flags GROUP BY month ORDER BY month
 """)
-labels = [f"{month[:4]}-{month[4:]}" for month in months["month"]]
+labels, place = [f"{month[:4]}-{month[4:]}" for month in months["month"]], np.arange(len(months))
 known = months["known"].where(months["known"] > 0)
 picture, (left, right) = plt.subplots(1, 2)
-left.plot(labels, months["high"] / known, color=style.VERMILLION, marker="o", label="high")
-left.plot(labels, months["low"] / known, color=style.BLUE, marker="o", label="low")
+left.plot(place, months["high"] / known, color=style.VERMILLION, marker="o", label="high")
+left.plot(place, months["low"] / known, color=style.BLUE, marker="o", label="low")
 left.set(title="Share of bills that are high or low, of those with a history", ylabel="share")
 left.set_ylim(bottom=0)
 left.legend()
-right.bar(labels, months["at_risk"] / 1e6, color=style.ORANGE)
+right.bar(place, months["at_risk"] / 1e6, color=style.ORANGE)
 right.set(title="Amount of high, low and negative bills", ylabel="million PKR")
 for axes in (left, right):
-    axes.tick_params(axis="x", rotation=90)
+    axes.set_xticks(place, labels, rotation=90)
+    axes.set_xlim(-0.7, len(months) - 0.3)
 months.tail(6)
 
 # %% [markdown]

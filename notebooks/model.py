@@ -85,7 +85,7 @@ axes.grid(visible=True, axis="x")
 
 # %%
 said = lake.ask("SELECT probability, has_come FROM predicted_rows ORDER BY probability, feeder_id, date_sk")
-groups = np.array_split(said, min(10, len(said)))
+groups = [said.iloc[part] for part in np.array_split(np.arange(len(said)), min(10, len(said)))]
 expected, came = ([group[name].mean() for group in groups] for name in ("probability", "has_come"))
 picture, (left, right) = plt.subplots(1, 2)
 limit = 1.05 * max(*expected, *came)
@@ -96,7 +96,9 @@ worst_first = said.iloc[::-1]["has_come"].astype(float)
 caught = worst_first.cumsum() / max(1.0, worst_first.sum())
 right.plot(np.arange(1, len(said) + 1) / len(said), caught, color=style.BLUE)
 right.plot([0, 1], [0, 1], color=style.GREY, linestyle=":")
-right.set(title="Outages on what was predicted worst", xlabel="share of feeders and days", ylabel="share of outages")
+_ = right.set(
+    title="Outages on what was predicted worst", xlabel="share of feeders and days", ylabel="share of outages"
+)
 
 # %% [markdown]
 # ## Hits, misses and false alarms by day

@@ -209,7 +209,8 @@ def test_3_all_draw_and_their_figures_are_those_of_the_sources(world: World, tmp
 
 
 def _assert_drawn(cells: list[dict[str, Any]], pictures: int) -> None:
-    """Each cell was run, and there are so many pictures with something on them."""
+    """Each cell was run without a warning, and there are so many pictures with something on them."""
+    assert [output for cell in cells for output in cell["outputs"] if output["output_type"] == "stream"] == []
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     drawn = [
         imread(io.BytesIO(base64.b64decode(output["data"]["image/png"])))
