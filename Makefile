@@ -11,7 +11,7 @@ UV := $(or $(shell command -v uv),.uv/bin/uv)
 INSTALL = VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(UV) pip install --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-telecom demo-half-hourly demo-utility test test-all test-pythons check format lint types unit model spark integration chaos fetch up down status lock generate clean
+.PHONY: help demo demo-telecom demo-half-hourly demo-utility notebooks test test-all test-pythons check format lint types unit model spark integration chaos fetch up down status lock generate clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ demo-half-hourly: $(RUN) ## files of meters and a database of agreements become 
 
 demo-utility: $(RUN) ## databases of two years and a month more become facts, figures and predictions, are taken back
 	$(BIN)/meterlake demo utility --out out/demo-utility
+
+notebooks: $(DEV) ## run the notebooks on the utility's lakehouse (make demo-utility fills one), into out/notebooks
+	$(BIN)/python notebooks
 
 test: check model spark integration ## all that a change must pass: lint, types, unit, the model, Spark and the real servers
 
@@ -109,6 +112,7 @@ generate: $(DEV) ## write all generated files: DDL, schemas, dashboards, compose
 	$(BIN)/meterlake dashboards
 	$(BIN)/meterlake dags
 	$(BIN)/meterlake powerbi telecom --write
+	$(BIN)/meterlake dremio utility --write
 	$(BIN)/python -m meterlake.reference
 	$(BIN)/python -m stack.compose
 

@@ -209,6 +209,11 @@ COMMANDS: Final = {
         "Generated files",
         "Write Airflow's DAGs of the data sets to `airflow/dags/`, where they are checked in.",
     ),
+    "dremio": Known(
+        "dremio_command",
+        "Generated files",
+        "Make what Dremio needs to show a lakehouse: a source of Nessie, a space, views, and a view for each figure.",
+    ),
     "superset": Known(
         "superset_command",
         "Generated files",

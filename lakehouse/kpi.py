@@ -13,7 +13,7 @@ from engines import trino
 from meterlake.errors import DeclarationError, UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
     from meterlake.columns import Dialect
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 _DATES: Final = ("dim_date", "dim_time")
+_MODELS: Final = "models"
 
 
 def statement(
@@ -55,19 +56,24 @@ def query(
     lakehouse: Lakehouse, kpi: Kpi, by: Sequence[str], conditions: Sequence[str], dialect: Dialect = "trino"
 ) -> str:
     """Return the query of a figure by columns of its fact or view. conditions: SQL, in the dialect, of its rows."""
+    with_views, table = _from(lakehouse, kpi.fact, dialect)
+    return with_views + selection(kpi, by, conditions, table, lambda sql: _in(sql, dialect))
+
+
+def selection(kpi: Kpi, by: Sequence[str], conditions: Sequence[str], table: str, written: Callable[[str], str]) -> str:
+    """Return the query of a figure over rows that can be read by a name. written: makes a dialect of Spark's SQL."""
     groups = [f'"{column}"' for column in by]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    with_views, table = _from(lakehouse, kpi.fact, dialect)
     rows = f"{table}{where}"
     if kpi.per:
         partition = f"PARTITION BY {', '.join(groups)}".replace('"', "`") if groups else ""
-        inner = [f"{_in(sql.replace('{partition}', partition), dialect)} AS {key}" for key, sql in kpi.inner.items()]
+        inner = [f"{written(sql.replace('{partition}', partition))} AS {key}" for key, sql in kpi.inner.items()]
         keys = [*groups, *(f'"{column}"' for column in kpi.per if f'"{column}"' not in groups)]
         rows = f"(SELECT {', '.join([*keys, *inner])} FROM {rows} GROUP BY {', '.join(keys)})"
         rows += " AS summed"
     listed = ", ".join(groups)
     order = f" GROUP BY {listed} ORDER BY {listed}" if groups else ""
-    return f"{with_views}SELECT {', '.join([*groups, f'{_in(kpi.sql, dialect)} AS {kpi.name}'])} FROM {rows}{order}"
+    return f"SELECT {', '.join([*groups, f'{written(kpi.sql)} AS {kpi.name}'])} FROM {rows}{order}"
 
 
 def figure(
@@ -114,6 +120,22 @@ def every_row(lakehouse: Lakehouse, rows: str) -> str:
     return f"{with_views}SELECT * FROM {table}"
 
 
+def asked(lakehouse: Lakehouse, sql: str) -> str:
+    """Return a query, as Trino writes it, of tables of gold and views that it names without catalog.
+
+    Raises DeclarationError where it names another table; what sqlglot raises where it is no query.
+    """
+    tree = sqlglot.parse_one(sql, read="trino")
+    names = [table.name for table in qualify(lakehouse, tree, "The query", "lake")]
+    views = _views(lakehouse, names, "trino", "lake")
+    parts = [
+        *(f"{name} AS ({text})" for name, text in views.items()),
+        *(item.sql("trino") for item in tree.find_all(exp.CTE) if item.parent_select is tree),
+    ]
+    tree.set("with_", None)
+    return f"WITH {', '.join(parts)} {tree.sql('trino')}" if parts else tree.sql("trino")
+
+
 def expression(kpi: Kpi) -> str:
     """Return what a figure computes of its rows, as Trino writes it."""
     return _in(kpi.sql, "trino")
@@ -139,6 +161,14 @@ def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str, since
 
     since: the first local day of facts that it reads.
     """
+    views = _views(lakehouse, [name], dialect, catalog, since)
+    return f"WITH {', '.join(f'{key} AS ({sql})' for key, sql in views.items())} " if views else ""
+
+
+def _views(
+    lakehouse: Lakehouse, names: Sequence[str], dialect: Dialect, catalog: str, since: date | None = None
+) -> dict[str, str]:
+    """Return name -> query of those names that are views, and of the views that they are made of, before them."""
     result: dict[str, str] = {}
 
     def add(wanted: str) -> None:
@@ -146,28 +176,36 @@ def _with(lakehouse: Lakehouse, name: str, dialect: Dialect, catalog: str, since
         if view is None or wanted in result:
             return
         tree = sqlglot.parse_one(view.sql, read="spark")
-        own = {item.alias for item in tree.find_all(exp.CTE)}
-        kinds = (lakehouse.facts, lakehouse.dimensions, lakehouse.predictions)
-        gold = {*_DATES, *(item.name for items in kinds for item in items)}
-        for table in list(tree.find_all(exp.Table)):
-            if table.name in own:
-                continue
-            if table.name in gold:
-                if catalog:
-                    table.set("catalog", exp.to_identifier(catalog))
-                    table.set("db", exp.to_identifier(lakehouse.namespace("gold")))
-                if since:
-                    _limit(lakehouse, table, since)
-            elif lakehouse.view(table.name):
+        for table in qualify(lakehouse, tree, f"View {wanted!r}", catalog):
+            if lakehouse.view(table.name):
                 add(table.name)
-            else:
-                known = ", ".join(sorted([*gold, *(view.name for view in lakehouse.views)]))
-                problem = f"it reads {table.name!r}"
-                raise DeclarationError(f"View {wanted!r}", problem, expected=f"There are {known}")
+            elif since:
+                _limit(lakehouse, table, since)
         result[wanted] = tree.sql(dialect)
 
-    add(name)
-    return f"WITH {', '.join(f'{key} AS ({sql})' for key, sql in result.items())} " if result else ""
+    for name in names:
+        add(name)
+    return result
+
+
+def qualify(lakehouse: Lakehouse, tree: exp.Expr, where: str, catalog: str) -> list[exp.Table]:
+    """Give the tables of gold in a query the catalog, where there is one; return all tables that it reads.
+
+    Raises DeclarationError where one is neither of gold nor a view.
+    """
+    own = {item.alias for item in tree.find_all(exp.CTE)}
+    kinds = (lakehouse.facts, lakehouse.dimensions, lakehouse.predictions)
+    gold = {*_DATES, *([_MODELS] if lakehouse.predictions else []), *(item.name for items in kinds for item in items)}
+    tables = [table for table in tree.find_all(exp.Table) if table.name not in own]
+    for table in tables:
+        if table.name in gold:
+            if catalog:
+                table.set("catalog", exp.to_identifier(catalog))
+                table.set("db", exp.to_identifier(lakehouse.namespace("gold")))
+        elif not lakehouse.view(table.name):
+            known = ", ".join(sorted([*gold, *(view.name for view in lakehouse.views)]))
+            raise DeclarationError(where, f"it reads {table.name!r}", expected=f"There are {known}")
+    return tables
 
 
 def _limit(lakehouse: Lakehouse, table: exp.Table, since: date) -> None:

@@ -64,6 +64,11 @@ class Connections(BaseSettings):
     clickhouse_user: str = Field("default", description="User at a server.")
     clickhouse_password: SecretStr = Field(SecretStr(""), description="Its password.")
 
+    # Dremio
+    dremio_url: str = Field("", description="Dremio, for `meterlake dremio --apply`, such as http://dremio:9047.")
+    dremio_user: str = Field("", description="User at Dremio, who may make sources and spaces.")
+    dremio_password: SecretStr = Field(SecretStr(""), description="Its password.")
+
     # Kafka
     kafka_bootstrap: str = Field("", description="Kafka bootstrap servers, comma separated; empty: the native broker.")
     kafka_security: KafkaSecurity = Field("PLAINTEXT", description="Its security protocol.")

@@ -37,7 +37,7 @@ IMAGES = {
     "apache/nifi": "nifi",
 }
 # What the native stack does not have.
-ONLY_IN_CONTAINERS = {"hdfs-init", "postgres", "prometheus", "grafana"}
+ONLY_IN_CONTAINERS = {"hdfs-init", "postgres", "prometheus", "grafana", "dremio"}
 # Ports between a server and itself: nobody outside asks for them.
 NOT_PUBLISHED = {"kafka_controller", "cassandra_storage"}
 ONE_SHOT = {"hdfs-init"}

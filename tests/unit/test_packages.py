@@ -32,6 +32,7 @@ PACKAGES = {
 NOT_IMPORTED = {
     "amqtt": "a command: the MQTT broker that the bridge is tested with",
     "check-jsonschema": "a command: docker-compose.yml against its schema",
+    "ipykernel": "the process in which nbclient runs the notebooks",
     "import-linter": "a command: the architecture",
     "mypy": "a command: types",
     "pandas-stubs": "types for mypy",
@@ -91,14 +92,22 @@ def test_what_is_optional_is_tested() -> None:
 
 
 def test_development_packages_are_used_and_declared() -> None:
-    used = imported("tests", "benchmarks")
+    used = imported("tests", "benchmarks", "notebooks")
     assert declared("dev").keys() - used - NOT_IMPORTED.keys() == optional()
     assert used - declared().keys() - declared("dev").keys() - {"setuptools"} == set()
 
 
+def test_packages_of_notebooks_are_apart_from_what_runs() -> None:
+    apart = declared("notebooks")
+    assert apart.items() <= declared("dev").items()
+    assert not apart.keys() & (declared().keys() | optional() | imported(*sorted(PACKAGES)))
+    assert apart.keys() - NOT_IMPORTED.keys() <= imported("notebooks")
+    assert not apart.keys() & locked("requirements.lock").keys()
+
+
 def test_no_reason_is_left_over() -> None:
     assert NOT_IMPORTED.keys() <= declared().keys() | declared("dev").keys()
-    assert not NOT_IMPORTED.keys() & imported(*sorted(PACKAGES), "tests", "benchmarks")
+    assert not NOT_IMPORTED.keys() & imported(*sorted(PACKAGES), "tests", "benchmarks", "notebooks")
 
 
 @pytest.mark.parametrize(("name", "extras"), [("requirements.lock", [""]), ("requirements-dev.lock", ["", "dev"])])
