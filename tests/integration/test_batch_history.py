@@ -145,17 +145,19 @@ def test_6_one_new_day_is_all_that_is_read_and_its_partitions_all_that_are_writt
     assert figures["master"]["days"] == [NEW_DAY.isoformat()]
     assert (figures["master"]["files_read"], figures["master"]["readings"]) == (1, 1440)
     assert figures["master"]["bytes_read"] < 100_000
-    for table, slices in [("minute", 24), ("hour", 1), ("day", 1)]:
-        rewritten = figures[f"{NAME}_{table}"]["slices_rewritten"]
-        assert {name[:10] for name in rewritten} == {NEW_DAY.isoformat()}
-        assert figures[f"{NAME}_{table}"]["files_written"] == len(rewritten) == slices
+    # A day in UTC touches two local days.
+    days = [NEW_DAY.isoformat(), (NEW_DAY + timedelta(days=1)).isoformat()]
+    hours = [f"{NEW_DAY}T{hour:02}" for hour in range(24)]
+    for table, slices in [("minute", hours), ("hour", days[:1]), ("day", days)]:
+        assert figures[f"{NAME}_{table}"]["slices_rewritten"] == slices
+        assert figures[f"{NAME}_{table}"]["files_written"] == len(slices)
         old, new = before.tables[f"{NAME}_{table}"], after.tables[f"{NAME}_{table}"]
         changed = {tables.slice_name(name): new[name] for name in new if new[name] != old.get(name)}
         # Days of which the next run makes one slice each: nothing lies there yet.
         none = tables.empty(f"{settings.hdfs}{tables.FOLDER}")
         prepared = {name for name, folder in changed.items() if folder == none}
         assert prepared == ({"2010-11-25", "2010-11-26"} if table == "minute" else set())
-        assert changed.keys() - prepared == set(rewritten)
+        assert changed.keys() - prepared == set(slices)
         assert figures[f"{NAME}_{table}"]["bytes_copied_from"] == 0
 
     counted = f"SELECT count(*) FROM hive.batch.{NAME}_minute"
