@@ -54,8 +54,8 @@ def ask(settings: Settings, method: str, path: str, body: Any = None, **query: s
 
 def groups(settings: Settings, parent: str = "root") -> list[dict[str, Any]]:
     """Return the groups within a group, as entities."""
-    found: list[dict[str, Any]] = ask(settings, "GET", f"process-groups/{parent}/process-groups")["processGroups"]
-    return found
+    result: list[dict[str, Any]] = ask(settings, "GET", f"process-groups/{parent}/process-groups")["processGroups"]
+    return result
 
 
 def make_group(settings: Settings, parent: str, name: str, comments: str, at: tuple[int, int]) -> str:
@@ -100,10 +100,10 @@ def connect(settings: Settings, group: str, source: str, target: str, relationsh
 
 def processors(settings: Settings, group: str) -> list[dict[str, Any]]:
     """Return the processors within a group and the groups in it, as entities."""
-    found: list[dict[str, Any]] = ask(
+    result: list[dict[str, Any]] = ask(
         settings, "GET", f"process-groups/{group}/processors", includeDescendantGroups="true"
     )["processors"]
-    return found
+    return result
 
 
 def run(settings: Settings, group: str) -> None:

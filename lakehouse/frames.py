@@ -65,8 +65,8 @@ def opened(name: str) -> Lake:
     """
     settings, lakehouse = load_settings(), registry.required_lakehouse(name).declaration
     gold = lakehouse.namespace("gold")
-    found = trino.rows(settings, "SELECT table_name FROM lake.information_schema.tables WHERE table_schema = ?", [gold])
-    missing = sorted({fact.name for fact in lakehouse.facts} - {row[0] for row in found})
+    rows = trino.rows(settings, "SELECT table_name FROM lake.information_schema.tables WHERE table_schema = ?", [gold])
+    missing = sorted({fact.name for fact in lakehouse.facts} - {row[0] for row in rows})
     if missing:
         raise NothingToRead(
             f"Trino at {settings.trino} has no table lake.{gold}.{missing[0]}.",

@@ -145,8 +145,8 @@ class _Table:
                         if self._compares:
                             fresh.update(key.decode() for _, key, _ in rows)
         if self._compares and not stop.is_set():
-            found = deletions.find(self._settings, self._past, present, fresh)
-            yield from self._write([*rest, *self._gone(found)], found.key_sum)
+            deleted = deletions.find(self._settings, self._past, present, fresh)
+            yield from self._write([*rest, *self._gone(deleted)], deleted.key_sum)
         else:
             yield from self._write(rest)
 
@@ -219,11 +219,11 @@ class _Table:
         """Return whether the row with the latest watermark was deleted: then the table's latest may be earlier."""
         return self._compares and deletions.latest_key(self._settings, self._past, self._mark) not in present
 
-    def _gone(self, found: Deletions) -> list[tuple[str, bytes, bytes]]:
+    def _gone(self, deleted: Deletions) -> list[tuple[str, bytes, bytes]]:
         """Return documents that say that their rows are gone: the last state of each, marked, one revision later."""
         return [
             (self._mark, key.encode(), orjson.dumps({**document, DELETED: True, "revision": document["revision"] + 1}))
-            for key, document in found.gone.items()
+            for key, document in deleted.gone.items()
         ]
 
 

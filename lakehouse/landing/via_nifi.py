@@ -42,14 +42,14 @@ class NothingComes(TransientError):
         )
 
 
-def land(settings: Settings, request: Request, stop: Event, say: Callable[[str], None]) -> Counter[str]:
+def land(settings: Settings, request: Request, stop: Event, report: Callable[[str], None]) -> Counter[str]:
     """Have NiFi's flow run, and land what it brings: what is in Kafka now, or with ``every`` until ``stop`` is set.
 
     The flow goes on when this ends. Returns the records by topic. Raises NoSuchTopic, Lost, EngineUnavailable,
     NothingComes, Refused.
     """
     spans = _spans(settings, request)
-    start(settings, request.dataset, request.topics, say)
+    start(settings, request.dataset, request.topics, report)
     once = replace(request, every=None, brought_only=True)
     landed: Counter[str] = Counter()
     moved = monotonic()
@@ -71,24 +71,24 @@ def land(settings: Settings, request: Request, stop: Event, say: Callable[[str],
     return Counter({name: landed[name] for name in request.topics})
 
 
-def start(settings: Settings, dataset: str, names: tuple[str, ...], say: Callable[[str], None]) -> None:
+def start(settings: Settings, dataset: str, names: tuple[str, ...], report: Callable[[str], None]) -> None:
     """Have NiFi run the flow of topics, as it is declared now. Raises EngineUnavailable, NothingComes, Refused."""
     wanted = flow(dataset, names, _place(settings, dataset))
     entity = _find(settings, dataset)
     if entity is not None and entity["component"]["comments"] != wanted.stamp:
-        say("NiFi's flow is another one than is declared: it is made anew.")
+        report("NiFi's flow is another one than is declared: it is made anew.")
         _drain(settings, dataset, entity["id"])
         nifi.remove_group(settings, entity["id"])
         entity = None
     group = entity["id"] if entity is not None else _make(settings, wanted)
     if all(_state(item) == "RUNNING" for item in nifi.processors(settings, group)):
-        say(f"NiFi at {settings.nifi} runs {wanted.name} already: {len(names)} topics.")
+        report(f"NiFi at {settings.nifi} runs {wanted.name} already: {len(names)} topics.")
         return
     if not any(_state(item) == "RUNNING" for item in nifi.processors(settings, group)):
         _set_offsets(settings, dataset, names)
     nifi.run(settings, group)
     _await(settings, dataset, lambda: _all_run(settings, dataset, group), "NiFi does not start its flow.")
-    say(f"NiFi at {settings.nifi} runs {wanted.name}: {', '.join(names)}.")
+    report(f"NiFi at {settings.nifi} runs {wanted.name}: {', '.join(names)}.")
 
 
 def stop_flow(settings: Settings, request: Request, stop: Event) -> Counter[str]:
