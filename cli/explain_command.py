@@ -51,7 +51,7 @@ def explain(
         console.print(words, markup=False, soft_wrap=True)
     readings = [
         *(_reading(declared, item) for item in result.judged),
-        *(_reading(declared, item) for item in result.later),
+        *({**_reading(declared, item), "verdict": f"{item.verdict} by the next run"} for item in result.later),
     ]
     show([{name: _short(value) for name, value in row.items()} for row in readings], output, title="Readings")
     rows = {"batch": result.batch, "speed": result.speed}
@@ -87,14 +87,16 @@ def _words(dataset: MeterSeries, result: Explanation) -> list[str]:
         )
     words.append(f"Batch and speed: {result.comparison}.")
     words += [
-        f"Revision {item.reading.revision} ({item.verdict}) is a correction by {change.by},"
+        f"Revision {item.reading.revision} ({item.verdict}{when}) is a correction by {change.by},"
         f" {change.at:%Y-%m-%d %H:%M} UTC: {change.why}."
-        for item in (*result.judged, *result.later)
+        for items, when in ((result.judged, ""), (result.later, " by the next run"))
+        for item in items
         if (change := result.corrections.get(item.reading.load_id))
     ]
     words += _of_validation(result)
     if result.later:
-        words.append(f"{len(result.later)} readings have arrived since that run; the next one will see them.")
+        some = "1 reading has" if len(result.later) == 1 else f"{len(result.later)} readings have"
+        words.append(f"{some} arrived since that run.")
     return words
 
 

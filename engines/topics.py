@@ -57,7 +57,8 @@ class NoSuchTopic(PermanentError):
         self.topic = topic
         super().__init__(
             f"Kafka at {bootstrap} has no topic {topic}.",
-            hint="`meterlake stream` and `archive` create it when they start; deleted under them, it ends them.",
+            hint="`meterlake stream` and `archive` create it when they start, `simulate` those of a lakehouse. Deleted"
+            " under them, it ends them.",
         )
 
 

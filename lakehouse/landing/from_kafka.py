@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from engines import kafka, topics
 from engines.errors import EngineUnavailable
 from lakehouse.landing import inbox, objects
-from lakehouse.landing.objects import Landed, Source
+from lakehouse.landing.objects import BrokenObject, Landed, Source
 from meterlake.errors import PermanentError
+from meterlake.log import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,17 @@ class Lost(PermanentError):
         )
 
 
+class OutOfRange(PermanentError):
+    """A partition ends before what was landed of it."""
+
+    def __init__(self, topic: str, partition: int, landed: int, end: int) -> None:
+        super().__init__(
+            f"{topic}, partition {partition}: offsets up to {landed - 1} are landed, but it ends at {end - 1}.",
+            hint="The topic was deleted and created again, or its broker has lost the end of it: what is sent now would"
+            " be taken for what was landed. Declare another topic for these records, and send them there.",
+        )
+
+
 @dataclass(frozen=True)
 class Request:
     """What is landed: topics of a data set, up to their ends; with ``every`` again and again.
@@ -55,7 +67,8 @@ class Request:
 def land(settings: Settings, request: Request, stop: Event) -> Counter[str]:
     """Land topics, until ``stop`` is set or their ends are reached.
 
-    Returns the records by topic. Raises NoSuchTopic, Lost, EngineUnavailable.
+    Returns the records by topic. Raises NoSuchTopic, Lost, OutOfRange, EngineUnavailable; BrokenObject where NiFi
+    has brought what nobody can read, and Kafka has it no more.
     """
     for name in request.topics:
         topics.required(settings, name)
@@ -80,13 +93,22 @@ def _land_partition(settings: Settings, request: Request, topic: str, partition:
     source, count = Source(request.dataset, topic, f"{partition:05}"), 0
     waiting, begin = inbox.brought(settings, source), objects.next_offset(settings, source)
     at = min([span.first, *(item.first for item in waiting)]) if begin is None else begin
+    if at > max([span.end, *(item.end for item in waiting)]):
+        raise OutOfRange(topic, partition, at, span.end)
     while not stop.is_set():
         waiting = inbox.remove_until(settings, waiting, at)
         step = inbox.following(at, waiting, None if request.brought_only else span.end)
         if step is None:
             break
         if step.item is not None:
-            brought = inbox.read(settings, step.item, at)
+            try:
+                brought = inbox.read(settings, step.item, at)
+            except BrokenObject as error:
+                if at < span.first:
+                    raise
+                get_logger().warning("Kafka is read instead", reason=str(error))
+                waiting = [item for item in waiting if item != step.item]
+                continue
             if brought is None:  # somebody else was faster
                 waiting, at = [*waiting[1:]], objects.next_offset(settings, source) or at
                 continue

@@ -28,7 +28,7 @@ from batch_layer.ingest.request import Request as LoadRequest
 from batch_layer.ingest.request import Result
 from datasets.household.text import HOUSEHOLD_TEXT
 from datasets.telecom.simulation import SIMULATION
-from engines import clickhouse, kafka, lake, nessie, spark, trino
+from engines import clickhouse, kafka, lake, nessie, spark, topics, trino
 from engines.clickhouse import ClickHouse
 from engines.lake import WrongKeys
 from engines.nessie import RefMoved
@@ -38,6 +38,7 @@ from lakehouse.clickhouse.load import NotEqual
 from lakehouse.clickhouse.load import load as load_clickhouse
 from lakehouse.contract import contract
 from lakehouse.landing import from_files, from_kafka, objects
+from lakehouse.landing.from_kafka import OutOfRange
 from lakehouse.landing.objects import BrokenObject
 from lakehouse.layers import bronze, tables
 from lakehouse.live.stream import Stream
@@ -47,6 +48,7 @@ from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.errors import RunUnderWay, UnknownName
 from meterlake.lakehouse.declaration import Lakehouse
+from meterlake.lakehouse.nifi import INBOX
 from meterlake.lakehouse.simulation import Request
 from meterlake.settings import Settings
 from meterlake.timegrid import floor_minute
@@ -348,6 +350,8 @@ def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Pat
     first, second = (objects.write(settings, source, [record], 10**6 + 1) for _ in range(2))
     assert first is not None
     assert second is None
+    with pytest.raises(OutOfRange, match=r"partition 0: offsets up to 1000000 are landed, but it ends at \d+\."):
+        from_kafka.land(settings, from_kafka.Request(name, (source.topic,)), Event())
     lake.put(settings, first.object, b"cut off")
     with pytest.raises(BrokenObject, match=r"has 7 bytes instead of \d+"):
         bronze.news(world.session, settings, catalog)
@@ -365,6 +369,29 @@ def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Pat
         lake.get(wrong, "health/probe")
     with lease.held(settings, name, "somebody's batch"), pytest.raises(RunUnderWay, match="somebody's batch"):
         world.run()
+
+
+def test_6_an_object_in_the_inbox_that_nobody_can_read_costs_nothing_while_kafka_has_its_records(world: World) -> None:
+    settings, name = world.settings, f"i{secrets.token_hex(4)}"
+    kafka.create_topic(settings, name, 1)
+    for value in (b"0", b"1", b"2"):
+        kafka.send_one(settings, name, value)
+    source, request = objects.Source(name, name, "00000"), from_kafka.Request(name, (name,))
+    broken = f"{INBOX}/{source.folder}/{0:020}-{2:020}-abc.jsonl"
+    lake.put(settings, broken, b'{"offset": 0, "timest')
+    assert from_kafka.land(settings, request, Event()) == {name: 3}
+    assert [objects.read(settings, key).rows for key in objects.manifests(settings, name)] == [3]
+    assert from_kafka.land(settings, request, Event()) == {name: 0}
+    assert lake.get(settings, broken) is None
+    # Where Kafka has them no more, it is named, and stays.
+    gone = f"{INBOX}/{source.folder}/{3:020}-{5:020}-abc.jsonl"
+    lake.put(settings, gone, b"[]")
+    for value in (b"3", b"4", b"5"):
+        kafka.send_one(settings, name, value)
+    topics.delete_before(settings, name, {0: 5})
+    with pytest.raises(BrokenObject, match=f"{gone} has a line that is no record"):
+        from_kafka.land(settings, request, Event())
+    assert lake.get(settings, gone) == b"[]"
 
 
 def test_6_records_of_another_schema_are_judged_by_ours(world: World, tmp_path: Path) -> None:
