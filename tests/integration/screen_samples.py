@@ -1,0 +1,82 @@
+"""What commands print on terminals of 80 and of 200 columns, beside what was looked at and stored: the folder screens.
+
+Numbers, names of runs and times differ from one run to the next, and with them the blanks between columns: both are
+masked before screens are compared. METERLAKE_WRITE_SCREENS=FOLDER writes the files again, and unmasked ones there.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+import cli
+from cli import output
+
+SCREENS = Path(__file__).with_name("screens")
+WIDTHS = (80, 200)
+Screens = dict[tuple[str, int], str]
+"""What each command printed, by command and width."""
+
+
+def taken(patch: pytest.MonkeyPatch, commands: Sequence[str], names: Mapping[str, object]) -> Screens:
+    """Run commands in their order at each width; names: what stands for the words in braces."""
+    before, screens, wrong = signal.getsignal(signal.SIGTERM), {}, []
+    for command in commands:
+        for width in WIDTHS:
+            code, screens[command, width] = screen(patch, command.format(width=width, **names), width)
+            if code and command != "doctor":
+                wrong.append(f"{command}: exit {code}")
+    signal.signal(signal.SIGTERM, before)
+    assert wrong == []
+    return screens
+
+
+def screen(patch: pytest.MonkeyPatch, command: str, width: int) -> tuple[int, str]:
+    """Run a command as ``main`` does, at a width; return its exit code and what it printed, messages apart."""
+    patch.setattr(sys, "argv", ["meterlake", *shlex.split(command)])
+    patch.setattr(output.console, "width", width)
+    printed = io.StringIO()
+    with redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0), "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
+
+
+def too_wide(text: str, width: int) -> list[str]:
+    """Return the lines that a terminal would break; sentences are left to it to fold."""
+    return [line for line in text.splitlines() if cell_len(line) > width and not line.endswith(".")]
+
+
+def assert_as_stored(screens: Screens, commands: Sequence[str], name: str, hidden: Mapping[str, str]) -> None:
+    """Compare with ``screens/NAME_WIDTH.txt``. hidden: names that differ from run to run -> what stands for them."""
+    for width in WIDTHS:
+        stored = SCREENS / f"{name}_{width}.txt"
+        whole = {command: screens[command, width] for command in commands}
+        text = _joined({command: _masked(screen, hidden) for command, screen in whole.items()})
+        if folder := os.environ.get("METERLAKE_WRITE_SCREENS"):
+            stored.write_text(text, encoding="utf-8")
+            (Path(folder) / stored.name).write_text(_joined(whole), encoding="utf-8")
+        # Where a line is folded depends on how long something took.
+        assert text.split() == stored.read_text(encoding="utf-8").split(), width
+
+
+def _joined(screens: Mapping[str, str]) -> str:
+    return "".join(f"$ meterlake {command}\n{text}\n\n" for command, text in screens.items())
+
+
+def _masked(text: str, hidden: Mapping[str, str]) -> str:
+    """Return a screen without what differs from run to run: numbers, names of files, the width of blanks."""
+    for name, word in hidden.items():
+        text = text.replace(name, word)
+    text = re.sub(r"/\S+", "PATH", text)
+    text = re.sub(r"[0-9a-f]*\d[0-9a-fA-F.:,_-]*(?:T\w+-\w+)?", "#", text)
+    return re.sub(r" {2,}", "  ", text)
