@@ -141,7 +141,8 @@ def _show_text(made: Bill) -> None:
         }
         for line in made.lines
     ]
-    show(lines, Output.TEXT, title=f"Meter {made.meter}, {made.since} to {made.until}, {made.currency}")
+    title = f"Meter {made.meter}, {made.since} to {made.until}, {made.currency}"
+    show(lines, Output.TEXT, title=title, optional=("tariff", "from", "unit"))
     for line in made.taxes:
         console.print(f"VAT {line.rate * 100:.2f} % of {line.net}: {line.tax}", markup=False)
     console.print(f"To be paid: {made.total} {made.currency} ({made.net} without VAT)", markup=False)

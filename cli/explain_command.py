@@ -107,7 +107,7 @@ def _of_validation(result: Explanation) -> list[str]:
         limit = f", where {finding['expected']} was expected" if finding["expected"] is not None else ""
         value = f": {finding['value']}{limit}" if finding["value"] is not None else ""
         words.append(
-            f"Found: {finding['rule']}, {finding['begins']:%Y-%m-%d %H:%M} to {finding['ends']:%H:%M} UTC{value}."
+            f"Finding: {finding['rule']}, {finding['begins']:%Y-%m-%d %H:%M} to {finding['ends']:%H:%M} UTC{value}."
         )
     estimate = result.validated.estimate
     if estimate is not None:

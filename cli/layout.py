@@ -1,12 +1,14 @@
 """Records on a terminal: a table where it fits, without its optional columns where that helps, else record by record.
 
-Column names and values are never changed or broken. Only prose (several words) is folded, between words.
+Column names and values are never changed. Only prose (several words) is folded, between words; a value is broken where
+it alone is wider than the terminal, record by record or in a list of two columns.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,7 +72,15 @@ def laid_out(records: Sequence[Mapping[str, Any]], width: int, optional: Sequenc
         if _fits(kept, width):
             names = ", ".join(column.name for column in columns if column.name in dropped)
             return [_table(kept, width), Text(f"Not shown: {names}. A wider terminal or --output json has all.", "dim")]
+    if len(columns) == 2 and (room := width - columns[0].least - _GAP) >= _PROSE:
+        return [_table([columns[0], _broken(columns[1], room)], width)]
     return _one_below_the_other(columns, width)
+
+
+def _broken(column: _Column, room: int) -> _Column:
+    """Return a column with lines of a width at most."""
+    cells = ("\n".join(textwrap.wrap(text, room, break_on_hyphens=False)) for text in column.cells)
+    return replace(column, cells=tuple(cells))
 
 
 def _column(name: str, records: Sequence[Mapping[str, Any]]) -> _Column:

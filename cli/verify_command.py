@@ -160,7 +160,7 @@ def show_report(report: Report, output: Output) -> None:
         show([{**about, **row} for row in rows], output)
         return
     columns = ("view", "rows", "equal", "missing", "extra", "different", "explained", "path")
-    show([{name: row[name] for name in columns} for row in rows], output, optional=("equal", "path"))
+    show([{name: row[name] for name in columns} for row in rows], output, optional=("equal", "explained", "path"))
     differences = [row for comparison in report.comparisons for row in comparison.examples]
     if differences:
         show([_line(row) for row in differences], output, title="The first rows that differ")

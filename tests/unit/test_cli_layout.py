@@ -78,6 +78,11 @@ def test_what_does_not_fit_is_shown_record_by_record() -> None:
     )
 
 
+def test_a_list_of_two_columns_stays_one_with_values_that_are_wider_than_the_terminal() -> None:
+    records = [{"what": "rows", "value": 12}, {"what": "file", "value": "/" + "a" * 40 + "-b/" + "c" * 3}]
+    assert screen(records, 40) == (f"what  value\nrows  12\nfile  /{'a' * 33}\n      {'a' * 7}-b/ccc")
+
+
 def test_prose_is_folded_between_words() -> None:
     rows = [{"state": "missing", "finding": "not on the PATH. Install it: apt install maven, or brew install maven."}]
     assert screen(rows, 50) == (
