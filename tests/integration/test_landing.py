@@ -110,7 +110,7 @@ def losing(settings: Settings, status: int | None, times: int = 1) -> Iterator[t
 
 
 def land(settings: Settings, source: Source, value: bytes) -> Manifest | None:
-    return objects.write(settings, source, [Landed(0, NOON, None, value)], 1)
+    return objects.write(settings, source, [Landed(0, NOON, None, value)], range(1))
 
 
 def objects_of(settings: Settings, source: Source) -> list[str]:
