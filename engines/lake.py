@@ -89,6 +89,17 @@ def listed(settings: Settings, prefix: str, after: str = "") -> list[Listed]:
     return sorted(_call(settings, f"list {prefix}", read), key=lambda item: item.key)
 
 
+def folders(settings: Settings, prefix: str) -> list[str]:
+    """Return the names of the folders below a prefix, in order. Raises EngineUnavailable, WrongKeys."""
+
+    def read(store: S3Store) -> list[str]:
+        found: list[str] = _obstore().list_with_delimiter(store, prefix)["common_prefixes"]
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
+
+    result: list[str] = _call(settings, f"list {prefix}", read)
+    return result
+
+
 def make_bucket(settings: Settings) -> None:
     """Create the lakehouse's bucket where it is missing, through Arrow's client: the other one does not make buckets.
 

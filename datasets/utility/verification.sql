@@ -15,6 +15,8 @@ CREATE MACRO moment(x) AS CASE
 CREATE MACRO flag(x) AS CASE x WHEN 'true' THEN true WHEN 'false' THEN false END;
 -- What is there but is no value of its type is wrong; what is not there may be missing.
 CREATE MACRO either(raw, v) AS raw IS NULL OR v IS NOT NULL;
+-- The day that an id names, of 1970-01-01, is the time's in some time zone.
+CREATE MACRO day_ok(days, t) AS coalesce(abs(date_diff('day', DATE '1970-01-01', CAST(t AS DATE)) - whole(days)) <= 1, false);
 CREATE MACRO class_ok(x) AS coalesce(x IN ('residential', 'commercial', 'industrial', 'agricultural'), false);
 
 CREATE TABLE documents AS
@@ -70,7 +72,7 @@ FROM (SELECT source_partition, source_offset, arrived_at, j, txt(j, 'call_id') A
 
 CREATE TABLE read_feeder_days AS
 SELECT *, feeder_ok(feeder_id) AND energy_input_kwh >= 0 AND customers_served >= 0 AND connected_kva >= 0
-    AND either(txt(j, 'weather_forecast'), weather_forecast) AS is_good
+    AND either(txt(j, 'weather_forecast'), weather_forecast) AND day_ok(regexp_extract(id, '^.+-([0-9]+)$', 1), day_start) AS is_good
 FROM (SELECT source_partition, source_offset, arrived_at, j, txt(j, 'feeder_day_id') AS id, moment(txt(j, 'day_start')) AS happened,
     txt(j, 'feeder_day_id') AS feeder_day_id, txt(j, 'feeder_id') AS feeder_id, moment(txt(j, 'day_start')) AS day_start,
     mills(txt(j, 'energy_input_kwh')) AS energy_input_kwh, whole(txt(j, 'customers_served')) AS customers_served,
@@ -78,13 +80,15 @@ FROM (SELECT source_partition, source_offset, arrived_at, j, txt(j, 'feeder_day_
     FROM documents WHERE record = 'feeder_days');
 
 CREATE TABLE read_feeder_loads AS
-SELECT *, feeder_ok(feeder_id) AND load_kw >= 0 AS is_good
+SELECT *, feeder_ok(feeder_id) AND load_kw >= 0
+    AND day_ok(regexp_extract(id, '^.+-([0-9]+)-[0-9]{2}$', 1), hour_start) AS is_good
 FROM (SELECT source_partition, source_offset, arrived_at, j, txt(j, 'load_id') AS id, moment(txt(j, 'hour_start')) AS happened,
     txt(j, 'load_id') AS load_id, txt(j, 'feeder_id') AS feeder_id, moment(txt(j, 'hour_start')) AS hour_start,
     mills(txt(j, 'load_kw')) AS load_kw FROM documents WHERE record = 'feeder_loads');
 
 CREATE TABLE read_transformer_days AS
-SELECT *, transformer_id IS NOT NULL AND feeder_ok(feeder_id) AND peak_kva >= 0 AND overload_hours >= 0 AS is_good
+SELECT *, transformer_id IS NOT NULL AND feeder_ok(feeder_id) AND peak_kva >= 0 AND overload_hours >= 0
+    AND day_ok(regexp_extract(id, '^.+-([0-9]+)$', 1), day_start) AS is_good
 FROM (SELECT source_partition, source_offset, arrived_at, j, txt(j, 'transformer_day_id') AS id,
     moment(txt(j, 'day_start')) AS happened, txt(j, 'transformer_day_id') AS transformer_day_id,
     txt(j, 'transformer_id') AS transformer_id, txt(j, 'feeder_id') AS feeder_id, moment(txt(j, 'day_start')) AS day_start,

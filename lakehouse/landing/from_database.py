@@ -210,7 +210,8 @@ class _Table:
             mark = max(self._mark, *marks)
             end = self._offset + len(part)
             of_part = key_sum if end == self._offset + len(rows) - begin else ""
-            if objects.write(self._settings, self._source, records, end, (min(marks), mark), of_part) is None:
+            offsets = range(self._offset, end)
+            if objects.write(self._settings, self._source, records, offsets, (min(marks), mark), of_part) is None:
                 raise _Overtaken
             self._offset, self._mark = end, mark
             yield len(part)

@@ -68,7 +68,8 @@ def _land_file(settings: Settings, dataset: str, record: Record, path: Path, now
     while part := list(islice(fresh, MOST_RECORDS)):
         landed = [Landed(number, now, key, value) for number, (_, key, value) in part]
         marks = [mark for _, (mark, _, _) in part]
-        manifest = objects.write(settings, source, landed, part[-1][0] + 1, (min(marks), max(marks)))
+        offsets = range(part[0][0], part[-1][0] + 1)
+        manifest = objects.write(settings, source, landed, offsets, (min(marks), max(marks)))
         count += manifest.rows if manifest else 0
     return count
 

@@ -40,6 +40,6 @@ def _land_file(settings: Settings, dataset: str, topic: str, path: Path, now: da
         lines = islice(enumerate(file), first, None)
         while part := list(islice(lines, MOST_RECORDS)):
             records = [Landed(number, now, None, line.rstrip(b"\r\n")) for number, line in part]
-            manifest = objects.write(settings, source, records, records[-1].offset + 1)
+            manifest = objects.write(settings, source, records, range(records[0].offset, records[-1].offset + 1))
             count += manifest.rows if manifest else 0
         return count

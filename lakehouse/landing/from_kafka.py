@@ -89,12 +89,17 @@ def _land_topic(settings: Settings, request: Request, name: str, stop: Event) ->
 
 
 def _land_partition(settings: Settings, request: Request, topic: str, partition: int, span: Span, stop: Event) -> int:
-    """Land what NiFi has brought of a partition, and from Kafka what is missing; return how many records."""
+    """Land what NiFi has brought of a partition, and from Kafka what is missing; return how many records.
+
+    Offsets without a record belong to the manifest that comes behind them: each begins at ``tip``, where the last one
+    ends.
+    """
     source, count = Source(request.dataset, topic, f"{partition:05}"), 0
     waiting, begin = inbox.brought(settings, source), objects.next_offset(settings, source)
     at = min([span.first, *(item.first for item in waiting)]) if begin is None else begin
     if at > max([span.end, *(item.end for item in waiting)]):
         raise OutOfRange(topic, partition, at, span.end)
+    tip = begin or 0
     while not stop.is_set():
         waiting = inbox.remove_until(settings, waiting, at)
         step = inbox.following(at, waiting, None if request.brought_only else span.end)
@@ -110,7 +115,8 @@ def _land_partition(settings: Settings, request: Request, topic: str, partition:
                 waiting = [item for item in waiting if item != step.item]
                 continue
             if brought is None:  # somebody else was faster
-                waiting, at = [*waiting[1:]], objects.next_offset(settings, source) or at
+                tip = objects.next_offset(settings, source) or tip
+                waiting, at = [*waiting[1:]], max(at, tip)
                 continue
             records, end = brought, step.until
         elif at < span.first:
@@ -120,9 +126,12 @@ def _land_partition(settings: Settings, request: Request, topic: str, partition:
             continue
         else:
             records, end = _read(settings, topic, partition, at, step.until)
-        manifest = objects.write(settings, source, records, end) if records else None
-        count += manifest.rows if manifest else 0
-        at = end if manifest or not records else (objects.next_offset(settings, source) or end)
+        manifest = objects.write(settings, source, records, range(tip, end)) if records else None
+        if manifest:
+            count, tip = count + manifest.rows, end
+        elif records:  # somebody else was faster
+            tip = objects.next_offset(settings, source) or tip
+        at = max(end, tip) if manifest or not records else tip
     return count
 
 

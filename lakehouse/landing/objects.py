@@ -118,12 +118,15 @@ def write(
     settings: Settings,
     source: Source,
     records: Sequence[Landed],
-    end: int,
+    offsets: range,
     watermarks: tuple[str, str] = ("", ""),
     key_sum: str = "",
 ) -> Manifest | None:
-    """Land records that lie in order, up to the offset ``end``; None where somebody else has landed the first."""
-    first = records[0].offset if records else end
+    """Land records that lie in order; None where somebody else has landed from the first of the offsets on.
+
+    offsets: from where the last manifest of the source ends, or 0: between manifests with gaps one could come late.
+    """
+    first, end = offsets.start, offsets.stop
     table = pa.Table.from_arrays(
         [
             pa.array([record.offset for record in records], pa.int64()),
@@ -180,8 +183,13 @@ def read(settings: Settings, key: str) -> Manifest:
 def check(settings: Settings, wanted: Sequence[Manifest]) -> None:
     """Raise BrokenObject unless each manifest's object is there with all its bytes."""
     sizes: dict[str, int] = {}
-    for folder in sorted({manifest.object.rpartition("/")[0] for manifest in wanted}):
-        sizes |= {item.key: item.size for item in lake.listed(settings, f"{folder}/")}
+    firsts: dict[str, str] = {}
+    for manifest in wanted:
+        folder = manifest.object.rpartition("/")[0]
+        firsts[folder] = min(firsts.get(folder, manifest.object), manifest.object)
+    for folder, first in firsts.items():
+        # Behind what comes before the first of them: not all that was ever landed.
+        sizes |= {item.key: item.size for item in lake.listed(settings, f"{folder}/", first[:-1])}
     for manifest in wanted:
         size = sizes.get(manifest.object)
         if size is None:

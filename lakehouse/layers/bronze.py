@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import orjson
 
 from engines import lake_spark
-from lakehouse.landing import objects
+from lakehouse.landing import bookmark, objects
 from lakehouse.layers import tables
 
 if TYPE_CHECKING:
@@ -13,16 +15,27 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from lakehouse.landing.bookmark import Bookmark
     from lakehouse.landing.objects import Manifest
     from lakehouse.layers.tables import Catalog
     from meterlake.lakehouse.records import Record
     from meterlake.settings import Settings
 
 
+_BOOKMARK: Final = "meterlake.bookmark"
+"""What the last commit to the table of objects says: how far manifests were read."""
+_MOST_SOURCES: Final = 500
+"""Of a bookmark. Each file is a source; a list of all manifests is not longer than that of so many files."""
+
+
 def news(session: SparkSession, settings: Settings, catalog: Catalog) -> list[Manifest]:
     """Return the manifests that no run of this branch has read. Raises BrokenObject where an object is not whole."""
-    known = {row.manifest for row in session.sql(f"SELECT manifest FROM {catalog.path(tables.OBJECTS)}").collect()}
-    keys = [key for key in objects.manifests(settings, catalog.lakehouse.name) if key not in known]
+    read, name = _bookmark(session, catalog), catalog.lakehouse.name
+    if read is None:
+        known = _known(session, catalog)
+        keys = [key for key in objects.manifests(settings, name) if key not in known]
+    else:
+        keys = bookmark.behind(settings, name, read)
     result = [objects.read(settings, key) for key in keys]
     objects.check(settings, result)
     return result
@@ -50,10 +63,31 @@ FROM landed_{record.name}""")
 
 
 def note(session: SparkSession, catalog: Catalog, manifests: Sequence[Manifest], run: str) -> None:
-    """Note which manifests have been read."""
+    """Note which manifests have been read, and how far."""
+    before = _bookmark(session, catalog)
+    if before is None:
+        before = bookmark.moved({}, _known(session, catalog))
+    now = bookmark.moved(before, (item.key for item in manifests))
     rows = [(m.key, m.object, m.topic, m.partition, m.first, m.end, m.rows, m.bytes, m.sha256, run) for m in manifests]
     schema = ", ".join(f"`{name}` {kind}" for name, kind in tables.OBJECTS.columns)
-    session.createDataFrame(rows, schema).coalesce(1).writeTo(catalog.path(tables.OBJECTS)).append()
+    writer = session.createDataFrame(rows, schema).coalesce(1).writeTo(catalog.path(tables.OBJECTS))
+    if len(now) <= _MOST_SOURCES:
+        writer = writer.option(f"snapshot-property.{_BOOKMARK}", orjson.dumps(now).decode())
+    writer.append()
+
+
+def _bookmark(session: SparkSession, catalog: Catalog) -> Bookmark | None:
+    """Return how far manifests were read; None where the last commit does not say it: an older run's, or upkeep's."""
+    snapshots = f"{catalog.path(tables.OBJECTS)}.snapshots"
+    row = session.sql(
+        f"SELECT element_at(summary, '{_BOOKMARK}') AS bookmark FROM {snapshots} ORDER BY committed_at DESC LIMIT 1"
+    ).first()
+    return orjson.loads(row.bookmark) if row is not None and row.bookmark else None
+
+
+def _known(session: SparkSession, catalog: Catalog) -> set[str]:
+    """Return the manifests that were read."""
+    return {row.manifest for row in session.sql(f"SELECT manifest FROM {catalog.path(tables.OBJECTS)}").collect()}
 
 
 def as_text(column: str) -> str:

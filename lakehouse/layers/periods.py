@@ -7,6 +7,8 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from lakehouse.layers import verdict
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -69,6 +71,14 @@ SELECT DISTINCT {starts} FROM {table}.files LEFT SEMI JOIN
     ON ids.high >= coalesce({of_ids}.lower_bound, ids.high)
     AND ids.low <= coalesce({of_ids}.upper_bound, ids.low)""").collect()
     return _periods(event, (start for row in files for start in _between(row.lower_bound, row.upper_bound, event)))
+
+
+def of_days(session: SparkSession, event: Event, identities: str) -> Periods:
+    """Return the periods of accepted rows with identities that name their day: one of it, whatever its time zone."""
+    days = f"SELECT {verdict.day_of_id(event, 'record_id')} AS day FROM {identities}"
+    about = f"SELECT explode(array(date_sub(day, 1), day, date_add(day, 1))) AS day FROM ({days}) WHERE day IS NOT NULL"
+    rows = session.sql(f"SELECT DISTINCT {_start('day', event.partition)} AS start FROM ({about})")
+    return _periods(event, (row.start for row in rows.collect()))
 
 
 def _within(column: str, first: date, end: date) -> str:

@@ -72,7 +72,8 @@ def refresh(
     columns = [column for column in tables.silver(record).names if column not in ("is_rejected", "versions")]
     listed = ", ".join(f"`{column}`" for column in columns)
     one = "array(named_struct('revision', revision, 'payload_md5', payload_md5, 'records', 1L)) AS versions"
-    new, is_first = session.sql(f"SELECT {listed}, {one} FROM judged_{name}"), session.table(target).isEmpty()
+    new = session.sql(f"SELECT {listed}, {one} FROM judged_{name}")
+    is_first = session.sql(f"SELECT 1 FROM {target}.files LIMIT 1").isEmpty()  # none of them is opened
     # Rows are judged once. All of a first run are, where they are written, and are not kept twice.
     (new if is_first else new.localCheckpoint()).createOrReplaceTempView(f"new_{name}")
     had_before = not is_first and _before(session, catalog, record, news)
@@ -168,7 +169,8 @@ def _same(session: SparkSession, record: Record, target: str) -> str:
     """Return the query of the rows that have the identity of a new one.
 
     Of an event, identities alone are read at first, in those files that may have one of them: whole rows are read in
-    the periods alone in which there are any.
+    the periods alone in which there are any. Where identities name their day, accepted rows lie about it, and rejected
+    ones anywhere.
     """
     new = f"ids_{record.name}"
     session.sql(f"SELECT DISTINCT record_id FROM new_{record.name}").localCheckpoint().createOrReplaceTempView(new)
@@ -176,7 +178,10 @@ def _same(session: SparkSession, record: Record, target: str) -> str:
     if not isinstance(record, Event):
         return query.format("t.*", target, new, "true")
     time, there = f"t.`{record.time}`", f"there_{record.name}"
-    possible = periods.of_files(session, record, target, new).condition(time)
+    if record.day_in_id:
+        possible = f"({periods.of_days(session, record, new).condition(time)} OR t.is_rejected)"
+    else:
+        possible = periods.of_files(session, record, target, new).condition(time)
     known = session.sql(query.format(f"t.record_id, {time}", target, new, possible)).localCheckpoint()
     known.createOrReplaceTempView(there)
     return query.format("t.*", target, there, periods.of_rows(session, record, [there]).condition(time))

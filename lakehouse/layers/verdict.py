@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 
 from lakehouse.layers.tables import REASONS
 from meterlake.lakehouse.fields import parse
+from meterlake.lakehouse.records import Event
 
 if TYPE_CHECKING:
     from meterlake.columns import LogicalType
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 UNKNOWN_REASON: Final = "unknown"
 """Code of what must be known, and is not: it may be known later."""
 _ZONE: Final = "(Z|[+-][0-9]{2}:?[0-9]{2})$"
+_DAYS: Final = 2_932_896
+"""From 1970-01-01 to 9999-12-31."""
 
 
 def decoded(source: str) -> str:
@@ -54,6 +58,18 @@ FROM {source}"""
 def unknown(field: str, key: str) -> str:
     """Return the reason that the key in a field is not known. found: SQL that is NULL where it is not."""
     return f"CASE WHEN `{field}` IS NOT NULL AND {key} IS NULL THEN {_struct(UNKNOWN_REASON, field, f'`{field}`')} END"
+
+
+def day_of_id(event: Event, column: str) -> str:
+    """Return the day that ids name, in whatever time zone; NULL where one names none."""
+    expression = re.compile(event.day_in_id)
+    ((kind, number),) = expression.groupindex.items()
+    pattern = re.sub(r"\(\?P<\w+>", "(", event.day_in_id)
+    found = f"regexp_extract(CAST({column} AS STRING), {_literal(f'^(?:{pattern})$')}, {number})"
+    if kind == "day":
+        return f"try_cast({found} AS DATE)"
+    days = f"try_cast({found} AS INT)"
+    return f"CASE WHEN {days} BETWEEN 0 AND {_DAYS} THEN date_add(DATE'1970-01-01', {days}) END"
 
 
 def _text(name: str) -> str:
@@ -104,7 +120,17 @@ def _conditions(record: Record) -> list[str]:
     checks = [
         f"CASE WHEN NOT ({_quoted(check.sql)}) THEN {_struct(check.name, '', 'NULL')} END" for check in record.checks
     ]
-    return [*checks, f"CASE WHEN {future} THEN {_struct('in_future', record.time, f'`raw_{record.time}`')} END"]
+    in_future = f"CASE WHEN {future} THEN {_struct('in_future', record.time, f'`raw_{record.time}`')} END"
+    return [*checks, in_future, *_not_its_day(record)]
+
+
+def _not_its_day(record: Record) -> list[str]:
+    """Return the reason that the time is not of the day that the id names: in no time zone are they a day apart."""
+    if not isinstance(record, Event) or not record.day_in_id:
+        return []
+    near = f"abs(datediff(CAST(`{record.time}` AS DATE), {day_of_id(record, f'`{record.id}`')})) <= 1"
+    other = f"`{record.time}` IS NOT NULL AND `{record.id}` IS NOT NULL AND NOT coalesce({near}, false)"
+    return [f"CASE WHEN {other} THEN {_struct('not_its_day', record.id, f'`raw_{record.id}`')} END"]
 
 
 def _quoted(sql: str) -> str:

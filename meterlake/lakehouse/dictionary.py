@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meterlake.lakehouse.records import Reference
+from meterlake.lakehouse.records import Event, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from meterlake.lakehouse.fields import Field
     from meterlake.lakehouse.model import Dimension, Fact, Kpi, Mart
     from meterlake.lakehouse.prediction import Prediction
-    from meterlake.lakehouse.records import Event, Record
+    from meterlake.lakehouse.records import Record
 
 
 def page(lakehouse: Lakehouse) -> str:
@@ -59,6 +59,8 @@ def _record(record: Event | Reference) -> Iterator[str]:
     if isinstance(record, Reference):
         words = {"overwrite": " The latest record of a key counts.", "versions": " Each version is kept."}
         kept = words[record.history]
+    if isinstance(record, Event) and record.day_in_id:
+        kept = f" The identity names its day (`{record.day_in_id.replace('|', chr(92) + '|')}`)."
     origin = f"Topic `{record.topic}`"
     if record.extract:
         origin = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
@@ -95,21 +96,40 @@ class Record(ABC):
 class Event(Record):
     """Something that happens, once. id: the field that identifies it.
 
-    partition: the period that files of its tables hold, by its time. Days are for millions of rows each.
+    partition: the period that files of its tables hold, by its time. Days are for millions of rows each. day_in_id: a
+    regular expression of a whole id, where ids name the day of the event's time: its group ``day`` has the date
+    (2026-11-27), or ``days`` how many there were since 1970-01-01. What is held of an id is then looked for about its
+    day alone, and a record of another day is rejected (``not_its_day``). Not for ids that outlive a correction of the
+    time to another day.
     """
 
     kind = "event"
     id: str
     partition: Period = "month"
+    day_in_id: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require(self.id, "its id")
+        if self.day_in_id:
+            self._check_day_in_id()
 
     @property
     def identity(self) -> tuple[str, ...]:
         """Its id."""
         return (self.id,)
+
+    def _check_day_in_id(self) -> None:
+        expected = "Write an expression of the whole id with one group (?P<day>…), a date, or (?P<days>…), a number"
+        try:
+            groups = re.compile(self.day_in_id).groupindex
+        except re.error as error:
+            problem = f"day_in_id={self.day_in_id!r} is no regular expression: {error}"
+            raise DeclarationError(self.where, problem, expected=expected) from None
+        if len(groups) != 1 or not groups.keys() <= {"day", "days"}:
+            named = ", ".join(groups) or "nothing"
+            problem = f"day_in_id={self.day_in_id!r} names {named}, not the day that {self.time!r} is made of"
+            raise DeclarationError(self.where, problem, expected=expected)
 
 
 @dataclass(frozen=True, kw_only=True)

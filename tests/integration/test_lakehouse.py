@@ -347,7 +347,7 @@ def test_6_what_is_wrong_is_said_and_nothing_is_lost(world: World, tmp_path: Pat
     assert objects.next_offset(settings, source) == begin
     # Of two that land the same offsets one is counted, and the other leaves nothing.
     record = objects.Landed(10**6, datetime(2026, 11, 21), None, b"{}")  # noqa: DTZ001 - UTC without zone
-    first, second = (objects.write(settings, source, [record], 10**6 + 1) for _ in range(2))
+    first, second = (objects.write(settings, source, [record], range(10**6, 10**6 + 1)) for _ in range(2))
     assert first is not None
     assert second is None
     with pytest.raises(OutOfRange, match=r"partition 0: offsets up to 1000000 are landed, but it ends at \d+\."):

@@ -240,10 +240,10 @@ def test_a_manifest_whose_answer_got_lost_is_not_taken_for_that_of_another(
     create, settings = lake.create, world.settings
     monkeypatch.setattr(lake, "create", lambda *words: create(*words) and create(*words))
     source = objects.Source(f"{world.lakehouse.name}-lost", "calls", "00000")
-    manifest = objects.write(settings, source, [objects.Landed(0, NOON, None, b"{}")], 1)
+    manifest = objects.write(settings, source, [objects.Landed(0, NOON, None, b"{}")], range(1))
     assert manifest is not None
     assert objects.records(settings, manifest) == [b"{}"]
-    assert objects.write(settings, source, [objects.Landed(0, NOON, None, b"{}")], 1) is None
+    assert objects.write(settings, source, [objects.Landed(0, NOON, None, b"{}")], range(1)) is None
     assert objects.records(settings, manifest) == [b"{}"]
 
 

@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,9 +22,10 @@ import pytest
 from sqlalchemy import create_engine
 
 from datasets.utility import DATASET, play
-from engines import lake
+from engines import kafka, lake, topics
 from engines.errors import EngineUnavailable
-from lakehouse.landing import documents, from_database, from_extracts, objects
+from lakehouse.landing import bookmark, documents, from_database, from_extracts, from_kafka, objects
+from lakehouse.landing.from_kafka import Lost
 from lakehouse.landing.objects import Landed, Manifest, Source
 from meterlake.settings import Settings
 from stack.instance import Instance
@@ -110,7 +111,7 @@ def losing(settings: Settings, status: int | None, times: int = 1) -> Iterator[t
 
 
 def land(settings: Settings, source: Source, value: bytes) -> Manifest | None:
-    return objects.write(settings, source, [Landed(0, NOON, None, value)], 1)
+    return objects.write(settings, source, [Landed(0, NOON, None, value)], range(1))
 
 
 def objects_of(settings: Settings, source: Source) -> list[str]:
@@ -213,6 +214,61 @@ class Table:
                 if document["revision"] > held["revision"]:
                     latest[document["outage_id"]] = document
         return {key: document["revision"] for key, document in latest.items() if not document.get("is_deleted")}
+
+
+def test_manifests_have_no_gaps_so_that_none_comes_late_between_them(settings: Settings, source: Source) -> None:
+    """What Kafka has dropped belongs to the manifest behind it: whoever still had it finds its place taken."""
+    topic = f"{source.dataset}.calls"
+    kafka.create_topic(settings, topic, 1)
+    request = from_kafka.Request(source.dataset, (topic,))
+    for _ in range(3):
+        kafka.send_one(settings, topic, b"{}")
+    topics.delete_before(settings, topic, {0: 2})
+    assert from_kafka.land(settings, request, Event()).total() == 1
+    for _ in range(4):
+        kafka.send_one(settings, topic, b"{}")
+    topics.delete_before(settings, topic, {0: 5})
+    with pytest.raises(Lost, match="offsets 3 to 4 are gone"):
+        from_kafka.land(settings, request, Event())
+    assert from_kafka.land(settings, replace(request, accept_loss=True), Event()).total() == 2
+    assert from_kafka.land(settings, request, Event()).total() == 0
+    source = replace(source, topic=topic)
+    landed = [(item.first, item.end, item.rows) for item in objects.Past(settings, source)]
+    assert landed == [(3, 7, 2), (0, 3, 1)]
+    for first, end, _ in landed:
+        late = [Landed(first, NOON, None, b"late")]
+        assert objects.write(settings, source, late, range(first, end)) is None
+    assert len(objects_of(settings, source)) == 2
+
+
+def test_manifests_are_found_behind_a_bookmark_and_of_those_that_were_read_nothing_is_listed(
+    settings: Settings, source: Source
+) -> None:
+    name, other = source.dataset, replace(source, partition="00001")
+    file = Source(name, "texts", f"file-{secrets.token_hex(12)}")
+
+    def landed(source: Source, *offsets: range) -> list[str]:
+        manifests = (objects.write(settings, source, [Landed(at.start, NOON, None, b"")], at) for at in offsets)
+        return [manifest.key for manifest in manifests if manifest is not None]
+
+    every = [
+        *landed(source, *(range(n, n + 1) for n in range(12))),
+        *landed(other, range(7), range(7, 900)),
+        *landed(file, range(3)),
+    ]
+    assert bookmark.behind(settings, name, {}) == objects.manifests(settings, name) == every
+    read = bookmark.moved({}, every)
+    assert read == {"calls/00000": 11, "calls/00001": 7, f"texts/{file.partition}": 0}
+    assert bookmark.behind(settings, name, read) == []
+    new = [*landed(source, range(12, 20), range(20, 21)), *landed(replace(source, partition="00002"), range(1))]
+    with losing(settings, None, 0) as (way, requests):
+        assert bookmark.behind(way, name, read) == new
+    # The topics, the partitions of both, and what lies behind the last one of each that was read.
+    assert len(requests) == 1 + 2 + 4
+    assert sum("start-after=" in request for request in requests) == 3
+    read = bookmark.moved(read, new)
+    assert read == {"calls/00000": 20, "calls/00001": 7, "calls/00002": 0, f"texts/{file.partition}": 0}
+    assert bookmark.behind(settings, name, read) == []
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""Events that lead to somebody whose record comes later, and begins later than they do."""
+"""Events that lead to somebody whose record comes later, and begins later than they do; what lands during a run."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,10 @@ from pyspark.sql import SparkSession
 from engines import spark, trino
 from lakehouse import lease
 from lakehouse.history import Record
-from lakehouse.landing import from_files
+from lakehouse.landing import from_files, objects
+from lakehouse.layers import bronze, tables
 from lakehouse.layers.tables import UNKNOWN
-from lakehouse.run import Run
+from lakehouse.run import Run, known
 from meterlake.clock import system_clock
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.settings import Settings
@@ -52,9 +53,9 @@ class World:
         landed = from_files.land(self.settings, self.lakehouse.name, self.lakehouse.topics, [file], NOON)
         assert landed.total() == len(records)
 
-    def run(self, *, full: bool = False) -> Record:
+    def run(self, *, full: bool = False, report: Callable[[str], None] = lambda _: None) -> Record:
         with lease.held(self.settings, self.lakehouse.name, "test") as held:
-            run = Run(self.settings, self.session, self.lakehouse, held, system_clock, lambda _: None)
+            run = Run(self.settings, self.session, self.lakehouse, held, system_clock, report)
             record = run.execute(full=full)
         assert record is not None
         return record
@@ -118,3 +119,39 @@ def test_events_of_before_the_first_record_of_a_stranger_are_judged_again(world:
     assert late == {"before": "Nino", "after": "Nina", "other": ""}
     world.run(full=True)
     assert world.seen() == late
+
+
+def test_what_is_landed_while_a_run_goes_on_is_read_by_the_next_and_nothing_twice(world: World) -> None:
+    def news() -> int:
+        return len(bronze.news(world.session, world.settings, known(world.session, world.settings, world.lakehouse)))
+
+    def land_more(step: str) -> None:
+        if step == "silver":
+            world.land("recharges", recharge(OTHER, "2026-11-16T10:00:00Z", "meanwhile"))
+
+    world.land("recharges", recharge(OTHER, "2026-11-15T10:00:00Z", "first"))
+    world.land("users", user("Nina", "2026-11-10T00:00:00Z"))
+    assert world.run(report=land_more).counts["recharges"]["read"] == 1
+    assert world.seen() == {"first": ""}
+    assert news() == 1
+    assert world.run().counts["recharges"]["read"] == 1
+    assert world.seen() == {"first": "", "meanwhile": ""}
+    assert news() == 0
+    # Whoever else commits to the table leaves no bookmark there: then all are listed, and the next run sets one again.
+    catalog = known(world.session, world.settings, world.lakehouse)
+    table = catalog.path(tables.OBJECTS)
+    bookmarks = f"SELECT element_at(summary, 'meterlake.bookmark') AS bookmark FROM {table}.snapshots"  # noqa: S608
+    (row,) = world.session.sql(bookmarks).collect()
+    assert len(json.loads(row.bookmark)) == 3
+    world.session.sql(f"INSERT INTO {table} SELECT * FROM {table} LIMIT 0")  # noqa: S608
+    (row,) = world.session.sql(bookmarks).collect()
+    assert row.bookmark is None
+    assert news() == 0
+    world.land("recharges", recharge(OTHER, "2026-11-17T10:00:00Z", "last"))
+    assert news() == 1
+    world.run()
+    (row,) = world.session.sql(bookmarks).collect()
+    assert len(json.loads(row.bookmark)) == 4
+    assert world.run(full=True).counts["recharges"]["read"] == 3
+    assert news() == 0
+    assert len(objects.manifests(world.settings, world.lakehouse.name)) == 4

@@ -44,6 +44,10 @@ def _lookup(**changes: Any) -> Fact:
         (lambda: Field("name", STRING, "x", pattern="("), "the pattern '(' is none"),
         (lambda: Check("sum", "a = = b", "x"), "'a = = b' is no expression"),
         (lambda: replace(CALLS, id="number"), "its id names the field 'number'"),
+        (lambda: replace(CALLS, day_in_id="C-(?P<days>"), "is no regular expression"),
+        (lambda: replace(CALLS, day_in_id=r"C-(\d+)"), "names nothing, not the day that 'timestamp' is made of"),
+        (lambda: replace(CALLS, day_in_id=r"C-(?P<hour>\d+)"), "names hour, not the day that 'timestamp' is made of"),
+        (lambda: replace(CALLS, day_in_id=r"(?P<day>.)(?P<days>.)"), "names day, days, not the day"),
         (lambda: replace(CALLS, time="status"), "its time 'status' is no timestamp"),
         (lambda: replace(CALLS, fields=(*CALLS.fields, CALLS.fields[0])), "the field 'call_id' occurs 2 times"),
         (lambda: replace(CALLS, checks=(Check("c", "duration > 0", "x"),)), "its check 'c' names the field 'duration'"),
@@ -182,6 +186,19 @@ def test_figures_divide_as_spark_does() -> None:
         kpi.statement(TELECOM, "drop_rate", (), None, None)
     with pytest.raises(UnknownName, match="Did you mean 'call_type'"):
         kpi.statement(TELECOM, "call_drop_rate", ("call_typ",), None, None)
+
+
+def test_a_day_that_an_id_names_is_that_of_the_time() -> None:
+    outer = replace(CALLS, day_in_id=r"(C|D)-(?P<day>\d{4}-\d\d-\d\d)-.*")
+    assert verdict.day_of_id(outer, "x") == (
+        r"try_cast(regexp_extract(CAST(x AS STRING), '^(?:(C|D)-(\\d{4}-\\d\\d-\\d\\d)-.*)$', 2) AS DATE)"
+    )
+    assert "'not_its_day'" in verdict.judged(outer, "source")
+    assert "'not_its_day'" not in verdict.judged(CALLS, "source")
+    named = {event.name for event in (*TELECOM.events, *UTILITY.events) if event.day_in_id}
+    assert named == {"feeder_days", "feeder_loads", "transformer_days"}
+    text = page(UTILITY)
+    assert text.count("The identity names its day") == 3
 
 
 def test_fields_with_the_names_of_types_are_in_quotes() -> None:
