@@ -15,10 +15,11 @@ from meterlake.errors import PermanentError
 from meterlake.log import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from threading import Event
 
     from engines.topics import Span
+    from lakehouse.landing.inbox import Brought, Step
     from meterlake.settings import Settings
 
 MOST_RECORDS: Final = 200_000
@@ -96,36 +97,23 @@ def _land_partition(settings: Settings, request: Request, topic: str, partition:
     """
     source, count = Source(request.dataset, topic, f"{partition:05}"), 0
     waiting, begin = inbox.brought(settings, source), objects.next_offset(settings, source)
-    at = min([span.first, *(item.first for item in waiting)]) if begin is None else begin
-    if at > max([span.end, *(item.end for item in waiting)]):
-        raise OutOfRange(topic, partition, at, span.end)
-    tip = begin or 0
+    at, tip = _start(topic, partition, span, waiting, begin), begin or 0
     while not stop.is_set():
         waiting = inbox.remove_until(settings, waiting, at)
         step = inbox.following(at, waiting, None if request.brought_only else span.end)
         if step is None:
             break
-        if step.item is not None:
-            try:
-                brought = inbox.read(settings, step.item, at)
-            except BrokenObject as error:
-                if at < span.first:
-                    raise
-                get_logger().warning("Kafka is read instead", reason=str(error))
-                waiting = [item for item in waiting if item != step.item]
-                continue
-            if brought is None:  # somebody else was faster
-                tip = objects.next_offset(settings, source) or tip
-                waiting, at = [*waiting[1:]], max(at, tip)
-                continue
-            records, end = brought, step.until
-        elif at < span.first:
+        if step.item is None and at < span.first:
             if not request.accept_loss:
                 raise Lost(topic, partition, at, span.first)
             at = min(span.first, step.until)
             continue
-        else:
-            records, end = _read(settings, topic, partition, at, step.until)
+        part = _part(settings, topic, partition, at, step, in_kafka=at >= span.first)
+        if part is None:
+            waiting, tip = [item for item in waiting if item != step.item], objects.next_offset(settings, source) or tip
+            at = max(at, tip)
+            continue
+        records, end = part
         manifest = objects.write(settings, source, records, range(tip, end)) if records else None
         if manifest:
             count, tip = count + manifest.rows, end
@@ -133,6 +121,35 @@ def _land_partition(settings: Settings, request: Request, topic: str, partition:
             tip = objects.next_offset(settings, source) or tip
         at = max(end, tip) if manifest or not records else tip
     return count
+
+
+def _start(topic: str, partition: int, span: Span, waiting: Sequence[Brought], landed: int | None) -> int:
+    """Return the offset to go on at; landed: where the last manifest ends, if there is one. Raises OutOfRange."""
+    if landed is None:
+        return min([span.first, *(item.first for item in waiting)])
+    if landed > max([span.end, *(item.end for item in waiting)]):
+        raise OutOfRange(topic, partition, landed, span.end)
+    return landed
+
+
+def _part(
+    settings: Settings, topic: str, partition: int, at: int, step: Step, *, in_kafka: bool
+) -> tuple[list[Landed], int] | None:
+    """Return records from an offset on, and the offset behind them.
+
+    None where somebody else has landed what NiFi had brought, or nobody can read it and Kafka has it, too.
+    Raises BrokenObject where Kafka has it no more.
+    """
+    if step.item is None:
+        return _read(settings, topic, partition, at, step.until)
+    try:
+        brought = inbox.read(settings, step.item, at)
+    except BrokenObject as error:
+        if not in_kafka:
+            raise
+        get_logger().warning("Kafka is read instead", reason=str(error))
+        return None
+    return None if brought is None else (brought, step.until)
 
 
 def _read(settings: Settings, topic: str, partition: int, first: int, end: int) -> tuple[list[Landed], int]:
