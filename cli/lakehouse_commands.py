@@ -23,6 +23,7 @@ from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Mapping, Sequence
 
     from lakehouse.history import Record
     from meterlake.dataset import LakehouseEntry
@@ -188,7 +189,9 @@ def kpi(
     declared = registry.required_lakehouse(dataset).declaration
     columns = None if not by else tuple(part.strip() for part in by.split(",") if part.strip() not in ("", "total"))
     span = (since.date() if since else None, until.date() if until else None)
-    show(figure(load_settings(), declared, name, columns, span), output)
+    rows = figure(load_settings(), declared, name, columns, span)
+    shown = next(one for one in declared.kpis if one.name == name)
+    show(rows, output, title=f"{shown.title} ({shown.unit})")
 
 
 def dictionary(dataset: DatasetArgument) -> None:
@@ -216,9 +219,10 @@ def batch(entry: LakehouseEntry, *, full: bool, output: Output) -> None:
     if record is None:
         progress_console.print("Nothing has been landed since the last run.")
         return
-    show([_described(record, "current")], output)
+    _show_run(record, output)
     if output is Output.TEXT:
-        show([{"record": name, **counts} for name, counts in record.counts.items()], output)
+        rows = [{"record": name, **counts} for name, counts in record.counts.items()]
+        show(rows, output, title="\nRecords", optional=(*_all_zero(rows), "superseded", "duplicate"))
 
 
 def stream(entry: LakehouseEntry, *, once: bool, sql: bool, output: Output) -> None:
@@ -255,7 +259,8 @@ def runs(entry: LakehouseEntry, limit: int | None, output: Output) -> None:
     from lakehouse import history
 
     result = history.runs(load_settings(), entry.name)
-    show([_described(record, status) for record, status in result[-limit if limit else 0 :]], output)
+    rows = [_described(record, status) for record, status in result[-limit if limit else 0 :]]
+    show(rows, output, optional=("objects", "mode", *_all_zero(rows), "seconds", "superseded", "duplicate", "at"))
 
 
 def roll_back(entry: LakehouseEntry, run: str, output: Output) -> None:
@@ -265,7 +270,7 @@ def roll_back(entry: LakehouseEntry, run: str, output: Output) -> None:
     settings = load_settings()
     with lease.held(settings, entry.name, f"rollback to {run}"):
         record = history.roll_back(settings, entry.name, run)
-    show([_described(record, "current")], output)
+    _show_run(record, output)
 
 
 def verify(entry: LakehouseEntry, output: Output) -> None:
@@ -371,6 +376,18 @@ def play(entry: LakehouseEntry, asked: Days, output: Output) -> None:
     progress_console.print(f"The sources stand at the beginning of {played.until}.")
     extract = {name: {"extract": count} for name, count in written.items()}
     show([{"table": name, **counts, **extract.get(name, {})} for name, counts in played.tables.items()], output)
+
+
+def _show_run(record: Record, output: Output) -> None:
+    """Show a run that readers see: for people line by line."""
+    row = _described(record, "current")
+    show([row] if output is Output.JSON else [{"what": name, "value": value} for name, value in row.items()], output)
+
+
+def _all_zero(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the columns in which all is 0, the last first: they may be left out."""
+    names = list(rows[0]) if rows else []
+    return [name for name in reversed(names) if all(row[name] == 0 for row in rows)]
 
 
 def _described(record: Record, status: str) -> dict[str, Any]:

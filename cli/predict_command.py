@@ -45,7 +45,7 @@ def train(dataset: LakehouseArgument, output: OutputOption = Output.TEXT) -> Non
                     f"{item.name}: kept {model.version}, {model.algorithm}; base rate {model.content['base_rate']:.3f}"
                 )
                 progress_console.print(kept, markup=False)
-            show(compared(model), output)
+            show(compared(model), output, optional=("calibration_error", "brier", "recall", "precision"))
 
 
 def compared(model: Model) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import layers_samples as layers
 import pytest
+import screen_samples
 import stream_samples as samples
 from commands import Command
 
@@ -124,6 +125,23 @@ def forget(settings: Settings) -> None:
         for shape in (*wanted, shapes.staging(SERIES, PRESENTATION), shapes.runs(SERIES)):
             metastore.drop_table(client, shape.database, shape.name)
             hdfs.client(settings).delete(f"/meterlake/delta/{shape.database}/{shape.name}", recursive=True)
+
+
+SCREENS = (
+    "generate half_hourly --out {folder} --meters 3 --days 1",
+    "reference {name} {sample}/reference.db",
+    "batch {name}",
+    "present {name} --as-of 2021-03-27",
+    "present {name}",
+    "vee {name}",
+    "cost {name} --tariffs {tariffs}",
+    "bill {name} {meter} --from 2021-03-27 --to 2021-03-29",
+    "explain {name} {meter} {estimated}",
+    "lineage {name} staging",
+    "lineage {name} presentation.consumption_per_product_per_day --where \"day = DATE '2021-03-28'\"",
+    "export {name} --format nem12 --out {folder}/readings.nem12",
+    "verify {name}",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -339,6 +357,21 @@ def test_6_costs_and_bills_are_exact(meterlake: Command, live: Settings, sample:
     (tmp_path / "tariffs.toml").write_text(TARIFFS.replace("0.0912", "0.0913"))
     code, said = meterlake("cost", name, "--tariffs", str(tmp_path / "tariffs.toml"))
     assert (code, "has costs up to" in said) == (1, True), said
+
+
+@pytest.mark.slow
+def test_6_screens_are_as_they_were_looked_at(
+    surroundings: None, live: Settings, sample: Path, truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tariffs.toml").write_text(TARIFFS)
+    meter, ((begin, _), *_) = min(gaps_of(truth).items())
+    names = {"name": SERIES.name, "sample": sample, "folder": tmp_path, "tariffs": tmp_path / "tariffs.toml"}
+    screens = screen_samples.taken(
+        monkeypatch, SCREENS, {**names, "meter": meter, "estimated": f"{begin:%Y-%m-%dT%H:%M}"}
+    )
+    for (command, width), text in screens.items():
+        assert screen_samples.too_wide(text, width) == [], (command, width)
+    screen_samples.assert_as_stored(screens, SCREENS, "half_hourly", {SERIES.name: "NAME", meter: "METER"})
 
 
 @pytest.mark.slow
