@@ -191,7 +191,7 @@ def kpi(
     span = (since.date() if since else None, until.date() if until else None)
     rows = figure(load_settings(), declared, name, columns, span)
     shown = next(one for one in declared.kpis if one.name == name)
-    show(rows, output, title=f"{shown.title} ({shown.unit})")
+    show(rows, output, title=shown.title if shown.unit == "1" else f"{shown.title} ({shown.unit})")
 
 
 def dictionary(dataset: DatasetArgument) -> None:

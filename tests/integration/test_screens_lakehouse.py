@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import lake_servers
 import pytest
 import screen_samples
 from airflow_samples import telecom
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from screen_samples import Screens
 
-from engines import spark
+from datasets.telecom.declaration import TELECOM
+from engines import kafka, spark
 from lakehouse import history
 from meterlake.settings import ROOT, Settings
 from stack.instance import Instance
@@ -106,6 +109,14 @@ def known(patch: pytest.MonkeyPatch, settings: Settings, folder: Path) -> Iterat
         yield
 
 
+def without_topics(settings: Settings, names: Sequence[str]) -> None:
+    """Remove topics that an earlier run of the tests has filled."""
+    admin = AdminClient(kafka.client_config(settings))
+    for removed in admin.delete_topics(list(names), operation_timeout=kafka.TIMEOUT_S).values():
+        with suppress(KafkaException):  # it was not there
+            removed.result(kafka.TIMEOUT_S)
+
+
 def looked_at(screens: Screens, commands: tuple[str, ...], kind: str, name: str) -> None:
     for (command, width), text in screens.items():
         assert screen_samples.too_wide(text, width) == [], (command, width)
@@ -114,7 +125,8 @@ def looked_at(screens: Screens, commands: tuple[str, ...], kind: str, name: str)
 
 def test_screens_of_topics(servers: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, name = servers.settings, f"s{secrets.token_hex(4)}"
-    telecom(tmp_path / "sets", name, "telecom")
+    telecom(tmp_path / "sets", name, "telecom")  # who simulates sends to these
+    without_topics(settings, TELECOM.topics)
     names = {"name": name, "folder": tmp_path / "events", "first": _First(settings, name)}
     with known(monkeypatch, settings, tmp_path / "sets"):
         screens = screen_samples.taken(monkeypatch, TOPICS, names)
