@@ -66,7 +66,7 @@ COMMANDS = (
     "ddl household --check",
     "dags household --check",
     "simulate {name} --faults list",
-    "simulate household --for 1m --speed max --to file --out {folder}/minute.tsv",
+    "simulate household --for 1h --speed max --to file --out {folder}/minute.tsv",
     "up",
     "status",
 )
