@@ -23,7 +23,7 @@ PICTURES = ["active-power", "gaps", "heatmap", "sub-metering", "today", "voltage
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
-    result = Instance(Settings(home=tmp_path / "home", port_offset=22000))
+    result = Instance(Settings(home=tmp_path / "home", port_offset=17000))
     yield result
     launcher.down(result, lambda *_: None)
 
