@@ -102,7 +102,7 @@ def running(words: str) -> Iterator[None]:
 
 
 def measured(benchmark: Benchmark, *, small: bool) -> tuple[int, list[Any]]:
-    """Run a measurement on its servers; return its exit code and the figures that it has printed."""
+    """Run a measurement on its servers; return its exit code and what it has printed: figures, or else lines."""
     file, *words = shlex.split(benchmark.small if small else benchmark.command)
     if benchmark.servers:
         run(f"up {benchmark.servers}")
@@ -111,7 +111,7 @@ def measured(benchmark: Benchmark, *, small: bool) -> tuple[int, list[Any]]:
     with running(benchmark.beside):
         command = [sys.executable, str(FOLDER / file), *words]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - ours
-    return done.returncode, figures(done.stdout)
+    return done.returncode, figures(done.stdout) or done.stdout.splitlines()
 
 
 def figures(printed: str) -> list[Any]:
