@@ -12,6 +12,7 @@ import pytest
 import screen_samples
 from screen_samples import WIDTHS, Screens
 
+from meterlake.reconciliation import OUTCOMES
 from meterlake.settings import Settings
 from stack import launcher
 from stack.instance import Instance
@@ -19,6 +20,9 @@ from stack.instance import Instance
 pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(5400)]
 
 PICTURES = ["active-power", "gaps", "heatmap", "sub-metering", "today", "voltage"]
+
+MAY = {"#", "#,", *(word for name in OUTCOMES if name != "unexplained" for word in (name, f"{name},"))}
+"""How many minutes the boundary has passed over, and why layers differ there, depends on when readings came."""
 
 
 @pytest.fixture
@@ -41,4 +45,4 @@ def test_screens_of_the_demo(instance: Instance, tmp_path: Path) -> None:
         screens["demo", width] = "\n".join(line.rstrip() for line in done.stdout.splitlines())
         assert screen_samples.too_wide(screens["demo", width], width) == []
         assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == PICTURES
-    screen_samples.assert_as_stored(screens, ["demo"], "demo", {}, cells_fold=True)
+    screen_samples.assert_as_stored(screens, ["demo"], "demo", {}, may=MAY)
