@@ -26,7 +26,6 @@ import publishing
 from reader_loop import reading
 
 from engines import spark, spark_runtime
-from meterlake.clock import system_clock
 from meterlake.errors import TransientError
 from meterlake.grains import Grain
 from meterlake.settings import load_settings
@@ -82,7 +81,7 @@ def main() -> int:
     steps = Steps()
     with (
         spark.session(settings, "publish-under-readers"),
-        publishing.publisher(settings, samples.DATASET, system_clock, steps) as publisher,
+        publishing.publisher(settings, samples.DATASET, samples.clock, steps) as publisher,
     ):
         history = publisher.publish(samples.publication(publisher.roll_forward(), runs[0]), samples.shapes())
         begin = time.monotonic()
