@@ -10,7 +10,8 @@ exactness, no durability, nothing written.
 
 Prints a line an update on the error stream and one JSON object: readings a second as a whole and in the steady half
 (the updates after the first half of the messages), CPU seconds a million readings (driver, JVM, Python workers,
-Cassandra), Spark's phases, and the peer's figures. Exit code 1 if a minute in Cassandra is wrong.
+Cassandra) as a whole and in the steady half, Spark's phases, and the peer's figures. Exit code 1 if a minute in
+Cassandra is wrong.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -52,9 +54,10 @@ from stack.runtime.spark import runtime
 
 @dataclass
 class Watch(StreamingQueryListener):
-    """Keeps what Spark says of each update."""
+    """Keeps what Spark says of each update, and the CPU time until then."""
 
-    updates: list[tuple[int, float]] = field(default_factory=list)
+    settings: Settings
+    updates: list[tuple[int, float, dict[str, float]]] = field(default_factory=list)
     phases: dict[str, int] = field(default_factory=dict)
     state_mb: float = 0.0
 
@@ -63,7 +66,7 @@ class Watch(StreamingQueryListener):
         report = event.progress
         if not report.numInputRows:
             return
-        self.updates.append((report.numInputRows, report.batchDuration / 1000))
+        self.updates.append((report.numInputRows, report.batchDuration / 1000, shares(self.settings)))
         for phase, milliseconds in report.durationMs.items():
             self.phases[phase] = self.phases.get(phase, 0) + milliseconds
         self.state_mb = max([self.state_mb, *(one.memoryUsedBytes / 1e6 for one in report.stateOperators)])
@@ -147,6 +150,18 @@ def shares(settings: Settings) -> dict[str, float]:
     }
 
 
+def second_half(watch: Watch, sent: int) -> dict[str, float]:
+    """Return readings a second and CPU seconds a million readings of the updates after the first half of them."""
+    ends = list(accumulate(count for count, _, _ in watch.updates))
+    first = next((number for number, end in enumerate(ends, 1) if end >= sent / 2), len(ends))
+    rest = watch.updates[first:]
+    if not rest:
+        return {}
+    count, before, after = sum(one for one, _, _ in rest), watch.updates[first - 1][2], rest[-1][2]
+    cpu = {part: round((after[part] - before[part]) / count * 1e6, 1) for part in after}
+    return {"per_second": round(count / math.fsum(seconds for _, seconds, _ in rest)), **cpu}
+
+
 def wrong(settings: Settings, dataset: MeterSeries, sent: int) -> int:
     """Return how many readings the minutes in Cassandra do not have, or have too often."""
     with cassandra.session(settings) as session:
@@ -181,7 +196,7 @@ def main() -> int:
     try:
         load = os.getloadavg()[0]
         sent = send(settings, dataset, options.meters, options.seconds)
-        watch = Watch()
+        watch = Watch(settings)
         with engine.session(settings, "stream", streaming.options(settings)) as spark:
             spark.streams.addListener(watch)
             begin, cpu = time.monotonic(), shares(settings)
@@ -194,16 +209,13 @@ def main() -> int:
         peer = bare(settings, dataset, sent)
     finally:
         remove(settings, dataset)
-    steady, before = [], 0
-    for count, took in watch.updates:
-        if before >= sent / 2:
-            steady.append((count, took))
-        before += count
+    steady = second_half(watch, sent)
     figures = {
         "sent": sent,
         "per_second": round(sent / seconds),
-        "steady_per_second": round(sum(c for c, _ in steady) / math.fsum(s for _, s in steady)) if steady else None,
+        "steady_per_second": steady.get("per_second"),
         "cpu_s_per_million": {part: round(one / sent * 1e6, 1) for part, one in used.items()},
+        "steady_cpu_s_per_million": {part: one for part, one in steady.items() if part != "per_second"},
         "state_mb": round(watch.state_mb, 1),
         "seconds_by_phase": {name: round(ms / 1000, 1) for name, ms in sorted(watch.phases.items())},
         "bare": peer,

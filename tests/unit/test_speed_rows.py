@@ -59,11 +59,32 @@ def test_of_many_readings_at_once_the_latest_few_are_shown_and_all_that_compete(
     ]
     meters, seconds, contended = zip(*sent, strict=True)
     starts, offsets = [NOON + 1000 * second for second in seconds], list(range(len(sent)))
-    places = rows.shown(meters, starts, offsets, contended)
+    places = rows.shown(["ab".index(meter) for meter in meters], starts, offsets, contended)
     assert [(meters[place], seconds[place]) for place in places] == [
         ("a", 9), ("a", 7), ("a", 8), ("a", 6), ("b", 5), ("a", 0), ("b", 4)
     ]  # fmt: skip
-    assert rows.shown([], [], [], []) == []
+    assert rows.shown([], [], [], []).tolist() == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.booleans()), max_size=60),
+    st.integers(1, 20),
+)
+def test_of_readings_that_come_in_parts_the_same_are_shown(sent: list[tuple[int, int, bool]], size: int) -> None:
+    """A task chooses of each batch, and at the end of all that it has chosen."""
+    readings = [(meter, NOON + 1000 * second, offset, odd) for offset, (meter, second, odd) in enumerate(sent)]
+
+    def chosen(some: list[tuple[int, int, int, bool]]) -> list[tuple[int, int, int, bool]]:
+        columns = zip(*some, strict=True) if some else [()] * 4
+        return [some[place] for place in rows.shown(*columns)]
+
+    parts = [chosen(readings[first : first + size]) for first in range(0, len(readings), size)]
+    result = chosen([one for part in parts for one in part])
+    assert result == chosen(readings)
+    for meter in {one[0] for one in readings}:
+        of_meter = sorted((one for one in readings if one[0] == meter), key=lambda one: one[1:3])
+        last = of_meter[-rows.MOST_RECENT :]
+        assert [one for one in of_meter if one in result] == [one for one in of_meter if one[3] or one in last]
 
 
 @given(
@@ -87,16 +108,31 @@ def test_the_latest_of_all_tasks_stays_whatever_each_has_seen(
         assert kept[meter,].values == (start, 1, float(offset))
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3 * 1440)), max_size=300))
-def test_a_batch_holds_rows_of_one_partition_and_all_are_written_once(cells: list[tuple[str, int]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abcdefghijkl"), st.integers(0, 3 * 1440)), max_size=300))
+def test_a_batch_is_for_the_same_nodes_and_all_is_written_once(cells: list[tuple[str, int]]) -> None:
     given_rows = [minute(meter, NOON + at * MINUTE, version=n) for n, (meter, at) in enumerate(cells)]
-    writes = rows.minute_writes(given_rows)
-    result = list(rows.batches((write.partition, write) for write in writes))
-    assert all(len({write.partition for write in some}) == 1 for some in result)
+
+    def nodes(write: Write) -> int:
+        return "abcdefghijkl".index(write.partition[0]) // 8
+
+    writes = list(rows.minute_writes(given_rows))
+    result = list(rows.batches((nodes(write), write.partition, write) for write in writes))
+    assert all(len(set(map(nodes, some))) == 1 for some in result)
     assert all(1 <= len(some) <= BATCH_ROWS for some in result)
+    assert all(len({write.partition for write in some}) <= rows.BATCH_PARTITIONS for some in result)
     assert sorted(write.at for some in result for write in some) == list(range(len(cells)))
-    sizes = [len(some) for some in result if len(some) < BATCH_ROWS]
-    assert len(sizes) <= len({write.partition for some in result for write in some})
+
+
+@pytest.mark.parametrize(
+    ("meters", "of_each", "batches"),
+    [(2_000, 1, 200), (2_000, 4, 286), (20, 30, 20), (1, 100, 4), (3, 16, 3)],
+    ids=["a row each", "four each", "whole batches", "more than a batch", "more than half a batch"],
+)
+def test_partitions_of_the_same_nodes_share_batches(meters: int, of_each: int, batches: int) -> None:
+    given_rows = [(None, meter, (meter, row)) for row in range(of_each) for meter in range(meters)]
+    result = list(rows.batches(given_rows))
+    assert len(result) == batches
+    assert sorted(row for some in result for row in some) == sorted(row for _, _, row in given_rows)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 5000), st.integers(0, 10**6), st.integers(1, 5000))
