@@ -26,7 +26,6 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -54,10 +53,12 @@ from stack.runtime.spark import runtime
 
 @dataclass
 class Watch(StreamingQueryListener):
-    """Keeps what Spark says of each update, and the CPU time until then."""
+    """Keeps what Spark says of each update, and the CPU time until half of the messages are read."""
 
     settings: Settings
-    updates: list[tuple[int, float, dict[str, float]]] = field(default_factory=list)
+    sent: int
+    updates: list[tuple[int, float]] = field(default_factory=list)
+    half: tuple[int, dict[str, float]] | None = None
     phases: dict[str, int] = field(default_factory=dict)
     state_mb: float = 0.0
 
@@ -66,7 +67,9 @@ class Watch(StreamingQueryListener):
         report = event.progress
         if not report.numInputRows:
             return
-        self.updates.append((report.numInputRows, report.batchDuration / 1000, shares(self.settings)))
+        self.updates.append((report.numInputRows, report.batchDuration / 1000))
+        if self.half is None and sum(count for count, _ in self.updates) >= self.sent / 2:
+            self.half = len(self.updates), shares(self.settings)
         for phase, milliseconds in report.durationMs.items():
             self.phases[phase] = self.phases.get(phase, 0) + milliseconds
         self.state_mb = max([self.state_mb, *(one.memoryUsedBytes / 1e6 for one in report.stateOperators)])
@@ -150,16 +153,16 @@ def shares(settings: Settings) -> dict[str, float]:
     }
 
 
-def second_half(watch: Watch, sent: int) -> dict[str, float]:
-    """Return readings a second and CPU seconds a million readings of the updates after the first half of them."""
-    ends = list(accumulate(count for count, _, _ in watch.updates))
-    first = next((number for number, end in enumerate(ends, 1) if end >= sent / 2), len(ends))
-    rest = watch.updates[first:]
-    if not rest:
+def steady(watch: Watch, after: dict[str, float]) -> dict[str, float]:
+    """Return readings a second and CPU seconds a million readings of the updates after the first half of them.
+
+    after: the CPU time when all were done.
+    """
+    if watch.half is None or not (rest := watch.updates[watch.half[0] :]):
         return {}
-    count, before, after = sum(one for one, _, _ in rest), watch.updates[first - 1][2], rest[-1][2]
-    cpu = {part: round((after[part] - before[part]) / count * 1e6, 1) for part in after}
-    return {"per_second": round(count / math.fsum(seconds for _, seconds, _ in rest)), **cpu}
+    count = sum(one for one, _ in rest)
+    cpu = {part: round((after[part] - before) / count * 1e6, 1) for part, before in watch.half[1].items()}
+    return {"per_second": round(count / math.fsum(seconds for _, seconds in rest)), **cpu}
 
 
 def wrong(settings: Settings, dataset: MeterSeries, sent: int) -> int:
@@ -196,12 +199,12 @@ def main() -> int:
     try:
         load = os.getloadavg()[0]
         sent = send(settings, dataset, options.meters, options.seconds)
-        watch = Watch(settings)
+        watch = Watch(settings, sent)
         with engine.session(settings, "stream", streaming.options(settings)) as spark:
             spark.streams.addListener(watch)
             begin, cpu = time.monotonic(), shares(settings)
             run(settings, dataset, Queries(archive=False, views=True, once=True), system_clock)
-            seconds, used = time.monotonic() - begin, {part: s - cpu[part] for part, s in shares(settings).items()}
+            seconds, after = time.monotonic() - begin, shares(settings)
             time.sleep(2)  # the listener is told a moment later
             spark.streams.removeListener(watch)
         gc.collect()
@@ -209,13 +212,13 @@ def main() -> int:
         peer = bare(settings, dataset, sent)
     finally:
         remove(settings, dataset)
-    steady = second_half(watch, sent)
+    second_half = steady(watch, after)
     figures = {
         "sent": sent,
         "per_second": round(sent / seconds),
-        "steady_per_second": steady.get("per_second"),
-        "cpu_s_per_million": {part: round(one / sent * 1e6, 1) for part, one in used.items()},
-        "steady_cpu_s_per_million": {part: one for part, one in steady.items() if part != "per_second"},
+        "steady_per_second": second_half.pop("per_second", None),
+        "cpu_s_per_million": {part: round((after[part] - one) / sent * 1e6, 1) for part, one in cpu.items()},
+        "steady_cpu_s_per_million": second_half,
         "state_mb": round(watch.state_mb, 1),
         "seconds_by_phase": {name: round(ms / 1000, 1) for name, ms in sorted(watch.phases.items())},
         "bare": peer,
