@@ -47,11 +47,6 @@ def lasting_session(settings: Settings) -> Any:
         raise
 
 
-def keepers(session: Any, keyspace: str, statement: Any) -> frozenset[Any]:
-    """Return the nodes that keep the partition of a bound statement; empty if the driver does not know them."""
-    return frozenset(session.cluster.metadata.get_replicas(keyspace, statement.routing_key))
-
-
 def _cluster(settings: Settings) -> Any:
     from cassandra import ConsistencyLevel
     from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile

@@ -21,8 +21,6 @@ MOST_RECENT: Final = 4
 """Of one meter's readings that come at once, so many are shown: a live meter has fewer, a backlog more."""
 BATCH_ROWS: Final = 30
 """Rows of one unlogged batch at most: ten times as fast as single rows."""
-BATCH_PARTITIONS: Final = 10
-"""Partitions of one unlogged batch at most: of more Cassandra warns, unless told otherwise."""
 MOST_COUNTED: Final = 999
 OFFSETS: Final = 1_000_000
 """So many offsets in a row have write times of their own; a reading's start has only seconds."""
@@ -102,25 +100,14 @@ def recent_writes(rows: Iterable[tuple[Any, ...]], first_ms: float) -> Iterator[
             yield Write((meter,), (start, interval), tuple(values), _reading_version(start, offset))
 
 
-def batches(rows: Iterable[tuple[Hashable, Hashable, Row]]) -> Iterator[list[Row]]:
-    """Return rows in batches, each given with the nodes that keep it, and its partition.
-
-    A batch is for the same nodes: none passes on what is not its own. Rows of a partition stand together.
-    """
-    nodes: dict[Hashable, dict[Hashable, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for keepers, partition, row in rows:
-        nodes[keepers][partition].append(row)
-    for partitions in nodes.values():
-        batch, held = list[Row](), 0
-        for one in partitions.values():
-            for first in range(0, len(one), BATCH_ROWS):
-                part = one[first : first + BATCH_ROWS]
-                if held == BATCH_PARTITIONS or len(batch) + len(part) > BATCH_ROWS:
-                    yield batch
-                    batch, held = [], 0
-                batch += part
-                held += 1
-        yield batch
+def batches(rows: Iterable[tuple[Hashable, Row]]) -> Iterator[list[Row]]:
+    """Return rows, each given with its partition, in batches of one partition: a node passes on what is not its own."""
+    partitions: dict[Hashable, list[Row]] = defaultdict(list)
+    for partition, row in rows:
+        partitions[partition].append(row)
+    for one in partitions.values():
+        for first in range(0, len(one), BATCH_ROWS):
+            yield one[first : first + BATCH_ROWS]
 
 
 def _version_of(row: tuple[Any, ...]) -> int:

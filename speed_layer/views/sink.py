@@ -9,14 +9,14 @@ from meterlake import ddl
 from speed_layer.views import rows as decisions
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
     from speed_layer.views.rows import Write
 
-IN_FLIGHT: Final = 16
-"""So many statements are under way at once, most of them batches of ten partitions."""
+IN_FLIGHT: Final = 128
+"""So many statements are under way at once: most updates have a row or two of each partition."""
 
 
 class Sink:
@@ -54,22 +54,18 @@ class Sink:
             execute_concurrent(self._session, statements, concurrency=IN_FLIGHT)
         return len(rows)
 
-    def _bound(self, insert: Any, writes: Sequence[Write]) -> Iterator[tuple[Hashable, Hashable, Any]]:  # noqa: ANN401
-        """Return the nodes that keep each row, its partition, and what writes or deletes it."""
-        nodes: dict[Hashable, Hashable] = {}
+    def _bound(self, insert: Any, writes: Sequence[Write]) -> Iterator[tuple[tuple[Any, ...], Any]]:  # noqa: ANN401
+        """Return the partition of each row, and what writes or deletes it."""
         kept = [write for write in writes if write.values is not None]
         gone = [write for write in writes if write.values is None]
         inserts = [(*write.partition, *write.cluster, *(write.values or ()), write.at) for write in kept]
         deletes = [(write.at, *write.partition, *write.cluster) for write in gone]
         for some, statement, rows in ((kept, insert, inserts), (gone, self._gone, deletes)):
             bound = cassandra_values.bound(statement, rows)
-            for write, one in zip(some, bound, strict=True):
-                if write.partition not in nodes:
-                    nodes[write.partition] = cassandra.keepers(self._session, ddl.CASSANDRA_KEYSPACE, one)
-                yield nodes[write.partition], write.partition, one
+            yield from zip((write.partition for write in some), bound, strict=True)
 
     def _statement(self, bound: Sequence[Any]) -> Any:  # noqa: ANN401
-        """Return what writes rows of the same nodes: a single statement for a single row."""
+        """Return what writes rows of one partition: a single statement for a single row."""
         from cassandra.query import BatchStatement, BatchType
 
         if len(bound) == 1:

@@ -108,31 +108,16 @@ def test_the_latest_of_all_tasks_stays_whatever_each_has_seen(
         assert kept[meter,].values == (start, 1, float(offset))
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefghijkl"), st.integers(0, 3 * 1440)), max_size=300))
-def test_a_batch_is_for_the_same_nodes_and_all_is_written_once(cells: list[tuple[str, int]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3 * 1440)), max_size=300))
+def test_a_batch_holds_rows_of_one_partition_and_all_are_written_once(cells: list[tuple[str, int]]) -> None:
     given_rows = [minute(meter, NOON + at * MINUTE, version=n) for n, (meter, at) in enumerate(cells)]
-
-    def nodes(write: Write) -> int:
-        return "abcdefghijkl".index(write.partition[0]) // 8
-
-    writes = list(rows.minute_writes(given_rows))
-    result = list(rows.batches((nodes(write), write.partition, write) for write in writes))
-    assert all(len(set(map(nodes, some))) == 1 for some in result)
+    writes = rows.minute_writes(given_rows)
+    result = list(rows.batches((write.partition, write) for write in writes))
+    assert all(len({write.partition for write in some}) == 1 for some in result)
     assert all(1 <= len(some) <= BATCH_ROWS for some in result)
-    assert all(len({write.partition for write in some}) <= rows.BATCH_PARTITIONS for some in result)
     assert sorted(write.at for some in result for write in some) == list(range(len(cells)))
-
-
-@pytest.mark.parametrize(
-    ("meters", "of_each", "batches"),
-    [(2_000, 1, 200), (2_000, 4, 286), (20, 30, 20), (1, 100, 4), (3, 16, 3)],
-    ids=["a row each", "four each", "whole batches", "more than a batch", "more than half a batch"],
-)
-def test_partitions_of_the_same_nodes_share_batches(meters: int, of_each: int, batches: int) -> None:
-    given_rows = [(None, meter, (meter, row)) for row in range(of_each) for meter in range(meters)]
-    result = list(rows.batches(given_rows))
-    assert len(result) == batches
-    assert sorted(row for some in result for row in some) == sorted(row for _, _, row in given_rows)
+    sizes = [len(some) for some in result if len(some) < BATCH_ROWS]
+    assert len(sizes) <= len({write.partition for some in result for write in some})
 
 
 @given(st.integers(0, 10**6), st.integers(1, 5000), st.integers(0, 10**6), st.integers(1, 5000))
