@@ -11,7 +11,7 @@ UV := $(or $(shell command -v uv),.uv/bin/uv)
 INSTALL = VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(UV) pip install --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-telecom demo-half-hourly demo-utility notebooks test test-all test-pythons check format lint types unit model spark integration chaos fetch up down status lock generate clean
+.PHONY: help demo demo-telecom demo-half-hourly demo-utility notebooks test test-all test-pythons check format lint types unit model spark integration chaos bench fetch up down status lock generate clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -80,6 +80,7 @@ lint: $(DEV)
 
 types: $(DEV)
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 
 unit: $(DEV)
 	$(PYTEST) -m unit -n auto tests/unit
@@ -96,6 +97,9 @@ integration: $(DEV) fetch ## the tests on the real servers, which they start and
 
 chaos: $(DEV) fetch ## every fault on the real servers; a short form of it is in `make integration`
 	$(PYTEST) -m chaos tests/integration
+
+bench: $(DEV) ## measurements, some hours; NAMES="producing binding" some of them, SMALL=1 whether they work
+	$(BIN)/python -m benchmarks $(NAMES) $(if $(SMALL),--small)
 
 fetch: $(RUN) ## download all servers into the cache, once
 	$(BIN)/meterlake up --fetch-only

@@ -23,6 +23,7 @@ import tempfile
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -173,10 +174,10 @@ def main() -> int:
                 world.arrive(until - length, until, 1)
                 files = sorted(world.files() - known)
                 now, out = until + timedelta(minutes=5), folder / "peer"
-                rounds = {
-                    "ours": lambda now=now: world.batch(now),
-                    "duckdb": lambda files=files, out=out: with_duckdb(files, out),
-                    "spark": lambda files=files, out=out: with_spark(spark, files, out),
+                rounds: dict[str, Callable[[], Any]] = {
+                    "ours": partial(world.batch, now),
+                    "duckdb": partial(with_duckdb, files, out),
+                    "spark": partial(with_spark, spark, files, out),
                 }
                 out.mkdir()
                 for who, work in rounds.items():

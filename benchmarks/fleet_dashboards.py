@@ -118,7 +118,7 @@ def _write_view(
         columns.append(f"CAST({made} AS {kind}) AS {column.name}")
     first = (boundary - HISTORY[view.grain]).strftime("%Y-%m-%d %H:%M")
     form = {"month": "%Y-%m", "year": "%Y"}[view.partition]
-    places = {}
+    places: dict[tuple[str, ...], str] = {}
     with duckdb.connect() as engine, tempfile.TemporaryDirectory() as folder:
         engine.execute(
             f"CREATE TABLE made AS SELECT strftime(moment, '{form}') AS part, {', '.join(columns)}\n"
@@ -177,7 +177,9 @@ def _ask(
         list(session.execute(macros.cassandra(one.query, chosen)))
         return 0.0
     address = urlsplit(settings.trino)
-    with dbapi.connect(host=address.hostname, port=address.port, user="benchmark") as connection:
+    with dbapi.connect(  # type: ignore[no-untyped-call]
+        host=address.hostname, port=address.port, user="benchmark"
+    ) as connection:
         cursor = connection.cursor()
         cursor.execute(macros.trino(one.query, chosen))
         cursor.fetchall()

@@ -13,7 +13,7 @@ import os
 import random
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,7 +41,7 @@ from stack.runtime.spark import runtime
 class Steps:
     """How long each step of the turns takes: from its beginning to that of the next."""
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     counts: Counter[str] = field(default_factory=Counter)
     _name: str = ""
     _begin: float = 0.0
@@ -92,8 +92,7 @@ def main() -> int:
                 history = _complete(publisher, history, run) if number % 50 == 0 else _turn(publisher, history, run)
                 steps("")
                 if number % 20 == 0:
-                    seconds = round(time.monotonic() - begin)
-                    print(number, seconds, dict(answers.counts), answers.wrong[:3], flush=True)
+                    print(number, round(time.monotonic() - begin), dict(answers.counts), answers.wrong[:3], flush=True)
         seconds = round(time.monotonic() - begin, 1)
     report: dict[str, object] = {
         "turns": asked.turns,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]
 from confluent_kafka import Consumer, TopicPartition
 
 from engines import topics, trino

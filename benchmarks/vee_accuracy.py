@@ -132,9 +132,10 @@ def measured(whole: dict[str, Cells], lengths: tuple[int, int], seed: int) -> di
             ways = made(own, gap, group)
             for name, values in ways.items():
                 unfilled[name] += values is None
-            if all(values is not None for values in ways.values()):
-                for name, values in ways.items():
-                    errors[name].append(values - truth)
+            filled = {name: values for name, values in ways.items() if values is not None}
+            if len(filled) == len(ways):
+                for name, estimates in filled.items():
+                    errors[name].append(estimates - truth)
     return {
         name: {
             "gaps": len(some),

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
 from meterlake.lakehouse.sources import ExtractKind
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from meterlake.fileformats import Format
     from meterlake.wallclock import FileClock
 
@@ -36,6 +39,14 @@ TimeZoneOption = Annotated[
 ExtractsOption = Annotated[
     ExtractKind, typer.Option("--extracts", help="Of a lakehouse that reads databases: what files --out gets.")
 ]
+
+
+def given_duration(option: str, text: str) -> timedelta:
+    """Return a length of time that an option gives. Raises UsageError."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}.", hint="Write 90s, 10m, 2h or 7d.") from None
 
 
 def file_clock(form: Format, utc_offset: str | None, time_zone: str | None) -> FileClock:

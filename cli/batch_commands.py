@@ -13,13 +13,12 @@ import typer
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential
 
 from cli import batch_metrics, cost_commands, lakehouse_commands, presentation_commands, vee_command
-from cli.arguments import DatasetArgument
+from cli.arguments import DatasetArgument, given_duration
 from cli.changes import change_row, change_words
 from cli.output import Output, OutputOption, as_json, finite, log_to_file, report_progress, show
 from meterlake import registry, time_travel
 from meterlake.boundary import check_ttl
 from meterlake.clock import Clock, system_clock
-from meterlake.durations import parse_duration
 from meterlake.errors import RunUnderWay, TransientError, UsageError
 from meterlake.log import get_logger
 from meterlake.settings import Settings, load_settings
@@ -335,10 +334,7 @@ def _described(record: Record, status: str, output: Output) -> dict[str, Any]:
 
 
 def _interval(text: str) -> timedelta:
-    try:
-        pause = parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"--every: {error}.") from error
+    pause = given_duration("--every", text)
     if not pause:
         raise UsageError(f"--every {text!r} is no pause.", hint="Write 30s, 15m or 1h.")
     return pause

@@ -298,7 +298,7 @@ def _draw(dataset: MeterSeries, out: Path, shift: int) -> str:
         file = out / f"{picture}.png"
         report_command.draw(DATASET, report, since.isoformat(), until.isoformat(), file, meter)
         progress_console.print(str(file), markup=False)
-    return f"{len(wanted)} pictures in {out}"
+    return f"{len(wanted)} pictures"
 
 
 def _hyphened(token: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from threading import Event
@@ -11,14 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.arguments import DatasetArgument
+from cli.arguments import DatasetArgument, given_duration
 from cli.output import Output, OutputOption, progress_console, report_progress, show
 from cli.stopping import stopped_by_signals
 from meterlake import registry
 from meterlake.clock import system_clock
-from meterlake.durations import parse_duration
 from meterlake.errors import UnknownName, UsageError
-from meterlake.lakehouse.sources import ExtractKind
 from meterlake.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from lakehouse.history import Record
     from meterlake.dataset import LakehouseEntry
     from meterlake.lakehouse.declaration import Lakehouse
-    from producers.lakehouse.sinks import Sink
 
 
 class Via(StrEnum):
@@ -119,7 +115,7 @@ def _land_topics(
     from lakehouse.landing import from_kafka, via_nifi
 
     report = (lambda topic, count: report_progress(f"{count:,} records of {topic}")) if every else None
-    pause = _duration("--every", every) if every else None
+    pause = given_duration("--every", every) if every else None
     request = from_kafka.Request(declared.name, declared.topics, pause, accept_loss, report)
     if via is None:
         return from_kafka.land(settings, request, stop)
@@ -155,7 +151,7 @@ def _land_tables(
     records = tuple(tables[name] for name in names) or tuple(tables.values())
     urls = settings.source_urls(declared.name, declared.databases)
     request = from_database.Request(declared.name, records, urls, system_clock, full)
-    pause = _duration("--every", every) if every else None
+    pause = given_duration("--every", every) if every else None
     landed = from_database.land(settings, request, stop)
     while pause is not None and not stop.wait(pause.total_seconds()):
         landed.update(from_database.land(settings, request, stop))
@@ -283,101 +279,6 @@ def verify(entry: LakehouseEntry, output: Output) -> None:
         raise typer.Exit(1)
 
 
-def simulate(
-    entry: LakehouseEntry,
-    *,
-    users: int,
-    rate: float,
-    duration: str,
-    start: datetime | None,
-    seed: int,
-    faults: str,
-    out: Path | None,
-    oracle: Path | None,
-    output: Output,
-) -> None:
-    """Send what people do: to Kafka as it happens, or as fast as it goes where it has a start or goes to files."""
-    from meterlake.lakehouse.simulation import Request
-    from producers.lakehouse import faults as known
-    from producers.lakehouse.simulate import simulate as send
-    from producers.lakehouse.sinks import FileSink, KafkaSink
-
-    settings, simulation, stop = load_settings(), entry.simulation(), Event()
-    if faults == "list":
-        show(known.meanings(simulation.faults), output)
-        return
-    if not duration:
-        raise UsageError("--for is missing.", hint="Write how long people live, such as --for 3m.")
-    length, shares = _duration("--for", duration), known.parse(faults, simulation)
-    live = out is None and start is None
-    begin = start or (system_clock() if live else system_clock() - length)
-    step = timedelta(seconds=1) if live else None
-    request = Request(users, rate, begin.replace(microsecond=0), length, seed, step)
-    sink: Sink = FileSink(out) if out else KafkaSink(settings, entry.declaration.topics)
-    with stopped_by_signals(stop), sink:
-        account = send(simulation, request, shares, sink, stop, system_clock if live else None)
-    if oracle:
-        oracle.write_bytes(account.as_json())
-    names = sorted({name for counts in account.topics.values() for name in counts})
-    rows = [
-        {"topic": topic, "sent": sum(counts.values()), **{name: counts[name] for name in names}}
-        for topic, counts in sorted(account.topics.items())
-    ]
-    show(rows, output)
-
-
-@dataclass(frozen=True)
-class Days:
-    """Days that the databases of sources live through. start: they are made then; else they go on. faults: as words.
-
-    out: a folder for extracts of what these days change, in files of ``kind``.
-    """
-
-    days: int
-    start: date | None = None
-    customers: int = 0
-    seed: int = 1
-    faults: str = ""
-    oracle: Path | None = None
-    out: Path | None = None
-    kind: ExtractKind = ExtractKind.CSV
-
-
-def play(entry: LakehouseEntry, asked: Days, output: Output) -> None:
-    """Make the databases of the sources, or bring them forward by days."""
-    import orjson
-
-    from meterlake.lakehouse.sources import Play
-    from producers.lakehouse import extracts
-    from producers.lakehouse.faults import shares_of
-
-    world, records = entry.sources(), entry.declaration.records
-    if asked.faults == "list":
-        show([{"fault": name, "row": meaning} for name, meaning in world.faults.items()], output)
-        return
-    if asked.days < 1:
-        raise UsageError("--days is missing.", hint="Write how many days the sources go on: --days 30.")
-    urls = load_settings().source_urls(entry.name, entry.declaration.databases)
-    for path in (Path(url.removeprefix("sqlite:///")) for url in urls.values() if url.startswith("sqlite:///")):
-        if asked.start:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        elif not path.is_file():
-            raise UsageError(
-                f"There are no sources yet to play forward: no {path}.",
-                hint=f"Make them: `meterlake generate {entry.name}`.",
-            )
-    shares = shares_of(asked.faults, world.faults)
-    before = extracts.state(urls, records) if asked.out and not asked.start else None
-    played = world.play(Play(urls, asked.days, asked.start, asked.customers, asked.seed, shares))
-    written = extracts.write(urls, records, before, asked.out, played.until, asked.kind) if asked.out else {}
-    if asked.oracle:
-        account = {"until": played.until.isoformat(), "tables": played.tables}
-        asked.oracle.write_bytes(orjson.dumps(account, option=orjson.OPT_INDENT_2))
-    progress_console.print(f"The sources stand at the beginning of {played.until}.")
-    extract = {name: {"extract": count} for name, count in written.items()}
-    show([{"table": name, **counts, **extract.get(name, {})} for name, counts in played.tables.items()], output)
-
-
 def _show_run(record: Record, output: Output) -> None:
     """Show a run that readers see: for people line by line."""
     row = _described(record, "current")
@@ -400,13 +301,6 @@ def _described(record: Record, status: str) -> dict[str, Any]:
         "objects": record.objects,
         **record.total,
     }
-
-
-def _duration(option: str, text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {error}.", hint="Write 90s, 10m or 2h.") from None
 
 
 def register(app: typer.Typer) -> None:

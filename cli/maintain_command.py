@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.arguments import DatasetArgument
+from cli.arguments import DatasetArgument, given_duration
 from cli.output import Output, OutputOption, console, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import system_clock
-from meterlake.durations import parse_duration
-from meterlake.errors import UsageError
 from meterlake.log import get_logger
 from meterlake.settings import load_settings
 
@@ -45,10 +43,7 @@ def maintain(
 
     - `meterlake maintain household --keep 12h`
     """
-    try:
-        kept = parse_duration(keep)
-    except ValueError as error:
-        raise UsageError(f"--keep: {error}.") from error
+    kept = given_duration("--keep", keep)
     settings = load_settings()
     log_to_file(settings, "maintain", dataset)
     entry = registry.entry(dataset)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import lakehouse_commands
+from cli import lakehouse_sources
 from cli.arguments import DatasetArgument, ExtractsOption
 from cli.output import Output, OutputOption, log_to_file, report_progress, show
 from meterlake import registry
@@ -137,8 +137,8 @@ def generate(
     - `meterlake generate utility --out extracts --extracts xml`
     """
     if (lakehouse := registry.lakehouse(dataset)) is not None:
-        asked = lakehouse_commands.Days(days, start.date(), max(meters, 200), seed, out=out, kind=extracts)
-        lakehouse_commands.play(lakehouse, asked, output)
+        asked = lakehouse_sources.Days(days, start.date(), max(meters, 200), seed, out=out, kind=extracts)
+        lakehouse_sources.play(lakehouse, asked, output)
         return
     if out is None:
         raise UsageError("--out is missing.", hint="Name the folder to write into.")

@@ -15,14 +15,13 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import lakehouse_commands
-from cli.arguments import DatasetArgument, ExtractsOption, TimeZoneOption, file_clock
+from cli import lakehouse_sources
+from cli.arguments import DatasetArgument, ExtractsOption, TimeZoneOption, file_clock, given_duration
 from cli.output import Output, OutputOption, log_to_file, progress_console, show
 from cli.simulate_status import Status, shown
 from cli.stopping import stopped_by_signals
 from meterlake import registry
 from meterlake.clock import system_clock
-from meterlake.durations import parse_duration
 from meterlake.errors import UsageError
 from meterlake.lakehouse.sources import ExtractKind
 from meterlake.log import get_logger
@@ -116,14 +115,14 @@ def simulate(
         if lakehouse.declaration.databases:
             if to is To.FILE or out:
                 _check_files(to, out)
-            asked = lakehouse_commands.Days(days, faults=faults, oracle=oracle, out=out, kind=extracts)
-            lakehouse_commands.play(lakehouse, asked, output)
+            asked = lakehouse_sources.Days(days, faults=faults, oracle=oracle, out=out, kind=extracts)
+            lakehouse_sources.play(lakehouse, asked, output)
             return
         if to is To.STDOUT:
             raise UsageError("A lakehouse has several topics: --to stdout has one.", hint="Write --to file --out DIR.")
         if faults != "list":
             _check_files(to, out)
-        lakehouse_commands.simulate(
+        lakehouse_sources.simulate(
             lakehouse,
             users=users,
             rate=rate,
@@ -142,7 +141,7 @@ def simulate(
     settings, replay, stop = load_settings(), registry.replay(dataset), Event()
     shares, now = known.parse(faults), system_clock()
     log_to_file(settings, "simulate", dataset)
-    length = _duration(duration) if duration else None
+    length = given_duration("--for", duration) if duration else None
     begin = _moment(start) if start else None
     plan = schedule(now, replay.interval_s, _speed(speed), length, begin)
     _check_files(to, out)
@@ -227,13 +226,6 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return ", ".join(f"{name} {count:,}" for name, count in value.items())
     return f"{value:,}" if isinstance(value, int) else value
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"--for: {error}.", hint="Write 90s, 10m, 2h or 7d.") from None
 
 
 def _speed(text: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from stack.launcher import State, Status
 from stack.runtime import maven
 from stack.service import Service
 from stack.services import ALL, EXTRAS, GROUPS, select, split_extras, with_needs
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
 
 _KNOWN = f"{', '.join(ALL)}; groups: {', '.join(GROUPS)}; by name alone: {', '.join(EXTRAS)}"
 
@@ -62,9 +65,7 @@ def up(
     _start_extras(extras, instance)
     if states and output is Output.TEXT:
         memory = sum(state.memory_mb or 0 for state in states)
-        progress_console.print(
-            f"{len(states)} services healthy after {seconds:.1f} s, {memory / 1024:.1f} GiB resident."
-        )
+        progress_console.print(f"{_counted(states)} healthy after {seconds:.1f} s, {memory / 1024:.1f} GiB resident.")
 
 
 def _bring(extras: list[Extra], instance: Instance) -> None:
@@ -117,7 +118,7 @@ def down(output: OutputOption = Output.TEXT) -> None:
     if output is Output.JSON:
         show([{"service": name, "state": State.STOPPED} for name in stopped], output)
     else:
-        progress_console.print(f"{len(stopped)} services stopped." if stopped else "Nothing was running.")
+        progress_console.print(f"{_counted(stopped)} stopped." if stopped else "Nothing was running.")
 
 
 def status(output: OutputOption = Output.TEXT) -> None:
@@ -174,6 +175,10 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
     show(rows, output)
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)
+
+
+def _counted(services: Sized) -> str:
+    return f"{len(services)} service{'' if len(services) == 1 else 's'}"
 
 
 def _show_states(states: list[Status], output: Output) -> None:

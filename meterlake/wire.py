@@ -13,7 +13,11 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from meterlake.reading import EPOCH, Reading
 from meterlake.rules import quarantine_reason
@@ -33,6 +37,7 @@ REFUSED: Final = "refused"
 """Field of a message that is no reading: why, as its producer knows."""
 _KEY: Final = re.compile(KEY_PATTERN.removesuffix("$") + r"\Z")
 _FIELD: Final = 64
+_JSON: Final = msgspec.json.Encoder()
 _REASON: Final = re.compile(rf"[a-z][a-z_]{{0,63}}(:[A-Za-z0-9_.:/-]{{1,{_FIELD}}})?")
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_.:/-]")
 
@@ -70,19 +75,22 @@ def encode(dataset: MeterSeries, reading: Reading) -> bytes:
 def encode_units(
     dataset: MeterSeries, meters: Sequence[str], ts: Sequence[int], interval_s: int, units: Sequence[Sequence[int]]
 ) -> list[bytes]:
-    """Return the messages of many readings, as ``encode`` makes them; for producers, whose time it saves.
+    """Return the messages of many readings, which say what those of ``encode`` say; for producers, whose time it saves.
 
     units: for each measure, one value a reading, none missing. All revisions are 0.
     """
-    measures = "".join(f',"{measure.name}":%r' for measure in dataset.measures)
-    template = (
-        f'{{"v":{dataset.wire_version},"{dataset.key}":%s,"{dataset.event_time}":%d,'
-        f'"{dataset.interval}":{interval_s}{measures}}}'
-    )
     factors = [int(10**measure.scale) for measure in dataset.measures]
     values = [[unit / factor for unit in column] for column, factor in zip(units, factors, strict=True)]
-    names = {meter: json.dumps(meter) for meter in set(meters)}
-    return [(template % row).encode() for row in zip(map(names.__getitem__, meters), ts, *values, strict=True)]
+    bodies = map(_body(dataset), repeat(dataset.wire_version), meters, ts, repeat(interval_s), *values)
+    return list(map(_JSON.encode, bodies))
+
+
+@lru_cache(maxsize=8)
+def _body(dataset: MeterSeries) -> type[msgspec.Struct]:
+    """Return the type of a message's body, fields in wire order."""
+    measures = [(measure.name, float) for measure in dataset.measures]
+    fields = [("v", int), (dataset.key, str), (dataset.event_time, int), (dataset.interval, int), *measures]
+    return msgspec.defstruct("Body", fields, gc=False)
 
 
 def encode_refused(dataset: MeterSeries, reason: str, payload: bytes, **about: str | int) -> bytes:

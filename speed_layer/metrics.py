@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from datetime import datetime
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.core import HistogramMetricFamily
@@ -52,7 +52,9 @@ class Metrics:
         self._behind = self._gauge("offsets_behind", "Messages that are in Kafka and not processed yet", "query")
         self._state_rows = self._gauge("state_rows", "Open minutes in the state")
         self._state_bytes = self._gauge("state_bytes", "Memory of the state")
-        self._last = self._gauge("last_batch_timestamp_seconds", "When the last micro-batch ended", "query")
+        self._last = self._gauge(
+            "last_batch_timestamp_seconds", "When the last micro-batch ended, or there was nothing to do", "query"
+        )
         self._duration = self._histogram("batch_duration_seconds", "Duration of a micro-batch", _BATCH_S, "query")
         self._phases = self._counter(
             "phase_seconds", "Where micro-batches spend their time, as Spark says", "query", "phase"
@@ -91,6 +93,10 @@ class Metrics:
         if watermark := progress.eventTime.get("watermark"):
             delay = self._clock() - datetime.fromisoformat(watermark)
             self._watermark.labels(self._dataset).set(delay.total_seconds())
+
+    def idle(self, query: str) -> None:
+        """Take that a query looked for messages, and there were none: it is not down."""
+        self._last.labels(self._dataset, query).set(self._clock().timestamp())
 
     def archived(self, readings: int, again: int, missing: int) -> None:
         """Count readings appended, messages that were there already, and offsets without a message."""
@@ -163,22 +169,37 @@ class Freshness(Collector):
         yield family
 
 
-class Listener(StreamingQueryListener):
-    """Passes on what Spark says of each micro-batch. listeners: Spark's name of a query -> what gets it."""
+class Heard(Protocol):
+    """What is told of a query."""
 
-    def __init__(self, listeners: Mapping[str, Callable[[Any], None]]) -> None:
-        self._listeners = listeners
+    def progress(self, progress: Any) -> None:  # noqa: ANN401 - pyspark's
+        """Take what Spark says of a micro-batch."""
+
+    def idle(self) -> None:
+        """Take that there is nothing to do; Spark says so every ten seconds."""
+
+
+class Listener(StreamingQueryListener):
+    """Passes on what Spark says of queries. tasks: by the names that Spark has of them."""
+
+    def __init__(self, tasks: Mapping[str, Heard]) -> None:
+        self._tasks = tasks
+        self._runs: dict[Any, Heard] = {}
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: ANN401, N802 - Spark's
-        """Nobody asks."""
+        """Remember whose run it is."""
+        if task := self._tasks.get(event.name or ""):
+            self._runs[event.runId] = task
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802
         """Pass a micro-batch on."""
-        if listener := self._listeners.get(event.progress.name or ""):
-            listener(event.progress)
+        if task := self._tasks.get(event.progress.name or ""):
+            task.progress(event.progress)
 
     def onQueryIdle(self, event: Any) -> None:  # noqa: ANN401, N802
-        """Nobody asks."""
+        """Pass on that there is nothing to do."""
+        if task := self._runs.get(event.runId):
+            task.idle()
 
     def onQueryTerminated(self, event: Any) -> None:  # noqa: ANN401, N802
         """Nobody asks."""

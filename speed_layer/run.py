@@ -67,7 +67,7 @@ def run(settings: Settings, dataset: MeterSeries, queries: Queries, clock: Clock
         tasks: list[ArchiveTask | ViewsTask] = [ViewsTask(job)] if queries.views else []
         if queries.archive:
             tasks.append(ArchiveTask(job))
-        listener = Listener({task.spark_name: task.progress for task in tasks})
+        listener = Listener({task.spark_name: task for task in tasks})
         spark.streams.addListener(listener)
         stack.callback(spark.streams.removeListener, listener)
         Supervisor(settings, retries, str(settings.home / "logs" / f"spark-{app}.log")).run(tasks)

@@ -92,3 +92,7 @@ class KafkaTask:
             duration_ms=progress.batchDuration,
         )
         self.job.metrics.batch(self.name, progress)
+
+    def idle(self) -> None:
+        """Take that there is nothing to do."""
+        self.job.metrics.idle(self.name)

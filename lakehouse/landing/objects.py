@@ -17,6 +17,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from engines import lake
+from lakehouse.landing.newest import newest
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -278,5 +279,11 @@ class _Object(io.RawIOBase):
 
 def next_offset(settings: Settings, source: Source) -> int | None:
     """Return the offset from which on nothing of a source has been landed; None where nothing has."""
-    keys = lake.listed(settings, f"manifest/{source.folder}/")
-    return read(settings, keys[-1].key).end if keys else None
+    place = f"manifest/{source.folder}/"
+
+    def page(after: int) -> list[int]:
+        behind = lake.first_behind(settings, place, f"{place}{after:020}.json" if after >= 0 else "")
+        return [int(item.key.removeprefix(place).removesuffix(".json")) for item in behind]
+
+    last = newest(page)
+    return None if last is None else read(settings, f"{place}{last:020}.json").end

@@ -252,7 +252,7 @@ def pipeline() -> list[Rule]:
             uid="stream-down",
             page="stream-down",
             title="Stream down",
-            summary="Query {{ $labels.query }} of {{ $labels.dataset }} has updated nothing for"
+            summary="Query {{ $labels.query }} of {{ $labels.dataset }} has given no sign of life for"
             " {{ humanizeDuration $values.A.Value }}, or nobody reaches its metrics.",
             query=PrometheusQuery("time() - meterlake_stream_last_batch_timestamp_seconds", now=True),
             severity="critical",

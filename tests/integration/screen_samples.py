@@ -12,8 +12,8 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Mapping, Sequence, Set
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from itertools import zip_longest
 from pathlib import Path
 
@@ -43,12 +43,17 @@ def taken(patch: pytest.MonkeyPatch, commands: Sequence[str], names: Mapping[str
     return screens
 
 
-def screen(patch: pytest.MonkeyPatch, command: str, width: int) -> tuple[int, str]:
-    """Run a command as ``main`` does, at a width; return its exit code and what it printed, messages apart."""
+def screen(patch: pytest.MonkeyPatch, command: str, width: int, *, messages: bool = False) -> tuple[int, str]:
+    """Run a command as ``main`` does, at a width; return its exit code and what it printed. messages: these, too."""
     patch.setattr(sys, "argv", ["meterlake", *shlex.split(command)])
-    patch.setattr(output.console, "width", width)
+    for console in (output.console, output.progress_console):
+        patch.setattr(console, "width", width)
     printed = io.StringIO()
-    with redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stdout(printed))
+        if messages:
+            stack.enter_context(redirect_stderr(printed))
+        ended = stack.enter_context(pytest.raises(SystemExit))
         cli.main()
     return int(ended.value.code or 0), "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
 
@@ -58,8 +63,18 @@ def too_wide(text: str, width: int) -> list[str]:
     return [line for line in text.splitlines() if cell_len(line) > width and not line.endswith(".")]
 
 
-def assert_as_stored(screens: Screens, commands: Sequence[str], name: str, hidden: Mapping[str, str]) -> None:
-    """Compare with ``screens/NAME_WIDTH.txt``. hidden: names that differ from run to run -> what stands for them."""
+def assert_as_stored(
+    screens: Screens, commands: Sequence[str], name: str, hidden: Mapping[str, str], *, may: Set[str] = frozenset()
+) -> None:
+    """Compare with ``screens/NAME_WIDTH.txt``. hidden: names that differ from run to run -> what stands for them.
+
+    may: words that may be there or not. Where some are given, cells of tables are folded, and where depends on their
+    numbers: words are compared, and not their order.
+    """
+
+    def words(text: str) -> list[str]:
+        return sorted(word for word in text.split() if word not in may) if may else text.split()
+
     for width in WIDTHS:
         stored = SCREENS / f"{name}_{width}.txt"
         whole = {command: screens[command, width] for command in commands}
@@ -72,7 +87,7 @@ def assert_as_stored(screens: Screens, commands: Sequence[str], name: str, hidde
         other = [
             f"{ours}--- stored:\n{theirs}"
             for ours, theirs in zip_longest(_parts(text), _parts(known), fillvalue="nothing\n")
-            if ours.split() != theirs.split()
+            if words(ours) != words(theirs)
         ]
         assert other == [], width
 

@@ -46,9 +46,10 @@ def main() -> int:
     if "written" in dies:
         _die_after(ViewsTask, "_write_minutes")
     dataset = replace(HOUSEHOLD, name=name)
-    request = Queries("archive" in queries, "views" in queries, once=how == "once")
+    settings = load_settings()
+    request = Queries("archive" in queries, "views" in queries, how == "once", settings.metrics_port)
     try:
-        run(load_settings(), dataset, request, system_clock)
+        run(settings, dataset, request, system_clock)
     except MeterlakeError as error:
         typer.echo(f"error: {error}")
         return error.exit_code

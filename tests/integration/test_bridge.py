@@ -24,6 +24,7 @@ import requests
 import trustme
 from confluent_kafka import Consumer, TopicPartition
 from docs_commands import page
+from kafka_groups import committed
 from mqtt_brokers import MqttBroker, Publisher, free_port, mosquitto, running, until
 from pydantic import SecretStr
 from schema_registry import Registry, message, serving
@@ -408,16 +409,6 @@ def test_avro_counters_out_of_order_with_a_registry_that_goes_away(
     }
     reasons = sorted(one.reason for one in result if isinstance(one, wire.Undecodable))
     assert reasons == ["first_reading", "missing_measure", "not_avro"]
-
-
-def committed(settings: Settings, group: str, topic: str) -> int:
-    """Return up to where a group has read the only partition of a topic."""
-    consumer = Consumer(client_config(settings, **{"group.id": group, "enable.auto.commit": False}))
-    try:
-        (place,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
-        return place.offset
-    finally:
-        consumer.close()
 
 
 @contextmanager

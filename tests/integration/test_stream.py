@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import requests
 import stream_samples as samples
+from mqtt_brokers import free_port
 from pyspark.sql import SparkSession
 from stream_runs import BOTH, archived, own_dataset, session, small_batches, stream
 
@@ -201,7 +204,9 @@ def test_a_driver_that_is_killed_loses_and_doubles_nothing(
     equal_views(small, dataset)
 
 
-def test_sigterm_ends_between_updates(small: Settings, spark: SparkSession, dataset: MeterSeries) -> None:
+def test_sigterm_ends_between_updates(
+    small: Settings, spark: SparkSession, dataset: MeterSeries, monkeypatch: pytest.MonkeyPatch
+) -> None:
     topics.ensure(small, dataset)
     samples.send(
         small, dataset.readings_topic, samples.script(dataset, int(system_clock().timestamp()) - 120, 1, seed=3)
@@ -218,6 +223,22 @@ def test_sigterm_ends_between_updates(small: Settings, spark: SparkSession, data
     assert set(names[0]) == set(names[1])
     equal_views(small, dataset)
     balance(small, spark, dataset)
+    port = free_port()
+    monkeypatch.setenv("METERLAKE_METRICS_PORT", str(port))
+    with process(small, dataset, "archive,views", "on") as running:
+        until(lambda: _looked(port) == {"archive", "views"})  # there is nothing to do, and they are not down
+        running.send_signal(signal.SIGTERM)
+        said, _ = running.communicate(timeout=900)
+    assert running.returncode == 0, said
+
+
+def _looked(port: int) -> set[str]:
+    """Return the queries that say when they last did something, or found nothing to do."""
+    try:
+        text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    except requests.ConnectionError:
+        return set()
+    return set(re.findall(r'meterlake_stream_last_batch_timestamp_seconds\{.*query="(\w+)"', text))
 
 
 def _is_there(settings: Settings, dataset: MeterSeries) -> bool:

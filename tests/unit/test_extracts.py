@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import utility_twin as twin
 
-from cli import lakehouse_commands
-from cli.lakehouse_commands import Days
+from cli import lakehouse_commands, lakehouse_sources
+from cli.lakehouse_sources import Days
 from cli.output import Output
 from datasets.utility import DATASET
 from engines import relational
@@ -100,7 +100,7 @@ def test_extracts_of_days_make_the_tables_that_they_are_of(
     )
     wanted = []
     for days in (Days(28, date(2026, 3, 1), 200, 3, out=out, kind=kind), Days(17, out=out, kind=kind)):
-        lakehouse_commands.play(entry, days, Output.JSON)
+        lakehouse_sources.play(entry, days, Output.JSON)
         wanted.append({row["table"]: row["extract"] for row in json.loads(capsys.readouterr().out)})
     gone = 0
     for record in DATASET.records:

@@ -10,7 +10,7 @@ import pytest
 
 from meterlake.settings import Settings
 from speed_layer import session
-from speed_layer.metrics import Metrics
+from speed_layer.metrics import Listener, Metrics
 
 pytestmark = pytest.mark.unit
 NOW = datetime(2026, 6, 1, 10, tzinfo=UTC)
@@ -44,6 +44,22 @@ def test_an_update_tells_how_long_it_took_and_where_the_time_went() -> None:
     assert value("offsets_behind", query="views") == 3
     assert (value("state_rows"), value("state_bytes")) == (28_000, 115_000_000)
     assert value("watermark_delay_seconds") == 12 * 60
+
+
+def test_a_query_with_nothing_to_do_is_not_down() -> None:
+    metrics, other = Metrics("d", lambda: NOW), Metrics("d", lambda: NOW)
+    tasks = {
+        "d-views": SimpleNamespace(idle=lambda: metrics.idle("views")),
+        "d-archive": SimpleNamespace(idle=lambda: other.idle("archive")),
+    }
+    listener = Listener(tasks)
+    listener.onQueryStarted(SimpleNamespace(name="d-views", runId="1"))
+    listener.onQueryStarted(SimpleNamespace(name=None, runId="2"))  # somebody else's
+    for run in ("1", "2", "3"):
+        listener.onQueryIdle(SimpleNamespace(runId=run))
+    name, labels = "meterlake_stream_last_batch_timestamp_seconds", {"dataset": "d", "query": "views"}
+    assert metrics.registry.get_sample_value(name, labels) == NOW.timestamp()
+    assert other.registry.get_sample_value(name, labels | {"query": "archive"}) is None
 
 
 @pytest.mark.parametrize(

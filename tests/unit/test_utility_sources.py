@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import utility_twin as twin
 
-from cli import lakehouse_commands
+from cli import lakehouse_sources
 from cli.output import Output
 from datasets.utility import DATASET
 from datasets.utility.play import play
@@ -136,21 +136,21 @@ def test_the_commands_make_them_and_go_on(
     monkeypatch.setenv("METERLAKE_HOME", str(tmp_path))
     entry = registry.required_lakehouse("utility")
     with pytest.raises(UsageError, match="There are no sources yet"):
-        lakehouse_commands.play(entry, lakehouse_commands.Days(3), Output.JSON)
+        lakehouse_sources.play(entry, lakehouse_sources.Days(3), Output.JSON)
     (tmp_path / "sources").exists()
-    lakehouse_commands.play(entry, lakehouse_commands.Days(3, START, CUSTOMERS, SEED), Output.JSON)
+    lakehouse_sources.play(entry, lakehouse_sources.Days(3, START, CUSTOMERS, SEED), Output.JSON)
     capsys.readouterr()
     oracle = tmp_path / "account.json"
-    lakehouse_commands.play(entry, lakehouse_commands.Days(2, faults="missing=0.05", oracle=oracle), Output.JSON)
+    lakehouse_sources.play(entry, lakehouse_sources.Days(2, faults="missing=0.05", oracle=oracle), Output.JSON)
     account = json.loads(oracle.read_text())
     assert account["until"] == "2026-03-06"
     shown = capsys.readouterr().out
     assert {row.pop("table"): row for row in json.loads(shown)} == account["tables"]
     assert account["tables"]["feeder_days"]["new"] == 16
     with pytest.raises(UnknownName, match="Known: missing, unknown_feeder, wrong_type"):
-        lakehouse_commands.play(entry, lakehouse_commands.Days(2, faults="nothing=1"), Output.JSON)
+        lakehouse_sources.play(entry, lakehouse_sources.Days(2, faults="nothing=1"), Output.JSON)
     with pytest.raises(UsageError, match="--days is missing"):
-        lakehouse_commands.play(entry, lakehouse_commands.Days(0), Output.JSON)
+        lakehouse_sources.play(entry, lakehouse_sources.Days(0), Output.JSON)
 
 
 def test_a_table_that_contradicts_itself_is_named() -> None:
