@@ -10,7 +10,8 @@ exactness, no durability, nothing written.
 
 Prints a line an update on the error stream and one JSON object: readings a second as a whole and in the steady half
 (the updates after the first half of the messages), CPU seconds a million readings (driver, JVM, Python workers,
-Cassandra), Spark's phases, and the peer's figures. Exit code 1 if a minute in Cassandra is wrong.
+Cassandra) as a whole and in the steady half, Spark's phases, and the peer's figures. Exit code 1 if a minute in
+Cassandra is wrong.
 """
 
 from __future__ import annotations
@@ -52,9 +53,12 @@ from stack.runtime.spark import runtime
 
 @dataclass
 class Watch(StreamingQueryListener):
-    """Keeps what Spark says of each update."""
+    """Keeps what Spark says of each update, and the CPU time until half of the messages are read."""
 
+    settings: Settings
+    sent: int
     updates: list[tuple[int, float]] = field(default_factory=list)
+    half: tuple[int, dict[str, float]] | None = None
     phases: dict[str, int] = field(default_factory=dict)
     state_mb: float = 0.0
 
@@ -64,6 +68,8 @@ class Watch(StreamingQueryListener):
         if not report.numInputRows:
             return
         self.updates.append((report.numInputRows, report.batchDuration / 1000))
+        if self.half is None and sum(count for count, _ in self.updates) >= self.sent / 2:
+            self.half = len(self.updates), shares(self.settings)
         for phase, milliseconds in report.durationMs.items():
             self.phases[phase] = self.phases.get(phase, 0) + milliseconds
         self.state_mb = max([self.state_mb, *(one.memoryUsedBytes / 1e6 for one in report.stateOperators)])
@@ -147,6 +153,18 @@ def shares(settings: Settings) -> dict[str, float]:
     }
 
 
+def steady(watch: Watch, after: dict[str, float]) -> dict[str, float]:
+    """Return readings a second and CPU seconds a million readings of the updates after the first half of them.
+
+    after: the CPU time when all were done.
+    """
+    if watch.half is None or not (rest := watch.updates[watch.half[0] :]):
+        return {}
+    count = sum(one for one, _ in rest)
+    cpu = {part: round((after[part] - before) / count * 1e6, 1) for part, before in watch.half[1].items()}
+    return {"per_second": round(count / math.fsum(seconds for _, seconds in rest)), **cpu}
+
+
 def wrong(settings: Settings, dataset: MeterSeries, sent: int) -> int:
     """Return how many readings the minutes in Cassandra do not have, or have too often."""
     with cassandra.session(settings) as session:
@@ -181,12 +199,12 @@ def main() -> int:
     try:
         load = os.getloadavg()[0]
         sent = send(settings, dataset, options.meters, options.seconds)
-        watch = Watch()
+        watch = Watch(settings, sent)
         with engine.session(settings, "stream", streaming.options(settings)) as spark:
             spark.streams.addListener(watch)
             begin, cpu = time.monotonic(), shares(settings)
             run(settings, dataset, Queries(archive=False, views=True, once=True), system_clock)
-            seconds, used = time.monotonic() - begin, {part: s - cpu[part] for part, s in shares(settings).items()}
+            seconds, after = time.monotonic() - begin, shares(settings)
             time.sleep(2)  # the listener is told a moment later
             spark.streams.removeListener(watch)
         gc.collect()
@@ -194,16 +212,13 @@ def main() -> int:
         peer = bare(settings, dataset, sent)
     finally:
         remove(settings, dataset)
-    steady, before = [], 0
-    for count, took in watch.updates:
-        if before >= sent / 2:
-            steady.append((count, took))
-        before += count
+    second_half = steady(watch, after)
     figures = {
         "sent": sent,
         "per_second": round(sent / seconds),
-        "steady_per_second": round(sum(c for c, _ in steady) / math.fsum(s for _, s in steady)) if steady else None,
-        "cpu_s_per_million": {part: round(one / sent * 1e6, 1) for part, one in used.items()},
+        "steady_per_second": second_half.pop("per_second", None),
+        "cpu_s_per_million": {part: round((after[part] - one) / sent * 1e6, 1) for part, one in cpu.items()},
+        "steady_cpu_s_per_million": second_half,
         "state_mb": round(watch.state_mb, 1),
         "seconds_by_phase": {name: round(ms / 1000, 1) for name, ms in sorted(watch.phases.items())},
         "bare": peer,

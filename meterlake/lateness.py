@@ -45,14 +45,20 @@ def is_late(dataset: MeterSeries, reading: Reading) -> bool:
     return reading.received_at - EPOCH >= timedelta(seconds=end) + dataset.lateness
 
 
-def late_sql(dataset: MeterSeries, dialect: Literal["spark", "duckdb"], epoch_seconds: str | None = None) -> str:
+def late_sql(
+    dataset: MeterSeries,
+    dialect: Literal["spark", "duckdb"],
+    epoch_seconds: str | None = None,
+    arrival_seconds: str | None = None,
+) -> str:
     """Return the condition that a reading is late. Both engines cut the arrival to whole seconds: the limit is one.
 
-    epoch_seconds: SQL of the start in whole seconds, if it is at hand.
+    epoch_seconds, arrival_seconds: SQL of the start and of the arrival in whole seconds, if they are at hand.
     """
+    arrival = arrival_seconds or epoch_seconds_sql("received_at", dialect)
     seconds = epoch_seconds or epoch_seconds_sql(dataset.event_time, dialect)
     wait = dataset.cell_s + int(dataset.lateness.total_seconds())
-    return f"{epoch_seconds_sql('received_at', dialect)} >= {seconds} - {seconds} % {dataset.cell_s} + {wait}"
+    return f"{arrival} >= {seconds} - {seconds} % {dataset.cell_s} + {wait}"
 
 
 def watermark_delay(dataset: MeterSeries) -> timedelta:

@@ -180,7 +180,9 @@ class Settings(Connections):
         " setting: it is the declaration's lateness, on which the boundary stands, too.",
     )
     stream_max_offsets: int = Field(
-        50_000, gt=0, description="Most messages in one update of the speed views: keeps a backlog from filling memory."
+        200_000,
+        gt=0,
+        description="Most messages in one update of the speed views: keeps a backlog from filling memory.",
     )
     stream_state_store: Literal["memory", "rocksdb"] = Field(
         "memory",

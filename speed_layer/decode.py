@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa  # type: ignore[import-untyped]
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
+from engines.catalyst import Bits
 from meterlake import wire
 from meterlake.plain_wire import plain_decoder
 from meterlake.schema import master_fields
@@ -52,9 +53,10 @@ def decoded(messages: DataFrame, dataset: MeterSeries, *, keep_original: bool = 
         "offset",
     )
     rows = given.mapInArrow(partial(_decode_all, dataset), _schema(dataset))
+    bits = Bits(messages.sparkSession)
     times = {
-        dataset.event_time: F.timestamp_seconds(SECONDS).cast("timestamp_ntz"),
-        "received_at": F.col("received_at").cast("timestamp_ntz"),
+        dataset.event_time: bits.time(F.col(SECONDS) * 1_000_000),
+        "received_at": bits.time(F.unix_micros("received_at")),
     }
     names = [field.name for field in master_fields(dataset) if field.name != "load_id"]
     more = ORIGINAL if keep_original else ()

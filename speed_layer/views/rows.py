@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime
-from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
 MOST_RECENT: Final = 4
 """Of one meter's readings that come at once, so many are shown: a live meter has fewer, a backlog more."""
 BATCH_ROWS: Final = 30
 """Rows of one unlogged batch at most: ten times as fast as single rows."""
 MOST_COUNTED: Final = 999
+OFFSETS: Final = 1_000_000
+"""So many offsets in a row have write times of their own; a reading's start has only seconds."""
 _DAY_MS: Final = 86_400_000
 Row = TypeVar("Row")
 
@@ -60,24 +65,24 @@ def keep_latest(latest: dict[str, tuple[Any, ...]], rows: Iterable[tuple[Any, ..
             latest[row[0]] = row
 
 
-def shown(meters: Sequence[str], starts: Sequence[int], offsets: Sequence[int], contended: Sequence[bool]) -> list[int]:
+def shown(
+    meters: Sequence[int], starts: Sequence[int], offsets: Sequence[int], contended: Sequence[bool]
+) -> NDArray[np.intp]:
     """Return the places of the readings to write to the live tables: the latest few of each meter.
 
-    Of a minute in which readings compete all are written: an earlier one of them may have been written before.
+    meters: a number for each. Of a minute in which readings compete all are written: an earlier one of them may have
+    been written before.
     """
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, meter in enumerate(meters):
-        places[meter].append(place)
-
-    def version_at(place: int) -> int:
-        return _reading_version(starts[place], offsets[place])
-
-    few = {
-        place
-        for one in places.values()
-        for place in (one if len(one) <= MOST_RECENT else nlargest(MOST_RECENT, one, key=version_at))
-    }
-    return [place for place, competes in enumerate(contended) if competes or place in few]
+    versions = np.asarray(starts, np.int64) * 1000 + np.asarray(offsets, np.int64) % OFFSETS
+    numbers = np.asarray(meters, np.int64)
+    by_meter = np.lexsort((versions, numbers))
+    ordered = numbers[by_meter]
+    # Of so many places further on, another meter's reading stands there, or none.
+    few = np.ones(len(ordered), bool)
+    few[:-MOST_RECENT] = ordered[:-MOST_RECENT] != ordered[MOST_RECENT:]
+    chosen = np.array(contended, bool)
+    chosen[by_meter[few]] = True
+    return np.flatnonzero(chosen)
 
 
 def latest_writes(rows: Iterable[tuple[Any, ...]]) -> Iterator[Write]:
@@ -111,7 +116,7 @@ def _version_of(row: tuple[Any, ...]) -> int:
 
 def _reading_version(start_ms: int, offset: int) -> int:
     """Return the write time of a reading's row: its start; two of one start are never mixed."""
-    return start_ms * 1000 + offset % 1_000_000
+    return start_ms * 1000 + offset % OFFSETS
 
 
 def _day(milliseconds: int) -> str:

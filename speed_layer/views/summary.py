@@ -35,15 +35,14 @@ class Summary:
         """Add what another task has done. Of several errors the first stays."""
         self.written.update(other.written)
         self.starts.update(other.starts)
-        self.seen(other.offsets.items())
+        for partition, offset in other.offsets.items():
+            self.seen(partition, offset)
         self.contended |= other.contended
         self.error = self.error or other.error
 
-    def seen(self, offsets: Iterable[tuple[int, int]]) -> None:
-        """Take partitions and offsets of new readings."""
-        for partition, offset in offsets:
-            if offset > self.offsets.get(partition, -1):
-                self.offsets[partition] = offset
+    def seen(self, partition: int, offset: int) -> None:
+        """Take a partition's offset of a new reading."""
+        self.offsets[partition] = max(offset, self.offsets.get(partition, -1))
 
     def packed(self) -> bytes:
         """Return it as a task hands it to Spark."""

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from engines import columns as shared
 from engines import verdicts
+from engines.catalyst import Bits
 from meterlake import lateness, precedence, rules, state
 from speed_layer.decode import REPEATED, SECONDS, UNDECODABLE
 from speed_layer.views.rows import MOST_COUNTED
@@ -35,8 +36,9 @@ ACCEPTED: Final = "accepted"
 """Among them: the readings that go on to their minutes."""
 LATE: Final = "late"
 """Among them: the readings that are left to the batch layer."""
-ARRIVAL_ONLY: Final = ("origin_partition", "origin_offset", CONTENDED)
-"""Columns of ``new_readings`` that are no columns of a reading in Cassandra."""
+PARTITION: Final = "origin_partition"
+OFFSET: Final = "origin_offset"
+_ARRIVED: Final = "arrived_s"
 _USED: Final = "used"
 
 
@@ -53,9 +55,10 @@ def accepted(decoded: DataFrame, dataset: MeterSeries) -> DataFrame:
         for reason in rules.reasons(dataset)
     ]
     allowed = decodable & F.col(verdicts.REASON).isNull() & ~F.col(REPEATED)
-    late = F.expr(lateness.late_sql(dataset, "spark", SECONDS))
+    late = F.expr(lateness.late_sql(dataset, "spark", SECONDS, _ARRIVED))
     good = allowed & ~late
-    observed = judged.observe(
+    arrived = Bits(decoded.sparkSession).seconds("received_at")
+    observed = judged.withColumn(_ARRIVED, arrived).observe(
         MEASURED,
         F.count_if(good).alias(ACCEPTED),
         F.count_if(allowed & late).alias(LATE),
@@ -81,7 +84,7 @@ def open_minutes(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
         .agg(
             F.collect_list(entry).alias(ENTRIES),
             F.max("received_at").alias("arrived"),
-            *verdicts.cell_aggregates(dataset),
+            *verdicts.cell_aggregates(dataset, SECONDS),
         )
         .select(
             dataset.key,
@@ -96,7 +99,7 @@ def open_minutes(readings: DataFrame, dataset: MeterSeries) -> DataFrame:
 def entry_columns(dataset: MeterSeries) -> list[str]:
     """Return the columns of a reading that are kept in its minute's state."""
     measures = [measure.name for measure in dataset.measures]
-    arrival = ["received_at", "origin_partition", "origin_offset"]
+    arrival = ["received_at", PARTITION, OFFSET]
     return [dataset.event_time, dataset.interval, *measures, "revision", *arrival]
 
 
@@ -126,18 +129,19 @@ def new_readings(minutes: DataFrame, dataset: MeterSeries, seen: Mapping[int, in
     """
     known = F.array(*(F.lit(seen.get(partition, -1)) for partition in range(max(seen, default=0) + 1)))
     # An array of constants goes to the compiled code by reference: another one needs no new code.
-    is_new = F.col("origin_offset") > F.coalesce(F.get(known, F.col("origin_partition")), F.lit(-1))
+    is_new = F.col(OFFSET) > F.coalesce(F.get(known, F.col(PARTITION)), F.lit(-1))
+    start = (Bits(minutes.sparkSession).micros(dataset.event_time) / 1000).cast("bigint")
     measures = [measure.name for measure in dataset.measures]
     return (
         _unpacked(minutes, dataset)
         .where(is_new)
         .select(
             dataset.key,
-            _millis(dataset.event_time),
+            start.alias(dataset.event_time),
             dataset.interval,
             *measures,
-            "origin_partition",
-            "origin_offset",
+            PARTITION,
+            OFFSET,
             CONTENDED,
         )
     )
@@ -146,10 +150,6 @@ def new_readings(minutes: DataFrame, dataset: MeterSeries, seen: Mapping[int, in
 def _unpacked(minutes: DataFrame, dataset: MeterSeries) -> DataFrame:
     unpacked = minutes.select(dataset.key, MINUTE, CONTENDED, VERSION, F.inline(ENTRIES))
     return unpacked.withColumn("origin", F.lit(dataset.readings_topic))
-
-
-def _millis(column: str) -> Column:
-    return F.unix_millis(F.col(column).cast("timestamp_ltz")).alias(column)
 
 
 def _version() -> Column:

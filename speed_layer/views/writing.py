@@ -7,16 +7,18 @@ it, and not raised, so that Spark does not try again by itself: the query does, 
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from engines import cassandra
 from meterlake.errors import MeterlakeError
 from speed_layer.views import rows as decisions
 from speed_layer.views.sink import Sink
 from speed_layer.views.summary import SCHEMA, Summary, total
-from speed_layer.views.transforms import ARRIVAL_ONLY
+from speed_layer.views.transforms import CONTENDED, OFFSET, PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
     Work = Callable[[Sink, Summary, Iterable[pa.RecordBatch]], None]
+
+WRITTEN_AT_ONCE: Final = 5_000
+"""So many rows are made tuples of at once."""
+NOT_WRITTEN: Final = (PARTITION, CONTENDED)
+"""Columns of new readings that Cassandra does not get; of the offset, its write time is made."""
 
 
 def write_minutes(minutes: DataFrame, settings: Settings, dataset: MeterSeries) -> Summary:
@@ -73,20 +80,35 @@ def _minutes(grain: str, sink: Sink, summary: Summary, batches: Iterable[pa.Reco
 
 
 def _readings(start: str, first_ms: float, sink: Sink, summary: Summary, batches: Iterable[pa.RecordBatch]) -> None:
-    latest: dict[str, tuple[Any, ...]] = {}
+    """Write the latest few readings of each meter, of all that the task is given: most of a backlog is none of them."""
+    few = []
     for batch in batches:
-        names = [name for name in batch.schema.names if name not in ARRIVAL_ONLY]
-        partitions, offsets, contended = (batch.column(name).to_pylist() for name in ARRIVAL_ONLY)
-        meters, starts = (batch.column(name).to_pylist() for name in (names[0], start))
-        summary.seen(zip(partitions, offsets, strict=True))
-        summary.starts.update(starts)
-        summary.contended |= any(contended)
-        places = pa.array(decisions.shown(meters, starts, offsets, contended), pa.int64())
-        chosen = batch.take(places)
-        rows = _rows([*(chosen.column(name) for name in names), chosen.column(ARRIVAL_ONLY[1])])
+        _count(summary, batch, start)
+        few.append(_shown(batch, start))
+    if not few:
+        return
+    latest: dict[str, tuple[Any, ...]] = {}
+    for batch in pa.Table.from_batches([_shown(pa.concat_batches(few), start)]).to_batches(WRITTEN_AT_ONCE):
+        rows = _rows(batch.column(name) for name in batch.schema.names if name not in NOT_WRITTEN)
         decisions.keep_latest(latest, rows)
         summary.written["recent"] += sink.write_recent(rows, first_ms)
     summary.written["latest"] += sink.write_latest(latest.values())
+
+
+def _count(summary: Summary, readings: pa.RecordBatch, start: str) -> None:
+    starts, counts = np.unique(readings.column(start).to_numpy(), return_counts=True)
+    summary.starts.update(dict(zip(starts.tolist(), counts.tolist(), strict=True)))
+    partitions, offsets = (readings.column(name).to_numpy() for name in (PARTITION, OFFSET))
+    for partition in np.unique(partitions).tolist():
+        summary.seen(partition, int(offsets[partitions == partition].max()))
+    summary.contended |= pc.any(readings.column(CONTENDED)).as_py() or False
+
+
+def _shown(readings: pa.RecordBatch, start: str) -> pa.RecordBatch:
+    """Return the readings that ``rows.shown`` chooses."""
+    meters = readings.column(0).dictionary_encode().indices
+    columns = [meters, *(readings.column(name) for name in (start, OFFSET, CONTENDED))]
+    return readings.take(pa.array(decisions.shown(*(column.to_numpy(zero_copy_only=False) for column in columns))))
 
 
 def _rows(columns: Iterable[pa.Array]) -> list[tuple[Any, ...]]:

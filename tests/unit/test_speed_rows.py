@@ -59,11 +59,32 @@ def test_of_many_readings_at_once_the_latest_few_are_shown_and_all_that_compete(
     ]
     meters, seconds, contended = zip(*sent, strict=True)
     starts, offsets = [NOON + 1000 * second for second in seconds], list(range(len(sent)))
-    places = rows.shown(meters, starts, offsets, contended)
+    places = rows.shown(["ab".index(meter) for meter in meters], starts, offsets, contended)
     assert [(meters[place], seconds[place]) for place in places] == [
         ("a", 9), ("a", 7), ("a", 8), ("a", 6), ("b", 5), ("a", 0), ("b", 4)
     ]  # fmt: skip
-    assert rows.shown([], [], [], []) == []
+    assert rows.shown([], [], [], []).tolist() == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.booleans()), max_size=60),
+    st.integers(1, 20),
+)
+def test_of_readings_that_come_in_parts_the_same_are_shown(sent: list[tuple[int, int, bool]], size: int) -> None:
+    """A task chooses of each batch, and at the end of all that it has chosen."""
+    readings = [(meter, NOON + 1000 * second, offset, odd) for offset, (meter, second, odd) in enumerate(sent)]
+
+    def chosen(some: list[tuple[int, int, int, bool]]) -> list[tuple[int, int, int, bool]]:
+        columns = zip(*some, strict=True) if some else [()] * 4
+        return [some[place] for place in rows.shown(*columns)]
+
+    parts = [chosen(readings[first : first + size]) for first in range(0, len(readings), size)]
+    result = chosen([one for part in parts for one in part])
+    assert result == chosen(readings)
+    for meter in {one[0] for one in readings}:
+        of_meter = sorted((one for one in readings if one[0] == meter), key=lambda one: one[1:3])
+        last = of_meter[-rows.MOST_RECENT :]
+        assert [one for one in of_meter if one in result] == [one for one in of_meter if one[3] or one in last]
 
 
 @given(
