@@ -66,8 +66,8 @@ def erase(
     if (lakehouse := registry.lakehouse(dataset)) is not None:
         if before:
             raise UsageError("--before is for readings.", hint="A person leaves a lakehouse with all records.")
-        log_to_file(load_settings(), "erase", dataset)
         reason = None if only_show else given_reason(by, why)
+        log_to_file(load_settings(), "erase", dataset)
         lakehouse_erase.erase(lakehouse, meter, of, reason, output)
         return
     if of:

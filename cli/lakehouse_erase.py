@@ -27,8 +27,13 @@ def erase(entry: LakehouseEntry, identity: str, of: str, reason: tuple[str, str]
     receipt = look(work, asked) if reason is None else run(work, asked, *reason)
     content = _packed(entry.name, receipt)
     get_logger().debug("erasure", **{name: value for name, value in content.items() if name != "person"})
+    show_receipt(entry.name, receipt, output)
+
+
+def show_receipt(dataset: str, receipt: Receipt, output: Output) -> None:
+    """Show what an erasure did, and what remains."""
     if output is Output.JSON:
-        show([content], output)
+        show([_packed(dataset, receipt)], output)
     else:
         _report(receipt)
 
@@ -38,10 +43,11 @@ def rows(settings: Settings, dataset: str, output: Output) -> list[dict[str, Any
     from lakehouse.erase import record
 
     result = record.every(settings, dataset)
-    return [_for_programs(item) if output is Output.JSON else _for_people(item) for item in result]
+    return [row(item) if output is Output.JSON else words(item) for item in result]
 
 
-def _for_programs(record: Record) -> dict[str, Any]:
+def row(record: Record) -> dict[str, Any]:
+    """Return an erasure for programs."""
     return {
         "event": "erasure",
         "id": record.id,
@@ -58,7 +64,8 @@ def _for_programs(record: Record) -> dict[str, Any]:
     }
 
 
-def _for_people(record: Record) -> dict[str, Any]:
+def words(record: Record) -> dict[str, Any]:
+    """Return an erasure as people read it."""
     return {
         "event": "erasure",
         "at": _moment(record.at),

@@ -56,9 +56,7 @@ class Landed:
     def __init__(self, settings: Settings, belongings: Belongings) -> None:
         self._settings, self._belongings = settings, belongings
         self._records = {record.topic: record for record in belongings.lakehouse.records}
-        for _ in belongings.owned:  # an account may have contracts, which have devices
-            if not self._learn():
-                break
+        self._learn()
 
     def find(self, known: set[str] | None = None) -> Found:
         """Look through all objects; known: but those of these manifests. Raises BrokenObject."""
@@ -155,9 +153,8 @@ class Landed:
             return self._belongings.names(line)
         return self._belongings.has(record, key, value)
 
-    def _learn(self) -> bool:
-        """Look for the keys of what the person owns; return whether there are any more."""
-        before = {name: set(keys) for name, keys in self._belongings.keys.items()}
+    def _learn(self) -> None:
+        """Look for the keys of what the person owns."""
         for reference in self._belongings.owned:
             seen: dict[str, set[bool]] = {}
             for key in objects.manifests(self._settings, f"{self._belongings.lakehouse.name}/{reference.topic}"):
@@ -166,7 +163,6 @@ class Landed:
                         seen.setdefault(said[0], set()).add(said[1])
             if keys := owned_keys(seen):
                 self._belongings.keys.setdefault(reference.name, set()).update(keys)
-        return before != self._belongings.keys
 
 
 def _add(found: Found, part: Found) -> None:

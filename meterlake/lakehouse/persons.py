@@ -52,7 +52,6 @@ def ways(lakehouse: Lakehouse, record: Record) -> dict[str, str]:
 def check(lakehouse: Lakehouse) -> None:
     """Raise DeclarationError where a field holds keys of no reference of people, or an owner is none."""
     persons = [item.name for item in people(lakehouse)]
-    owned = [item.name for item in lakehouse.references if item.owner]
     for record in lakehouse.records:
         for item in record.fields:
             if item.person and (item.person not in persons or not item.pii):
@@ -61,9 +60,9 @@ def check(lakehouse: Lakehouse) -> None:
                 raise DeclarationError(record.where, problem, expected=expected)
         if isinstance(record, Reference) and record.owner:
             leads_to = ways(lakehouse, record).get(record.owner)
-            if leads_to not in (*persons, *owned) or leads_to == record.name:
+            if leads_to not in persons or leads_to == record.name:
                 problem = f"its owner {record.owner!r} is the key of no person"
-                expected = "Name a field that holds keys of people, or of something else that has an owner"
+                expected = "Name a field that holds keys of people"
                 raise DeclarationError(record.where, problem, expected=expected)
 
 

@@ -1,6 +1,7 @@
 """A person leaves a lakehouse: no object names the person any more, and nothing else has changed."""
 
 # Statements here are made of names of this module alone.
+# ruff: noqa: S608
 from __future__ import annotations
 
 import io
@@ -9,12 +10,14 @@ import os
 import re
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -27,22 +30,31 @@ from confluent_kafka import Producer
 from lakehouse_samples import money
 from pyspark.sql import SparkSession
 
+from cli import lakehouse_erase
+from cli.output import Output
+from datasets.utility import DATASET as UTILITY
+from datasets.utility.play import play
 from engines import kafka, lake, lake_tables, nessie, spark
 from lakehouse import history, lease
 from lakehouse.erase import record as kept
 from lakehouse.erase.erase import ERASED, NOTHING, WOULD_BE, Receipt, RecordsArrived, Work, erase, look
-from lakehouse.landing import from_files, from_kafka, objects
+from lakehouse.landing import from_database, from_files, from_kafka, objects
 from lakehouse.landing.objects import Source
 from lakehouse.layers import tables
 from lakehouse.run import Run
 from lakehouse.verify import verify
 from meterlake import registry
 from meterlake.clock import system_clock
+from meterlake.errors import UsageError
 from meterlake.lakehouse.declaration import Lakehouse
 from meterlake.lakehouse.nifi import DEAD_LETTERS, INBOX
 from meterlake.lakehouse.persons import person
+from meterlake.lakehouse.sources import Play
 from meterlake.settings import Settings
 from stack.instance import Instance
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+import utility_twin as twin
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 
@@ -233,6 +245,8 @@ def test_2_killed_before_readers_see_it_they_see_what_they_saw(world: World) -> 
     (begun,) = kept.every(world.settings, world.lakehouse.name)
     assert (begun.done_at, begun.by, begun.why, begun.of) == ("", "A. Martin", "a letter", "users")
     assert begun.removed["landed recharges"] == 8
+    (listed,) = lakehouse_erase.rows(world.settings, world.lakehouse.name, Output.TEXT)
+    assert listed["done"] == "unfinished: run it again"
 
 
 def test_3_killed_once_more_and_completed_no_object_names_the_person(world: World) -> None:
@@ -315,3 +329,63 @@ def _brought(world: World) -> None:
         ]
         source = Source(world.lakehouse.name, world.topic("recharges"), "00007")
         lake.put(world.settings, f"{place}/{source.folder}/{90:020}-{92:020}-ab.jsonl", "\n".join(lines).encode())
+
+
+def test_6_rows_of_databases_do_not_come_back_unless_they_change(world: World, tmp_path: Path) -> None:
+    """Without a run yet, landed objects are all that there is."""
+    name = f"u{secrets.token_hex(4)}"
+    records = tuple(UTILITY.event(item) for item in ("outage_steps", "payments", "outages")), UTILITY.references
+    events, references = (
+        tuple(replace(record, topic=f"{name}.{record.topic.partition('.')[2]}") for record in part) for part in records
+    )
+    utility = replace(
+        UTILITY, name=name, events=events, references=references, facts=(), views=(), kpis=(), predictions=(), pages=(),
+        filters=None,
+    )  # fmt: skip
+    urls = twin.urls(tmp_path)
+    play(Play(urls, 20, start=date(2026, 8, 1), customers=100, seed=3))
+
+    def land(*, full: bool = False) -> Counter[str]:
+        request = from_database.Request(name, utility.records, urls, system_clock, full)
+        return from_database.land(world.settings, request, Event())
+
+    assert land().total() > 1000
+    with sqlite3.connect(tmp_path / "oms.db") as oms:
+        ((customer, steps),) = oms.execute(
+            "SELECT customer_id, count(*) FROM outage_customer_steps GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1"
+        ).fetchall()
+        (last,) = oms.execute("SELECT max(changed_at) FROM outage_customer_steps").fetchone()
+        oms.execute("UPDATE outage_customer_steps SET changed_at = ? WHERE customer_id = ?", (last, customer))
+    assert land()[f"{name}.outage_steps"] > 0
+    sums = _key_sums(world, f"{name}.outage_steps")
+    with pytest.raises(UsageError, match="names nobody"):
+        person(utility, " ")
+    work = Work(world.settings, utility, system_clock, lambda _: None)
+    receipt = erase(work, person(utility, customer), "A. Martin", "a letter")
+    assert receipt.result == ERASED
+    assert receipt.removed["landed outage_steps"] >= steps
+    assert receipt.removed["landed customers"] > 0
+    assert {f"database {each}" for each in utility.databases} <= {each.where for each in receipt.remains}
+    landed = [item.key for item in lake.listed(world.settings, f"landing/{name}/")]
+    assert [key for key in landed if stands(f"#{customer}", lake.get(world.settings, key) or b"")] == []
+    assert _key_sums(world, f"{name}.outage_steps") == sums
+    assert land().total() == land(full=True).total() == 0
+    with sqlite3.connect(tmp_path / "crm.db") as crm:
+        crm.execute(
+            "UPDATE customers SET phone = '1', changed_at = '2026-09-01 00:00:00' WHERE customer_id = ?", (customer,)
+        )
+    assert land() == {record.topic: int(record.name == "customers") for record in utility.records}
+    assert erase(work, person(utility, customer), "A. Martin", "a letter").removed == {"landed customers": 1}
+    for database, table, column in (
+        ("crm", "customers", "customer_id"), ("oms", "outage_customer_steps", "customer_id"),
+        ("billing", "dfkkzp", "GPART"),
+    ):  # fmt: skip
+        with sqlite3.connect(tmp_path / f"{database}.db") as source:
+            source.execute(f"DELETE FROM {table} WHERE {column} = ?", (customer,))
+    assert land().total() == land().total() == 0
+    assert _key_sums(world, f"{name}.outage_steps") == sums
+
+
+def _key_sums(world: World, topic: str) -> list[str]:
+    keys = objects.manifests(world.settings, topic.replace(".", f"/{topic.partition('.')[0]}.", 1))
+    return [objects.read(world.settings, key).key_sum for key in keys]
