@@ -95,7 +95,7 @@ class Landed:
         manifest = objects.read(self._settings, key)
         record, found = self._records.get(manifest.topic), Found()
         records = objects.table(self._settings, manifest)
-        theirs, others = self._rows(record, records)
+        theirs, others = self.rows(record, records)
         name = record.name if record else manifest.topic
         if theirs:
             found.replaced[manifest.object] = key
@@ -105,7 +105,7 @@ class Landed:
             found.mentions[name] += len(others)
         return found
 
-    def _rows(self, record: Record | None, records: pa.Table) -> tuple[list[int], list[int]]:
+    def rows(self, record: Record | None, records: pa.Table) -> tuple[list[int], list[int]]:
         """Return which records are the person's, and which others have the key in them."""
         theirs, others = [], []
         for at in self._candidates(records):
@@ -122,7 +122,7 @@ class Landed:
         if needles is None:
             return range(len(records))
         columns = [records[name].combine_chunks() for name in ("key", "value")]
-        hits = pa.array([False] * len(records))
+        hits = pa.array([False] * len(records), pa.bool_())
         for needle in needles:
             for column in columns:
                 hits = pc.or_(hits, pc.fill_null(pc.match_substring(column, pattern=needle), False))
@@ -133,7 +133,7 @@ class Landed:
         if manifest.object != item[0]:
             return
         records = objects.table(self._settings, manifest)
-        theirs = set(self._rows(self._records.get(manifest.topic), records)[0])
+        theirs = set(self.rows(self._records.get(manifest.topic), records)[0])
         kept = records.take(pa.array([at for at in range(len(records)) if at not in theirs], pa.int64()))
         values = [records["value"][at].as_py() or b"" for at in theirs] if manifest.partition == _TABLE else []
         objects.replace(self._settings, manifest, kept, [objects.digest(value).hex() for value in values])

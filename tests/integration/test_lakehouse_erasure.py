@@ -55,6 +55,7 @@ from stack.instance import Instance
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 import utility_twin as twin
+from bank_samples import BANK
 
 pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")]
 
@@ -384,6 +385,32 @@ def test_6_rows_of_databases_do_not_come_back_unless_they_change(world: World, t
             source.execute(f"DELETE FROM {table} WHERE {column} = ?", (customer,))
     assert land().total() == land().total() == 0
     assert _key_sums(world, f"{name}.outage_steps") == sums
+
+
+def test_7_bills_of_an_account_are_its_owners_but_not_of_one_that_two_have_had(world: World, tmp_path: Path) -> None:
+    name = f"b{secrets.token_hex(4)}"
+    events, references = (
+        tuple(replace(record, topic=f"{name}.{record.name}") for record in part)
+        for part in (BANK.events, BANK.references)
+    )
+    bank = replace(BANK, name=name, events=events, references=references)
+    accounts = [("A1", "C1"), ("A2", "C2"), ("A3", "C1"), ("A3", "C2")]
+    for record, rows in {
+        "customers": [{"customer": one} for one in ("C1", "C2")],
+        "accounts": [{"account": account, "customer": owner} for account, owner in accounts],
+        "bills": [{"bill": f"B{account}", "account": account} for account in ("A1", "A2", "A3", "A1")],
+    }.items():
+        file = tmp_path / f"{name}.{record}.jsonl"
+        file.write_text("\n".join(map(json.dumps, rows)))
+    from_files.land(world.settings, name, bank.topics, [tmp_path], NOON)
+    receipt = erase(Work(world.settings, bank, system_clock, lambda _: None), person(bank, "C1"), "me", "a letter")
+    assert receipt.removed == {"landed customers": 1, "landed accounts": 2, "landed bills": 2}
+    left = [
+        json.loads(value)
+        for key in objects.manifests(world.settings, f"{name}/{name}.bills")
+        for value in objects.records(world.settings, objects.read(world.settings, key))
+    ]
+    assert [row["account"] for row in left] == ["A2", "A3"]
 
 
 def _key_sums(world: World, topic: str) -> list[str]:

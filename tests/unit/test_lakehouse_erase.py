@@ -6,17 +6,21 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 from cli import lakehouse_erase
 from cli.app import app
 from cli.output import Output
+from datasets.telecom import DATASET as TELECOM
 from datasets.utility import DATASET as UTILITY
 from lakehouse.erase.erase import ERASED, NOTHING, Receipt
+from lakehouse.erase.landed import Landed
 from lakehouse.erase.record import Record
 from meterlake.erasure import Remains
 from meterlake.errors import UsageError
-from meterlake.lakehouse.persons import person
+from meterlake.lakehouse.persons import Belongings, person
+from meterlake.settings import load_settings
 
 pytestmark = pytest.mark.unit
 
@@ -74,3 +78,19 @@ def test_runs_list_what_is_unfinished() -> None:
     assert lakehouse_erase.row(begun)["status"] == "unfinished"
     assert lakehouse_erase.row(RECORD)["status"] == "done"
     assert "C00000123" not in str([lakehouse_erase.row(RECORD), lakehouse_erase.words(RECORD)])
+
+
+def test_rows_of_objects_are_found_by_what_json_writes_as_it_is() -> None:
+    landed = Landed(load_settings(), Belongings(TELECOM, person(TELECOM, "+201000000001")))
+    values = [
+        (None, b'{"customer": "+201000000001"}'),
+        (b"+201000000001", None),
+        (None, b'{"customer": "+2010000000012"}'),
+        (b"x", b'{"customer": "+20", "note": "call +201000000001"}'),
+        (None, b'{"customer": "\\u002b201000000001"}'),
+    ]
+    columns = {name: pa.array([value[at] for value in values], pa.binary()) for at, name in enumerate(("key", "value"))}
+    records = pa.table(columns)
+    assert landed.rows(TELECOM.event("recharges"), records) == ([0, 1, 4], [3])
+    assert landed.rows(TELECOM.event("recharges"), records.slice(0, 0)) == ([], [])
+    assert landed.rows(None, records) == ([0, 1, 3], [])

@@ -7,38 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from bank_samples import ACCOUNTS, BANK, BILLS, CUSTOMERS, NOBODY, WHEN, text
 
 from datasets.telecom import DATASET as TELECOM
 from datasets.utility import DATASET as UTILITY
-from meterlake.columns import BIGINT, STRING, TIMESTAMP
+from meterlake.columns import BIGINT
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.lakehouse.declaration import Lakehouse
-from meterlake.lakehouse.fields import Field, Known
+from meterlake.lakehouse.fields import Field
 from meterlake.lakehouse.persons import Belongings, owned_keys, people, person, ways
 from meterlake.lakehouse.records import Event, Record, Reference
 
 pytestmark = pytest.mark.unit
-
-WHEN = Field("at", TIMESTAMP, "When")
-
-
-def text(name: str, **more: Any) -> Field:
-    return Field(name, STRING, name, **more)
-
-
-CUSTOMERS = Reference(
-    name="customers", title="C", topic="c", key="customer", time="at", fields=(text("customer", pii=True), WHEN)
-)
-ACCOUNTS = Reference(
-    name="accounts", title="A", topic="a", key="account", time="at", owner="customer",
-    fields=(text("account"), text("customer", pii=True), WHEN),
-)  # fmt: skip
-BILLS = Event(
-    name="bills", title="B", topic="b", id="bill", time="at", fields=(text("bill"), text("account"), WHEN),
-    known=(Known("account", "accounts"),),
-)  # fmt: skip
-NOBODY = replace(CUSTOMERS, fields=(text("customer"), WHEN))
-BANK = Lakehouse(name="bank", title="Bank", time_zone="UTC", events=(BILLS,), references=(CUSTOMERS, ACCOUNTS))
 
 
 def document(**values: Any) -> bytes:
