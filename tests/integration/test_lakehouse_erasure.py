@@ -344,13 +344,13 @@ def test_6_rows_of_databases_do_not_come_back_unless_they_change(world: World, t
         filters=None,
     )  # fmt: skip
     urls = twin.urls(tmp_path)
-    play(Play(urls, 20, start=date(2026, 8, 1), customers=100, seed=3))
+    play(Play(urls, 40, start=date(2026, 8, 1), customers=200, seed=3))
 
     def land(*, full: bool = False) -> Counter[str]:
         request = from_database.Request(name, utility.records, urls, system_clock, full)
         return from_database.land(world.settings, request, Event())
 
-    assert land().total() > 1000
+    assert min(land().values()) > 0
     with sqlite3.connect(tmp_path / "oms.db") as oms:
         ((customer, steps),) = oms.execute(
             "SELECT customer_id, count(*) FROM outage_customer_steps GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1"
