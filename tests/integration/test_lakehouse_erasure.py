@@ -34,8 +34,9 @@ from cli import lakehouse_erase
 from cli.output import Output
 from datasets.utility import DATASET as UTILITY
 from datasets.utility.play import play
-from engines import kafka, lake, lake_tables, nessie, spark
+from engines import clickhouse, kafka, lake, lake_tables, nessie, spark
 from lakehouse import history, lease
+from lakehouse.clickhouse.load import load as load_clickhouse
 from lakehouse.erase import record as kept
 from lakehouse.erase.erase import ERASED, NOTHING, WOULD_BE, Receipt, RecordsArrived, Work, erase, look
 from lakehouse.landing import from_database, from_files, from_kafka, objects
@@ -238,6 +239,7 @@ def test_1_what_would_be_removed_is_counted_and_nothing_changes(world: World) ->
 
 def test_2_killed_before_readers_see_it_they_see_what_they_saw(world: World) -> None:
     assert len(world.objects_with(LEAVES)) > 10
+    assert _in_clickhouse(world, load=True) > 0
     _answer(world)
     _brought(world)
     before = world.rows()
@@ -265,6 +267,7 @@ def test_3_killed_once_more_and_completed_no_object_names_the_person(world: Worl
     assert receipt.removed[f"records of NiFi in {INBOX}"] == receipt.removed[f"records of NiFi in {DEAD_LETTERS}"] == 1
     assert world.rows() == left
     assert world.objects_with(LEAVES) == []
+    assert _in_clickhouse(world) == 0
     assert world.differs() == []
     assert objects.manifests(world.settings, world.lakehouse.name) == manifests
     ((_, status),) = history.runs(world.settings, world.lakehouse.name)
@@ -311,6 +314,27 @@ def test_5_what_arrives_meanwhile_is_not_overlooked(world: World) -> None:
     assert world.objects_with(LEAVES) == []
 
 
+@pytest.mark.slow
+@pytest.mark.chaos
+def test_8_killed_at_every_other_step_it_is_completed(world: World) -> None:
+    world.send("recharges", (None, recharge("R20", LEAVES)), (None, recharge("R21", STAYS)))
+    assert world.land() == 2
+    assert world.run() is not None
+    seen = world.rows()
+    left, erasures = without(seen), len(kept.every(world.settings, world.lakehouse.name))
+    for place, wanted in (("landed objects", seen), ("gold", seen), ("earlier runs", left), ("ClickHouse", left)):
+        world.erase_and_die(place)
+        assert world.rows() == wanted, place
+        assert world.differs() == [], place
+        *_, begun = kept.every(world.settings, world.lakehouse.name)
+        assert begun.done_at == "", place
+    receipt = world.erase()
+    assert (receipt.result, receipt.removed["landed recharges"]) == (ERASED, 1)
+    assert world.rows() == left
+    assert world.objects_with(LEAVES) == []
+    assert len(kept.every(world.settings, world.lakehouse.name)) == erasures + 1
+
+
 def _answer(world: World) -> None:
     """Answer about everybody, as no run would again."""
     name = f"{world.lakehouse.namespace('gold')}.recharge_tomorrow"
@@ -320,6 +344,17 @@ def _answer(world: World) -> None:
         for phone in (LEAVES, STAYS)
     ]
     lake_tables.append(world.settings, name, rows)
+
+
+def _in_clickhouse(world: World, *, load: bool = False) -> int:
+    """Return how many recharges of the person ClickHouse has. load: what readers see, first."""
+    with clickhouse.session(world.settings) as engine:
+        if load:
+            load_clickhouse(world.settings, engine, world.lakehouse)
+        sql = f"SELECT countIf(phone_number = '{LEAVES}'), count() FROM {world.lakehouse.name}.fact_recharge"
+        ((theirs, every),) = engine.select(sql)[1]
+        assert int(every) > int(theirs)
+        return int(theirs)
 
 
 def _brought(world: World) -> None:
