@@ -268,7 +268,7 @@ def runs(entry: LakehouseEntry, limit: int | None, output: Output) -> None:
         return
     show(rows, output, optional=("objects", "mode", *_all_zero(rows), "seconds", "superseded", "duplicate", "at"))
     if erased:
-        show(erased, output, title="\nErasures", optional=("id", "person", "done"))
+        show(erased, output, title="\nErasures", optional=("id", "person", "of", "event"))
 
 
 def roll_back(entry: LakehouseEntry, run: str, output: Output) -> None:

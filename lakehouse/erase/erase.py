@@ -91,18 +91,19 @@ def erase(work: Work, person: Person, by: str, why: str) -> Receipt:
     settings, name = work.settings, work.lakehouse.name
     with lease.held(settings, name, f"erasure from {name}", work.clock) as held:
         work.report("looking for the person's records")
+        pseudonym = kept.person_of(settings, person)
+        begun = kept.unfinished(settings, name, pseudonym, person.reference.name)
         belongings = Belongings(work.lakehouse, person)
+        belongings.add(begun.owned if begun else {})
         landed = Landed(settings, belongings)
         found = landed.find()
         counts = _counts(work, belongings, found)
-        pseudonym = kept.person_of(settings, person)
-        begun = kept.unfinished(settings, name, pseudonym, person.reference.name)
         if begun is None and not counts:
             return Receipt(person, NOTHING, counts, _mentioned(found))
         record = begun or Record(
             name, uuid4().hex[:12], pseudonym, person.reference.name, work.clock().isoformat(), by, why
         )
-        record = _more(record, counts, found)
+        record = replace(_more(record, counts, found), owned=belongings.things)
         kept.write(settings, record)
         work.report("landed objects")
         landed.take_out(found)
@@ -112,7 +113,7 @@ def erase(work: Work, person: Person, by: str, why: str) -> Receipt:
         _check_arrivals(work, landed, found)
         remains = (*remains, *_mentioned(found), *_sources(work, record))
         done = replace(record, remains=[each.packed() for each in remains], done_at=work.clock().isoformat())
-        kept.write(settings, replace(done, replaced={}))
+        kept.write(settings, replace(done, replaced={}, owned={}))
     return Receipt(person, ERASED, record.removed, remains, done)
 
 

@@ -161,8 +161,7 @@ class Landed:
                 for value in objects.records(self._settings, objects.read(self._settings, key)):
                     if (said := self._belongings.owner_of(reference, value)) is not None:
                         seen.setdefault(said[0], set()).add(said[1])
-            if keys := owned_keys(seen):
-                self._belongings.keys.setdefault(reference.name, set()).update(keys)
+            self._belongings.add({reference.name: owned_keys(seen)})
 
 
 def _add(found: Found, part: Found) -> None:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Record:
     """An erasure. at, done_at: ISO 8601; the latter '' while it is unfinished. person: a pseudonym, as in tables.
 
-    replaced: objects that manifests had before, each with its manifest. run: whose tables are without the person.
-    last: when the person's last record of a topic arrived.
+    replaced: objects that manifests had before, each with its manifest. owned: keys of what the person owns, by
+    reference, which nobody could find out when it is half gone. Both are empty when it is done. run: whose tables are
+    without the person. last: when the person's last record of a topic arrived.
     """
 
     dataset: str
@@ -32,6 +33,7 @@ class Record:
     why: str
     removed: dict[str, int] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
+    owned: dict[str, list[str]] = field(default_factory=dict)
     last: dict[str, str] = field(default_factory=dict)
     run: str = ""
     remains: list[dict[str, Any]] = field(default_factory=list)

@@ -17,7 +17,7 @@ from meterlake.lakehouse.records import Event, Reference
 from meterlake.schema import KEY_PATTERN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.lakehouse.records import Record
@@ -81,7 +81,7 @@ def person(lakehouse: Lakehouse, text: str, of: str = "") -> Person:
     fitting = {name: item for name, item in known.items() if of in ("", name) and _fits(item, identity)}
     if not fitting:
         allowed = "; ".join(f"{name}: {_allowed(item)}" for name, item in known.items() if of in ("", name))
-        raise UsageError(f"{identity!r} can be nobody of {lakehouse.name}.", hint=f"A key is, of {allowed}.")
+        raise UsageError(f"{identity!r} can be nobody of {lakehouse.name}.", hint=f"Keys are, of {allowed}.")
     if len(fitting) > 1:
         raise UsageError(
             f"{identity!r} may be one of {' or '.join(fitting)}.", hint=f"Say which: --of {next(iter(fitting))}."
@@ -118,6 +118,17 @@ class Belongings:
     def owned(self) -> list[Reference]:
         """The references of what people own."""
         return [item for item in self.lakehouse.references if item.owner]
+
+    @property
+    def things(self) -> dict[str, list[str]]:
+        """The keys of what the person owns, by reference."""
+        return {name: sorted(keys) for name, keys in self.keys.items() if name != self.person.reference.name}
+
+    def add(self, keys: Mapping[str, Iterable[str]]) -> None:
+        """Take keys of what the person owns, by reference."""
+        for name, some in keys.items():
+            if every := {*self.keys.get(name, ()), *some}:
+                self.keys[name] = every
 
     def columns(self, record: Record) -> dict[str, set[str]]:
         """Return the fields of a record by which it may be the person's, each with the keys."""

@@ -67,6 +67,10 @@ STAYS, KEYED = f"{LEAVES}7", "+201000000003"
 MENTION = f"a friend of {LEAVES}, who"
 
 
+class Stopped(BaseException):
+    """An erasure that ends as if it were killed: nothing catches it."""
+
+
 @dataclass
 class World:
     """What the tests of this file share, in their order."""
@@ -439,7 +443,20 @@ def test_7_bills_of_an_account_are_its_owners_but_not_of_one_that_two_have_had(w
         file = tmp_path / f"{name}.{record}.jsonl"
         file.write_text("\n".join(map(json.dumps, rows)))
     from_files.land(world.settings, name, bank.topics, [tmp_path], NOON)
-    receipt = erase(Work(world.settings, bank, system_clock, lambda _: None), person(bank, "C1"), "me", "a letter")
+    who = person(bank, "C1")
+
+    def report(step: str) -> None:
+        """Be killed when accounts are gone, and their bills are not."""
+        if step == "earlier runs":
+            (bills,) = objects.manifests(world.settings, f"{name}/{name}.bills")
+            lake.put(world.settings, bills, untouched)
+            raise Stopped
+
+    (bills,) = objects.manifests(world.settings, f"{name}/{name}.bills")
+    untouched = lake.get(world.settings, bills) or b""
+    with pytest.raises(Stopped):
+        erase(Work(world.settings, bank, system_clock, report), who, "me", "a letter")
+    receipt = erase(Work(world.settings, bank, system_clock, lambda _: None), who, "me", "a letter")
     assert receipt.removed == {"landed customers": 1, "landed accounts": 2, "landed bills": 2}
     left = [
         json.loads(value)
@@ -447,6 +464,8 @@ def test_7_bills_of_an_account_are_its_owners_but_not_of_one_that_two_have_had(w
         for value in objects.records(world.settings, objects.read(world.settings, key))
     ]
     assert [row["account"] for row in left] == ["A2", "A3"]
+    (done,) = kept.every(world.settings, name)
+    assert (done.owned, done.replaced) == ({}, {})
 
 
 def _key_sums(world: World, topic: str) -> list[str]:

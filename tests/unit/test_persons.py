@@ -103,7 +103,8 @@ def test_what_asks_for_something_owned_is_the_persons_too() -> None:
     assert owned_keys(seen) == {"A1"}
     bill = document(bill="B1", account="A1")
     assert not belongings.has(BILLS, None, bill)
-    belongings.keys["accounts"] = owned_keys(seen)
+    belongings.add({"accounts": owned_keys(seen)})
+    assert belongings.things == {"accounts": ["A1"]}
     assert belongings.has(BILLS, None, bill)
     assert not belongings.has(BILLS, None, document(bill="B2", account="A3"))
     assert belongings.has(ACCOUNTS, None, document(account="A3", customer="C1"))
@@ -122,7 +123,7 @@ def test_needles_are_what_json_writes_as_it_is() -> None:
     [
         (UTILITY, "  ", "", "'  ' names nobody"),
         (UTILITY, "C1\n2", "", "names nobody"),
-        (TELECOM, "C00000001", "", r"can be nobody of telecom. A key is, of users: string \\\+"),
+        (TELECOM, "C00000001", "", r"can be nobody of telecom. Keys are, of users: string \\\+"),
         (TELECOM, "+201000000001", "agents", "telecom has no people 'agents'. There are users"),
         (replace(BANK, references=(NOBODY,), events=()), "C1", "", "no people"),
     ],
