@@ -182,7 +182,7 @@ COMMANDS: Final = {
     "erase": Known(
         "erase_command",
         "Upkeep",
-        "Remove a meter's readings: from raw files, quarantine, the master data set, all views, and the live tables.",
+        "Remove a meter's readings or a person's records from wherever they are kept.",
     ),
     "dataset": Known(
         "dataset_command",

@@ -1,4 +1,4 @@
-"""``meterlake erase``: a meter's readings, removed from wherever they are kept."""
+"""``meterlake erase``: a meter's readings, or a person's records, removed from wherever they are kept."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import lakehouse_erase
 from cli.arguments import DatasetArgument
 from cli.load_options import ByOption, WhyOption, given_reason
 from cli.output import Output, OutputOption, console, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.erasure import Erasure
+from meterlake.errors import UsageError
 from meterlake.log import get_logger
 from meterlake.meter_names import check_meter_id
 from meterlake.settings import load_settings
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
 def erase(
     dataset: DatasetArgument,
-    meter: Annotated[str, typer.Argument(help="Meter, as its readings name it.")],
+    meter: Annotated[
+        str, typer.Argument(help="Meter, as its readings name it. Of a lakehouse a person: customer, phone number.")
+    ],
     why: WhyOption = "",
     by: ByOption = "",
     before: Annotated[
@@ -32,12 +36,18 @@ def erase(
             "--before", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Only readings before this moment, in UTC."
         ),
     ] = None,
+    of: Annotated[
+        str, typer.Option("--of", help="Of a lakehouse: whose key it is, where several references are people.")
+    ] = "",
     only_show: Annotated[
         bool, typer.Option("--dry-run", help="Count what would be removed where, and change nothing.")
     ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Remove a meter's readings: from raw files, quarantine, the master data set, all views, and the live tables.
+    """Remove a meter's readings or a person's records from wherever they are kept.
+
+    Of a meter: raw files, quarantine, the master data set, all views, and the live tables. Of a person in a lakehouse:
+    landed objects, bronze, silver and gold, earlier runs and their files, ClickHouse.
 
     Views without them are published at once, and no earlier run can be rolled back to. Old snapshots are removed with
     their files. What cannot be removed at once (messages in Kafka between those of others) stands in the receipt, with
@@ -51,7 +61,17 @@ def erase(
     - `meterlake erase household house2 --why "moved out, letter of 3 March" --dry-run`
     - `meterlake erase household house2 --by "A. Martin" --why "moved out, letter of 3 March"`
     - `meterlake erase household house2 --before 2024-01-01 --why "kept for two years"`
+    - `meterlake erase utility C00000123 --why "letter of 3 March"`
     """
+    if (lakehouse := registry.lakehouse(dataset)) is not None:
+        if before:
+            raise UsageError("--before is for readings.", hint="A person leaves a lakehouse with all records.")
+        reason = None if only_show else given_reason(by, why)
+        log_to_file(load_settings(), "erase", dataset)
+        lakehouse_erase.erase(lakehouse, meter, of, reason, output)
+        return
+    if of:
+        raise UsageError("--of is for people in lakehouses.", hint="Leave it out.")
     from batch_layer.pipeline.correct import Reason  # Spark takes half a second to import
     from batch_layer.pipeline.erase import Work, look
     from batch_layer.pipeline.erase import erase as run

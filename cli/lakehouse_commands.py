@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import lakehouse_erase
 from cli.arguments import DatasetArgument, given_duration
 from cli.output import Output, OutputOption, progress_console, report_progress, show
 from cli.stopping import stopped_by_signals
@@ -254,9 +255,16 @@ def runs(entry: LakehouseEntry, limit: int | None, output: Output) -> None:
     """Show the runs that readers have seen."""
     from lakehouse import history
 
-    result = history.runs(load_settings(), entry.name)
+    settings = load_settings()
+    result = history.runs(settings, entry.name)
     rows = [_described(record, status) for record, status in result[-limit if limit else 0 :]]
+    erased = lakehouse_erase.rows(settings, entry.name, output)
+    if output is Output.JSON:
+        show([*rows, *erased], output)
+        return
     show(rows, output, optional=("objects", "mode", *_all_zero(rows), "seconds", "superseded", "duplicate", "at"))
+    if erased:
+        show(erased, output, title="\nErasures", optional=("id", "person", "of", "event"))
 
 
 def roll_back(entry: LakehouseEntry, run: str, output: Output) -> None:

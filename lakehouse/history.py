@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -12,6 +13,8 @@ from meterlake.errors import PermanentError, UnknownName
 
 if TYPE_CHECKING:
     from meterlake.settings import Settings
+
+_RUN: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{4}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class SharedCatalog(PermanentError):
             f"Going back to {run} would take {', '.join(others)} back, too: readers see one branch.",
             hint="Their runs came later. Correct the data and run again instead.",
         )
+
+
+def is_run(name: str) -> bool:
+    """Return whether a name is that of a run: another lakehouse's branch may begin with our name."""
+    return _RUN.fullmatch(name) is not None
 
 
 def tag(dataset: str, run: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
 from engines import lake_spark, lineage, nessie, spark
@@ -15,7 +15,7 @@ from lakehouse.parallel import side_by_side
 from lakehouse.prediction import score
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pyspark.sql import SparkSession
 
@@ -30,9 +30,16 @@ if TYPE_CHECKING:
     from meterlake.settings import Settings
 
 
+Rows: TypeAlias = "Mapping[Table, Mapping[str, Collection[str]]]"
+"""Rows of tables: those that have one of the values in one of the columns."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """What a run works with. report: told of each step before it begins."""
+    """What a run works with. report: told of each step before it begins.
+
+    without: rows that leave the tables that no run computes again.
+    """
 
     settings: Settings
     session: SparkSession
@@ -40,6 +47,7 @@ class Run:
     lease: Lease
     clock: Clock
     report: Callable[[str], None]
+    without: Rows = field(default_factory=dict)
 
     def execute(self, *, full: bool = False) -> history.Record | None:
         """Compute what is new (full: everything, into empty tables), and let readers see it; None if nothing is.
@@ -66,6 +74,7 @@ class Run:
         name = lake_spark.catalog(self.session, self.settings, f"lake_{uuid4().hex[:8]}", branch.name, alone=True)
         catalog = Catalog(name, self.lakehouse)
         self._make_tables(catalog, full=full)
+        self._leave_out(catalog)
         result = bronze.news(self.session, self.settings, catalog)
         if not result and not full:
             nessie.delete(self.settings, branch)
@@ -89,7 +98,8 @@ class Run:
         for layer in tables.LAYERS:
             nessie.make_namespace(self.settings, self.lakehouse.namespace(layer))
         main, prefix = nessie.main(self.settings), f"{self.lakehouse.name}_"
-        left = [ref for ref in nessie.refs(self.settings) if ref.type == "BRANCH" and ref.name.startswith(prefix)]
+        branches = [ref for ref in nessie.refs(self.settings) if ref.type == "BRANCH" and ref.name.startswith(prefix)]
+        left = [ref for ref in branches if history.is_run(ref.name.removeprefix(prefix))]
         merged = {message: state for state, message in nessie.commits(self.settings, main).items()} if left else {}
         tagged = {ref.name for ref in nessie.refs(self.settings) if ref.type == "TAG"}
         for ref in left:
@@ -131,6 +141,17 @@ class Run:
                 self.session.sql(statement)
 
         side_by_side(make, tables.every(self.lakehouse))
+
+    def _leave_out(self, catalog: Catalog) -> None:
+        """Make tables again without rows: at another place, which has never had them."""
+        for table, columns in self.without.items():
+            path, left = catalog.path(table), self.session.table(catalog.path(table))
+            for name, values in columns.items():
+                left = left.where(~left[name].isin(list(values)) | left[name].isNull())
+            left = left.localCheckpoint()
+            self.session.sql(f"DROP TABLE {path}")
+            self.session.sql(catalog.create(table))
+            left.writeTo(path).append()
 
     def _compute(
         self, catalog: Catalog, manifests: Sequence[Manifest], run: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALL = ["SELECT", "INSERT", "DELETE", "UPDATE", "OWNERSHIP", "GRANT_SELECT"]
-
-
-def pseudonym_key(secret: str) -> str:
-    """Return what pseudonyms follow from: it stays while the object store's secret stays, and does not give it away."""
-    return hashlib.sha256(f"pseudonyms of persons {secret}".encode()).hexdigest() if secret else ""
 
 
 def table_rules(users: Sequence[str], key: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from meterlake.lakehouse import personal
 from meterlake.settings import Settings
 from stack import access
 from stack.runtime import maven
@@ -108,7 +109,7 @@ def lake(settings: Settings) -> dict[str, object]:
 def table_rules(settings: Settings) -> str:
     """Return Trino's rules of tables: what is personal is for the platform's own user, and whom the settings name."""
     users = [settings.user("trino"), *settings.personal_data_users.split()]
-    return access.table_rules(users, access.pseudonym_key(settings.lake_keys[1]))
+    return access.table_rules(users, personal.pseudonym_key(settings.lake_keys[1]))
 
 
 def _make_keys(file: Path) -> None:

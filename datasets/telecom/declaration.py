@@ -20,7 +20,7 @@ MONEY: Final = decimal(2)
 
 
 def _phone(name: str, title: str) -> Field:
-    return Field(name, STRING, title, pattern=E164, pii=True)
+    return Field(name, STRING, title, pattern=E164, pii=True, person="users")
 
 
 def _amount(name: str = "amount", title: str = "What is charged") -> Field:

@@ -57,7 +57,7 @@ class Load:
         Raises NotEqual, EngineUnavailable, QueryFailed.
         """
         if full:
-            self.engine.run(f"DROP DATABASE IF EXISTS {self._database}")
+            self.engine.run(f"DROP DATABASE IF EXISTS {self._database} SYNC")
         self.engine.run(f"CREATE DATABASE IF NOT EXISTS {self._database}")
         self._make(shapes.manifests())
         rows = [self._members(item.name, shapes.dimension(self.lakehouse, item)) for item in self.lakehouse.dimensions]

@@ -7,7 +7,6 @@ becomes a document of its fields; its watermark is the document's revision, so a
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -177,8 +176,9 @@ class _Table:
         for manifest in self._past:
             if low is not None and manifest.watermark_to < low.isoformat():
                 break
+            known.update(map(bytes.fromhex, manifest.erased))
             for part in objects.newest_parts(self._settings, manifest):
-                known.update(_digest(value) for _, value in part)
+                known.update(objects.digest(value) for _, value in part)
                 if low is not None and _is_before(part, documents.revision(low)):
                     break
         return known
@@ -196,7 +196,7 @@ class _Table:
                 for row in part:
                     mark = row[at] if isinstance(row[at], datetime) else datetime.fromisoformat(row[at])
                     document = documents.document(names, kinds, row, mark)
-                    if _digest(document) not in known:
+                    if objects.digest(document) not in known:
                         result.append((mark.isoformat(), str(row[key]).encode(), document))
         return result
 
@@ -217,8 +217,12 @@ class _Table:
             yield len(part)
 
     def _latest_is_gone(self, present: set[str]) -> bool:
-        """Return whether the row with the latest watermark was deleted: then the table's latest may be earlier."""
-        return self._compares and deletions.latest_key(self._settings, self._past, self._mark) not in present
+        """Return whether the row with the latest watermark was deleted: then the table's latest may be earlier.
+
+        One that was erased here may be gone there, too: no object has a row of that watermark.
+        """
+        key = deletions.latest_key(self._settings, self._past, self._mark)
+        return not key or (self._compares and key not in present)
 
     def _gone(self, deleted: Deletions) -> list[tuple[str, bytes, bytes]]:
         """Return documents that say that their rows are gone: the last state of each, marked, one revision later."""
@@ -248,7 +252,3 @@ def _is_before(part: Sequence[tuple[bytes, bytes]], revision: int) -> bool:
     every = (orjson.loads(value) for _, value in reversed(part))
     last = next((document for document in every if not document.get(DELETED)), None)
     return last is not None and last["revision"] < revision
-
-
-def _digest(value: bytes) -> bytes:
-    return hashlib.blake2b(value, digest_size=16).digest()

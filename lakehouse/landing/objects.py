@@ -6,6 +6,7 @@ records one is counted. An object without a manifest was given up by its writer,
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 from dataclasses import asdict, dataclass
@@ -81,7 +82,8 @@ class Manifest:
 
     watermark_from, watermark_to: of tables of databases: the earliest watermark among its rows, and the latest that
     has been landed with it or before it. key_sum: where keys are compared, what ``deletions`` says; '' where an extract
-    was not finished with it.
+    was not finished with it. erased: digests of rows of a table that were taken out of the object since, so that they
+    are not landed again.
     """
 
     dataset: str
@@ -98,6 +100,7 @@ class Manifest:
     watermark_from: str = ""
     watermark_to: str = ""
     key_sum: str = ""
+    erased: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -137,10 +140,7 @@ def write(
         ],
         schema=SCHEMA,
     )
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=_PART, write_page_checksum=True)
-    data = buffer.getvalue()
-    key = f"landing/{source.folder}/{first:020}-{end:020}-{uuid4().hex[:8]}.parquet"
+    data, key = _packed(table), _key(source, offsets)
     arrivals = [record.arrived_at for record in records]
     manifest = Manifest(
         source.dataset,
@@ -164,6 +164,46 @@ def write(
         return manifest
     lake.delete(settings, key)
     return None
+
+
+def table(settings: Settings, manifest: Manifest) -> pa.Table:
+    """Return an object's records, as SCHEMA has them. Raises BrokenObject where it is not what its manifest says."""
+    return pq.read_table(io.BytesIO(_whole(settings, manifest)), schema=SCHEMA)
+
+
+def replace(settings: Settings, manifest: Manifest, kept: pa.Table, erased: Sequence[str]) -> None:
+    """Let a manifest be that of another object, which has these records. The object that it had stays.
+
+    Its offsets and watermarks stay: nothing is landed once more. erased: digests of rows that are to be known as
+    landed. For one writer at a time.
+    """
+    source = Source(manifest.dataset, manifest.topic, manifest.partition)
+    data, key = _packed(kept), _key(source, range(manifest.first, manifest.end))
+    lake.put(settings, key, data)
+    now = dataclasses.replace(
+        manifest,
+        object=key,
+        rows=len(kept),
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        erased=tuple(sorted({*manifest.erased, *erased})),
+    )
+    lake.put(settings, manifest.key, orjson.dumps(asdict(now)))
+
+
+def digest(value: bytes) -> bytes:
+    """Return what a document is recognised by."""
+    return hashlib.blake2b(value, digest_size=16).digest()
+
+
+def _packed(records: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(records, buffer, compression="zstd", row_group_size=_PART, write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def _key(source: Source, offsets: range) -> str:
+    return f"landing/{source.folder}/{offsets.start:020}-{offsets.stop:020}-{uuid4().hex[:8]}.parquet"
 
 
 def manifests(settings: Settings, dataset: str) -> list[str]:

@@ -10,6 +10,7 @@ from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import check_word
 from meterlake.lakehouse.live import Live
 from meterlake.lakehouse.live import check as check_live
+from meterlake.lakehouse.persons import check as check_persons
 from meterlake.names import check_unique
 from meterlake.schedule import HOURLY, Schedule
 
@@ -83,6 +84,7 @@ class Lakehouse:
         self._check_facts()
         self._check_figures()
         self._check_dashboard()
+        check_persons(self)
         if self.live:
             check_live(self, self.live)
 

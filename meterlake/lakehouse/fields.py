@@ -34,7 +34,8 @@ class Field:
     type: money and quantities are decimals with their scale; a timestamp is an instant, with its zone on the wire.
     pattern: a regular expression that the whole text must match. between: the least and the greatest number, either
     may be None. one_of: the texts that may occur. digits: ``luhn`` demands a check digit (IMEI). pii: whether it says
-    something about a person.
+    something about a person. person: the reference of people whose key it holds, where neither its name, nor a lookup,
+    nor what must be known says so.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Field:
     one_of: tuple[str, ...] = ()
     digits: Digits = ""
     pii: bool = False
+    person: str = ""
 
     def __post_init__(self) -> None:
         where = f"Field {self.name!r}"

@@ -6,6 +6,8 @@ else is NULL.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +23,20 @@ _REASONS: Final = (
     "transform(rejection_reasons,"
     " r -> CAST(ROW(r.code, r.field, NULL) AS ROW(code varchar, field varchar, value varchar)))"
 )
+
+
+_LENGTH: Final = 24
+"""Digits of a pseudonym."""
+
+
+def pseudonym_key(secret: str) -> str:
+    """Return what pseudonyms follow from: it stays while the object store's secret stays, and does not give it away."""
+    return hashlib.sha256(f"pseudonyms of persons {secret}".encode()).hexdigest() if secret else ""
+
+
+def pseudonym(identity: str, key: str) -> str:
+    """Return what stands in tables in place of an identity, for those who may not know it."""
+    return hmac.new(key.encode(), identity.encode(), hashlib.sha256).hexdigest()[:_LENGTH]
 
 
 @dataclass(frozen=True)
@@ -70,5 +86,5 @@ def _is_named(record: Record) -> bool:
 
 def _mask(field: Field, joined: set[str], key: str) -> str:
     if key and field.name in joined and field.type.kind == "string":
-        return f"lower(substr(to_hex(hmac_sha256(to_utf8({field.name}), to_utf8('{key}'))), 1, 24))"
+        return f"lower(substr(to_hex(hmac_sha256(to_utf8({field.name}), to_utf8('{key}'))), 1, {_LENGTH}))"
     return f"CAST(NULL AS {field.type.sql('trino')})"

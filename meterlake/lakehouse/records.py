@@ -137,16 +137,19 @@ class Reference(Record):
     """Something that is, and changes. key: the field that identifies it.
 
     history: ``overwrite`` keeps the latest record of a key (type 1); ``versions`` keeps each, valid from its time on
-    (type 2).
+    (type 2). owner: the field that says whose it is: of an account, its customer. What has its key is that person's.
     """
 
     kind = "reference"
     key: str
     history: History = "overwrite"
+    owner: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require(self.key, "its key")
+        if self.owner:
+            self._require(self.owner, "its owner")
 
     @property
     def identity(self) -> tuple[str, ...]:

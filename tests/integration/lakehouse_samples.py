@@ -7,6 +7,8 @@ from typing import Any
 
 from datasets.telecom.declaration import TELECOM
 from meterlake.lakehouse.declaration import Lakehouse
+from meterlake.lakehouse.model import View
+from meterlake.lakehouse.prediction import Prediction
 
 
 def renamed(name: str) -> Lakehouse:
@@ -31,4 +33,33 @@ def recharges(name: str) -> Lakehouse:
         kpis=(),
         marts=(),
         live=None,
+    )
+
+
+def money(name: str) -> Lakehouse:
+    """Return the part of it that knows recharges and payments, with a prediction about people that nobody has made."""
+    whole = renamed(name)
+    asked = View("asked", "SELECT date_sk, phone_number, user_sk, amount FROM fact_recharge", ("phone_number",))
+    return replace(
+        whole,
+        events=tuple(item for item in whole.events if item.name in ("recharges", "payments")),
+        references=tuple(item for item in whole.references if item.name == "users"),
+        dimensions=tuple(item for item in whole.dimensions if item.name == "dim_user"),
+        facts=tuple(item for item in whole.facts if item.name in ("fact_recharge", "fact_payment")),
+        views=(asked,),
+        kpis=(),
+        marts=(),
+        live=None,
+        predictions=(
+            Prediction(
+                name="recharge_tomorrow",
+                title="Whether somebody recharges tomorrow",
+                view="asked",
+                looks_back=0,
+                member=("phone_number", "user_sk"),
+                features={"amount": "What was recharged"},
+                persistence="amount",
+                rate="amount",
+            ),
+        ),
     )

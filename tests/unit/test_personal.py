@@ -11,7 +11,7 @@ import pytest
 from datasets.telecom import DATASET as TELECOM
 from datasets.utility import DATASET as UTILITY
 from meterlake.lakehouse.declaration import Lakehouse
-from meterlake.lakehouse.personal import masked
+from meterlake.lakehouse.personal import masked, pseudonym_key
 from stack import access
 
 pytestmark = pytest.mark.unit
@@ -80,8 +80,8 @@ def test_rules_let_those_see_persons_who_are_named() -> None:
 
 
 def test_pseudonyms_change_with_the_secret_and_do_not_give_it_away() -> None:
-    assert access.pseudonym_key("") == ""
-    one, other = access.pseudonym_key("secret"), access.pseudonym_key("secrets")
+    assert pseudonym_key("") == ""
+    one, other = pseudonym_key("secret"), pseudonym_key("secrets")
     assert one != other
     assert re.fullmatch("[0-9a-f]{64}", one)
 

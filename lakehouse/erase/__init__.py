@@ -1,0 +1,1 @@
+"""A person's records, removed from wherever a lakehouse keeps them."""
