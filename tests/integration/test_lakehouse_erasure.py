@@ -16,6 +16,7 @@ import sys
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 import fastavro
 import lake_servers
+import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from confluent_kafka import Producer
@@ -145,8 +147,9 @@ def stands(text: str, data: bytes) -> bool:
     """Return whether a text stands in an object, but for the number that begins so, and where somebody mentions it."""
     parts = [data]
     if data[:4] == b"PAR1":
-        columns = pq.read_table(io.BytesIO(data)).columns
-        parts += [repr(value).encode() for column in columns for value in column.to_pylist()]
+        with suppress(pa.ArrowInvalid):  # half an object, as other tests leave some: nobody can unpack it
+            columns = pq.read_table(io.BytesIO(data)).columns
+            parts += [repr(value).encode() for column in columns for value in column.to_pylist()]
     if data[:4] == b"Obj\x01":
         parts += [repr(row).encode() for row in fastavro.reader(io.BytesIO(data))]
     if data[:10] == b'{"offset":':  # as NiFi brings it
