@@ -98,9 +98,8 @@ def bare(settings: Settings, messages: Sequence[Message], dataset: MeterSeries) 
     producer, topic = Producer(client_config(settings, **options)), dataset.readings_topic
     for message in messages:
         producer.produce(topic, message.value, message.key)
-        if len(producer) >= ROOM:
-            while len(producer) >= ROOM:
-                producer.poll(0.01)
+        while len(producer) >= ROOM:
+            producer.poll(0.01)
     if left := producer.flush(120):
         raise SystemExit(f"Kafka did not take {left:,} messages.")
     return Turn(len(messages), time.monotonic() - begin, time.process_time() - cpu)

@@ -10,7 +10,8 @@ import typer
 from cli import lakehouse_erase
 from cli.arguments import DatasetArgument
 from cli.load_options import ByOption, WhyOption, given_reason
-from cli.output import Output, OutputOption, console, log_to_file, report_progress, show
+from cli.output import Output, OutputOption, log_to_file, report_progress, show
+from cli.remains import show_remains
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.erasure import Erasure
@@ -122,18 +123,7 @@ def _report(receipt: Receipt) -> None:
         "why": receipt.why,
     }
     show([{"what": name, "value": value} for name, value in facts.items() if value != ""], Output.TEXT)
-    if receipt.result == "erased" and not receipt.remains:
-        console.print("Nothing remains.")
-    elif receipt.remains:
-        rows = [
-            {
-                "where": each.where,
-                "what": each.what,
-                "until (UTC)": f"{each.until:%Y-%m-%d %H:%M}" if each.until else "",
-            }
-            for each in receipt.remains
-        ]
-        show(rows, Output.TEXT, title="\nWhat remains")
+    show_remains(receipt.remains, erased=receipt.result == "erased")
 
 
 def register(app: typer.Typer) -> None:

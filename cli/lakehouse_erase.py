@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cli.output import Output, console, report_progress, show
+from cli.output import Output, report_progress, show
+from cli.remains import show_remains
 from meterlake.clock import system_clock
 from meterlake.lakehouse.persons import person
 from meterlake.log import get_logger
@@ -114,18 +115,7 @@ def _report(receipt: Receipt) -> None:
             "known as": record.person,
         }
     show([{"what": name, "value": value} for name, value in facts.items() if value != ""], Output.TEXT)
-    if receipt.remains:
-        remaining = [
-            {
-                "where": each.where,
-                "what": each.what,
-                "until (UTC)": f"{each.until:%Y-%m-%d %H:%M}" if each.until else "",
-            }
-            for each in receipt.remains
-        ]
-        show(remaining, Output.TEXT, title="\nWhat remains")
-    elif record is not None:
-        console.print("Nothing remains.")
+    show_remains(receipt.remains, erased=record is not None)
 
 
 def _moment(text: str) -> str:

@@ -89,11 +89,11 @@ def listed(settings: Settings, prefix: str, after: str = "") -> list[Listed]:
     return sorted(_call(settings, f"list {prefix}", read), key=lambda item: item.key)
 
 
-def first_behind(settings: Settings, prefix: str, after: str) -> list[Listed]:
-    """Return the first thousand objects below a prefix whose key is greater than ``after``, by key: one answer's."""
+def first_behind(settings: Settings, prefix: str, after: str, most: int) -> list[Listed]:
+    """Return the first objects below a prefix whose key is greater than ``after``, by key. most: 1000 at most."""
 
     def read(store: S3Store) -> list[Listed]:
-        chunks: Iterator[Any] = _obstore().list(store, prefix, offset=after or None, chunk_size=1000)
+        chunks: Iterator[Any] = _obstore().list(store, prefix, offset=after or None, chunk_size=most)
         return [Listed(item["path"], item["size"]) for item in next(chunks, ())]
 
     return sorted(_call(settings, f"list {prefix}", read), key=lambda item: item.key)

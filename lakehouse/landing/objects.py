@@ -18,7 +18,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from engines import lake
-from lakehouse.landing.newest import newest
+from lakehouse.landing.newest import PAGE, newest
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -322,7 +322,7 @@ def next_offset(settings: Settings, source: Source) -> int | None:
     place = f"manifest/{source.folder}/"
 
     def page(after: int) -> list[int]:
-        behind = lake.first_behind(settings, place, f"{place}{after:020}.json" if after >= 0 else "")
+        behind = lake.first_behind(settings, place, f"{place}{after:020}.json" if after >= 0 else "", PAGE)
         return [int(item.key.removeprefix(place).removesuffix(".json")) for item in behind]
 
     last = newest(page)
