@@ -28,7 +28,8 @@ def _format(instance: Instance) -> None:
     target = instance.data("namenode")
     if target.exists():
         return
-    if instance.data("datanode").exists():
+    # Its folder is made before a NameNode is there; without VERSION it has never known one, and has no blocks.
+    if (instance.data("datanode") / "current" / "VERSION").exists():
         raise BrokenData(
             f"The NameNode's folder {target} is gone, but the DataNode's blocks are in {instance.data('datanode')}.",
             hint="A new NameNode would not know them. Put the folder back, or remove both to start empty.",

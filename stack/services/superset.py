@@ -106,6 +106,8 @@ def _arguments(instance: Instance, program: Path) -> list[str]:
         "8",
         "--timeout",
         "300",
+        "--keep-alive",  # of 2 s, its own: who asks just then meets a connection that is closed
+        "75",
         "--no-control-socket",
     ]
     return ["db", "upgrade", THEN, *prepare, THEN, *server, "--bind", address, "superset.app:create_app()"]

@@ -89,7 +89,7 @@ def assert_as_stored(
             for ours, theirs in zip_longest(_parts(text), _parts(known), fillvalue="nothing\n")
             if words(ours) != words(theirs)
         ]
-        assert other == [], width
+        assert other == [], "\n".join([f"{width} columns", *other])
 
 
 def _joined(screens: Mapping[str, str]) -> str:

@@ -232,6 +232,14 @@ def test_a_server_that_stands_still_fails_with_what_its_health_check_said(second
     assert str(second.log("kafka")) in error.value.hint
 
 
+def test_a_first_start_that_was_killed_while_it_formatted_is_no_obstacle(second: Instance) -> None:
+    for name in ("namenode.partial", "datanode"):  # what such a one has left
+        second.data(name).mkdir(parents=True)
+    launcher.up(select(["hdfs"]), second, silent)
+    hdfs.write_bytes(second.settings, "/begun/1", b"bytes")
+    assert hdfs.read_bytes(second.settings, "/begun/1") == b"bytes"
+
+
 def test_a_half_written_folder_is_refused_before_the_start(second: Instance) -> None:
     folder = second.data("kafka")
     folder.mkdir(parents=True)

@@ -107,7 +107,9 @@ def test_cassandra_without_its_commit_log_is_refused(instance: Instance) -> None
 
 
 def test_blocks_without_their_namenode_are_refused(instance: Instance) -> None:
-    instance.data("datanode").mkdir(parents=True)
+    version = instance.data("datanode") / "current" / "VERSION"
+    version.parent.mkdir(parents=True)
+    version.write_text("clusterID=CID-1\n")
     with pytest.raises(BrokenData, match="the DataNode's blocks are in"):
         SERVICES["namenode"].prepare(instance)
 
