@@ -51,11 +51,19 @@ BENCHMARKS: Final = {
     "backlog": Benchmark(
         "backlog.py --meters 2000 --seconds 300", "backlog.py --meters 20 --seconds 60", "kafka cassandra metastore"
     ),
+    "archive_backlog": Benchmark(
+        "backlog.py --meters 2000 --seconds 300 --query archive",
+        "backlog.py --meters 20 --seconds 60 --query archive",
+        "kafka cassandra metastore",
+    ),
     "batch_day": Benchmark(
         "batch_growth.py day --meters 200 --commit 2", "batch_growth.py day --meters 2 --hours 3 --every 30 --commit 30"
     ),
     "batch_years": Benchmark(
         "batch_growth.py years --meters 8", "batch_growth.py years --meters 1 --years 1 --hours 3 --every 30"
+    ),
+    "batch_size": Benchmark(
+        "batch_growth.py size --meters 400 --every 2", "batch_growth.py size --meters 2 --every 1 --rounds 1"
     ),
     "batch_peers": Benchmark("batch_peers.py", "batch_peers.py --meters 20 --seconds 60 --rounds 1"),
     "binding": Benchmark("binding.py", "binding.py --rows 1000 --turns 1"),
