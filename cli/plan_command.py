@@ -60,7 +60,7 @@ def plan(
 
     Examples:
 
-    - `meterlake plan --meters 100 --rate 1 --history 1 --replication 1`: one house after the other, on one machine
+    - `meterlake plan --meters 100 --rate 1 --history 1 --replication 1 --cores 4 --memory 16 --disk 1`: one laptop
     - `meterlake plan --meters 2000000 --rate 30min --history 10 --dataset half_hourly`
     - `meterlake plan --meters 10000000 --rate 1s --history 5 --update 10s --outage 30m`
     """
@@ -183,7 +183,7 @@ def costs(made: sizing.Plan) -> Iterator[tuple[str, ...]]:
         if made.request.budget(every) > 0:
             other = sizing.Plan(replace(made.request, update_s=every))
             fresh, mark = usual(other), " *" if every == made.update_s else ""
-            numbers = (other.stream_cores, other.cassandra_cores, other.total.nodes)
+            numbers = (other.cores["stream"], other.cores["Cassandra"], other.total.nodes)
             yield f"{text_of(every)}{mark}", *(f"{n:,}" for n in numbers), lasting(fresh.p50), lasting(fresh.p99)
 
 

@@ -32,7 +32,7 @@ class Incident:
 def server(plan: Plan) -> Server:
     """Return the stream as planned: an update ends when the slower of Spark and Cassandra has done its work."""
     one, wide = plan.request, max(1.0, plan.request.columns(0, 1))
-    spark, cassandra = 1e6 * plan.stream_cores / wide, 1e6 * plan.cassandra_cores / wide / one.copies
+    spark, cassandra = 1e6 * plan.cores["stream"] / wide, 1e6 * plan.cores["Cassandra"] / wide / one.copies
     return Server(
         every=plan.update_s,
         fixed=of.STREAM_UPDATE.value,
@@ -48,7 +48,7 @@ def server(plan: Plan) -> Server:
 
 def broker_rate(plan: Plan) -> float:
     """Return how many readings a second all brokers take with all of their cores."""
-    return plan.request.rate * plan.kafka_cores / plan.busy("Kafka")
+    return plan.request.rate * plan.cores["Kafka"] / plan.busy("Kafka")
 
 
 def usual(plan: Plan) -> Freshness:

@@ -34,9 +34,9 @@ def _reach(plan: sizing.Plan) -> Iterator[str]:
         )
     if one.rate > sizing.KNOWN_READINGS_S:
         yield f"More than {sizing.KNOWN_READINGS_S:,} readings a second: nobody has thought about what breaks there."
-    if plan.stream_cores > MANY_TASKS:
+    if plan.cores["stream"] > MANY_TASKS:
         yield (
-            f"One driver plans each update's {2 * plan.stream_cores:,} and more tasks. What that takes was not"
+            f"One driver plans each update's {2 * plan.cores['stream']:,} and more tasks. What that takes was not"
             " measured: several data sets, one a region, would have a driver each."
         )
 

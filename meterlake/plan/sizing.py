@@ -162,7 +162,7 @@ class Plan:
     @property
     def live_cores(self) -> int:
         """Cores of the stream and of Cassandra, which freshness decides."""
-        return self.stream_cores + self.cassandra_cores
+        return self.cores["stream"] + self.cores["Cassandra"]
 
     @cached_property
     def rows_a_second(self) -> float:
@@ -193,7 +193,27 @@ class Plan:
         """Return the cores that a part keeps busy."""
         return math.fsum(work.cores for work in self.work if work.part == part)
 
-    def _within(self, part: str, interval_s: float, fixed: Coefficient, least: int) -> int:
+    @cached_property
+    def needed(self) -> dict[str, float]:
+        """Cores with which each part ends its work in time."""
+        settings = self.request.settings
+        archive, batch = settings.archive_trigger.total_seconds(), settings.batch_interval.total_seconds()
+        return {
+            "Kafka": self.busy("Kafka") / self.request.used,
+            "stream": self._within("stream", self.update_s, of.STREAM_UPDATE),
+            "archive": self._within("archive", archive, of.ARCHIVE_APPEND),
+            "batch": self._within("batch", batch, of.BATCH_RUN),
+            # It works while the stream writes, and must be as fast.
+            "Cassandra": self._within("Cassandra", self.update_s, of.STREAM_UPDATE),
+        }
+
+    @cached_property
+    def cores(self) -> dict[str, int]:
+        """Whole cores of each part."""
+        least = {"Kafka": self.request.copies, "Cassandra": self.request.copies}
+        return {part: max(least.get(part, LEAST_CORES), math.ceil(cores)) for part, cores in self.needed.items()}
+
+    def _within(self, part: str, interval_s: float, fixed: Coefficient) -> float:
         """Return the cores that end a part's work of an interval in time."""
         budget = self.request.used * interval_s - fixed.value
         if budget <= 0:
@@ -201,33 +221,7 @@ class Plan:
                 f"{part.capitalize()} every {interval_s:g} s leaves no time: {fixed} are gone whatever is in it.",
                 hint=f"Let it run less often, or give less --headroom than {self.request.headroom:g}.",
             )
-        return max(least, math.ceil(self.busy(part) * interval_s / budget))
-
-    @cached_property
-    def stream_cores(self) -> int:
-        """Cores of the stream's executors."""
-        return self._within("stream", self.update_s, of.STREAM_UPDATE, LEAST_CORES)
-
-    @cached_property
-    def cassandra_cores(self) -> int:
-        """Cores of Cassandra: it works while the stream writes, and must be as fast."""
-        return self._within("Cassandra", self.update_s, of.STREAM_UPDATE, self.request.copies)
-
-    @cached_property
-    def kafka_cores(self) -> int:
-        """Cores of the brokers."""
-        return max(self.request.copies, math.ceil(self.busy("Kafka") / self.request.used))
-
-    @cached_property
-    def batch_cores(self) -> int:
-        """Cores of batch."""
-        return self._within("batch", self.request.settings.batch_interval.total_seconds(), of.BATCH_RUN, LEAST_CORES)
-
-    @cached_property
-    def archive_cores(self) -> int:
-        """Cores of the archive."""
-        every = self.request.settings.archive_trigger.total_seconds()
-        return self._within("archive", every, of.ARCHIVE_APPEND, LEAST_CORES)
+        return self.busy(part) * interval_s / budget
 
     @cached_property
     def stored(self) -> tuple[Stored, ...]:
@@ -287,16 +281,16 @@ class Plan:
         """What each part needs."""
         held = self.most_archived * of.MESSAGE_MEMORY.value
         return (
-            self._servers("Kafka", "brokers", self.kafka_cores),
-            self._executors("stream", self.stream_cores, self.state),
-            self._executors("archive", self.archive_cores, held),
-            self._executors("batch", self.batch_cores, 0),
-            self._servers("Cassandra", "nodes", self.cassandra_cores),
-            self._servers("HDFS", "data nodes", 0),
+            self._servers("Kafka", "brokers"),
+            self._executors("stream", self.state),
+            self._executors("archive", held),
+            self._executors("batch", 0),
+            self._servers("Cassandra", "nodes"),
+            self._servers("HDFS", "data nodes"),
         )
 
-    def _servers(self, part: str, kind: str, cores: int) -> Part:
-        one, disk = self.request, self.disk(part)
+    def _servers(self, part: str, kind: str) -> Part:
+        one, disk, cores = self.request, self.disk(part), self.cores.get(part, 0)
         needs = {
             "copies": one.copies,
             "cores": math.ceil(cores / one.machine.cores),
@@ -305,8 +299,8 @@ class Plan:
         limit = max(needs, key=lambda name: needs[name])
         return Part(f"{part} {kind}", needs[limit], cores, 0, disk, limit if needs[limit] > 1 else _LEAST)
 
-    def _executors(self, part: str, cores: int, memory: float) -> Part:
-        machine = self.request.machine
+    def _executors(self, part: str, memory: float) -> Part:
+        machine, cores = self.request.machine, self.cores[part]
         each = EXECUTOR_CORES * machine.memory / machine.cores * 1e9
         needs = {
             "cores": math.ceil(cores / EXECUTOR_CORES),
@@ -319,7 +313,8 @@ class Plan:
     def total(self) -> Part:
         """How many machines carry all parts, side by side, and what decides that."""
         machine, used, parts = self.request.machine, self.request.used, self.parts
-        cores, memory = sum(part.cores for part in parts), math.fsum(part.memory for part in parts)
+        # Parts that need less than a whole core share it.
+        cores, memory = math.ceil(math.fsum(self.needed.values())), math.fsum(part.memory for part in parts)
         disk = math.fsum(part.disk for part in parts)
         needs = {
             "copies": self.request.copies,
@@ -334,13 +329,13 @@ class Plan:
     def partitions(self) -> int:
         """Partitions of the topic: a task of the stream each, as many on each broker."""
         brokers = self.parts[0].nodes
-        return math.ceil(max(self.request.settings.kafka_partitions, self.stream_cores) / brokers) * brokers
+        return math.ceil(max(self.request.settings.kafka_partitions, self.cores["stream"]) / brokers) * brokers
 
     @property
     def recompute_days(self) -> float:
         """Days in which all of the history is computed again, on batch's cores and beside nothing else."""
         readings = self.request.rate * self.request.years * YEAR
-        return readings * of.BATCH_AGAIN.value / 1e6 / self.batch_cores / DAY
+        return readings * of.BATCH_AGAIN.value / 1e6 / self.cores["batch"] / DAY
 
     @property
     def settings(self) -> dict[str, str]:
@@ -350,7 +345,7 @@ class Plan:
             "KAFKA_REPLICATION": str(self.request.copies),
             "CASSANDRA_REPLICATION": str(self.request.copies),
             "HDFS_REPLICATION": str(self.request.copies),
-            "SPARK_SHUFFLE_PARTITIONS": str(self.stream_cores),
+            "SPARK_SHUFFLE_PARTITIONS": str(self.cores["stream"]),
             "STREAM_TRIGGER": f"{self.update_s:g}s",
             "STREAM_MAX_OFFSETS": str(self.most),
             "ARCHIVE_MAX_OFFSETS": str(self.most_archived),

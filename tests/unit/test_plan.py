@@ -84,9 +84,9 @@ def test_cores_by_hand() -> None:
     assert work["stream", "readings"] == pytest.approx(0.1 * coefficients.STREAM_READING.value)
     assert work["stream", "rows"] == pytest.approx(0.01 * 534)  # 10,000 meters a second
     budget = 0.6 * 10 - coefficients.STREAM_UPDATE.value
-    assert plan.stream_cores == math.ceil((work["stream", "readings"] + work["stream", "rows"]) * 10 / budget)
+    assert plan.cores["stream"] == math.ceil((work["stream", "readings"] + work["stream", "rows"]) * 10 / budget)
     assert plan.partitions % plan.parts[0].nodes == 0
-    assert plan.partitions >= plan.stream_cores
+    assert plan.partitions >= plan.cores["stream"]
 
 
 def test_what_is_written_rarely_is_a_row_each() -> None:
