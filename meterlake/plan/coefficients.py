@@ -32,7 +32,7 @@ class Coefficient:
     quotes: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.value:,.3g} {self.unit}" if self.value < 1000 else f"{self.value:,.0f} {self.unit}"
+        return f"{self.value:.3g} {self.unit}".strip()
 
 
 _BACKLOG: Final = ("A backlog", "| **1, 27, 16, 14** |")
@@ -67,8 +67,9 @@ STREAM_UPDATE: Final = Coefficient(
     _UPDATE[0] - _UPDATE[1] * (_STEADY[1] / _STEADY[0] - _UPDATE[0]) / (_STEADY[1] - _UPDATE[1]),
     "s an update",
     "derived",
-    "freshness.py, 2026-11-25, and backlog.py, 2026-11-26, both quiet: the line through updates of 2,000 and of 50,000"
-    " readings of the same 2,000 meters, at none. The rows of 2,000 meters are in it: an upper bound",
+    "freshness.py, 2026-11-25, and backlog.py, 2026-11-26, both quiet, when the driver still wrote: the line through"
+    " updates of 2,000 and of 50,000 readings of the same 2,000 meters, at none. The rows of 2,000 meters are in it: an"
+    " upper bound",
     (("Freshness of the speed views", "from 1.9 s to 0.9 s"), ("A backlog", "| 9,510 |")),
 )
 STREAM_SPREAD: Final = Coefficient(

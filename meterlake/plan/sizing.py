@@ -155,7 +155,7 @@ class Plan:
         """Seconds between two updates of the speed views."""
         if self.request.update_s is not None:
             return self.request.update_s
-        offered = [one for one in UPDATES if self.request.budget(one) > 0] or [2 * UPDATES[-1]]
+        offered = [one for one in UPDATES if self.request.budget(one) > 0]
         cost = {one: replace(self, request=replace(self.request, update_s=one)).live_cores for one in offered}
         return next(one for one in offered if cost[one] <= WORTH * cost[offered[-1]])
 
