@@ -62,9 +62,6 @@ BENCHMARKS: Final = {
     "batch_years": Benchmark(
         "batch_growth.py years --meters 8", "batch_growth.py years --meters 1 --years 1 --hours 3 --every 30"
     ),
-    "batch_size": Benchmark(
-        "batch_growth.py size --meters 400 --every 2", "batch_growth.py size --meters 2 --every 1 --rounds 1"
-    ),
     "batch_peers": Benchmark("batch_peers.py", "batch_peers.py --meters 20 --seconds 60 --rounds 1"),
     "binding": Benchmark("binding.py", "binding.py --rows 1000 --turns 1"),
     "fleet_dashboards": Benchmark(

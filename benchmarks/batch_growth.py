@@ -1,25 +1,21 @@
 """Does a batch run cost what is new, or what is already there?
 
-Three questions, on batch alone: Iceberg tables and views in a folder, no server. Time is that of events, as fast as it
+Two questions, on batch alone: Iceberg tables and views in a folder, no server. Time is that of events, as fast as it
 goes.
 
     python benchmarks/batch_growth.py day --meters 2000          # a day of a fleet at 1 Hz, a run every 5 minutes
     python benchmarks/batch_growth.py years --meters 40          # the same runs after 1, 3 and 10 years of minutes
-    python benchmarks/batch_growth.py size --meters 400 --every 2   # what a million readings more in a run cost
 
 ``day`` compares the runs of the last hour with those of the second; the hours between are one run each, which leaves
-the same slices. ``years`` compares the runs after each history with those after the shortest. ``size`` lets short runs
-and runs of ten times the readings alternate, and says what a run and a million readings cost. Readings arrive as the
+the same slices. ``years`` compares the runs after each history with those after the shortest. Readings arrive as the
 archive writes them: a commit a minute, some of them late. Prints a line a run on the error stream, and one JSON object;
-exit code 1 where time, CPU time, bytes read or bytes written grow by more than is allowed (``size`` allows anything).
+exit code 1 where time, CPU time, bytes read or bytes written grow by more than is allowed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
-import os
 import sys
 import tempfile
 import time
@@ -49,7 +45,7 @@ if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
     from meterlake.settings import Settings
 
-ALLOWED: Final = {"day": 1.25, "years": 1.2, "size": math.inf}
+ALLOWED: Final = {"day": 1.25, "years": 1.2}
 FIGURES: Final = ("seconds", "cpu", "read", "written")
 START: Final = datetime(2026, 11, 2, tzinfo=UTC)
 DELAY: Final = timedelta(minutes=5)
@@ -206,27 +202,6 @@ def after_years(world: World, years: int, every: timedelta, interval_s: int) -> 
     return world.hour(START + timedelta(hours=1), every, interval_s)
 
 
-def sizes(world: World, every: timedelta, rounds: int, interval_s: int) -> dict[str, list[Cost]]:
-    """Return short runs, and runs of ten times as many readings, by turns; the first three of all are not counted."""
-    begin, costs = START, dict[str, list[Cost]](short=[], long=[])
-    for name in ["", "", "", *(list(costs) * rounds)]:
-        end = begin + every * (10 if name == "long" else 1)
-        for commit in steps(begin, end, world.commit):
-            world.arrive(begin, commit, interval_s)
-            begin = commit
-        costs.get(name, []).append(world.batch(end))
-    return costs
-
-
-def line(costs: dict[str, list[Cost]]) -> dict[str, float]:
-    """Return the CPU time of a run whatever it reads, and of a million readings in it."""
-    (few, small), (many, large) = (
-        (median(c.readings for c in runs), median(c.cpu for c in runs)) for runs in costs.values()
-    )
-    reading = (large - small) / (many - few)
-    return {"cpu_s_a_run": round(small - few * reading, 2), "cpu_s_per_million": round(reading * 1e6, 2)}
-
-
 def grown(costs: dict[str, list[Cost]]) -> dict[str, dict[str, float]]:
     """Return the middle run of each group, and how much more it takes than that of the first."""
     middle = {
@@ -248,9 +223,6 @@ def measure(
     if question == "day":
         world = World(spark, settings, replace(HOUSEHOLD, name="growth_day"), folder, options.meters, commit)
         return day(world, options.hours, every, options.interval)
-    if question == "size":
-        world = World(spark, settings, replace(HOUSEHOLD, name="growth_size"), folder, options.meters, commit)
-        return sizes(world, every, options.rounds, options.interval)
     result = {}
     for years in options.years:
         dataset = replace(HOUSEHOLD, name=f"growth_{years}")
@@ -271,7 +243,6 @@ def main() -> int:
         "--interval", type=int, default=1, choices=HOUSEHOLD.intervals, help="seconds of a live reading"
     )
     parser.add_argument("--years", type=int, nargs="+", default=[1, 3, 10], help="years: lengths of the histories")
-    parser.add_argument("--rounds", type=int, default=3, help="size: runs of each length")
     options = parser.parse_args()
     settings = load_settings()
     spark_runtime.provide(runtime)
@@ -283,10 +254,7 @@ def main() -> int:
     result = grown(costs)
     worst = max(each[f"times_{figure}"] for each in result.values() for figure in FIGURES)
     runs = {group: [asdict(cost) for cost in each] for group, each in costs.items()}
-    figures = {"runs": runs, "result": result, "worst": worst, "load": round(os.getloadavg()[0], 1)}
-    if options.question == "size":
-        figures |= line(costs)
-    print(json.dumps({**vars(options), **figures}, indent=2))
+    print(json.dumps({**vars(options), "runs": runs, "result": result, "worst": worst}, indent=2))
     return int(worst > ALLOWED[options.question])
 
 

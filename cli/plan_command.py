@@ -76,8 +76,8 @@ def plan(
         sizing.Machine(cores, memory, disk),
     )
     away = given_duration("--outage", outage).total_seconds()
-    if not 60 <= away <= 7 * sizing.DAY:
-        raise UsageError(f"--outage {outage} is not simulated.", hint="Give 1m to 7d.")
+    if not 60 <= away <= 2 * sizing.DAY:
+        raise UsageError(f"--outage {outage} is not simulated.", hint="Give 1m to 2d.")
     made = sizing.Plan(request)
     happened = incidents(made, away)
     if output is Output.JSON:

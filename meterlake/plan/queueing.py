@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SEED: Final = 1
-_POINTS: Final = 40
-"""So many readings of an update, evenly spread, stand for all of it."""
+_POINTS: Final = 20
+_POINTS_OF_MANY: Final = 40
+"""So many readings of an update, evenly spread, stand for all of it: of a usual one, and of a larger one."""
 _MOST_UPDATES: Final = 20_000
+"""So many updates after the trouble are looked at."""
 _USUAL: Final = 1.5
 """The stream has caught up when an update has no more than so many times the readings of a usual one."""
 
@@ -156,16 +158,18 @@ def simulate(server: Server, phases: Sequence[Phase], seed: int = SEED) -> Fresh
     begin, end = sent.times[1], sent.times[-2]
     usual = phases[-1].rate * max(server.every, server.seconds(phases[-1].rate * server.every)) * _USUAL
     ages: list[tuple[float, float]] = []
-    behind, caught_up = 0.0, None
-    for number, (start, readable, before, after) in enumerate(updates(server, phases, seed)):
+    behind, caught_up, looked_at = 0.0, None, 0
+    for start, readable, before, after in updates(server, phases, seed):
         if readable >= begin and after > before:
-            step = (after - before) / _POINTS
-            ages += ((readable - sent.when(before + (i + 0.5) * step), step) for i in range(_POINTS))
+            points = _POINTS if after - before <= usual else _POINTS_OF_MANY
+            step = (after - before) / points
+            ages += ((readable - sent.when(before + (i + 0.5) * step), step) for i in range(points))
             behind = max(behind, sent.at(start) - before)
         if start >= end and after - before <= usual and sent.at(start) - after <= 1:
             caught_up = readable - end
             break
-        if number > _MOST_UPDATES:
+        looked_at += start >= end
+        if looked_at > _MOST_UPDATES:
             break
     p50, p99, worst = quantiles(ages, (0.5, 0.99, 1.0))
     return Freshness(p50, p99, worst, caught_up, behind)
