@@ -118,6 +118,7 @@ generate: $(DEV) ## write all generated files: DDL, schemas, dashboards, compose
 	$(BIN)/meterlake powerbi telecom --write
 	$(BIN)/meterlake dremio utility --write
 	$(BIN)/python -m meterlake.reference
+	$(BIN)/python -m meterlake.plan.coefficients
 	$(BIN)/python -m stack.compose
 
 COMPILE = $(UV) pip compile setup.cfg --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet

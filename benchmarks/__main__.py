@@ -51,6 +51,11 @@ BENCHMARKS: Final = {
     "backlog": Benchmark(
         "backlog.py --meters 2000 --seconds 300", "backlog.py --meters 20 --seconds 60", "kafka cassandra metastore"
     ),
+    "archive_backlog": Benchmark(
+        "backlog.py --meters 2000 --seconds 300 --query archive",
+        "backlog.py --meters 20 --seconds 60 --query archive",
+        "kafka cassandra metastore",
+    ),
     "batch_day": Benchmark(
         "batch_growth.py day --meters 200 --commit 2", "batch_growth.py day --meters 2 --hours 3 --every 30 --commit 30"
     ),

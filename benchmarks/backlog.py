@@ -7,11 +7,12 @@ exactness, no durability, nothing written.
 
     meterlake up kafka cassandra metastore
     python benchmarks/backlog.py --meters 2000 --seconds 600
+    python benchmarks/backlog.py --meters 2000 --seconds 120 --query archive    # into the master data set instead
 
 Prints a line an update on the error stream and one JSON object: readings a second as a whole and in the steady half
 (the updates after the first half of the messages), CPU seconds a million readings (driver, JVM, Python workers,
-Cassandra) as a whole and in the steady half, Spark's phases, and the peer's figures. Exit code 1 if a minute in
-Cassandra is wrong.
+Cassandra, Kafka) as a whole and in the steady half, those of Kafka while it was sent them, Spark's phases, and the
+peer's figures. Exit code 1 if a minute in Cassandra, or the number of rows in the master data set, is wrong.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import orjson
 import psutil
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from pyspark.sql import SparkSession
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
 from datasets.household.declaration import HOUSEHOLD
@@ -140,17 +142,22 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def shares(settings: Settings) -> dict[str, float]:
-    """Return the CPU time so far of this process, Spark's JVM, its Python workers, and Cassandra where it is ours."""
+    """Return the CPU time so far of this process, Spark's JVM, its Python workers, and the servers that are ours."""
     process = psutil.Process()
     (java,) = [child for child in process.children() if "java" in child.name()]
     workers = math.fsum(map(cpu_seconds, java.children()))
-    cassandra_ = servers.running(Instance(settings)).get("cassandra", [])
     return {
         "driver": cpu_seconds(process) - cpu_seconds(java),
         "jvm": cpu_seconds(java) - workers,
         "workers": workers,
-        "cassandra": math.fsum(map(cpu_seconds, cassandra_)),
+        "cassandra": server(settings, "cassandra"),
+        "kafka": server(settings, "kafka"),
     }
+
+
+def server(settings: Settings, name: str) -> float:
+    """Return the CPU time so far of a server, where it is ours."""
+    return math.fsum(map(cpu_seconds, servers.running(Instance(settings)).get(name, [])))
 
 
 def steady(watch: Watch, after: dict[str, float]) -> dict[str, float]:
@@ -163,6 +170,15 @@ def steady(watch: Watch, after: dict[str, float]) -> dict[str, float]:
     count = sum(one for one, _ in rest)
     cpu = {part: round((after[part] - before) / count * 1e6, 1) for part, before in watch.half[1].items()}
     return {"per_second": round(count / math.fsum(seconds for _, seconds in rest)), **cpu}
+
+
+def missing(spark: SparkSession, dataset: MeterSeries, sent: int) -> int:
+    """Return how many rows the master data set has too few or too many; the table is removed."""
+    table = f"{engine.CATALOG}.master.{dataset.name}"
+    count = spark.table(table).count()
+    for name in (table, f"{table}_quarantine"):
+        spark.sql(f"DROP TABLE IF EXISTS {name} PURGE")
+    return abs(count - sent)
 
 
 def wrong(settings: Settings, dataset: MeterSeries, sent: int) -> int:
@@ -190,6 +206,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--meters", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=600, help="of event time before now")
+    parser.add_argument("--query", choices=("views", "archive"), default="views")
     options = parser.parse_args()
     settings, span = load_settings(), timedelta(seconds=options.seconds)
     # So that nothing is late: it is sent now, and not as it was measured.
@@ -198,17 +215,20 @@ def main() -> int:
     topics.ensure(settings, dataset)
     try:
         load = os.getloadavg()[0]
+        taken = server(settings, "kafka")
         sent = send(settings, dataset, options.meters, options.seconds)
+        taken, views = server(settings, "kafka") - taken, options.query == "views"
         watch = Watch(settings, sent)
         with engine.session(settings, "stream", streaming.options(settings)) as spark:
             spark.streams.addListener(watch)
             begin, cpu = time.monotonic(), shares(settings)
-            run(settings, dataset, Queries(archive=False, views=True, once=True), system_clock)
+            run(settings, dataset, Queries(archive=not views, views=views, once=True), system_clock)
             seconds, after = time.monotonic() - begin, shares(settings)
             time.sleep(2)  # the listener is told a moment later
             spark.streams.removeListener(watch)
+            faults = 0 if views else missing(spark, dataset, sent)
         gc.collect()
-        faults = wrong(settings, dataset, sent)
+        faults = wrong(settings, dataset, sent) if views else faults
         peer = bare(settings, dataset, sent)
     finally:
         remove(settings, dataset)
@@ -219,6 +239,8 @@ def main() -> int:
         "steady_per_second": second_half.pop("per_second", None),
         "cpu_s_per_million": {part: round((after[part] - one) / sent * 1e6, 1) for part, one in cpu.items()},
         "steady_cpu_s_per_million": second_half,
+        "updates": [[count, round(seconds_, 2)] for count, seconds_ in watch.updates],
+        "kafka_cpu_s_per_million_sent": round(taken / sent * 1e6, 1),
         "state_mb": round(watch.state_mb, 1),
         "seconds_by_phase": {name: round(ms / 1000, 1) for name, ms in sorted(watch.phases.items())},
         "bare": peer,

@@ -6,6 +6,7 @@ as text, as plain Parquet in other orders and codecs, and as InfluxDB and Gorill
 deltas, values XORed with the one before (Pelkonen et al., VLDB 2015), one series a measure and meter.
 
     python benchmarks/storage.py --meters 40 --minutes 60
+    python benchmarks/storage.py --recorded    # only the house's four years: rows of many hours and days a file
 
 Batch alone: a table in a folder, no server. Sizes do not depend on how busy a machine is. Prints one JSON object of
 bytes a reading, and of views also bytes a row; exit code 1 where a way does not have all readings.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import math
 import struct
 import sys
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.csv as pc  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -156,6 +159,34 @@ def series(readings: Readings) -> int:
     return math.ceil(bits / 8)
 
 
+def recorded(folder: Path) -> dict[str, Any]:
+    """Return the bytes of the house's four years of minutes as plain Parquet, and of their states by grain, a row."""
+    names = [measure.name for measure in HOUSEHOLD.measures]
+    with lzma.open(ROOT / registry.replay("household").history) as source:
+        lines = pd.read_csv(source, sep=";", na_values="?").dropna()
+    times = pd.to_datetime(lines.pop("Date") + " " + lines.pop("Time"), format="%d/%m/%Y %H:%M:%S")
+    units = (lines.to_numpy() * [10**measure.scale for measure in HOUSEHOLD.measures]).round().astype(int)
+    held = dict(zip(names, units.T, strict=True))
+    readings = pa.table(
+        {"meter_id": pa.array(["house"] * len(lines)), "ts": times} | dict(zip(names, lines.to_numpy().T, strict=True))
+    )
+    tables = {"reading of a minute": readings}
+    for grain, unit in {"minute": "min", "hour": "h", "day": "D"}.items():
+        kept = [(name, how) for name in names for how in ("sum", "min", "max")]
+        rows = pa.table({"meter_id": readings["meter_id"], grain: times.dt.floor(unit)} | held)
+        counted = rows.append_column("readings", pa.array(np.ones(len(lines), int)))
+        grouped = counted.group_by(["meter_id", grain]).aggregate([("readings", "sum"), *kept])
+        tables[f"state of a {grain}"] = grouped.sort_by(grain)
+    return {what: of_rows(table, folder) for what, table in tables.items()}
+
+
+def of_rows(table: pa.Table, folder: Path) -> dict[str, float]:
+    """Return the rows of a table, and the bytes of one in Parquet as our tables are written."""
+    pq.write_table(table, folder / "rows", compression="zstd")
+    size = (folder / "rows").stat().st_size
+    return {"rows": table.num_rows, "bytes_a_row": round(size / table.num_rows, 1)}
+
+
 class Master(World):
     """The archive's table, with readings of the simulator."""
 
@@ -232,15 +263,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--meters", type=int, default=40)
     parser.add_argument("--minutes", type=int, default=60)
+    parser.add_argument("--recorded", action="store_true", help="only the four years as they were recorded")
     options = parser.parse_args()
     settings = load_settings()
+    with tempfile.TemporaryDirectory() as name:
+        years = recorded(Path(name))
+    if options.recorded:
+        print(json.dumps({"recorded": years}))
+        return 0
     readings = lived(settings, options.meters, options.minutes)
     with tempfile.TemporaryDirectory() as name:
         sizes = messages(readings) | plain(readings, Path(name))
     sizes["series, as Gorilla and InfluxDB"] = series(readings)
     count = len(readings.times)
     others = {way: round(size / count, 2) for way, size in sizes.items()}
-    print(json.dumps({"readings": count, "bytes_a_reading": others, **kept(settings, readings, options.meters)}))
+    print(
+        json.dumps(
+            {
+                "readings": count,
+                "bytes_a_reading": others,
+                "recorded": years,
+                **kept(settings, readings, options.meters),
+            }
+        )
+    )
     return 0
 
 

@@ -47,6 +47,11 @@ COMMANDS: Final = {
     "doctor": Known(
         "stack_commands", "Servers", "Check what the stack needs of this machine, and say how to get what is missing."
     ),
+    "plan": Known(
+        "plan_command",
+        "Servers",
+        "Size an installation: brokers, cores, nodes and disks for so many meters, and what bad hours are like.",
+    ),
     "load": Known("load_command", "Readings in", "Load files of readings into the master data set, in one commit."),
     "correct": Known(
         "correct_command",

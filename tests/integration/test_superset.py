@@ -64,7 +64,7 @@ def test_the_administrator_asks_trino(superset: Instance) -> None:
             "database_id": result[0]["id"],
             "sql": "SELECT catalog_name FROM system.metadata.catalogs"
             " WHERE catalog_name IN ('hive', 'lake') ORDER BY 1",
-            "client_id": uuid4().hex[:11],  # of one query alone, also in a home that was used before
+            "client_id": secrets.token_hex(5),  # of one query alone, also in a home that was used before
             "runAsync": False,
         }
         answer = session.post(f"{url}/api/v1/sqllab/execute/", json=question, timeout=120)
