@@ -60,20 +60,20 @@ def usual(plan: Plan) -> Freshness:
 def incidents(plan: Plan, outage_s: float) -> list[Incident]:
     """Return what is simulated. outage_s: how long a stream or a broker is away."""
     rate, taken, brokers = plan.request.rate, broker_rate(plan), plan.parts[0].nodes
-    calm = Phase(plan.update_s * _UPDATES_BEFORE, rate, taken)
+    steady = Phase(plan.update_s * _UPDATES_BEFORE, rate, taken)
 
     def during(*trouble: Phase) -> Freshness:
-        after = _PATIENCE * sum(one.seconds for one in trouble) + calm.seconds
-        return simulate(server(plan), [calm, *trouble, replace(calm, seconds=after)])
+        after = _PATIENCE * sum(one.seconds for one in trouble) + steady.seconds
+        return simulate(server(plan), [steady, *trouble, replace(steady, seconds=after)])
 
     # Every partition waits for a leader, as if all had been those of the broker; without copies, until it is back.
     stalled = of.FAILOVER.value if plan.request.copies > 1 else outage_s
-    lost, burst = replace(calm, seconds=stalled, brokers=0), replace(calm, seconds=BURST_S, rate=BURST * rate)
-    fewer = replace(calm, seconds=max(0.0, outage_s - stalled), brokers=taken * (brokers - 1) / brokers)
+    lost, burst = replace(steady, seconds=stalled, brokers=0), replace(steady, seconds=BURST_S, rate=BURST * rate)
+    fewer = replace(steady, seconds=max(0.0, outage_s - stalled), brokers=taken * (brokers - 1) / brokers)
     return [
         Incident("nothing", usual(plan)),
         Incident(f"{BURST} × the readings, {text_of(BURST_S)}", during(burst)),
-        Incident(f"stream away, {text_of(outage_s)}", during(replace(calm, seconds=outage_s, streaming=False))),
+        Incident(f"stream away, {text_of(outage_s)}", during(replace(steady, seconds=outage_s, streaming=False))),
         Incident(f"1 of {brokers} brokers away, {text_of(outage_s)}", during(lost, fewer)),
     ]
 

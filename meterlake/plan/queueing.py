@@ -51,11 +51,6 @@ class Server:
         rows = min(readings, self.rows)
         return self.fixed + max(readings * a_reading + rows * a_row for a_reading, a_row in self.work)
 
-    @property
-    def capacity(self) -> float:
-        """Readings a second when more are waiting than an update takes."""
-        return self.most / max(self.every, self.seconds(self.most))
-
 
 @dataclass(frozen=True)
 class Phase:

@@ -152,12 +152,12 @@ def test_settings_of_a_plan_are_settings() -> None:
 
 # Bad hours
 
-CALM = Phase(10, 1000)
+STEADY = Phase(10, 1000)
 
 
 def test_a_backlog_is_gone_after_its_size_by_what_is_spare() -> None:
     server = Server(every=0.5, fixed=0, work=((1 / 4000, 0),))
-    result = simulate(server, [CALM, replace(CALM, seconds=600, streaming=False), replace(CALM, seconds=4000)])
+    result = simulate(server, [STEADY, replace(STEADY, seconds=600, streaming=False), replace(STEADY, seconds=4000)])
     assert result.caught_up == pytest.approx(600 * 1000 / (4000 - 1000), abs=2)
     assert result.behind == pytest.approx(600 * 1000, rel=0.01)
 
@@ -165,14 +165,14 @@ def test_a_backlog_is_gone_after_its_size_by_what_is_spare() -> None:
 def test_a_backlog_with_updates_of_limited_size_goes_by_their_capacity() -> None:
     # 2,000 in an update of 0.1 + 0.4 s: 4,000 a second.
     server = Server(every=0.1, fixed=0.1, work=((1 / 5000, 0),), most=2000)
-    assert server.capacity == pytest.approx(4000)
-    result = simulate(server, [CALM, replace(CALM, seconds=600, streaming=False), replace(CALM, seconds=4000)])
+    assert server.most / max(server.every, server.seconds(server.most)) == pytest.approx(4000)
+    result = simulate(server, [STEADY, replace(STEADY, seconds=600, streaming=False), replace(STEADY, seconds=4000)])
     assert result.caught_up == pytest.approx(200, abs=2)
 
 
-def test_calm_ages_are_a_wait_of_up_to_an_interval_and_an_update() -> None:
+def test_steady_ages_are_a_wait_of_up_to_an_interval_and_an_update() -> None:
     server = Server(every=2, fixed=0.5, work=((0.5 / 2000, 0),))
-    result = simulate(server, [CALM, replace(CALM, seconds=200), CALM])
+    result = simulate(server, [STEADY, replace(STEADY, seconds=200), STEADY])
     assert result.p50 == pytest.approx(1 + 1.0, abs=0.06)  # half an interval, and an update of a second
     assert result.worst == pytest.approx(2 + 1.0, abs=0.06)
 
@@ -214,9 +214,9 @@ def test_a_longer_outage_takes_no_less_to_catch_up(outage: int, longer: int, loa
     server = Server(every=5, fixed=0.5, work=((load / 1000, 0),), most=20_000)
 
     def after(seconds: int) -> float:
-        calm = Phase(50, 1000)
+        steady = Phase(50, 1000)
         result = simulate(
-            server, [calm, replace(calm, seconds=seconds, streaming=False), replace(calm, seconds=90_000)]
+            server, [steady, replace(steady, seconds=seconds, streaming=False), replace(steady, seconds=90_000)]
         )
         assert result.caught_up is not None
         assert result.p50 <= result.p99 <= result.worst
@@ -226,7 +226,7 @@ def test_a_longer_outage_takes_no_less_to_catch_up(outage: int, longer: int, loa
 
 
 def test_updates_take_each_reading_once() -> None:
-    phases = [CALM, Phase(100, 3000, 2000), Phase(50, 0, 2000, streaming=False), Phase(300, 1000, 2000)]
+    phases = [STEADY, Phase(100, 3000, 2000), Phase(50, 0, 2000, streaming=False), Phase(300, 1000, 2000)]
     taken = list(updates(Server(every=2, fixed=0.1, work=((1 / 9000, 0),), most=9000, spread=0.3), phases, seed=7))
     assert taken[0][2] == 0
     assert all(one[3] == other[2] and one[1] <= other[0] for one, other in pairwise(taken))
@@ -237,11 +237,11 @@ def test_updates_take_each_reading_once() -> None:
 def test_the_model_gives_what_was_measured_of_freshness() -> None:
     """2,000 meters on 25 November: a mean update of 1.3 s, p50 1.64 s, p99 3.46 s; rows are read before it ends."""
     server = Server(every=0.5, fixed=1.3, work=((0, 0),), spread=coefficients.STREAM_SPREAD.value)
-    calm = Phase(10, 2000)
-    result = simulate(server, [calm, replace(calm, seconds=600), calm])
+    steady = Phase(10, 2000)
+    result = simulate(server, [steady, replace(steady, seconds=600), steady])
     assert 1.64 <= result.p50 <= 1.3 * 1.64
     assert result.p99 == pytest.approx(3.46, rel=0.05)
-    assert result == simulate(server, [calm, replace(calm, seconds=600), calm])
+    assert result == simulate(server, [steady, replace(steady, seconds=600), steady])
 
 
 def test_a_lost_broker_stops_what_has_no_copy() -> None:
