@@ -16,6 +16,9 @@ from typer.core import TyperCommand, TyperGroup
 if TYPE_CHECKING:
     from typer._click import Command, Context
 
+    from engines.spark_runtime import Runtime
+    from meterlake.settings import Settings
+
 
 @dataclass(frozen=True)
 class Known:
@@ -95,17 +98,17 @@ COMMANDS: Final = {
         "Compute the views from the master data set, audit them, and publish them.",
     ),
     "runs": Known(
-        "batch_commands",
+        "run_commands",
         "Batch views",
         "Show the published runs, newest last: what each read, used and wrote, and where its boundary lies.",
     ),
     "rollback": Known(
-        "batch_commands",
+        "run_commands",
         "Batch views",
         "Let readers see an earlier run again: one that `meterlake runs` shows as kept.",
     ),
     "query": Known(
-        "batch_commands",
+        "query_command",
         "Answers",
         "Run one statement on Trino, Hive, Cassandra or ClickHouse. Times are UTC; JSON and CSV write ISO 8601.",
     ),
@@ -245,9 +248,15 @@ class Commands(TyperGroup):
 def load(name: str) -> Command:
     """Import a command and return it. Commands that use Spark get its jars from the stack."""
     from engines import spark_runtime
-    from stack.runtime.spark import runtime
 
-    spark_runtime.provide(runtime)
+    spark_runtime.provide(_runtime)
     app = typer.Typer(rich_markup_mode="markdown", callback=lambda: None)
     import_module(f"cli.{COMMANDS[name].module}").register(app)
     return typer.main.get_group(app).commands[name]
+
+
+def _runtime(settings: Settings) -> Runtime:
+    """Return what Spark runs on: few commands start it."""
+    from stack.runtime.spark import runtime
+
+    return runtime(settings)

@@ -8,7 +8,7 @@ import typer
 
 from cli.arguments import beginning
 from cli.output import Output, OutputOption, progress_console, show, shown_path
-from meterlake import orchestration, registry
+from meterlake import registry
 from meterlake.errors import PermanentError
 
 
@@ -29,6 +29,8 @@ def dags(
     - `meterlake dags`
     - `meterlake dags half_hourly --check`
     """
+    from meterlake import orchestration
+
     chosen = [registry.lakehouse(dataset) or registry.entry(dataset)] if dataset else orchestration.entries()
     differing = [path for entry in chosen for path in orchestration.drift(entry)]
     if check and differing:

@@ -10,13 +10,13 @@ import typer
 from cli import contract_command
 from cli.formats import format_of
 from cli.output import Output, OutputOption, progress_console, show
-from meterlake import discovery, registry
-from meterlake.dataset_check import Finding, check
+from meterlake import registry
 from meterlake.durations import duration_text
 from meterlake.errors import PermanentError, UsageError
 
 if TYPE_CHECKING:
     from meterlake.dataset import Entry, LakehouseEntry
+    from meterlake.dataset_check import Finding
 
 dataset_app = typer.Typer(
     no_args_is_help=True, help="Data sets: list them, check one, begin one from a sample of its files."
@@ -57,6 +57,8 @@ def check_one(
     - `meterlake dataset check`
     - `meterlake dataset check london --file sample.csv`
     """
+    from meterlake.dataset_check import check
+
     if file and not name:
         raise UsageError("--file is that of one data set.", hint="Name it: meterlake dataset check NAME --file FILE.")
     entries = (registry.entry(name),) if name else registry.entries()
@@ -83,8 +85,8 @@ def new(
     Example: `meterlake dataset new london --from sample.csv`, then `METERLAKE_DATASETS=my_datasets meterlake dataset
     check london --file sample.csv`.
     """
+    from meterlake import discovery, scaffold
     from meterlake import sample as samples
-    from meterlake import scaffold
 
     if registry.find(name):
         raise UsageError(f"There is a data set {name!r} already.", hint="Choose another name: tables are called by it.")
@@ -147,6 +149,7 @@ def _lakehouse_row(entry: LakehouseEntry) -> dict[str, object]:
 def _read(entry: Entry, file: Path) -> Finding:
     """Return what the format of a data set makes of a file."""
     from cli.sample_check import read
+    from meterlake.dataset_check import Finding
 
     try:
         seen = read(format_of(entry, file), file)

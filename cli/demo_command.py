@@ -15,8 +15,8 @@ import typer
 
 from cli import demo_live as live
 from cli import load_progress, report_command
-from cli.batch_commands import Engine
 from cli.output import Output, OutputOption, progress_console, report_progress, show
+from cli.query_command import Engine
 from cli.tale import DemoFailed, Tale
 from meterlake import registry
 from meterlake.clock import system_clock

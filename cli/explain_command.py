@@ -12,8 +12,6 @@ from cli.output import Output, OutputOption, console, show
 from meterlake import registry
 from meterlake.errors import UsageError
 from meterlake.settings import load_settings
-from meterlake.units import to_decimal
-from meterlake.validation import measure_columns
 
 if TYPE_CHECKING:
     from meterlake.declaration import MeterSeries
@@ -163,6 +161,9 @@ def _reading(dataset: MeterSeries, item: Judged) -> dict[str, Any]:
 
 
 def _physical(dataset: MeterSeries, state: State) -> dict[str, Any]:
+    from meterlake.units import to_decimal
+    from meterlake.validation import measure_columns
+
     row: dict[str, Any] = dict(state.row())
     for measure in dataset.measures:
         row |= {name: to_decimal(row[name], measure.scale) for name in measure_columns(measure)}

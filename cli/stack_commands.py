@@ -14,7 +14,6 @@ from meterlake import registry
 from meterlake.errors import PermanentError, UnknownName
 from meterlake.settings import load_settings
 from stack import extra, launcher
-from stack.doctor import examine
 from stack.extra import Extra
 from stack.instance import Instance
 from stack.launcher import State, Status
@@ -167,6 +166,8 @@ def doctor(output: OutputOption = Output.TEXT) -> None:
 
     Exit code 1 when something that `up` needs is missing.
     """
+    from stack.doctor import examine
+
     findings = examine(Instance(load_settings()), registry.declarations())
     if output is Output.JSON:
         rows = [{"state": f.state, "what": f.what, "found": f.found, "to_do": f.to_do} for f in findings]

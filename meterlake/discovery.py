@@ -63,9 +63,12 @@ def in_folder(path: Path) -> Listing:
     return _collected(_in_folder(path.resolve(), str(path)))
 
 
-def discover(setting: str) -> Listing:
-    """Return what our own package, the setting and the entry points name."""
-    items = [*_in_package(OURS, "meterlake")]
+def discover(setting: str, name: str = "") -> Listing:
+    """Return what our own package, the setting and the entry points name.
+
+    name: of our own data sets, whose folders are named like them, only that one is imported.
+    """
+    items = [*_in_package(OURS, "meterlake")] if not name else _ours(name)
     for place in _places(setting):
         items += _in_place(place)
     for point in entry_points(group=GROUP):
@@ -114,6 +117,13 @@ def _namespace(path: Path) -> str:
         module.__path__ = [str(path)]
         sys.modules[name] = module
     return name
+
+
+def _ours(name: str) -> _Items:
+    """Return our own data set of a name, if there is one."""
+    package = importlib.import_module(OURS)
+    folders = {child.name for path in package.__path__ for child in Path(path).iterdir() if child.is_dir()}
+    return _entry_of(f"{OURS}.{name}", "meterlake") if name in folders and _counts(name) else []
 
 
 def _in_package(name: str, source: str) -> _Items:

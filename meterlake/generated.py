@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from meterlake.ddl import cassandra_ddl, hive_ddl
 from meterlake.errors import PermanentError
-from meterlake.merged import trino_ddl
-from meterlake.schema import json_schema_text
 from meterlake.settings import ROOT
 
 if TYPE_CHECKING:
@@ -42,6 +39,10 @@ THEIRS: Final[Layout] = (
 
 def files(dataset: MeterSeries, layout: Layout = OURS) -> dict[str, str]:
     """Return relative path -> text of a data set's generated files."""
+    from meterlake.ddl import cassandra_ddl, hive_ddl
+    from meterlake.merged import trino_ddl
+    from meterlake.schema import json_schema_text
+
     texts = (json_schema_text(dataset), hive_ddl(dataset), cassandra_ddl(dataset), trino_ddl(dataset))
     paths = [path.format(name=dataset.name, version=dataset.wire_version) for path in layout]
     return dict(zip(paths, texts, strict=True))

@@ -2,7 +2,8 @@
 
 Code says what happened and with which figures: ``get_logger().info("archived", batch_id=7, readings=1200)``. What holds
 for a whole command (its data set, its run) is bound once with ``structlog.contextvars.bind_contextvars``. Debug lines,
-such as one a micro-batch, go to the file only. Secrets are masked by type and by name.
+such as one a micro-batch, go to the file only. Secrets are masked by type and by name. structlog is imported with the
+first line: it takes a while, and many commands log nothing.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import sys
 from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import structlog
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 LOGGER: Final = "meterlake"
@@ -29,6 +30,8 @@ _SECRET_NAMES: Final = ("password", "secret", "token", "credential")
 
 def get_logger() -> structlog.stdlib.BoundLogger:
     """Return the logger of meterlake; bind what holds for all lines of a task with ``bind``."""
+    import structlog
+
     if not structlog.is_configured():
         configure(None)
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(LOGGER)
@@ -45,6 +48,8 @@ def configure(file: Path | None, level: int = logging.INFO) -> None:
 
     file: made with its first line; None for the terminal only. Doing it again replaces what was configured.
     """
+    import structlog
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -70,6 +75,8 @@ def configure(file: Path | None, level: int = logging.INFO) -> None:
 
 
 def _terminal(level: int) -> logging.Handler:
+    import structlog
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(level)
     renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0, pad_level=False)
@@ -78,6 +85,8 @@ def _terminal(level: int) -> logging.Handler:
 
 
 def _json_file(file: Path) -> logging.Handler:
+    import structlog
+
     handler = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=FILES, encoding="utf-8", delay=True)
     renderer = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[_without_meta, renderer]))
@@ -85,6 +94,8 @@ def _json_file(file: Path) -> logging.Handler:
 
 
 def _without_meta(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    import structlog
+
     return structlog.stdlib.ProcessorFormatter.remove_processors_meta(logger, name, event)
 
 

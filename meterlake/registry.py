@@ -1,6 +1,8 @@
 """The data sets that can be used by name (``meterlake.discovery`` says where they are found).
 
-What cannot be used does not keep anybody from the other data sets, but whoever asks for all gets its error.
+What cannot be used does not keep anybody from the other data sets, but whoever asks for all gets its error. Who names
+one data set imports that one: declarations are checked when they are made, which takes its time. For the same reason
+what declarations are made of is imported with the first.
 """
 
 from __future__ import annotations
@@ -9,15 +11,15 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from meterlake import discovery
-from meterlake.dataset import DataSet, Entry, LakehouseEntry
 from meterlake.errors import UnknownName, UsageError
 from meterlake.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from meterlake.dataset import DataSet, Entry, LakehouseEntry
     from meterlake.declaration import MeterSeries
+    from meterlake.discovery import Listing
     from meterlake.replay import Replay
     from meterlake.text.format import TextFormat
 
@@ -34,9 +36,9 @@ def entry(name: str) -> Entry:
 
     Raises UnknownName, which lists the known ones; UnusableDataSet where it may be one that cannot be used.
     """
+    if (found := find(name)) is not None:
+        return found
     known = listing()
-    if name in known.entries:
-        return known.entries[name]
     if name in known.lakehouses:
         raise UsageError(
             f"{name} is a lakehouse: this command is for data sets of meters.",
@@ -49,14 +51,14 @@ def entry(name: str) -> Entry:
 
 def lakehouse(name: str) -> LakehouseEntry | None:
     """Return a lakehouse by name, or nothing where there is none."""
-    return listing().lakehouses.get(name)
+    return _named(name).lakehouses.get(name)
 
 
 def required_lakehouse(name: str) -> LakehouseEntry:
     """Return a lakehouse by name. Raises UsageError where it is a data set of meters, UnknownName where it is none."""
     result = lakehouse(name)
     if result is None:
-        if name in listing().entries:
+        if find(name) is not None:
             raise UsageError(
                 f"{name} is a data set of meters: this command is for lakehouses.",
                 hint="Meters are loaded with `meterlake load`, and archived from Kafka with `meterlake archive`.",
@@ -67,7 +69,7 @@ def required_lakehouse(name: str) -> LakehouseEntry:
 
 def find(name: str) -> Entry | None:
     """Return a data set by name, or nothing where there is none."""
-    return listing().entries.get(name)
+    return _named(name).entries.get(name)
 
 
 def declaration(name: str) -> MeterSeries:
@@ -98,15 +100,24 @@ def declarations() -> tuple[MeterSeries, ...]:
     return tuple(item.declaration for item in entries())
 
 
-def listing() -> discovery.Listing:
+def listing() -> Listing:
     """Return all data sets, and the problems of places."""
-    known = _discovered(load_settings().datasets)
+    return _named("")
+
+
+def _named(name: str) -> Listing:
+    """Return what may be of a name: of our own data sets only that one. Without a name: all."""
+    from meterlake import discovery
+
+    known = _discovered(load_settings().datasets, name)
     return discovery.merged([*known.entries.values(), *_added], known) if _added else known
 
 
 @contextmanager
 def added(data_set: DataSet) -> Iterator[Entry]:
     """Know a data set in this process for a while: in a notebook, or a test."""
+    from meterlake.dataset import Entry
+
     item = Entry(data_set, "", None, "this process")
     _added.append(item)
     try:
@@ -115,6 +126,8 @@ def added(data_set: DataSet) -> Iterator[Entry]:
         _added.remove(item)
 
 
-@lru_cache(maxsize=8)
-def _discovered(setting: str) -> discovery.Listing:
-    return discovery.discover(setting)
+@lru_cache(maxsize=64)
+def _discovered(setting: str, name: str) -> Listing:
+    from meterlake import discovery
+
+    return discovery.discover(setting, name)

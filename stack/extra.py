@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-import requests
 
 from meterlake.errors import PermanentError
 from stack import preflight, process
@@ -24,6 +24,9 @@ from stack.errors import PortBusy, StartFailed
 from stack.instance import Instance
 from stack.runtime.cache import Progress
 from stack.watch import Stalled, Watch
+
+if TYPE_CHECKING:
+    import requests
 
 POLL_S = 0.3
 GRACE_S = 15.0
@@ -130,6 +133,8 @@ def running(extra: Extra, instance: Instance) -> psutil.Process | None:
 
 def healthy(extra: Extra, instance: Instance) -> bool:
     """Return whether a server answers its probe."""
+    import requests
+
     try:
         answer = requests.get(extra.url(instance) + extra.probe, timeout=5)
         return answer.status_code == 200 and extra.works(instance, answer)

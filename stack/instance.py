@@ -7,23 +7,17 @@ import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from meterlake.lakehouse import personal
 from meterlake.settings import Settings
 from stack import access
 from stack.runtime import maven
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    undefined=StrictUndefined,
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    autoescape=False,  # noqa: S701 - configuration files, and every value is ours
-)
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @dataclass(frozen=True)
@@ -146,4 +140,19 @@ def metastore_db(settings: Settings, folder: Path) -> dict[str, str]:
 
 def render(template: str, values: dict[str, object]) -> str:
     """Return ``template`` (a path below ``stack/templates``) filled with ``values``; an unknown name is an error."""
-    return TEMPLATES.get_template(template).render(values)
+    return templates().get_template(template).render(values)
+
+
+@lru_cache(maxsize=1)
+def templates() -> Environment:
+    """Return the templates of all configuration files."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - configuration files, and every value is ours
+    )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Literal
-
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from typing import TYPE_CHECKING, Final, Literal
 
 from meterlake.columns import Column, LogicalType
 from meterlake.errors import DeclarationError
+
+if TYPE_CHECKING:
+    from sqlglot import exp
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _NUMBERS: Final = ("int", "bigint", "double", "decimal")
@@ -94,6 +93,8 @@ class Check:
 
     def columns(self) -> set[str]:
         """Return the fields that the condition asks for."""
+        from sqlglot import exp
+
         return {column.name for column in parse(self.sql, self.name).find_all(exp.Column)}
 
 
@@ -107,6 +108,9 @@ class Known:
 
 def parse(sql: str, where: str) -> exp.Expr:
     """Return an expression as sqlglot has it. Raises DeclarationError where it is none."""
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
     try:
         return sqlglot.parse_one(sql, read="spark")
     except SqlglotError as error:

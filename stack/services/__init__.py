@@ -1,4 +1,7 @@
-"""All services of the stack, and the names by which users ask for them."""
+"""All services of the stack, and the names by which users ask for them.
+
+Each imports the client of its server when that is to prove that it works: the others' are not needed then.
+"""
 
 from __future__ import annotations
 

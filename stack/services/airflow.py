@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from meterlake import orchestration
 from meterlake.settings import PREFIX, ROOT
 from stack.extra import Extra
 from stack.runtime import environments
@@ -36,6 +35,8 @@ def passwords_file(instance: Instance) -> Path:
 
 def _write(instance: Instance) -> None:
     """Write the DAGs of all data sets, and what they are made with."""
+    from meterlake import orchestration
+
     conf, data = instance.conf("airflow"), instance.data("airflow")
     shutil.rmtree(conf, ignore_errors=True)
     shutil.copytree(ROOT / "airflow" / "plugins", conf / "plugins", ignore=shutil.ignore_patterns("__pycache__"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-from engines import cassandra
 from meterlake.errors import TransientError
 from stack.errors import BrokenData, Unhealthy
 from stack.instance import Instance
@@ -66,6 +65,8 @@ def _flags(instance: Instance) -> list[str]:
 
 
 def _can_write_and_read(instance: Instance) -> None:
+    from engines import cassandra
+
     token = uuid.uuid4().hex
     try:
         with cassandra.session(instance.settings) as session:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from meterlake.errors import PermanentError
 from meterlake.settings import ROOT
 from stack.extra import Extra
@@ -39,6 +37,8 @@ class PluginsMissing(PermanentError):
 
 def _write_config(instance: Instance) -> None:
     """Copy the provisioning; only the addresses of the data sources and of the runbooks differ."""
+    import yaml
+
     _check_plugins(instance)
     target = instance.conf("grafana") / "provisioning"
     shutil.rmtree(target, ignore_errors=True)
@@ -61,6 +61,8 @@ def _write_config(instance: Instance) -> None:
 
 def _link_runbooks(file: Path, base: str) -> None:
     """Turn the paths of the runbooks into links."""
+    import yaml
+
     document = yaml.safe_load(file.read_text())
     for group in document["groups"]:
         for rule in group["rules"]:

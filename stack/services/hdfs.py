@@ -6,7 +6,6 @@ import shutil
 import uuid
 from pathlib import Path
 
-from engines import hdfs
 from meterlake.errors import TransientError
 from stack.errors import BrokenData, Unhealthy
 from stack.instance import Instance
@@ -61,6 +60,8 @@ def _cluster_id(version: Path) -> str:
 
 
 def _namenode_healthy(instance: Instance) -> None:
+    from engines import hdfs
+
     client = hdfs.client(instance.settings)
     try:
         client.makedirs(HEALTH_FOLDER)
@@ -70,6 +71,8 @@ def _namenode_healthy(instance: Instance) -> None:
 
 
 def _datanode_healthy(instance: Instance) -> None:
+    from engines import hdfs
+
     token = uuid.uuid4().hex
     path = f"{HEALTH_FOLDER}/{token}"
     try:

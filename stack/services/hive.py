@@ -6,7 +6,6 @@ import shutil
 import uuid
 from pathlib import Path
 
-from engines import hdfs, hive, metastore
 from meterlake.errors import TransientError, UsageError
 from meterlake.settings import PREFIX
 from stack.errors import BrokenData, Unhealthy
@@ -111,6 +110,8 @@ def _create_in_postgres(instance: Instance) -> None:
 
 
 def _metastore_healthy(instance: Instance) -> None:
+    from engines import metastore
+
     token = uuid.uuid4().hex
     try:
         with metastore.client(instance.settings) as client:
@@ -127,12 +128,16 @@ def _metastore_healthy(instance: Instance) -> None:
 
 def _make_scratch(instance: Instance) -> None:
     """HiveServer2 refuses to start without a scratch folder that all may write."""
+    from engines import hdfs
+
     client = hdfs.client(instance.settings)
     client.makedirs("/tmp/hive", permission="1777")  # noqa: S108 - a path in HDFS
     client.set_permission("/tmp/hive", "1777")  # noqa: S108
 
 
 def _hiveserver2_healthy(instance: Instance) -> None:
+    from engines import hive
+
     token = uuid.uuid4().hex
     try:
         with hive.cursor(instance.settings) as cursor:

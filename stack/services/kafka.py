@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import uuid
 
-from engines import kafka
 from meterlake.errors import TransientError
 from stack.errors import Unhealthy
 from stack.instance import Instance, render
@@ -36,6 +35,8 @@ def _format_storage(instance: Instance) -> None:
 
 
 def _can_write_and_read(instance: Instance) -> None:
+    from engines import kafka
+
     token = uuid.uuid4().bytes
     try:
         kafka.create_topic(instance.settings, HEALTH_TOPIC, partitions=1, config={"retention.ms": "3600000"})

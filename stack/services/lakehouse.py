@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-import requests
-
-from engines import lake, nessie
 from meterlake.errors import MeterlakeError
 from stack.errors import Unhealthy
 from stack.instance import Instance
@@ -17,6 +14,8 @@ _PROBE = "health/probe"
 
 def _keeps_objects(instance: Instance) -> None:
     """Write an object into the lakehouse's bucket, which is made on the first time, and read it."""
+    from engines import lake
+
     settings, token = instance.settings, uuid.uuid4().bytes
     try:
         lake.make_bucket(settings)
@@ -30,6 +29,10 @@ def _keeps_objects(instance: Instance) -> None:
 
 def _keeps_branches(instance: Instance) -> None:
     """Make a tag, read it and remove it; and ask Nessie whether it reaches the bucket."""
+    import requests
+
+    from engines import nessie
+
     settings = instance.settings
     url = f"http://{settings.address('nessie_management')}/q/health"
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 
-from engines import nifi
 from meterlake.errors import MeterlakeError
 from meterlake.lakehouse.nifi import CONSUME
 from stack.errors import Unhealthy
@@ -36,6 +35,8 @@ def _write(instance: Instance) -> None:
 
 def _keeps_flows(instance: Instance) -> None:
     """Make a group of processors, read it and remove it; and see that our processor is there."""
+    from engines import nifi
+
     try:
         nifi.prove(instance.settings, CONSUME)
     except MeterlakeError as error:

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import requests
-from sqlalchemy import URL
-
 from meterlake.errors import PermanentError, TransientError
 from stack.extra import Extra
 from stack.instance import Instance, render
@@ -21,6 +18,8 @@ from stack.wrapped import THEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    import requests
 
     from meterlake.settings import Settings
 
@@ -46,6 +45,8 @@ def _kept(instance: Instance, name: str) -> str:
 
 def trino(settings: Settings, *, secret: bool = True) -> dict[str, str]:
     """Return how Superset reaches Trino: SQLAlchemy's URL, with the password or not, and more parameters as JSON."""
+    from sqlalchemy import URL
+
     address = urlsplit(settings.trino)
     url = URL.create(
         "trino",
@@ -115,6 +116,8 @@ def _arguments(instance: Instance, program: Path) -> list[str]:
 
 def login(instance: Instance) -> requests.Session:
     """Return a session of the administrator, for its REST API. Raises requests.RequestException."""
+    import requests
+
     session, url = requests.Session(), SUPERSET.url(instance)
     words: dict[str, Any] = {"username": instance.settings.superset_user, "password": password(instance)}
     answer = session.post(
@@ -131,6 +134,8 @@ def login(instance: Instance) -> requests.Session:
 @contextmanager
 def answering(instance: Instance) -> Iterator[None]:
     """Say what to do where Superset does not answer. Raises TransientError."""
+    import requests
+
     try:
         yield
     except requests.RequestException as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from engines import trino
 from meterlake.errors import TransientError
 from stack.errors import Unhealthy
 from stack.instance import Instance
@@ -40,6 +39,8 @@ def _flags(instance: Instance) -> list[str]:
 
 def _answers_everywhere(instance: Instance) -> None:
     """Write and read a view through the metastore, and read Cassandra."""
+    from engines import trino
+
     token = uuid.uuid4().hex
     view = f"hive.{HEALTH_DATABASE}.probe"
     try:

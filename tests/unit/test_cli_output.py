@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from cli.batch_commands import _csv
 from cli.output import Output, finite, show
+from cli.query_command import _csv
 
 pytestmark = pytest.mark.unit
 

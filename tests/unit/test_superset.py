@@ -21,7 +21,7 @@ from lakehouse.kpi import query, statement
 from meterlake import registry
 from meterlake.errors import DeclarationError, PermanentError, UsageError
 from meterlake.lakehouse.model import Filters, Page
-from stack.instance import TEMPLATES
+from stack.instance import templates
 
 pytestmark = pytest.mark.unit
 
@@ -130,7 +130,7 @@ def test_the_database_is_the_one_that_a_start_of_superset_makes(made: dict[str, 
     assert database["uuid"] == str(uuid5(NAMESPACE_URL, "meterlake/database/Trino"))
     assert database["sqlalchemy_uri"] == URL
     assert {one["database_uuid"] for path, one in made.items() if path.startswith("datasets/")} == {database["uuid"]}
-    (source, *_) = TEMPLATES.loader.get_source(TEMPLATES, "superset/prepare.py.j2")  # type: ignore[union-attr]
+    (source, *_) = templates().loader.get_source(templates(), "superset/prepare.py.j2")  # type: ignore[union-attr]
     assert 'uuid5(NAMESPACE_URL, "meterlake/database/Trino")' in source
     assert 'database_name="Trino"' in source
 
