@@ -12,9 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlparse
 
-from pyiceberg.table.metadata import TableMetadataUtil
-from pyiceberg.table.snapshots import ancestors_of
-
 from engines import hdfs, kafka, metastore, topics
 from engines.master import DATABASE
 from meterlake.boundary import PartitionProgress
@@ -149,6 +146,8 @@ def snapshot_of(settings: Settings, table: str) -> int | None:
 
 def _metadata(settings: Settings, table: str) -> TableMetadata | None:
     """Return a table's metadata: PyIceberg reads the file, as it cannot ask this metastore for the table."""
+    from pyiceberg.table.metadata import TableMetadataUtil  # slow to import: only for who asks
+
     with metastore.client(settings) as client:
         result = metastore.get_table(client, DATABASE, table)
     if result is None:
@@ -159,6 +158,8 @@ def _metadata(settings: Settings, table: str) -> TableMetadata | None:
 
 def _history(metadata: TableMetadata, snapshot: int | None) -> Iterator[Mapping[str, str]]:
     """Yield the summaries of the snapshots that readers have seen, newest first."""
+    from pyiceberg.table.snapshots import ancestors_of
+
     newest = metadata.current_snapshot() if snapshot is None else metadata.snapshot_by_id(snapshot)
     for each in ancestors_of(newest, metadata):
         if each.summary is not None:

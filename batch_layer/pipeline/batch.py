@@ -1,7 +1,7 @@
 """One batch run from end to end: plan, compute, publish. What the layers have to do with each other is joined here.
 
 A scheduler calls ``run_batch``; it holds the lease on the data set as long as it works, and says what it does through
-``report``.
+``report``. What computes with Spark is imported once Spark is needed: a run that finds nothing new does without.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from batch_layer import lease
-from batch_layer.views import files, plan, tables
-from batch_layer.views import run as work
-from batch_layer.views.context import Run
+from batch_layer.views import plan, tables
 from batch_layer.views.plan import Request
 from engines import archive_progress, lineage, spark
 from engines.master import DATABASE as MASTER
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from batch_layer.lease import Lease
+    from batch_layer.views.context import Run
     from batch_layer.views.plan import Mode, Plan
     from batch_layer.views.run import Result
     from meterlake.boundary import PartitionProgress
@@ -134,6 +133,8 @@ def _run(batch: _Batch, request: Request) -> Outcome:
                 return Outcome("nothing has changed", present)
             publication = _moved(history, present, boundary, batch.more)
         else:
+            from batch_layer.views.context import Run
+
             computed = _compute(
                 batch, Run(session, dataset, source, before, planned, batch.base, run_clock, batch.report)
             )
@@ -172,6 +173,8 @@ def _moves(batch: _Batch, present: Record, progress: list[PartitionProgress] | N
 
 def _compute(batch: _Batch, run: Run) -> Result:
     """Compute a run. One that fails leaves no files: on a full disk, they would take the room of the next."""
+    from batch_layer.views import run as work
+
     try:
         with translated(batch.settings, f"run {run.plan.run_id} of {run.dataset.name}"):
             return work.compute(run)
@@ -231,6 +234,8 @@ def _moved(history: History, present: Record, boundary: datetime, more: Mapping[
 
 def _clean_up(batch: _Batch, session: SparkSession, folders: Iterable[str]) -> None:
     """Remove folders that no run reads, and what killed runs have staged. Where that fails, upkeep does it."""
+    from batch_layer.views import files
+
     name = batch.dataset.name
     try:
         batch.held.check()
