@@ -9,8 +9,8 @@ and of the object store connect where Python does not see it: commands that begi
 and the waiting is in their seconds, not in their CPU seconds.
 
 Beside them, in the same rounds: Python alone, Python that imports typer, and the help of a typer command that does
-nothing. CPU seconds are user and system; a busy machine changes them less than seconds. Prints a JSON object for each,
-with medians.
+nothing. CPU seconds are user and system; a busy machine changes them less than seconds, and how many modules are
+imported not at all. Prints a JSON object for each, with medians.
 """
 
 from __future__ import annotations
@@ -42,11 +42,18 @@ USAGE: Final = 2
 """Exit code of a command whose words are wrong."""
 NOWHERE: Final = "127.0.0.1:1"
 
+COUNT: Final = """
+import atexit, os, sys
+def say():
+    os.write(2, f"modules={len(sys.modules)}".encode())
+atexit.register(say)
+"""
+"""Goes before what is measured: the last that is said is how many modules were imported."""
 COMMAND: Final = "from cli import main; main()"
 UNTIL_SERVER: Final = f"""
-import os, sys
 def end(event, _):
     if event in ("socket.connect", "subprocess.Popen"):
+        say()
         os._exit(0)
 sys.addaudithook(end)
 {COMMAND}
@@ -101,7 +108,9 @@ class Measured:
     """Runs of one command line."""
 
     name: str
+    code: str
     words: list[str]
+    modules: int = 0
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
 
@@ -109,7 +118,7 @@ class Measured:
         """Run it once more. Raises ValueError where a command does not take its words, or is broken."""
         before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(  # noqa: S603 - ours
-            [sys.executable, *self.words],
+            [sys.executable, "-c", COUNT + self.code, *self.words],
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -120,6 +129,7 @@ class Measured:
         if done.returncode == USAGE or "Traceback" in done.stderr:
             raise ValueError(f"{self.name}: {done.stderr}")
         self.wall.append(time.perf_counter() - begin)
+        self.modules = int(done.stderr.rpartition("modules=")[2])
         self.cpu.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
@@ -136,13 +146,13 @@ def measurements(names: list[str], folder: Path) -> list[Measured]:
     """Return what is measured, of the commands of these names. Their files are written to a folder."""
     file = folder / "readings.txt"
     file.write_text(FILE, encoding="utf-8")
-    found = [Measured(name, ["-c", code]) for name, code in PEERS.items()]
-    found.append(Measured("--help", ["-c", COMMAND, "--help"]))
+    found = [Measured(name, code, []) for name, code in PEERS.items()]
+    found.append(Measured("--help", COMMAND, ["--help"]))
     for name in names:
-        found.append(Measured(f"{name} --help", ["-c", COMMAND, *name.split(), "--help"]))
+        found.append(Measured(f"{name} --help", COMMAND, [*name.split(), "--help"]))
         if name in WORDS:
             words = shlex.split(WORDS[name].format(file=file, folder=folder))
-            found.append(Measured(f"{name} until a server", ["-c", UNTIL_SERVER, *name.split(), *words]))
+            found.append(Measured(f"{name} until a server", UNTIL_SERVER, [*name.split(), *words]))
     return found
 
 
@@ -180,6 +190,7 @@ def main() -> None:
             "cpu_s": round(cpu, 3),
             "times_typer": round(cpu / typer, 1),
             "s": round(statistics.median(each.wall), 3),
+            "modules": each.modules,
         }
         print(json.dumps({"what": each.name, **row}))
     print(json.dumps({"times": options.times, "load_before": begin, "load_after": os.getloadavg()[0]}))
