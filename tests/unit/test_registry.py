@@ -251,3 +251,27 @@ def test_commands_know_a_foreign_data_set_and_others_are_not_hindered_by_a_broke
     assert f"{tmp_path / 'broken' / '__init__.py'}, line 1: AttributeError" in done.stderr
     assert "Traceback" not in done.stderr
     assert meterlake("--help", datasets=str(tmp_path)).returncode == 0
+
+
+def test_our_data_sets_are_called_like_their_folders() -> None:
+    found = discover("")
+    folders = {item.name: item.folder for item in (*found.entries.values(), *found.lakehouses.values())}
+    assert all(path and path.name == name for name, path in folders.items())
+    assert {"household", "utility"} <= folders.keys()
+
+
+def test_who_names_a_data_set_imports_no_other_of_ours() -> None:
+    words = (
+        "import sys\nfrom meterlake import registry\nregistry.declaration('household'), registry.lakehouse('no_such')\n"
+    )
+    words += "print(*(name for name in sys.modules if name.startswith('datasets.') and name.count('.') == 1))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["datasets.household"]
+
+
+def test_a_name_of_ours_that_somebody_else_gives_is_a_problem_for_who_names_it(tmp_path: Path) -> None:
+    folder(tmp_path, "mine", declared="household")
+    folder(tmp_path, "gas")
+    named, every = discover(str(tmp_path), "household"), discover(str(tmp_path))
+    assert list(map(str, named.problems)) == list(map(str, every.problems))
+    assert list(named.entries) == ["gas"]
