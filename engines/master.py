@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from engines.spark import CATALOG
 from engines.table_format import NotYetAvailable
-from engines.table_format_iceberg import IcebergTable
 from engines.table_layout import Layout
 from meterlake.schema import counter_fields, master_fields, quarantine_fields
 
@@ -59,6 +58,8 @@ def _open(
     spark: SparkSession, settings: Settings, dataset: MeterSeries, name: str, layout: Layout
 ) -> tuple[Table, bool]:
     """Return a table, and whether it has just been created."""
+    from engines.table_format_iceberg import IcebergTable  # with pyspark: others ask for the tables' names alone
+
     if dataset.table_format != "iceberg":
         raise NotYetAvailable(
             f"Data set {dataset.name!r} is declared with table_format={dataset.table_format!r},"

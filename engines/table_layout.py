@@ -8,8 +8,6 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
@@ -72,6 +70,8 @@ def within(time: str, days: Iterable[date]) -> str:
 
 def in_spans(time: str, key: str, spans: Iterable[Span]) -> Column:
     """Return the condition that a row lies in one of some spans."""
+    from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
     conditions = [
         (F.col(time) >= _moment(span.begin))
         & (F.col(time) < _moment(span.end))
@@ -82,6 +82,8 @@ def in_spans(time: str, key: str, spans: Iterable[Span]) -> Column:
 
 
 def _moment(moment: datetime) -> Column:
+    from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
     return F.lit(moment.isoformat(sep=" ")).cast("timestamp_ntz")
 
 

@@ -54,6 +54,12 @@ def test_a_command_imports_no_heavy_library_before_it_runs() -> None:
     assert found == {known.module: [] for known in COMMANDS.values()}, done.stderr
 
 
+def test_a_batch_that_may_find_nothing_new_imports_no_spark() -> None:
+    words = "import sys, batch_layer.pipeline.batch\nprint({'pyspark', 'pyiceberg', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_a_name_that_is_near_is_offered() -> None:
     from typer.testing import CliRunner
 
