@@ -91,13 +91,14 @@ def rollback(
 
 def _settled(settings: Settings, dataset: MeterSeries, clock: Clock) -> History:
     """Return the history, an interrupted publish finished; while a run is under way, it is left to that."""
-    from batch_layer import lease
     from serving_layer.publish import records
-    from serving_layer.publish.publish import Publisher
 
     history = records.load(settings, dataset.name)
     if history.begun is None:
         return history
+    from batch_layer import lease
+    from serving_layer.publish.publish import Publisher
+
     try:
         with lease.held(settings, dataset.name, "finishing an interrupted publish", clock) as held:
             return Publisher(settings, dataset, held, clock).roll_forward()
