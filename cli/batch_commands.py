@@ -75,7 +75,6 @@ def batch(
     - `meterlake batch telecom`
     """
     from batch_layer.views.plan import Request
-    from cli import batch_metrics
 
     if (lakehouse := registry.lakehouse(dataset)) is not None:
         if since or until or every or views_only:
@@ -90,6 +89,8 @@ def batch(
     if every is None:
         show_run(compute(settings, entry, request), output)
         return
+    from cli import batch_metrics
+
     pause = _interval(every)
     check_ttl(declaration.name, settings.speed_ttl, pause, declaration.lateness)
     batch_metrics.serve(metrics_port)
@@ -102,13 +103,14 @@ def batch(
 def batch_once(settings: Settings, dataset: MeterSeries, request: Request, clock: Clock) -> dict[str, Any]:
     """Run once, under the lease; return what is to be shown."""
     from batch_layer.pipeline.batch import run_batch
-    from cli import batch_metrics
 
     begin = time.monotonic()
     outcome = run_batch(settings, dataset, request, clock, report_progress)
     result, record = outcome.result, outcome.record
     if result == "nothing has changed" or record is None:
         return {"dataset": dataset.name, "run": record.run_id if record else None, "result": result, "days": 0}
+    from cli import batch_metrics
+
     shown = ("run", "mode", "days", "read", "used", "rejected", "files", "boundary", "unexplained")
     row = {name: value for name, value in described(record, "current", Output.TEXT).items() if name in shown}
     batch_metrics.write(settings, record, time.monotonic() - begin)
