@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from cli import lakehouse_maintain
 from cli.arguments import DatasetArgument, given_duration
 from cli.output import Output, OutputOption, console, log_to_file, report_progress, show
 from meterlake import registry
 from meterlake.clock import system_clock
+from meterlake.errors import UsageError
 from meterlake.log import get_logger
 from meterlake.settings import load_settings
 
@@ -23,11 +25,17 @@ if TYPE_CHECKING:
     from serving_layer.publish.history import History, Record
 
 
+_KEEP: Final = "1d"
+
+
 def maintain(
     dataset: DatasetArgument,
     keep: Annotated[
         str, typer.Option("--keep", help="Snapshots younger than this stay, so longer than any query runs: 1d, 12h.")
-    ] = "1d",
+    ] = _KEEP,
+    only_show: Annotated[
+        bool, typer.Option("--dry-run", help="Of a lakehouse: show what would be removed, and change nothing.")
+    ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Make small files of the master data set large, and remove what nobody needs any more.
@@ -39,10 +47,22 @@ def maintain(
     are clustered by their keys (Z-order); of their old versions those of the last day stay, however short `--keep` is.
     Run it once a day; batch waits meanwhile.
 
+    Of a lakehouse, landed objects are removed whose declared retention is over, where bronze has all that was in them.
+    Their manifests stay, and say so.
+
     Examples:
 
     - `meterlake maintain household --keep 12h`
+    - `meterlake maintain utility --dry-run`
     """
+    if (lakehouse := registry.lakehouse(dataset)) is not None:
+        if keep != _KEEP:
+            raise UsageError("--keep is for data sets of meters.", hint="A lakehouse declares its retention.")
+        log_to_file(load_settings(), "maintain", dataset)
+        lakehouse_maintain.maintain(lakehouse, output, only_show=only_show)
+        return
+    if only_show:
+        raise UsageError("--dry-run is for lakehouses.", hint="Upkeep of meters changes no row.")
     kept = given_duration("--keep", keep)
     settings = load_settings()
     log_to_file(settings, "maintain", dataset)

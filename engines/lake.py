@@ -11,6 +11,7 @@ from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from obstore.store import S3Store
 
@@ -35,10 +36,11 @@ class WrongKeys(PermanentError):
 
 @dataclass(frozen=True)
 class Listed:
-    """An object: its key and its bytes."""
+    """An object: its key, its bytes, and when it was written, as the store's clock says."""
 
     key: str
     size: int
+    written: datetime
 
 
 def put(settings: Settings, key: str, data: bytes) -> None:
@@ -84,7 +86,7 @@ def listed(settings: Settings, prefix: str, after: str = "") -> list[Listed]:
 
     def read(store: S3Store) -> list[Listed]:
         chunks: Iterator[Any] = _obstore().list(store, prefix, offset=after or None, chunk_size=1000)
-        return [Listed(item["path"], item["size"]) for chunk in chunks for item in chunk]
+        return [Listed(item["path"], item["size"], item["last_modified"]) for chunk in chunks for item in chunk]
 
     return sorted(_call(settings, f"list {prefix}", read), key=lambda item: item.key)
 
@@ -94,7 +96,7 @@ def first_behind(settings: Settings, prefix: str, after: str, most: int) -> list
 
     def read(store: S3Store) -> list[Listed]:
         chunks: Iterator[Any] = _obstore().list(store, prefix, offset=after or None, chunk_size=most)
-        return [Listed(item["path"], item["size"]) for item in next(chunks, ())]
+        return [Listed(item["path"], item["size"], item["last_modified"]) for item in next(chunks, ())]
 
     return sorted(_call(settings, f"list {prefix}", read), key=lambda item: item.key)
 

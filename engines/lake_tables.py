@@ -64,6 +64,14 @@ def read(settings: Settings, name: str, columns: tuple[str, ...] = ("*",), ref: 
         raise EngineUnavailable("S3", settings.lake_s3, error) from error
 
 
+def rows(settings: Settings, opened: Any, condition: str, columns: tuple[str, ...]) -> Any:
+    """Return the rows of a table, opened by ``table``, that meet a condition: in Arrow. Raises EngineUnavailable."""
+    try:
+        return opened.scan(row_filter=condition, selected_fields=columns).to_arrow()
+    except OSError as error:
+        raise EngineUnavailable("S3", settings.lake_s3, error) from error
+
+
 def places(settings: Settings, namespace: str) -> dict[str, str]:
     """Return where the files of each table that readers see in a namespace lie, by name. Raises EngineUnavailable."""
     from pyiceberg.exceptions import NoSuchNamespaceError

@@ -97,6 +97,16 @@ def current(settings: Settings, dataset: str) -> Record:
     return result[0]
 
 
+def latest(settings: Settings, dataset: str) -> str:
+    """Return the tag of the last run, whether readers see it or were taken back. Raises NoRun."""
+    prefix = tag(dataset, "")
+    tags = [ref.name for ref in nessie.refs(settings) if ref.type == "TAG" and ref.name.startswith(prefix)]
+    found = [name for name in tags if is_run(name.removeprefix(prefix))]
+    if not found:
+        raise NoRun(dataset)
+    return max(found)
+
+
 def roll_back(settings: Settings, dataset: str, run: str) -> Record:
     """Let readers see the state that a run left, an earlier or a later one.
 

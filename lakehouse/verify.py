@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from engines import lake, lake_tables
+from engines import lake, lake_tables, nessie
+from lakehouse.landing import objects
 from lakehouse.landing.objects import BrokenObject
+from lakehouse.landing.removed import Bronze
 from lakehouse.layers import tables
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
-    import duckdb
+    from collections.abc import Mapping
 
+    import duckdb
+    import pyarrow as pa
+
+    from lakehouse.landing.objects import Manifest
     from meterlake.lakehouse.declaration import Lakehouse
     from meterlake.settings import Settings
 
@@ -47,21 +54,39 @@ def verify(settings: Settings, lakehouse: Lakehouse, sql: str) -> list[dict[str,
 
 
 def _load(connection: duckdb.DuckDBPyConnection, settings: Settings, lakehouse: Lakehouse) -> None:
-    """Fill the table ``landed`` with the objects that runs have read."""
+    """Fill the table ``landed`` with the objects that runs have read; those that retention has removed from bronze."""
     connection.execute(_EMPTY)
     known = lake_tables.read(settings, f"{lakehouse.namespace('bronze')}.{tables.OBJECTS.name}")
     names = {record.topic: record.name for record in lakehouse.records}
-    for row in known.to_pylist():
-        data = lake.get(settings, row["object"])
-        if data is None:
-            raise BrokenObject(row["object"], "is not there")
-        landed = pq.read_table(io.BytesIO(data))
+
+    def insert(topic: str, partition: str, landed: pa.Table) -> None:
         connection.register("landed_object", landed)
         connection.execute(
             "INSERT INTO landed SELECT ?, ?, source_offset, arrived_at, value FROM landed_object",
-            [names[row["topic"]], row["partition"]],
+            [names[topic], partition],
         )
         connection.unregister("landed_object")
+
+    gone = []
+    for row in known.to_pylist():
+        data = lake.get(settings, row["object"])
+        if data is None:
+            gone.append(_removed(settings, row))
+        else:
+            insert(row["topic"], row["partition"], pq.read_table(io.BytesIO(data)))
+    for manifest, landed in objects.tables(settings, gone, Bronze(settings, nessie.MAIN)):
+        insert(manifest.topic, manifest.partition, landed)
+
+
+def _removed(settings: Settings, row: Mapping[str, Any]) -> Manifest:
+    """Return the manifest of an object that retention has removed, as a run has read it. Raises BrokenObject."""
+    manifest = objects.read(settings, row["manifest"])
+    if row["object"] not in manifest.removed:
+        raise BrokenObject(row["object"], "is not there")
+    if manifest.object == row["object"]:
+        return manifest
+    # An erasure that is not finished has given it another one; readers see what it had before.
+    return replace(manifest, object=row["object"], rows=row["records"], records_sha256="")
 
 
 def _verdict(

@@ -1,7 +1,7 @@
 """A person's records among landed objects, and among those that NiFi has brought: found, and taken out.
 
 An object is never written again: its manifest gets another one. The one before stays until readers see tables without
-its records, so that what they see can be verified meanwhile.
+its records, so that what they see can be verified meanwhile. Of one that retention has removed bronze has the records.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from base64 import b64decode
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 import orjson
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -25,12 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from lakehouse.landing.objects import Manifest
     from meterlake.lakehouse.persons import Belongings
     from meterlake.lakehouse.records import Record
     from meterlake.settings import Settings
-
-_TABLE: Final = "table"
-"""Partition of what is landed from a database."""
 
 
 @dataclass
@@ -63,8 +62,11 @@ class Landed:
         name = self._belongings.lakehouse.name
         keys = [key for key in objects.manifests(self._settings, name) if key not in (known or ())]
         found = Found(manifests=set(keys))
-        for part in side_by_side(self._look, keys):
+        manifests = side_by_side(partial(objects.read, self._settings), keys)
+        for part in side_by_side(self._look, (item for item in manifests if not item.is_removed)):
             _add(found, part)
+        for manifest, records in objects.tables(self._settings, [item for item in manifests if item.is_removed]):
+            _add(found, self._theirs(manifest, records))
         if known is None:
             for place in (INBOX, DEAD_LETTERS):
                 for item in lake.listed(self._settings, f"{place}/{name}/"):
@@ -91,14 +93,15 @@ class Landed:
             if objects.read(self._settings, of_manifest).object != key:
                 lake.delete(self._settings, key)
 
-    def _look(self, key: str) -> Found:
-        manifest = objects.read(self._settings, key)
+    def _look(self, manifest: Manifest) -> Found:
+        return self._theirs(manifest, objects.table(self._settings, manifest))
+
+    def _theirs(self, manifest: Manifest, records: pa.Table) -> Found:
         record, found = self._records.get(manifest.topic), Found()
-        records = objects.table(self._settings, manifest)
         theirs, others = self.rows(record, records)
         name = record.name if record else manifest.topic
         if theirs:
-            found.replaced[manifest.object] = key
+            found.replaced[manifest.object] = manifest.key
             found.records[f"landed {name}"] += len(theirs)
             found.last[manifest.topic] = max(records["arrived_at"].take(pa.array(theirs)).to_pylist())
         if others:
@@ -135,7 +138,7 @@ class Landed:
         records = objects.table(self._settings, manifest)
         theirs = set(self.rows(self._records.get(manifest.topic), records)[0])
         kept = records.take(pa.array([at for at in range(len(records)) if at not in theirs], pa.int64()))
-        values = [records["value"][at].as_py() or b"" for at in theirs] if manifest.partition == _TABLE else []
+        values = [records["value"][at].as_py() or b"" for at in theirs] if manifest.partition == objects.TABLE else []
         objects.replace(self._settings, manifest, kept, [objects.digest(value).hex() for value in values])
 
     def _lines(self, key: str) -> tuple[list[bytes], int]:
@@ -157,9 +160,10 @@ class Landed:
         """Look for the keys of what the person owns."""
         for reference in self._belongings.owned:
             seen: dict[str, set[bool]] = {}
-            for key in objects.manifests(self._settings, f"{self._belongings.lakehouse.name}/{reference.topic}"):
-                for value in objects.records(self._settings, objects.read(self._settings, key)):
-                    if (said := self._belongings.owner_of(reference, value)) is not None:
+            keys = objects.manifests(self._settings, f"{self._belongings.lakehouse.name}/{reference.topic}")
+            for _, records in objects.tables(self._settings, [objects.read(self._settings, key) for key in keys]):
+                for value in records["value"].to_pylist():
+                    if (said := self._belongings.owner_of(reference, value or b"")) is not None:
                         seen.setdefault(said[0], set()).add(said[1])
             self._belongings.add({reference.name: owned_keys(seen)})
 

@@ -108,7 +108,7 @@ class _Table:
                 hint="Set METERLAKE_SOURCES, or `meterlake generate` sources to try it with.",
             )
         self._url = request.urls[self._extract.database]
-        self._source = Source(request.dataset, record.topic, "table")
+        self._source = Source(request.dataset, record.topic, objects.TABLE)
         self._past = objects.Past(settings, self._source)
         last = next(iter(self._past), None)
         self._offset = last.end if last else 0
@@ -173,14 +173,20 @@ class _Table:
     def _known(self, low: datetime | None) -> set[bytes]:
         """Return what was landed of rows from a watermark on, as digests."""
         known: set[bytes] = set()
+        removed = []
         for manifest in self._past:
             if low is not None and manifest.watermark_to < low.isoformat():
                 break
             known.update(map(bytes.fromhex, manifest.erased))
+            if manifest.is_removed:
+                removed.append(manifest)
+                continue
             for part in objects.newest_parts(self._settings, manifest):
                 known.update(objects.digest(value) for _, value in part)
                 if low is not None and _is_before(part, documents.revision(low)):
                     break
+        for _, records in objects.tables(self._settings, removed):
+            known.update(objects.digest(value) for value in records["value"].to_pylist())
         return known
 
     def _read(

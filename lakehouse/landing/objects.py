@@ -9,23 +9,26 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import orjson
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from engines import lake
+from lakehouse.landing import removed
 from lakehouse.landing.newest import PAGE, newest
 from meterlake.errors import PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from lakehouse.landing.removed import Bronze
     from meterlake.settings import Settings
 
 SCHEMA: Final = pa.schema(
@@ -39,6 +42,8 @@ SCHEMA: Final = pa.schema(
 """A record as it came. value: NULL where the source sent none."""
 
 
+TABLE: Final = "table"
+"""Partition of what is landed from a database."""
 _PART: Final = 2_000
 """Records of an object that can be read without the others."""
 _SMALL: Final = 200_000
@@ -83,7 +88,8 @@ class Manifest:
     watermark_from, watermark_to: of tables of databases: the earliest watermark among its rows, and the latest that
     has been landed with it or before it. key_sum: where keys are compared, what ``deletions`` says; '' where an extract
     was not finished with it. erased: digests of rows of a table that were taken out of the object since, so that they
-    are not landed again.
+    are not landed again. removed: objects that it had and that retention has removed, and when. Where its own is one of
+    them, its records are in a table of bronze (``namespace.name``), and have a SHA-256.
     """
 
     dataset: str
@@ -101,6 +107,14 @@ class Manifest:
     watermark_to: str = ""
     key_sum: str = ""
     erased: tuple[str, ...] = ()
+    removed: Mapping[str, str] = field(default_factory=dict)
+    bronze: str = ""
+    records_sha256: str = ""
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether retention has removed its object, or is about to: bronze has the records."""
+        return self.object in self.removed
 
     @property
     def key(self) -> str:
@@ -167,8 +181,56 @@ def write(
 
 
 def table(settings: Settings, manifest: Manifest) -> pa.Table:
-    """Return an object's records, as SCHEMA has them. Raises BrokenObject where it is not what its manifest says."""
+    """Return an object's records, as SCHEMA has them; those of a removed one from bronze.
+
+    Raises BrokenObject where it is not what its manifest says, LostRecords where bronze has others.
+    """
+    if manifest.is_removed:
+        ((_, records),) = tables(settings, [manifest])
+        return records
     return pq.read_table(io.BytesIO(_whole(settings, manifest)), schema=SCHEMA)
+
+
+def tables(
+    settings: Settings, wanted: Sequence[Manifest], bronze: Bronze | None = None
+) -> Iterator[tuple[Manifest, pa.Table]]:
+    """Yield the records of many objects, as ``table`` does: of bronze, many at once are asked for.
+
+    bronze: that of another state than the last run's.
+    """
+    for manifest in wanted:
+        if not manifest.is_removed:
+            yield manifest, table(settings, manifest)
+    bronze = bronze or removed.Bronze(settings)
+    for window in removed.windows([manifest for manifest in wanted if manifest.is_removed]):
+        rows = bronze.rows(window).cast(SCHEMA)
+        for manifest, records in zip(window, removed.parted(rows, window), strict=True):
+            if manifest.records_sha256 not in ("", sum_of(records)) or len(records) != manifest.rows:
+                raise removed.LostRecords(manifest.object, manifest.bronze, len(records), manifest.rows)
+            yield manifest, records
+
+
+def sum_of(records: pa.Table) -> str:
+    """Return the SHA-256 of records: the same wherever they were read from."""
+    result = hashlib.sha256()
+    for name in SCHEMA.names[:2]:
+        result.update(records[name].cast(pa.int64()).to_numpy().tobytes())
+    for name in SCHEMA.names[2:]:
+        values = records[name].combine_chunks()
+        lengths = pc.fill_null(pc.binary_length(values), -1)
+        result.update(lengths.cast(pa.int64()).to_numpy(zero_copy_only=False).tobytes())
+        result.update(b"".join(value or b"" for value in values.to_pylist()))
+    return result.hexdigest()
+
+
+def end(settings: Settings, manifest: Manifest, bronze: str, now: datetime, records_sha256: str) -> None:
+    """Let a manifest say that its object is removed: from now on its records are those of a table of bronze.
+
+    The object is still there. For one writer at a time.
+    """
+    ended = {**manifest.removed, manifest.object: now.isoformat()}
+    said = dataclasses.replace(manifest, removed=ended, bronze=bronze, records_sha256=records_sha256)
+    lake.put(settings, manifest.key, orjson.dumps(asdict(said)))
 
 
 def replace(settings: Settings, manifest: Manifest, kept: pa.Table, erased: Sequence[str]) -> None:
@@ -187,6 +249,7 @@ def replace(settings: Settings, manifest: Manifest, kept: pa.Table, erased: Sequ
         bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         erased=tuple(sorted({*manifest.erased, *erased})),
+        records_sha256="",
     )
     lake.put(settings, manifest.key, orjson.dumps(asdict(now)))
 
@@ -213,16 +276,27 @@ def manifests(settings: Settings, dataset: str) -> list[str]:
 
 def read(settings: Settings, key: str) -> Manifest:
     """Return a manifest. Raises BrokenObject where it is none."""
+    manifest = find(settings, key)
+    if manifest is None:
+        raise BrokenObject(key, "is not there")
+    return manifest
+
+
+def find(settings: Settings, key: str) -> Manifest | None:
+    """Return a manifest, if there is one. Raises BrokenObject where it is none."""
     data = lake.get(settings, key)
+    if data is None:
+        return None
     try:
-        content: dict[str, Any] = orjson.loads(data or b"")
+        content: dict[str, Any] = orjson.loads(data)
         return Manifest(**content)
     except (orjson.JSONDecodeError, TypeError) as error:
         raise BrokenObject(key, f"is no manifest ({error})") from error
 
 
 def check(settings: Settings, wanted: Sequence[Manifest]) -> None:
-    """Raise BrokenObject unless each manifest's object is there with all its bytes."""
+    """Raise BrokenObject unless each manifest's object is there with all its bytes, or was removed."""
+    wanted = [manifest for manifest in wanted if not manifest.is_removed]
     sizes: dict[str, int] = {}
     firsts: dict[str, str] = {}
     for manifest in wanted:
@@ -255,28 +329,35 @@ class Past:
 
 
 def records(settings: Settings, manifest: Manifest) -> list[bytes]:
-    """Return the values of an object's records. Raises BrokenObject where it is not what its manifest says."""
-    table = pq.read_table(io.BytesIO(_whole(settings, manifest)), columns=["value"])
-    return [value or b"" for value in table["value"].to_pylist()]
+    """Return the values of an object's records. Raises what ``table`` raises."""
+    return [value or b"" for value in table(settings, manifest)["value"].to_pylist()]
 
 
 def newest_parts(settings: Settings, manifest: Manifest) -> Iterator[list[tuple[bytes, bytes]]]:
     """Yield keys and values of an object's records by parts, the last one first; each is read when it is asked for.
 
-    Raises BrokenObject. Pages have checksums: that of the whole object would take all of its bytes.
+    Raises what ``table`` raises. Pages have checksums: that of the whole object would take all of its bytes.
     """
+    if manifest.is_removed:
+        records = table(settings, manifest).select(["key", "value"])
+        for first in reversed(range(0, len(records), _PART)):
+            yield _pairs(records.slice(first, _PART))
+        return
     try:
         if manifest.bytes <= _SMALL:
             file = pq.ParquetFile(io.BytesIO(_whole(settings, manifest)))
         else:
             file = pq.ParquetFile(_Object(settings, manifest), page_checksum_verification=True)
         for number in reversed(range(file.num_row_groups)):
-            part = file.read_row_group(number, columns=["key", "value"])
-            yield [(row["key"] or b"", row["value"] or b"") for row in part.to_pylist()]
+            yield _pairs(file.read_row_group(number, columns=["key", "value"]))
     except FileNotFoundError as error:
         raise BrokenObject(manifest.object, "is not there") from error
     except OSError as error:  # Arrow's, too
         raise BrokenObject(manifest.object, f"is not what was landed ({error})") from error
+
+
+def _pairs(part: pa.Table) -> list[tuple[bytes, bytes]]:
+    return [(row["key"] or b"", row["value"] or b"") for row in part.to_pylist()]
 
 
 def _whole(settings: Settings, manifest: Manifest) -> bytes:
@@ -319,6 +400,12 @@ class _Object(io.RawIOBase):
 
 def next_offset(settings: Settings, source: Source) -> int | None:
     """Return the offset from which on nothing of a source has been landed; None where nothing has."""
+    manifest = latest(settings, source)
+    return manifest.end if manifest else None
+
+
+def latest(settings: Settings, source: Source) -> Manifest | None:
+    """Return the last manifest of a source; None where nothing of it has been landed."""
     place = f"manifest/{source.folder}/"
 
     def page(after: int) -> list[int]:
@@ -326,4 +413,4 @@ def next_offset(settings: Settings, source: Source) -> int | None:
         return [int(item.key.removeprefix(place).removesuffix(".json")) for item in behind]
 
     last = newest(page)
-    return None if last is None else read(settings, f"{place}{last:020}.json").end
+    return None if last is None else read(settings, f"{place}{last:020}.json")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import orjson
 
 from engines import lake_spark
-from lakehouse.landing import bookmark, objects
+from lakehouse import history
+from lakehouse.landing import bookmark, objects, removed
 from lakehouse.layers import tables
 
 if TYPE_CHECKING:
@@ -44,11 +47,22 @@ def news(session: SparkSession, settings: Settings, catalog: Catalog) -> list[Ma
 def append(
     session: SparkSession, settings: Settings, catalog: Catalog, record: Record, manifests: Sequence[Manifest], run: str
 ) -> int:
-    """Append the records of landed objects; return how many. Bytes that are no UTF-8 are kept as hexadecimal digits."""
+    """Append the records of landed objects; return how many. Bytes that are no UTF-8 are kept as hexadecimal digits.
+
+    Those of objects that retention has removed are taken from bronze as the last run has left it. Raises LostRecords.
+    """
     mine = [item for item in manifests if item.topic == record.topic and item.rows]
-    if not mine:
-        return 0
-    paths = [lake_spark.object_path(settings, item.object) for item in mine]
+    if landed := [item for item in mine if not item.is_removed]:
+        _append_landed(session, settings, catalog, record, landed, run)
+    if ended := [item for item in mine if item.is_removed]:
+        _append_removed(session, settings, catalog, record, ended, run)
+    return sum(item.rows for item in mine)
+
+
+def _append_landed(
+    session: SparkSession, settings: Settings, catalog: Catalog, record: Record, manifests: Sequence[Manifest], run: str
+) -> None:
+    paths = [lake_spark.object_path(settings, item.object) for item in manifests]
     reader = session.read.options(**lake_spark.object_options(settings)).schema(
         "source_offset BIGINT, arrived_at TIMESTAMP_NTZ, key BINARY, value BINARY"
     )
@@ -59,7 +73,31 @@ INSERT INTO {catalog.path(tables.bronze(record))}
 SELECT {as_text("value")}, {as_text("key")}, arrived_at, '{record.topic}',
     element_at(split(file, '/'), -2), source_offset, '{run}'
 FROM landed_{record.name}""")
-    return sum(item.rows for item in mine)
+
+
+def _append_removed(
+    session: SparkSession, settings: Settings, catalog: Catalog, record: Record, manifests: Sequence[Manifest], run: str
+) -> None:
+    last = history.latest(settings, catalog.lakehouse.name)
+    past = lake_spark.catalog(session, settings, f"lake_{uuid4().hex[:8]}", last)
+    by_table = defaultdict(list)
+    for manifest in manifests:
+        by_table[manifest.bronze].append(manifest)
+    origin = ", ".join(f"b.{name}" for name, _ in tables.ORIGIN if name != "run_id")
+    for table, ended in by_table.items():
+        spans = session.createDataFrame(removed.spans(ended), "part STRING, begins BIGINT, ends BIGINT")
+        spans.createOrReplaceTempView(f"removed_{record.name}")
+        begin, end = min(item.arrived_from for item in ended), max(item.arrived_to for item in ended)
+        rows = session.sql(f"""
+SELECT /*+ BROADCAST(r) */ b.value, b.key, {origin}, '{run}' AS run_id
+FROM {past}.{table} b JOIN removed_{record.name} r
+    ON b.source_partition = r.part AND b.source_offset >= r.begins AND b.source_offset < r.ends
+WHERE b.arrived_at BETWEEN TIMESTAMP_NTZ'{begin}' AND TIMESTAMP_NTZ'{end}'""")
+        counts = {row["source_partition"]: row["count"] for row in rows.groupBy("source_partition").count().collect()}
+        for part, wanted in removed.counted(ended).items():
+            if counts.get(part, 0) != wanted:
+                raise removed.LostRecords(part, table, counts.get(part, 0), wanted)
+        rows.writeTo(catalog.path(tables.bronze(record))).append()
 
 
 def note(session: SparkSession, catalog: Catalog, manifests: Sequence[Manifest], run: str) -> None:

@@ -11,11 +11,13 @@ from meterlake.lakehouse.fields import check_word
 from meterlake.lakehouse.live import Live
 from meterlake.lakehouse.live import check as check_live
 from meterlake.lakehouse.persons import check as check_persons
+from meterlake.lakehouse.sources import FOR_EVER, check_retention
 from meterlake.names import check_unique
 from meterlake.schedule import HOURLY, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import timedelta
 
     from meterlake.lakehouse.model import Dimension, Fact, Filters, Kpi, Mart, Page, View
     from meterlake.lakehouse.prediction import Prediction
@@ -34,7 +36,8 @@ class Lakehouse:
     them. most_rejected: a run that would reject a greater share of an event fails. simulation: makes its records, as
     ``"module:NAME"``; sources: makes the databases that they come from. verification: a text file of SQL beside the
     declaration that makes the facts of the landed records once more. schedule: of its DAGs. pages: tabs of its
-    dashboard; without any, one has all figures. filters: what the dashboard is filtered by.
+    dashboard; without any, one has all figures. filters: what the dashboard is filtered by. retention: how long landed
+    objects are kept when bronze has their records; None: for ever. A record may say otherwise.
     """
 
     name: str
@@ -56,9 +59,11 @@ class Lakehouse:
     schedule: Schedule = HOURLY
     pages: tuple[Page, ...] = ()
     filters: Filters | None = None
+    retention: timedelta | None = None
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
+        check_retention(self.retention, self.where)
         rows = [item.name for items in (self.facts, self.views, self.predictions) for item in items]
         for kind, items in (
             ("record", self.records),
@@ -107,6 +112,12 @@ class Lakehouse:
     def databases(self) -> tuple[str, ...]:
         """The databases that records come from."""
         return tuple(sorted({record.extract.database for record in self.records if record.extract}))
+
+    @property
+    def retentions(self) -> dict[str, timedelta]:
+        """How long landed objects are kept, by topic; a topic whose objects are kept for ever is not in it."""
+        declared = {record.topic: record.retention or self.retention or FOR_EVER for record in self.records}
+        return {topic: retention for topic, retention in declared.items() if retention != FOR_EVER}
 
     def event(self, name: str) -> Event:
         """Return an event by name."""

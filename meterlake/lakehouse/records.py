@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import Check, Field, Known, check_word
-from meterlake.lakehouse.sources import DELETED, Extract
+from meterlake.lakehouse.sources import DELETED, Extract, check_retention
 from meterlake.names import check_unique
 
 History = Literal["overwrite", "versions"]
@@ -24,7 +24,8 @@ class Record(ABC):
 
     topic: where they arrive. time: the field of the instant that a record is about. tolerance: how far that may lie
     after its arrival; a later one is rejected (``in_future``). extract: the table that they come from, where it is no
-    topic of Kafka; ``topic`` is then the name of what is landed.
+    topic of Kafka; ``topic`` is then the name of what is landed. retention: how long landed objects are kept when
+    bronze has their records; None: as long as the lakehouse says.
     """
 
     kind: ClassVar[str]
@@ -38,9 +39,11 @@ class Record(ABC):
     known: tuple[Known, ...] = ()
     tolerance: timedelta = timedelta(minutes=5)
     extract: Extract | None = None
+    retention: timedelta | None = None
 
     def __post_init__(self) -> None:
         check_word(self.name, self.where)
+        check_retention(self.retention, self.where)
         check_unique((field.name for field in self.fields), self.where, "field")
         check_unique((check.name for check in self.checks), self.where, "check")
         self._require(self.time, "its time")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from meterlake.errors import DeclarationError
 from meterlake.lakehouse.fields import check_word
@@ -19,6 +19,17 @@ Deletions = Literal["none", "compare"]
 
 DELETED = "is_deleted"
 """Field of a landed record that says that its row is gone from the source."""
+
+
+FOR_EVER: Final = timedelta.max
+"""A retention that does not end."""
+
+
+def check_retention(retention: timedelta | None, where: str) -> None:
+    """Raise DeclarationError for a retention that is none."""
+    if retention is not None and retention <= timedelta(0):
+        expected = "Give one of more than 0, or leave it out"
+        raise DeclarationError(where, f"retention={retention} is none", expected=expected)
 
 
 class ExtractKind(StrEnum):
