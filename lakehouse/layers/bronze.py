@@ -55,7 +55,9 @@ def append(
     if landed := [item for item in mine if not item.is_removed]:
         _append_landed(session, settings, catalog, record, landed, run)
     if ended := [item for item in mine if item.is_removed]:
-        _append_removed(session, settings, catalog, record, ended, run)
+        last = history.latest(settings, catalog.lakehouse.name)
+        past = lake_spark.catalog(session, settings, f"lake_{uuid4().hex[:8]}", last)
+        append_removed(session, past, catalog, record, ended, run)
     return sum(item.rows for item in mine)
 
 
@@ -75,11 +77,13 @@ SELECT {as_text("value")}, {as_text("key")}, arrived_at, '{record.topic}',
 FROM landed_{record.name}""")
 
 
-def _append_removed(
-    session: SparkSession, settings: Settings, catalog: Catalog, record: Record, manifests: Sequence[Manifest], run: str
+def append_removed(
+    session: SparkSession, past: str, catalog: Catalog, record: Record, manifests: Sequence[Manifest], run: str
 ) -> None:
-    last = history.latest(settings, catalog.lakehouse.name)
-    past = lake_spark.catalog(session, settings, f"lake_{uuid4().hex[:8]}", last)
+    """Append the records of objects that retention has removed, from bronze of another state. Raises LostRecords.
+
+    past: that state, as a catalog of Spark.
+    """
     by_table = defaultdict(list)
     for manifest in manifests:
         by_table[manifest.bronze].append(manifest)
