@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from datasets.telecom.declaration import TELECOM
@@ -34,6 +35,11 @@ def recharges(name: str) -> Lakehouse:
         marts=(),
         live=None,
     )
+
+
+def soon_over(name: str) -> Lakehouse:
+    """Return the part of it that knows recharges and payments; what is landed need not be kept."""
+    return replace(money(name), retention=timedelta(milliseconds=1))
 
 
 def money(name: str) -> Lakehouse:
