@@ -25,7 +25,7 @@ class Record(ABC):
     topic: where they arrive. time: the field of the instant that a record is about. tolerance: how far that may lie
     after its arrival; a later one is rejected (``in_future``). extract: the table that they come from, where it is no
     topic of Kafka; ``topic`` is then the name of what is landed. retention: how long landed objects are kept when
-    bronze has their records; None: as long as the lakehouse says.
+    bronze has their records; None: as the lakehouse says; ``sources.FOR_EVER``: for ever.
     """
 
     kind: ClassVar[str]
