@@ -155,6 +155,8 @@ def _lakehouse(entry: LakehouseEntry) -> tuple[Dag, ...]:
         model.append(Task("verify", f"meterlake verify {name}"))
     if lakehouse.marts:
         model.append(Task("clickhouse", f"meterlake clickhouse {name}", tuple(task.name for task in model)))
+    if lakehouse.retentions:
+        model.append(Task("maintain", f"meterlake maintain {name}", tuple(task.name for task in model)))
     ingest = dag("ingest", Task("land", f"meterlake land {name}"), makes=landed)
     transform = dag("transform", Task("batch", f"meterlake batch {name}"), waits_for=landed, makes=gold)
     return (ingest, transform, dag("model", *model, waits_for=gold)) if model else (ingest, transform)

@@ -185,10 +185,13 @@ def table(settings: Settings, manifest: Manifest) -> pa.Table:
 
     Raises BrokenObject where it is not what its manifest says, LostRecords where bronze has others.
     """
-    if manifest.is_removed:
-        ((_, records),) = tables(settings, [manifest])
-        return records
-    return pq.read_table(io.BytesIO(_whole(settings, manifest)), schema=SCHEMA)
+    if not manifest.is_removed:
+        try:
+            return pq.read_table(io.BytesIO(_whole(settings, manifest)), schema=SCHEMA)
+        except BrokenObject as error:
+            manifest = _just_removed(settings, manifest, error)
+    ((_, records),) = tables(settings, [manifest])
+    return records
 
 
 def tables(
@@ -338,11 +341,28 @@ def newest_parts(settings: Settings, manifest: Manifest) -> Iterator[list[tuple[
 
     Raises what ``table`` raises. Pages have checksums: that of the whole object would take all of its bytes.
     """
-    if manifest.is_removed:
-        records = table(settings, manifest).select(["key", "value"])
-        for first in reversed(range(0, len(records), _PART)):
-            yield _pairs(records.slice(first, _PART))
-        return
+    if not manifest.is_removed:
+        try:
+            yield from _parts(settings, manifest)
+        except BrokenObject as error:
+            manifest = _just_removed(settings, manifest, error)
+        else:
+            return
+    # Of an object that has just been removed, parts may come twice.
+    records = table(settings, manifest).select(["key", "value"])
+    for first in reversed(range(0, len(records), _PART)):
+        yield _pairs(records.slice(first, _PART))
+
+
+def _just_removed(settings: Settings, manifest: Manifest, error: BrokenObject) -> Manifest:
+    """Return what a manifest says now that its object could not be read. Raises the error unless that is removed."""
+    now = find(settings, manifest.key)
+    if now is None or not now.is_removed or now.object != manifest.object:
+        raise error
+    return now
+
+
+def _parts(settings: Settings, manifest: Manifest) -> Iterator[list[tuple[bytes, bytes]]]:
     try:
         if manifest.bytes <= _SMALL:
             file = pq.ParquetFile(io.BytesIO(_whole(settings, manifest)))

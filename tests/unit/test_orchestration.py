@@ -85,6 +85,14 @@ def test_three_dags_of_a_lakehouse_wait_for_each_others_assets() -> None:
     assert ingest.schedule.deadline == timedelta(hours=1)
 
 
+def test_landed_objects_end_after_what_was_made_of_them_has_been_verified() -> None:
+    lakehouse = registry.required_lakehouse("telecom")
+    declared = replace(lakehouse.declaration, retention=timedelta(days=400))
+    *_, model = orchestration.dags_of(replace(lakehouse, declaration=declared))
+    last = model.tasks[-1]
+    assert (last.command, last.after) == ("meterlake maintain telecom", ("verify", "clickhouse"))
+
+
 def test_a_lakehouse_without_marts_and_verification_has_no_model() -> None:
     utility = registry.required_lakehouse("utility")
     assert commands(orchestration.dags_of(utility)[2]) == {"verify": "meterlake verify utility"}
