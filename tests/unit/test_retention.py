@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
 from cli.app import app
-from cli.lakehouse_maintain import row, show_rows
+from cli.lakehouse_maintain import maintain, row, show_rows
 from cli.output import Output
 from datasets.telecom import DATASET as TELECOM
 from engines.lake import Listed
@@ -18,6 +19,7 @@ from lakehouse.landing import objects, removed, retention
 from lakehouse.landing.objects import Manifest
 from lakehouse.landing.retention import Fate
 from lakehouse.upkeep import Ended
+from meterlake import registry
 from meterlake.errors import DeclarationError, UsageError
 from meterlake.lakehouse.sources import FOR_EVER
 
@@ -158,6 +160,13 @@ def test_options_of_the_other_kind_are_refused(words: list[str], problem: str) -
     result = CliRunner().invoke(app, ["maintain", *words])
     assert isinstance(result.exception, UsageError)
     assert problem in str(result.exception)
+
+
+def test_without_a_retention_nothing_is_asked_of_any_server(capsys: pytest.CaptureFixture[str]) -> None:
+    maintain(registry.required_lakehouse("telecom"), Output.JSON, only_show=False)
+    said = capsys.readouterr()
+    assert json.loads(said.out) == []
+    assert "landed objects are kept for ever" in " ".join(said.err.split())
 
 
 def test_what_was_removed_is_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
