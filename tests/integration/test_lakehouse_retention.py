@@ -144,7 +144,8 @@ def user(phone: str, since: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def world(stack: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with lake_servers.running(stack), spark.session(stack.settings, "lakehouse") as session:
+    servers = lake_servers.running(stack, "kafka", "s3", "nessie")
+    with servers, spark.session(stack.settings, "lakehouse") as session:
         name = f"r{secrets.token_hex(4)}"
         world = World(stack.settings, session, soon_over(name), tmp_path_factory.mktemp("landed"))
         for topic in world.lakehouse.topics:
