@@ -69,6 +69,7 @@ BENCHMARKS: Final = {
     ),
     "freshness": Benchmark("freshness.py", "freshness.py --meters 10 --seconds 20", "core", STREAM),
     "half_hourly_fleet": Benchmark("half_hourly_fleet.py", "half_hourly_fleet.py --meters 20 --days 3 --more 1"),
+    "lakehouse_events": Benchmark("lakehouse_events.py", "lakehouse_events.py --events 20000", "lakehouse"),
     "lakehouse_growth": Benchmark(
         "lakehouse_growth.py", "lakehouse_growth.py --customers 50 --years 1 --days 1", "lakehouse"
     ),

@@ -104,7 +104,7 @@ class History:
 
     def __init__(self, world: World, folder: Path, years: int, customers: int) -> None:
         self.name, self._world = f"{years} years", world
-        self._lakehouse = _named(f"growth_{years}_{uuid4().hex[:6]}")
+        self._lakehouse = own_name(DATASET, f"growth_{years}_{uuid4().hex[:6]}")
         folder.mkdir()
         self._urls = {name: f"sqlite:///{folder / name}.db" for name in DATASET.databases}
         days = 365 * years
@@ -133,17 +133,17 @@ class History:
         return cost
 
 
-def _named(name: str) -> Lakehouse:
-    """Return the utility under another name, with topics of its own."""
+def own_name(lakehouse: Lakehouse, name: str) -> Lakehouse:
+    """Return a lakehouse under another name, with topics of its own."""
 
     def topic(record: LakehouseEvent | Reference) -> str:
         return f"{name}.{record.topic.partition('.')[2]}"
 
     return replace(
-        DATASET,
+        lakehouse,
         name=name,
-        events=tuple(replace(event, topic=topic(event)) for event in DATASET.events),
-        references=tuple(replace(reference, topic=topic(reference)) for reference in DATASET.references),
+        events=tuple(replace(event, topic=topic(event)) for event in lakehouse.events),
+        references=tuple(replace(reference, topic=topic(reference)) for reference in lakehouse.references),
     )
 
 
