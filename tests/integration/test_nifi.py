@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import secrets
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 from threading import Event
 from time import monotonic, sleep
 
@@ -16,14 +18,21 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from commands import Command
 from confluent_kafka import Producer
+from lakehouse_samples import recharges
 
-from engines import kafka, lake, nifi, topics
+from engines import kafka, lake, lake_tables, nifi, spark, topics
 from engines.errors import EngineUnavailable
 from engines.topics import NoSuchTopic
+from lakehouse import lease
 from lakehouse.landing import from_kafka, inbox, objects, via_nifi
 from lakehouse.landing.from_kafka import Request
 from lakehouse.landing.objects import Source
-from meterlake.lakehouse.nifi import CONSUME, group_of
+from lakehouse.landing.via_nifi import NothingComes
+from lakehouse.run import Run
+from lakehouse.verify import verify
+from meterlake import registry
+from meterlake.clock import system_clock
+from meterlake.lakehouse.nifi import CONSUME, DEAD_LETTERS, group_of
 from meterlake.settings import Settings
 from stack import launcher, process
 from stack.instance import Instance
@@ -189,6 +198,93 @@ def test_what_nifi_brings_twice_and_what_it_leaves_out_is_landed_once(settings: 
 
 def text(value: bytes | None) -> str | None:
     return None if value is None else b64encode(value).decode()
+
+
+def test_what_nifi_cannot_write_goes_to_the_dead_letters_and_is_landed_from_kafka(
+    settings: Settings, request_: Request
+) -> None:
+    """NiFi writes to a bucket that is not there; its dead letters have one that is."""
+    via_nifi.start(settings, request_.dataset, request_.topics, lambda _: None)
+    (group,) = [one["id"] for one in nifi.groups(settings) if one["component"]["name"] == group_of(request_.dataset)]
+    with_writer_of(settings, group, Bucket="no-such-bucket")
+    send(settings, request_, 0, 1_000)
+    until(lambda: dead_letters(settings, request_) == in_kafka(settings, request_))
+    assert waiting(settings, request_) == 0
+    brought_only = Request(request_.dataset, request_.topics, brought_only=True)
+    assert from_kafka.land(settings, brought_only, Event()).total() == 0
+    impatient = settings.model_copy(update={"stall_timeout": timedelta(seconds=5)})
+    with pytest.raises(NothingComes, match=r"2,000 messages are in Kafka.*write.*NoSuchBucket"):
+        via_nifi.land(impatient, request_, Event(), lambda _: None)
+
+    assert from_kafka.land(settings, request_, Event()) == dict.fromkeys(request_.topics, 1_000)
+    assert_each_once(settings, request_, 1_000)
+    with_writer_of(settings, group, Bucket=settings.lake_bucket)
+    send(settings, request_, 1_000, 100)
+    assert via_nifi.land(settings, request_, Event(), lambda _: None) == dict.fromkeys(request_.topics, 100)
+    assert_each_once(settings, request_, 1_100)
+    assert dead_letters(settings, request_).total() == 2_000  # for people to look at; nothing reads them
+
+
+def with_writer_of(settings: Settings, group: str, **properties: str) -> None:
+    """Give what writes into the inbox other properties, and one try more instead of ten."""
+    for writer in nifi.processors(settings, group):
+        if writer["component"]["name"] == "write":
+            nifi.set_processor(settings, writer["id"], "STOPPED")
+            until(partial(is_idle, settings, writer["id"]))
+            revision = nifi.ask(settings, "GET", f"processors/{writer['id']}")["revision"]
+            component = {"id": writer["id"], "config": {"properties": properties, "retryCount": 1}}
+            nifi.ask(settings, "PUT", f"processors/{writer['id']}", {"revision": revision, "component": component})
+            nifi.set_processor(settings, writer["id"], "RUNNING")
+
+
+def is_idle(settings: Settings, processor: str) -> bool:
+    said = nifi.ask(settings, "GET", f"processors/{processor}")
+    return said["component"]["state"] == "STOPPED" and not said["status"]["aggregateSnapshot"]["activeThreadCount"]
+
+
+def dead_letters(settings: Settings, request: Request) -> Counter[Message]:
+    found: Counter[Message] = Counter()
+    for item in lake.listed(settings, f"{DEAD_LETTERS}/{request.dataset}/"):
+        _, _, topic, partition, _ = item.key.split("/")
+        for line in (lake.get(settings, item.key) or b"").splitlines():
+            record = json.loads(line)
+            key, value = (None if part is None else b64decode(part) for part in (record["key"], record["value"]))
+            found[topic, int(partition), record["offset"], key, value] += 1
+    return found
+
+
+def test_a_lakehouse_reads_what_nifi_brings(settings: Settings, stack: Instance, request_: Request) -> None:
+    """Two runs of telecom's recharges behind NiFi; DuckDB judges the landed objects alike."""
+    lakehouse = recharges(request_.dataset)
+    for topic in lakehouse.topics:
+        kafka.create_topic(settings, topic, PARTITIONS)
+    behind = Request(lakehouse.name, lakehouse.topics)
+    sql = registry.required_lakehouse("telecom").verification()
+    producer = Producer(kafka.client_config(settings, acks="all"))
+    with lake_servers.running(stack, "kafka", "s3", "nessie", "nifi"), spark.session(settings, "lakehouse") as session:
+        for part in range(2):
+            for number in range(part * 1_000, part * 1_000 + 1_000):
+                value = recharge(number) if number % 10 else b"no JSON"
+                producer.produce(f"{lakehouse.name}.recharges", value=value, partition=number % PARTITIONS)
+            assert producer.flush(60) == 0
+            assert via_nifi.land(settings, behind, Event(), lambda _: None).total() == 1_000
+            with lease.held(settings, lakehouse.name, "test") as held:
+                run = Run(settings, session, lakehouse, held, system_clock, lambda _: None).execute()
+            assert run is not None
+            verdicts = verify(settings, lakehouse, sql)
+            assert [row for row in verdicts if not row["equal"]] == []
+        facts = lake_tables.read(settings, f"{lakehouse.namespace('gold')}.fact_recharge", ("transaction_id",))
+        assert sorted(facts["transaction_id"].to_pylist()) == sorted(f"R{n}" for n in range(2_000) if n % 10)
+    via_nifi.stop_flow(settings, behind, Event())
+
+
+def recharge(number: int) -> bytes:
+    row = {
+        "transaction_id": f"R{number}", "event_type": "recharge", "customer": "+201000000001",
+        "phone_number": "+201000000001", "balance_before": 1, "amount": 10.25, "balance_after": 11.25,
+        "currency": "EGP", "payment_method": "cash", "timestamp": "2026-11-20T22:30:00Z",
+    }  # fmt: skip
+    return json.dumps(row).encode()
 
 
 def test_a_flow_is_made_once_and_anew_where_another_is_declared(settings: Settings, request_: Request) -> None:

@@ -36,6 +36,7 @@ from engines.errors import EngineUnavailable, QueryFailed
 from engines.relational import BadSource
 from lakehouse import history, kpi, lease
 from lakehouse.clickhouse.load import load as load_clickhouse
+from lakehouse.erase.erase import ERASED, Work, erase
 from lakehouse.kpi import rows_of
 from lakehouse.landing import from_database, objects
 from lakehouse.landing.from_database import NoWatermark, WatermarkBackwards
@@ -50,6 +51,7 @@ from lakehouse.verify import verify
 from meterlake import registry
 from meterlake.clock import system_clock
 from meterlake.lakehouse.declaration import Lakehouse
+from meterlake.lakehouse.persons import person
 from meterlake.lakehouse.records import Period, Record
 from meterlake.lakehouse.sources import Play
 from meterlake.settings import Settings
@@ -536,6 +538,37 @@ def test_8_who_may_not_know_persons_sees_pseudonyms_and_the_same_figures(servers
             trino.rows(viewer, statement)
     assert trino.rows(ours, f'SELECT count(*) > 0 FROM lake.{gold}."dim_customer$files"') == [[True]]
     twin.removed(ours, gold, *names)
+
+
+@pytest.mark.slow
+def test_9_a_customer_leaves_tables_earlier_runs_and_clickhouse_and_nobody_else(world: World) -> None:
+    gold = f"lake.{world.lakehouse.namespace('gold')}"
+    count = f"SELECT customer_id, count(*) FROM {gold}.fact_invoice_line GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1"
+    ((customer, lines),) = trino.rows(world.settings, count)
+    with clickhouse.session(world.settings) as engine:
+        load_clickhouse(world.settings, engine, world.lakehouse)
+    before = {fact: world.rows(fact) for fact in FACTS}
+    people = f"SELECT customer_id, customer_sk, valid_from FROM {gold}.dim_customer ORDER BY 1, 3"
+    known_before = trino.rows(world.settings, people)
+
+    work = Work(world.settings, world.lakehouse, system_clock, lambda _: None)
+    receipt = erase(work, person(world.lakehouse, customer), "A. Martin", "a letter")
+
+    assert receipt.result == ERASED
+    assert receipt.removed["landed invoice_lines"] >= lines > 0
+    assert {fact: world.rows(fact) for fact in FACTS} == {
+        fact: [row for row in rows if customer not in row] for fact, rows in before.items()
+    }
+    assert len(world.rows("fact_invoice_line")) == len(before["fact_invoice_line"]) - lines
+    assert trino.rows(world.settings, people) == [row for row in known_before if row[0] != customer]
+    assert [status for _, status in history.runs(world.settings, world.lakehouse.name)] == ["current"]
+    with clickhouse.session(world.settings) as engine:
+        _assert_loaded(world, engine)
+        for table in ("fact_invoice_line", "dim_customer"):
+            sql = f"SELECT countIf(customer_id = '{customer}'), count() > 0 FROM {world.lakehouse.name}.{table}"
+            assert [list(map(int, row)) for row in engine.select(sql)[1]] == [[0, 1]]
+    verdicts = verify(world.settings, world.lakehouse, registry.required_lakehouse("utility").verification())
+    assert [row for row in verdicts if not row["equal"]] == []
 
 
 def _same(ours: list[list[Any]], theirs: list[tuple[Any, ...]]) -> bool:
