@@ -21,3 +21,8 @@ with dag(
         "meterlake clickhouse telecom",
         after=[verify],
     )
+    maintain = task(
+        "maintain",
+        "meterlake maintain telecom",
+        after=[verify, clickhouse],
+    )

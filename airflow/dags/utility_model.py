@@ -16,3 +16,8 @@ with dag(
         "verify",
         "meterlake verify utility",
     )
+    maintain = task(
+        "maintain",
+        "meterlake maintain utility",
+        after=[verify],
+    )

@@ -202,6 +202,7 @@ TELECOM: Final = Lakehouse(
     name="telecom",
     title="Telecom",
     time_zone="Africa/Cairo",
+    retention=timedelta(days=90),
     events=(CALLS, SMS, PAYMENTS, RECHARGES, SUPPORT),
     references=(USERS, DEVICES, CELL_SITES, AGENTS),
     dimensions=(

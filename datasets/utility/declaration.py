@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from datasets.utility import billing, crm, oms
@@ -28,6 +29,7 @@ UTILITY: Final = Lakehouse(
     name="utility",
     title="Electric utility",
     time_zone="Asia/Karachi",
+    retention=timedelta(days=400),
     references=(oms.FEEDERS, oms.TRANSFORMERS, crm.CUSTOMERS, billing.TARIFFS),
     events=(
         oms.OUTAGES, oms.STEPS, oms.CALLS, oms.FEEDER_DAYS, oms.LOADS, oms.TRANSFORMER_DAYS,

@@ -216,7 +216,7 @@ def test_three_dags_of_telecom_begin_each_other_and_leave_what_commands_leave(wo
         (transform, *_) = world.airflow.ended(f"{LAKE}_transform", "asset_triggered")
         (model, *_) = world.airflow.ended(f"{LAKE}_model", "asset_triggered")
         assert [run["state"] for run in (ingest, transform, model)] == ["success"] * 3
-        steps = ("verify", "clickhouse")
+        steps = ("verify", "clickhouse", "maintain")
         assert world.airflow.tasks(model) == dict.fromkeys(steps, ("success", 1))
 
         meterlake("land", LAKE_TWIN)

@@ -76,27 +76,24 @@ def test_three_dags_of_a_lakehouse_wait_for_each_others_assets() -> None:
     assert [commands(dag) for dag in (ingest, transform, model)] == [
         {"land": "meterlake land telecom"},
         {"batch": "meterlake batch telecom"},
-        {"verify": "meterlake verify telecom", "clickhouse": "meterlake clickhouse telecom"},
+        {
+            "verify": "meterlake verify telecom",
+            "clickhouse": "meterlake clickhouse telecom",
+            "maintain": "meterlake maintain telecom",
+        },
     ]
     assert (ingest.waits_for, ingest.makes) == ("", "telecom_landed")
     assert (transform.waits_for, transform.makes) == ("telecom_landed", "telecom_gold")
     assert (model.waits_for, model.makes) == ("telecom_gold", "")
-    assert model.tasks[1].after == ("verify",)
+    assert [task.after for task in model.tasks[1:]] == [("verify",), ("verify", "clickhouse")]
     assert ingest.schedule.deadline == timedelta(hours=1)
 
 
-def test_landed_objects_end_after_what_was_made_of_them_has_been_verified() -> None:
-    lakehouse = registry.required_lakehouse("telecom")
-    declared = replace(lakehouse.declaration, retention=timedelta(days=400))
-    *_, model = orchestration.dags_of(replace(lakehouse, declaration=declared))
-    last = model.tasks[-1]
-    assert (last.command, last.after) == ("meterlake maintain telecom", ("verify", "clickhouse"))
-
-
-def test_a_lakehouse_without_marts_and_verification_has_no_model() -> None:
+def test_a_lakehouse_without_marts_verification_and_retention_has_no_model() -> None:
     utility = registry.required_lakehouse("utility")
-    assert commands(orchestration.dags_of(utility)[2]) == {"verify": "meterlake verify utility"}
-    bare = replace(utility, declaration=replace(utility.declaration, verification=""))
+    kept = replace(utility, declaration=replace(utility.declaration, retention=None))
+    assert commands(orchestration.dags_of(kept)[2]) == {"verify": "meterlake verify utility"}
+    bare = replace(utility, declaration=replace(kept.declaration, verification=""))
     assert [dag.name for dag in orchestration.dags_of(bare)] == ["utility_ingest", "utility_transform"]
 
 
@@ -196,7 +193,12 @@ def test_the_command_lists_what_it_has_written() -> None:
     assert rows == [
         {"dag": "telecom_ingest", "runs": "0 * * * * Africa/Cairo", "tasks": "land", "late after": "1 h"},
         {"dag": "telecom_transform", "runs": "asset telecom_landed", "tasks": "batch", "late after": "1 h"},
-        {"dag": "telecom_model", "runs": "asset telecom_gold", "tasks": "verify, clickhouse", "late after": "1 h"},
+        {
+            "dag": "telecom_model",
+            "runs": "asset telecom_gold",
+            "tasks": "verify, clickhouse, maintain",
+            "late after": "1 h",
+        },
     ]
 
 
