@@ -171,9 +171,9 @@ class Duck:
                 selected_fields=tuple(name.strip('"') for name, _ in columns)
             )
             self.base.register("gold", scan.to_arrow_batch_reader())
-            ours = self.base.execute(f"{wanted} gold)").fetchone()
+            (ours,) = self.base.execute(f"{wanted} gold)").fetchall()
             self.base.unregister("gold")
-            result[fact.name] = ours == self.base.execute(f"{wanted} {made})").fetchone()
+            result[fact.name] = [ours] == self.base.execute(f"{wanted} {made})").fetchall()
         return result
 
 
