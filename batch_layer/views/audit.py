@@ -34,6 +34,7 @@ _OURS: Final = "ours"
 _CHECK: Final = "check"
 _VIEW: Final = "view"
 _BEYOND: Final = "beyond"
+_USED: Final = "used"
 
 
 class AuditFailed(PermanentError):
@@ -70,21 +71,22 @@ class Looked:
 class View:
     """What is to be compared of one view.
 
-    new: its new rows, with ``inside``, and ``misplaced`` as ``slicing`` gives it. made_of: the rows of the finest view
-    of which the computed ones are made, if it is a coarser view. copied: the rows that are copied, where they were.
+    new: its new rows, with ``inside``, and ``misplaced`` as ``slicing`` gives it. copied: the rows that are copied,
+    where they were. source: the finer view of which it is made; None of the finest. made_of: the rows of that one of
+    which the computed rows are made; None: those that were computed of it, which are looked at anyway.
     """
 
     grain: Grain
     new: DataFrame
-    made_of: DataFrame | None
     copied: DataFrame | None
+    source: Grain | None = None
+    made_of: DataFrame | None = None
 
 
 def look(dataset: MeterSeries, views: Sequence[View]) -> dict[Grain, Looked]:
     """Compare the rows of the views' new files, by meter, with what they must be; all views in one query."""
-    seen = _compared(
-        reduce(DataFrame.unionByName, (side for view in views for side in _sides_of(view, dataset))), dataset
-    )
+    sides = reduce(DataFrame.unionByName, (side for view in views for side in _sides_of(view, dataset)))
+    seen = _compared(_used_again(_sums(sides, dataset), views), dataset)
     return {view.grain: _looked(dataset, view, [row for row in seen if row[_VIEW] == view.grain]) for view in views}
 
 
@@ -104,7 +106,7 @@ def _sides_of(view: View, dataset: MeterSeries) -> Iterator[DataFrame]:
 
 
 def _looked(dataset: MeterSeries, view: View, seen: list[Any]) -> Looked:
-    compared = {COMPUTED: view.made_of is not None, COPIED: True}
+    compared = {COMPUTED: view.source is not None, COPIED: True}
     figures = {row[_CHECK]: row for row in seen}
     counted = figures.get(COMPUTED)
     return Looked(
@@ -130,7 +132,26 @@ def _sums(sides: DataFrame, dataset: MeterSeries) -> DataFrame:
     return units.groupBy(_VIEW, _CHECK, dataset.key, _OURS).agg(*shared.merge_columns(dataset), *map(F.expr, looked))
 
 
-def _compared(sides: DataFrame, dataset: MeterSeries) -> list[Any]:
+def _used_again(sums: DataFrame, views: Sequence[View]) -> DataFrame:
+    """Return the sums with those of computed rows also as what another view is made of, where these are the same."""
+    uses: dict[Grain, list[Grain]] = {}
+    for view in views:
+        if view.source is not None and view.made_of is None:
+            uses.setdefault(view.source, []).append(view.grain)
+    if not uses:
+        return sums
+    own = f"struct({_VIEW} AS {_VIEW}, {_OURS} AS {_OURS})"
+    other = f"struct('{{}}' AS {_VIEW}, false AS {_OURS})"
+    cases = [
+        f"WHEN '{source}' THEN array({', '.join([own, *(other.format(grain) for grain in grains)])})"
+        for source, grains in uses.items()
+    ]
+    sides = f"CASE IF({_OURS} AND {_CHECK} = '{COMPUTED}', {_VIEW}, '') {' '.join(cases)} ELSE array({own}) END"
+    used = sums.withColumn(_USED, F.explode(F.expr(sides)))
+    return used.withColumns({name: F.col(f"{_USED}.{name}") for name in (_VIEW, _OURS)}).drop(_USED)
+
+
+def _compared(sums: DataFrame, dataset: MeterSeries) -> list[Any]:
     """Return one row a view and check: sums over all meters, and the first meter whose sides differ.
 
     In SQL: columns that are made one by one take longer than the query.
@@ -138,7 +159,7 @@ def _compared(sides: DataFrame, dataset: MeterSeries) -> list[Any]:
     names = [name for name, _ in state.merge_aggregates(dataset, "spark")]
     both = [f"max(IF({_OURS}, {name}, NULL)) AS {name}" for name in (*names, _KEYLESS, MISPLACED, _BEYOND, "least")]
     theirs = [f"max(IF({_OURS}, NULL, {name})) AS other_{name}" for name in names]
-    meters = _sums(sides, dataset).groupBy(_VIEW, _CHECK, dataset.key).agg(*map(F.expr, (*both, *theirs)))
+    meters = sums.groupBy(_VIEW, _CHECK, dataset.key).agg(*map(F.expr, (*both, *theirs)))
     differs = " AND ".join(f"{name} <=> other_{name}" for name in names)
     pairs = ", ".join(f"struct('{name}' AS name, {name} AS ours, other_{name} AS other)" for name in names)
     # A struct without key would be the least of all, so that a row without a meter is named first.
@@ -165,9 +186,9 @@ def check_equal(run_id: str, place: str, left: Mapping[Any, Any], right: Mapping
             raise AuditFailed(run_id, place, f"{key}: {_sides(left.get(key), right.get(key))}")
 
 
-def check_rows(run_id: str, seen: Looked, dataset: MeterSeries, grain: Grain, table: str) -> None:
+def check_rows(run_id: str, seen: Looked, dataset: MeterSeries, view: View, table: str) -> None:
     """Raise AuditFailed where rows differ from what they must be, or one is impossible."""
-    place = f"view {grain}"
+    place = f"view {view.grain}"
     if seen.keyless:
         raise AuditFailed(run_id, place, f"{seen.keyless} rows have no meter or no time")
     if seen.misplaced:
@@ -177,8 +198,7 @@ def check_rows(run_id: str, seen: Looked, dataset: MeterSeries, grain: Grain, ta
     if seen.beyond is not None:
         raise AuditFailed(run_id, place, seen.beyond)
     if COMPUTED in seen.wrong:
-        finest = dataset.finest.grain
-        raise AuditFailed(run_id, f"{dataset.name}_{finest} and {table}", seen.wrong[COMPUTED])
+        raise AuditFailed(run_id, f"{dataset.name}_{view.source} and {table}", seen.wrong[COMPUTED])
     if COPIED in seen.wrong:
         raise AuditFailed(run_id, f"copied rows of {table}", seen.wrong[COPIED])
 

@@ -89,6 +89,15 @@ class Run:
         mark = f"/run={self.plan.run_id}"
         return {name: folder for name, folder in self.after(table).items() if folder.endswith(mark)}
 
+    def apart(self, table: Table, folders: Mapping[str, str], scope: Scope) -> tuple[dict[str, str], dict[str, str]]:
+        """Return those of some slices of which this run has made all rows, and the others.
+
+        Where a slice was published before, rows of it may have been copied.
+        """
+        made = self.written(table).keys() - (self.before(table).keys() if scope.is_partial else set())
+        whole = {name: folder for name, folder in folders.items() if name in made}
+        return whole, {name: folder for name, folder in folders.items() if name not in made}
+
     def layout(self, table: Table) -> Layout:
         """Return the slices of a table as they are published."""
         return Layout(table.partition, table.smallest, self.newest, frozenset(self.before(table)))

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
 from batch_layer.views import audit, coverage, decimals, finest, merging, slicing, tables
-from batch_layer.views.scope import Everything, small
+from batch_layer.views.scope import INSIDE, Everything, small
 from batch_layer.views.source import open_source
 from engines import columns as shared
 from engines import spark as engine
@@ -19,8 +23,6 @@ from meterlake import slices, timegrid
 from meterlake.grains import GRAIN_SECONDS
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
     from batch_layer.views.context import Run
     from batch_layer.views.coverage import Places
     from batch_layer.views.plan import Plan
@@ -102,19 +104,31 @@ def _roll_up(run: Run, scope: Scope, grain: Grain) -> None:
 
 
 def _rows_below(run: Run, scope: Scope, source: Grain, grain: Grain) -> DataFrame:
-    """Return the rows of ``source`` from which the recomputed rows of ``grain`` roll up."""
+    """Return the rows of ``source`` from which the recomputed rows of ``grain`` roll up.
+
+    Rows that are recomputed themselves are among them; only of others some may not be.
+    """
+    table = tables.view_table(run.dataset, source)
+    whole, others = _slices_below(run, scope, source, grain)
+    parts = [run.read(table, whole)] if whole or not others else []
+    if others:
+        parts.append(scope.below(run.read(table, others), source, grain))
+    return reduce(DataFrame.unionByName, parts)
+
+
+def _slices_below(run: Run, scope: Scope, source: Grain, grain: Grain) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the slices that hold ``_rows_below``: those of which all rows are recomputed, and the others."""
     table = tables.view_table(run.dataset, source)
     after = run.after(table)
-    held = {name: after[name] for name in scope.slices_below(after, source, grain)}
-    return scope.below(run.read(table, held), source, grain)
+    return run.apart(table, {name: after[name] for name in scope.slices_below(after, source, grain)}, scope)
 
 
 def _coverage(run: Run, scope: Scope) -> None:
     """Write the gaps and the meters whose coverage has changed."""
-    dataset, grain = run.dataset, run.finest_grain
+    dataset = run.dataset
     gaps, meters = tables.gaps_table(dataset), tables.meters_table(dataset)
-    new = run.read(run.finest, run.written(run.finest))
     if isinstance(scope, Everything):
+        new = run.read(run.finest, run.written(run.finest))
         changes = coverage.all_new(new, dataset)
         none = run.read(meters, {}), run.read(gaps, {})
         ranges = coverage.uncovered(changes, *none, dataset, by_day=True).persist()
@@ -122,8 +136,7 @@ def _coverage(run: Run, scope: Scope) -> None:
         run.replace(meters, coverage.meters(ranges, dataset), run.before(meters), None)
         ranges.unpersist()
         return
-    old = run.read(run.finest, run.touched(run.finest, scope, grain))
-    changes = coverage.changed(scope.inside(old, grain), scope.inside(new, grain), dataset).persist()
+    changes = _changes(run, scope).persist()
     try:
         known = run.read(meters, run.before(meters))
         count, places = coverage.places(changes, known, dataset)
@@ -131,6 +144,18 @@ def _coverage(run: Run, scope: Scope) -> None:
             _changed_coverage(run, changes, known, count, places)
     finally:
         changes.unpersist()
+
+
+def _changes(run: Run, scope: Scope) -> DataFrame:
+    """Return the rows of the finest view whose coverage has changed; where there were no rows, all of the new ones."""
+    table, grain = run.finest, run.finest_grain
+    whole, others = run.apart(table, run.written(table), scope)
+    old = run.touched(table, scope, grain)
+    parts = [coverage.all_new(run.read(table, whole), run.dataset)] if whole or not old else []
+    if old:
+        before, after = (scope.inside(run.read(table, folders), grain) for folders in (old, others))
+        parts.append(coverage.changed(before, after, run.dataset))
+    return reduce(DataFrame.unionByName, parts)
 
 
 def _changed_coverage(run: Run, changes: DataFrame, known: DataFrame, count: int, places: Places) -> None:
@@ -182,11 +207,18 @@ def _audit(run: Run, scope: Scope, expected: dict[str, int]) -> None:
         table = tables.view_table(dataset, view.grain)
         if view.grain == first:
             audit.check_equal(run_id, f"readings and {table.name}", expected, seen[first].sums)
-        audit.check_rows(run_id, seen[view.grain], dataset, view.grain, table.name)
+        audit.check_rows(run_id, seen[view.grain], dataset, view, table.name)
 
 
 def _to_audit(run: Run, scope: Scope, grain: Grain) -> audit.View:
-    table, first = tables.view_table(run.dataset, grain), run.finest_grain
-    new = scope.marked(run.read_placed(table, run.written(table)), grain)
-    made_of = None if grain == first else _rows_below(run, scope, first, grain)
-    return audit.View(grain, new, made_of, run.copied(table, scope, grain))
+    table = tables.view_table(run.dataset, grain)
+    whole, others = run.apart(table, run.written(table), scope)
+    parts = [run.read_placed(table, whole).withColumn(INSIDE, F.lit(True))] if whole or not others else []
+    if others:
+        parts.append(scope.marked(run.read_placed(table, others), grain))
+    new, copied = reduce(DataFrame.unionByName, parts), run.copied(table, scope, grain)
+    if grain == run.finest_grain:
+        return audit.View(grain, new, copied)
+    source = timegrid.rolls_up_from(run.dataset, grain)
+    _, mixed = _slices_below(run, scope, source, grain)
+    return audit.View(grain, new, copied, source, _rows_below(run, scope, source, grain) if mixed else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -493,6 +494,42 @@ def test_lost_rows_fail_the_audit(
     monkeypatch.setattr(files, "stage", losing("small_minute", "meter_id <> 'a' or minute <> '2026-03-27 00:00:00'"))
     with pytest.raises(audit.AuditFailed, match="copied rows of small_minute: a"):
         execute(master, base, done)
+
+
+def test_lost_rows_of_a_new_day_fail_the_audit(
+    spark: SparkSession, master: LocalMaster, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slices of minutes and hours hold no other rows, so no row of them is looked for in what is new."""
+    master.add(readings(DAYS[0]))
+    done, whole = execute(master, base), files.stage
+    master.add(readings(DAYS[1]))
+    for table, time, places in (
+        ("minute", "2026-03-28 05:36:00", "readings and small_minute"),
+        ("hour", "2026-03-28 05:00:00", "small_minute and small_hour: b"),
+        ("day", "2026-03-28", "small_hour and small_day: b"),
+    ):
+        lost = f"meter_id <> 'b' OR {table} <> '{time}'"
+
+        def losing(rows: DataFrame, to: tables.Table, *where: Any, name: str = table, kept: str = lost) -> None:
+            whole(rows.where(kept) if to.name == f"small_{name}" else rows, to, *where)
+
+        monkeypatch.setattr(files, "stage", losing)
+        with pytest.raises(audit.AuditFailed, match=places):
+            execute(master, base, done)
+
+
+def test_minutes_of_hours_that_nothing_touches_are_not_read(
+    spark: SparkSession, master: LocalMaster, base: str
+) -> None:
+    rows = readings(DAYS[0])
+    noon = rows[0].ts + 12 * 3600
+    master.add(row for row in rows if row.ts < noon)
+    done = execute(master, base)
+    master.add(row for row in rows if row.ts >= noon)
+    for hour in range(9):
+        shutil.rmtree(done.folders("minute")[f"2026-03-27T{hour:02}"].removeprefix("file://"))
+    second = execute(master, base, done)
+    assert view(spark, second, "day") == by_hand(rows, "day")
 
 
 def test_rows_outside_their_slice_fail_the_audit(
