@@ -114,9 +114,19 @@ def meters(ranges: DataFrame, dataset: MeterSeries) -> DataFrame:
     return ranges.groupBy(dataset.key).agg(first, last).where("covered_from < covered_to")
 
 
+def meters_of(ranges: DataFrame, dataset: MeterSeries) -> DataFrame:
+    """Return the meters of all of their uncovered ranges, each once: nothing is covered at ``_BEGIN``."""
+    return ranges.where(F.col("gap_start") == _moment(_BEGIN)).select(dataset.key)
+
+
+def is_gap() -> Column:
+    """Return whether an uncovered range has coverage on both sides."""
+    return (F.col("gap_start") > _moment(_BEGIN)) & (F.col("gap_end") < _moment(_END))
+
+
 def gaps(ranges: DataFrame, dataset: MeterSeries) -> DataFrame:
     """Return the rows of the gaps from uncovered ranges: those with coverage on both sides, cut at partitions."""
-    inner = ranges.where((F.col("gap_start") > _moment(_BEGIN)) & (F.col("gap_end") < _moment(_END)))
+    inner = ranges.where(is_gap())
     missing = F.expr("CAST(gap_end - gap_start AS BIGINT)").alias("missing_s")
     return _cut(inner, dataset.finest.partition).select(dataset.key, "gap_start", "gap_end", missing)
 

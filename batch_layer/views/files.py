@@ -42,7 +42,9 @@ def read(spark: SparkSession, table: Table, folders: Iterable[str]) -> DataFrame
     """Return the rows of some slices, without the partition columns."""
     wanted = sorted(folders)
     if not wanted:
-        return spark.createDataFrame([], table.spark_schema())
+        # A plan that says that it has no rows: what would be joined with them is left out when a query is planned.
+        none = (f"CAST(NULL AS {column.type.sql('spark')}) AS {column.name}" for column in table.columns)
+        return spark.range(0).where("false").selectExpr(*none)
     return spark.read.schema(table.spark_schema()).parquet(*wanted)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from batch_layer.views import audit, coverage, decimals, finest, merging, slicing, tables
@@ -161,33 +161,47 @@ def _changes(run: Run, scope: Scope) -> DataFrame:
 def _changed_coverage(run: Run, changes: DataFrame, known: DataFrame, count: int, places: Places) -> None:
     dataset, key = run.dataset, run.dataset.key
     gaps, meters = tables.gaps_table(dataset), tables.meters_table(dataset)
-    loaded = _gaps_near(run, changes, known, places).persist()
+    near = _gaps_near(run, changes, known, places)
+    loaded = run.read(gaps, {}) if near is None else near.persist()
     ranges = coverage.uncovered(changes, known, loaded, dataset, by_day=count >= MANY_CHANGES).persist()
-    differing = coverage.differing(loaded, coverage.gaps(ranges, dataset)).persist()
+    seen = Observation()
+    others = known.join(small(coverage.meters_of(ranges, dataset), count), key, "left_anti")
+    observed = ranges.observe(seen, F.count_if(coverage.is_gap()).alias("gaps"))
+    run.replace(meters, coverage.meters(observed, dataset), run.before(meters), others)
+    if near is not None or seen.get["gaps"]:
+        _changed_gaps(run, near, coverage.gaps(ranges, dataset))
+    for kept in (loaded, ranges):
+        kept.unpersist()
+
+
+def _changed_gaps(run: Run, old: DataFrame | None, new: DataFrame) -> None:
+    """Write the slices in which gaps differ. old: the published ones that may; None: none may."""
+    gaps, key = tables.gaps_table(run.dataset), run.dataset.key
+    differing = coverage.differing(old, new) if old is not None else new.withColumn(coverage.IS_NEW, F.lit(True))
+    differing.persist()
     name = slicing.slice_column(gaps, run.layout(gaps)).alias("name")
     names = {row["name"] for row in differing.select(name).distinct().collect()}
     if names:
         before = run.before(gaps)
-        old = {name: before[name] for name in names & before.keys()}
+        rewritten = {name: before[name] for name in names & before.keys()}
         added, removed = (differing.where(side).drop(coverage.IS_NEW) for side in (coverage.IS_NEW, "NOT is_new"))
-        stay = run.read(gaps, old).join(removed, [key, "gap_start", "gap_end"], "left_anti") if old else None
-        run.replace(gaps, added, old, stay)
-    others = known.join(small(changes.select(key), count), key, "left_anti")
-    run.replace(meters, coverage.meters(ranges, dataset), run.before(meters), others)
-    for kept in (loaded, ranges, differing):
-        kept.unpersist()
+        stay = run.read(gaps, rewritten) if rewritten else None
+        if stay is not None and old is not None:
+            stay = stay.join(removed, [key, "gap_start", "gap_end"], "left_anti")
+        run.replace(gaps, added, rewritten, stay)
+    differing.unpersist()
 
 
-def _gaps_near(run: Run, changes: DataFrame, known: DataFrame, places: Places) -> DataFrame:
+def _gaps_near(run: Run, changes: DataFrame, known: DataFrame, places: Places) -> DataFrame | None:
     """Return the published gaps of all meters and months in which coverage has changed within what was known.
 
-    Of meters whose first or last row is gone, all gaps: one of them may be none any more.
+    Of meters whose first or last row is gone, all gaps: one of them may be none any more. None where there are none.
     """
     dataset, table = run.dataset, tables.gaps_table(run.dataset)
     before = run.before(table)
     some = {name: before[name] for name in before if name.startswith(tuple(places))}
     if not some:
-        return run.read(table, {})
+        return None
     touched = coverage.touched(changes, known, dataset)
     rows = run.read(table, some).withColumn(coverage.PART, coverage.partition_of("gap_start", table.partition))
     near = rows.join(touched, [dataset.key, coverage.PART], "left_semi").drop(coverage.PART)
