@@ -121,10 +121,10 @@ class Run:
 
     def read_placed(self, table: Table, folders: Mapping[str, str]) -> DataFrame:
         """Return the rows of some slices of a view with ``misplaced``: whether they lie outside their slice."""
-        rows = self.read(table, folders)
         if not folders:
-            return rows.withColumn(slicing.MISPLACED, F.lit(False))
-        return slicing.with_misplaced(rows, table)
+            return self.read(table, folders).withColumn(slicing.MISPLACED, F.lit(False))
+        rows = files.read_sliced(self.spark, table, self.base, folders.values())
+        return rows.select(*(column.name for column in table.columns), slicing.misplaced(table))
 
     def known_meters(self) -> Fleet | None:
         """Return the published meters; None where none are."""

@@ -48,6 +48,12 @@ def read(spark: SparkSession, table: Table, folders: Iterable[str]) -> DataFrame
     return spark.read.schema(table.spark_schema()).parquet(*wanted)
 
 
+def read_sliced(spark: SparkSession, table: Table, base: str, folders: Iterable[str]) -> DataFrame:
+    """Return the rows of some slices with the partition columns, as their folders say."""
+    reader = spark.read.schema(table.spark_schema()).option("basePath", f"{base}/{table.name}")
+    return reader.parquet(*sorted(folders))
+
+
 def write(rows: DataFrame, table: Table, layout: Layout, base: str, run_id: str, fleet: Fleet | None = None) -> Written:
     """Write rows into the run's folders, and return what is there."""
     stage(rows, table, layout, base, run_id, fleet or Fleet())

@@ -111,11 +111,18 @@ def parts(rows: int) -> int:
     return max(-(-rows // ROWS_A_FILE), 2 if rows >= ROWS_A_TASK else 1)
 
 
-def with_misplaced(rows: DataFrame, table: Table) -> DataFrame:
-    """Return rows, just read from files, with ``misplaced``: whether they lie outside their slice."""
-    name = F.regexp_extract("_metadata.file_path", f"/{slices.COLUMN}=([^/]+)/", 1)
-    text = F.date_format(F.col(table.time or "").cast("timestamp"), "yyyy-MM-dd'T'HH")
-    return rows.withColumn(MISPLACED, ~F.startswith(text, name))
+def misplaced(table: Table) -> Column:
+    """Return, over rows with the ``slice`` that they are in, whether they lie outside it."""
+    day = f"CAST({table.time} AS DATE)"
+    of_day, hour = f"{day} <=> CAST(left({slices.COLUMN}, 10) AS DATE)", f"hour(CAST({table.time} AS TIMESTAMP_NTZ))"
+    within: dict[Level, str] = {
+        "hour": f"{of_day} AND {hour} <=> CAST(right({slices.COLUMN}, 2) AS INT)",
+        "day": of_day,
+        "month": f"trunc({day}, 'MONTH') <=> CAST(concat({slices.COLUMN}, '-01') AS DATE)",
+        "year": f"year({day}) <=> CAST({slices.COLUMN} AS INT)",
+    }
+    cases = " ".join(f"WHEN {slices.NAME_LENGTH[level]} THEN {sql}" for level, sql in within.items())
+    return F.expr(f"NOT CASE length({slices.COLUMN}) {cases} ELSE false END").alias(MISPLACED)
 
 
 def _part(table: Table, cuts: list[str]) -> Column:
