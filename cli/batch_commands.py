@@ -87,7 +87,7 @@ def batch(
     log_to_file(settings, "batch", dataset)
     compute = _views if views_only else _batch_and_present
     if every is None:
-        show_run(compute(settings, entry, request), output)
+        show_run(compute(settings, entry, request, once=True), output)
         return
     from cli import batch_metrics
 
@@ -100,12 +100,14 @@ def batch(
         time.sleep(max(0.0, pause.total_seconds() - (time.monotonic() - begin)))
 
 
-def batch_once(settings: Settings, dataset: MeterSeries, request: Request, clock: Clock) -> dict[str, Any]:
-    """Run once, under the lease; return what is to be shown."""
+def batch_once(
+    settings: Settings, dataset: MeterSeries, request: Request, clock: Clock, *, once: bool = False
+) -> dict[str, Any]:
+    """Run once, under the lease; return what is to be shown. once: whether this process ends after it."""
     from batch_layer.pipeline.batch import run_batch
 
     begin = time.monotonic()
-    outcome = run_batch(settings, dataset, request, clock, report_progress)
+    outcome = run_batch(settings, dataset, request, clock, report_progress, once=once)
     result, record = outcome.result, outcome.record
     if result == "nothing has changed" or record is None:
         return {"dataset": dataset.name, "run": record.run_id if record else None, "result": result, "days": 0}
@@ -124,14 +126,14 @@ def batch_once(settings: Settings, dataset: MeterSeries, request: Request, clock
     return {"dataset": dataset.name, **row}
 
 
-def _views(settings: Settings, entry: Entry, request: Request) -> dict[str, Any]:
+def _views(settings: Settings, entry: Entry, request: Request, *, once: bool = False) -> dict[str, Any]:
     """Run once: the views, and nothing that is made of them."""
-    return batch_once(settings, entry.declaration, request, system_clock)
+    return batch_once(settings, entry.declaration, request, system_clock, once=once)
 
 
-def _batch_and_present(settings: Settings, entry: Entry, request: Request) -> dict[str, Any]:
+def _batch_and_present(settings: Settings, entry: Entry, request: Request, *, once: bool = False) -> dict[str, Any]:
     """Run once; then validate and estimate, and bring what is made with reference tables up to date, as declared."""
-    row = _views(settings, entry, request)
+    row = _views(settings, entry, request, once=once)
     if entry.data_set.vee and entry.vee().after_batch:
         changed = vee_command.validate_once(settings, entry, system_clock)
         row = {**row, "validated": sum(one[name] for one in changed for name in ("inserted", "updated", "deleted"))}

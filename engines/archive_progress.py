@@ -138,10 +138,36 @@ def latest(settings: Settings, table: str, snapshot: int | None = None) -> Progr
     return Progress.of(result) if result is not None else None
 
 
-def snapshot_of(settings: Settings, table: str) -> int | None:
-    """Return the snapshot that readers of a master table see; None where there is none. Raises EngineUnavailable."""
+@dataclass(frozen=True)
+class Newer:
+    """What a master table has beyond a snapshot. snapshot: the one that readers see; None: there is none.
+
+    rows: how many were appended since; None where something else was done to them, or that snapshot is not known.
+    """
+
+    snapshot: int | None
+    rows: int | None
+
+
+def newer(settings: Settings, table: str, since: int) -> Newer:
+    """Return what a master table has beyond a snapshot. Raises EngineUnavailable."""
     metadata = _metadata(settings, table)
-    return None if metadata is None else metadata.current_snapshot_id
+    return Newer(None, None) if metadata is None else newer_in(metadata, since)
+
+
+def newer_in(metadata: TableMetadata, since: int) -> Newer:
+    """Return what a table has beyond a snapshot, by its metadata."""
+    from pyiceberg.table.snapshots import Operation, ancestors_of
+
+    rows = 0
+    for each in ancestors_of(metadata.current_snapshot(), metadata):
+        if each.snapshot_id == since:
+            return Newer(metadata.current_snapshot_id, rows)
+        if each.summary is None or each.summary.operation not in (Operation.APPEND, Operation.REPLACE):
+            break
+        if each.summary.operation == Operation.APPEND:
+            rows += int(each.summary.additional_properties.get("added-records", 0))
+    return Newer(metadata.current_snapshot_id, None)
 
 
 def _metadata(settings: Settings, table: str) -> TableMetadata | None:

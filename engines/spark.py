@@ -71,20 +71,21 @@ _lock = threading.Lock()
 
 @contextmanager
 def session(
-    settings: Settings, app_name: str = "meterlake", conf: Mapping[str, str] | None = None
+    settings: Settings, app_name: str = "meterlake", conf: Mapping[str, str] | None = None, *, brief: bool = False
 ) -> Iterator[SparkSession]:
     """Open the Spark session, and stop it when its last holder leaves.
 
     Inside an open session the same one comes back, whatever its ``app_name``: opening is cheap then.
     The JVM stays until the process ends, with the memory of the first session; a later one starts in a second.
 
-    conf: Spark options on top of ``options``, winning over them.
+    conf: Spark options on top of ``options``, winning over them. brief: whether this process ends after little work; a
+    JVM that is started for that compiles quickly instead of well.
     Raises SparkFailed, NoRuntime, and what its provider raises; OtherSession when the open one has another value of
     an option; JavaEnded when the JVM has ended under the body.
     """
     from py4j.protocol import Py4JError, Py4JJavaError
 
-    held = _hold(settings, app_name, options(settings, conf))
+    held = _hold(settings, app_name, options(settings, conf), brief)
     try:
         yield held.session
     except (Py4JError, ConnectionError) as error:
@@ -115,14 +116,14 @@ def carry_folders() -> None:
         cloudpickle.register_pickle_by_value(folder)
 
 
-def _hold(settings: Settings, app_name: str, wanted: dict[str, str]) -> _Open:
+def _hold(settings: Settings, app_name: str, wanted: dict[str, str], brief: bool) -> _Open:
     carry_folders()
     with _lock:
         if _open:
             _check_same(_open[0].conf, wanted)
             _open[0].holders += 1
         else:
-            _open.append(_Open(_start(settings, app_name, wanted), wanted))
+            _open.append(_Open(_start(settings, app_name, wanted, brief), wanted))
         return _open[0]
 
 
@@ -291,7 +292,7 @@ def _properties(file: Path | None) -> dict[str, str]:
     return {pair[0]: pair[1] if len(pair) > 1 else "" for pair in pairs}
 
 
-def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSession:
+def _start(settings: Settings, app_name: str, conf: dict[str, str], brief: bool) -> SparkSession:
     from pyspark import SparkConf
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
@@ -300,7 +301,7 @@ def _start(settings: Settings, app_name: str, conf: dict[str, str]) -> SparkSess
     log.parent.mkdir(parents=True, exist_ok=True)
     _scratch(settings).mkdir(parents=True, exist_ok=True)
     prepared = SparkConf(loadDefaults=False).setAll(list(conf.items()))
-    prepared.set("spark.driver.extraJavaOptions", _java_options(settings, log, conf))
+    prepared.set("spark.driver.extraJavaOptions", _java_options(settings, log, conf, brief))
     with _environment(_variables(settings)):
         try:
             return SparkSession.builder.config(conf=prepared).appName(app_name).getOrCreate()
@@ -321,22 +322,24 @@ def _variables(settings: Settings) -> dict[str, str]:
     return variables | {"SPARK_LOCAL_IP": settings.host} if _is_local(settings) else variables
 
 
-def _compiling() -> list[str]:
+def _compiling(brief: bool) -> list[str]:
     """Return options by which Java compiles for the second time, which takes longest, ten times as late as by default.
 
     Most of what a driver does is planning: thousands of calls, not millions, which gain less by it than it takes. What
-    rows pass through gets there within a second all the same.
+    rows pass through gets there within a second all the same; where they are few, not even that pays.
     """
+    if brief:
+        return ["-XX:TieredStopAtLevel=1"]
     defaults = {"Invocation": 5000, "MinInvocation": 600, "Compile": 15_000, "BackEdge": 40_000}
     return [f"-XX:Tier4{name}Threshold={10 * count}" for name, count in defaults.items()]
 
 
-def _java_options(settings: Settings, log: Path, conf: Mapping[str, str]) -> str:
+def _java_options(settings: Settings, log: Path, conf: Mapping[str, str], brief: bool) -> str:
     words = [
         # The heap is the setting's; what Spark unpacks and spills goes beside the data, not to /tmp.
         "-Duser.timezone=UTC",
         "-XX:-UsePerfData",
-        *_compiling(),
+        *_compiling(brief),
         f'"-Djava.io.tmpdir={_scratch(settings)}"',
         f"-Dlog4j2.configurationFile={_LOG_CONFIG.as_uri()}",
         f'"-Dmeterlake.log={log}"',

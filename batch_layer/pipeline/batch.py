@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from batch_layer.views.context import Run
     from batch_layer.views.plan import Mode, Plan
     from batch_layer.views.run import Result
+    from engines.archive_progress import Newer
     from meterlake.boundary import PartitionProgress
     from meterlake.clock import Clock
     from meterlake.declaration import MeterSeries
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 """Takes one line about what is being done, for people."""
 
+FEW_ROWS: Final = 500_000
+"""So many new readings at most are over before it pays that Java compiles well, where the process ends with them."""
 DECLARATION: Final = "declaration"
 """Key of a record's details: the fingerprint of the declaration by which all days were last computed."""
 _BASE: Final = tables.FOLDER
@@ -70,6 +73,7 @@ class _Batch:
     report: Report
     held: Lease
     more: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = False
 
     @property
     def base(self) -> str:
@@ -82,10 +86,17 @@ class _Batch:
 
 
 def run_batch(
-    settings: Settings, dataset: MeterSeries, request: Request, clock: Clock, report: Report = lambda _: None
+    settings: Settings,
+    dataset: MeterSeries,
+    request: Request,
+    clock: Clock,
+    report: Report = lambda _: None,
+    *,
+    once: bool = False,
 ) -> Outcome:
     """Compute what was asked for, audit it and let readers see it; an interrupted publish is finished first.
 
+    once: whether the process ends after this run and what follows from it.
     Raises RunUnderWay where somebody else works on the data set, LeaseLost or Overtaken where somebody else has taken
     over; nothing of the run is visible then. Raises AuditFailed, NothingLoaded, and what the engines raise.
     """
@@ -95,7 +106,7 @@ def run_batch(
         lineage.job(settings, f"{dataset.name}.batch", clock, reads, writes) as job,
         lease.held(settings, dataset.name, f"batch of {dataset.name}", clock) as held,
     ):
-        outcome = _run(_Batch(settings, dataset, clock, report, held), request)
+        outcome = _run(_Batch(settings, dataset, clock, report, held, once=once), request)
         job.of(outcome.record.run_id if outcome.record else "", {})
         return outcome
 
@@ -120,10 +131,12 @@ def _run(batch: _Batch, request: Request) -> Outcome:
         history = settled.result()
         present = history.current
         before = plan.Current(present.run_id, present.snapshot, history.tables) if present else None
-        if present and before and _is_idle(batch, request, before, present, reached, run_clock):
+        newer = _newer(batch, request, before)
+        if present and before and newer and _is_idle(batch, before, newer, present, reached, run_clock):
             _made_by(batch, "incremental", present)
             return Outcome("nothing has changed", present)  # found out without Spark, whose start takes longest
-        session = stack.enter_context(spark.session(settings, "batch"))
+        few = newer is not None and newer.rows is not None and newer.rows <= FEW_ROWS
+        session = stack.enter_context(spark.session(settings, "batch", brief=batch.once and few))
         source, progress = master(session, settings, dataset), reached.result()
         planned = plan.make(dataset, request, before, source, run_clock)
         boundary = next_boundary(dataset, planned, progress, run_clock, present)
@@ -148,18 +161,23 @@ def _run(batch: _Batch, request: Request) -> Outcome:
     return Outcome("boundary moved" if publication.changes == {} else "published", after.current)
 
 
+def _newer(batch: _Batch, request: Request, before: plan.Current | None) -> Newer | None:
+    """Return, without Spark, what is new to a run that brings the views up to date; None for other runs."""
+    if before is None or request.full or request.is_range or not before.is_sliced or before.snapshot is None:
+        return None
+    return archive_progress.newer(batch.settings, batch.dataset.name, before.snapshot)
+
+
 def _is_idle(
     batch: _Batch,
-    request: Request,
     before: plan.Current,
+    newer: Newer,
     present: Record,
     reached: Future[list[PartitionProgress] | None],
     run_clock: datetime,
 ) -> bool:
     """Return, without Spark, whether there is nothing to do: the master data set is as the present run has read it."""
-    if request.full or request.is_range or not before.is_sliced or before.snapshot is None:
-        return False
-    if archive_progress.snapshot_of(batch.settings, batch.dataset.name) != before.snapshot:
+    if newer.snapshot != before.snapshot:
         return False
     progress = reached.result() or []
     boundary = boundaries.next_boundary(batch.dataset, progress, run_clock, present.boundary)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyiceberg.table.metadata import TableMetadata, TableMetadataUtil
 
-from engines.archive_progress import Progress, Reached, _history, at_ends, effective_offsets
+from engines.archive_progress import Newer, Progress, Reached, _history, at_ends, effective_offsets, newer_in
 from engines.topics import Span, Topic
 from meterlake.boundary import PartitionProgress
 
@@ -67,8 +67,13 @@ def test_nothing_is_archived_of_a_topic_that_was_made_anew() -> None:
     assert at_ends(progress, Topic("t", "new", (0,)), {0: Span(0, 3)}) == [PartitionProgress(0, None, at_end=False)]
 
 
-def metadata(*snapshots: tuple[int, int | None, str], current: int | None = None) -> TableMetadata:
-    """Return a table's metadata. snapshots: id, parent and ``n`` in the summary, of each."""
+def metadata(
+    *snapshots: tuple[int, int | None, str], current: int | None = None, operation: str = "append"
+) -> TableMetadata:
+    """Return a table's metadata. snapshots: id, parent and ``n`` in the summary, of each; ``n`` rows were added.
+
+    operation: of the second.
+    """
     said: dict[str, object] = {
         "format-version": 2, "table-uuid": str(uuid.uuid4()), "location": "hdfs://n/t", "last-sequence-number": 1,
         "last-updated-ms": 1, "last-column-id": 1, "last-partition-id": 999, "properties": {},
@@ -77,7 +82,8 @@ def metadata(*snapshots: tuple[int, int | None, str], current: int | None = None
         "sort-orders": [{"order-id": 0, "fields": []}], "default-sort-order-id": 0,
         "snapshots": [
             {"snapshot-id": number, "timestamp-ms": 1, "sequence-number": 1, "manifest-list": "hdfs://n/m",
-             "summary": {"operation": "append", "n": n}} | ({"parent-snapshot-id": parent} if parent else {})
+             "summary": {"operation": operation if number == 2 else "append", "n": n, "added-records": n}}
+            | ({"parent-snapshot-id": parent} if parent else {})
             for number, parent, n in snapshots
         ],
     }  # fmt: skip
@@ -92,3 +98,23 @@ def test_only_what_readers_saw_up_to_a_snapshot_counts() -> None:
     assert [summary["n"] for summary in _history(table, 2)] == ["2", "1"]
     assert [summary["n"] for summary in _history(metadata((2, 1, "2"), current=2), None)] == ["2"]  # 1 has expired
     assert list(_history(metadata(), None)) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "since", "rows"),
+    [
+        ("append", 4, 0),
+        ("append", 2, 40),
+        ("append", 1, 60),
+        ("replace", 1, 40),
+        ("overwrite", 1, None),
+        ("append", 9, None),
+    ],
+)
+def test_rows_are_new_that_were_appended_since_a_snapshot(operation: str, since: int, rows: int | None) -> None:
+    table = metadata((1, None, "10"), (2, 1, "20"), (3, 2, "30"), (4, 2, "40"), current=4, operation=operation)
+    assert newer_in(table, since) == Newer(4, rows)
+
+
+def test_a_table_without_snapshots_has_nothing_new() -> None:
+    assert newer_in(metadata(), 1) == Newer(None, None)
