@@ -81,6 +81,7 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks/*.py
+	$(BIN)/mypy benchmarks/peers/*.py
 
 unit: $(DEV)
 	$(PYTEST) -m unit -n auto tests/unit

@@ -49,7 +49,9 @@ class Benchmark:
 STREAM: Final = "stream household --with-archive"
 BENCHMARKS: Final = {
     "backlog": Benchmark(
-        "backlog.py --meters 2000 --seconds 300", "backlog.py --meters 20 --seconds 60", "kafka cassandra metastore"
+        "backlog.py --meters 2000 --seconds 300 --peers",
+        "backlog.py --meters 20 --seconds 60 --peers spark",
+        "kafka cassandra metastore",
     ),
     "archive_backlog": Benchmark(
         "backlog.py --meters 2000 --seconds 300 --query archive",

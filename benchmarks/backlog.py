@@ -3,16 +3,20 @@
 Messages of so many meters, one reading a second each, wait in Kafka. The stream takes them to Cassandra as after an
 outage: decode, rules, lateness, deduplication, exact state of each minute, rows. Then, on the same messages, a bare
 consumer in one Python process parses JSON, drops repeated readings by a set and adds up minutes in a dict: no rules, no
-exactness, no durability, nothing written.
+exactness, no durability, nothing written. Peers that are asked for take the same messages, too (``stream_peers.py``):
+plain Spark, Quix Streams, Flink SQL, Polars.
 
     meterlake up kafka cassandra metastore
     python benchmarks/backlog.py --meters 2000 --seconds 600
     python benchmarks/backlog.py --meters 2000 --seconds 120 --query archive    # into the master data set instead
+    python benchmarks/backlog.py --meters 2000 --seconds 300 --peers            # installs them once: some 900 MB
+    python benchmarks/backlog.py --meters 2000 --seconds 300 --peers spark quix
 
 Prints a line an update on the error stream and one JSON object: readings a second as a whole and in the steady half
 (the updates after the first half of the messages), CPU seconds a million readings (driver, JVM, Python workers,
 Cassandra, Kafka) as a whole and in the steady half, those of Kafka while it was sent them, Spark's phases, and the
-peer's figures. Exit code 1 if a minute in Cassandra, or the number of rows in the master data set, is wrong.
+peers' figures, without what they need until they begin to read. Exit code 1 if a minute in Cassandra, or the number of
+rows in the master data set, is wrong, or a peer fails; wrong minutes of peers are counted, and change nothing.
 """
 
 from __future__ import annotations
@@ -27,12 +31,15 @@ import time
 import uuid
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import orjson
 import psutil
+import stream_peers
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from peers.common import cpu_seconds
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.listener import StreamingQueryListener
 
@@ -87,15 +94,20 @@ class Watch(StreamingQueryListener):
         """Nobody asks."""
 
 
-def send(settings: Settings, dataset: MeterSeries, meters: int, seconds: int) -> int:
-    """Send one reading a meter and second of the last ``seconds``; return how many."""
+def power(ts: int, meter: int) -> float:
+    """Return what a meter measures."""
+    return (ts * 31 + meter * 17) % 9000 / 1000
+
+
+def send(settings: Settings, dataset: MeterSeries, meters: int, seconds: int) -> tuple[int, range]:
+    """Send one reading a meter and second of the last ``seconds``; return how many, and the seconds."""
     config = {"acks": "all", "compression.type": "lz4", "linger.ms": 50, "queue.buffering.max.messages": 500_000}
     producer, count = Producer(client_config(settings, **config)), 0
-    first = int(system_clock().timestamp()) // 60 * 60 - seconds
-    for ts in range(first, first + seconds):
+    end = int(system_clock().timestamp()) // 60 * 60
+    times = range(end - seconds, end)
+    for ts in times:
         for meter in range(meters):
-            power = (ts * 31 + meter * 17) % 9000 / 1000
-            values = (power, 0.1, 230.0, power / 0.23, 0.0, 0.1, 0.2)
+            values = (power(ts, meter), 0.1, 230.0, power(ts, meter) / 0.23, 0.0, 0.1, 0.2)
             message = wire.encode(dataset, Reading(f"m{meter}", ts, 1, values))
             producer.produce(dataset.readings_topic, message, f"m{meter}")
             count += 1
@@ -103,7 +115,13 @@ def send(settings: Settings, dataset: MeterSeries, meters: int, seconds: int) ->
             producer.poll(0.1)
     if left := producer.flush(120):
         raise SystemExit(f"Kafka did not take {left:,} messages.")
-    return count
+    return count, times
+
+
+def minute_sent(times: range, meter: str, minute: int) -> tuple[int, float]:
+    """Return how many readings of a meter's minute were sent, and the sum of their power."""
+    sent = [power(ts, int(meter.removeprefix("m"))) for ts in range(minute, minute + 60) if ts in times]
+    return len(sent), math.fsum(sent)
 
 
 def bare(settings: Settings, dataset: MeterSeries, count: int) -> dict[str, float]:
@@ -135,10 +153,13 @@ def bare(settings: Settings, dataset: MeterSeries, count: int) -> dict[str, floa
     }
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """Return the CPU time of a process and all its children, also of those that have ended."""
-    own = process.cpu_times()
-    return own.user + own.system + own.children_user + own.children_system + sum(map(cpu_seconds, process.children()))
+def peer(name: str, backlog: stream_peers.Backlog) -> dict[str, Any]:
+    """Return the figures of a peer, with the CPU time of the Cassandra that it writes to."""
+    before = server(backlog.settings, "cassandra")
+    result = stream_peers.run(backlog, name)
+    taken = server(backlog.settings, "cassandra") - before
+    print(f"{name}: {result}", file=sys.stderr, flush=True)
+    return result | {"cassandra_cpu_s_per_million": round(taken / backlog.count * 1e6, 1)}
 
 
 def shares(settings: Settings) -> dict[str, float]:
@@ -207,7 +228,9 @@ def main() -> int:
     parser.add_argument("--meters", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=600, help="of event time before now")
     parser.add_argument("--query", choices=("views", "archive"), default="views")
+    parser.add_argument("--peers", nargs="*", choices=stream_peers.PEERS, help="without a name: all of them")
     options = parser.parse_args()
+    names = stream_peers.PEERS if options.peers == [] else options.peers or ()
     settings, span = load_settings(), timedelta(seconds=options.seconds)
     # So that nothing is late: it is sent now, and not as it was measured.
     dataset = replace(HOUSEHOLD, name=f"backlog{uuid.uuid4().hex[:8]}", lateness=span + timedelta(minutes=10))
@@ -216,7 +239,7 @@ def main() -> int:
     try:
         load = os.getloadavg()[0]
         taken = server(settings, "kafka")
-        sent = send(settings, dataset, options.meters, options.seconds)
+        sent, times = send(settings, dataset, options.meters, options.seconds)
         taken, views = server(settings, "kafka") - taken, options.query == "views"
         watch = Watch(settings, sent)
         with engine.session(settings, "stream", streaming.options(settings)) as spark:
@@ -229,7 +252,9 @@ def main() -> int:
             faults = 0 if views else missing(spark, dataset, sent)
         gc.collect()
         faults = wrong(settings, dataset, sent) if views else faults
-        peer = bare(settings, dataset, sent)
+        bare_one = bare(settings, dataset, sent)
+        backlog = stream_peers.Backlog(settings, dataset, sent, partial(minute_sent, times))
+        peers = {name: peer(name, backlog) for name in names}
     finally:
         remove(settings, dataset)
     second_half = steady(watch, after)
@@ -243,13 +268,14 @@ def main() -> int:
         "kafka_cpu_s_per_million_sent": round(taken / sent * 1e6, 1),
         "state_mb": round(watch.state_mb, 1),
         "seconds_by_phase": {name: round(ms / 1000, 1) for name, ms in sorted(watch.phases.items())},
-        "bare": peer,
+        "bare": bare_one,
+        "peers": peers,
         "load_before": round(load, 1),
         "load_after": round(os.getloadavg()[0], 1),
         "wrong": faults,
     }
     print(json.dumps(figures))
-    return 1 if faults else 0
+    return 1 if faults or any("failed" in one for one in peers.values()) else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Python environments of servers that are Python packages, each apart from ours, in the cache.
 
 ``environments/<name>.in`` says what is asked for, ``environments/<name>.lock`` holds every package with its hashes.
+Other folders may have such files (``within``): the benchmarks' has those of the peers.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ def names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.in"))
 
 
-def folder(name: str, settings: Settings) -> Path:
+def folder(name: str, settings: Settings, within: Path = FOLDER) -> Path:
     """Return where the environment is, or would be: another lock or Python has another folder."""
-    lock = hashlib.sha256((FOLDER / f"{name}.lock").read_bytes()).hexdigest()[:12]
+    lock = hashlib.sha256((within / f"{name}.lock").read_bytes()).hexdigest()[:12]
     return settings.cache_dir / "python" / f"{name}-{sys.version_info[0]}.{sys.version_info[1]}-{lock}"
 
 
-def ensure(name: str, settings: Settings, progress: Progress | None = None) -> Path:
+def ensure(name: str, settings: Settings, progress: Progress | None = None, within: Path = FOLDER) -> Path:
     """Return the folder of an environment, installing its locked packages once. Raises ArtifactError."""
-    target = folder(name, settings)
+    target = folder(name, settings, within)
     if target.is_dir():
         return target
     with filling(settings, _LOCK):
@@ -47,16 +48,16 @@ def ensure(name: str, settings: Settings, progress: Progress | None = None) -> P
                 # Relocatable: it is made under another name.
                 _uv(name, "venv", "--quiet", "--clear", "--relocatable", "--python", sys.executable, str(partial))
                 python = str(partial / "bin" / "python")
-                requirements = str(FOLDER / f"{name}.lock")
+                requirements = str(within / f"{name}.lock")
                 _uv(name, "pip", "install", "--quiet", "--require-hashes", "--python", python, "-r", requirements)
             if progress:
                 progress(name, BYTES[name], BYTES[name])
     return target
 
 
-def lock(name: str) -> None:
+def lock(name: str, within: Path = FOLDER) -> None:
     """Pin the packages of an environment again. Raises ArtifactError."""
-    file = FOLDER / f"{name}.in"
+    file = within / f"{name}.in"
     _uv(name, "pip", "compile", *_COMPILE, "--quiet", str(file), "-o", str(file.with_suffix(".lock")))
 
 
