@@ -80,6 +80,9 @@ BENCHMARKS: Final = {
     "prediction": Benchmark("prediction.py", "prediction.py --customers 500 --days 120"),
     "producing": Benchmark("producing.py", "producing.py --meters 20 --seconds 30 --turns 1", "kafka"),
     "publish_under_readers": Benchmark("publish_under_readers.py", "publish_under_readers.py --turns 20", "core"),
+    "queries": Benchmark(
+        "queries.py --fill", "queries.py --fill --meters 10 --years 0.2 --live 240 --rounds 3", "core"
+    ),
     "run_records": Benchmark("run_records.py", "run_records.py --runs 100 --times 2", "core"),
     "soak": Benchmark("soak.py", "soak.py --meters 4 --minutes 4 --batch-every 1m", "core"),
     "start_up": Benchmark("start_up.py", "start_up.py --times 1"),

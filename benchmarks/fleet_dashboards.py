@@ -176,14 +176,19 @@ def _ask(
     if isinstance(one.query, CassandraQuery):
         list(session.execute(macros.cassandra(one.query, chosen)))
         return 0.0
+    return through_trino(settings, macros.trino(one.query, chosen))[1]
+
+
+def through_trino(settings: Settings, statement: str) -> tuple[list[Any], float]:
+    """Return the rows of a statement, and Trino's CPU seconds."""
     address = urlsplit(settings.trino)
     with dbapi.connect(  # type: ignore[no-untyped-call]
         host=address.hostname, port=address.port, user="benchmark"
     ) as connection:
         cursor = connection.cursor()
-        cursor.execute(macros.trino(one.query, chosen))
-        cursor.fetchall()
-        return float(cursor.stats["cpuTimeMillis"]) / 1000
+        cursor.execute(statement)
+        rows = cursor.fetchall()
+        return rows, float(cursor.stats["cpuTimeMillis"]) / 1000
 
 
 def main() -> None:

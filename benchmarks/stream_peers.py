@@ -95,7 +95,7 @@ def run(backlog: Backlog, name: str) -> dict[str, Any]:
                 return {"failed": done.returncode}
             selected = f"SELECT meter_id, minute, readings, {measures[0]} AS total FROM {table}"
             rows = list(session.execute(selected, timeout=600))
-            return _figures(json.loads(done.stdout.splitlines()[-1])) | _judged(rows, backlog.expected)
+            return _figures(json.loads(done.stdout.splitlines()[-1])) | judged(rows, backlog.expected)
         finally:
             session.execute(f"DROP TABLE {table}", timeout=60)
             _forget_topics(settings, dataset)
@@ -110,7 +110,7 @@ def _figures(said: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _judged(rows: list[Any], expected: Expected) -> dict[str, int]:
+def judged(rows: list[Any], expected: Expected) -> dict[str, int]:
     """Return how many minutes and readings were written, and how many minutes are not what was sent."""
     wrong = 0
     for row in rows:
