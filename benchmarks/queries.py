@@ -14,8 +14,8 @@ minutes) as the stream writes them. A stack whose data nobody needs: each number
 its own, which stays. The boundary is 70 minutes ago when it is filled.
 
 Prints one JSON object: milliseconds of each question, the first time, and the middle (p50) and the 95th of 100 (p95)
-of the rounds after half as many that warm up; Trino's CPU time, which a busy machine changes less. Exit code 1 where an answer does not have the rows that
-it must have.
+of the rounds after half as many that warm up; Trino's CPU time, which a busy machine changes less. Exit code 1 where an
+answer does not have the rows that it must have.
 """
 
 # Names come from the declaration.
