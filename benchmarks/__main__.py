@@ -77,6 +77,14 @@ BENCHMARKS: Final = {
     "load_many": Benchmark("load_many.py", "load_many.py --files 20", "core"),
     "prediction": Benchmark("prediction.py", "prediction.py --customers 500 --days 120"),
     "producing": Benchmark("producing.py", "producing.py --meters 20 --seconds 30 --turns 1", "kafka"),
+    "profile_batch": Benchmark(
+        "profiles.py batch --out out/bench", "profiles.py batch --out out/bench --meters 20 --seconds 60 --runs 1"
+    ),
+    "profile_stream": Benchmark(
+        "profiles.py stream --out out/bench",
+        "profiles.py stream --out out/bench --meters 20 --seconds 60",
+        "kafka cassandra metastore",
+    ),
     "publish_under_readers": Benchmark("publish_under_readers.py", "publish_under_readers.py --turns 20", "core"),
     "run_records": Benchmark("run_records.py", "run_records.py --runs 100 --times 2", "core"),
     "soak": Benchmark("soak.py", "soak.py --meters 4 --minutes 4 --batch-every 1m", "core"),

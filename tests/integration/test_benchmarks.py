@@ -17,8 +17,9 @@ from benchmarks.__main__ import BENCHMARKS, FOLDER
 
 pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(7200)]
 
-NOT_RUN = {"__main__.py", "soak_oracle.py", "soak_watch.py", "vee_accuracy.py"}
-"""The runner, parts of the soak, and one that wants a file of somebody's own."""
+PARTS = {"cpu_groups.py", "flame_graph.py", "sampling.py", "soak_oracle.py", "soak_watch.py"}
+NOT_RUN = {"__main__.py", "vee_accuracy.py", *PARTS}
+"""The runner, parts of the profiles and of the soak, and one that wants a file of somebody's own."""
 JUDGE_GROWTH = {
     "batch_day", "batch_years", "half_hourly_fleet", "lakehouse_growth", "load_many", "run_records", "soak",
 }  # fmt: skip

@@ -36,6 +36,7 @@ NOT_IMPORTED = {
     "import-linter": "a command: the architecture",
     "mypy": "a command: types",
     "pandas-stubs": "types for mypy",
+    "py-spy": "a command: benchmarks/profiles.py starts it",
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
     "psycopg": "the driver of PostgreSQL: SQLAlchemy imports it where a URL names it",
