@@ -87,6 +87,9 @@ BENCHMARKS: Final = {
     ),
     "publish_under_readers": Benchmark("publish_under_readers.py", "publish_under_readers.py --turns 20", "core"),
     "run_records": Benchmark("run_records.py", "run_records.py --runs 100 --times 2", "core"),
+    "scale_out": Benchmark(
+        "scale_out.py", "scale_out.py --meters 20 --seconds 60 --rounds 1", "kafka cassandra metastore"
+    ),
     "soak": Benchmark("soak.py", "soak.py --meters 4 --minutes 4 --batch-every 1m", "core"),
     "start_up": Benchmark("start_up.py", "start_up.py --times 1"),
     "storage": Benchmark("storage.py", "storage.py --meters 2 --minutes 3"),

@@ -67,16 +67,16 @@ def python_stacks(text: str, driver: int) -> Counter[Stack]:
     return found
 
 
-def scaled(samples: Mapping[Stack, int], cpu: Mapping[str, float]) -> Counter[Stack]:
+def scaled(samples: Mapping[Stack, int], cpu: Mapping[str, float]) -> dict[Stack, float]:
     """Return the CPU seconds of each stack. cpu: those of each process; of servers there are no stacks."""
     totals: Counter[str] = Counter()
     for stack, count in samples.items():
         totals[stack[0]] += count
-    seconds: dict[Stack, float] = {
-        stack: cpu[stack[0]] * count / totals[stack[0]] for stack, count in samples.items() if cpu[stack[0]] > 0
-    }
-    unseen = {(process,): spent for process, spent in cpu.items() if spent > 0 and not totals[process]}
-    return Counter({**seconds, **unseen})  # type: ignore[arg-type]  # a Counter of fractions
+    found = {stack: cpu[stack[0]] * count / totals[stack[0]] for stack, count in samples.items() if cpu[stack[0]] > 0}
+    for process, spent in cpu.items():
+        if spent > 0 and not totals[process]:
+            found[(process,)] = spent
+    return found
 
 
 def spy() -> str:
@@ -105,7 +105,7 @@ class Sampling:
         self._spy = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - fixed words
         self._before = self._shares()
 
-    def end(self) -> Counter[Stack]:
+    def end(self) -> dict[Stack, float]:
         """Return CPU seconds by stack since ``begin``. Raises NoSampling."""
         assert self._spy is not None  # noqa: S101 - begun
         after = self._shares()

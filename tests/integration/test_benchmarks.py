@@ -17,9 +17,9 @@ from benchmarks.__main__ import BENCHMARKS, FOLDER
 
 pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(7200)]
 
-PARTS = {"cpu_groups.py", "flame_graph.py", "sampling.py", "soak_oracle.py", "soak_watch.py"}
+PARTS = {"cpu_groups.py", "flame_graph.py", "sampling.py", "soak_oracle.py", "soak_watch.py", "standalone.py"}
 NOT_RUN = {"__main__.py", "vee_accuracy.py", *PARTS}
-"""The runner, parts of the profiles and of the soak, and one that wants a file of somebody's own."""
+"""The runner, parts of others, and one that wants a file of somebody's own."""
 JUDGE_GROWTH = {
     "batch_day", "batch_years", "half_hourly_fleet", "lakehouse_growth", "load_many", "run_records", "soak",
 }  # fmt: skip
