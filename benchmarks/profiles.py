@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -80,6 +81,7 @@ class Halves(backlog.Watch):
 
     sampled: Sampling | None = None
     profile: Profile = field(default_factory=Profile)
+    all_read: threading.Event = field(default_factory=threading.Event)
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: ANN401, N802 - Spark's
         """Take an update."""
@@ -88,10 +90,14 @@ class Halves(backlog.Watch):
         if before is None and self.half is not None and self.sampled is not None:
             self.profile.warming = self.sampled.end()
             self.sampled.begin()
+        if sum(count for count, _ in self.updates) >= self.sent:
+            self.all_read.set()
 
 
 def stream(settings: Settings, meters: int, seconds: int) -> Profile:
-    """Let a backlog go through the speed layer."""
+    """Let a backlog go through the speed layer, in six updates at least."""
+    most = min(settings.stream_max_offsets, meters * seconds // 6)
+    settings = settings.model_copy(update={"stream_max_offsets": most})
     name, lateness = f"profile{uuid.uuid4().hex[:8]}", timedelta(seconds=seconds, minutes=10)
     dataset = replace(HOUSEHOLD, name=name, lateness=lateness)
     topics.ensure(settings, dataset)
@@ -102,10 +108,11 @@ def stream(settings: Settings, meters: int, seconds: int) -> Profile:
             spark.streams.addListener(watch)
             it.begin()
             run(settings, dataset, Queries(archive=False, views=True, once=True), system_clock)
+            if not watch.all_read.wait(60):  # the listener is told a moment later
+                raise SystemExit("Spark has not told of all updates.")
             watch.profile.warm = it.end()
             spark.streams.removeListener(watch)
-        if watch.half is None:
-            raise SystemExit("All messages came in one update: send more.")
+        assert watch.half is not None  # noqa: S101 - all were read
         first = sum(count for count, _ in watch.updates[: watch.half[0]])
         watch.profile.readings = [first, sent - first]
         watch.profile.wrong = backlog.wrong(settings, dataset, sent)

@@ -17,6 +17,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import psutil
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -108,7 +110,9 @@ class Sampling:
     def end(self) -> dict[Stack, float]:
         """Return CPU seconds by stack since ``begin``. Raises NoSampling."""
         assert self._spy is not None  # noqa: S101 - begun
-        after = self._shares()
+        spent = psutil.Process(self._spy.pid).cpu_times()
+        after = dict(self._shares())
+        after["driver"] -= spent.user + spent.system  # a child of ours, and no work of ours
         self._profiler(f"stop,collapsed,threads,file={self._folder / 'java.txt'}")
         self._spy.send_signal(signal.SIGINT)
         if self._spy.wait(60):
