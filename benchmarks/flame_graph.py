@@ -23,6 +23,12 @@ LETTER: Final = 6.2
 DEPTH: Final = 45
 MOST: Final = 180_000
 """Bytes of a picture, at most: the narrowest frames are left out until it fits."""
+NATIVE: Final = 3
+"""So many frames of the JVM itself are shown of a stack."""
+PASSING: Final = (
+    "scala/", "java/util/concurrent/", "java/lang/Thread.", "py4j/",
+    "clone3", "start_thread", "thread_native_entry", "Thread::call_run", "JavaThread::",
+)  # fmt: skip
 MIXED: Final = "#d0d0d0"
 COLOURS: Final = (
     "#e4572e", "#f3a712", "#7fb069", "#4f86c6", "#b279a2", "#76b7b2", "#d4a373", "#9c755f", "#e8c547", "#86bc9c",
@@ -58,11 +64,18 @@ def short(frame: str) -> str:
 
 
 def plain(stack: Sequence[str]) -> Stack:
-    """Return the frames that a reader sees: a class that calls itself stands once, what only passes on not at all."""
+    """Return the frames that a reader sees: a class that calls itself stands once, what only passes on not at all.
+
+    Of the JVM's own work, what is beyond the first few frames is left out.
+    """
     kept: list[str] = []
+    native = 0
     for frame in stack:
-        if frame.startswith(("scala/", "java/util/concurrent/", "java/lang/Thread.", "py4j/")):
+        if frame.startswith(PASSING):
             continue
+        native += "::" in frame
+        if native > NATIVE:
+            break
         name = short(frame)
         owner = name if " (" in name else name.partition(".")[0]
         if not kept or owner != (kept[-1] if " (" in kept[-1] else kept[-1].partition(".")[0]):

@@ -50,7 +50,7 @@ def _thread(name: str) -> str:
     """Return what a thread does, without what tells it from others that do the same."""
     matched = _THREAD.match(name)
     known = re.split(r" for | in stage |: |\(", matched[1] if matched else name)[0]
-    return re.sub(r"[-#]?\d+(\.\d+)*", "", known).strip() or "thread"
+    return re.sub(r"(?<![A-Z])[-#]?\d+(\.\d+)*", "", known).strip() or "thread"
 
 
 def python_stacks(text: str, driver: int) -> Counter[Stack]:

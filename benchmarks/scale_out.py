@@ -9,9 +9,10 @@ of ours is on the way. The readings' topic has 8 partitions.
 
 batch: live readings of a fleet arrive in an Iceberg table, and a run brings the views up to date, as in batch_peers.py:
 a small run first, which is not counted. stream: a backlog as in backlog.py. Each turn is a process of its own; turns
-of one and two executors alternate. Prints one JSON object: seconds, and CPU seconds of the driver and the cluster
-together, with medians and ratios. Exit code 1 where two turns' views, or their rows in Cassandra, are not the same row
-by row.
+of one and two executors alternate. nodes: the same stream into one Cassandra node of its own and into two, its
+checkpoint on one DataNode and, with two copies, on two. Prints one JSON object: seconds, and CPU seconds of the driver
+and Spark's cluster together, with medians and ratios. Exit code 1 where two turns' views, or their rows in Cassandra,
+are not the same row by row.
 
 On a machine of two cores the driver and the servers take their share of them: seconds cannot halve. What must not grow
 is CPU time.
@@ -28,6 +29,7 @@ import sys
 import tempfile
 import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +40,7 @@ from urllib.parse import urlparse
 import backlog
 import duckdb
 import psutil
+import second_nodes
 from batch_growth import START, in_folder
 from batch_peers import DATASET, Fleet
 from standalone import PROPERTIES, WORKERS, cluster
@@ -125,7 +128,7 @@ def turn(environment: Mapping[str, str], executors: int, folder: Path, words: li
 
 
 def turns(rounds: int, once: Callable[[int], tuple[dict[str, Any], Any]]) -> dict[str, Any]:
-    """Take turns on one executor and on two. once: returns figures, and what is to be the same."""
+    """Take turns on one and on two. once: returns figures, and what is to be the same."""
     found: dict[int, list[dict[str, Any]]] = {1: [], WORKERS: []}
     first, differing = None, 0
     for _ in range(rounds):
@@ -185,15 +188,52 @@ def stream(environment: Mapping[str, str], folder: Path, options: argparse.Names
 
         def once(executors: int) -> tuple[dict[str, Any], Any]:
             result = turn(environment, executors, folder, words)
-            if backlog.wrong(settings, dataset, sent):
-                raise SystemExit(f"Readings are missing in Cassandra, or there twice, after {executors} executors.")
-            rows = {name: _rows(settings, f"speed.{dataset.name}_{name}") for name in COMPARED}
+            rows = _rows_of(settings, dataset, sent)
             _forget(settings, dataset)
             return result, rows
 
         return turns(options.rounds, once)
     finally:
         backlog.remove(settings, dataset)
+
+
+def nodes(environment: Mapping[str, str], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Compare a stream into one Cassandra node, its checkpoint on one DataNode, with one into two of each."""
+    stack = load_settings().model_copy(update={"kafka_partitions": PARTITIONS})
+    dataset, places = _dataset(f"scaleout{uuid.uuid4().hex[:8]}", options.seconds), dict[str, dict[str, int]]()
+    topics.ensure(stack, dataset)
+    with ExitStack() as started:
+        started.enter_context(second_nodes.cassandra_node(stack, folder, 0))
+        try:
+            sent = backlog.send(stack, dataset, options.meters, options.seconds)
+            words = ["stream_turn", f"--name={dataset.name}", f"--sent={sent}", f"--seconds={options.seconds}"]
+
+            def once(count: int) -> tuple[dict[str, Any], Any]:
+                if count > 1:
+                    started.enter_context(second_nodes.cassandra_node(stack, folder, 1))
+                    started.enter_context(second_nodes.datanode(stack, folder))
+                hosts = second_nodes.contact_points(stack, count)
+                servers = {"METERLAKE_CASSANDRA_HOSTS": hosts, "METERLAKE_HDFS_REPLICATION": str(count)}
+                result = turn({**environment, **servers}, WORKERS, folder, words)
+                settings = stack.model_copy(update={"cassandra_hosts": hosts})
+                rows = _rows_of(settings, dataset, sent)
+                places[f"{count} nodes"] = {
+                    **second_nodes.owners(settings, f"speed.{dataset.name}_minute", f"{dataset.key}, day"),
+                    **second_nodes.blocks(stack),
+                }
+                _forget(settings, dataset)
+                return result, rows
+
+            return {**turns(1, once), "partitions_and_blocks": places}
+        finally:
+            backlog.remove(stack, dataset)
+
+
+def _rows_of(settings: Settings, dataset: MeterSeries, sent: int) -> dict[str, set[tuple[Any, ...]]]:
+    """Return what the speed tables hold. Raises SystemExit where readings are not there once."""
+    if wrong := backlog.wrong(settings, dataset, sent):
+        raise SystemExit(f"{wrong:,} readings are missing in Cassandra, or there twice.")
+    return {name: _rows(settings, f"speed.{dataset.name}_{name}") for name in COMPARED}
 
 
 def _dataset(name: str, seconds: int) -> MeterSeries:
@@ -214,7 +254,7 @@ def _forget(settings: Settings, dataset: MeterSeries) -> None:
             session.execute(f"DROP TABLE speed.{dataset.name}_{table}", timeout=60)
 
 
-PARTS: Final = {"batch": batch, "stream": stream}
+PARTS: Final = {"batch": batch, "stream": stream, "nodes": nodes}
 
 
 def main() -> int:

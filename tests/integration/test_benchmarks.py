@@ -17,7 +17,10 @@ from benchmarks.__main__ import BENCHMARKS, FOLDER
 
 pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(7200)]
 
-PARTS = {"cpu_groups.py", "flame_graph.py", "sampling.py", "soak_oracle.py", "soak_watch.py", "standalone.py"}
+PARTS = {
+    "cpu_groups.py", "flame_graph.py", "sampling.py", "second_nodes.py", "soak_oracle.py", "soak_watch.py",
+    "standalone.py",
+}  # fmt: skip
 NOT_RUN = {"__main__.py", "vee_accuracy.py", *PARTS}
 """The runner, parts of others, and one that wants a file of somebody's own."""
 JUDGE_GROWTH = {

@@ -32,7 +32,7 @@ process 7:"python run.py";process 8:"java -cp a;b";process 9:"python -m pyspark.
 
 def test_threads_that_do_the_same_are_one() -> None:
     stacks = java_stacks(JAVA)
-    assert {stack[1] for stack in stacks} == {"Executor task launch worker", "C CompilerThre"}
+    assert {stack[1] for stack in stacks} == {"Executor task launch worker", "C2 CompilerThre"}
     assert sorted(stacks.values()) == [2, 3, 5]
     assert {stack[0] for stack in stacks} == {JVM}
 
@@ -103,6 +103,11 @@ def test_names_are_short_and_what_calls_itself_stands_once() -> None:
         "a/B.c",
     )
     assert flame_graph.plain(stack) == (JVM, "TreeNode.transformDown", "B.c")
+
+
+def test_what_java_does_itself_is_not_shown_to_its_depth() -> None:
+    stack = (JVM, "C2 CompilerThre", "clone3", "Thread::call_run", "A::a", "B::b", "C::c", "D::d", "malloc")
+    assert flame_graph.plain(stack) == (JVM, "C2 CompilerThre", "A::a", "B::b", "C::c")
 
 
 def test_a_picture_is_well_formed_and_as_wide_as_the_seconds() -> None:
