@@ -130,12 +130,12 @@ def turn(environment: Mapping[str, str], executors: int, folder: Path, words: li
 def turns(rounds: int, once: Callable[[int], tuple[dict[str, Any], Any]]) -> dict[str, Any]:
     """Take turns on one and on two. once: returns figures, and what is to be the same."""
     found: dict[int, list[dict[str, Any]]] = {1: [], WORKERS: []}
-    first, differing = None, 0
+    first, wrong = None, 0
     for _ in range(rounds):
         for executors, figures in found.items():
             result, rows = once(executors)
             figures.append({name: round(result[name], 1) for name in ("seconds", "cpu_s")})
-            differing += 0 if first is None else _differing(first, rows)
+            wrong += 0 if first is None else differing(first, rows)
             first = rows if first is None else first
     middle = {
         executors: {name: median(each[name] for each in figures) for name in ("seconds", "cpu_s")}
@@ -143,10 +143,10 @@ def turns(rounds: int, once: Callable[[int], tuple[dict[str, Any], Any]]) -> dic
     }
     ratios = {name: round(middle[WORKERS][name] / middle[1][name], 2) for name in ("seconds", "cpu_s")}
     return {"readings": result["readings"], "turns": found, "median": middle, "two_to_one": ratios,
-            "differing_rows": differing}  # fmt: skip
+            "differing_rows": wrong}  # fmt: skip
 
 
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
     """Return how many rows either has alone. Both: rows by table, or files of rows by table."""
     if one.keys() != other.keys():
         return len(one.keys() ^ other.keys())
