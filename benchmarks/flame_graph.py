@@ -26,9 +26,12 @@ MOST: Final = 180_000
 NATIVE: Final = 3
 """So many frames of the JVM itself are shown of a stack."""
 PASSING: Final = (
-    "scala/", "java/util/concurrent/", "java/lang/Thread.", "py4j/",
+    "scala/", "java/util/concurrent/", "java/lang/Thread.", "java/lang/reflect/", "jdk/internal/reflect/", "py4j/",
+    "org/apache/spark/sql/execution/SQLExecution", "org/apache/spark/sql/artifact/", "org/apache/spark/JobArtifact",
+    "org/apache/spark/util/Utils", "org/apache/spark/util/LazyTry", "org/apache/spark/util/SparkErrorUtils",
     "clone3", "start_thread", "thread_native_entry", "Thread::call_run", "JavaThread::",
 )  # fmt: skip
+"""Frames that only pass on; a stack's group is chosen with them all the same."""
 MIXED: Final = "#d0d0d0"
 COLOURS: Final = (
     "#e4572e", "#f3a712", "#7fb069", "#4f86c6", "#b279a2", "#76b7b2", "#d4a373", "#9c755f", "#e8c547", "#86bc9c",

@@ -105,6 +105,11 @@ def test_names_are_short_and_what_calls_itself_stands_once() -> None:
     assert flame_graph.plain(stack) == (JVM, "TreeNode.transformDown", "B.c")
 
 
+def test_what_only_passes_on_is_not_shown() -> None:
+    stack = (JVM, "java/lang/reflect/Method.invoke", "org/apache/spark/sql/execution/SQLExecution$.withNewId", "a/B.c")
+    assert flame_graph.plain(stack) == (JVM, "B.c")
+
+
 def test_what_java_does_itself_is_not_shown_to_its_depth() -> None:
     stack = (JVM, "C2 CompilerThre", "clone3", "Thread::call_run", "A::a", "B::b", "C::c", "D::d", "malloc")
     assert flame_graph.plain(stack) == (JVM, "C2 CompilerThre", "A::a", "B::b", "C::c")
